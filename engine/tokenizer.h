@@ -1,0 +1,50 @@
+// Text to token ids and back, with ids equal to Hugging Face `tokenizers` for the same tokenizer.json, and to llama.cpp
+// for the same GGUF metadata.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tovamill {
+
+using TokenId = std::int32_t;
+
+class Tokenizer {
+ public:
+  // From the texts of tokenizer.json and tokenizer_config.json (the latter may be null). `where` names the file in
+  // messages. Throws BadData naming what is broken or unsupported (a model, normalizer, pre-tokenizer ... by its name).
+  static std::unique_ptr<Tokenizer> from_hf(const nlohmann::json& tokenizer, const nlohmann::json& tokenizer_config,
+                                            const std::string& where);
+  // From GGUF metadata (tokenizer.ggml.*), a flat object of key -> value.
+  static std::unique_ptr<Tokenizer> from_gguf(const nlohmann::json& metadata, const std::string& where);
+
+  virtual ~Tokenizer() = default;
+
+  // Appends the ids of `text` (valid UTF-8) to `ids`, without BOS or EOS. Control tokens in the text are ordinary text
+  // unless `parse_special`. Time is O(n log n) in the length of the text whatever it holds. Thread-safe.
+  virtual void encode(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const = 0;
+
+  // The bytes of `ids`; not necessarily valid UTF-8 when cut inside a character. Control tokens give nothing unless
+  // `keep_special`.
+  virtual std::string decode(const std::vector<TokenId>& ids, bool keep_special) const = 0;
+
+  virtual std::int32_t vocab_size() const = 0;
+  virtual std::optional<TokenId> bos_id() const = 0;
+  virtual std::optional<TokenId> eos_id() const = 0;
+  // Whether the model's own tokenizer puts a BOS before a text (add_bos_token, the post-processor,
+  // tokenizer.ggml.add_bos_token).
+  virtual bool adds_bos() const = 0;
+  // The id of a token by its exact content, control tokens included.
+  virtual std::optional<TokenId> id_of(std::string_view content) const = 0;
+  // A short name for reports: "byte-level BPE, 49152 tokens".
+  virtual std::string description() const = 0;
+  // SHA-256 or another stable digest of what decides the ids, for the fingerprint, in hexadecimal.
+  virtual std::string digest() const = 0;
+};
+
+}  // namespace tovamill

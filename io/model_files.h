@@ -1,0 +1,41 @@
+// A model as it lies on disk: a Hugging Face directory or one GGUF file, memory-mapped and checked, nothing decoded.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/tensor.h"
+
+namespace tovamill {
+
+class ModelFiles {
+ public:
+  enum class Format { hugging_face, gguf };
+  // What is read: `all` for scoring; `tokenizer_only` needs no weights (a directory without *.safetensors is fine).
+  enum class Parts { all, tokenizer_only };
+
+  // Throws Error(no_input) where the path or a needed file is missing, BadData where a file is broken.
+  static std::unique_ptr<ModelFiles> open(const std::string& path, Parts parts);
+  virtual ~ModelFiles() = default;
+
+  virtual Format format() const = 0;
+  virtual const std::string& path() const = 0;
+  // Hugging Face: config.json. GGUF: the metadata as a flat object.
+  virtual const nlohmann::json& config() const = 0;
+  // Hugging Face only; null where the file is absent.
+  virtual const nlohmann::json& tokenizer() const = 0;
+  virtual const nlohmann::json& tokenizer_config() const = 0;
+  virtual const nlohmann::json& generation_config() const = 0;
+  // By the name in the file; the view lives as long as this object.
+  virtual std::optional<TensorView> find_tensor(const std::string& name) const = 0;
+  virtual const std::vector<TensorView>& tensors() const = 0;  // in file order
+  // A digest of the weights' identity for the fingerprint: file names, sizes and a hash of headers and samples of the
+  // data, so that gigabytes need not be read.
+  virtual std::string digest() const = 0;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,17 @@
+# Everything the program links against, all from the distribution's packages, as imported targets.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Boost REQUIRED COMPONENTS program_options)
+find_package(ZLIB REQUIRED)
+find_package(nlohmann_json 3.9 REQUIRED)
+pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+find_package(simdjson REQUIRED)
+
+# Debian's oneDNN 2 and Ubuntu's oneDNN 3 both install a CMake package.
+find_package(dnnl CONFIG REQUIRED)
+
+# libutf8proc's pkg-config file is called "libutf8proc" or "utf8proc", by release.
+pkg_search_module(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc utf8proc)

@@ -1,0 +1,45 @@
+// Plain types for weights as they lie in a model file: element types and views of read-only memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tovamill {
+
+// Element types that a model file may hold. The quantised ones are GGUF's block formats.
+enum class DType : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k };
+
+// Elements and bytes of one block; a plain type is a block of one element.
+struct BlockFormat {
+  std::string_view name;  // as GGUF and safetensors spell it, upper case
+  std::int32_t n_elements;
+  std::int32_t n_bytes;
+};
+
+BlockFormat block_format(DType dtype);
+
+// A tensor inside a mapped file: row-major, the last dimension contiguous. Does not own the memory.
+struct TensorView {
+  std::string name;                 // as in the file, for messages
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;  // outermost first: a weight is (out_features, in_features)
+  const std::byte* data = nullptr;
+  std::size_t n_bytes = 0;
+
+  std::int64_t n_elements() const;
+  std::int64_t n_rows() const;  // product of all dimensions but the last
+  std::int64_t n_cols() const;  // the last dimension
+};
+
+// Elements [row * n_cols, (row + 1) * n_cols) of `tensor` as float32 into `out` (n_cols values). Quantised blocks
+// are decoded by the definitions of ggml; f16 subnormals, infinities and NaN are kept.
+void dequantize_row(const TensorView& tensor, std::int64_t row, float* out);
+
+float float_from_bf16(std::uint16_t bits);
+float float_from_f16(std::uint16_t bits);
+std::uint16_t bf16_from_float(float value);  // round to nearest even, NaN stays NaN
+
+}  // namespace tovamill
