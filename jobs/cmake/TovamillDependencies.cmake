@@ -10,8 +10,12 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 find_package(simdjson REQUIRED)
 
-# Debian's oneDNN 2 and Ubuntu's oneDNN 3 both install a CMake package.
-find_package(dnnl CONFIG REQUIRED)
+# Debian's CMake package of oneDNN asks for OpenCL, which nothing here needs: take the header and the library.
+find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+add_library(DNNL::dnnl UNKNOWN IMPORTED)
+set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
+                      INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})
 
 # libutf8proc's pkg-config file is called "libutf8proc" or "utf8proc", by release.
 pkg_search_module(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc utf8proc)
