@@ -1,1 +1,2 @@
-// Removed once this folder has its first source.
+#include "workers/run_options.h"
+#include "workers/score_run.h"
