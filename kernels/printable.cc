@@ -1,4 +1,4 @@
-#include "kernels/quoted.h"
+#include "kernels/printable.h"
 
 namespace tovamill {
 
@@ -6,7 +6,7 @@ namespace {
 constexpr std::size_t kMaxShown = 80;  // bytes: longer than any tensor name met so far
 }
 
-std::string quoted(std::string_view text) {
+std::string printable(std::string_view text) {
   constexpr char kHex[] = "0123456789ABCDEF";
   std::string result = "'";
   for (const char c : text.substr(0, kMaxShown)) {

@@ -8,6 +8,6 @@ namespace tovamill {
 
 // `text` in single quotes; control characters, quotes, backslashes and bytes above 0x7E as \xNN;
 // cut with "..." after 80 bytes.
-std::string quoted(std::string_view text);
+std::string printable(std::string_view text);
 
 }  // namespace tovamill
