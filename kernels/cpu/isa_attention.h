@@ -195,7 +195,11 @@ void scan(const ScanTile& t) {
   std::int32_t living = t.n_state;
   for (std::int32_t j = 0; j < t.ld; ++j) t.death[j] = j < t.n_state ? kAlive : -1;
   for (std::int32_t step = 0; step < t.n_steps; ++step) {
-    t.death[t.n_state + step] = kAlive;
+    const std::int32_t born = t.n_state + step;
+    t.death[born] = kAlive;
+    // Whole vectors are updated, so what lies behind the living may have been touched before its birth.
+    if (t.memory != nullptr) t.memory[born] = 0.0f;
+    if (t.decay_power != nullptr) t.decay_power[born] = 1.0f;
     ++living;
     t.evicted[step] = -1;
     const bool full = living > t.cache_size;
