@@ -1,0 +1,101 @@
+// tovamill inspect: what a model file, a results file or a journal holds.
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "jobs/commands.h"
+#include "jobs/format.h"
+#include "jobs/inspect_parts.h"
+#include "kernels/error.h"
+
+namespace tovamill {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+std::string first_bytes(const fs::path& path, std::size_t n) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(ExitCode::no_input, path.string() + " cannot be opened for reading");
+  std::string bytes(n, '\0');
+  file.read(bytes.data(), static_cast<std::streamsize>(n));
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  return bytes;
+}
+
+Json inspect_path(const std::string& path) {
+  if (!fs::exists(path)) throw Error(ExitCode::no_input, path + " does not exist");
+  if (fs::is_directory(path)) {
+    const fs::path results = fs::path(path) / "results.h5";
+    if (fs::exists(results)) return inspect_results(results.string());
+    if (fs::exists(fs::path(path) / "journal")) {
+      throw Error(ExitCode::no_input, path + " is a run directory without results.h5: run tovamill merge " + path +
+                                          ", or inspect one of its journal/*.log");
+    }
+    return inspect_model(path);
+  }
+  const std::string magic = first_bytes(path, 8);
+  if (magic.starts_with("GGUF") || path.ends_with(".gguf")) return inspect_model(path);
+  if (magic == "\x89HDF\r\n\x1a\n") return inspect_results(path);
+  return inspect_journal(path);
+}
+
+std::string shown(const std::string& key, const Json& value) {
+  if (value.is_null()) return "-";
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_unsigned() && key.find("bytes") != std::string::npos) {
+    return with_thousands(value.get<std::uint64_t>()) + " (" + human_bytes(value.get<std::uint64_t>()) + ")";
+  }
+  if (value.is_number_integer() && value >= 0) return with_thousands(value.get<std::uint64_t>());
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string spaced(std::string key) {
+  for (char& c : key) {
+    if (c == '_') c = ' ';
+  }
+  return key.starts_with("n ") ? key.substr(2) : key;
+}
+
+void print_table(const Json& object, const std::string& indent) {
+  for (const auto& [key, value] : object.items()) {
+    const std::string name = indent + spaced(key);
+    if (value.is_object()) {
+      std::cout << name << "\n";
+      print_table(value, indent + "  ");
+    } else {
+      std::cout << name << std::string(name.size() < 30 ? 30 - name.size() : 1, ' ') << shown(key, value) << "\n";
+    }
+  }
+}
+
+int run(const Request& request) {
+  const Json found = inspect_path(request.operands.front());
+  if (request.flag("json")) {
+    std::cout << found.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  } else {
+    print_table(found, "");
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command inspect_command() {
+  Command command;
+  command.name = "inspect";
+  command.synopsis = "FILE [--json]";
+  command.summary = "what a model, a results file or a journal holds";
+  command.introduction =
+      "FILE is a Hugging Face model directory or a .gguf file (architecture, shape, element types,\n"
+      "tokenizer, bytes of state per token; every weight is looked for), a results.h5 or the run\n"
+      "directory it lies in, or one of a run's journal/*.log.\n";
+  command.examples = "  tovamill inspect model.gguf\n  tovamill inspect run1/results.h5 --json\n";
+  command.extras = {{"json", "", "false", "print a JSON object"}};
+  command.operand = "FILE";
+  command.run = run;
+  return command;
+}
+
+}  // namespace tovamill
