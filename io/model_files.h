@@ -1,4 +1,5 @@
-// A model as it lies on disk: a Hugging Face directory or one GGUF file, memory-mapped and checked, nothing decoded.
+// A model as it lies on disk: a Hugging Face directory or one GGUF file, memory-mapped and checked,
+// nothing decoded.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +16,12 @@ namespace tovamill {
 class ModelFiles {
  public:
   enum class Format { hugging_face, gguf };
-  // What is read: `all` for scoring; `tokenizer_only` needs no weights (a directory without *.safetensors is fine).
+  // What is read: `all` for scoring; `tokenizer_only` needs no weights (a directory without
+  // *.safetensors is fine).
   enum class Parts { all, tokenizer_only };
 
-  // Throws Error(no_input) where the path or a needed file is missing, BadData where a file is broken.
+  // Throws Error(no_input) where the path or a needed file is missing, BadData where a file is
+  // broken.
   static std::unique_ptr<ModelFiles> open(const std::string& path, Parts parts);
   virtual ~ModelFiles() = default;
 
@@ -30,11 +33,14 @@ class ModelFiles {
   virtual const nlohmann::json& tokenizer() const = 0;
   virtual const nlohmann::json& tokenizer_config() const = 0;
   virtual const nlohmann::json& generation_config() const = 0;
-  // By the name in the file; the view lives as long as this object.
+  // By the name in the file; the view lives as long as this object. Its data may lie at any
+  // address, aligned or not. Throws BadData where the tensor's element type is not supported.
   virtual std::optional<TensorView> find_tensor(const std::string& name) const = 0;
-  virtual const std::vector<TensorView>& tensors() const = 0;  // in file order
-  // A digest of the weights' identity for the fingerprint: file names, sizes and a hash of headers and samples of the
-  // data, so that gigabytes need not be read.
+  virtual const std::vector<TensorView>& tensors()
+      const = 0;  // in file order, supported types only
+  // A digest of the model's identity for the fingerprint, 16 hexadecimal digits: the JSON files or
+  // the GGUF metadata, the names, sizes and headers of the weight files, and a sample of every
+  // tensor, so that gigabytes need not be read.
   virtual std::string digest() const = 0;
 };
 

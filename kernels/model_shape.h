@@ -28,7 +28,8 @@ struct ModelShape {
 
 // The weights of one layer as views of the model file. An empty view (data == nullptr) is an absent tensor.
 // q and k stand in the half-split rotary layout (dimension i pairs with i + head_dim / 2); `interleaved_qk` says that
-// the file holds llama.cpp's layout instead (2i pairs with 2i + 1) and rows are to be reordered while packing.
+// the file holds llama.cpp's layout instead (2i pairs with 2i + 1) and the rows of q and k, and of their biases, are to be
+// reordered while packing.
 struct LayerWeights {
   TensorView attention_norm;  // (hidden_size)
   TensorView q, k, v;         // (n_heads * head_dim | n_kv_heads * head_dim, hidden_size)

@@ -1,0 +1,68 @@
+// Checked access to the fields of a model's configuration: every error names the file, the field
+// and what is wrong.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace tovamill {
+
+// Inclusive limits of a number in a configuration.
+struct Limits {
+  double min;
+  double max;
+};
+
+// Wide enough for every published model, narrow enough that no product of two of them overflows an
+// int64 and that sizes of rows fit an int32.
+inline constexpr Limits kLayerLimits{1, 4096};
+inline constexpr Limits kWidthLimits{1, 1 << 20};  // hidden_size
+inline constexpr Limits kIntermediateLimits{1, 1 << 22};
+inline constexpr Limits kHeadLimits{1, 4096};
+inline constexpr Limits kHeadDimLimits{2, 512};
+inline constexpr Limits kVocabLimits{1, 1 << 24};
+inline constexpr Limits kContextLimits{1, 1 << 30};  // tokens; also of windows
+inline constexpr Limits kEpsLimits{1e-12, 1e-1};
+inline constexpr Limits kThetaLimits{1, 1e15};
+inline constexpr Limits kFactorLimits{1e-3, 1e6};
+
+class ConfigReader {
+ public:
+  // `object` must outlive the reader; `where` is the file, `prefix` is put before every key
+  // ("llama.").
+  ConfigReader(const nlohmann::json& object, std::string where, std::string prefix = "");
+
+  // The value; nullptr where it is absent or null.
+  const nlohmann::json* find(const std::string& key) const;
+
+  // nullopt where the field is absent or null. Throws BadData where it has another type or is out
+  // of range.
+  std::optional<std::int32_t> optional_integer(const std::string& key, Limits limits) const;
+  std::optional<double> optional_number(const std::string& key, Limits limits) const;
+  std::optional<std::string> optional_text(const std::string& key) const;
+  bool flag(const std::string& key, bool default_value) const;
+
+  // Throws BadData where the field is absent, too.
+  std::int32_t integer(const std::string& key, Limits limits) const;
+
+  // As above, where the field may be an array with an entry for each layer: all must be equal.
+  std::optional<std::int32_t> optional_uniform(const std::string& key, Limits limits) const;
+
+  // Throws BadData: "WHERE: PROBLEM".
+  [[noreturn]] void fail(const std::string& problem) const;
+  // The full name of a field in messages.
+  std::string name(const std::string& key) const { return prefix_ + key; }
+  const std::string& where() const { return where_; }
+
+ private:
+  std::int32_t checked_integer(const std::string& key, const nlohmann::json& value,
+                               Limits limits) const;
+
+  const nlohmann::json& object_;
+  std::string where_;
+  std::string prefix_;
+};
+
+}  // namespace tovamill

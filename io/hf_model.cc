@@ -1,0 +1,135 @@
+#include "io/hf_model.h"
+
+#include <filesystem>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "io/digest.h"
+#include "io/json_file.h"
+#include "io/safetensors.h"
+#include "kernels/error.h"
+#include "kernels/printable.h"
+
+namespace tovamill {
+
+namespace {
+
+constexpr std::size_t kMaxConfigBytes = 16u << 20;
+constexpr std::size_t kMaxTokenizerBytes = 64u << 20;  // the largest known ones have 35 MB
+constexpr std::size_t kMaxIndexBytes = 64u << 20;
+constexpr char kSingle[] = "model.safetensors";
+constexpr char kIndex[] = "model.safetensors.index.json";
+
+}  // namespace
+
+HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
+  const bool all = parts == Parts::all;
+  if (!has("config.json") && all) {
+    throw Error(ExitCode::no_input, path_ + ": has no config.json: is it a model directory?");
+  }
+  config_ = read_if_there("config.json");
+  if (!has("tokenizer.json")) {
+    const bool sentencepiece = has("tokenizer.model");
+    throw Error(
+        ExitCode::no_input,
+        path_ + ": has no tokenizer.json" +
+            (sentencepiece ? ", only tokenizer.model, which is not read: save the tokenizer "
+                             "once with transformers as a fast tokenizer"
+                           : ""));
+  }
+  const std::string tokenizer_path = file_path("tokenizer.json");
+  tokenizer_ = read_json_object(tokenizer_path, kMaxTokenizerBytes);
+  tokenizer_config_ = read_if_there("tokenizer_config.json");
+  generation_config_ = read_if_there("generation_config.json");
+  if (all) open_weights();
+}
+
+std::string HfModel::file_path(const std::string& name) const {
+  return (std::filesystem::path(path_) / name).string();
+}
+
+bool HfModel::has(const std::string& name) const {
+  std::error_code ignored;
+  return std::filesystem::exists(file_path(name), ignored);
+}
+
+nlohmann::json HfModel::read_if_there(const std::string& name) const {
+  return has(name) ? read_json_object(file_path(name), kMaxConfigBytes) : nlohmann::json();
+}
+
+void HfModel::open_weights() {
+  if (has(kSingle)) {
+    open_weight_file(kSingle);
+  } else if (has(kIndex)) {
+    open_shards(kIndex);
+  } else {
+    refuse_missing_weights();
+  }
+}
+
+void HfModel::open_shards(const std::string& index_name) {
+  const std::string index_path = file_path(index_name);
+  const nlohmann::json index = read_json_object(index_path, kMaxIndexBytes);
+  const auto weight_map = index.find("weight_map");
+  if (weight_map == index.end() || !weight_map->is_object() || weight_map->empty()) {
+    throw BadData(index_path + ": has no object 'weight_map' from tensor names to file names");
+  }
+  std::set<std::string> names;
+  for (const auto& [tensor, value] : weight_map->items()) {
+    const std::string name = value.is_string() ? value.get<std::string>() : "";
+    const bool plain = !name.empty() && name.find('/') == std::string::npos &&
+                       name.find("..") == std::string::npos && name.find('\0') == std::string::npos;
+    if (!plain) {
+      throw BadData(index_path + ": tensor " + printable(tensor) +
+                    " is in a file whose name is not a plain file name: " + printable(name));
+    }
+    names.insert(name);
+  }
+  for (const std::string& name : names) {
+    if (!has(name)) {
+      throw Error(ExitCode::no_input, path_ + ": has no file " + printable(name) + ", one of the " +
+                                          std::to_string(names.size()) + " that " + kIndex +
+                                          " names: download it");
+    }
+    open_weight_file(name);
+  }
+  for (const auto& [tensor, name] : weight_map->items()) {
+    if (!table_.contains(tensor)) {
+      throw BadData(file_path(name.get<std::string>()) + ": has no tensor " + printable(tensor) +
+                    ", which " + kIndex + " says it has");
+    }
+  }
+}
+
+void HfModel::open_weight_file(const std::string& name) {
+  MappedFile file(file_path(name));
+  const auto header = read_safetensors(file, table_);
+  weight_files_.push_back({std::move(file), header});
+}
+
+void HfModel::refuse_missing_weights() const {
+  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+    if (!has(name)) continue;
+    throw Error(ExitCode::no_input, path_ + ": has its weights in " + name +
+                                        ", which is not read: save the model as safetensors");
+  }
+  throw Error(ExitCode::no_input,
+              path_ + ": has no weights: neither " + kSingle + " nor " + kIndex + " is there");
+}
+
+std::string HfModel::digest() const {
+  Digest digest;
+  for (const auto* json : {&config_, &tokenizer_, &tokenizer_config_, &generation_config_}) {
+    digest.add(std::string_view(json->dump()));
+  }
+  for (const WeightFile& weights : weight_files_) {
+    digest.add(std::string_view(std::filesystem::path(weights.file.path()).filename().native()));
+    digest.add(static_cast<std::uint64_t>(weights.file.bytes().size()));
+    digest.add(weights.header);
+  }
+  for (const TensorView& tensor : table_.tensors()) digest.add_sample(tensor);
+  return digest.hex();
+}
+
+}  // namespace tovamill
