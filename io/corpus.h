@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,9 +29,9 @@ struct CorpusOptions {
 struct CorpusRecord {
   std::string file;            // CorpusFile::path
   std::uint64_t line = 0;      // 1-based in .jsonl; 0 in .txt
-  std::uint64_t offset = 0;    // byte offset of the record in the (decompressed) file
-  std::uint64_t n_bytes = 0;   // of the record in the (decompressed) file
-  std::string id;              // id_key, else <file name> or <file name>:<line>
+  std::uint64_t offset = 0;    // byte offset of the record in the (decompressed) file, behind a byte order mark
+  std::uint64_t n_bytes = 0;   // of the record in the (decompressed) file, without its line ending
+  std::string id;              // id_key (a string, or a number as written), else <file name> or <file name>:<line>
   std::string text;            // valid UTF-8, not empty
   std::string failure_reason;  // empty, or a stable code: "invalid-json", "missing-key", "not-a-string",
                                // "invalid-utf8", "empty", "too-large", "truncated", "unreadable"
@@ -41,12 +40,14 @@ struct CorpusRecord {
   bool ok() const { return failure_reason.empty(); }
 };
 
-// The corpus files in path order, without doubles. Throws Error(no_input) naming a path that does not exist or matches
+// The corpus files in path order (bytewise), each file once however many names, links or paths lead to it. Endings match
+// in any case. Directories are searched in depth; hidden entries are passed over. The order of `paths` has no influence. Throws Error(no_input) naming a path that does not exist or matches
 // nothing; a file of an unknown ending named outright is an Error(usage) with the known endings.
 std::vector<CorpusFile> list_corpus(const CorpusOptions& options);
 
-// Reads one file's records in order; one at a time, holding no more than one record. A file that breaks off (a damaged
-// .gz) yields one failed record at that place and ends.
+// Reads one file's records in order; one at a time, holding no more than one record (of a record over max_record_bytes,
+// no more than that). A file that breaks off (a damaged .gz) or cannot be opened yields one failed record at that place
+// and ends. In .jsonl, lines that are empty or all white space separate records; of doubled keys the last one counts.
 class CorpusReader {
  public:
   CorpusReader(const CorpusFile& file, const CorpusOptions& options);

@@ -1,0 +1,39 @@
+// The bytes of a corpus file, decompressed on the way, in constant memory.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+
+#include "io/corpus.h"
+
+namespace tovamill {
+
+// Why a stream broke off. Everything before the break was delivered first.
+class StreamError : public std::runtime_error {
+ public:
+  StreamError(const std::string& reason, const std::string& text)
+      : std::runtime_error(text), reason_(reason) {}
+  const std::string& reason() const noexcept { return reason_; }  // "truncated", "unreadable"
+
+ private:
+  std::string reason_;
+};
+
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  // Fills the front of `out` (not empty) and returns how many bytes; 0 at the end. Throws
+  // StreamError where the file cannot be read on.
+  virtual std::size_t read(std::span<char> out) = 0;
+};
+
+// A plain file, a .gz of any number of members, or a .zst of any number of frames. Throws
+// StreamError if it cannot be opened. Trailing zeros after a .gz are padding; anything else there
+// is "unreadable".
+std::unique_ptr<ByteStream> open_stream(const std::string& path,
+                                        CorpusFile::Compression compression);
+
+}  // namespace tovamill

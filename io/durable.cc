@@ -1,0 +1,63 @@
+#include "io/durable.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "io/file_descriptor.h"
+#include "kernels/error.h"
+
+namespace tovamill {
+namespace {
+
+[[noreturn]] void fail(const std::string& what, const std::string& path) {
+  throw Error(ExitCode::io, what + " '" + path + "' failed: " + why_io_failed(errno));
+}
+
+void sync_path(const std::string& path, int flags) {
+  FileDescriptor fd(open(path.c_str(), flags | O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) fail("opening", path);
+  // Some file systems cannot fsync a directory, and then there is nothing to make durable.
+  if (fsync(fd.get()) != 0 && !(flags & O_DIRECTORY && (errno == EINVAL || errno == ENOTSUP)))
+    fail("fsync of", path);
+}
+
+std::string parent_of(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+}  // namespace
+
+std::string why_io_failed(int error_number) {
+  std::string why = std::strerror(error_number);
+  if (error_number == ENOSPC || error_number == EDQUOT)
+    why += ": free some space and run the same command again, finished work is kept";
+  return why;
+}
+
+void sync_directory(const std::string& path) { sync_path(path, O_DIRECTORY); }
+
+void rename_durably(const std::string& temporary, const std::string& path) {
+  sync_path(temporary, 0);
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) fail("renaming to", path);
+  sync_directory(parent_of(path));
+}
+
+void write_file_durably(const std::string& path, std::string_view content) {
+  const std::string temporary = path + ".tmp";
+  {
+    FileDescriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    if (fd.get() < 0)
+      throw Error(ExitCode::cannot_create,
+                  "cannot create '" + temporary + "': " + why_io_failed(errno));
+    if (!write_all(fd.get(), content.data(), content.size())) fail("writing", temporary);
+  }
+  rename_durably(temporary, path);
+}
+
+}  // namespace tovamill
