@@ -16,7 +16,8 @@ constexpr const char* kPurpose =
 std::string program_help() {
   std::string text = std::string(kPurpose) + "\nUsage: tovamill COMMAND [options]\n\nCommands:\n";
   for (const Command& command : all_commands()) {
-    text += "  " + command.name + std::string(10 - command.name.size(), ' ') + command.summary + "\n";
+    text +=
+        "  " + command.name + std::string(10 - command.name.size(), ' ') + command.summary + "\n";
   }
   text += "  help      the help of a command: tovamill help score\n\n";
   text += "  --version   this build and its libraries\n  --help      this text\n\n";
@@ -30,8 +31,8 @@ Command find_command(const std::string& name) {
     names.push_back(command.name);
   }
   names.push_back("help");
-  throw Error(ExitCode::usage,
-              "unknown command '" + name + "'" + did_you_mean(name, names, "") + " (see tovamill --help)");
+  throw Error(ExitCode::usage, "unknown command '" + name + "'" + did_you_mean(name, names, "") +
+                                   " (see tovamill --help)");
 }
 
 int print_help(const std::vector<std::string>& words) {
@@ -43,7 +44,8 @@ int print_help(const std::vector<std::string>& words) {
 }  // namespace
 
 std::vector<Command> all_commands() {
-  return {score_command(), tokenize_command(), inspect_command(), merge_command(), export_command(), doctor_command()};
+  return {score_command(), tokenize_command(), inspect_command(),
+          merge_command(), export_command(),   doctor_command()};
 }
 
 OptionGroup corpus_group() {
@@ -64,7 +66,8 @@ int run_program(const std::vector<std::string>& arguments) {
     return 0;
   }
   if (first.starts_with('-')) {
-    throw Error(ExitCode::usage, "unknown option '" + first + "': a command comes first (see tovamill --help)");
+    throw Error(ExitCode::usage,
+                "unknown option '" + first + "': a command comes first (see tovamill --help)");
   }
   const Command command = find_command(first);
   const Request request = parse_arguments(command, rest);

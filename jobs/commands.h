@@ -21,7 +21,8 @@ std::vector<Command> all_commands();
 // The groups of options that several subcommands share.
 OptionGroup corpus_group();
 
-// The program as `main` calls it: dispatches on the first argument, returns the exit code. Throws what goes wrong.
+// The program as `main` calls it: dispatches on the first argument, returns the exit code. Throws
+// what goes wrong.
 int run_program(const std::vector<std::string>& arguments);
 
 // What `tovamill --version` prints: this build and the libraries it was made with.

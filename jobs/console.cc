@@ -42,8 +42,10 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
   text += row("tokenizer", info.tokenizer_description);
   text += row("device", info.device + ", " + info.dtype + ", " + counted(info.threads, "thread"));
   text += row("state", state);
-  text += row("memory", human_bytes(info.weight_bytes) + " weights, " + human_bytes(info.state_bytes) + " states of " +
-                            counted(info.streams, "stream") + ", " + human_bytes(info.workspace_bytes) + " workspace");
+  text +=
+      row("memory", human_bytes(info.weight_bytes) + " weights, " + human_bytes(info.state_bytes) +
+                        " states of " + counted(info.streams, "stream") + ", " +
+                        human_bytes(info.workspace_bytes) + " workspace");
   text += row("corpus", counted(info.n_files, "file") + ", " + human_bytes(info.n_bytes));
   if (info.n_documents_done > 0) {
     text += row("continuing", counted(info.n_documents_done, "document") + " done before");
@@ -54,8 +56,8 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
 std::string progress_line(const RunProgress& p) {
   std::string line = counted(p.n_documents, "document");
   if (p.n_failed > 0) line += " (" + with_thousands(p.n_failed) + " failed)";
-  line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) + " tokens/s, " +
-          fixed_point(100.0 * p.fraction, 1) + " %";
+  line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) +
+          " tokens/s, " + fixed_point(100.0 * p.fraction, 1) + " %";
   return line + (p.seconds_left >= 0.0 ? ", " + human_duration(p.seconds_left) + " left" : "");
 }
 
@@ -68,14 +70,18 @@ std::string with_error(double value, double standard_error, std::uint64_t n_docu
 std::string summary_table(const RunSummary& s) {
   const std::uint64_t n_good = s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
   std::string text = row("documents", with_thousands(s.n_documents));
-  text += row("failed", with_thousands(s.n_failed) + (s.n_failed > 0 ? " (listed in /failures of the results)" : ""));
-  text += row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_scored) + " scored)");
+  text += row("failed", with_thousands(s.n_failed) +
+                            (s.n_failed > 0 ? " (listed in /failures of the results)" : ""));
+  text +=
+      row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_scored) + " scored)");
   text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
-  text += row("perplexity per token", with_error(s.perplexity_token, s.perplexity_token_se, n_good));
+  text +=
+      row("perplexity per token", with_error(s.perplexity_token, s.perplexity_token_se, n_good));
   text += row("perplexity per word", with_error(s.perplexity_word, s.perplexity_word_se, n_good));
   text += row("bits per byte", with_error(s.bits_per_byte, s.bits_per_byte_se, n_good));
   text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
-  text += row("speed", fixed_point(s.tokens_per_second, 0) + " tokens/s over " + human_duration(s.seconds));
+  text += row("speed",
+              fixed_point(s.tokens_per_second, 0) + " tokens/s over " + human_duration(s.seconds));
   text += row("peak memory", human_bytes(s.peak_rss_bytes));
   text += row("results", s.results_path);
   return text + row("to read them", "tovamill export " + s.results_path + " --format csv");
@@ -84,7 +90,11 @@ std::string summary_table(const RunSummary& s) {
 }  // namespace
 
 Console::Console(const RunOptions& options, std::ostream& out, std::ostream& err, bool is_terminal)
-    : options_(options), out_(out), err_(err), is_terminal_(is_terminal), is_json_(options.log_format == "json") {}
+    : options_(options),
+      out_(out),
+      err_(err),
+      is_terminal_(is_terminal),
+      is_json_(options.log_format == "json") {}
 
 Console::~Console() { clear_line(); }
 
@@ -130,10 +140,10 @@ void Console::progress(const RunProgress& p) {
   } else if (!is_json_) {
     err_ << progress_line(p) << std::endl;
   } else {
-    Json event{{"event", "progress"},         {"documents", p.n_documents},
-               {"failed", p.n_failed},        {"tokens", p.n_tokens},
-               {"seconds", p.seconds},        {"tokens_per_second", p.tokens_per_second},
-               {"fraction", p.fraction},      {"seconds_left", nullptr}};
+    Json event{{"event", "progress"},    {"documents", p.n_documents},
+               {"failed", p.n_failed},   {"tokens", p.n_tokens},
+               {"seconds", p.seconds},   {"tokens_per_second", p.tokens_per_second},
+               {"fraction", p.fraction}, {"seconds_left", nullptr}};
     if (p.seconds_left >= 0.0) event["seconds_left"] = p.seconds_left;
     print_json(out_, event);
   }

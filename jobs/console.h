@@ -1,5 +1,6 @@
-// What `score` shows: first lines, progress, and a table at the end; as text, or with --log-format json as JSON lines.
-// Text: first lines and progress on `err`, the table on `out`. JSON: one object per line on `out`, each with "event".
+// What `score` shows: first lines, progress, and a table at the end; as text, or with --log-format
+// json as JSON lines. Text: first lines and progress on `err`, the table on `out`. JSON: one object
+// per line on `out`, each with "event".
 #pragma once
 
 #include <iosfwd>
@@ -10,7 +11,8 @@ namespace tovamill {
 
 class Console : public RunObserver {
  public:
-  // `is_terminal`: `err` is a terminal, whose last line is redrawn; otherwise a line is printed every 30 seconds.
+  // `is_terminal`: `err` is a terminal, whose last line is redrawn; otherwise a line is printed
+  // every 30 seconds.
   Console(const RunOptions& options, std::ostream& out, std::ostream& err, bool is_terminal);
   ~Console() override;
   Console(const Console&) = delete;

@@ -18,15 +18,19 @@ std::string yes_no(bool yes) { return yes ? "yes" : "no"; }
 
 void print_cpu(const CpuInfo& cpu) {
   print("CPU", cpu.model);
-  std::string cores = std::to_string(cpu.n_cores_usable()) + " usable (" + std::to_string(cpu.n_cores_online) +
-                      " online, affinity " + std::to_string(cpu.n_cores_affinity) + ", control group ";
+  std::string cores = std::to_string(cpu.n_cores_usable()) + " usable (" +
+                      std::to_string(cpu.n_cores_online) + " online, affinity " +
+                      std::to_string(cpu.n_cores_affinity) + ", control group ";
   cores += cpu.cgroup_cores > 0.0 ? fixed_point(cpu.cgroup_cores, 2) + ")" : "without a quota)";
   print("cores", cores);
-  print("instructions", "AVX2 " + yes_no(cpu.has_avx2) + ", AVX-512 " + yes_no(cpu.has_avx512) + ", AVX512-BF16 " +
-                            yes_no(cpu.has_avx512_bf16) + ", AMX-BF16 " + yes_no(cpu.has_amx_bf16));
+  print("instructions", "AVX2 " + yes_no(cpu.has_avx2) + ", AVX-512 " + yes_no(cpu.has_avx512) +
+                            ", AVX512-BF16 " + yes_no(cpu.has_avx512_bf16) + ", AMX-BF16 " +
+                            yes_no(cpu.has_amx_bf16));
   print("--dtype auto", preferred_dtype(cpu) == DType::bf16 ? "bf16" : "f32");
-  std::string memory = human_bytes(cpu.memory_bytes) + ", " + human_bytes(cpu.memory_available_bytes) + " available";
-  if (cpu.cgroup_memory_bytes > 0) memory += ", control group's limit " + human_bytes(cpu.cgroup_memory_bytes);
+  std::string memory =
+      human_bytes(cpu.memory_bytes) + ", " + human_bytes(cpu.memory_available_bytes) + " available";
+  if (cpu.cgroup_memory_bytes > 0)
+    memory += ", control group's limit " + human_bytes(cpu.cgroup_memory_bytes);
   print("memory", memory);
 }
 
@@ -39,19 +43,22 @@ void print_launcher(const Launcher& launcher, const CpuInfo& cpu) {
     print("warning", "this version runs as one process: `score` refuses to start as several tasks");
   }
   if (launcher.threads.value_or(0) > cpu.n_cores_usable()) {
-    print("warning", "more threads are asked for than cores are usable: the run will be slower for it");
+    print("warning",
+          "more threads are asked for than cores are usable: the run will be slower for it");
   }
 }
 
 void print_cuda() {
   const bool has_driver = std::filesystem::exists("/proc/driver/nvidia/version");
-  print("CUDA", has_driver ? "not built in, though this machine has an NVIDIA driver" : "not built in");
+  print("CUDA",
+        has_driver ? "not built in, though this machine has an NVIDIA driver" : "not built in");
 }
 
 void print_rate(const char* name, DType dtype, std::int32_t n_threads) {
   const double rate = measure_products(dtype, n_threads);
-  print(name, rate > 0.0 ? fixed_point(rate * 1e-9, 0) + " GFLOP/s with " + counted(n_threads, "thread")
-                         : "not on this CPU");
+  print(name, rate > 0.0
+                  ? fixed_point(rate * 1e-9, 0) + " GFLOP/s with " + counted(n_threads, "thread")
+                  : "not on this CPU");
 }
 
 int run(const Request& request) {
@@ -78,8 +85,10 @@ Command doctor_command() {
   command.synopsis = "[options]";
   command.summary = "what this machine and launch offer: cores, memory, libraries";
   command.introduction =
-      "Prints what a run would find here: the CPU and its instruction sets, the cores and the memory\n"
-      "that this process may really use, the launcher's environment, the libraries, and the rate of\n"
+      "Prints what a run would find here: the CPU and its instruction sets, the cores and the "
+      "memory\n"
+      "that this process may really use, the launcher's environment, the libraries, and the rate "
+      "of\n"
       "matrix products (about a second).\n";
   command.examples = "  tovamill doctor\n  srun -n 1 -c 16 tovamill doctor\n";
   command.extras = {{"no-measure", "", "false", "leave out the matrix products"}};

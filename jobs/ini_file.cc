@@ -29,7 +29,8 @@ std::vector<IniEntry> read_ini(const std::string& path) {
     if (content.empty() || content.front() == '#' || content.front() == ';') continue;
     const std::string where = path + ":" + std::to_string(number) + ": ";
     if (content.front() == '[') {
-      throw Error(ExitCode::configuration, where + "sections are not used: give `option = value` lines only");
+      throw Error(ExitCode::configuration,
+                  where + "sections are not used: give `option = value` lines only");
     }
     const std::size_t equals = content.find('=');
     if (equals == std::string_view::npos || equals == 0) {
@@ -43,7 +44,9 @@ std::vector<IniEntry> read_ini(const std::string& path) {
     }
   }
   // Opening a directory succeeds and reading it fails, so both are looked at here.
-  if (!file.eof()) throw Error(ExitCode::no_input, "--config " + path + " cannot be read: " + std::strerror(errno));
+  if (!file.eof())
+    throw Error(ExitCode::no_input,
+                "--config " + path + " cannot be read: " + std::strerror(errno));
   return entries;
 }
 

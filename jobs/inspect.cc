@@ -29,8 +29,9 @@ Json inspect_path(const std::string& path) {
     const fs::path results = fs::path(path) / "results.h5";
     if (fs::exists(results)) return inspect_results(results.string());
     if (fs::exists(fs::path(path) / "journal")) {
-      throw Error(ExitCode::no_input, path + " is a run directory without results.h5: run tovamill merge " + path +
-                                          ", or inspect one of its journal/*.log");
+      throw Error(ExitCode::no_input,
+                  path + " is a run directory without results.h5: run tovamill merge " + path +
+                      ", or inspect one of its journal/*.log");
     }
     return inspect_model(path);
   }
@@ -45,7 +46,8 @@ std::string shown(const std::string& key, const Json& value) {
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_unsigned() && key.find("bytes") != std::string::npos) {
-    return with_thousands(value.get<std::uint64_t>()) + " (" + human_bytes(value.get<std::uint64_t>()) + ")";
+    return with_thousands(value.get<std::uint64_t>()) + " (" +
+           human_bytes(value.get<std::uint64_t>()) + ")";
   }
   if (value.is_number_integer() && value >= 0) return with_thousands(value.get<std::uint64_t>());
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -65,7 +67,8 @@ void print_table(const Json& object, const std::string& indent) {
       std::cout << name << "\n";
       print_table(value, indent + "  ");
     } else {
-      std::cout << name << std::string(name.size() < 30 ? 30 - name.size() : 1, ' ') << shown(key, value) << "\n";
+      std::cout << name << std::string(name.size() < 30 ? 30 - name.size() : 1, ' ')
+                << shown(key, value) << "\n";
     }
   }
 }
@@ -88,7 +91,8 @@ Command inspect_command() {
   command.synopsis = "FILE [--json]";
   command.summary = "what a model, a results file or a journal holds";
   command.introduction =
-      "FILE is a Hugging Face model directory or a .gguf file (architecture, shape, element types,\n"
+      "FILE is a Hugging Face model directory or a .gguf file (architecture, shape, element "
+      "types,\n"
       "tokenizer, bytes of state per token; every weight is looked for), a results.h5 or the run\n"
       "directory it lies in, or one of a run's journal/*.log.\n";
   command.examples = "  tovamill inspect model.gguf\n  tovamill inspect run1/results.h5 --json\n";

@@ -22,7 +22,8 @@ Json inspect_model(const std::string& path) {
     n_bytes += tensor.n_bytes;
     ++tensors_by_dtype[std::string(block_format(tensor.dtype).name)];
   }
-  const std::uint64_t state_values = 2ull * static_cast<std::uint64_t>(shape.n_layers) * shape.kv_size();
+  const std::uint64_t state_values =
+      2ull * static_cast<std::uint64_t>(shape.n_layers) * shape.kv_size();
   return {{"kind", "model"},
           {"path", path},
           {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},

@@ -18,10 +18,22 @@ std::optional<std::int32_t> leading_number(const std::optional<std::string>& tex
   return number;
 }
 
-constexpr const char* kVariables[] = {
-    "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "PMIX_RANK", "PMIX_NAMESPACE",
-    "PMI_SIZE", "PMI_RANK", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID",
-    "SLURM_LOCALID", "SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"};
+constexpr const char* kVariables[] = {"OMPI_COMM_WORLD_SIZE",
+                                      "OMPI_COMM_WORLD_RANK",
+                                      "OMPI_COMM_WORLD_LOCAL_RANK",
+                                      "PMIX_RANK",
+                                      "PMIX_NAMESPACE",
+                                      "PMI_SIZE",
+                                      "PMI_RANK",
+                                      "SLURM_JOB_ID",
+                                      "SLURM_STEP_ID",
+                                      "SLURM_NTASKS",
+                                      "SLURM_STEP_NUM_TASKS",
+                                      "SLURM_PROCID",
+                                      "SLURM_LOCALID",
+                                      "SLURM_CPUS_PER_TASK",
+                                      "OMP_NUM_THREADS",
+                                      "CUDA_VISIBLE_DEVICES"};
 
 }  // namespace
 
@@ -56,9 +68,10 @@ Launcher find_launcher(const Environment& environment) {
 
 void check_single_process(const Launcher& launcher) {
   if (launcher.n_tasks <= 1) return;
-  throw Error(ExitCode::usage, "the launcher (" + launcher.name + ") started " + std::to_string(launcher.n_tasks) +
-                                   " tasks, but this version runs as one process and each would do all the work: "
-                                   "start one task, with --threads for its cores");
+  throw Error(ExitCode::usage,
+              "the launcher (" + launcher.name + ") started " + std::to_string(launcher.n_tasks) +
+                  " tasks, but this version runs as one process and each would do all the work: "
+                  "start one task, with --threads for its cores");
 }
 
 }  // namespace tovamill

@@ -26,13 +26,15 @@ int main(int argc, char** argv) {
   using tovamill::ExitCode;
   try {
     const int code = tovamill::run_program(std::vector<std::string>(argv + 1, argv + argc));
-    if (!std::cout.flush()) return report("standard output cannot be written: is its disk full?", ExitCode::io);
+    if (!std::cout.flush())
+      return report("standard output cannot be written: is its disk full?", ExitCode::io);
     return code;
   } catch (const tovamill::Error& error) {
     return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {
-    return report("out of memory: give a smaller --memory-budget, fewer --streams or a smaller --cache-size",
-                  ExitCode::internal);
+    return report(
+        "out of memory: give a smaller --memory-budget, fewer --streams or a smaller --cache-size",
+        ExitCode::internal);
   } catch (const std::exception& error) {
     return report(std::string("internal error: ") + error.what(), ExitCode::internal);
   } catch (...) {

@@ -3,12 +3,14 @@
 namespace tovamill {
 
 std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& files) {
-  if (files.format() == ModelFiles::Format::gguf) return Tokenizer::from_gguf(files.config(), files.path());
+  if (files.format() == ModelFiles::Format::gguf)
+    return Tokenizer::from_gguf(files.config(), files.path());
   return Tokenizer::from_hf(files.tokenizer(), files.tokenizer_config(), files.path());
 }
 
 ModelConfig config_of(const ModelFiles& files) {
-  if (files.format() != ModelFiles::Format::gguf) return config_from_hf(files.config(), files.path());
+  if (files.format() != ModelFiles::Format::gguf)
+    return config_from_hf(files.config(), files.path());
   return config_from_gguf(files.config(), files.find_tensor("rope_freqs.weight"), files.path());
 }
 

@@ -16,7 +16,8 @@ int run(const Request& request) {
   validate(options);
   const Launcher launcher = find_launcher(process_environment());
   check_single_process(launcher);
-  if (options.threads == 0) options.threads = launcher.threads.value_or(cpu_info().n_cores_usable());
+  if (options.threads == 0)
+    options.threads = launcher.threads.value_or(cpu_info().n_cores_usable());
   Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
   console.finished(run_score(options, console));
   return 0;
@@ -42,7 +43,9 @@ Command score_command() {
   command.groups = {
       {"What is read, where results go", {"model", "corpus", "out", "overwrite"}},
       corpus_group(),
-      {"State", {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance", "chunk-tokens"}},
+      {"State",
+       {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
+        "chunk-tokens"}},
       {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
       {"Machine", {"device", "dtype", "block", "streams", "memory-budget", "threads"}},
       {"Running", {"sync-seconds", "strict", "max-bad-fraction", "log-format"}},

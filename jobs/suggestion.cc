@@ -25,7 +25,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::vector<std::string> nearest_words(std::string_view word, const std::vector<std::string>& candidates) {
+std::vector<std::string> nearest_words(std::string_view word,
+                                       const std::vector<std::string>& candidates) {
   std::vector<std::string> found;
   if (word.empty()) return found;
   for (const std::string& candidate : candidates) {
@@ -43,7 +44,8 @@ std::vector<std::string> nearest_words(std::string_view word, const std::vector<
   return found;
 }
 
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates, std::string_view prefix) {
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates,
+                         std::string_view prefix) {
   const std::vector<std::string> words = nearest_words(word, candidates);
   if (words.empty()) return "";
   std::string text = "; did you mean ";

@@ -19,9 +19,11 @@ void print_line(std::ostream& out, const Json& line) {
 
 // The token that stands before each document, as `score` would put it.
 std::optional<TokenId> leading_token(const Tokenizer& tokenizer, BosMode mode) {
-  if (mode == BosMode::never || (mode == BosMode::automatic && !tokenizer.adds_bos())) return std::nullopt;
+  if (mode == BosMode::never || (mode == BosMode::automatic && !tokenizer.adds_bos()))
+    return std::nullopt;
   if (!tokenizer.bos_id()) {
-    throw Error(ExitCode::configuration, "--bos " + text_of(mode) + ": this model's tokenizer has no BOS token");
+    throw Error(ExitCode::configuration,
+                "--bos " + text_of(mode) + ": this model's tokenizer has no BOS token");
   }
   return tokenizer.bos_id();
 }
@@ -32,7 +34,8 @@ struct Counts {
 };
 
 void report_failure(const CorpusRecord& record, const RunOptions& options) {
-  const std::string where = record.file + (record.line > 0 ? ":" + std::to_string(record.line) : "");
+  const std::string where =
+      record.file + (record.line > 0 ? ":" + std::to_string(record.line) : "");
   if (options.strict) throw BadData(where + ": " + record.failure_text + " (--strict)");
   print_line(std::cerr, {{"file", record.file},
                          {"line", record.line},
@@ -67,8 +70,8 @@ class Printer {
 };
 
 // False once --limit records are read.
-bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& printer, std::uint64_t& n_seen,
-                   Counts& counts) {
+bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& printer,
+                   std::uint64_t& n_seen, Counts& counts) {
   CorpusReader reader(file, options.corpus);
   CorpusRecord record;
   while (options.limit == 0 || counts.n_records < options.limit) {
@@ -81,14 +84,16 @@ bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& p
       ++counts.n_failed;
       report_failure(record, options);
     }
-    if (!std::cout) throw Error(ExitCode::io, "standard output cannot be written: is its disk full?");
+    if (!std::cout)
+      throw Error(ExitCode::io, "standard output cannot be written: is its disk full?");
   }
   return false;
 }
 
 int run(const Request& request) {
   RunOptions options = request.options;
-  if (options.out.empty()) options.out = ".";  // nothing is written there; `score` alone must have it
+  if (options.out.empty())
+    options.out = ".";  // nothing is written there; `score` alone must have it
   validate(options);
   const auto files = ModelFiles::open(options.model, ModelFiles::Parts::tokenizer_only);
   const auto tokenizer = tokenizer_of(*files);
@@ -98,10 +103,12 @@ int run(const Request& request) {
   for (const CorpusFile& file : list_corpus(options.corpus)) {
     if (!tokenize_file(file, options, printer, n_seen, counts)) break;
   }
-  const double bad = counts.n_records > 0 ? static_cast<double>(counts.n_failed) / counts.n_records : 0.0;
+  const double bad =
+      counts.n_records > 0 ? static_cast<double>(counts.n_failed) / counts.n_records : 0.0;
   if (bad > options.max_bad_fraction) {
     throw BadData(std::to_string(counts.n_failed) + " of " + std::to_string(counts.n_records) +
-                  " records are bad, more than --max-bad-fraction " + text_of(options.max_bad_fraction) + " allows");
+                  " records are bad, more than --max-bad-fraction " +
+                  text_of(options.max_bad_fraction) + " allows");
   }
   return 0;
 }
@@ -114,12 +121,15 @@ Command tokenize_command() {
   command.synopsis = "--model M --corpus PATH... [--ids] [options]";
   command.summary = "the tokens of every document as JSON lines on standard output";
   command.introduction =
-      "Prints {\"id\", \"n_tokens\", \"n_bytes\"} for every document, with the tokens that `score` would\n"
-      "see. Only the files of the tokenizer are needed, no weights. Records that cannot be read are\n"
+      "Prints {\"id\", \"n_tokens\", \"n_bytes\"} for every document, with the tokens that `score` "
+      "would\n"
+      "see. Only the files of the tokenizer are needed, no weights. Records that cannot be read "
+      "are\n"
       "JSON lines on standard error.\n";
   command.examples =
       "  tovamill tokenize --model model.gguf --corpus novels/\n"
-      "  tovamill tokenize --model Llama-2-7b-hf/ --corpus questions.jsonl --text-key question --ids\n";
+      "  tovamill tokenize --model Llama-2-7b-hf/ --corpus questions.jsonl --text-key question "
+      "--ids\n";
   command.groups = {{"What is read", {"model", "corpus"}},
                     corpus_group(),
                     {"Tokens", {"bos", "parse-special"}},

@@ -22,7 +22,8 @@ std::vector<std::string> library_lines() {
 }
 
 std::string version_text() {
-  std::string text = "tovamill " + program_version() + " (" + git_hash() + ", " + build_description() + ")\n";
+  std::string text =
+      "tovamill " + program_version() + " (" + git_hash() + ", " + build_description() + ")\n";
   for (const std::string& line : library_lines()) text += "  " + line + "\n";
   return text;
 }

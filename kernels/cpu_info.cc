@@ -18,7 +18,8 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint64_t kUnlimitedBytes = 1ull << 60;  // control groups v1 say "no limit" with a huge number
+constexpr std::uint64_t kUnlimitedBytes =
+    1ull << 60;  // control groups v1 say "no limit" with a huge number
 
 std::string first_line(const std::string& path) {
   std::ifstream file(path);
@@ -27,8 +28,9 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-// The folders of this process's control group for `controller` (v1) or the unified hierarchy (empty), inmost first. A
-// container may not see its own path; then the root of the mount stands for it.
+// The folders of this process's control group for `controller` (v1) or the unified hierarchy
+// (empty), inmost first. A container may not see its own path; then the root of the mount stands
+// for it.
 std::vector<std::string> cgroup_folders(const std::string& controller) {
   std::string root = "/sys/fs/cgroup";
   if (!controller.empty()) root += "/" + controller;
@@ -52,7 +54,8 @@ std::vector<std::string> cgroup_folders(const std::string& controller) {
   return folders;
 }
 
-// The least of what `read` gives for the process's control groups of both versions; 0 where nothing limits.
+// The least of what `read` gives for the process's control groups of both versions; 0 where nothing
+// limits.
 template <class Value, class Read>
 Value least_limit(const std::string& controller, Read&& read) {
   Value least = 0;
@@ -68,7 +71,8 @@ Value least_limit(const std::string& controller, Read&& read) {
 double quota_cores(const std::string& folder, bool unified) {
   double quota = 0.0, period = 0.0;
   if (unified) {
-    std::istringstream(first_line(folder + "/cpu.max")) >> quota >> period;  // "max 100000" fails: no limit
+    std::istringstream(first_line(folder + "/cpu.max")) >> quota >>
+        period;  // "max 100000" fails: no limit
   } else {
     std::istringstream(first_line(folder + "/cpu.cfs_quota_us")) >> quota;  // -1: no limit
     std::istringstream(first_line(folder + "/cpu.cfs_period_us")) >> period;
@@ -86,10 +90,12 @@ std::uint64_t limit_bytes(const std::string& folder, bool unified) {
   return read_bytes(folder + (unified ? "/memory.max" : "/memory.limit_in_bytes"));
 }
 
-// What may still be taken below the limit of one group; page cache counts as used, so this is cautious.
+// What may still be taken below the limit of one group; page cache counts as used, so this is
+// cautious.
 std::uint64_t left_bytes(const std::string& folder, bool unified) {
   const std::uint64_t limit = limit_bytes(folder, unified);
-  const std::uint64_t used = read_bytes(folder + (unified ? "/memory.current" : "/memory.usage_in_bytes"));
+  const std::uint64_t used =
+      read_bytes(folder + (unified ? "/memory.current" : "/memory.usage_in_bytes"));
   return limit > 0 ? std::max<std::uint64_t>(limit - std::min(limit, used), 1) : 0;
 }
 
@@ -108,7 +114,8 @@ void read_cpuinfo(CpuInfo& info) {
   }
   if (info.model.empty()) info.model = "unknown";
   const auto has_all = [&](std::initializer_list<const char*> names) {
-    return std::all_of(names.begin(), names.end(), [&](const char* name) { return flags.contains(name); });
+    return std::all_of(names.begin(), names.end(),
+                       [&](const char* name) { return flags.contains(name); });
   };
   info.has_avx2 = has_all({"avx2", "fma", "f16c"});
   info.has_avx512 = has_all({"avx512f", "avx512bw", "avx512dq", "avx512vl"});
@@ -130,8 +137,10 @@ void read_memory(CpuInfo& info) {
   if (left > 0) info.memory_available_bytes = std::min(info.memory_available_bytes, left);
 }
 
-dnnl::matmul::primitive_desc describe_product(const dnnl::engine& engine, const dnnl::memory::desc& a,
-                                              const dnnl::memory::desc& b, const dnnl::memory::desc& c) {
+dnnl::matmul::primitive_desc describe_product(const dnnl::engine& engine,
+                                              const dnnl::memory::desc& a,
+                                              const dnnl::memory::desc& b,
+                                              const dnnl::memory::desc& c) {
 #if DNNL_VERSION_MAJOR >= 3
   return {engine, a, b, c};
 #else
@@ -147,13 +156,15 @@ double best_product_rate(dnnl::memory::data_type type) {
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);
   const dnnl::memory::desc plain({n, n}, type, Tag::ab), any({n, n}, type, Tag::any);
-  const auto description = describe_product(engine, plain, any, plain);  // weights in the library's own layout
+  const auto description =
+      describe_product(engine, plain, any, plain);  // weights in the library's own layout
   const dnnl::matmul product(description);
   dnnl::memory a(plain, engine), b(description.weights_desc(), engine), c(plain, engine);
   for (dnnl::memory* matrix : {&a, &b, &c}) {
     std::fill_n(static_cast<char*>(matrix->get_data_handle()), matrix->get_desc().get_size(), '\0');
   }
-  const std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
+  const std::unordered_map<int, dnnl::memory> arguments{
+      {DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
   const auto run = [&] {
     const auto start = Clock::now();
     product.execute(stream, arguments);
@@ -200,9 +211,11 @@ double measure_products(DType dtype, std::int32_t n_threads) {
   omp_set_num_threads(n_threads);
   double rate = 0.0;
   try {
-    rate = best_product_rate(dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32);
+    rate = best_product_rate(dtype == DType::bf16 ? dnnl::memory::data_type::bf16
+                                                  : dnnl::memory::data_type::f32);
   } catch (const dnnl::error& error) {
-    // "unimplemented" is the answer of a CPU without the instructions; there is nothing else to say of it.
+    // "unimplemented" is the answer of a CPU without the instructions; there is nothing else to say
+    // of it.
     if (error.status != dnnl_unimplemented) throw;
   }
   omp_set_num_threads(before);

@@ -24,14 +24,27 @@ struct Suffix {
 constexpr double kKibi = 1024.0;
 constexpr double kKilo = 1000.0;
 constexpr std::array<Suffix, 16> kSuffixes{{
-    {"K", kKibi},  {"M", kKibi * kKibi},  {"G", kKibi * kKibi * kKibi},  {"T", kKibi * kKibi * kKibi * kKibi},
-    {"KiB", kKibi}, {"MiB", kKibi * kKibi}, {"GiB", kKibi * kKibi * kKibi}, {"TiB", kKibi * kKibi * kKibi * kKibi},
-    {"KB", kKilo}, {"MB", kKilo * kKilo}, {"GB", kKilo * kKilo * kKilo}, {"TB", kKilo * kKilo * kKilo * kKilo},
-    {"k", kKibi},  {"m", kKibi * kKibi},  {"g", kKibi * kKibi * kKibi},  {"t", kKibi * kKibi * kKibi * kKibi},
+    {"K", kKibi},
+    {"M", kKibi* kKibi},
+    {"G", kKibi* kKibi* kKibi},
+    {"T", kKibi* kKibi* kKibi* kKibi},
+    {"KiB", kKibi},
+    {"MiB", kKibi* kKibi},
+    {"GiB", kKibi* kKibi* kKibi},
+    {"TiB", kKibi* kKibi* kKibi* kKibi},
+    {"KB", kKilo},
+    {"MB", kKilo* kKilo},
+    {"GB", kKilo* kKilo* kKilo},
+    {"TB", kKilo* kKilo* kKilo* kKilo},
+    {"k", kKibi},
+    {"m", kKibi* kKibi},
+    {"g", kKibi* kKibi* kKibi},
+    {"t", kKibi* kKibi* kKibi* kKibi},
 }};
 
 [[noreturn]] void refuse(std::string_view option, std::string_view text, std::string_view wanted) {
-  throw Error(ExitCode::usage, std::string(option) + " '" + std::string(text) + "' is not " + std::string(wanted));
+  throw Error(ExitCode::usage,
+              std::string(option) + " '" + std::string(text) + "' is not " + std::string(wanted));
 }
 
 // True if the whole of `text` is a number of Value's type.
@@ -81,7 +94,9 @@ void read_text(std::string_view, std::string_view text, std::string& value) { va
 void read_text(std::string_view option, std::string_view text, bool& value) {
   constexpr std::array<std::string_view, 4> yes{"true", "yes", "on", "1"};
   constexpr std::array<std::string_view, 4> no{"false", "no", "off", "0"};
-  const auto is = [&](const auto& words) { return std::find(words.begin(), words.end(), text) != words.end(); };
+  const auto is = [&](const auto& words) {
+    return std::find(words.begin(), words.end(), text) != words.end();
+  };
   if (!is(yes) && !is(no)) refuse(option, text, "a yes or no: give true or false");
   value = is(yes);
 }
@@ -91,13 +106,15 @@ void read_text(std::string_view option, std::string_view text, std::int32_t& val
 }
 
 void read_text(std::string_view option, std::string_view text, std::uint64_t& value) {
-  constexpr std::string_view wanted = "a whole number of at least 0; bytes may be given as 512M, 1.5G or 2GiB";
+  constexpr std::string_view wanted =
+      "a whole number of at least 0; bytes may be given as 512M, 1.5G or 2GiB";
   if (read_number(text, value)) return;
   const std::size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
   const auto suffix = std::find_if(kSuffixes.begin(), kSuffixes.end(),
                                    [&](const Suffix& s) { return s.text == text.substr(digits); });
   double number = 0.0;
-  if (suffix == kSuffixes.end() || !read_number(text.substr(0, digits), number)) refuse(option, text, wanted);
+  if (suffix == kSuffixes.end() || !read_number(text.substr(0, digits), number))
+    refuse(option, text, wanted);
   const double bytes = std::floor(number * suffix->factor);
   if (!(bytes < 0x1p63)) refuse(option, text, "a number below 8 EiB");
   value = static_cast<std::uint64_t>(bytes);
@@ -127,16 +144,22 @@ void read_text(std::string_view option, std::string_view text, BosMode& value) {
 
 std::string quoted_if_needed(const std::string& value) {
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20; };
-  const bool plain = value.empty() || (value.front() != '"' && value.front() != ' ' && value.back() != ' ' &&
-                                       std::none_of(value.begin(), value.end(), is_control));
+  const bool plain =
+      value.empty() || (value.front() != '"' && value.front() != ' ' && value.back() != ' ' &&
+                        std::none_of(value.begin(), value.end(), is_control));
   if (plain) return value;
   std::string out = "\"";
   for (const char c : value) {
-    if (c == '\n') out += "\\n";
-    else if (c == '\r') out += "\\r";
-    else if (c == '\t') out += "\\t";
-    else if (c == '"' || c == '\\') out += std::string("\\") + c;
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else if (c == '\r')
+      out += "\\r";
+    else if (c == '\t')
+      out += "\\t";
+    else if (c == '"' || c == '\\')
+      out += std::string("\\") + c;
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -146,7 +169,8 @@ std::string unquoted(std::string_view option, std::string_view text) {
   std::string out;
   for (std::size_t i = 1; i < text.size(); ++i) {
     if (text[i] == '"') {
-      if (i + 1 != text.size()) refuse(option, text, "one quoted text: something follows the closing quote");
+      if (i + 1 != text.size())
+        refuse(option, text, "one quoted text: something follows the closing quote");
       return out;
     }
     if (text[i] != '\\') {
@@ -156,7 +180,8 @@ std::string unquoted(std::string_view option, std::string_view text) {
     constexpr std::string_view codes = "nrt\"\\";
     constexpr std::string_view values = "\n\r\t\"\\";
     const std::size_t code = ++i < text.size() ? codes.find(text[i]) : std::string_view::npos;
-    if (code == std::string_view::npos) refuse(option, text, "a quoted text: \\n, \\r, \\t, \\\" and \\\\ are known");
+    if (code == std::string_view::npos)
+      refuse(option, text, "a quoted text: \\n, \\r, \\t, \\\" and \\\\ are known");
     out += values[code];
   }
   refuse(option, text, "a complete quoted text: the closing quote is missing");

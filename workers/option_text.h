@@ -1,5 +1,5 @@
-// A run's options as text and back: what the command line, the INI file, the fingerprint and results.h5 have in common.
-// Every value reads back from its own text unchanged.
+// A run's options as text and back: what the command line, the INI file, the fingerprint and
+// results.h5 have in common. Every value reads back from its own text unchanged.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace tovamill {
 
-// The text of a value as on the command line: "tova", "0.95", "true". A list is printed value by value, not here.
+// The text of a value as on the command line: "tova", "0.95", "true". A list is printed value by
+// value, not here.
 std::string text_of(const std::string& value);
 std::string text_of(bool value);
 std::string text_of(std::int32_t value);
@@ -21,9 +22,9 @@ std::string text_of(Policy value);
 std::string text_of(Positions value);
 std::string text_of(BosMode value);
 
-// Reads `text` into `value`; `option` names it in messages ("--pin"). Numbers are decimal and complete; whole unsigned
-// numbers may carry K, M, G, T or KiB, MiB, GiB, TiB (powers of 1024), or KB, MB, GB, TB (powers of 1000).
-// Throws Error(usage) saying what was given and what is wanted.
+// Reads `text` into `value`; `option` names it in messages ("--pin"). Numbers are decimal and
+// complete; whole unsigned numbers may carry K, M, G, T or KiB, MiB, GiB, TiB (powers of 1024), or
+// KB, MB, GB, TB (powers of 1000). Throws Error(usage) saying what was given and what is wanted.
 void read_text(std::string_view option, std::string_view text, std::string& value);
 void read_text(std::string_view option, std::string_view text, bool& value);
 void read_text(std::string_view option, std::string_view text, std::int32_t& value);
@@ -33,8 +34,9 @@ void read_text(std::string_view option, std::string_view text, Policy& value);
 void read_text(std::string_view option, std::string_view text, Positions& value);
 void read_text(std::string_view option, std::string_view text, BosMode& value);
 
-// One `key = value` line for each field of `options` whose name `wanted(name)` accepts, in the order of visit_fields; a
-// list gives a line per value. Values with a leading quote, edge blanks or control characters are quoted.
+// One `key = value` line for each field of `options` whose name `wanted(name)` accepts, in the
+// order of visit_fields; a list gives a line per value. Values with a leading quote, edge blanks or
+// control characters are quoted.
 template <class Wanted>
 std::string config_lines(const RunOptions& options, Wanted&& wanted);
 
