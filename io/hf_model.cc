@@ -24,12 +24,13 @@ constexpr char kIndex[] = "model.safetensors.index.json";
 }  // namespace
 
 HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
-  const bool all = parts == Parts::all;
+  const bool all = parts != Parts::tokenizer_only;
   if (!has("config.json") && all) {
     throw Error(ExitCode::no_input, path_ + ": has no config.json: is it a model directory?");
   }
   config_ = read_if_there("config.json");
-  if (!has("tokenizer.json")) {
+  const bool has_tokenizer = has("tokenizer.json");
+  if (!has_tokenizer && parts != Parts::weights_only) {
     const bool sentencepiece = has("tokenizer.model");
     throw Error(
         ExitCode::no_input,
@@ -38,8 +39,7 @@ HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
                              "once with transformers as a fast tokenizer"
                            : ""));
   }
-  const std::string tokenizer_path = file_path("tokenizer.json");
-  tokenizer_ = read_json_object(tokenizer_path, kMaxTokenizerBytes);
+  if (has_tokenizer) tokenizer_ = read_json_object(file_path("tokenizer.json"), kMaxTokenizerBytes);
   tokenizer_config_ = read_if_there("tokenizer_config.json");
   generation_config_ = read_if_there("generation_config.json");
   if (all) open_weights();

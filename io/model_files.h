@@ -18,7 +18,7 @@ class ModelFiles {
   enum class Format { hugging_face, gguf };
   // What is read: `all` for scoring; `tokenizer_only` needs no weights (a directory without
   // *.safetensors is fine).
-  enum class Parts { all, tokenizer_only };
+  enum class Parts { all, tokenizer_only, weights_only };
 
   // Throws Error(no_input) where the path or a needed file is missing, BadData where a file is
   // broken.

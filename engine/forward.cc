@@ -1,0 +1,52 @@
+#include "engine/forward.h"
+
+#include <algorithm>
+
+namespace tovamill {
+
+Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks, std::int32_t max_block)
+    : model_(model), backend_(backend), max_rows_(max_rows) {
+  const ModelShape& shape = model.config.shape;
+  hidden_ = make(shape.hidden_size, BufferType::full);
+  normed_ = make(shape.hidden_size, BufferType::compute);
+  qkv_ = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
+  attended_ = make(shape.q_size(), BufferType::compute);
+  gated_ = make(shape.intermediate_size, BufferType::compute);
+  nll_.resize(static_cast<std::size_t>(max_rows));
+  events_.resize(static_cast<std::size_t>(shape.n_layers) * static_cast<std::size_t>(max_blocks));
+  // Head-wise policies drop one token per KV head and query.
+  for (BlockEvents& e : events_) e.evictions.reserve(static_cast<std::size_t>(max_block));
+}
+
+std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
+  buffer_bytes_ += static_cast<std::uint64_t>(max_rows_) * static_cast<std::uint64_t>(n_cols) * 4;
+  return backend_.make_buffer(max_rows_, n_cols, type);
+}
+
+StepOutput Forward::run(const StepInput& input) {
+  const std::size_t n_blocks = input.blocks.size();
+  backend_.begin_step(input.blocks, static_cast<std::int32_t>(input.ids.size()));
+  backend_.embed(input.ids, model_.embedding, *hidden_);
+  for (std::size_t l = 0; l < model_.layers.size(); ++l) {
+    const Layer& layer = model_.layers[l];
+    backend_.rms_norm(*hidden_, layer.attention_norm, *normed_);
+    backend_.project(*normed_, *layer.attention.qkv, *qkv_);
+    backend_.attend(static_cast<std::int32_t>(l), layer.attention, *qkv_, *attended_,
+                    std::span(events_).subspan(l * n_blocks, n_blocks));
+    backend_.project_add(*attended_, *layer.o, *hidden_);
+    backend_.rms_norm(*hidden_, layer.ffn_norm, *normed_);
+    backend_.project_gated(*normed_, *layer.gate_up, *gated_);
+    backend_.project_add(*gated_, *layer.down, *hidden_);
+  }
+  if (std::any_of(input.targets.begin(), input.targets.end(), [](std::int32_t t) { return t >= 0; })) {
+    backend_.rms_norm(*hidden_, model_.final_norm, *normed_);
+    backend_.target_nll(*normed_, *model_.head, input.targets, nll_);
+  } else {
+    std::fill_n(nll_.begin(), input.targets.size(), 0.0f);
+  }
+  return {.nll = std::span(nll_).first(input.ids.size()),
+          .events = std::span(events_).first(model_.layers.size() * n_blocks),
+          .n_blocks = n_blocks};
+}
+
+}  // namespace tovamill

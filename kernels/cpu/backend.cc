@@ -1,0 +1,291 @@
+#include "kernels/cpu/backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/error.h"
+
+namespace tovamill {
+namespace {
+
+bool multiplies_bf16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw");
+#else
+  return false;
+#endif
+}
+
+cpu::ComputeType compute_type(const std::string& dtype) {
+  if (dtype == "f32") return cpu::ComputeType::f32;
+  if (dtype == "auto") return multiplies_bf16() ? cpu::ComputeType::bf16 : cpu::ComputeType::f32;
+  if (dtype == "bf16") return cpu::ComputeType::bf16;
+  throw Error(ExitCode::usage, "--dtype '" + dtype + "' is not known: choose one of auto, bf16, f32");
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+  const cpu::ComputeType type = compute_type(options.dtype);
+  if (type == cpu::ComputeType::bf16) cpu::Products::check(type);
+  return std::make_unique<cpu::CpuBackend>(options, type, cpu::best_kernels());
+}
+
+}  // namespace tovamill
+
+namespace tovamill::cpu {
+namespace {
+
+constexpr std::int32_t kWidestChunk = 512;
+
+CpuBuffer& cast(Buffer& b) { return static_cast<CpuBuffer&>(b); }
+const CpuBuffer& cast(const Buffer& b) { return static_cast<const CpuBuffer&>(b); }
+
+std::int32_t n_tiles(std::int32_t n_rows) { return (n_rows + kRowTile - 1) / kRowTile; }
+
+// Row of the half-split rotary layout -> row of llama.cpp's interleaved one, head by head.
+std::int64_t interleaved_row(std::int64_t row, std::int32_t head_dim) {
+  const std::int64_t head = row / head_dim, i = row % head_dim, half = head_dim / 2;
+  return head * head_dim + 2 * (i % half) + i / half;
+}
+
+void add_bias(const float* bias, std::int32_t n, float* row) {
+  for (std::int32_t i = 0; i < n; ++i) row[i] += bias[i];
+}
+
+}  // namespace
+
+CpuBuffer::CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, std::size_t element_bytes)
+    : cols(n_cols),
+      row_bytes(static_cast<std::size_t>(n_cols) * element_bytes),
+      bytes(static_cast<std::size_t>(n_tiles(n_rows)) * kRowTile * row_bytes) {}
+
+CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const IsaKernels& isa)
+    : options_(options),
+      type_(type),
+      isa_(isa),
+      pool_(std::clamp(options.n_threads, 1, 1024), use_one_thread),
+      products_(type, pool_.size()),
+      attention_(options, type, pool_, isa),
+      tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
+  const std::int32_t chunk = Products::chunk_columns(options.shape.vocab_size);
+  const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
+  chunk_sums_.resize(static_cast<std::size_t>(options.max_rows) * static_cast<std::size_t>(chunks));
+  target_logits_.resize(static_cast<std::size_t>(options.max_rows));
+}
+
+std::string CpuBackend::description() const {
+  return std::string("CPU, ") + isa_.name + ", " + std::to_string(pool_.size()) + (pool_.size() == 1 ? " thread" : " threads");
+}
+
+float* CpuBackend::thread_tile(int thread) const {
+  return reinterpret_cast<float*>(tiles_.data()) + static_cast<std::int64_t>(thread) * kRowTile * kWidestChunk;
+}
+
+std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
+                                                    RowSource source, const void* context) {
+  std::unique_ptr<PackedMatrix> matrix = products_.make(n_out, n_in, chunk);
+  pool_.run(matrix->n_chunks(), [&](std::int64_t c, int) {
+    const auto index = static_cast<std::int32_t>(c);
+    const std::int32_t n = matrix->chunk_cols(index);
+    std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(n_in));
+    for (std::int32_t r = 0; r < n; ++r) {
+      source(context, matrix->chunk_begin(index) + r, rows.data() + static_cast<std::int64_t>(r) * n_in);
+    }
+    products_.fill(*matrix, index, rows.data());
+  });
+  return matrix;
+}
+
+std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
+  std::int64_t n_out = 0;
+  for (const TensorView& part : source.parts) n_out += part.n_rows();
+  // Row r of the stacked matrix from the part that holds it.
+  const auto read_row = [](const void* context, std::int64_t row, float* out) {
+    const auto& s = *static_cast<const MatrixSource*>(context);
+    std::size_t p = 0;
+    for (; row >= s.parts[p].n_rows(); ++p) row -= s.parts[p].n_rows();
+    const bool interleaved = !s.interleaved.empty() && s.interleaved[p];
+    dequantize_row(s.parts[p], interleaved ? interleaved_row(row, s.head_dim) : row, out);
+  };
+  const auto rows = static_cast<std::int32_t>(n_out);
+  auto matrix = pack_rows(rows, static_cast<std::int32_t>(source.parts.at(0).n_cols()), Products::chunk_columns(rows), read_row, &source);
+  std::vector<float> bias;
+  bool any = false;
+  for (std::size_t p = 0; p < source.biases.size(); ++p) {
+    std::vector<float> part(static_cast<std::size_t>(source.parts[p].n_rows()), 0.0f);
+    if (source.biases[p].data != nullptr) {
+      any = true;
+      std::vector<float> file(part.size());
+      dequantize_row(source.biases[p], 0, file.data());
+      const bool interleaved = !source.interleaved.empty() && source.interleaved[p];
+      for (std::size_t r = 0; r < part.size(); ++r) {
+        const auto row = static_cast<std::int64_t>(r);
+        part[r] = file[static_cast<std::size_t>(interleaved ? interleaved_row(row, source.head_dim) : row)];
+      }
+    }
+    bias.insert(bias.end(), part.begin(), part.end());
+  }
+  if (any) Products::set_bias(*matrix, std::move(bias));
+  return matrix;
+}
+
+// Chunks hold as many gate rows as up rows, so that one tile gives both factors of its columns.
+std::unique_ptr<Matrix> CpuBackend::pack_gated(const TensorView& gate, const TensorView& up) {
+  struct Pair {
+    const TensorView &gate, &up;
+    std::int32_t n, half;
+  };
+  const auto n = static_cast<std::int32_t>(gate.n_rows());
+  const std::int32_t chunk = std::min(2 * n, (Products::chunk_columns(2 * n) + 31) / 32 * 32);
+  const Pair pair{gate, up, n, chunk / 2};
+  const auto read_row = [](const void* context, std::int64_t row, float* out) {
+    const auto& p = *static_cast<const Pair*>(context);
+    const std::int64_t c = row / (2 * p.half), within = row % (2 * p.half), first = c * p.half;
+    const std::int64_t width = std::min<std::int64_t>(p.half, p.n - first);
+    dequantize_row(within < width ? p.gate : p.up, first + within % width, out);
+  };
+  return pack_rows(2 * n, static_cast<std::int32_t>(gate.n_cols()), chunk, read_row, &pair);
+}
+
+std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType type) {
+  return std::make_unique<CpuBuffer>(n_rows, n_cols, type == BufferType::full ? 4 : element_bytes(type_));
+}
+
+std::unique_ptr<StreamState> CpuBackend::make_state() {
+  return std::make_unique<CpuState>(attention_.layout(), attention_.capacity(kGroupTokens));
+}
+
+std::uint64_t CpuBackend::state_bytes() const {
+  const StateLayout layout = attention_.layout();
+  const std::int64_t tokens = options_.cache.chunk_tokens > 0 ? options_.cache.chunk_tokens : options_.shape.trained_context;
+  return layout.layer_bytes(attention_.capacity(tokens)) * static_cast<std::size_t>(layout.n_layers);
+}
+
+std::uint64_t CpuBackend::workspace_bytes() const {
+  return attention_.workspace_bytes() + tiles_.size() + chunk_sums_.size() * sizeof(ChunkSum) + products_.scratch_bytes();
+}
+
+void CpuBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
+  n_rows_ = n_rows;
+  attention_.begin_step(blocks, n_rows);
+}
+
+template <class Body>
+void CpuBackend::for_each_tile(const PackedMatrix& w, Body&& body) {
+  const std::int32_t tiles = n_tiles(n_rows_);
+  pool_.run(static_cast<std::int64_t>(tiles) * w.n_chunks(), [&](std::int64_t task, int thread) {
+    body(static_cast<std::int32_t>(task % tiles), static_cast<std::int32_t>(task / tiles), thread);
+  });
+}
+
+template <class Body>
+void CpuBackend::for_each_row(Body&& body) {
+  constexpr std::int32_t kRowsPerTask = 16;
+  pool_.run((n_rows_ + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int) {
+    const auto begin = static_cast<std::int32_t>(task) * kRowsPerTask;
+    for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n_rows_); ++r) body(r);
+  });
+}
+
+void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) {
+  for_each_row([&](std::int32_t r) { dequantize_row(embedding, ids[static_cast<std::size_t>(r)], cast(out).f32(r)); });
+}
+
+void CpuBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) {
+  const auto n = static_cast<std::int32_t>(weight.size());
+  const float eps = options_.shape.rms_norm_eps;
+  for_each_row([&](std::int32_t r) {
+    if (type_ == ComputeType::bf16) {
+      isa_.rms_norm_bf16(cast(x).f32(r), weight.data(), n, eps, cast(out).bf16(r));
+    } else {
+      isa_.rms_norm(cast(x).f32(r), weight.data(), n, eps, cast(out).f32(r));
+    }
+  });
+}
+
+// flops: 2 n_rows n_in n_out; bytes: the weights once per row tile at worst, in the compute type.
+void CpuBackend::multiply_into(const Buffer& x, const Matrix& matrix, Buffer& out, Target target) {
+  const auto& w = static_cast<const PackedMatrix&>(matrix);
+  for_each_tile(w, [&](std::int32_t tile, std::int32_t chunk, int thread) {
+    const std::int64_t row = static_cast<std::int64_t>(tile) * kRowTile;
+    float* to = cast(out).f32(row) + w.chunk_begin(chunk);
+    products_.multiply(w, chunk, cast(x).row(row), to, target, thread);
+    if (w.bias() == nullptr) return;
+    for (std::int32_t r = 0; r < kRowTile; ++r) {
+      add_bias(w.bias() + w.chunk_begin(chunk), w.chunk_cols(chunk), to + static_cast<std::int64_t>(r) * cast(out).cols);
+    }
+  });
+}
+
+void CpuBackend::project(const Buffer& x, const Matrix& w, Buffer& out) { multiply_into(x, w, out, Target::replace); }
+void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) { multiply_into(x, w, hidden, Target::add); }
+
+void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
+  const auto& w = static_cast<const PackedMatrix&>(gate_up);
+  for_each_tile(w, [&](std::int32_t tile, std::int32_t chunk, int thread) {
+    const std::int64_t row = static_cast<std::int64_t>(tile) * kRowTile;
+    const std::int32_t cols = w.chunk_cols(chunk), n = cols / 2, column = w.chunk_begin(chunk) / 2;
+    float* both = thread_tile(thread);
+    products_.multiply(w, chunk, cast(x).row(row), both, Target::scratch, thread);
+    const std::int32_t rows = std::min(kRowTile, n_rows_ - static_cast<std::int32_t>(row));
+    for (std::int32_t r = 0; r < rows; ++r) {
+      const float* g = both + static_cast<std::int64_t>(r) * cols;
+      if (type_ == ComputeType::bf16) {
+        isa_.gate_bf16(g, g + n, n, cast(out).bf16(row + r) + column);
+      } else {
+        isa_.gate(g, g + n, n, cast(out).f32(row + r) + column);
+      }
+    }
+  });
+}
+
+void CpuBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
+                        std::span<BlockEvents> events) {
+  attention_.run(layer, weights.q_norm, weights.k_norm, cast(qkv).f32(0), cast(out).row(0), events);
+}
+
+void CpuBackend::target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
+                            std::span<float> nll) {
+  const auto& w = static_cast<const PackedMatrix&>(head);
+  const auto chunks = static_cast<std::size_t>(w.n_chunks());
+  for_each_tile(w, [&](std::int32_t tile, std::int32_t chunk, int thread) {
+    const std::int32_t begin = tile * kRowTile, rows = std::min(kRowTile, n_rows_ - begin);
+    const auto scored = [](std::int32_t t) { return t >= 0; };
+    if (std::none_of(targets.begin() + begin, targets.begin() + begin + rows, scored)) return;
+    const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
+    float* logits = thread_tile(thread);
+    products_.multiply(w, chunk, cast(x).row(begin), logits, Target::scratch, thread);
+    for (std::int32_t r = 0; r < rows; ++r) {
+      const auto row = static_cast<std::size_t>(begin + r);
+      if (targets[row] < 0) continue;
+      const float* line = logits + static_cast<std::int64_t>(r) * cols;
+      ChunkSum& s = chunk_sums_[row * chunks + static_cast<std::size_t>(chunk)];
+      s.sum = isa_.sum_exp(line, cols, &s.highest);
+      if (targets[row] >= first && targets[row] < first + cols) target_logits_[row] = line[targets[row] - first];
+    }
+  });
+  for (std::size_t row = 0; row < targets.size(); ++row) {
+    nll[row] = 0.0f;
+    if (targets[row] < 0) continue;
+    const ChunkSum* s = chunk_sums_.data() + row * chunks;
+    float highest = s[0].highest;
+    for (std::size_t c = 1; c < chunks; ++c) highest = std::max(highest, s[c].highest);
+    double sum = 0.0;
+    for (std::size_t c = 0; c < chunks; ++c) sum += static_cast<double>(s[c].sum) * std::exp(static_cast<double>(s[c].highest - highest));
+    nll[row] = static_cast<float>(static_cast<double>(highest) + std::log(sum) - static_cast<double>(target_logits_[row]));
+  }
+}
+
+void CpuBackend::reset(StreamState& state) { static_cast<CpuState&>(state).reset(); }
+
+std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, std::int32_t layer, std::int32_t group) const {
+  const auto& s = static_cast<const CpuState&>(state);
+  const std::int32_t* first = s.positions(layer, group);
+  std::vector<std::int32_t> positions(first, first + s.n_columns(layer));
+  std::sort(positions.begin(), positions.end());
+  return positions;
+}
+
+}  // namespace tovamill::cpu

@@ -1,0 +1,141 @@
+// Norms, activations, conversions, rotations: one pass over a row each. Included by the isa_*.cc files only.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/cpu/simd.h"
+
+namespace {
+
+// Calls f(i) for whole vectors, then tail(i) for single elements.
+template <class Body, class Tail>
+inline void for_each_vector(std::int64_t n, Body body, Tail tail) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(i);
+  for (; i < n; ++i) tail(i);
+}
+
+inline std::uint16_t bf16_bits(float x) {
+  std::uint32_t b;
+  std::memcpy(&b, &x, 4);
+  if (x != x) return static_cast<std::uint16_t>((b >> 16) | 0x40u);
+  return static_cast<std::uint16_t>((b + 0x7fffu + ((b >> 16) & 1u)) >> 16);
+}
+inline float bf16_value(std::uint16_t h) {
+  const std::uint32_t b = static_cast<std::uint32_t>(h) << 16;
+  float x;
+  std::memcpy(&x, &b, 4);
+  return x;
+}
+
+inline void put(float* p, Vf v) { store(p, v); }
+inline void put(std::uint16_t* p, Vf v) { store_bf16(p, v); }
+inline void put(float* p, float v) { *p = v; }
+inline void put(std::uint16_t* p, float v) { *p = bf16_bits(v); }
+
+void to_bf16(const float* in, std::int64_t n, std::uint16_t* out) {
+  for_each_vector(n, [&](std::int64_t i) { store_bf16(out + i, load(in + i)); },
+                  [&](std::int64_t i) { out[i] = bf16_bits(in[i]); });
+}
+
+void from_bf16(const std::uint16_t* in, std::int64_t n, float* out) {
+  for_each_vector(n, [&](std::int64_t i) { store(out + i, load_bf16(in + i)); },
+                  [&](std::int64_t i) { out[i] = bf16_value(in[i]); });
+}
+
+float sum_of_squares(const float* x, std::int32_t n) {
+  Vf a{}, b{};
+  std::int32_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    const Vf u = load(x + i), v = load(x + i + kLanes);
+    a += u * u;
+    b += v * v;
+  }
+  float sum = fold_sum(a + b);
+  for (; i < n; ++i) sum += x[i] * x[i];
+  return sum;
+}
+
+float norm2(const float* x, std::int32_t n) { return std::sqrt(sum_of_squares(x, n)); }
+
+template <class Out>
+void scale(const float* x, float factor, std::int32_t n, Out* out) {
+  for_each_vector(n, [&](std::int64_t i) { put(out + i, load(x + i) * factor); },
+                  [&](std::int64_t i) { put(out + i, x[i] * factor); });
+}
+
+template <class Out>
+void rms_norm(const float* x, const float* weight, std::int32_t n, float eps, Out* out) {
+  const float scale = 1.0f / std::sqrt(sum_of_squares(x, n) / static_cast<float>(n) + eps);
+  for_each_vector(n, [&](std::int64_t i) { put(out + i, load(x + i) * scale * load(weight + i)); },
+                  [&](std::int64_t i) { put(out + i, x[i] * scale * weight[i]); });
+}
+
+template <class Out>
+void gate(const float* g, const float* up, std::int32_t n, Out* out) {
+  for_each_vector(
+      n,
+      [&](std::int64_t i) {
+        const Vf x = load(g + i);
+        // The clamp keeps 2^x finite; silu is 0 there to the last bit.
+        const Vf e = exp2(min(x * -kLog2E, splat(126.0f)));
+        put(out + i, x / (e + 1.0f) * load(up + i));
+      },
+      [&](std::int64_t i) { put(out + i, g[i] / (1.0f + std::exp(-g[i])) * up[i]); });
+}
+
+void rotate(const float* in, const float* cosines, const float* sines, std::int32_t half, float* out) {
+  for_each_vector(
+      half,
+      [&](std::int64_t i) {
+        const Vf a = load(in + i), b = load(in + half + i), c = load(cosines + i), s = load(sines + i);
+        store(out + i, a * c - b * s);
+        store(out + half + i, b * c + a * s);
+      },
+      [&](std::int64_t i) {
+        const float a = in[i], b = in[half + i];
+        out[i] = a * cosines[i] - b * sines[i];
+        out[half + i] = b * cosines[i] + a * sines[i];
+      });
+}
+
+float sum_exp(const float* x, std::int32_t n, float* highest) {
+  Vf top = splat(-INFINITY);
+  std::int32_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) top = max(top, load(x + i));
+  float m = fold_max(top);
+  for (; i < n; ++i) m = x[i] > m ? x[i] : m;
+  *highest = m;
+  Vf a{}, b{};
+  i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    a += exp2((load(x + i) - m) * kLog2E);
+    b += exp2((load(x + i + kLanes) - m) * kLog2E);
+  }
+  float sum = fold_sum(a + b);
+  for (; i < n; ++i) sum += std::exp(x[i] - m);
+  return sum;
+}
+
+// Sixteen columns at a time are gathered so that each row of `out` is written in whole cache lines.
+template <class In>
+void transpose(const In* rows, std::int32_t n_cols, std::int32_t padded, std::int32_t depth, float* out, std::int64_t ld) {
+  constexpr std::int32_t kBlock = 16;
+  for (std::int32_t c0 = 0; c0 < padded; c0 += kBlock) {
+    const std::int32_t n = n_cols - c0 < kBlock ? (n_cols > c0 ? n_cols - c0 : 0) : kBlock;
+    for (std::int32_t k = 0; k < depth; ++k) {
+      float line[kBlock] = {};
+      for (std::int32_t c = 0; c < n; ++c) {
+        const In x = rows[static_cast<std::int64_t>(c0 + c) * depth + k];
+        if constexpr (sizeof(In) == 2) {
+          line[c] = bf16_value(x);
+        } else {
+          line[c] = x;
+        }
+      }
+      std::memcpy(out + k * ld + c0, line, sizeof line);
+    }
+  }
+}
+
+}  // namespace

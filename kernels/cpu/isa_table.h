@@ -1,0 +1,31 @@
+// Fills the table of functions from whatever simd.h was configured for. Included last by the isa_*.cc files.
+#pragma once
+
+#include "kernels/cpu/isa_attention.h"
+#include "kernels/cpu/isa_elementwise.h"
+
+namespace {
+
+constexpr tovamill::cpu::IsaKernels make_table(const char* name) {
+  return {.name = name,
+          .lanes = kLanes,
+          .multiply = multiply,
+          .exponentiate = exponentiate,
+          .scan = scan,
+          .mask = mask,
+          .transpose_f32 = transpose<float>,
+          .transpose_bf16 = transpose<std::uint16_t>,
+          .to_bf16 = to_bf16,
+          .from_bf16 = from_bf16,
+          .scale = scale<float>,
+          .scale_bf16 = scale<std::uint16_t>,
+          .rms_norm = rms_norm<float>,
+          .rms_norm_bf16 = rms_norm<std::uint16_t>,
+          .gate = gate<float>,
+          .gate_bf16 = gate<std::uint16_t>,
+          .rotate = rotate,
+          .sum_exp = sum_exp,
+          .norm2 = norm2};
+}
+
+}  // namespace

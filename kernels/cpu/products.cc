@@ -1,0 +1,207 @@
+#include "kernels/cpu/products.h"
+
+#include <dnnl.hpp>
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "kernels/error.h"
+
+namespace tovamill::cpu {
+namespace {
+
+using dnnl::memory;
+
+memory::data_type data_type(ComputeType t) {
+  return t == ComputeType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+// Every oneDNN failure carries the call and oneDNN's own text.
+template <class Call>
+decltype(auto) checked(const char* what, Call call) {
+  try {
+    return call();
+  } catch (const dnnl::error& e) {
+    if (e.status == dnnl_out_of_memory) throw OutOfMemory(std::string("oneDNN: ") + what + ": " + e.what());
+    throw Error(ExitCode::internal, std::string("oneDNN: ") + what + ": " + e.what());
+  }
+}
+
+// A product of fixed shape with the memory descriptors that it was made for, and a memory object for each thread whose
+// data pointer is set before each call.
+struct TileProduct {
+  dnnl::matmul primitive;
+  memory::desc weights;
+  std::vector<memory> x, out, scratchpad;  // one a thread
+};
+
+constexpr int kTargets = 3;
+
+}  // namespace
+
+struct PackedMatrix::Impl {
+  std::int32_t n_out = 0, n_in = 0, chunk = 0;
+  std::vector<float> bias;
+  std::vector<memory> weights;  // packed, one a chunk
+  std::array<TileProduct*, kTargets> whole{}, rest{};  // of full chunks and of the narrower last one
+  std::uint64_t bytes = 0;
+};
+
+PackedMatrix::PackedMatrix(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PackedMatrix::~PackedMatrix() = default;
+std::int32_t PackedMatrix::n_out() const { return impl_->n_out; }
+std::int32_t PackedMatrix::n_in() const { return impl_->n_in; }
+std::uint64_t PackedMatrix::n_bytes() const { return impl_->bytes; }
+std::int32_t PackedMatrix::n_chunks() const { return (impl_->n_out + impl_->chunk - 1) / impl_->chunk; }
+std::int32_t PackedMatrix::chunk_begin(std::int32_t c) const { return c * impl_->chunk; }
+std::int32_t PackedMatrix::chunk_cols(std::int32_t c) const { return std::min(impl_->chunk, impl_->n_out - c * impl_->chunk); }
+const float* PackedMatrix::bias() const { return impl_->bias.empty() ? nullptr : impl_->bias.data(); }
+
+struct Products::Impl {
+  using Key = std::tuple<std::int32_t, std::int32_t, std::int64_t, bool>;  // n_in, n, ld_out, add
+
+  ComputeType type;
+  int n_threads;
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  std::vector<dnnl::stream> streams;  // one a thread
+  std::map<Key, TileProduct> products;
+  std::map<std::pair<std::int32_t, std::int32_t>, memory::desc> layouts;  // of packed weights, by (n_in, n)
+  std::vector<std::vector<std::byte>> scratchpads;                         // one a thread, shared by all products
+
+  TileProduct& product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out, bool add);
+};
+
+void use_one_thread() { omp_set_num_threads(1); }
+
+Products::Products(ComputeType type, int n_threads) : impl_(std::make_unique<Impl>()) {
+  impl_->type = type;
+  impl_->n_threads = n_threads;
+  for (int t = 0; t < n_threads; ++t) impl_->streams.emplace_back(impl_->engine);
+  impl_->scratchpads.resize(static_cast<std::size_t>(n_threads));
+}
+
+Products::~Products() = default;
+
+// Near 512 columns keep the chunk and a tile of rows in a core's own cache; an even number of chunks shares well.
+std::int32_t Products::chunk_columns(std::int32_t n_out) {
+  constexpr std::int32_t kMost = 512, kAlign = 16;
+  if (n_out <= kMost) return n_out;
+  std::int32_t n_chunks = (n_out + kMost - 1) / kMost;
+  n_chunks += n_chunks % 2;
+  const std::int32_t even = (n_out + n_chunks - 1) / n_chunks;
+  return std::min(kMost, (even + kAlign - 1) / kAlign * kAlign);
+}
+
+TileProduct& Products::Impl::product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out, bool add) {
+  const Key key{n_in, n, ld_out, add};
+  if (const auto found = products.find(key); found != products.end()) return found->second;
+  return checked("making a product", [&]() -> TileProduct& {
+    const memory::desc x({kRowTile, n_in}, data_type(type), memory::format_tag::ab);
+    const memory::desc out({kRowTile, n}, memory::data_type::f32, memory::dims{ld_out, 1});
+    const auto known = layouts.find({n_in, n});
+    const memory::desc w = known != layouts.end() ? known->second
+                                                  : memory::desc({n_in, n}, data_type(type), memory::format_tag::any);
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (add) {
+      dnnl::post_ops post;
+      post.append_sum(1.0f);
+      attributes.set_post_ops(post);
+    }
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::matmul::primitive_desc description(engine, x, w, out, attributes);
+#else
+    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(x, w, out), attributes, engine);
+#endif
+    TileProduct made{dnnl::matmul(description), description.weights_desc(), {}, {}, {}};
+    layouts.emplace(std::pair{n_in, n}, made.weights);
+    const memory::desc pad = description.scratchpad_desc();
+    for (int t = 0; t < n_threads; ++t) {
+      auto& bytes = scratchpads[static_cast<std::size_t>(t)];
+      if (bytes.size() < pad.get_size() + 64) bytes.resize(pad.get_size() + 64);
+      made.x.emplace_back(x, engine, nullptr);
+      made.out.emplace_back(out, engine, nullptr);
+      made.scratchpad.emplace_back(pad, engine, nullptr);
+    }
+    return products.emplace(key, std::move(made)).first->second;
+  });
+}
+
+std::unique_ptr<PackedMatrix> Products::make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk) {
+  use_one_thread();
+  auto m = std::make_unique<PackedMatrix::Impl>();
+  m->n_out = n_out;
+  m->n_in = n_in;
+  m->chunk = chunk;
+  const auto products_of = [&](std::int32_t n) {
+    return std::array<TileProduct*, kTargets>{&impl_->product(n_in, n, n_out, false), &impl_->product(n_in, n, n_out, true),
+                                              &impl_->product(n_in, n, n, false)};
+  };
+  m->whole = products_of(std::min(chunk, n_out));
+  m->rest = n_out % chunk == 0 || n_out < chunk ? m->whole : products_of(n_out % chunk);
+  for (std::int32_t begin = 0; begin < n_out; begin += chunk) {
+    const TileProduct* product = n_out - begin >= chunk || n_out < chunk ? m->whole[0] : m->rest[0];
+    m->weights.push_back(checked("allocating weights", [&] { return memory(product->weights, impl_->engine); }));
+    m->bytes += product->weights.get_size();
+  }
+  return std::make_unique<PackedMatrix>(std::move(m));
+}
+
+void Products::fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows) const {
+  checked("packing weights", [&] {
+    PackedMatrix::Impl& m = matrix.impl();
+    // The file's rows are output features: the (n_in, n) operand of the product with its dimensions swapped.
+    const memory::desc source({m.n_in, matrix.chunk_cols(chunk)}, memory::data_type::f32, memory::format_tag::ba);
+    memory from(source, impl_->engine, const_cast<float*>(rows));
+    memory& to = m.weights[static_cast<std::size_t>(chunk)];
+    dnnl::stream stream(impl_->engine);
+    dnnl::reorder(from, to).execute(stream, from, to);
+    stream.wait();
+    return 0;
+  });
+}
+
+void Products::set_bias(PackedMatrix& matrix, std::vector<float> bias) { matrix.impl().bias = std::move(bias); }
+
+void Products::multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out, Target target, int thread) {
+  PackedMatrix::Impl& m = matrix.impl();
+  const bool is_whole = matrix.chunk_cols(chunk) == matrix.chunk_cols(0);
+  TileProduct& product = *(is_whole ? m.whole : m.rest)[static_cast<std::size_t>(target)];
+  const auto t = static_cast<std::size_t>(thread);
+  dnnl_memory_t x_memory = product.x[t].get(), out_memory = product.out[t].get(), pad = product.scratchpad[t].get();
+  std::byte* scratch = impl_->scratchpads[t].data();
+  scratch += (64 - reinterpret_cast<std::uintptr_t>(scratch) % 64) % 64;
+  dnnl_memory_set_data_handle(x_memory, const_cast<void*>(x));
+  dnnl_memory_set_data_handle(out_memory, out);
+  dnnl_memory_set_data_handle(pad, scratch);
+  const std::array<dnnl_exec_arg_t, 4> arguments{{{DNNL_ARG_SRC, x_memory},
+                                                  {DNNL_ARG_WEIGHTS, m.weights[static_cast<std::size_t>(chunk)].get()},
+                                                  {DNNL_ARG_DST, out_memory},
+                                                  {DNNL_ARG_SCRATCHPAD, pad}}};
+  const dnnl_status_t status = dnnl_primitive_execute(product.primitive.get(), impl_->streams[t].get(),
+                                                      static_cast<int>(arguments.size()), arguments.data());
+  if (status != dnnl_success) {
+    throw Error(ExitCode::internal, "oneDNN: a matrix product failed with status " + std::to_string(status));
+  }
+}
+
+std::uint64_t Products::scratch_bytes() const {
+  std::uint64_t sum = 0;
+  for (const auto& s : impl_->scratchpads) sum += s.size();
+  return sum;
+}
+
+void Products::check(ComputeType type) {
+  try {
+    Products products(type, 1);
+    products.make(32, 32, 32);
+  } catch (const Error&) {
+    throw Error(ExitCode::configuration, "--dtype bf16: oneDNN cannot multiply bf16 on this CPU; use --dtype f32");
+  }
+}
+
+}  // namespace tovamill::cpu

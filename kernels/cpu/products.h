@@ -1,0 +1,77 @@
+// Matrix products by oneDNN in tiles: a fixed number of rows by a chunk of output columns, one thread each. A tile's
+// result depends on its own rows and weights only, never on the other rows of the step or the number of threads
+// (design 3.6). The only file pair that includes oneDNN beside cpu_info.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace tovamill::cpu {
+
+// Rows of a tile. Fewer would cost speed, more would waste padding on short documents.
+inline constexpr std::int32_t kRowTile = 128;
+
+enum class ComputeType : std::uint8_t { f32, bf16 };
+inline std::size_t element_bytes(ComputeType t) { return t == ComputeType::bf16 ? 2 : 4; }
+
+// Where a tile's result goes.
+enum class Target : std::uint8_t {
+  replace,  // columns of an output as wide as the matrix
+  add,      // the same, added to what is there
+  scratch,  // a dense (kRowTile, chunk_cols) array
+};
+
+// A matrix as chunks of packed output columns.
+class PackedMatrix final : public Matrix {
+ public:
+  struct Impl;
+  explicit PackedMatrix(std::unique_ptr<Impl> impl);
+  ~PackedMatrix() override;
+  std::int32_t n_out() const override;
+  std::int32_t n_in() const override;
+  std::uint64_t n_bytes() const override;
+  std::int32_t n_chunks() const;
+  std::int32_t chunk_begin(std::int32_t chunk) const;  // first output column
+  std::int32_t chunk_cols(std::int32_t chunk) const;
+  const float* bias() const;  // (n_out) or nullptr
+  Impl& impl() const { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+class Products {
+ public:
+  Products(ComputeType type, int n_threads);
+  ~Products();
+
+  // Output columns of a chunk, at most; the last chunk of a matrix may have fewer.
+  static std::int32_t chunk_columns(std::int32_t n_out);
+
+  // An empty matrix to be filled chunk by chunk.
+  std::unique_ptr<PackedMatrix> make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk);
+  // Packs `rows` (chunk_cols, n_in) float32 into one chunk; different chunks may be filled at the same time.
+  void fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows) const;
+  static void set_bias(PackedMatrix& matrix, std::vector<float> bias);
+
+  // out = or += x W_chunk^T for kRowTile rows, without the bias. x (kRowTile, n_in) in the compute type, out float32 at
+  // the chunk's first column.
+  void multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out, Target target, int thread);
+
+  std::uint64_t scratch_bytes() const;
+  // Throws Error(configuration) where the CPU cannot multiply `type`.
+  static void check(ComputeType type);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// To be called on each thread that calls `multiply`: a tile is one thread's work.
+void use_one_thread();
+
+}  // namespace tovamill::cpu

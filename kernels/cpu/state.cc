@@ -1,0 +1,89 @@
+#include "kernels/cpu/state.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "kernels/error.h"
+
+namespace tovamill::cpu {
+namespace {
+
+constexpr std::size_t kAlign = 64;
+std::size_t align_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+
+}  // namespace
+
+AlignedBytes::AlignedBytes(std::size_t n_bytes) : n_bytes_(n_bytes) {
+  void* p = std::aligned_alloc(kAlign, align_up(std::max<std::size_t>(n_bytes, 1)));
+  if (p == nullptr) {
+    throw OutOfMemory("out of memory: " + std::to_string(n_bytes) + " bytes could not be had; use fewer --streams or a smaller --cache-size");
+  }
+  std::memset(p, 0, n_bytes);
+  data_.reset(static_cast<std::byte*>(p));
+}
+
+void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
+
+std::size_t StateLayout::layer_bytes(std::int64_t capacity) const {
+  const auto columns = static_cast<std::size_t>(capacity);
+  const std::size_t head = align_up(columns * static_cast<std::size_t>(head_dim) * element_bytes(storage));
+  const std::size_t row = align_up(columns * 4);
+  return static_cast<std::size_t>(n_kv_heads) * (keeps_unrotated ? 3 : 2) * head +
+         static_cast<std::size_t>(n_groups) * (1 + (remembers ? 1 : 0) + (averages ? 2 : 0)) * row;
+}
+
+CpuState::CpuState(const StateLayout& layout, std::int64_t capacity)
+    : layout_(layout),
+      capacity_(capacity),
+      arena_(layout.layer_bytes(capacity) * static_cast<std::size_t>(layout.n_layers)),
+      n_columns_(static_cast<std::size_t>(layout.n_layers), 0),
+      rotation_(static_cast<std::size_t>(layout.n_layers), 0) {}
+
+void CpuState::reset() {
+  std::fill(n_columns_.begin(), n_columns_.end(), 0);
+  std::fill(rotation_.begin(), rotation_.end(), 0);
+}
+
+std::byte* CpuState::layer_base(std::int32_t layer) const {
+  return arena_.data() + static_cast<std::size_t>(layer) * layout_.layer_bytes(capacity_);
+}
+
+std::size_t CpuState::head_bytes() const {
+  return align_up(static_cast<std::size_t>(capacity_) * static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage));
+}
+
+std::byte* CpuState::head(std::int32_t layer, std::int32_t kv, int array) const {
+  return layer_base(layer) + static_cast<std::size_t>(array * layout_.n_kv_heads + kv) * head_bytes();
+}
+
+std::int32_t* CpuState::positions(std::int32_t layer, std::int32_t group) const {
+  const std::size_t heads = static_cast<std::size_t>(layout_.n_kv_heads) * (layout_.keeps_unrotated ? 3 : 2);
+  std::byte* base = layer_base(layer) + heads * head_bytes();
+  return reinterpret_cast<std::int32_t*>(base + static_cast<std::size_t>(group) * align_up(static_cast<std::size_t>(capacity_) * 4));
+}
+
+float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) const {
+  return reinterpret_cast<float*>(positions(layer, (1 + array) * layout_.n_groups + group));
+}
+
+void CpuState::reserve(std::int64_t capacity) {
+  if (capacity <= capacity_) return;
+  CpuState larger(layout_, capacity);
+  const std::size_t row = static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage);
+  for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
+    const auto n = static_cast<std::size_t>(n_columns(layer));
+    for (int array = 0; array < (layout_.keeps_unrotated ? 3 : 2); ++array) {
+      for (std::int32_t kv = 0; kv < layout_.n_kv_heads; ++kv) {
+        std::memcpy(larger.head(layer, kv, array), head(layer, kv, array), n * row);
+      }
+    }
+    const std::int32_t rows = layout_.n_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
+    for (std::int32_t r = 0; r < rows; ++r) std::memcpy(larger.positions(layer, r), positions(layer, r), n * 4);
+  }
+  arena_ = std::move(larger.arena_);
+  capacity_ = capacity;
+}
+
+}  // namespace tovamill::cpu

@@ -1,0 +1,171 @@
+#include "kernels/reference/backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tovamill {
+
+std::unique_ptr<Backend> make_reference_backend(const BackendOptions& options) {
+  return std::make_unique<reference::ReferenceBackend>(options);
+}
+
+}  // namespace tovamill
+
+namespace tovamill::reference {
+namespace {
+
+ReferenceBuffer& cast(Buffer& b) { return static_cast<ReferenceBuffer&>(b); }
+const ReferenceBuffer& cast(const Buffer& b) { return static_cast<const ReferenceBuffer&>(b); }
+const ReferenceMatrix& cast(const Matrix& m) { return static_cast<const ReferenceMatrix&>(m); }
+
+double dot_row(const ReferenceMatrix& w, std::int32_t out, const double* x) {
+  double sum = 0.0;
+  const double* row = w.weights.data() + static_cast<std::int64_t>(out) * w.cols;
+  for (std::int32_t i = 0; i < w.cols; ++i) sum += row[i] * x[i];
+  return w.bias.empty() ? sum : sum + w.bias[static_cast<std::size_t>(out)];
+}
+
+// Row of the half-split layout -> row of llama.cpp's interleaved one, head by head.
+std::int64_t interleaved_row(std::int64_t row, std::int32_t head_dim) {
+  const std::int64_t head = row / head_dim, i = row % head_dim, half = head_dim / 2;
+  return head * head_dim + 2 * (i % half) + i / half;
+}
+
+}  // namespace
+
+ReferenceBackend::ReferenceBackend(const BackendOptions& options) : options_(options) {}
+
+std::unique_ptr<Matrix> ReferenceBackend::pack(const MatrixSource& source) {
+  auto matrix = std::make_unique<ReferenceMatrix>();
+  matrix->cols = static_cast<std::int32_t>(source.parts.at(0).n_cols());
+  std::vector<float> row(static_cast<std::size_t>(matrix->cols));
+  for (std::size_t p = 0; p < source.parts.size(); ++p) {
+    const TensorView& part = source.parts[p];
+    const bool interleaved = !source.interleaved.empty() && source.interleaved[p];
+    for (std::int64_t r = 0; r < part.n_rows(); ++r) {
+      dequantize_row(part, interleaved ? interleaved_row(r, source.head_dim) : r, row.data());
+      matrix->weights.insert(matrix->weights.end(), row.begin(), row.end());
+    }
+    matrix->rows += static_cast<std::int32_t>(part.n_rows());
+    const bool has_bias = !source.biases.empty() && source.biases[p].data != nullptr;
+    std::vector<float> bias(static_cast<std::size_t>(part.n_rows()), 0.0f);
+    if (has_bias) dequantize_row(source.biases[p], 0, bias.data());
+    matrix->bias.insert(matrix->bias.end(), bias.begin(), bias.end());
+    if (has_bias && interleaved) {
+      for (std::int64_t r = 0; r < part.n_rows(); ++r) {
+        matrix->bias[matrix->bias.size() - bias.size() + static_cast<std::size_t>(r)] =
+            bias[static_cast<std::size_t>(interleaved_row(r, source.head_dim))];
+      }
+    }
+  }
+  return matrix;
+}
+
+std::unique_ptr<Matrix> ReferenceBackend::pack_gated(const TensorView& gate, const TensorView& up) {
+  return pack({.parts = {gate, up}, .biases = {}, .interleaved = {}});
+}
+
+std::unique_ptr<Buffer> ReferenceBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType) {
+  auto buffer = std::make_unique<ReferenceBuffer>();
+  buffer->cols = n_cols;
+  buffer->values.resize(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n_cols));
+  return buffer;
+}
+
+std::unique_ptr<StreamState> ReferenceBackend::make_state() {
+  auto state = std::make_unique<ReferenceState>();
+  reset(*state);
+  return state;
+}
+
+std::uint64_t ReferenceBackend::state_bytes() const {
+  const ModelShape& s = options_.shape;
+  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) * static_cast<std::uint64_t>(s.kv_size()) *
+         static_cast<std::uint64_t>(options_.cache.cache_size + 1);
+}
+
+void ReferenceBackend::reset(StreamState& state) {
+  const ModelShape& s = options_.shape;
+  static_cast<ReferenceState&>(state).layers.assign(
+      static_cast<std::size_t>(s.n_layers), std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
+}
+
+void ReferenceBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
+  blocks_.assign(blocks.begin(), blocks.end());
+  n_rows_ = n_rows;
+}
+
+void ReferenceBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) {
+  std::vector<float> row(static_cast<std::size_t>(embedding.n_cols()));
+  for (std::size_t r = 0; r < ids.size(); ++r) {
+    dequantize_row(embedding, ids[r], row.data());
+    std::copy(row.begin(), row.end(), cast(out).row(static_cast<std::int64_t>(r)));
+  }
+}
+
+void normalize(double* x, std::int32_t n, const float* weight, double eps) {
+  double sum = 0.0;
+  for (std::int32_t i = 0; i < n; ++i) sum += x[i] * x[i];
+  const double scale = 1.0 / std::sqrt(sum / n + eps);
+  for (std::int32_t i = 0; i < n; ++i) x[i] *= scale * static_cast<double>(weight[i]);
+}
+
+void ReferenceBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) {
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    std::copy_n(cast(x).row(r), weight.size(), cast(out).row(r));
+    normalize(cast(out).row(r), static_cast<std::int32_t>(weight.size()), weight.data(),
+              static_cast<double>(options_.shape.rms_norm_eps));
+  }
+}
+
+void ReferenceBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t o = 0; o < w.n_out(); ++o) cast(out).row(r)[o] = dot_row(cast(w), o, cast(x).row(r));
+  }
+}
+
+void ReferenceBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t o = 0; o < w.n_out(); ++o) cast(hidden).row(r)[o] += dot_row(cast(w), o, cast(x).row(r));
+  }
+}
+
+void ReferenceBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
+  const std::int32_t n = gate_up.n_out() / 2;
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t o = 0; o < n; ++o) {
+      const double gate = dot_row(cast(gate_up), o, cast(x).row(r));
+      const double up = dot_row(cast(gate_up), n + o, cast(x).row(r));
+      cast(out).row(r)[o] = gate / (1.0 + std::exp(-gate)) * up;
+    }
+  }
+}
+
+void ReferenceBackend::target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
+                                  std::span<float> nll) {
+  std::vector<double> logits(static_cast<std::size_t>(head.n_out()));
+  for (std::size_t r = 0; r < targets.size(); ++r) {
+    nll[r] = 0.0f;
+    if (targets[r] < 0) continue;
+    for (std::int32_t o = 0; o < head.n_out(); ++o) {
+      logits[static_cast<std::size_t>(o)] = dot_row(cast(head), o, cast(x).row(static_cast<std::int64_t>(r)));
+    }
+    const double highest = *std::max_element(logits.begin(), logits.end());
+    double sum = 0.0;
+    for (double l : logits) sum += std::exp(l - highest);
+    nll[r] = static_cast<float>(highest + std::log(sum) - logits[static_cast<std::size_t>(targets[r])]);
+  }
+}
+
+std::vector<std::int32_t> ReferenceBackend::read_positions(const StreamState& state, std::int32_t layer,
+                                                           std::int32_t group) const {
+  const auto& heads = static_cast<const ReferenceState&>(state).layers.at(static_cast<std::size_t>(layer));
+  std::vector<std::int32_t> positions;
+  for (const TokenMemory& token : heads.at(static_cast<std::size_t>(group)).tokens) {
+    positions.push_back(static_cast<std::int32_t>(token.position));
+  }
+  return positions;
+}
+
+}  // namespace tovamill::reference

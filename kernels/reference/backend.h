@@ -1,0 +1,90 @@
+// The obvious implementation: float64 throughout, one token after another, no blocking, no reordering. It is the truth
+// that the fast backends are tested against, and slow.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/reference/policy.h"
+
+namespace tovamill::reference {
+
+struct ReferenceMatrix final : Matrix {
+  std::int32_t rows = 0, cols = 0;
+  std::vector<double> weights;  // (rows, cols)
+  std::vector<double> bias;     // (rows), or empty
+  std::int32_t n_out() const override { return rows; }
+  std::int32_t n_in() const override { return cols; }
+  std::uint64_t n_bytes() const override { return weights.size() * sizeof(double); }
+};
+
+struct ReferenceBuffer final : Buffer {
+  std::int32_t cols = 0;
+  std::vector<double> values;  // (n_rows, cols)
+  double* row(std::int64_t r) { return values.data() + r * cols; }
+  const double* row(std::int64_t r) const { return values.data() + r * cols; }
+};
+
+// What one KV head keeps: parallel vectors, one entry a token, in order of age.
+struct HeadState {
+  std::vector<TokenMemory> tokens;
+  std::vector<std::vector<double>> keys;    // unrotated, (head_dim) each
+  std::vector<std::vector<double>> values;  // (head_dim) each
+  std::int64_t group_base = 0;  // in-state positions: tokens held when the current group of 256 began
+};
+
+struct ReferenceState final : StreamState {
+  std::vector<std::vector<HeadState>> layers;  // (n_layers, n_kv_heads)
+};
+
+class ReferenceBackend final : public Backend {
+ public:
+  explicit ReferenceBackend(const BackendOptions& options);
+
+  std::string description() const override { return "reference, float64"; }
+  std::string dtype_name() const override { return "f64"; }
+  int n_threads() const override { return 1; }
+  std::int32_t row_tile() const override { return 1; }
+
+  std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
+  std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
+  std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType type) override;
+  std::unique_ptr<StreamState> make_state() override;
+  std::uint64_t state_bytes() const override;
+  std::uint64_t workspace_bytes() const override { return 0; }
+
+  void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
+  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
+  void rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) override;
+  void project(const Buffer& x, const Matrix& w, Buffer& out) override;
+  void project_add(const Buffer& x, const Matrix& w, Buffer& hidden) override;
+  void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) override;
+  void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
+              std::span<BlockEvents> events) override;
+  void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
+                  std::span<float> nll) override;
+
+  void reset(StreamState& state) override;
+  std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
+                                           std::int32_t group) const override;
+
+ private:
+  struct Query;  // one token on its way through attention
+  void attend_token(std::vector<HeadState>& heads, const Query& query, BlockEvents& events);
+  void decide(std::vector<HeadState>& heads, std::int64_t step, const std::vector<std::vector<double>>& head_weights,
+              BlockEvents& events);
+  double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
+
+  BackendOptions options_;
+  std::vector<StepBlock> blocks_;
+  std::int32_t n_rows_ = 0;
+};
+
+// Turns the pairs (i, i + d/2) of a head by position * inv_freq[i].
+void rotate(double* head, std::int32_t head_dim, double position, const std::vector<double>& inv_freq);
+
+// x / rms(x) * weight in place.
+void normalize(double* x, std::int32_t n, const float* weight, double eps);
+
+}  // namespace tovamill::reference
