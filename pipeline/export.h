@@ -1,0 +1,36 @@
+// results.h5 as text, for people without HDF5, and a description of one.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+#include <string_view>
+
+namespace tovamill {
+
+enum class ExportFormat { csv, jsonl };
+ExportFormat export_format_named(std::string_view name);  // "csv", "jsonl"; throws Error(usage)
+
+struct ExportOptions {
+  ExportFormat format = ExportFormat::csv;
+  bool tokens = false;  // what --token-nll stored; Error(usage) if it is not there
+};
+
+// A row or object per document, in the file's order, failed ones included with their reason: the
+// columns of /documents, perplexity_token, perplexity_word, bits_per_byte, failure_reason,
+// failure_text. Numbers have the digits that read back the same. Values that are NaN are empty in
+// CSV and null in JSON.
+//   csv: a header line, RFC 4180 quoting, lines end with \n. With `tokens` the table is another
+//   one, a row per token:
+//        id, file, offset, token, token_id, nll.
+//   jsonl: with `tokens` each object has token_ids and token_nll. Bytes that are not UTF-8 become
+//   U+FFFD.
+// Memory is constant (a document's tokens aside). Throws Error(no_input), BadData (not a results
+// file, or another schema), Error(io) as soon as `out` takes no more (a broken pipe: SIGPIPE must
+// be ignored).
+void export_results(const std::string& path, const ExportOptions& options, std::ostream& out);
+
+// For `tovamill inspect`: groups, datasets with shape and type, attributes, and whether the run was
+// complete. Works for any HDF5 file. Throws as above.
+std::string describe_results(const std::string& path);
+
+}  // namespace tovamill

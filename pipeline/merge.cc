@@ -1,0 +1,100 @@
+#include "pipeline/merge.h"
+
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "io/durable.h"
+#include "io/journal.h"
+
+namespace tovamill {
+namespace {
+
+using nlohmann::json;
+
+std::string text_at(const json& object, const char* key) {
+  return object.is_object() && object.contains(key) && object[key].is_string()
+             ? object[key].get<std::string>()
+             : "";
+}
+
+double number_at(const json& object, const char* key) {
+  return object.is_object() && object.contains(key) && object[key].is_number()
+             ? object[key].get<double>()
+             : std::numeric_limits<double>::quiet_NaN();
+}
+
+// The journals that are open at a time: few, for a long-lived run directory may hold thousands.
+class OpenJournals {
+ public:
+  explicit OpenJournals(const JournalIndex& index) : index_(index) {}
+
+  DocumentRecord read(const DocumentLocation& at) {
+    auto found = readers_.find(at.journal);
+    if (found == readers_.end()) {
+      if (readers_.size() >= kMostOpen) readers_.erase(readers_.begin());
+      found = readers_.try_emplace(at.journal, index_.journals[at.journal].path).first;
+    }
+    found->second.read(at.position);
+    return decode_document(found->second.payload(), "'" + index_.journals[at.journal].path +
+                                                        "' at byte " + std::to_string(at.position));
+  }
+
+ private:
+  static constexpr std::size_t kMostOpen = 256;
+  const JournalIndex& index_;
+  std::map<std::uint32_t, JournalReader> readers_;
+};
+
+// Removed again unless it got its final name.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::string path) : path_(std::move(path)) {}
+  ~TemporaryFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+RunRow run_row(const JournalFile& journal) {
+  const json header = json::parse(journal.header, nullptr, false),
+             footer = json::parse(journal.footer, nullptr, false);
+  return {.rank = journal.rank,
+          .launch = journal.launch,
+          .host = text_at(header, "host"),
+          .device = text_at(header, "device"),
+          .n_documents = journal.n_documents,
+          .n_tokens = journal.n_tokens,
+          .seconds_computing = number_at(footer, "seconds_computing"),
+          .seconds_waiting = number_at(footer, "seconds_waiting"),
+          .seconds_writing = number_at(footer, "seconds_writing")};
+}
+
+CorpusSummary merge_journals(const std::string& run_directory, const JournalIndex& index,
+                             const ResultsHeader& header) {
+  const std::string path = results_path(run_directory);
+  const TemporaryFile temporary(path + ".tmp");
+  ResultsWriter writer(temporary.path(), {.n_documents = index.documents.size(),
+                                          .n_failed = index.n_failed,
+                                          .n_tokens = index.n_tokens,
+                                          .longest_id = index.longest_id,
+                                          .longest_file = index.longest_file,
+                                          .longest_failure = index.longest_failure});
+  OpenJournals journals(index);
+  for (const DocumentLocation& document : index.documents) writer.add(journals.read(document));
+  std::vector<RunRow> runs;
+  for (const JournalFile& journal : index.journals) runs.push_back(run_row(journal));
+  CorpusSummary summary = writer.finish(header, runs);
+  rename_durably(temporary.path(), path);
+  summary.results_path = path;
+  return summary;
+}
+
+}  // namespace tovamill
