@@ -7,6 +7,8 @@
 #include "jobs/format.h"
 #include "jobs/inspect_parts.h"
 #include "kernels/error.h"
+#include "pipeline/export.h"
+#include "pipeline/run_directory.h"
 
 namespace tovamill {
 namespace {
@@ -23,22 +25,32 @@ std::string first_bytes(const fs::path& path, std::size_t n) {
   return bytes;
 }
 
-Json inspect_path(const std::string& path) {
+enum class Kind { model, results, journal };
+
+struct Target {
+  Kind kind;
+  std::string path;
+};
+
+Target find_target(const std::string& path) {
   if (!fs::exists(path)) throw Error(ExitCode::no_input, path + " does not exist");
   if (fs::is_directory(path)) {
-    const fs::path results = fs::path(path) / "results.h5";
-    if (fs::exists(results)) return inspect_results(results.string());
-    if (fs::exists(fs::path(path) / "journal")) {
-      throw Error(ExitCode::no_input,
-                  path + " is a run directory without results.h5: run tovamill merge " + path +
-                      ", or inspect one of its journal/*.log");
+    if (fs::exists(results_path(path))) return {Kind::results, results_path(path)};
+    if (fs::exists(journal_directory(path))) {
+      throw Error(ExitCode::no_input, path + " is a run without results.h5: run tovamill merge " +
+                                          path + ", or inspect one of its journal/*.log");
     }
-    return inspect_model(path);
+    return {Kind::model, path};
   }
   const std::string magic = first_bytes(path, 8);
-  if (magic.starts_with("GGUF") || path.ends_with(".gguf")) return inspect_model(path);
-  if (magic == "\x89HDF\r\n\x1a\n") return inspect_results(path);
-  return inspect_journal(path);
+  if (magic.starts_with("GGUF") || path.ends_with(".gguf")) return {Kind::model, path};
+  if (magic == "\x89HDF\r\n\x1a\n") return {Kind::results, path};
+  return {Kind::journal, path};
+}
+
+Json inspect_target(const Target& target) {
+  if (target.kind == Kind::model) return inspect_model(target.path);
+  return target.kind == Kind::results ? inspect_results(target.path) : inspect_journal(target.path);
 }
 
 std::string shown(const std::string& key, const Json& value) {
@@ -74,11 +86,13 @@ void print_table(const Json& object, const std::string& indent) {
 }
 
 int run(const Request& request) {
-  const Json found = inspect_path(request.operands.front());
+  const Target target = find_target(request.operands.front());
   if (request.flag("json")) {
-    std::cout << found.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+    std::cout << inspect_target(target).dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  } else if (target.kind == Kind::results) {
+    std::cout << describe_results(target.path);
   } else {
-    print_table(found, "");
+    print_table(inspect_target(target), "");
   }
   return 0;
 }
