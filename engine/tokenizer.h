@@ -1,5 +1,5 @@
-// Text to token ids and back, with ids equal to Hugging Face `tokenizers` for the same tokenizer.json, and to llama.cpp
-// for the same GGUF metadata.
+// Text to token ids and back, with ids equal to Hugging Face `tokenizers` for the same
+// tokenizer.json, and to llama.cpp for the same GGUF metadata.
 #pragma once
 
 #include <cstdint>
@@ -10,27 +10,32 @@
 #include <string_view>
 #include <vector>
 
-namespace tovamill {
+#include "engine/token_id.h"
 
-using TokenId = std::int32_t;
+namespace tovamill {
 
 class Tokenizer {
  public:
-  // From the texts of tokenizer.json and tokenizer_config.json (the latter may be null). `where` names the file in
-  // messages. Throws BadData naming what is broken or unsupported (a model, normalizer, pre-tokenizer ... by its name).
-  static std::unique_ptr<Tokenizer> from_hf(const nlohmann::json& tokenizer, const nlohmann::json& tokenizer_config,
+  // From the texts of tokenizer.json and tokenizer_config.json (the latter may be null). `where`
+  // names the file in messages. Throws BadData naming what is broken or unsupported (a model,
+  // normalizer, pre-tokenizer ... by its name).
+  static std::unique_ptr<Tokenizer> from_hf(const nlohmann::json& tokenizer,
+                                            const nlohmann::json& tokenizer_config,
                                             const std::string& where);
   // From GGUF metadata (tokenizer.ggml.*), a flat object of key -> value.
-  static std::unique_ptr<Tokenizer> from_gguf(const nlohmann::json& metadata, const std::string& where);
+  static std::unique_ptr<Tokenizer> from_gguf(const nlohmann::json& metadata,
+                                              const std::string& where);
 
   virtual ~Tokenizer() = default;
 
-  // Appends the ids of `text` (valid UTF-8) to `ids`, without BOS or EOS. Control tokens in the text are ordinary text
-  // unless `parse_special`. Time is O(n log n) in the length of the text whatever it holds. Thread-safe.
-  virtual void encode(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const = 0;
+  // Appends the ids of `text` (valid UTF-8) to `ids`, without BOS or EOS. Control tokens in the
+  // text are ordinary text unless `parse_special`. Time is O(n log n) in the length of the text
+  // whatever it holds. Thread-safe.
+  virtual void encode(std::string_view text, bool parse_special,
+                      std::vector<TokenId>& ids) const = 0;
 
-  // The bytes of `ids`; not necessarily valid UTF-8 when cut inside a character. Control tokens give nothing unless
-  // `keep_special`.
+  // The bytes of `ids`; not necessarily valid UTF-8 when cut inside a character. Control tokens
+  // give nothing unless `keep_special`.
   virtual std::string decode(const std::vector<TokenId>& ids, bool keep_special) const = 0;
 
   virtual std::int32_t vocab_size() const = 0;

@@ -1,0 +1,49 @@
+// The classes of code points that the tokenizers' patterns ask for: \p{L}, \p{N}, \s, and
+// "numeric". The tables are those of Hugging Face `tokenizers` (unicode_ranges.cc), whatever
+// Unicode version the system's libraries have.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace tovamill {
+
+struct CodePointRange {
+  char32_t first, last;
+};
+
+// Bits of a class; 0 for everything else (punctuation, marks, symbols, controls, unassigned).
+struct CharClass {
+  static constexpr std::uint8_t letter = 1;  // \p{L}
+  static constexpr std::uint8_t number = 2;  // \p{N}
+  static constexpr std::uint8_t space = 4;   // \s, which is the Unicode property White_Space
+  static constexpr std::uint8_t numeric =
+      8;  // what the pre-tokenizer `Digits` isolates: \p{N} and a few newer digits
+};
+
+class UnicodeClasses {
+ public:
+  // The one table of the process, built at the first call (1.1 MB, of which a text touches little).
+  static const UnicodeClasses& get();
+
+  std::uint8_t operator()(char32_t code_point) const {
+    return code_point < kSize ? table_[code_point] : std::uint8_t{0};
+  }
+
+ private:
+  static constexpr std::size_t kSize = 0x110000;
+
+  UnicodeClasses();
+  void mark(std::span<const CodePointRange> ranges, std::uint8_t bits);
+
+  std::unique_ptr<std::array<std::uint8_t, kSize>> storage_;
+  const std::uint8_t* table_;  // storage_'s data
+};
+
+std::span<const CodePointRange> letter_ranges();
+std::span<const CodePointRange> number_ranges();
+std::span<const CodePointRange> more_numeric_ranges();
+
+}  // namespace tovamill

@@ -1,0 +1,19 @@
+// What the tokenizers need of Unicode beyond classes: normalisation form C (Qwen) and the
+// characters of a word.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace tovamill {
+
+// The NFC form of `text` (UTF-8), equal to that of Hugging Face `tokenizers`, whose tables are
+// those of Unicode 9: later marks and composites stay as they are. O(n log n) whatever the text
+// holds.
+std::string nfc(std::string_view text);
+
+// Whether `c` belongs to a word: \w of Rust's regular expressions (UTS #18: alphabetic, marks,
+// digits, connectors, joiners).
+bool is_word_character(char32_t c);
+
+}  // namespace tovamill

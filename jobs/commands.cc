@@ -1,0 +1,85 @@
+#include "jobs/commands.h"
+
+#include <algorithm>
+#include <iostream>
+
+#include "jobs/suggestion.h"
+#include "kernels/error.h"
+
+namespace tovamill {
+namespace {
+
+constexpr const char* kPurpose =
+    "tovamill scores corpora of documents with language models whose key-value cache is\n"
+    "bounded: however long a document is, each layer keeps at most --cache-size tokens.\n";
+
+std::string program_help() {
+  std::string text = std::string(kPurpose) + "\nUsage: tovamill COMMAND [options]\n\nCommands:\n";
+  for (const Command& command : all_commands()) {
+    text +=
+        "  " + command.name + std::string(10 - command.name.size(), ' ') + command.summary + "\n";
+  }
+  text += "  help      the help of a command: tovamill help score\n\n";
+  text += "  --version   this build and its libraries\n  --help      this text\n\n";
+  return text + "A first run:  tovamill score --model model.gguf --corpus texts/ --out run1\n";
+}
+
+Command find_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& command : all_commands()) {
+    if (command.name == name) return command;
+    names.push_back(command.name);
+  }
+  names.push_back("help");
+  throw Error(ExitCode::usage, "unknown command '" + name + "'" + did_you_mean(name, names, "") +
+                                   " (see tovamill --help)");
+}
+
+int print_help(const std::vector<std::string>& words) {
+  if (words.size() > 1) throw Error(ExitCode::usage, "help takes one command: tovamill help score");
+  std::cout << (words.empty() ? program_help() : help_text(find_command(words.front())));
+  return 0;
+}
+
+}  // namespace
+
+std::vector<Command> all_commands() {
+  return {score_command(), tokenize_command(), inspect_command(),
+          merge_command(), export_command(),   doctor_command()};
+}
+
+OptionGroup corpus_group() {
+  return {"Corpus", {"glob", "text-key", "id-key", "max-record-bytes", "limit", "skip"}};
+}
+
+int run_program(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) {
+    std::cerr << program_help();
+    return static_cast<int>(ExitCode::usage);
+  }
+  const std::string& first = arguments.front();
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (first == "help") return print_help(rest);
+  if (first == "--help" || first == "-h") return print_help({});
+  if (first == "--version" || first == "-V") {
+    std::cout << version_text();
+    return 0;
+  }
+  if (first.starts_with('-')) {
+    throw Error(ExitCode::usage,
+                "unknown option '" + first + "': a command comes first (see tovamill --help)");
+  }
+  const Command command = find_command(first);
+  const Request request = parse_arguments(command, rest);
+  if (request.help) {
+    std::cout << help_text(command);
+    return 0;
+  }
+  if (request.print_config) {
+    std::cout << config_text(command, request.options);
+    return 0;
+  }
+  return command.run(request);
+}
+
+}  // namespace tovamill

@@ -1,0 +1,178 @@
+#include "jobs/console.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "jobs/format.h"
+#include "kernels/version.h"
+#include "workers/option_text.h"
+
+namespace tovamill {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kRedrawSeconds = 0.2;
+constexpr double kLineSeconds = 30.0;  // between progress lines where there is no terminal
+
+// Paths need not be UTF-8; what is not is shown as U+FFFD. NaN becomes null.
+void print_json(std::ostream& out, const Json& event) {
+  out << event.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+}
+
+std::size_t terminal_columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string row(const std::string& name, const std::string& value) {
+  return name + std::string(name.size() < 22 ? 22 - name.size() : 1, ' ') + value + "\n";
+}
+
+std::string first_lines(const RunOptions& options, const RunInfo& info) {
+  const CacheOptions& cache = options.cache;
+  std::string state = "policy " + text_of(cache.policy);
+  if (is_bounded(cache)) state += ", at most " + counted(cache.cache_size, "token") + " per layer";
+  state += ", positions " + text_of(cache.positions);
+  std::string text = "tovamill " + program_version() + " (" + git_hash() + ")\n";
+  text += row("model", info.model_description);
+  text += row("tokenizer", info.tokenizer_description);
+  text += row("device", info.device + ", " + info.dtype + ", " + counted(info.threads, "thread"));
+  text += row("state", state);
+  text +=
+      row("memory", human_bytes(info.weight_bytes) + " weights, " + human_bytes(info.state_bytes) +
+                        " states of " + counted(info.streams, "stream") + ", " +
+                        human_bytes(info.workspace_bytes) + " workspace");
+  text += row("corpus", counted(info.n_files, "file") + ", " + human_bytes(info.n_bytes));
+  if (info.n_documents_done > 0) {
+    text += row("continuing", counted(info.n_documents_done, "document") + " done before");
+  }
+  return text;
+}
+
+std::string progress_line(const RunProgress& p) {
+  std::string line = counted(p.n_documents, "document");
+  if (p.n_failed > 0) line += " (" + with_thousands(p.n_failed) + " failed)";
+  line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) +
+          " tokens/s, " + fixed_point(100.0 * p.fraction, 1) + " %";
+  return line + (p.seconds_left >= 0.0 ? ", " + human_duration(p.seconds_left) + " left" : "");
+}
+
+// "27.78 +- 0.41", the latter the standard error over documents, which one document does not have.
+std::string with_error(double value, double standard_error, std::uint64_t n_documents) {
+  const std::string text = fixed_point(value, 4);
+  return n_documents < 2 ? text : text + " +- " + fixed_point(standard_error, 4);
+}
+
+std::string summary_table(const RunSummary& s) {
+  const std::uint64_t n_good = s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
+  std::string text = row("documents", with_thousands(s.n_documents));
+  text += row("failed", with_thousands(s.n_failed) +
+                            (s.n_failed > 0 ? " (listed in /failures of the results)" : ""));
+  text +=
+      row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_scored) + " scored)");
+  text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
+  text +=
+      row("perplexity per token", with_error(s.perplexity_token, s.perplexity_token_se, n_good));
+  text += row("perplexity per word", with_error(s.perplexity_word, s.perplexity_word_se, n_good));
+  text += row("bits per byte", with_error(s.bits_per_byte, s.bits_per_byte_se, n_good));
+  text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
+  text += row("speed",
+              fixed_point(s.tokens_per_second, 0) + " tokens/s over " + human_duration(s.seconds));
+  text += row("peak memory", human_bytes(s.peak_rss_bytes));
+  text += row("results", s.results_path);
+  return text + row("to read them", "tovamill export " + s.results_path + " --format csv");
+}
+
+}  // namespace
+
+Console::Console(const RunOptions& options, std::ostream& out, std::ostream& err, bool is_terminal)
+    : options_(options),
+      out_(out),
+      err_(err),
+      is_terminal_(is_terminal),
+      is_json_(options.log_format == "json") {}
+
+Console::~Console() { clear_line(); }
+
+void Console::clear_line() {
+  if (line_is_drawn_) err_ << "\r\033[K" << std::flush;
+  line_is_drawn_ = false;
+}
+
+void Console::started(const RunInfo& info) {
+  if (!is_json_) {
+    err_ << first_lines(options_, info) << std::flush;
+    return;
+  }
+  print_json(out_, {{"event", "started"},
+                    {"version", program_version()},
+                    {"git_hash", git_hash()},
+                    {"model", info.model_description},
+                    {"tokenizer", info.tokenizer_description},
+                    {"device", info.device},
+                    {"dtype", info.dtype},
+                    {"threads", info.threads},
+                    {"streams", info.streams},
+                    {"policy", text_of(options_.cache.policy)},
+                    {"cache_size", options_.cache.cache_size},
+                    {"positions", text_of(options_.cache.positions)},
+                    {"weight_bytes", info.weight_bytes},
+                    {"state_bytes", info.state_bytes},
+                    {"workspace_bytes", info.workspace_bytes},
+                    {"files", info.n_files},
+                    {"bytes", info.n_bytes},
+                    {"documents_done", info.n_documents_done}});
+}
+
+void Console::progress(const RunProgress& p) {
+  const bool redraws = is_terminal_ && !is_json_;
+  if (line_is_drawn_ || !redraws) {
+    if (p.seconds - last_shown_s_ < (redraws ? kRedrawSeconds : kLineSeconds)) return;
+  }
+  last_shown_s_ = p.seconds;
+  if (redraws) {
+    err_ << "\r\033[K" << progress_line(p).substr(0, terminal_columns() - 1) << std::flush;
+    line_is_drawn_ = true;
+  } else if (!is_json_) {
+    err_ << progress_line(p) << std::endl;
+  } else {
+    Json event{{"event", "progress"},    {"documents", p.n_documents},
+               {"failed", p.n_failed},   {"tokens", p.n_tokens},
+               {"seconds", p.seconds},   {"tokens_per_second", p.tokens_per_second},
+               {"fraction", p.fraction}, {"seconds_left", nullptr}};
+    if (p.seconds_left >= 0.0) event["seconds_left"] = p.seconds_left;
+    print_json(out_, event);
+  }
+}
+
+void Console::finished(const RunSummary& s) {
+  clear_line();
+  if (!is_json_) {
+    out_ << summary_table(s) << std::flush;
+    return;
+  }
+  print_json(out_, {{"event", "finished"},
+                    {"documents", s.n_documents},
+                    {"failed", s.n_failed},
+                    {"tokens", s.n_tokens},
+                    {"scored", s.n_scored},
+                    {"words", s.n_words},
+                    {"bytes", s.n_bytes},
+                    {"perplexity_token", s.perplexity_token},
+                    {"perplexity_token_se", s.perplexity_token_se},
+                    {"perplexity_word", s.perplexity_word},
+                    {"perplexity_word_se", s.perplexity_word_se},
+                    {"bits_per_byte", s.bits_per_byte},
+                    {"bits_per_byte_se", s.bits_per_byte_se},
+                    {"mean_attended", s.mean_attended},
+                    {"tokens_per_second", s.tokens_per_second},
+                    {"seconds", s.seconds},
+                    {"peak_rss_bytes", s.peak_rss_bytes},
+                    {"results", s.results_path}});
+}
+
+}  // namespace tovamill

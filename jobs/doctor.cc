@@ -1,0 +1,99 @@
+// tovamill doctor: what this machine and launch offer a run.
+#include <filesystem>
+#include <iostream>
+
+#include "jobs/commands.h"
+#include "jobs/format.h"
+#include "jobs/launcher.h"
+#include "kernels/cpu_info.h"
+
+namespace tovamill {
+namespace {
+
+void print(const std::string& name, const std::string& value) {
+  std::cout << name << std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') << value << "\n";
+}
+
+std::string yes_no(bool yes) { return yes ? "yes" : "no"; }
+
+void print_cpu(const CpuInfo& cpu) {
+  print("CPU", cpu.model);
+  std::string cores = std::to_string(cpu.n_cores_usable()) + " usable (" +
+                      std::to_string(cpu.n_cores_online) + " online, affinity " +
+                      std::to_string(cpu.n_cores_affinity) + ", control group ";
+  cores += cpu.cgroup_cores > 0.0 ? fixed_point(cpu.cgroup_cores, 2) + ")" : "without a quota)";
+  print("cores", cores);
+  print("instructions", "AVX2 " + yes_no(cpu.has_avx2) + ", AVX-512 " + yes_no(cpu.has_avx512) +
+                            ", AVX512-BF16 " + yes_no(cpu.has_avx512_bf16) + ", AMX-BF16 " +
+                            yes_no(cpu.has_amx_bf16));
+  print("--dtype auto", preferred_dtype(cpu) == DType::bf16 ? "bf16" : "f32");
+  std::string memory =
+      human_bytes(cpu.memory_bytes) + ", " + human_bytes(cpu.memory_available_bytes) + " available";
+  if (cpu.cgroup_memory_bytes > 0)
+    memory += ", control group's limit " + human_bytes(cpu.cgroup_memory_bytes);
+  print("memory", memory);
+}
+
+void print_launcher(const Launcher& launcher, const CpuInfo& cpu) {
+  const std::string name = launcher.name.empty() ? "none: started plainly" : launcher.name;
+  print("launcher", name + ", " + counted(launcher.n_tasks, "task"));
+  for (const auto& [variable, value] : launcher.variables) print("", variable + "=" + value);
+  print("--threads auto", std::to_string(launcher.threads.value_or(cpu.n_cores_usable())));
+  if (launcher.n_tasks > 1) {
+    print("warning", "this version runs as one process: `score` refuses to start as several tasks");
+  }
+  if (launcher.threads.value_or(0) > cpu.n_cores_usable()) {
+    print("warning",
+          "more threads are asked for than cores are usable: the run will be slower for it");
+  }
+}
+
+void print_cuda() {
+  const bool has_driver = std::filesystem::exists("/proc/driver/nvidia/version");
+  print("CUDA",
+        has_driver ? "not built in, though this machine has an NVIDIA driver" : "not built in");
+}
+
+void print_rate(const char* name, DType dtype, std::int32_t n_threads) {
+  const double rate = measure_products(dtype, n_threads);
+  print(name, rate > 0.0
+                  ? fixed_point(rate * 1e-9, 0) + " GFLOP/s with " + counted(n_threads, "thread")
+                  : "not on this CPU");
+}
+
+int run(const Request& request) {
+  std::cout << version_text() << "\n";
+  const CpuInfo cpu = cpu_info();
+  const Launcher launcher = find_launcher(process_environment());
+  print_cpu(cpu);
+  print_launcher(launcher, cpu);
+  print_cuda();
+  if (!request.flag("no-measure")) {
+    const std::int32_t n_threads = launcher.threads.value_or(cpu.n_cores_usable());
+    std::cout << std::flush;
+    print_rate("products, f32", DType::f32, n_threads);
+    print_rate("products, bf16", DType::bf16, n_threads);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command doctor_command() {
+  Command command;
+  command.name = "doctor";
+  command.synopsis = "[options]";
+  command.summary = "what this machine and launch offer: cores, memory, libraries";
+  command.introduction =
+      "Prints what a run would find here: the CPU and its instruction sets, the cores and the "
+      "memory\n"
+      "that this process may really use, the launcher's environment, the libraries, and the rate "
+      "of\n"
+      "matrix products (about a second).\n";
+  command.examples = "  tovamill doctor\n  srun -n 1 -c 16 tovamill doctor\n";
+  command.extras = {{"no-measure", "", "false", "leave out the matrix products"}};
+  command.run = run;
+  return command;
+}
+
+}  // namespace tovamill

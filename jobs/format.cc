@@ -1,0 +1,44 @@
+#include "jobs/format.h"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace tovamill {
+
+std::string with_thousands(std::uint64_t value) {
+  std::string digits = std::to_string(value);
+  for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
+  return digits;
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  constexpr std::array<const char*, 5> units{"KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024) return counted(bytes, "byte");
+  double value = static_cast<double>(bytes) / 1024.0;
+  std::size_t unit = 0;
+  for (; value >= 1023.95 && unit + 1 < units.size(); ++unit) value /= 1024.0;
+  return fixed_point(value, 1) + " " + units[unit];
+}
+
+std::string human_duration(double seconds) {
+  if (!(seconds < 1e9)) return "-";
+  if (seconds < 59.95) return fixed_point(seconds, 1) + " s";
+  const auto whole = static_cast<std::uint64_t>(std::llround(seconds));
+  const auto two_digits = [](std::uint64_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
+  if (whole < 3600) return std::to_string(whole / 60) + " min " + two_digits(whole % 60) + " s";
+  return std::to_string(whole / 3600) + " h " + two_digits(whole % 3600 / 60) + " min";
+}
+
+std::string fixed_point(double value, int n_decimals) {
+  if (!std::isfinite(value)) return "-";
+  std::array<char, 400> buffer;
+  std::snprintf(buffer.data(), buffer.size(), "%.*f", n_decimals, value);
+  return buffer.data();
+}
+
+std::string counted(std::uint64_t n, const std::string& noun) {
+  return with_thousands(n) + " " + noun + (n == 1 ? "" : "s");
+}
+
+}  // namespace tovamill

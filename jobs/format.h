@@ -1,0 +1,16 @@
+// Numbers for people.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tovamill {
+
+std::string with_thousands(std::uint64_t value);        // "1,234,567"
+std::string human_bytes(std::uint64_t bytes);           // "1.5 GiB", "812 bytes"; powers of 1024
+std::string human_duration(double seconds);             // "4.2 s", "2 min 05 s", "3 h 07 min"
+std::string fixed_point(double value, int n_decimals);  // "27.78"; "-" for NaN and infinities
+// "1 document", "2 documents"
+std::string counted(std::uint64_t n, const std::string& noun);
+
+}  // namespace tovamill

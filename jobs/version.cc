@@ -1,0 +1,31 @@
+#include "kernels/version.h"
+
+#include <boost/version.hpp>
+
+#include "jobs/commands.h"
+#include "kernels/cpu_info.h"
+
+namespace tovamill {
+
+std::vector<std::string> library_lines() {
+  std::string boost = BOOST_LIB_VERSION;  // "1_74"
+  for (char& c : boost) {
+    if (c == '_') c = '.';
+  }
+  return {"oneDNN " + onednn_version(),
+          std::string("HDF5 ") + TOVAMILL_HDF5_VERSION,
+          "Boost " + boost,
+          std::string("PCRE2 ") + TOVAMILL_PCRE2_VERSION,
+          std::string("zlib ") + TOVAMILL_ZLIB_VERSION + ", zstd " + TOVAMILL_ZSTD_VERSION,
+          "MPI: not built in; this version runs as one process",
+          "CUDA: not built in"};
+}
+
+std::string version_text() {
+  std::string text =
+      "tovamill " + program_version() + " (" + git_hash() + ", " + build_description() + ")\n";
+  for (const std::string& line : library_lines()) text += "  " + line + "\n";
+  return text;
+}
+
+}  // namespace tovamill

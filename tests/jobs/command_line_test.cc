@@ -1,0 +1,332 @@
+// The command line, the INI file and what they say of mistakes.
+#include "jobs/command_line.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "jobs/commands.h"
+#include "jobs/launcher.h"
+#include "kernels/error.h"
+#include "tests/support/temporary_directory.h"
+#include "workers/option_text.h"
+
+namespace tovamill {
+namespace {
+
+using Words = std::vector<std::string>;
+
+RunOptions options_of(const Words& arguments) {
+  return parse_arguments(score_command(), arguments).options;
+}
+
+std::string lines_of(const RunOptions& options) {
+  return config_lines(options, [](std::string_view) { return true; });
+}
+
+// Code and message of what `act` throws.
+template <class Act>
+std::pair<ExitCode, std::string> failure_of(Act&& act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  }
+  return {ExitCode::done, ""};
+}
+
+void expect_failure(const Words& arguments, ExitCode code, const std::string& part) {
+  const auto [found, message] = failure_of([&] { validate(options_of(arguments)); });
+  EXPECT_EQ(static_cast<int>(found), static_cast<int>(code)) << message;
+  EXPECT_NE(message.find(part), std::string::npos) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+}
+
+void expect_score_failure(Words arguments, ExitCode code, const std::string& part) {
+  const Words required{"--model", "m", "--corpus", "c", "--out", "o"};
+  arguments.insert(arguments.begin(), required.begin(), required.end());
+  expect_failure(arguments, code, part);
+}
+
+// Every field at a value that is not its default and hard to print.
+RunOptions unusual_options() {
+  RunOptions o;
+  o.model = "models/with blank; and # and = and \"quotes\"";
+  o.out = "\" quoted\\\n\tout ";
+  o.device = "cpu";
+  o.dtype = "f32";
+  o.corpus = {{" first", "second*.txt", "third\r", "\xff not UTF-8"},
+              "*.t?t",
+              "content",
+              "",
+              12345678901234567ull};
+  o.cache = {Policy::window, 77, 3, 2, 9, 0.1 + 0.2, Positions::in_state, 4096, 1000};
+  o.bos = BosMode::never;
+  o.parse_special = o.token_nll = o.trace_state = o.strict = o.overwrite = true;
+  o.block = 128;
+  o.streams = 7;
+  o.memory_budget = (1ull << 62) + 1;
+  o.threads = 3;
+  o.limit = 10;
+  o.skip = 5;
+  o.sync_seconds = 1e-3;
+  o.max_bad_fraction = 1.0 / 3.0;
+  o.log_format = "json";
+  return o;
+}
+
+TEST(CommandLine, PrintedConfigReadsBackToTheSameOptions) {
+  const testing::TemporaryDirectory directory;
+  for (const RunOptions& options : {RunOptions(), unusual_options()}) {
+    const std::string text = config_text(score_command(), options);
+    const RunOptions again = options_of({"--config", directory.write("run.ini", text)});
+    EXPECT_EQ(lines_of(again), lines_of(options));
+    EXPECT_EQ(config_text(score_command(), again), text);
+  }
+}
+
+TEST(CommandLine, UnusualOptionsDifferFromTheDefaultsInEveryField) {
+  std::vector<std::string> usual, unusual;
+  const auto collect = [](const RunOptions& options, std::vector<std::string>& texts) {
+    visit_fields(options, [&](std::string_view name, const auto&, Effect, const char*) {
+      texts.push_back(config_lines(options, [&](std::string_view n) { return n == name; }));
+    });
+  };
+  collect(RunOptions(), usual);
+  collect(unusual_options(), unusual);
+  ASSERT_EQ(usual.size(), unusual.size());
+  for (std::size_t i = 0; i < usual.size(); ++i) EXPECT_NE(usual[i], unusual[i]);
+}
+
+TEST(CommandLine, ScoreShowsEveryOptionOfARunInOneGroup) {
+  std::multiset<std::string> shown;
+  for (const OptionGroup& group : score_command().groups)
+    shown.insert(group.names.begin(), group.names.end());
+  const RunOptions defaults;
+  std::size_t n_fields = 0;
+  visit_fields(defaults, [&](std::string_view name, const auto&, Effect, const char* help) {
+    ++n_fields;
+    EXPECT_EQ(shown.count(std::string(name)), 1u) << name;
+    EXPECT_NE(std::string(help), "") << name;
+    EXPECT_NE(help_text(score_command()).find("--" + std::string(name)), std::string::npos) << name;
+  });
+  EXPECT_EQ(shown.size(), n_fields);
+}
+
+TEST(CommandLine, CommandLineWinsOverTheFileAndReplacesItsLists) {
+  const testing::TemporaryDirectory directory;
+  const std::string file =
+      directory.write("run.ini",
+                      "# a comment\n; another\n\n  cache-size = 64 \r\ncorpus = a\n"
+                      "corpus=b\nstrict = yes\ntoken-nll = on\nmodel = from file");
+  const RunOptions from_file = options_of({"--config", file});
+  EXPECT_EQ(from_file.cache.cache_size, 64);
+  EXPECT_EQ(from_file.corpus.paths, (Words{"a", "b"}));
+  EXPECT_TRUE(from_file.strict);
+  EXPECT_EQ(from_file.model, "from file");
+  const RunOptions both =
+      options_of({"--cache-size=128", "--corpus", "c", "--strict=false", "--config", file});
+  EXPECT_EQ(both.cache.cache_size, 128);
+  EXPECT_EQ(both.corpus.paths, (Words{"c"}));
+  EXPECT_FALSE(both.strict);
+  EXPECT_TRUE(both.token_nll);
+}
+
+TEST(CommandLine, ListsCollectAndTheLastOfOtherOptionsCounts) {
+  const RunOptions options = options_of({"--corpus", "a", "b", "--pin", "1", "--corpus", "c",
+                                         "--pin=2", "--recent", "-1", "--skip", "0"});
+  EXPECT_EQ(options.corpus.paths, (Words{"a", "b", "c"}));
+  EXPECT_EQ(options.cache.pin, 2);
+  EXPECT_EQ(options.cache.recent, -1);
+}
+
+TEST(CommandLine, FlagsTakeNoFollowingWord) {
+  expect_failure({"--strict", "false"}, ExitCode::usage, "unexpected argument 'false'");
+  EXPECT_TRUE(options_of({"--strict"}).strict);
+  EXPECT_TRUE(options_of({"--strict=no", "--strict", "--model", "m"}).strict);
+}
+
+TEST(CommandLine, ByteSizesTakeSuffixes) {
+  const std::vector<std::pair<std::string, std::uint64_t>> cases{
+      {"0", 0},         {"4096", 4096}, {"1K", 1024}, {"1.5G", 3ull << 29}, {"2GiB", 2ull << 30},
+      {"3MB", 3000000}, {"7k", 7168}};
+  for (const auto& [text, bytes] : cases)
+    EXPECT_EQ(options_of({"--memory-budget", text}).memory_budget, bytes) << text;
+  for (const char* text :
+       {"-1", "1X", "G", "1.5.5G", "1 G", "", "1e3", "9999999T", "99999999999999999999"}) {
+    const auto [code, message] = failure_of([&] {
+      options_of({std::string("--memory-budget"), text});
+    });
+    EXPECT_EQ(code, ExitCode::usage) << text;
+    EXPECT_NE(message.find("--memory-budget"), std::string::npos) << message;
+  }
+}
+
+TEST(CommandLine, UnknownOptionsAreRefusedWithASuggestion) {
+  expect_failure({"--cache"}, ExitCode::usage, "did you mean --cache-size?");
+  expect_failure({"--cahce-size", "5"}, ExitCode::usage, "did you mean --cache-size?");
+  expect_failure({"--max"}, ExitCode::usage,
+                 "did you mean --max-record-bytes or --max-bad-fraction?");
+  expect_failure({"-model", "m"}, ExitCode::usage, "did you mean --model?");
+  const auto [code, message] = failure_of([] { options_of({"--zzzzzz"}); });
+  EXPECT_EQ(code, ExitCode::usage);
+  EXPECT_EQ(message, "unknown option '--zzzzzz' (see tovamill score --help)");
+}
+
+TEST(CommandLine, BrokenArgumentsAreUsageErrors) {
+  expect_failure({"--model"}, ExitCode::usage, "--model needs a value");
+  expect_failure({"--model", "--out", "o"}, ExitCode::usage, "--model needs a value");
+  expect_failure({"--corpus", "--out=o"}, ExitCode::usage, "--corpus needs a value");
+  expect_failure({"--corpus", "a", "--", "b"}, ExitCode::usage, "unexpected argument 'b'");
+  expect_failure({"--cache-size", "many"}, ExitCode::usage,
+                 "--cache-size 'many' is not a whole number");
+  expect_failure({"--cache-size", "5.0"}, ExitCode::usage, "--cache-size '5.0'");
+  expect_failure({"--cache-size", "99999999999"}, ExitCode::usage, "--cache-size");
+  expect_failure({"--ema", "nan"}, ExitCode::usage, "--ema 'nan' is not a number");
+  expect_failure({"--strict=perhaps"}, ExitCode::usage, "--strict 'perhaps'");
+  expect_failure({"--policy", "lru"}, ExitCode::usage,
+                 "--policy 'lru' is not known: choose one of tova,");
+  expect_failure({"--positions", "relative"}, ExitCode::usage, "--positions 'relative'");
+  expect_failure({"--bos", "maybe"}, ExitCode::usage, "--bos 'maybe'");
+  expect_failure({"--corpus", ""}, ExitCode::usage, "--corpus '' is empty");
+  expect_failure({"book.txt"}, ExitCode::usage,
+                 "unexpected argument 'book.txt': paths of the corpus go after --corpus");
+  expect_failure({}, ExitCode::usage, "--model is missing");
+  expect_failure({"--model", "m"}, ExitCode::usage, "--corpus is missing");
+  expect_failure({"--model", "m", "--corpus", "c"}, ExitCode::usage, "--out is missing");
+}
+
+TEST(CommandLine, ImpossibleValuesAreNamedWithTheirRange) {
+  expect_score_failure({}, ExitCode::done, "");
+  expect_score_failure({"--device", "tpu"}, ExitCode::usage, "choose one of auto, cpu, cuda");
+  expect_score_failure({"--dtype", "f16"}, ExitCode::usage, "choose one of auto, bf16, f32");
+  expect_score_failure({"--log-format", "xml"}, ExitCode::usage, "choose one of text, json");
+  expect_score_failure({"--text-key", ""}, ExitCode::usage, "--text-key is missing");
+  expect_score_failure({"--cache-size", "0"}, ExitCode::configuration,
+                       "--cache-size 0 is out of range");
+  expect_score_failure({"--block", "4097"}, ExitCode::configuration,
+                       "--block 4097 is out of range");
+  expect_score_failure({"--streams", "-1"}, ExitCode::configuration, "--streams -1");
+  expect_score_failure({"--threads", "-2"}, ExitCode::configuration, "--threads -2");
+  expect_score_failure({"--sync-seconds", "0"}, ExitCode::configuration, "--sync-seconds 0");
+  expect_score_failure({"--max-bad-fraction", "1.5"}, ExitCode::configuration,
+                       "--max-bad-fraction 1.5");
+  expect_score_failure({"--max-record-bytes", "0"}, ExitCode::configuration,
+                       "--max-record-bytes 0");
+}
+
+TEST(CommandLine, OptionsOfAnotherPolicyContradict) {
+  expect_score_failure({"--sinks", "4"}, ExitCode::configuration,
+                       "--sinks has no effect with --policy tova");
+  expect_score_failure({"--pin", "4", "--policy", "window"}, ExitCode::configuration,
+                       "give --sinks instead");
+  expect_score_failure({"--recent", "4"}, ExitCode::configuration, "--recent has no effect");
+  expect_score_failure({"--ema", "0.5"}, ExitCode::configuration, "--ema has no effect");
+  expect_score_failure({"--clip-distance", "5", "--positions", "absolute"}, ExitCode::configuration,
+                       "--clip-distance");
+  expect_score_failure({"--sinks", "4", "--policy", "window"}, ExitCode::done, "");
+  expect_score_failure({"--ema", "0.5", "--policy", "tova-ema"}, ExitCode::done, "");
+}
+
+TEST(CommandLine, MistakesInTheFileNameFileAndLine) {
+  const testing::TemporaryDirectory directory;
+  const auto expect = [&](const std::string& content, const std::string& part) {
+    const std::string file = directory.write("bad.ini", content);
+    const auto [code, message] = failure_of([&] { options_of({"--config", file}); });
+    EXPECT_EQ(code, ExitCode::configuration) << message;
+    EXPECT_EQ(message.find(file + ":"), 0u) << message;
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  };
+  expect("\ncahce-size = 3\n", ":2: unknown option 'cahce-size'; did you mean cache-size?");
+  expect("cache-size = many\n", ":1: cache-size 'many' is not a whole number");
+  expect("cache-size = 1\ncache-size = 2\n", ":2: cache-size is given twice");
+  expect("cache-size\n", ":1: not an `option = value` line");
+  expect("= 3\n", ":1: not an `option = value` line");
+  expect("[score]\n", ":1: sections are not used");
+  expect("model = \"open\n", ":1: model '\"open' is not a complete quoted text");
+  expect("model = \"a\" b\n", ":1: model");
+  expect("config = other.ini\n", ":1: unknown option 'config'");
+  for (const std::string& missing :
+       {(directory.path() / "none.ini").string(), directory.path().string()}) {
+    const auto [code, message] = failure_of([&] { options_of({"--config", missing}); });
+    EXPECT_EQ(code, ExitCode::no_input) << message;
+    EXPECT_NE(message.find(missing), std::string::npos) << message;
+  }
+}
+
+TEST(CommandLine, OneFileServesSubcommandsThatTakeFewerOptions) {
+  const testing::TemporaryDirectory directory;
+  const std::string file =
+      directory.write("run.ini", config_text(score_command(), unusual_options()));
+  EXPECT_EQ(parse_arguments(tokenize_command(), {"--config", file}).options.limit, 10u);
+  EXPECT_EQ(failure_of([&] {
+              parse_arguments(tokenize_command(), {"--cache-size", "5"});
+            }).first,
+            ExitCode::usage);
+}
+
+TEST(CommandLine, OperandsAreCounted) {
+  EXPECT_EQ(parse_arguments(merge_command(), {"run1"}).operands, Words{"run1"});
+  EXPECT_TRUE(parse_arguments(inspect_command(), {"--json", "run1"}).flag("json"));
+  EXPECT_FALSE(parse_arguments(inspect_command(), {"run1"}).flag("json"));
+  for (const Words& wrong : {Words{}, Words{"a", "b"}, Words{""}}) {
+    EXPECT_EQ(failure_of([&] { parse_arguments(merge_command(), wrong); }).first, ExitCode::usage);
+  }
+}
+
+TEST(CommandLine, HelpIsGivenWhateverElseStandsThere) {
+  EXPECT_TRUE(parse_arguments(score_command(), {"--help", "--cache-size", "many", "stray"}).help);
+  EXPECT_TRUE(parse_arguments(merge_command(), {"-h"}).help);
+}
+
+Environment environment_of(std::map<std::string, std::string> variables) {
+  return [variables](const std::string& name) -> std::optional<std::string> {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+TEST(Launcher, SeveralTasksAreRefused) {
+  const std::vector<std::map<std::string, std::string>> several{
+      {{"OMPI_COMM_WORLD_SIZE", "2"}},
+      {{"PMI_SIZE", "3"}},
+      {{"SLURM_STEP_ID", "0"}, {"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "4"}},
+      {{"SLURM_STEP_ID", "0"},
+       {"SLURM_PROCID", "1"},
+       {"SLURM_STEP_NUM_TASKS", "4"},
+       {"SLURM_NTASKS", "1"}}};
+  for (const auto& variables : several) {
+    const auto [code, message] =
+        failure_of([&] { check_single_process(find_launcher(environment_of(variables))); });
+    EXPECT_EQ(code, ExitCode::usage);
+    EXPECT_NE(message.find("this version runs as one process"), std::string::npos);
+  }
+}
+
+TEST(Launcher, OneTaskIsWelcomeAlsoInsideALargerJob) {
+  const std::vector<std::map<std::string, std::string>> single{
+      {},
+      {{"OMPI_COMM_WORLD_SIZE", "1"}},
+      {{"SLURM_JOB_ID", "7"},
+       {"SLURM_NTASKS", "4"},
+       {"SLURM_PROCID", "0"}},  // a batch script without srun
+      {{"SLURM_STEP_ID", "0"},
+       {"SLURM_PROCID", "0"},
+       {"SLURM_STEP_NUM_TASKS", "1"},
+       {"SLURM_NTASKS", "4"}}};
+  for (const auto& variables : single)
+    EXPECT_EQ(find_launcher(environment_of(variables)).n_tasks, 1);
+}
+
+TEST(Launcher, ThreadsComeFromSlurmThenOpenMp) {
+  EXPECT_EQ(
+      find_launcher(environment_of({{"OMP_NUM_THREADS", "3,2"}, {"SLURM_CPUS_PER_TASK", "8"}}))
+          .threads,
+      8);
+  EXPECT_EQ(find_launcher(environment_of({{"OMP_NUM_THREADS", "3,2"}})).threads, 3);
+  EXPECT_EQ(find_launcher(environment_of({{"OMP_NUM_THREADS", "all"}})).threads, std::nullopt);
+  EXPECT_EQ(find_launcher(environment_of({{"SLURM_CPUS_PER_TASK", "0"}})).threads, std::nullopt);
+}
+
+}  // namespace
+}  // namespace tovamill

@@ -1,0 +1,108 @@
+// What a run shows, and numbers for people.
+#include "jobs/console.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "jobs/format.h"
+
+namespace tovamill {
+namespace {
+
+RunProgress progress_at(double seconds) {
+  RunProgress progress;
+  progress.seconds = seconds;
+  progress.n_documents = 3;
+  progress.n_tokens = 1234567;
+  progress.tokens_per_second = 987.6;
+  progress.fraction = 0.25;
+  progress.seconds_left = 125.0;
+  return progress;
+}
+
+std::size_t n_lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+
+TEST(Console, PrintsALineEvery30SecondsWithoutATerminal) {
+  const RunOptions options;
+  std::ostringstream out, err;
+  Console console(options, out, err, false);
+  for (int second = 0; second <= 95; ++second) console.progress(progress_at(second));
+  EXPECT_EQ(n_lines(err.str()), 3u);
+  EXPECT_EQ(err.str().substr(0, err.str().find('\n')),
+            "3 documents, 1,234,567 tokens, 988 tokens/s, 25.0 %, 2 min 05 s left");
+  EXPECT_EQ(out.str(), "");
+}
+
+TEST(Console, RedrawsOneLineOnATerminalAndClearsItAtTheEnd) {
+  const RunOptions options;
+  std::ostringstream out, err;
+  {
+    Console console(options, out, err, true);
+    for (int i = 0; i < 10; ++i) console.progress(progress_at(0.1 * i));
+  }
+  EXPECT_EQ(n_lines(err.str()), 0u);
+  EXPECT_NE(err.str().find("1,234,567 tokens"), std::string::npos);
+  EXPECT_TRUE(err.str().ends_with("\r\033[K"));
+}
+
+TEST(Console, JsonLogsAreOneObjectPerLine) {
+  RunOptions options;
+  options.log_format = "json";
+  std::ostringstream out, err;
+  Console console(options, out, err, true);
+  RunInfo info;
+  info.model_description = "llama";
+  console.started(info);
+  console.progress(progress_at(31.0));
+  RunSummary summary;
+  summary.perplexity_token = 27.5;
+  summary.bits_per_byte_se = std::numeric_limits<double>::quiet_NaN();
+  summary.results_path = "run\xff/results.h5";
+  console.finished(summary);
+  EXPECT_EQ(err.str(), "");
+  std::istringstream lines(out.str());
+  std::vector<nlohmann::json> events;
+  for (std::string line; std::getline(lines, line);) events.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[0].at("model"), "llama");
+  EXPECT_EQ(events[1].at("tokens"), 1234567);
+  EXPECT_EQ(events[2].at("perplexity_token"), 27.5);
+  EXPECT_TRUE(events[2].at("bits_per_byte_se").is_null());
+}
+
+TEST(Console, TableHasErrorsOnlyForSeveralDocuments) {
+  const RunOptions options;
+  RunSummary summary;
+  summary.n_documents = 1;
+  summary.perplexity_token = 27.5;
+  summary.perplexity_token_se = 0.25;
+  std::ostringstream one, two, err;
+  Console(options, one, err, false).finished(summary);
+  summary.n_documents = 2;
+  Console(options, two, err, false).finished(summary);
+  EXPECT_EQ(one.str().find("+-"), std::string::npos);
+  EXPECT_NE(two.str().find("27.5000 +- 0.2500"), std::string::npos);
+}
+
+TEST(Format, NumbersForPeople) {
+  EXPECT_EQ(with_thousands(0), "0");
+  EXPECT_EQ(with_thousands(999), "999");
+  EXPECT_EQ(with_thousands(1000), "1,000");
+  EXPECT_EQ(with_thousands(1234567), "1,234,567");
+  EXPECT_EQ(human_bytes(1), "1 byte");
+  EXPECT_EQ(human_bytes(1023), "1,023 bytes");
+  EXPECT_EQ(human_bytes(1536), "1.5 KiB");
+  EXPECT_EQ(human_bytes((1ull << 30) - 1), "1.0 GiB");
+  EXPECT_EQ(human_duration(0.0), "0.0 s");
+  EXPECT_EQ(human_duration(59.99), "1 min 00 s");
+  EXPECT_EQ(human_duration(3600.0), "1 h 00 min");
+  EXPECT_EQ(human_duration(std::numeric_limits<double>::infinity()), "-");
+  EXPECT_EQ(fixed_point(std::numeric_limits<double>::quiet_NaN(), 2), "-");
+}
+
+}  // namespace
+}  // namespace tovamill

@@ -1,0 +1,130 @@
+// The built program as a user meets it: help, versions, exit codes and one-line errors.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "jobs/commands.h"
+#include "tests/support/subprocess.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tovamill {
+namespace {
+
+using testing::ProgramResult;
+using testing::run_tovamill;
+
+void expect_error(const std::vector<std::string>& arguments, int code, const std::string& part,
+                  const std::vector<std::string>& environment = {}) {
+  const ProgramResult result = run_tovamill(arguments, environment);
+  EXPECT_EQ(result.exit_code, code) << result.err;
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(result.err.find("tovamill: error: "), 0u) << result.err;
+  EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+}
+
+TEST(Program, HelpOfEachCommandIsTheSameByOptionAndByCommand) {
+  for (const Command& command : all_commands()) {
+    const ProgramResult by_option = run_tovamill({command.name, "--help"});
+    EXPECT_EQ(by_option.exit_code, 0) << by_option.err;
+    EXPECT_EQ(by_option.err, "");
+    EXPECT_EQ(by_option.out.find("Usage: tovamill " + command.name + " "), 0u);
+    EXPECT_NE(by_option.out.find("Examples:"), std::string::npos);
+    EXPECT_EQ(run_tovamill({"help", command.name}).out, by_option.out);
+  }
+}
+
+TEST(Program, HelpListsEveryCommand) {
+  const ProgramResult help = run_tovamill({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const Command& command : all_commands()) {
+    EXPECT_NE(help.out.find("\n  " + command.name + " "), std::string::npos) << command.name;
+    EXPECT_NE(help.out.find(command.summary), std::string::npos) << command.name;
+  }
+  EXPECT_EQ(run_tovamill({"help"}).out, help.out);
+}
+
+TEST(Program, WithoutArgumentsPrintsItsHelpAsAUsageError) {
+  const ProgramResult bare = run_tovamill({});
+  EXPECT_EQ(bare.exit_code, 64);
+  EXPECT_EQ(bare.out, "");
+  EXPECT_NE(bare.err.find("Usage: tovamill COMMAND"), std::string::npos);
+}
+
+TEST(Program, VersionNamesBuildAndLibraries) {
+  const ProgramResult version = run_tovamill({"--version"});
+  EXPECT_EQ(version.exit_code, 0);
+  for (const char* part :
+       {"tovamill 0.", "oneDNN ", "HDF5 1.", "Boost 1.", "PCRE2 10.", "MPI", "CUDA"}) {
+    EXPECT_NE(version.out.find(part), std::string::npos) << version.out;
+  }
+}
+
+TEST(Program, BadUsageIs64InOneLine) {
+  expect_error({"scor"}, 64, "unknown command 'scor'; did you mean score?");
+  expect_error({"--frobnicate"}, 64, "unknown option '--frobnicate'");
+  expect_error({"help", "nothing"}, 64, "unknown command 'nothing'");
+  expect_error({"help", "score", "merge"}, 64, "help takes one command");
+  expect_error({"score"}, 64, "--model is missing");
+  expect_error({"score", "--cache"}, 64, "did you mean --cache-size?");
+  expect_error({"merge"}, 64, "tovamill merge DIR");
+  expect_error({"score", "--model", "a\nb", "--policy", "line\nbreak"}, 64,
+               "--policy 'line break' is not known");
+}
+
+TEST(Program, ContradictionsAre78) {
+  expect_error({"score", "--model", "m", "--corpus", "c", "--out", "o", "--sinks", "4"}, 78,
+               "--sinks has no effect");
+}
+
+TEST(Program, MissingInputsAre66) {
+  const testing::TemporaryDirectory directory;
+  const std::string missing = (directory.path() / "missing.gguf").string();
+  const std::string text = directory.write("a.txt", "A text.");
+  const std::string out = (directory.path() / "run").string();
+  expect_error({"score", "--model", missing, "--corpus", text, "--out", out}, 66, missing);
+  expect_error({"tokenize", "--model", missing, "--corpus", text}, 66, missing);
+  expect_error({"inspect", missing}, 66, missing);
+  expect_error({"export", missing, "--format", "csv"}, 66, missing);
+  expect_error({"score", "--config", missing}, 66, missing);
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+TEST(Program, InspectRefusesAFileOfNoKnownKind) {
+  const testing::TemporaryDirectory directory;
+  expect_error(
+      {"inspect", directory.write("notes.txt", "These are notes, neither model nor results.")}, 65,
+      "notes.txt");
+  expect_error({"inspect", directory.write("model.gguf", "GGUF")}, 65, "model.gguf");
+}
+
+TEST(Program, ScoreRefusesToRunAsSeveralTasks) {
+  expect_error({"score", "--model", "m", "--corpus", "c", "--out", "o"}, 64,
+               "this version runs as one process",
+               {"OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=0"});
+}
+
+TEST(Program, PrintConfigNeedsNothingElse) {
+  const ProgramResult config = run_tovamill({"score", "--print-config", "--cache-size", "77"});
+  EXPECT_EQ(config.exit_code, 0) << config.err;
+  EXPECT_NE(config.out.find("\ncache-size = 77\n"), std::string::npos);
+}
+
+TEST(Program, FullStandardOutputIs74) {
+  const ProgramResult result = run_tovamill({"--version"}, {}, "/dev/full");
+  EXPECT_EQ(result.exit_code, 74);
+  EXPECT_NE(result.err.find("standard output cannot be written"), std::string::npos);
+}
+
+TEST(Program, DoctorShowsCoresAndLauncher) {
+  const ProgramResult result = run_tovamill({"doctor", "--no-measure"}, {"OMPI_COMM_WORLD_SIZE=2"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* part :
+       {"usable (", "OMPI_COMM_WORLD_SIZE=2", "warning", "--dtype auto", "CUDA"}) {
+    EXPECT_NE(result.out.find(part), std::string::npos) << result.out;
+  }
+}
+
+}  // namespace
+}  // namespace tovamill

@@ -1,2 +1,0 @@
-#include "workers/run_options.h"
-#include "workers/score_run.h"
