@@ -2,7 +2,7 @@
 
 #include "jobs/format.h"
 #include "jobs/inspect_parts.h"
-#include "jobs/model.h"
+#include "workers/model_parts.h"
 
 namespace tovamill {
 

@@ -4,7 +4,7 @@
 
 #include "io/corpus.h"
 #include "jobs/commands.h"
-#include "jobs/model.h"
+#include "workers/model_parts.h"
 #include "kernels/error.h"
 #include "workers/option_text.h"
 

@@ -1,4 +1,4 @@
-#include "jobs/model.h"
+#include "workers/model_parts.h"
 
 namespace tovamill {
 

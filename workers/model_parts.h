@@ -1,4 +1,4 @@
-// A model path turned into what the subcommands that do not score need of it.
+// The parts of a model from its files, whatever their format.
 #pragma once
 
 #include <memory>
