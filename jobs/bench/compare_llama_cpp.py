@@ -6,7 +6,8 @@
 The first --tokens tokens of TEXT are cut into chunks that know nothing of each other; the first token of a chunk is
 context only. --weights bf16 or f16 writes the matrices of MODEL anew in that type, into a temporary file, so that all
 tools multiply the same numbers; as-is keeps them. Timed: llama_decode in batches of 512 (eval_seconds) and the
-log-softmax of its logits by numpy in --threads threads. Prints one line of JSON. Exit code 3: llama-cpp-python is absent.
+log-softmax of its logits by numpy in --threads threads. Prints one line of JSON
+(cpu_seconds well below threads * seconds: the machine was not calm). Exit code 3: llama-cpp-python is absent.
 """
 
 import argparse
@@ -142,15 +143,16 @@ def main():
         chunks = [c for c in chunks if len(c) > 1]
         scorer.score(chunks[0][:N_BATCH])  # warm-up
         scorer.eval_seconds = 0.0
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         total = sum(scorer.score(chunk) for chunk in chunks)
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     n_tokens = sum(len(c) for c in chunks)
     print(json.dumps({
         "tool": "llama.cpp", "version": f"llama-cpp-python {llama_cpp.__version__}",
         "model": arguments.model.name, "weights": arguments.weights, "threads": arguments.threads,
         "chunk": arguments.chunk, "tokens": n_tokens, "seconds": round(seconds, 3),
-        "eval_seconds": round(scorer.eval_seconds, 3), "tokens_per_second": round(n_tokens / seconds, 1),
+        "eval_seconds": round(scorer.eval_seconds, 3), "cpu_seconds": round(cpu_seconds, 3),
+        "tokens_per_second": round(n_tokens / seconds, 1),
         "mean_nll": total / (n_tokens - len(chunks)),
     }))  # fmt: skip
     return 0
