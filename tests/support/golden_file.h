@@ -18,9 +18,9 @@ struct GoldenCase {
   std::vector<double> nll{};    // (n_tokens - 1), nats, of ids[1:]; no BOS
   std::int32_t n_units = 1;     // n_kv_heads for policies that decide for each head, else 1
   std::vector<std::int32_t> death{};  // (n_layers, n_units, n_tokens), -1 never; empty for `full`
-  // (n_layers, n_units, n_tokens) by step: second lowest less lowest score; 0 is an exact tie, infinity where no score
-  // decided. About 3 significant digits. Empty where no score ever decided: `full`, `window`,
-  // a state that always holds tokens behind the model's sliding window.
+  // (n_layers, n_units, n_tokens) by step: second lowest less lowest score; 0 is an exact tie, infinity where nothing
+  // died. About 3 significant digits. Empty where no scores but equal ones ever decided: `full`, `window`, a state
+  // that always holds tokens behind the model's sliding window.
   std::vector<float> margin{};
   double relative_margin = 0;   // the least margin / second lowest score of the case, exact ties aside; infinity if none
   std::int32_t n_ties = 0;      // evictions decided by an exact tie (the oldest died)

@@ -152,11 +152,11 @@ def write_golden(name, models, n_layers, ids, cases, results, full_nll):
         }
         if options.policy != "full":
             entry["death"] = arrays.add(result.death, "i16")
-        if np.isfinite(result.margin).any():
-            entry["margin"] = arrays.add(result.margin, "bf16")
-            if np.isfinite(result.relative_margin):
-                entry["relative_margin"] = float(f"{result.relative_margin:.2e}")
+        if result.n_ties:
             entry["n_ties"] = result.n_ties
+        if np.isfinite(result.relative_margin):  # else no decision but exact ties
+            entry["margin"] = arrays.add(result.margin, "bf16")
+            entry["relative_margin"] = float(f"{result.relative_margin:.2e}")
         entries.append(entry)
     index = {"models": models, "n_layers": n_layers, "arrays": f"{name}.bin", "ids": ids_entry, "cases": entries}
     (FOLDER / f"{name}.bin").write_bytes(arrays.bytes)
