@@ -48,6 +48,7 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
       shape_(options.shape),
       cache_(options.cache),
       type_(type),
+      storage_(type),
       pool_(pool),
       isa_(isa),
       tile_(needs_scan(options.cache.policy) ? kScanTile : kGroupTokens),
@@ -66,7 +67,7 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
              .n_kv_heads = shape_.n_kv_heads,
              .head_dim = shape_.head_dim,
              .n_groups = groups_,
-             .storage = type,
+             .storage = storage_,
              .keeps_unrotated = rotates_again(cache_, clip_),
              .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head || cache_.policy == Policy::tova_ema,
              .averages = cache_.policy == Policy::tova_ema};
@@ -156,11 +157,11 @@ std::int32_t* Attention::death(const Slot& slot, std::int32_t group) const {
 }
 
 std::byte* Attention::storage_row(std::byte* head, std::int64_t column) const {
-  return head + column * static_cast<std::int64_t>(static_cast<std::size_t>(shape_.head_dim) * element_bytes(type_));
+  return head + column * static_cast<std::int64_t>(static_cast<std::size_t>(shape_.head_dim) * element_bytes(storage_));
 }
 
 void Attention::to_storage(const float* row, std::byte* to) const {
-  if (type_ == ComputeType::bf16) {
+  if (storage_ == ComputeType::bf16) {
     isa_.to_bf16(row, shape_.head_dim, reinterpret_cast<std::uint16_t*>(to));
   } else {
     std::memcpy(to, row, static_cast<std::size_t>(shape_.head_dim) * 4);
@@ -210,6 +211,11 @@ void Attention::prepare_rows(std::span<const float> q_norm, std::span<const floa
       for (std::int32_t h = 0; h < shape_.n_heads; ++h) {
         if (!q_norm.empty()) isa_.rms_norm(q + h * d, q_norm.data(), d, shape_.rms_norm_eps, q + h * d);
         isa_.rotate(q + h * d, cosines, cosines + half, half, q + h * d);
+        if (type_ == ComputeType::bf16) {
+          std::uint16_t rounded[1024];
+          isa_.to_bf16(q + h * d, d, rounded);
+          isa_.from_bf16(rounded, d, q + h * d);
+        }
       }
       float norms = 0.0f;
       for (std::int32_t h = 0; h < shape_.n_kv_heads; ++h) {
@@ -333,17 +339,17 @@ void Attention::append(std::int32_t layer, const Tile& tile, std::int32_t kv, in
   }
   float* keys = reinterpret_cast<float*>(tile.slot->keys.data()) + static_cast<std::int64_t>(kv) * d * columns_;
   const std::byte* rotated = state.rotated(layer, kv);
-  if (type_ == ComputeType::bf16) {
+  if (storage_ == ComputeType::bf16) {
     isa_.transpose_bf16(reinterpret_cast<const std::uint16_t*>(rotated), tile.n_columns(), tile.ld, d, keys, tile.ld);
   } else {
     isa_.transpose_f32(reinterpret_cast<const float*>(rotated), tile.n_columns(), tile.ld, d, keys, tile.ld);
   }
-  if (type_ == ComputeType::f32 && d == padded_dim_) return;
+  if (storage_ == ComputeType::f32 && d == padded_dim_) return;
   float* values = reinterpret_cast<float*>(tile.slot->values.data()) + static_cast<std::int64_t>(kv) * padded_dim_ * columns_;
   const std::byte* stored = state.values(layer, kv);
   for (std::int32_t c = 0; c < tile.n_columns(); ++c) {
     float* to = values + static_cast<std::int64_t>(c) * padded_dim_;
-    if (type_ == ComputeType::bf16) {
+    if (storage_ == ComputeType::bf16) {
       isa_.from_bf16(reinterpret_cast<const std::uint16_t*>(stored) + static_cast<std::int64_t>(c) * d, d, to);
     } else {
       std::memcpy(to, reinterpret_cast<const float*>(stored) + static_cast<std::int64_t>(c) * d, static_cast<std::size_t>(d) * 4);
@@ -353,7 +359,7 @@ void Attention::append(std::int32_t layer, const Tile& tile, std::int32_t kv, in
 
 // (n_columns, padded_dim) float32.
 const float* Attention::packed_values(std::int32_t layer, const Tile& tile, std::int32_t kv) const {
-  if (type_ == ComputeType::f32 && shape_.head_dim == padded_dim_) {
+  if (storage_ == ComputeType::f32 && shape_.head_dim == padded_dim_) {
     return reinterpret_cast<const float*>(tile.state->values(layer, kv));
   }
   return reinterpret_cast<const float*>(tile.slot->values.data()) + static_cast<std::int64_t>(kv) * padded_dim_ * columns_;
@@ -379,7 +385,7 @@ void Attention::refresh_rotation(std::int32_t layer, const Tile& tile, std::int3
                                                                        : std::max<std::int64_t>(0, positions[j] - shift);
     angles_.fill(place, scratch.angles.data(), scratch.angles.data() + half);
     const std::byte* from = storage_row(state.unrotated(layer, kv), static_cast<std::int64_t>(j));
-    if (type_ == ComputeType::bf16) {
+    if (storage_ == ComputeType::bf16) {
       isa_.from_bf16(reinterpret_cast<const std::uint16_t*>(from), d, row);
     } else {
       std::memcpy(row, from, static_cast<std::size_t>(d) * 4);
@@ -623,7 +629,7 @@ void Attention::compact(std::int32_t layer, const Tile& tile, std::int32_t kv) {
   const Slot& slot = *tile.slot;
   CpuState& state = *tile.state;
   const std::int32_t group = kv / kv_per_group_;
-  const std::size_t bytes = static_cast<std::size_t>(shape_.head_dim) * element_bytes(type_);
+  const std::size_t bytes = static_cast<std::size_t>(shape_.head_dim) * element_bytes(storage_);
   for (std::int32_t i = 0; i < slot.n_moves[static_cast<std::size_t>(group)]; ++i) {
     const auto at = static_cast<std::size_t>(group * tile_ + i);
     for (std::byte* head : {state.unrotated(layer, kv), state.rotated(layer, kv), state.values(layer, kv)}) {

@@ -83,7 +83,8 @@ class Attention {
   BackendOptions options_;
   ModelShape shape_;
   CacheOptions cache_;
-  ComputeType type_;
+  ComputeType type_;     // of what the matrix products read
+  ComputeType storage_;  // of keys and values
   ThreadPool& pool_;
   const IsaKernels& isa_;
   StateLayout layout_;
