@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <numeric>
+
+#include "io/durable.h"
 
 namespace tovamill {
 namespace {
@@ -29,6 +31,11 @@ std::string library_text() {
       },
       &text);
   H5Eclear2(H5E_DEFAULT);
+  // A failed system call is told with addresses and times; what helps is its number.
+  constexpr std::string_view kNumber = "errno = ";
+  if (const std::size_t at = text.find(kNumber); at != std::string::npos)
+    text = text.substr(0, text.find(':')) + ": " +
+           why_io_failed(std::atoi(text.c_str() + at + kNumber.size()));
   return text.empty() ? "no reason given" : text;
 }
 
