@@ -45,14 +45,12 @@ Result check(Result result, const char* function, const std::string& object) {
   return result;
 }
 
-// Every entry into the library passes here first.
+// Every entry into the library passes here first. After a close that failed on a full disk, HDF5's
+// own clean-up at exit reads memory it has freed; everything is closed by its owner, so it is left
+// out.
 void prepare_library() {
-  static const bool done = [] {
-    H5open();
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-    return true;
-  }();
-  static_cast<void>(done);
+  static const bool is_ready = H5dont_atexit() >= 0 && H5open() >= 0;
+  if (!is_ready) throw Hdf5Error("H5open", "the library", library_text());
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // the error stack belongs to a thread
 }
 
