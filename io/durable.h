@@ -16,7 +16,7 @@ void rename_durably(const std::string& temporary, const std::string& path);
 // Replaces `path` by `content` through `<path>.tmp`. Throws Error(io or cannot_create).
 void write_file_durably(const std::string& path, std::string_view content);
 
-// "No space left on device: free some space ..." and the like, for the current errno.
+// "No space left on device: free some space ..." and the like, for an errno.
 std::string why_io_failed(int error_number);
 
 }  // namespace tovamill

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <numeric>
+
+#include "io/durable.h"
 
 namespace tovamill {
 namespace {
@@ -29,6 +31,11 @@ std::string library_text() {
       },
       &text);
   H5Eclear2(H5E_DEFAULT);
+  // A failed system call is told with addresses and times; what helps is its number.
+  constexpr std::string_view kNumber = "errno = ";
+  if (const std::size_t at = text.find(kNumber); at != std::string::npos)
+    text = text.substr(0, text.find(':')) + ": " +
+           why_io_failed(std::atoi(text.c_str() + at + kNumber.size()));
   return text.empty() ? "no reason given" : text;
 }
 
@@ -38,14 +45,12 @@ Result check(Result result, const char* function, const std::string& object) {
   return result;
 }
 
-// Every entry into the library passes here first.
+// Every entry into the library passes here first. After a close that failed on a full disk, HDF5's
+// own clean-up at exit reads memory it has freed; everything is closed by its owner, so it is left
+// out.
 void prepare_library() {
-  static const bool done = [] {
-    H5open();
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-    return true;
-  }();
-  static_cast<void>(done);
+  static const bool is_ready = H5dont_atexit() >= 0 && H5open() >= 0;
+  if (!is_ready) throw Hdf5Error("H5open", "the library", library_text());
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // the error stack belongs to a thread
 }
 

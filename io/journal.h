@@ -26,6 +26,7 @@ enum class JournalEntry : std::uint32_t {
                  // writing, ...)
 };
 
+// For one thread at a time.
 class JournalWriter {
  public:
   // Creates the file (fails with Error(cannot_create) if it exists) and makes its directory entry

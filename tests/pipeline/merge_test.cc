@@ -293,6 +293,9 @@ TEST(Merge, OnAFullDiskFailsAndLeavesNothingHalf) {
       ADD_FAILURE() << "the disk was not full";
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ExitCode::io) << e.what();
+      EXPECT_NE(std::string(e.what()).find("No space left on device: free some space"),
+                std::string::npos)
+          << e.what();
     }
     EXPECT_FALSE(std::filesystem::exists(results_path(run)));
     EXPECT_FALSE(std::filesystem::exists(results_path(run) + ".tmp"));
