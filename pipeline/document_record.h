@@ -31,6 +31,8 @@ struct LayerCounters {
   LogHistogram first_token_alive{};
   LogHistogram first_token_reached{};
   double evicted_weight = 0.0;  // sum over evictions of the attention weight at death
+
+  bool operator==(const LayerCounters&) const = default;
 };
 
 // Per vocabulary id: how many (token, layer, group) entries it had and how long they lived (to
@@ -39,6 +41,8 @@ struct TokenLifetime {
   std::int32_t id = 0;
   std::uint64_t count = 0;
   std::uint64_t lifetime = 0;  // steps, summed
+
+  bool operator==(const TokenLifetime&) const = default;
 };
 
 struct DocumentRecord {

@@ -139,19 +139,21 @@ struct ResultsWriter::Tokens {
   Tokens(Hdf5File& file, const ResultsSizes& s) : f(file), sizes(s) {}
 
   void add(const DocumentRecord& r) {
-    const bool has_values = !r.token_nll.empty() || !r.token_ids.empty() || !r.death.empty();
-    if (!offsets && has_values) create(r);
+    if (!offsets && !(r.token_nll.empty() && r.token_ids.empty() && r.death.empty())) create(r);
     if (!offsets) {
       ++n_before;
+      if (r.status == DocumentRecord::Status::scored) n_tokens_before += r.n_tokens;
       return;
     }
     offsets->append(total);
     if (r.n_tokens == 0 || r.status == DocumentRecord::Status::failed) return;
-    if (nll.has_value() == r.token_nll.empty() || ids.has_value() == r.token_ids.empty() ||
-        death.has_value() == r.death.empty() || (death && n_layers != r.layers.size()))
-      throw BadData("the record of " + r.file + " at byte " + std::to_string(r.offset) +
-                    " does not hold the per-token values of those before: the journals are of "
-                    "different options");
+    if (n_tokens_before > 0 || nll.has_value() == r.token_nll.empty() ||
+        ids.has_value() == r.token_ids.empty() || death.has_value() == r.death.empty() ||
+        (death && n_layers != r.layers.size()))
+      throw BadData(
+          "the record of " + r.file + " at byte " + std::to_string(r.offset) +
+          " does not hold the per-token values that those before hold or lack: the journals are of "
+          "different options");
     if (nll) nll->append(r.token_nll);
     if (ids) ids->append(r.token_ids);
     if (death) death->append(r.death);
@@ -213,7 +215,8 @@ struct ResultsWriter::Tokens {
   Hdf5File& f;
   ResultsSizes sizes;
   std::uint64_t total = 0;
-  std::uint64_t n_before = 0;  // documents before the group was made
+  std::uint64_t n_before = 0;         // documents before the group was made
+  std::uint64_t n_tokens_before = 0;  // of these
   std::size_t n_layers = 0;
   std::optional<Hdf5Appender<std::uint64_t>> offsets;
   std::optional<Hdf5Appender<float>> nll;

@@ -89,7 +89,7 @@ GoldenCase case_of(const File& file, const json& entry) {
   }
   if (entry.contains("margin")) {
     c.margin = file.bf16(entry.at("margin"));
-    c.relative_margin = entry.at("relative_margin");
+    c.relative_margin = entry.value("relative_margin", c.relative_margin);
     c.n_ties = entry.at("n_ties");
   }
   return c;

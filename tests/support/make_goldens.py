@@ -154,7 +154,8 @@ def write_golden(name, models, n_layers, ids, cases, results, full_nll):
             entry["death"] = arrays.add(result.death, "i16")
         if np.isfinite(result.margin).any():
             entry["margin"] = arrays.add(result.margin, "bf16")
-            entry["relative_margin"] = float(f"{result.relative_margin:.2e}")
+            if np.isfinite(result.relative_margin):
+                entry["relative_margin"] = float(f"{result.relative_margin:.2e}")
             entry["n_ties"] = result.n_ties
         entries.append(entry)
     index = {"models": models, "n_layers": n_layers, "arrays": f"{name}.bin", "ids": ids_entry, "cases": entries}

@@ -278,10 +278,10 @@ class LayerState:
         self.entropy.append(-(positive * np.log(positive)).sum() / model.n_heads)
 
         if o.policy != "full":
-            self.drop(t, weights, visible)
+            self.drop(t, weights)
         return out.reshape(-1)
 
-    def drop(self, t, weights, visible):
+    def drop(self, t, weights):
         o = self.options
         rows = []
         for unit in range(self.units):
@@ -289,7 +289,7 @@ class LayerState:
             mean = weights[unit].mean(axis=0) if self.units > 1 else weights.mean(axis=(0, 1))
             scores = self.scores(t, unit, held, mean)
             if len(held) > o.cache_size:
-                row = self.choose(t, unit, held, scores, visible[unit])
+                row = self.choose(t, unit, held, scores)
                 self.death[unit, held[row]] = t
                 rows.append(row)
         if rows:
@@ -308,7 +308,7 @@ class LayerState:
             return corrected * np.sqrt((self.values[:, held] ** 2).sum(-1)).mean(axis=0)
         return mean
 
-    def choose(self, t, unit, held, scores, visible):
+    def choose(self, t, unit, held, scores):
         """The row that leaves: the lowest score, the oldest of equals."""
         o = self.options
         if o.policy == "window":
@@ -317,9 +317,6 @@ class LayerState:
         if o.policy in ("h2o", "h2o-head"):
             recent = o.cache_size // 2 if o.recent < 0 else o.recent
             free &= held <= t - recent
-        unseen = np.flatnonzero(free & ~visible)
-        if len(unseen):  # behind the sliding window: no weight any more, whatever it gathered before
-            return int(unseen[0])
         rows = np.flatnonzero(free)
         order = np.argsort(scores[rows], kind="stable")
         if len(rows) > 1:

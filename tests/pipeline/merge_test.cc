@@ -1,0 +1,378 @@
+#include "pipeline/merge.h"
+
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <numbers>
+
+#include "io/hdf5_file.h"
+#include "kernels/error.h"
+#include "tests/support/synthetic_run.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tovamill {
+namespace {
+
+using testing::synthetic_document;
+using testing::SyntheticOptions;
+using testing::TemporaryDirectory;
+using testing::write_journal;
+
+ResultsHeader header() {
+  return {.fingerprint = "f00d",
+          .model = "model",
+          .tokenizer = "tokenizer",
+          .policy = "tova",
+          .positions = "clipped",
+          .cache_size = 512,
+          .config = "{}",
+          .program_version = "0.1.0",
+          .git_hash = "abc",
+          .complete = true,
+          .created = "2025-01-01T00:00:00Z",
+          .command = "tovamill score",
+          .host = "node",
+          .slurm_job = "",
+          .history = "one\ntwo"};
+}
+
+CorpusSummary merge(const std::string& run) {
+  return merge_journals(run, scan_journals(run), header());
+}
+
+std::vector<DocumentRecord> documents(int n, const SyntheticOptions& options = {}) {
+  std::vector<DocumentRecord> records;
+  for (int i = 0; i < n; ++i) records.push_back(synthetic_document(i, options));
+  return records;
+}
+
+std::string slurp(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+std::string bits(double x) { return std::to_string(std::bit_cast<std::uint64_t>(x)) + " "; }
+
+// Every attribute and value of a file but those of /run, as text, to the bit.
+std::string dump(const Hdf5File& file, const std::string& group = "/") {
+  std::string out = group + "\n";
+  const auto attributes = [&](const std::string& object) {
+    for (const auto& [name, value] : file.attributes(object)) {
+      out += "@" + name + " ";
+      if (const auto* n = std::get_if<std::int64_t>(&value)) out += std::to_string(*n);
+      if (const auto* x = std::get_if<double>(&value)) out += bits(*x);
+      if (const auto* s = std::get_if<std::string>(&value)) out += *s;
+      out += "\n";
+    }
+  };
+  attributes(group);
+  for (const Hdf5Object& o : file.list(group)) {
+    const std::string path = (group == "/" ? "" : group) + "/" + o.name;
+    if (path == "/run") continue;
+    if (o.is_group) {
+      out += dump(file, path);
+      continue;
+    }
+    out += path + " " + file.type_name(path) + ": ";
+    attributes(path);
+    if (file.type_name(path).starts_with("string")) {
+      for (const std::string& s : file.read_strings(path, 0, file.shape(path)[0])) out += s + "|";
+    } else {
+      for (const double x : file.read_all<double>(path)) out += bits(x);
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+std::string dump_results(const std::string& run) {
+  const Hdf5File file(results_path(run), Hdf5File::Mode::read);
+  return dump(file);
+}
+
+TEST(Merge, DoesNotDependOnRanksLaunchesOrOrder) {
+  TemporaryDirectory d;
+  const auto all = documents(500, {.trace = true});
+  const std::string one = d.path() / "one", four = d.path() / "four";
+  write_journal(one, 0, 1, all);
+  std::vector<std::vector<DocumentRecord>> parts(5);
+  for (std::size_t i = all.size(); i-- > 0;) parts[(i * 7919) % 5].push_back(all[i]);
+  parts[4].push_back(parts[0][0]);  // done twice
+  for (int rank = 0; rank < 4; ++rank)
+    write_journal(four, rank, 1, parts[static_cast<std::size_t>(rank)], rank == 2);
+  write_journal(four, 1, 2, parts[4]);
+  merge(one);
+  merge(four);
+  const std::string dumped = dump_results(one);
+  EXPECT_GT(dumped.size(), 100000u);
+  EXPECT_TRUE(dumped == dump_results(four));
+}
+
+TEST(Merge, OfEqualJournalsHasEqualBytes) {
+  TemporaryDirectory d;
+  for (const char* run : {"a", "b"}) {
+    write_journal(d.path() / run, 0, 1, documents(300, {.trace = true}));
+    merge(d.path() / run);
+  }
+  EXPECT_TRUE(slurp(d.path() / "a" / "results.h5") == slurp(d.path() / "b" / "results.h5"));
+  EXPECT_FALSE(std::filesystem::exists(d.path() / "a" / "results.h5.tmp"));
+}
+
+TEST(Merge, HoldsEveryValueOfEveryDocument) {
+  TemporaryDirectory d;
+  auto all = documents(200, {.trace = true});
+  write_journal(d.path(), 0, 1, all);
+  merge(d.path());
+  std::sort(all.begin(), all.end(), [](auto& a, auto& b) {
+    return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+  });
+  const Hdf5File file(results_path(d.path()), Hdf5File::Mode::read);
+  const auto id = file.read_strings("/documents/id", 0, 200),
+             path = file.read_strings("/documents/file", 0, 200);
+  const auto status = file.read_strings("/documents/status", 0, 200);
+  const auto nll_sum = file.read_all<double>("/documents/nll_sum");
+  const auto n_tokens = file.read_all<std::uint64_t>("/documents/n_tokens");
+  const auto offsets = file.read_all<std::uint64_t>("/tokens/offsets");
+  const auto nll = file.read_all<float>("/tokens/nll");
+  const auto ids = file.read_all<std::int32_t>("/tokens/id");
+  const auto death = file.read_all<std::int32_t>("/trace/death");
+  ASSERT_EQ(offsets.size(), 201u);
+  std::uint64_t at = 0, n_failed = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const DocumentRecord& r = all[i];
+    const bool failed = r.status == DocumentRecord::Status::failed;
+    ASSERT_EQ(id[i], r.id);
+    ASSERT_EQ(path[i], r.file);
+    ASSERT_EQ(status[i], failed ? "failed" : "scored");
+    ASSERT_EQ(std::isnan(nll_sum[i]), failed);
+    if (!failed) {
+      ASSERT_EQ(nll_sum[i], r.nll_sum);
+    } else {
+      EXPECT_EQ(file.read_strings("/failures/text", n_failed, 1)[0], r.failure_text);
+      EXPECT_EQ(file.read_strings("/failures/reason", n_failed++, 1)[0], r.failure_reason);
+    }
+    ASSERT_EQ(n_tokens[i], r.n_tokens);
+    ASSERT_EQ(offsets[i], at);
+    for (std::uint64_t t = 0; t < r.n_tokens; ++t) {
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(nll[at + t]),
+                std::bit_cast<std::uint32_t>(r.token_nll[t]));
+      ASSERT_EQ(ids[at + t], r.token_ids[t]);
+      for (std::uint64_t l = 0; l < 3; ++l)
+        ASSERT_EQ(death[l * nll.size() + at + t], r.death[l * r.n_tokens + t]);
+    }
+    at += r.n_tokens;
+  }
+  EXPECT_EQ(offsets[200], at);
+  EXPECT_EQ(file.shape("/failures/file")[0], n_failed);
+  EXPECT_EQ(file.shape("/trace/death"), (std::vector<std::uint64_t>{3, at}));
+}
+
+TEST(Merge, SumsTheCacheCounters) {
+  TemporaryDirectory d;
+  DocumentRecord a = synthetic_document(1, {.n_layers = 2}),
+                 b = synthetic_document(2, {.n_layers = 2});
+  a.token_lifetimes = {{3, 2, 10}, {7, 1, 5}};
+  b.token_lifetimes = {{7, 4, 6}, {9, 1, 0}};
+  write_journal(d.path(), 0, 1, {a, b});
+  merge(d.path());
+  const Hdf5File file(results_path(d.path()), Hdf5File::Mode::read);
+  const auto evictions = file.read_all<std::uint64_t>("/cache/evictions");
+  const auto lifetime = file.read_all<std::uint64_t>("/cache/lifetime");
+  const auto attended = file.read_all<double>("/cache/mean_attended"),
+             lost = file.read_all<double>("/cache/weight_lost");
+  const auto survival = file.read_all<double>("/cache/first_token_survival");
+  for (std::size_t l = 0; l < 2; ++l) {
+    const LayerCounters &x = a.layers[l], &y = b.layers[l];
+    EXPECT_EQ(evictions[l], x.n_evictions + y.n_evictions);
+    EXPECT_EQ(attended[l], 3.0);
+    const double weight =
+        b.file < a.file ? y.evicted_weight + x.evicted_weight : x.evicted_weight + y.evicted_weight;
+    EXPECT_EQ(lost[l], weight / static_cast<double>(a.n_tokens + b.n_tokens));
+    for (std::size_t bin = 0; bin < kLogBins; ++bin)
+      EXPECT_EQ(lifetime[l * kLogBins + bin], x.lifetime[bin] + y.lifetime[bin]);
+    EXPECT_EQ(survival[l * kLogBins],
+              static_cast<double>(x.first_token_alive[0] + y.first_token_alive[0]) / 2.0);
+    EXPECT_TRUE(std::isnan(survival[l * kLogBins + 31]));
+  }
+  EXPECT_EQ(file.read_all<std::int32_t>("/cache/token_id"), (std::vector<std::int32_t>{3, 7, 9}));
+  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/token_count"),
+            (std::vector<std::uint64_t>{2, 5, 1}));
+  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/token_lifetime"),
+            (std::vector<std::uint64_t>{10, 11, 0}));
+  const auto bins = file.read_all<std::uint64_t>("/cache/bin");
+  EXPECT_EQ(bins[0], 0u);
+  EXPECT_EQ(bins[1], 2u);
+  EXPECT_EQ(bins[31], 1ull << 31);
+}
+
+TEST(Merge, TellsWhatEachIncarnationDid) {
+  TemporaryDirectory d;
+  write_journal(d.path(), 1, 1, {synthetic_document(1), synthetic_document(3)}, true);
+  write_journal(d.path(), 0, 2, {synthetic_document(1)});
+  merge(d.path());
+  const Hdf5File file(results_path(d.path()), Hdf5File::Mode::read);
+  EXPECT_EQ(file.read_all<std::int32_t>("/run/rank"), (std::vector<std::int32_t>{1, 0}));
+  EXPECT_EQ(file.read_all<std::int32_t>("/run/launch"), (std::vector<std::int32_t>{1, 2}));
+  EXPECT_EQ(file.read_all<std::uint64_t>("/run/documents"), (std::vector<std::uint64_t>{2, 1}));
+  EXPECT_EQ(file.read_strings("/run/host", 0, 2), (std::vector<std::string>{"node1", "node0"}));
+  const auto seconds = file.read_all<double>("/run/seconds_computing");
+  EXPECT_TRUE(std::isnan(seconds[0]));
+  EXPECT_EQ(seconds[1], 1.5);
+}
+
+TEST(Merge, OfNothingIsAFileAllTheSame) {
+  TemporaryDirectory d;
+  write_journal(d.path(), 0, 1, {});
+  const CorpusSummary s = merge(d.path());
+  EXPECT_EQ(s.n_documents, 0u);
+  EXPECT_TRUE(std::isnan(s.perplexity_token.value));
+  const Hdf5File file(s.results_path, Hdf5File::Mode::read);
+  EXPECT_EQ(file.shape("/documents/id")[0], 0u);
+  EXPECT_FALSE(file.exists("/cache"));
+  EXPECT_FALSE(file.exists("/tokens"));
+}
+
+TEST(Merge, KeepsOffsetsWhereFailuresComeFirstOrLast) {
+  TemporaryDirectory d;
+  std::vector<DocumentRecord> records{synthetic_document(3), synthetic_document(13),
+                                      synthetic_document(1, {.tokens = true}),
+                                      synthetic_document(23)};
+  for (std::size_t i = 0; i < records.size(); ++i) records[i].file = "/x", records[i].offset = i;
+  write_journal(d.path(), 0, 1, records);
+  merge(d.path());
+  const Hdf5File file(results_path(d.path()), Hdf5File::Mode::read);
+  const std::uint64_t n = records[2].n_tokens;
+  EXPECT_EQ(file.read_all<std::uint64_t>("/tokens/offsets"),
+            (std::vector<std::uint64_t>{0, 0, 0, n, n}));
+  EXPECT_FALSE(file.exists("/trace"));
+}
+
+TEST(Merge, RefusesMixedJournalsAndLeavesTheOldResults) {
+  struct Mix {
+    SyntheticOptions one, other;
+  };
+  for (const Mix& mix : std::vector<Mix>{{{.n_layers = 2}, {.n_layers = 3}},
+                                         {{.tokens = true}, {}},
+                                         {{}, {.tokens = true}},
+                                         {{.tokens = true}, {.trace = true}},
+                                         {{.trace = true}, {.tokens = true}}}) {
+    TemporaryDirectory d;
+    DocumentRecord first = synthetic_document(1, mix.one),
+                   second = synthetic_document(2, mix.other);
+    first.file = second.file = "/x";
+    first.offset = 1, second.offset = 2;
+    write_journal(d.path(), 0, 1, {first});
+    merge(d.path());
+    const std::string before = slurp(results_path(d.path()));
+    write_journal(d.path(), 0, 2, {second});
+    EXPECT_THROW(merge(d.path()), BadData);
+    EXPECT_TRUE(slurp(results_path(d.path())) == before);
+    EXPECT_FALSE(std::filesystem::exists(results_path(d.path()) + ".tmp"));
+  }
+}
+
+TEST(Merge, OnAFullDiskFailsAndLeavesNothingHalf) {
+  TemporaryDirectory d;
+  const std::string run = d.path() / "small";
+  std::filesystem::create_directories(run);
+  if (mount("tmpfs", run.c_str(), "tmpfs", 0, "size=1500k") != 0)
+    GTEST_SKIP() << "this process may not mount a small file system";
+  {
+    write_journal(run, 0, 1, documents(1500, {.n_layers = 1, .mean_tokens = 100}));
+    std::ofstream(run + "/ballast")
+        << std::string((std::filesystem::space(run).available) - 40000, 'x');
+    try {
+      merge(run);
+      ADD_FAILURE() << "the disk was not full";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::io) << e.what();
+    }
+    EXPECT_FALSE(std::filesystem::exists(results_path(run)));
+    EXPECT_FALSE(std::filesystem::exists(results_path(run) + ".tmp"));
+    std::filesystem::remove(run + "/ballast");
+    EXPECT_EQ(merge(run).n_documents, 1500u);
+  }
+  umount(run.c_str());
+}
+
+// ---- summary ----
+
+DocumentRecord scored(double nll, std::uint64_t n_scored, std::uint64_t n_words,
+                      std::uint64_t n_bytes) {
+  DocumentRecord r;
+  r.nll_sum = nll;
+  r.n_scored = n_scored;
+  r.n_tokens = n_scored;
+  r.n_words = n_words;
+  r.n_bytes = n_bytes;
+  return r;
+}
+
+TEST(Summary, EqualsTheFormulas) {
+  SummaryBuilder builder;
+  builder.add(scored(2.0, 2, 1, 8));
+  builder.add(scored(9.0, 3, 0, 12));
+  builder.add(scored(1.0, 5, 4, 20));
+  DocumentRecord failed;
+  failed.status = DocumentRecord::Status::failed;
+  builder.add(failed);
+  const CorpusSummary s = builder.finish();
+  EXPECT_EQ(s.n_documents, 4u);
+  EXPECT_EQ(s.n_failed, 1u);
+  EXPECT_EQ(s.n_scored, 10u);
+  EXPECT_EQ(s.n_words, 5u);
+  EXPECT_EQ(s.n_bytes, 40u);
+  // r = 1.2; residuals -0.4, 5.4, -5.0.
+  const double r = 1.2, se = std::sqrt((0.16 + 29.16 + 25.0) * 1.5) / 10.0;
+  EXPECT_NEAR(s.perplexity_token.value, std::exp(r), 1e-12);
+  EXPECT_NEAR(s.perplexity_token.standard_error, std::exp(r) * se, 1e-12);
+  EXPECT_NEAR(s.perplexity_word.value, std::exp(12.0 / 5.0), 1e-12);
+  EXPECT_NEAR(s.bits_per_byte.value, 12.0 / 40.0 / std::numbers::ln2, 1e-12);
+  const double m1 = std::exp(1.0), m2 = std::exp(3.0), m3 = std::exp(0.2), m = (m1 + m2 + m3) / 3.0;
+  EXPECT_NEAR(s.perplexity_token_macro.value, m, 1e-12);
+  EXPECT_NEAR(
+      s.perplexity_token_macro.standard_error,
+      std::sqrt(((m1 - m) * (m1 - m) + (m2 - m) * (m2 - m) + (m3 - m) * (m3 - m)) / 2.0 / 3.0),
+      1e-12);
+  EXPECT_NEAR(s.perplexity_word_macro.value, (std::exp(2.0) + std::exp(0.25)) / 2.0, 1e-12);
+  EXPECT_NEAR(s.bits_per_byte_macro.value, (0.25 + 0.75 + 0.05) / 3.0 / std::numbers::ln2, 1e-12);
+}
+
+TEST(Summary, OfOneDocumentHasNoStandardError) {
+  SummaryBuilder builder;
+  builder.add(scored(2.0, 2, 1, 8));
+  const CorpusSummary s = builder.finish();
+  EXPECT_NEAR(s.perplexity_token.value, std::numbers::e, 1e-12);
+  EXPECT_TRUE(std::isnan(s.perplexity_token.standard_error));
+  EXPECT_TRUE(std::isnan(s.perplexity_token_macro.standard_error));
+  EXPECT_TRUE(std::isnan(s.mean_attended));
+}
+
+// ---- other readers ----
+
+TEST(Merge, IsReadByH5py) {
+  if (std::system("python3 -c 'import h5py' 2>/dev/null") != 0)
+    GTEST_SKIP() << "python3 has no h5py: install python3-h5py";
+  TemporaryDirectory d;
+  for (const SyntheticOptions& options :
+       std::vector<SyntheticOptions>{{}, {.tokens = true}, {.trace = true}}) {
+    const std::string run = d.path() / (options.trace    ? "trace"
+                                        : options.tokens ? "tokens"
+                                                         : "plain");
+    write_journal(run, 0, 1, documents(150, options));
+    merge(run);
+    const std::string command =
+        "python3 " TOVAMILL_SOURCE_DIR "/tests/support/check_results.py " + results_path(run);
+    EXPECT_EQ(std::system(command.c_str()), 0);
+  }
+}
+
+}  // namespace
+}  // namespace tovamill

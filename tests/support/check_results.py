@@ -1,0 +1,101 @@
+"""Checks a results.h5 as a reader with h5py (and xarray with h5netcdf, where they are) sees it."""
+import sys
+
+import h5py
+import numpy as np
+
+
+def check_datasets(f):
+    """Every dataset has a long name, units and a scale on each axis; only built-in filters; no object times."""
+    def visit(name, o):
+        if not isinstance(o, h5py.Dataset):
+            return
+        assert isinstance(o.attrs["long_name"], str) and o.attrs["long_name"], name
+        assert isinstance(o.attrs["units"], str), name
+        assert o.compression in (None, "gzip"), name
+        if not o.is_scale:
+            for axis, dim in enumerate(o.dims):
+                assert len(dim) == 1, (name, axis)
+                assert dim[0].shape[0] == o.shape[axis], (name, axis)
+        o[()]  # every chunk decompresses
+    f.visititems(visit)
+
+
+def check_summary(f):
+    d = {k: v[()] for k, v in f["documents"].items()}
+    scored = d["status"] == b"scored"
+    a = f["summary"].attrs
+    assert a["n_documents"] == f.attrs["n_documents"] == len(scored)
+    assert a["n_failed"] == f.attrs["n_failed"] == (~scored).sum() == len(f["failures/file"])
+    nll = d["nll_sum"][scored]
+
+    def micro(n):
+        r = nll.sum() / n.sum()
+        se = np.sqrt(len(n) / (len(n) - 1) * ((nll - r * n) ** 2).sum()) / n.sum()
+        return r, se
+
+    def same(name, value, se):
+        assert np.isclose(a[name], value, rtol=1e-12), name
+        assert np.isclose(a[name + "_se"], se, rtol=1e-9), name
+
+    for name, n in (("perplexity_token", d["n_scored"]), ("perplexity_word", d["n_words"])):
+        n = n[scored].astype(float)
+        r, se = micro(n)
+        same(name, np.exp(r), np.exp(r) * se)
+        own = np.exp(nll[n > 0] / n[n > 0])
+        same(name + "_macro", own.mean(), own.std(ddof=1) / np.sqrt(len(own)))
+    n = d["n_bytes"][scored].astype(float)
+    r, se = micro(n)
+    same("bits_per_byte", r / np.log(2), se / np.log(2))
+    keys = list(zip(d["file"], d["offset"]))
+    assert keys == sorted(keys)
+    assert all("\xe9" in s.decode("utf-8") for s in d["id"])
+    return d
+
+
+def check_tokens(f, d):
+    offsets = f["tokens/offsets"][()]
+    assert len(offsets) == len(d["file"]) + 1
+    assert (np.diff(offsets.astype(np.int64)) == d["n_tokens"].astype(np.int64)).all()
+    nll = f["tokens/nll"][()]
+    assert nll.dtype == np.float32 and f["tokens/id"].dtype == np.int32
+    for i in np.flatnonzero(d["status"] == b"scored"):
+        own = nll[offsets[i]:offsets[i + 1]].astype(float)
+        assert np.isclose(np.nansum(own), d["nll_sum"][i])
+        assert (~np.isnan(own)).sum() == d["n_scored"][i]
+    if "trace" in f:
+        assert f["trace/death"].shape[1] == len(nll)
+
+
+def check_attributes(f):
+    for name in ("fingerprint", "model", "tokenizer", "policy", "positions", "ppl_definition", "config", "program_version",
+                 "git_hash", "created", "command", "host", "slurm_job", "history"):
+        assert isinstance(f.attrs[name], str), name
+    assert set(f.attrs["run_dependent_attributes"].split()) <= set(f.attrs)
+    assert f.attrs["complete"] in (0, 1)
+
+
+def check_with_xarray(path, groups):
+    try:
+        import h5netcdf  # noqa: F401
+        import xarray
+    except ImportError:
+        return
+    for group in groups:
+        with xarray.open_dataset(path, group=group, engine="h5netcdf") as ds:
+            ds.load()
+            assert not any(str(dim).startswith("phony") for dim in ds.sizes), (group, ds.sizes)
+
+
+def main(path):
+    with h5py.File(path) as f:
+        groups = list(f)
+        check_datasets(f)
+        check_attributes(f)
+        d = check_summary(f)
+        if "tokens" in f:
+            check_tokens(f, d)
+    check_with_xarray(path, groups)
+
+
+main(sys.argv[1])

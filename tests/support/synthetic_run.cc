@@ -1,0 +1,90 @@
+#include "tests/support/synthetic_run.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <span>
+
+#include "io/journal.h"
+#include "pipeline/run_directory.h"
+
+namespace tovamill::testing {
+namespace {
+
+void fill_layer(LayerCounters& c, std::mt19937& random, std::uint64_t n_tokens) {
+  c.n_attended = 3 * n_tokens;
+  for (int i = 0; i < 20; ++i) {
+    const std::uint64_t lifetime = random() % 5000;
+    ++c.n_evictions;
+    ++c.lifetime[static_cast<std::size_t>(log_bin(lifetime))];
+    c.evicted_weight += 1e-3 * static_cast<double>(random() % 1000);
+  }
+  c.n_survivors = 8;
+  c.n_recent = random() % 9;
+  for (int i = 0; i < 8; ++i) ++c.survivor_age[random() % 6];
+  for (std::size_t b = 0; b < 6; ++b) {
+    c.first_token_reached[b] = 1;
+    c.first_token_alive[b] = random() % 2;
+  }
+}
+
+std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
+
+}  // namespace
+
+DocumentRecord synthetic_document(int i, const SyntheticOptions& o) {
+  std::mt19937 random(static_cast<unsigned>(i));
+  DocumentRecord r;
+  r.file = "/corpus/part-" + std::to_string(i % 7) + ".jsonl";
+  r.line = static_cast<std::uint64_t>(i / 7 + 1);
+  r.offset = static_cast<std::uint64_t>(i / 7) * 1000;
+  r.id = "doc \"" + std::to_string(i) + "\", \xc3\xa9";
+  r.rank = i % 4;
+  r.seconds = 0.25;
+  if (i % 10 == 3) {
+    r.status = DocumentRecord::Status::failed;
+    r.failure_reason = "invalid-json";
+    r.failure_text = r.file + ":" + std::to_string(r.line) + ": broken JSON at byte 5 of the line";
+    return r;
+  }
+  r.n_tokens = 1 + random() % static_cast<unsigned>(2 * o.mean_tokens);
+  r.n_scored = r.n_tokens - 1;
+  r.n_words = i % 50 == 7 ? 0 : 1 + r.n_tokens / 2;
+  r.n_bytes = 4 * r.n_tokens;
+  r.clip_distance = 7936;
+  for (std::uint64_t t = 0; t < r.n_tokens; ++t) {
+    const float nll = t == 0 ? std::numeric_limits<float>::quiet_NaN()
+                             : static_cast<float>(random() % 9000) / 1000;
+    if (t > 0) {
+      r.nll_sum += nll;
+      r.nll_sum_sq += static_cast<double>(nll) * nll;
+    }
+    if (o.tokens || o.trace) r.token_ids.push_back(static_cast<std::int32_t>(random() % 500));
+    if (o.tokens || o.trace) r.token_nll.push_back(nll);
+  }
+  r.layers.resize(static_cast<std::size_t>(o.n_layers));
+  for (LayerCounters& layer : r.layers) fill_layer(layer, random, r.n_tokens);
+  for (std::int32_t id = static_cast<std::int32_t>(random() % 5); id < 500;
+       id += 1 + static_cast<int>(random() % 100))
+    r.token_lifetimes.push_back({id, 1 + random() % 5, random() % 10000});
+  if (o.trace) {
+    for (std::size_t n = r.layers.size() * r.n_tokens; n > 0; --n)
+      r.death.push_back(static_cast<std::int32_t>(random() % 100) - 1);
+  }
+  return r;
+}
+
+void write_journal(const std::string& run_directory, int rank, int launch,
+                   const std::vector<DocumentRecord>& documents, bool killed) {
+  create_run_directory(run_directory);
+  JournalWriter writer(journal_path(run_directory, rank, launch));
+  writer.append(JournalEntry::header, bytes_of(R"({"fingerprint":"f","host":"node)" +
+                                               std::to_string(rank) + R"(","device":"CPU"})"));
+  for (const DocumentRecord& r : documents) writer.append(JournalEntry::document, encode(r));
+  if (!killed)
+    writer.append(
+        JournalEntry::footer,
+        bytes_of(R"({"seconds_computing":1.5,"seconds_waiting":0.25,"seconds_writing":0.125})"));
+}
+
+}  // namespace tovamill::testing

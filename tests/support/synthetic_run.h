@@ -1,0 +1,26 @@
+// Run directories with made-up documents, for the tests of everything that reads journals.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pipeline/document_record.h"
+
+namespace tovamill::testing {
+
+struct SyntheticOptions {
+  int n_layers = 3;
+  bool tokens = false;
+  bool trace = false;
+  int mean_tokens = 40;
+};
+
+// The i-th document: a function of `i` and the options alone; one in ten failed, one in fifty
+// without words.
+DocumentRecord synthetic_document(int i, const SyntheticOptions& options = {});
+
+// Writes documents to the journal of a rank and launch, with header and, unless `killed`, footer.
+void write_journal(const std::string& run_directory, int rank, int launch,
+                   const std::vector<DocumentRecord>& documents, bool killed = false);
+
+}  // namespace tovamill::testing

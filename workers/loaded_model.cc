@@ -1,0 +1,118 @@
+#include "workers/loaded_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "kernels/error.h"
+
+namespace tovamill {
+namespace {
+
+// Enough rows for the matrix products to run at their full rate; more would only cost memory.
+constexpr std::int32_t kFullRows = 1024;
+// Documents side by side at most: short ones fill a step together.
+constexpr std::int32_t kMostStreams = 16;
+
+ModelConfig read_config(const ModelFiles& files) {
+  if (files.format() == ModelFiles::Format::hugging_face) return config_from_hf(files.config(), files.path());
+  return config_from_gguf(files.config(), files.find_tensor("rope_freqs.weight"), files.path());
+}
+
+ModelWeights find_weights(const ModelFiles& files, const ModelConfig& config) {
+  const FindTensor find = [&](const std::string& name) { return files.find_tensor(name); };
+  return files.format() == ModelFiles::Format::hugging_face ? weights_from_hf(config, find, files.path())
+                                                            : weights_from_gguf(config, find, files.path());
+}
+
+std::string describe(const ModelFiles& files, const ModelConfig& config) {
+  std::map<std::string, int> types;
+  double parameters = 0.0;
+  for (const TensorView& t : files.tensors()) {
+    types[std::string(block_format(t.dtype).name)] += 1;
+    parameters += static_cast<double>(t.n_elements());
+  }
+  std::string names;
+  for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
+  const double millions = parameters / 1e6;
+  const std::string size = millions < 1000.0 ? std::to_string(static_cast<long>(std::lround(millions))) + " M"
+                                             : std::to_string(static_cast<long>(std::lround(millions / 100.0)) / 10) + "." +
+                                                   std::to_string(static_cast<long>(std::lround(millions / 100.0)) % 10) + " G";
+  return config.architecture + ", " + std::to_string(config.shape.n_layers) + " layers, " + size + " parameters, " + names;
+}
+
+StepPlan plan_rows(const RunOptions& options) {
+  StepPlan plan;
+  plan.block = options.block > 0 ? options.block : kGroupTokens;
+  plan.n_streams = options.streams > 0 ? options.streams : kMostStreams;
+  return plan;
+}
+
+void set_rows(StepPlan& plan) {
+  const std::int64_t all = static_cast<std::int64_t>(plan.n_streams) * plan.block;
+  plan.max_rows = static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, kFullRows)));
+}
+
+// As many streams as fit the budget, at most those planned.
+void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend, std::uint64_t budget) {
+  const std::uint64_t fixed = backend.workspace_bytes(), each = std::max<std::uint64_t>(1, backend.state_bytes());
+  if (budget < fixed + each) {
+    throw Error(ExitCode::configuration,
+                "--memory-budget " + std::to_string(budget) + ": one stream takes " + std::to_string(each) +
+                    " bytes of state and " + std::to_string(fixed) +
+                    " of workspace: give more memory, a smaller --cache-size or fewer --threads");
+  }
+  const std::uint64_t fit = (budget - fixed) / each;
+  if (options.streams > 0 && fit < static_cast<std::uint64_t>(options.streams)) {
+    throw Error(ExitCode::configuration,
+                "--streams " + std::to_string(options.streams) + ": the memory is enough for " + std::to_string(fit) +
+                    " streams of " + std::to_string(each) + " bytes: give fewer, or a larger --memory-budget");
+  }
+  plan.n_streams = static_cast<std::int32_t>(std::min<std::uint64_t>(fit, static_cast<std::uint64_t>(plan.n_streams)));
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_tokenizer(const ModelFiles& files) {
+  if (files.format() == ModelFiles::Format::gguf) return Tokenizer::from_gguf(files.config(), files.path());
+  return Tokenizer::from_hf(files.tokenizer(), files.tokenizer_config(), files.path() + "/tokenizer.json");
+}
+
+ModelHead open_model(const std::string& path) {
+  ModelHead head;
+  head.files = ModelFiles::open(path, ModelFiles::Parts::all);
+  head.config = read_config(*head.files);
+  head.tokenizer = make_tokenizer(*head.files);
+  if (head.tokenizer->vocab_size() > head.config.shape.vocab_size) {
+    throw BadData(path + ": the tokenizer has " + std::to_string(head.tokenizer->vocab_size()) + " tokens, the model only " +
+                  std::to_string(head.config.shape.vocab_size) + ": they do not belong together");
+  }
+  return head;
+}
+
+LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads, std::uint64_t available_bytes) {
+  LoadedModel loaded;
+  loaded.files = std::move(head.files);
+  loaded.config = std::move(head.config);
+  loaded.tokenizer = std::move(head.tokenizer);
+  const ModelWeights weights = find_weights(*loaded.files, loaded.config);
+  loaded.plan = plan_rows(options);
+  set_rows(loaded.plan);
+  loaded.backend = make_backend(options.device, {.shape = loaded.config.shape,
+                                                 .cache = options.cache,
+                                                 .dtype = options.dtype,
+                                                 .n_threads = n_threads,
+                                                 .max_rows = loaded.plan.max_rows,
+                                                 .max_block = loaded.plan.block});
+  loaded.model = pack_model(loaded.config, weights, *loaded.backend);
+  const std::uint64_t taken = loaded.model.weight_bytes();
+  const std::uint64_t automatic = (available_bytes > taken ? available_bytes - taken : 0) / 10 * 8;
+  fit_streams(loaded.plan, options, *loaded.backend, options.memory_budget > 0 ? options.memory_budget : automatic);
+  set_rows(loaded.plan);
+  loaded.forward = std::make_unique<Forward>(loaded.model, *loaded.backend, loaded.plan.max_rows, loaded.plan.n_streams,
+                                             loaded.plan.block);
+  loaded.description = describe(*loaded.files, loaded.config);
+  return loaded;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,47 @@
+// A model made ready for scoring: files, configuration, tokenizer, backend and packed weights, in one place.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/forward.h"
+#include "engine/model.h"
+#include "engine/tokenizer.h"
+#include "io/model_files.h"
+#include "workers/run_options.h"
+
+namespace tovamill {
+
+// How many streams and rows a step has, and what that takes.
+struct StepPlan {
+  std::int32_t block = kGroupTokens;  // tokens of one stream in a step
+  std::int32_t n_streams = 1;
+  std::int32_t max_rows = kGroupTokens;
+};
+
+struct LoadedModel {
+  std::unique_ptr<ModelFiles> files;
+  ModelConfig config;
+  std::unique_ptr<Tokenizer> tokenizer;
+  StepPlan plan;
+  std::unique_ptr<Backend> backend;
+  Model model;
+  std::unique_ptr<Forward> forward;
+  std::string description;  // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
+};
+
+// Everything but the weights: enough to check options before the long part.
+struct ModelHead {
+  std::unique_ptr<ModelFiles> files;
+  ModelConfig config;
+  std::unique_ptr<Tokenizer> tokenizer;
+};
+
+ModelHead open_model(const std::string& path);
+std::unique_ptr<Tokenizer> make_tokenizer(const ModelFiles& files);
+
+// Packs the weights for the device that the options ask for; `available_bytes` of memory bound the streams. Throws
+// Error(configuration) naming the bytes where not even one stream fits.
+LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads, std::uint64_t available_bytes);
+
+}  // namespace tovamill
