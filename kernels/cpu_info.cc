@@ -198,7 +198,7 @@ CpuInfo cpu_info() {
 }
 
 DType preferred_dtype(const CpuInfo& info) {
-  return info.has_avx512_bf16 || info.has_amx_bf16 ? DType::bf16 : DType::f32;
+  return info.has_avx512_bf16 ? DType::bf16 : DType::f32;
 }
 
 std::string onednn_version() {
