@@ -107,6 +107,7 @@ void ByteLevelBpe::encode_by_merges(std::string_view piece, PieceScratch& scratc
   }
   row.release();
   merges_.apply(scratch.symbols, scratch.merge);
+  if (options_.unknown_separates) std::erase(scratch.symbols, SymbolRow::kSeparator);
 }
 
 }  // namespace tovamill

@@ -1,5 +1,4 @@
 // What config.json says, with the defaults and the meaning that transformers gives each field.
-#include <algorithm>
 #include <string>
 #include <utility>
 

@@ -187,8 +187,9 @@ void build_byte_level(const json& metadata, TokenizerParts& parts, const std::st
       read_merges(ggml(metadata, "merges"), parts.vocabulary, /*later_holds=*/false, where);
   parts.family = "byte-level BPE";
   parts.pre_tokenizer = pre_tokenizer_of(kind.pattern, where);
-  parts.encoder = std::make_unique<ByteLevelBpe>(parts.vocabulary, merges,
-                                                 BpeOptions{.ignore_merges = kind.ignore_merges});
+  parts.encoder = std::make_unique<ByteLevelBpe>(
+      parts.vocabulary, merges,
+      BpeOptions{.ignore_merges = kind.ignore_merges, .unknown_separates = true});
   parts.decode.byte_level = true;
   parts.bos = special_id(metadata, "bos_token_id", std::nullopt, parts.vocabulary, where);
   parts.eos = special_id(metadata, "eos_token_id", std::nullopt, parts.vocabulary, where);

@@ -40,23 +40,25 @@ AddedToken read_added_token(const json& entry, const std::string& where) {
   return token;
 }
 
-// Reads the added tokens and puts them into the vocabulary, where some of them already are.
-std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocabulary,
-                                          const std::string& where) {
+// Reads the added tokens and puts them into the vocabulary, where some of them already are. `tokenizers` numbers the others
+// itself, one after the other; a file that says otherwise is refused, for its ids are not those that the model was run with.
+std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocabulary, const std::string& where) {
   std::vector<AddedToken> out;
   if (entries.is_null()) return out;
   if (!entries.is_array()) refuse(where, "'added_tokens' is not an array");
+  auto next = static_cast<TokenId>(vocabulary.ids.size());
   for (const auto& entry : entries) {
     AddedToken token = read_added_token(entry, where + ", added_tokens");
     if (token.content.empty()) continue;
     const TokenId known = vocabulary.find(token.content);
-    if (known == kNoToken) add_content(vocabulary, token.content, token.id, where);
-    if (known != kNoToken && known != token.id) {
-      refuse(where, "the added token " + quoted(token.content) + " has the id " +
-                        std::to_string(token.id) + " and in the vocabulary " +
-                        std::to_string(known));
+    const TokenId id = known == kNoToken ? next : known;
+    if (token.id != id) {
+      refuse(where, "the added token " + quoted(token.content) + " has the id " + std::to_string(token.id) + " where " +
+                        std::to_string(id) + " is due");
     }
-    if (token.is_control()) vocabulary.control[static_cast<std::size_t>(token.id)] = true;
+    if (known == kNoToken) add_content(vocabulary, token.content, id, where);
+    next = std::max(next, id + 1);
+    if (token.is_control()) vocabulary.control[static_cast<std::size_t>(id)] = true;
     out.push_back(std::move(token));
   }
   return out;

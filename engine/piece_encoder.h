@@ -34,6 +34,9 @@ struct BpeOptions {
   bool fuse_unknown = false;   // a run of unknown characters becomes one unknown token
   bool ignore_merges = false;  // a piece that is a token as a whole is not built by merges
   TokenId unknown = kNoToken;  // without one, unknown characters are left out
+  // What is left out is left out last (llama.cpp): nothing is joined across it. Hugging Face leaves
+  // it out first.
+  bool unknown_separates = false;
 };
 
 // Reused by one thread from piece to piece.
@@ -54,6 +57,8 @@ class PieceEncoder {
 // an unknown token waits until the next known one (bytes of a fallback do not release it).
 class SymbolRow {
  public:
+  static constexpr TokenId kSeparator = -2;  // a symbol that joins nothing and is not a token
+
   SymbolRow(std::vector<TokenId>& symbols, const BpeOptions& options)
       : symbols_(symbols), options_(options) {}
 
@@ -64,6 +69,7 @@ class SymbolRow {
   }
   void add_fallback(TokenId byte_token) { symbols_.push_back(byte_token); }
   void add_unknown() {
+    if (options_.unknown_separates) return symbols_.push_back(kSeparator);
     if (options_.unknown == kNoToken || (unknown_waits_ && options_.fuse_unknown)) return;
     release();
     unknown_waits_ = true;

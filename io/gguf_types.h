@@ -1,6 +1,7 @@
 // The numbers by which GGUF names types (ggml.h: ggml_type; gguf.h: gguf_type).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>

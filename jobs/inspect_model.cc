@@ -1,26 +1,23 @@
 #include <map>
 
 #include "jobs/inspect_parts.h"
-#include "workers/loaded_model.h"
+#include "workers/model_parts.h"
 
 namespace tovamill {
 
 using Json = nlohmann::ordered_json;
 
 Json inspect_model(const std::string& path) {
-  const ModelHead model = open_model(path);
-  const ModelFiles& files = *model.files;
-  const ModelConfig& config = model.config;
+  const auto files = ModelFiles::open(path, ModelFiles::Parts::all);
+  const ModelConfig config = config_of(*files);
   // Says which tensor is missing or misshapen.
-  const FindTensor find = [&](const std::string& name) { return files.find_tensor(name); };
-  const bool is_gguf = files.format() == ModelFiles::Format::gguf;
-  const ModelWeights weights =
-      is_gguf ? weights_from_gguf(config, find, path) : weights_from_hf(config, find, path);
+  const ModelWeights weights = weights_of(*files, config);
+  const auto tokenizer = tokenizer_of(*files);
   const ModelShape& shape = config.shape;
 
   std::uint64_t n_parameters = 0, n_bytes = 0;
   std::map<std::string, std::uint64_t> tensors_by_dtype;
-  for (const TensorView& tensor : files.tensors()) {
+  for (const TensorView& tensor : files->tensors()) {
     n_parameters += static_cast<std::uint64_t>(tensor.n_elements());
     n_bytes += tensor.n_bytes;
     ++tensors_by_dtype[std::string(block_format(tensor.dtype).name)];
@@ -29,7 +26,7 @@ Json inspect_model(const std::string& path) {
       2ull * static_cast<std::uint64_t>(shape.n_layers) * shape.kv_size();
   return {{"kind", "model"},
           {"path", path},
-          {"format", is_gguf ? "GGUF" : "Hugging Face"},
+          {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},
           {"architecture", config.architecture},
           {"n_parameters", n_parameters},
           {"weight_bytes", n_bytes},
@@ -44,8 +41,8 @@ Json inspect_model(const std::string& path) {
           {"trained_context", shape.trained_context},
           {"sliding_window", shape.sliding_window},
           {"tied_head", weights.head.data == weights.embedding.data},
-          {"tokenizer", model.tokenizer->description()},
-          {"adds_bos", model.tokenizer->adds_bos()},
+          {"tokenizer", tokenizer->description()},
+          {"adds_bos", tokenizer->adds_bos()},
           {"state_bytes_per_token_bf16", state_values * 2},
           {"state_bytes_per_token_f32", state_values * 4}};
 }

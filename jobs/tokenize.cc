@@ -5,7 +5,7 @@
 #include "io/corpus.h"
 #include "jobs/commands.h"
 #include "kernels/error.h"
-#include "workers/loaded_model.h"
+#include "workers/model_parts.h"
 #include "workers/option_text.h"
 
 namespace tovamill {
@@ -96,7 +96,7 @@ int run(const Request& request) {
     options.out = ".";  // nothing is written there; `score` alone must have it
   validate(options);
   const auto files = ModelFiles::open(options.model, ModelFiles::Parts::tokenizer_only);
-  const auto tokenizer = make_tokenizer(*files);
+  const auto tokenizer = tokenizer_of(*files);
   Printer printer(*tokenizer, request);
   Counts counts;
   std::uint64_t n_seen = 0;

@@ -29,6 +29,10 @@ DocumentStream::DocumentStream(const StreamSetting& setting, Backend& backend, C
   std::vector<TokenId> ids;
   tokenizer.encode(record_.text, parse_special, ids);
   tokens_ = with_bos(ids, setting);
+  for (const TokenId id : tokens_) {
+    if (id >= setting.vocab_size) obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only " + std::to_string(setting.vocab_size);
+  }
+  if (tokens_.empty()) obstacle_ = "its text has no token";
   result_.id = record_.id;
   result_.file = record_.file;
   result_.line = record_.line;
@@ -146,8 +150,29 @@ void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
   }
 }
 
+// A document whose sums would make every corpus number NaN, or that has none.
+DocumentRecord DocumentStream::failed(const std::string& reason, const std::string& text, int rank) const {
+  DocumentRecord record;
+  record.status = DocumentRecord::Status::failed;
+  record.id = result_.id;
+  record.file = result_.file;
+  record.line = result_.line;
+  record.offset = result_.offset;
+  record.n_bytes = result_.n_bytes;
+  record.failure_reason = reason;
+  record.failure_text = text;
+  record.rank = rank;
+  return record;
+}
+
 DocumentRecord DocumentStream::finish(int rank) {
-  result_.rank = rank;
+  if (!obstacle_.empty()) return failed("bad-tokens", obstacle_, rank);
+  if (not_finite_) {
+    return failed("not-finite",
+                  "the model gives no finite likelihood for token " + std::to_string(*not_finite_) +
+                      " of the document: are its weights damaged, or too large for this dtype?",
+                  rank);
+  }
   std::unordered_map<TokenId, TokenLifetime> by_id;
   const std::uint64_t entries = static_cast<std::uint64_t>(setting_.n_layers) * static_cast<std::uint64_t>(setting_.n_groups);
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
@@ -159,20 +184,8 @@ DocumentRecord DocumentStream::finish(int rank) {
   for (const auto& [id, t] : by_id) result_.token_lifetimes.push_back(t);
   std::sort(result_.token_lifetimes.begin(), result_.token_lifetimes.end(),
             [](const TokenLifetime& a, const TokenLifetime& b) { return a.id < b.id; });
-  if (!not_finite_) return std::move(result_);
-  // Its sums would make every corpus number NaN.
-  DocumentRecord failed;
-  failed.status = DocumentRecord::Status::failed;
-  failed.id = result_.id;
-  failed.file = result_.file;
-  failed.line = result_.line;
-  failed.offset = result_.offset;
-  failed.n_bytes = result_.n_bytes;
-  failed.failure_reason = "not-finite";
-  failed.failure_text = "the model gives no finite likelihood for token " + std::to_string(*not_finite_) +
-                        " of the document: are its weights damaged, or too large for this dtype?";
-  failed.rank = rank;
-  return failed;
+  result_.rank = rank;
+  return std::move(result_);
 }
 
 }  // namespace tovamill

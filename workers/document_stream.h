@@ -20,6 +20,7 @@ namespace tovamill {
 struct StreamSetting {
   std::int32_t n_layers = 0;
   std::int32_t n_groups = 1;
+  std::int32_t vocab_size = 0;      // of the model: ids beyond it cannot be looked up
   std::int32_t block = 256;         // tokens of a step; a document is cut at its multiples
   std::int32_t chunk_tokens = 0;    // the state restarts every so many tokens, a BOS included; 0 never
   std::optional<TokenId> bos;       // put before each chunk
@@ -46,12 +47,15 @@ class DocumentStream {
 
   // The finished document, and its state for the next one.
   DocumentRecord finish(int rank);
+  // Why the document cannot go through the model at all; empty where it can.
+  const std::string& obstacle() const { return obstacle_; }
   std::unique_ptr<StreamState> release_state() { return std::move(state_); }
 
  private:
   std::size_t chunk_end(std::size_t chunk_begin) const;
   void end_chunk(std::size_t chunk_begin, std::size_t chunk_end);
   void count_deaths(std::size_t layer, std::span<const Eviction> evictions);
+  DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
 
   const StreamSetting& setting_;
@@ -66,7 +70,7 @@ class DocumentStream {
   std::vector<std::uint16_t> n_dropped_;   // (n_layers, n_tokens) groups that have dropped it, with keep_deaths
   std::vector<std::int32_t> first_death_;  // (n_layers, n_groups) step in the chunk, -1 alive: of the chunk's first token
   std::optional<std::size_t> not_finite_;  // the first token whose NLL is no number
-  double seconds_ = 0.0;
+  std::string obstacle_;
 };
 
 }  // namespace tovamill

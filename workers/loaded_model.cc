@@ -5,6 +5,7 @@
 #include <map>
 
 #include "kernels/error.h"
+#include "workers/model_parts.h"
 
 namespace tovamill {
 namespace {
@@ -13,17 +14,6 @@ namespace {
 constexpr std::int32_t kFullRows = 1024;
 // Documents side by side at most: short ones fill a step together.
 constexpr std::int32_t kMostStreams = 16;
-
-ModelConfig read_config(const ModelFiles& files) {
-  if (files.format() == ModelFiles::Format::hugging_face) return config_from_hf(files.config(), files.path());
-  return config_from_gguf(files.config(), files.find_tensor("rope_freqs.weight"), files.path());
-}
-
-ModelWeights find_weights(const ModelFiles& files, const ModelConfig& config) {
-  const FindTensor find = [&](const std::string& name) { return files.find_tensor(name); };
-  return files.format() == ModelFiles::Format::hugging_face ? weights_from_hf(config, find, files.path())
-                                                            : weights_from_gguf(config, find, files.path());
-}
 
 std::string describe(const ModelFiles& files, const ModelConfig& config) {
   std::map<std::string, int> types;
@@ -73,20 +63,11 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_tokenizer(const ModelFiles& files) {
-  if (files.format() == ModelFiles::Format::gguf) return Tokenizer::from_gguf(files.config(), files.path());
-  return Tokenizer::from_hf(files.tokenizer(), files.tokenizer_config(), files.path() + "/tokenizer.json");
-}
-
 ModelHead open_model(const std::string& path) {
   ModelHead head;
   head.files = ModelFiles::open(path, ModelFiles::Parts::all);
-  head.config = read_config(*head.files);
-  head.tokenizer = make_tokenizer(*head.files);
-  if (head.tokenizer->vocab_size() > head.config.shape.vocab_size) {
-    throw BadData(path + ": the tokenizer has " + std::to_string(head.tokenizer->vocab_size()) + " tokens, the model only " +
-                  std::to_string(head.config.shape.vocab_size) + ": they do not belong together");
-  }
+  head.config = config_of(*head.files);
+  head.tokenizer = tokenizer_of(*head.files);
   return head;
 }
 
@@ -95,7 +76,7 @@ LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
   loaded.files = std::move(head.files);
   loaded.config = std::move(head.config);
   loaded.tokenizer = std::move(head.tokenizer);
-  const ModelWeights weights = find_weights(*loaded.files, loaded.config);
+  const ModelWeights weights = weights_of(*loaded.files, loaded.config);
   loaded.plan = plan_rows(options);
   set_rows(loaded.plan);
   loaded.backend = make_backend(options.device, {.shape = loaded.config.shape,

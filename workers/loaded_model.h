@@ -38,7 +38,6 @@ struct ModelHead {
 };
 
 ModelHead open_model(const std::string& path);
-std::unique_ptr<Tokenizer> make_tokenizer(const ModelFiles& files);
 
 // Packs the weights for the device that the options ask for; `available_bytes` of memory bound the streams. Throws
 // Error(configuration) naming the bytes where not even one stream fits.

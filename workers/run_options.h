@@ -35,6 +35,9 @@ struct RunOptions {
   double max_bad_fraction = 1.0;    // more bad records than this fraction: exit 65 at the end
   bool overwrite = false;           // delete what --out holds and start afresh
   std::string log_format = "text";  // text, json
+  // Not options, but what the caller knows of the launch, for the attributes of results.h5.
+  std::string command;    // the command line
+  std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
 };
 
 // What a field does to the numbers of a document.

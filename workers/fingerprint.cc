@@ -1,0 +1,53 @@
+#include "workers/fingerprint.h"
+
+#include <filesystem>
+
+#include "kernels/error.h"
+#include "workers/option_text.h"
+
+namespace tovamill {
+namespace {
+
+// Counts up when the same options give other numbers or another journal format than before.
+constexpr int kNumbersVersion = 1;
+
+std::string absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
+
+std::string text(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+}  // namespace
+
+nlohmann::json fingerprint(const RunOptions& options, const LoadedModel& model) {
+  nlohmann::json print = nlohmann::json::object();
+  visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
+    if (effect != Effect::results) return;
+    if constexpr (requires { field.front().front(); }) {
+      for (const std::string& path : field) print[std::string(name)].push_back(absolute(path));
+    } else {
+      print[std::string(name)] = text_of(field);
+    }
+  });
+  print["model"] = model.files->digest();
+  print["tokenizer"] = model.tokenizer->digest();
+  print["dtype"] = model.backend->dtype_name();
+  print["device"] = options.device == "auto" ? "cpu" : options.device;
+  print["block"] = text_of(model.plan.block);
+  print["clip-distance"] = text_of(clip_distance(options.cache, model.config.shape));
+  print["numbers-version"] = kNumbersVersion;
+  return print;
+}
+
+void check_same(const nlohmann::json& before, const nlohmann::json& now, const std::string& run_directory) {
+  std::string differences;
+  for (const auto& [key, value] : now.items()) {
+    const auto found = before.find(key);
+    if (found != before.end() && *found == value) continue;
+    differences += (differences.empty() ? "" : ", ") + ("--" + key) + " was " + (found == before.end() ? "not there" : text(*found)) +
+                   " and is " + text(value);
+  }
+  if (differences.empty()) return;
+  throw Error(ExitCode::configuration, run_directory + ": holds a run with other options (" + differences +
+                                           "): give the same options to continue it, another --out, or --overwrite");
+}
+
+}  // namespace tovamill

@@ -1,0 +1,93 @@
+#include "workers/run_guard.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "kernels/error.h"
+#include "pipeline/run_directory.h"
+
+namespace tovamill {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<const char*, 7> kOurNames{"journal", "results.h5", "results.h5.tmp", "status.json",
+                                               "status.json.tmp", "report.html", "lock"};
+constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGUSR1};
+
+volatile sig_atomic_t stop_requested = 0;
+
+void on_signal(int) {
+  if (stop_requested != 0) _exit(static_cast<int>(ExitCode::stopped));
+  stop_requested = 1;
+}
+
+void check_ours(const fs::path& directory) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    bool ours = false;
+    for (const char* known : kOurNames) ours = ours || name == known;
+    if (!ours) {
+      throw Error(ExitCode::cannot_create, directory.string() + ": is not a run directory (it holds '" + name +
+                                               "'): give --out a new or an empty directory");
+    }
+  }
+}
+
+}  // namespace
+
+void prepare_run_directory(const std::string& run_directory, bool overwrite) {
+  const fs::path path(run_directory);
+  try {
+    if (fs::exists(path) && !fs::is_directory(path)) {
+      throw Error(ExitCode::cannot_create, run_directory + ": is a file: give --out a directory");
+    }
+    if (fs::exists(path)) check_ours(path);
+    if (fs::exists(path) && overwrite) {
+      for (const char* name : kOurNames) {
+        if (std::strcmp(name, "lock") != 0) fs::remove_all(path / name);
+      }
+    }
+  } catch (const fs::filesystem_error& e) {
+    throw Error(ExitCode::cannot_create, run_directory + ": " + e.code().message() + ": give another --out");
+  }
+  create_run_directory(run_directory);
+}
+
+RunLock::RunLock(const std::string& run_directory) {
+  const std::string path = run_directory + "/lock";
+  descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) {
+    throw Error(ExitCode::cannot_create, path + ": cannot be created: " + std::strerror(errno) + ": give another --out");
+  }
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+  // A file system without locks is no reason not to run.
+  if (errno != EWOULDBLOCK) return;
+  close(descriptor_);
+  throw Error(ExitCode::configuration, run_directory + ": another process is at work on this run directory: wait for it, "
+                                                       "or give another --out");
+}
+
+RunLock::~RunLock() { close(descriptor_); }
+
+StopSignals::StopSignals() {
+  stop_requested = 0;
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  for (const int s : kSignals) sigaction(s, &action, nullptr);
+}
+
+StopSignals::~StopSignals() {
+  for (const int s : kSignals) signal(s, SIG_DFL);
+}
+
+bool StopSignals::requested() { return stop_requested != 0; }
+
+}  // namespace tovamill

@@ -1,0 +1,34 @@
+// Who may write to a run directory, and when to stop.
+#pragma once
+
+#include <string>
+
+namespace tovamill {
+
+// Makes the run directory ready: with `overwrite` what an earlier run left is deleted first. Throws Error(cannot_create)
+// where the path is a file, or a directory that holds other things than a run.
+void prepare_run_directory(const std::string& run_directory, bool overwrite);
+
+// The only process at work on a run directory, as long as this lives. Throws Error(configuration) where another is.
+class RunLock {
+ public:
+  explicit RunLock(const std::string& run_directory);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+// While this lives, SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second one ends the process at once.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  static bool requested();
+};
+
+}  // namespace tovamill

@@ -1,0 +1,208 @@
+#include "workers/score_run.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <ctime>
+#include <filesystem>
+
+#include "kernels/cpu_info.h"
+#include "kernels/error.h"
+#include "kernels/version.h"
+#include "pipeline/merge.h"
+#include "pipeline/run_directory.h"
+#include "workers/fingerprint.h"
+#include "workers/loaded_model.h"
+#include "workers/option_text.h"
+#include "workers/record_source.h"
+#include "workers/run_guard.h"
+#include "workers/run_journal.h"
+#include "workers/run_status.h"
+#include "workers/score_loop.h"
+
+namespace tovamill {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kRank = 0;
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::string iso_time(std::time_t t) {
+  char text[32];
+  std::tm utc{};
+  gmtime_r(&t, &utc);
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+std::uint64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+json journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
+  return {{"fingerprint", print},
+          {"config", config_lines(options, [](std::string_view) { return true; })},
+          {"model", model.files->path() + " (" + model.description + ")"},
+          {"tokenizer", model.tokenizer->description()},
+          {"host", host_name()},
+          {"device", model.backend->description() + ", " + model.backend->dtype_name()},
+          {"command", options.command},
+          {"slurm_job", options.slurm_job},
+          {"program_version", program_version()},
+          {"git_hash", git_hash()},
+          {"started", iso_time(std::time(nullptr))}};
+}
+
+std::string text_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+// The root attributes of results.h5 from the headers of the journals, the newest last.
+ResultsHeader results_header(const JournalIndex& index) {
+  ResultsHeader h;
+  for (const JournalFile& journal : index.journals) {
+    const json header = json::parse(journal.header, nullptr, false);
+    if (!header.is_object()) continue;
+    const json print = header.value("fingerprint", json::object());
+    h.fingerprint = print.dump();
+    h.model = text_at(header, "model");
+    h.tokenizer = text_at(header, "tokenizer");
+    h.policy = text_at(print, "policy");
+    h.positions = text_at(print, "positions");
+    std::int32_t cache_size = 0;
+    read_text("cache-size", text_at(print, "cache-size"), cache_size);
+    h.cache_size = cache_size;
+    h.config = text_at(header, "config");
+    h.program_version = text_at(header, "program_version");
+    h.git_hash = text_at(header, "git_hash");
+    h.command = text_at(header, "command");
+    h.host = text_at(header, "host");
+    h.slurm_job = text_at(header, "slurm_job");
+    h.history += "launch " + std::to_string(journal.launch) + " rank " + std::to_string(journal.rank) + " at " +
+                 text_at(header, "started") + " on " + h.host + ": " + std::to_string(journal.n_documents) + " documents\n";
+    const json footer = json::parse(journal.footer, nullptr, false);
+    if (footer.is_object()) h.complete = footer.value("complete", false);
+  }
+  h.created = iso_time(std::time(nullptr));
+  return h;
+}
+
+RunSummary summary_of(const CorpusSummary& c) {
+  return {.n_documents = c.n_documents,
+          .n_failed = c.n_failed,
+          .n_tokens = c.n_tokens,
+          .n_scored = c.n_scored,
+          .n_words = c.n_words,
+          .n_bytes = c.n_bytes,
+          .perplexity_token = c.perplexity_token.value,
+          .perplexity_token_se = c.perplexity_token.standard_error,
+          .perplexity_word = c.perplexity_word.value,
+          .perplexity_word_se = c.perplexity_word.standard_error,
+          .bits_per_byte = c.bits_per_byte.value,
+          .bits_per_byte_se = c.bits_per_byte.standard_error,
+          .mean_attended = c.mean_attended,
+          .peak_rss_bytes = peak_rss_bytes(),
+          .results_path = c.results_path};
+}
+
+// Journals of earlier starts must be of the same options.
+void check_journals(const JournalIndex& index, const json& print, const std::string& run_directory) {
+  for (const JournalFile& journal : index.journals) {
+    const json header = json::parse(journal.header, nullptr, false);
+    if (header.is_object() && header.contains("fingerprint")) check_same(header["fingerprint"], print, run_directory);
+  }
+}
+
+RunInfo run_info(const LoadedModel& model, const JournalIndex& index, const std::vector<CorpusFile>& files) {
+  RunInfo info{.model_description = model.files->path() + ": " + model.description,
+               .tokenizer_description = model.tokenizer->description(),
+               .device = model.backend->description(),
+               .dtype = model.backend->dtype_name(),
+               .threads = model.backend->n_threads(),
+               .streams = model.plan.n_streams,
+               .weight_bytes = model.model.weight_bytes(),
+               .state_bytes = model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams),
+               .workspace_bytes = model.backend->workspace_bytes() + model.forward->buffer_bytes(),
+               .n_files = files.size(),
+               .n_documents_done = index.documents.size()};
+  for (const CorpusFile& f : files) info.n_bytes += f.n_bytes;
+  return info;
+}
+
+void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary) {
+  const double fraction = summary.n_documents == 0 ? 0.0
+                                                   : static_cast<double>(summary.n_failed) / static_cast<double>(summary.n_documents);
+  if (fraction <= options.max_bad_fraction) return;
+  throw BadData(std::to_string(summary.n_failed) + " of " + std::to_string(summary.n_documents) +
+                " records are bad, more than --max-bad-fraction " + text_of(options.max_bad_fraction) + ": see /failures in " +
+                summary.results_path);
+}
+
+}  // namespace
+
+RunSummary run_score(const RunOptions& options, RunObserver& observer) {
+  validate(options);
+  std::vector<CorpusFile> files = list_corpus(options.corpus);
+  ModelHead head = open_model(options.model);
+  prepare_run_directory(options.out, options.overwrite);
+  const RunLock lock(options.out);
+  const CpuInfo cpu = cpu_info();
+  LoadedModel model = load_model(std::move(head), options, options.threads > 0 ? options.threads : cpu.n_cores_usable(),
+                                 cpu.memory_available_bytes);
+  const json print = fingerprint(options, model);
+  const JournalIndex earlier = scan_journals(options.out);
+  check_journals(earlier, print, options.out);
+  const StopSignals signals;
+  RunStatus status(options.out);
+  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print).dump(),
+                     options.sync_seconds);
+  observer.started(run_info(model, earlier, files));
+
+  RecordSource source(std::move(files), options.corpus, options.skip, options.limit,
+                      [&](const CorpusRecord& r) { return earlier.contains(r.file, r.offset); });
+  ScoreLoop loop(model, options, source, journal, [] { return !StopSignals::requested(); });
+  const bool complete = loop.run([&](RunProgress p) {
+    p.n_documents += earlier.documents.size() - earlier.n_failed;
+    p.n_failed += earlier.n_failed;
+    status.update(p);
+    observer.progress(p);
+  });
+  const double other = loop.seconds() - loop.seconds_computing() - journal.seconds_writing();
+  journal.close(json{{"seconds_computing", loop.seconds_computing()},
+                     {"seconds_waiting", other > 0.0 ? other : 0.0},
+                     {"seconds_writing", journal.seconds_writing()},
+                     {"complete", complete}}
+                    .dump());
+  if (!complete) {
+    status.finish("stopped", static_cast<int>(ExitCode::stopped), "stopped by a signal");
+    throw Error(ExitCode::stopped, "stopped by a signal: what is finished is saved in " + options.out +
+                                       "; run the same command again to continue");
+  }
+  const JournalIndex index = scan_journals(options.out);
+  const CorpusSummary corpus = merge_journals(options.out, index, results_header(index));
+  RunSummary summary = summary_of(corpus);
+  summary.seconds = loop.seconds();
+  summary.tokens_per_second = loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
+  check_bad_fraction(options, corpus);
+  status.finish("done", 0, "");
+  return summary;
+}
+
+RunSummary merge_run(const std::string& run_directory) {
+  const JournalIndex index = scan_journals(run_directory);
+  if (index.journals.empty()) {
+    throw Error(ExitCode::no_input, run_directory + ": holds no journals: is it a run directory?");
+  }
+  return summary_of(merge_journals(run_directory, index, results_header(index)));
+}
+
+}  // namespace tovamill
