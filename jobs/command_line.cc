@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <memory>
-#include <sstream>
-#include <type_traits>
 
 #include "jobs/ini_file.h"
+#include "jobs/option_descriptions.h"
 #include "jobs/suggestion.h"
 #include "kernels/error.h"
 #include "workers/option_text.h"
@@ -15,116 +13,6 @@ namespace tovamill {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr unsigned kHelpColumns = 80;
-
-template <class Field>
-constexpr bool kIsList = std::is_same_v<std::remove_const_t<Field>, std::vector<std::string>>;
-template <class Field>
-constexpr bool kIsFlag = std::is_same_v<std::remove_const_t<Field>, bool>;
-
-bool takes(const Command& command, std::string_view name) {
-  return std::any_of(command.groups.begin(), command.groups.end(), [&](const OptionGroup& group) {
-    return std::find(group.names.begin(), group.names.end(), name) != group.names.end();
-  });
-}
-
-std::vector<std::string> option_names(const Command& command) {
-  std::vector<std::string> names;
-  for (const OptionGroup& group : command.groups)
-    names.insert(names.end(), group.names.begin(), group.names.end());
-  for (const ExtraOption& extra : command.extras) names.push_back(extra.name);
-  if (!command.groups.empty()) names.insert(names.end(), {"config", "print-config"});
-  names.push_back("help");
-  return names;
-}
-
-// What --help shows for the argument of a field.
-template <class Field>
-std::string argument_name(std::string_view name, const Field&) {
-  if (kIsList<Field>) return "PATH...";
-  if (name == "model" || name == "out") return "PATH";
-  if (name == "memory-budget" || name == "max-record-bytes") return "BYTES";
-  if (name == "glob") return "PATTERN";
-  if (name == "text-key" || name == "id-key") return "KEY";
-  if (std::is_integral_v<Field>) return "N";
-  if (std::is_floating_point_v<Field>) return "X";
-  return "NAME";
-}
-
-// " [512]", or nothing for a list, a flag or an empty text.
-template <class Field>
-std::string default_note(const Field& field) {
-  if constexpr (kIsList<Field> || kIsFlag<Field>) {
-    return "";
-  } else {
-    constexpr std::uint64_t gib = 1u << 30;
-    std::string text = text_of(field);
-    if constexpr (std::is_same_v<std::remove_const_t<Field>, std::uint64_t>) {
-      if (field != 0 && field % gib == 0) text = std::to_string(field / gib) + "G";
-    }
-    return text.empty() ? "" : " [" + text + "]";
-  }
-}
-
-enum class Purpose { parsing, help };
-
-// A flag, which may also be given as --strict=false to undo the file of --config; --help shows it
-// without a value.
-po::value_semantic* flag_semantic(Purpose purpose) {
-  auto* value = po::value<std::string>();
-  return purpose == Purpose::help ? value->zero_tokens() : value;
-}
-
-template <class Field>
-po::value_semantic* semantic_of(std::string_view name, const Field& field, Purpose purpose) {
-  if constexpr (kIsList<Field>) {
-    return po::value<std::vector<std::string>>()->multitoken()->value_name(
-        argument_name(name, field));
-  } else if constexpr (kIsFlag<Field>) {
-    return flag_semantic(purpose);
-  } else {
-    return po::value<std::string>()->value_name(argument_name(name, field));
-  }
-}
-
-std::unique_ptr<po::options_description> describe_group(const OptionGroup& group, Purpose purpose) {
-  auto description =
-      std::make_unique<po::options_description>(group.title, kHelpColumns, kHelpColumns / 2);
-  const RunOptions defaults;
-  for (const std::string& wanted : group.names) {
-    visit_fields(defaults, [&](std::string_view name, const auto& field, Effect, const char* help) {
-      if (name != wanted) return;
-      description->add_options()(wanted.c_str(), semantic_of(name, field, purpose),
-                                 (help + default_note(field)).c_str());
-    });
-  }
-  return description;
-}
-
-po::options_description describe(const Command& command, Purpose purpose) {
-  po::options_description all(kHelpColumns, kHelpColumns / 2);
-  for (const OptionGroup& group : command.groups) all.add(*describe_group(group, purpose));
-  po::options_description others("Other options", kHelpColumns, kHelpColumns / 2);
-  for (const ExtraOption& extra : command.extras) {
-    const std::string note =
-        extra.initial.empty() || extra.argument.empty() ? "" : " [" + extra.initial + "]";
-    po::value_semantic* semantic = extra.argument.empty()
-                                       ? flag_semantic(purpose)
-                                       : po::value<std::string>()->value_name(extra.argument);
-    others.add_options()(extra.name.c_str(), semantic, (extra.help + note).c_str());
-  }
-  if (!command.groups.empty()) {
-    others.add_options()("config", po::value<std::string>()->value_name("FILE"),
-                         "read options from an INI file; the command line wins");
-    others.add_options()("print-config", po::bool_switch(),
-                         "print all options that hold as an INI file, and stop");
-  }
-  others.add_options()(purpose == Purpose::help ? "help" : "help,h", po::bool_switch(),
-                       "print this help, and stop");
-  all.add(others);
-  return all;
-}
 
 std::string see_help(const Command& command) {
   return " (see tovamill " + command.name + " --help)";
@@ -137,19 +25,6 @@ std::string see_help(const Command& command) {
 std::string without_dashes(const std::string& option) {
   const std::size_t start = option.find_first_not_of('-');
   return start == std::string::npos ? "" : option.substr(start);
-}
-
-std::vector<std::string> flag_names(const Command& command) {
-  std::vector<std::string> names;
-  const RunOptions defaults;
-  visit_fields(defaults, [&](std::string_view name, const auto& field, Effect, const char*) {
-    if (kIsFlag<std::remove_reference_t<decltype(field)>> && takes(command, name))
-      names.emplace_back(name);
-  });
-  for (const ExtraOption& extra : command.extras) {
-    if (extra.argument.empty()) names.push_back(extra.name);
-  }
-  return names;
 }
 
 // `--model --out DIR`: the library takes "--out" for the model.
@@ -169,7 +44,7 @@ void check_values(const Command& command, const std::vector<po::option>& parsed)
 po::parsed_options parse_or_refuse(const Command& command,
                                    const std::vector<std::string>& arguments) {
   namespace style = po::command_line_style;
-  const po::options_description description = describe(command, Purpose::parsing);
+  const po::options_description description = describe_options(command, Purpose::parsing);
   // A flag alone is given its value here, or the library would take the next word for it.
   const auto expand_flag = [flags = flag_names(command)](const std::string& word) {
     const bool is_flag = word.starts_with("--") &&
@@ -213,24 +88,6 @@ void set_field(RunOptions& options, std::string_view wanted, const std::string& 
       read_text(shown, values.back(), field);
     }
   });
-}
-
-bool is_list(std::string_view wanted) {
-  bool list = false;
-  const RunOptions defaults;
-  visit_fields(defaults, [&](std::string_view name, const auto& field, Effect, const char*) {
-    if (name == wanted) list = kIsList<std::remove_reference_t<decltype(field)>>;
-  });
-  return list;
-}
-
-std::vector<std::string> field_names() {
-  std::vector<std::string> names;
-  const RunOptions defaults;
-  visit_fields(defaults, [&](std::string_view name, const auto&, Effect, const char*) {
-    names.emplace_back(name);
-  });
-  return names;
 }
 
 // One file serves all subcommands: it may hold options that this one does not take.
@@ -307,23 +164,6 @@ Request parse_arguments(const Command& command, const std::vector<std::string>& 
   apply_command_line(command, parsed.options, request);
   check_operands(command, request.operands);
   return request;
-}
-
-std::string help_text(const Command& command) {
-  std::ostringstream options;
-  options << describe(command, Purpose::help);
-  std::string text =
-      "Usage: tovamill " + command.name + " " + command.synopsis + "\n\n" + command.introduction;
-  std::istringstream lines(options.str());
-  for (std::string line; std::getline(lines, line);) {
-    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";  // wrapped lines end in blanks
-  }
-  return text + (command.examples.empty() ? "" : "\nExamples:\n" + command.examples);
-}
-
-std::string config_text(const Command& command, const RunOptions& options) {
-  return "# tovamill " + command.name + " --config THIS_FILE\n" +
-         config_lines(options, [&](std::string_view name) { return takes(command, name); });
 }
 
 }  // namespace tovamill

@@ -40,7 +40,7 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
   std::string text = "tovamill " + program_version() + " (" + git_hash() + ")\n";
   text += row("model", info.model_description);
   text += row("tokenizer", info.tokenizer_description);
-  text += row("device", info.device + ", " + info.dtype + ", " + counted(info.threads, "thread"));
+  text += row("device", info.device + ", " + info.dtype);
   text += row("state", state);
   text +=
       row("memory", human_bytes(info.weight_bytes) + " weights, " + human_bytes(info.state_bytes) +
@@ -80,8 +80,9 @@ std::string summary_table(const RunSummary& s) {
   text += row("perplexity per word", with_error(s.perplexity_word, s.perplexity_word_se, n_good));
   text += row("bits per byte", with_error(s.bits_per_byte, s.bits_per_byte_se, n_good));
   text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
-  text += row("speed",
-              fixed_point(s.tokens_per_second, 0) + " tokens/s over " + human_duration(s.seconds));
+  text += row("speed", s.seconds > 0.0 ? fixed_point(s.tokens_per_second, 0) + " tokens/s over " +
+                                             human_duration(s.seconds)
+                                       : "- (everything was done before)");
   text += row("peak memory", human_bytes(s.peak_rss_bytes));
   text += row("results", s.results_path);
   return text + row("to read them", "tovamill export " + s.results_path + " --format csv");

@@ -1,6 +1,5 @@
 #include <map>
 
-#include "jobs/format.h"
 #include "jobs/inspect_parts.h"
 #include "workers/model_parts.h"
 
@@ -11,7 +10,8 @@ using Json = nlohmann::ordered_json;
 Json inspect_model(const std::string& path) {
   const auto files = ModelFiles::open(path, ModelFiles::Parts::all);
   const ModelConfig config = config_of(*files);
-  weights_of(*files, config);  // says which tensor is missing or misshapen
+  // Says which tensor is missing or misshapen.
+  const ModelWeights weights = weights_of(*files, config);
   const auto tokenizer = tokenizer_of(*files);
   const ModelShape& shape = config.shape;
 
@@ -40,7 +40,7 @@ Json inspect_model(const std::string& path) {
           {"vocab_size", shape.vocab_size},
           {"trained_context", shape.trained_context},
           {"sliding_window", shape.sliding_window},
-          {"tied_head", config.tied_head},
+          {"tied_head", weights.head.data == weights.embedding.data},
           {"tokenizer", tokenizer->description()},
           {"adds_bos", tokenizer->adds_bos()},
           {"state_bytes_per_token_bf16", state_values * 2},

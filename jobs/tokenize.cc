@@ -4,8 +4,8 @@
 
 #include "io/corpus.h"
 #include "jobs/commands.h"
-#include "workers/model_parts.h"
 #include "kernels/error.h"
+#include "workers/model_parts.h"
 #include "workers/option_text.h"
 
 namespace tovamill {

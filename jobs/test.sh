@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests. Can be run again at once, from any directory.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+jobs=$(nproc)
+
+"$root/jobs/install_dependencies.sh" tests
+cd "$root"
+cmake --preset default
+cmake --build --preset default -j "$jobs"
+# The interpreter that comes first may be one without h5py; the system's has it now.
+python3 -c 'import h5py' 2>/dev/null || export PATH="/usr/bin:$PATH"
+ctest --preset default -j "$jobs"
