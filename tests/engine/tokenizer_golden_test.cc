@@ -70,7 +70,8 @@ INSTANTIATE_TEST_SUITE_P(Families, TokenizerGolden,
 
 TEST(TokenizerGoldens, ByteLevelDecodeGivesTheTextBack) {
   const auto tokenizer = Tokenizer::from_hf(read_json(kGoldens / "gpt2.json"), nullptr, "gpt2");
-  for (const auto& text : read_json(kGoldens / "ids.json")["texts"]) {
+  const json golden = read_json(kGoldens / "ids.json");
+  for (const auto& text : golden["texts"]) {
     const auto expected = text.get<std::string>();
     EXPECT_EQ(tokenizer->decode(encode(*tokenizer, expected, false), false), expected);
   }
