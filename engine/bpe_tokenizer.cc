@@ -87,7 +87,9 @@ void BpeTokenizer::encode_text(std::string_view text, bool at_start, PieceScratc
 std::string BpeTokenizer::bytes_of(TokenId id, bool first) const {
   const DecodeRules& rules = parts_.decode;
   const std::string& content = parts_.vocabulary.contents[static_cast<std::size_t>(id)];
-  if (rules.byte_level) return is_added_[static_cast<std::size_t>(id)] ? content : byte_level_bytes(content).value_or(content);
+  if (rules.byte_level)
+    return is_added_[static_cast<std::size_t>(id)] ? content
+                                                   : byte_level_bytes(content).value_or(content);
   if (rules.byte_fallback) {
     if (const auto byte = fallback_byte(content)) return std::string(1, *byte);
   }

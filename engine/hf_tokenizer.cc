@@ -40,9 +40,11 @@ AddedToken read_added_token(const json& entry, const std::string& where) {
   return token;
 }
 
-// Reads the added tokens and puts them into the vocabulary, where some of them already are. `tokenizers` numbers the others
-// itself, one after the other; a file that says otherwise is refused, for its ids are not those that the model was run with.
-std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocabulary, const std::string& where) {
+// Reads the added tokens and puts them into the vocabulary, where some of them already are.
+// `tokenizers` numbers the others itself, one after the other; a file that says otherwise is
+// refused, for its ids are not those that the model was run with.
+std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocabulary,
+                                          const std::string& where) {
   std::vector<AddedToken> out;
   if (entries.is_null()) return out;
   if (!entries.is_array()) refuse(where, "'added_tokens' is not an array");
@@ -53,8 +55,8 @@ std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocab
     const TokenId known = vocabulary.find(token.content);
     const TokenId id = known == kNoToken ? next : known;
     if (token.id != id) {
-      refuse(where, "the added token " + quoted(token.content) + " has the id " + std::to_string(token.id) + " where " +
-                        std::to_string(id) + " is due");
+      refuse(where, "the added token " + quoted(token.content) + " has the id " +
+                        std::to_string(token.id) + " where " + std::to_string(id) + " is due");
     }
     if (known == kNoToken) add_content(vocabulary, token.content, id, where);
     next = std::max(next, id + 1);
