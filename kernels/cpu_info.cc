@@ -153,7 +153,8 @@ CpuInfo cpu_info() {
 }
 
 DType preferred_dtype(const CpuInfo& info) {
-  return info.has_avx512_bf16 ? DType::bf16 : DType::f32;
+  const bool is_fast = info.has_amx_bf16 || (info.has_avx512_bf16 && !info.is_intel);
+  return is_fast ? DType::bf16 : DType::f32;
 }
 
 }  // namespace tovamill

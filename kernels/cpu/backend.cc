@@ -4,22 +4,15 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/cpu_info.h"
 #include "kernels/error.h"
 
 namespace tovamill {
 namespace {
 
-bool multiplies_bf16() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw");
-#else
-  return false;
-#endif
-}
-
 cpu::ComputeType compute_type(const std::string& dtype) {
   if (dtype == "f32") return cpu::ComputeType::f32;
-  if (dtype == "auto") return multiplies_bf16() ? cpu::ComputeType::bf16 : cpu::ComputeType::f32;
+  if (dtype == "auto") return preferred_dtype(cpu_info()) == DType::bf16 ? cpu::ComputeType::bf16 : cpu::ComputeType::f32;
   if (dtype == "bf16") return cpu::ComputeType::bf16;
   throw Error(ExitCode::usage, "--dtype '" + dtype + "' is not known: choose one of auto, bf16, f32");
 }

@@ -13,7 +13,7 @@ def check_datasets(f):
         assert isinstance(o.attrs["long_name"], str) and o.attrs["long_name"], name
         assert isinstance(o.attrs["units"], str), name
         assert o.compression in (None, "gzip"), name
-        if not o.is_scale:
+        if not h5py.h5ds.is_scale(o.id):
             for axis, dim in enumerate(o.dims):
                 assert len(dim) == 1, (name, axis)
                 assert dim[0].shape[0] == o.shape[axis], (name, axis)
