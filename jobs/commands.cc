@@ -70,7 +70,9 @@ int run_program(const std::vector<std::string>& arguments) {
                 "unknown option '" + first + "': a command comes first (see tovamill --help)");
   }
   const Command command = find_command(first);
-  const Request request = parse_arguments(command, rest);
+  Request request = parse_arguments(command, rest);
+  request.options.command = "tovamill";
+  for (const std::string& argument : arguments) request.options.command += " " + argument;
   if (request.help) {
     std::cout << help_text(command);
     return 0;

@@ -14,10 +14,12 @@ namespace {
 int run(const Request& request) {
   RunOptions options = request.options;
   validate(options);
-  const Launcher launcher = find_launcher(process_environment());
+  const Environment environment = process_environment();
+  const Launcher launcher = find_launcher(environment);
   check_single_process(launcher);
   if (options.threads == 0)
     options.threads = launcher.threads.value_or(cpu_info().n_cores_usable());
+  options.slurm_job = environment("SLURM_JOB_ID").value_or("");
   Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
   console.finished(run_score(options, console));
   return 0;

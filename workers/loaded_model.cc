@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "kernels/cpu_info.h"
 #include "kernels/error.h"
 #include "workers/model_parts.h"
 
@@ -29,6 +30,26 @@ std::string describe(const ModelFiles& files, const ModelConfig& config) {
                                              : std::to_string(static_cast<long>(std::lround(millions / 100.0)) / 10) + "." +
                                                    std::to_string(static_cast<long>(std::lround(millions / 100.0)) % 10) + " G";
   return config.architecture + ", " + std::to_string(config.shape.n_layers) + " layers, " + size + " parameters, " + names;
+}
+
+// Bytes of the packed weights in a type of `element_bytes`.
+std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
+  const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
+                     3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
+  return element_bytes * (static_cast<std::uint64_t>(s.n_layers) * layer + hidden * static_cast<std::uint64_t>(s.vocab_size));
+}
+
+// `auto` as the CPU does best, but bf16 where only that fits the memory. Throws Error(configuration) where nothing does.
+std::string choose_dtype(const RunOptions& options, const ModelShape& shape, std::uint64_t available_bytes) {
+  std::string dtype = options.dtype;
+  if (dtype == "auto") dtype = preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
+  if (options.dtype == "auto" && packed_bytes(shape, 4) > available_bytes) dtype = "bf16";
+  const std::uint64_t needed = packed_bytes(shape, dtype == "bf16" ? 2 : 4);
+  if (needed <= available_bytes) return dtype;
+  throw Error(ExitCode::configuration, "the weights take " + std::to_string(needed) + " bytes in " + dtype + ", but only " +
+                                           std::to_string(available_bytes) + " bytes of memory are free: " +
+                                           (dtype == "f32" ? "use --dtype bf16, or " : "") + "take a machine with more memory");
 }
 
 StepPlan plan_rows(const RunOptions& options) {
@@ -81,7 +102,7 @@ LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
   set_rows(loaded.plan);
   loaded.backend = make_backend(options.device, {.shape = loaded.config.shape,
                                                  .cache = options.cache,
-                                                 .dtype = options.dtype,
+                                                 .dtype = choose_dtype(options, loaded.config.shape, available_bytes),
                                                  .n_threads = n_threads,
                                                  .max_rows = loaded.plan.max_rows,
                                                  .max_block = loaded.plan.block});

@@ -164,6 +164,10 @@ RunProgress ScoreLoop::progress() {
     behind -= static_cast<double>(s->n_bytes()) * (1.0 - static_cast<double>(s->n_done()) / static_cast<double>(s->n_tokens()));
   }
   p.fraction = std::clamp(behind / static_cast<double>(std::max<std::uint64_t>(1, source_.n_corpus_bytes())), 0.0, 1.0);
+  if (first_fraction_ < 0.0) first_fraction_ = p.fraction;
+  const double gained = p.fraction - first_fraction_;
+  // With --limit the end of the corpus says nothing of the end of the run.
+  if (gained > 0.0 && options_.limit == 0) p.seconds_left = (1.0 - p.fraction) / gained * seconds_;
   return p;
 }
 

@@ -54,6 +54,7 @@ class ScoreLoop {
   double start_s_ = 0.0, seconds_ = 0.0, seconds_computing_ = 0.0;
   double rate_s_ = 0.0, rate_ = 0.0;
   std::uint64_t rate_tokens_ = 0;
+  double first_fraction_ = -1.0;  // when this start began, after what earlier ones did
 };
 
 StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options);

@@ -147,6 +147,37 @@ void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary)
                 summary.results_path);
 }
 
+// The work of one start, from the first record to results.h5.
+RunSummary score_and_merge(LoadedModel& model, const RunOptions& options, std::vector<CorpusFile> files,
+                           const JournalIndex& earlier, RunJournal& journal, RunStatus& status, RunObserver& observer) {
+  RecordSource source(std::move(files), options.corpus, options.skip, options.limit,
+                      [&](const CorpusRecord& r) { return earlier.contains(r.file, r.offset); });
+  ScoreLoop loop(model, options, source, journal, [] { return !StopSignals::requested(); });
+  const bool complete = loop.run([&](RunProgress p) {
+    p.n_documents += earlier.documents.size() - earlier.n_failed;
+    p.n_failed += earlier.n_failed;
+    status.update(p);
+    observer.progress(p);
+  });
+  const double other = loop.seconds() - loop.seconds_computing() - journal.seconds_writing();
+  journal.close(json{{"seconds_computing", loop.seconds_computing()},
+                     {"seconds_waiting", other > 0.0 ? other : 0.0},
+                     {"seconds_writing", journal.seconds_writing()},
+                     {"complete", complete}}
+                    .dump());
+  if (!complete) {
+    throw Error(ExitCode::stopped, "stopped by a signal: what is finished is saved in " + options.out +
+                                       "; run the same command again to continue");
+  }
+  const JournalIndex index = scan_journals(options.out);
+  const CorpusSummary corpus = merge_journals(options.out, index, results_header(index));
+  check_bad_fraction(options, corpus);
+  RunSummary summary = summary_of(corpus);
+  summary.seconds = loop.seconds();
+  summary.tokens_per_second = loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
+  return summary;
+}
+
 }  // namespace
 
 RunSummary run_score(const RunOptions& options, RunObserver& observer) {
@@ -167,34 +198,14 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
                      options.sync_seconds);
   observer.started(run_info(model, earlier, files));
 
-  RecordSource source(std::move(files), options.corpus, options.skip, options.limit,
-                      [&](const CorpusRecord& r) { return earlier.contains(r.file, r.offset); });
-  ScoreLoop loop(model, options, source, journal, [] { return !StopSignals::requested(); });
-  const bool complete = loop.run([&](RunProgress p) {
-    p.n_documents += earlier.documents.size() - earlier.n_failed;
-    p.n_failed += earlier.n_failed;
-    status.update(p);
-    observer.progress(p);
-  });
-  const double other = loop.seconds() - loop.seconds_computing() - journal.seconds_writing();
-  journal.close(json{{"seconds_computing", loop.seconds_computing()},
-                     {"seconds_waiting", other > 0.0 ? other : 0.0},
-                     {"seconds_writing", journal.seconds_writing()},
-                     {"complete", complete}}
-                    .dump());
-  if (!complete) {
-    status.finish("stopped", static_cast<int>(ExitCode::stopped), "stopped by a signal");
-    throw Error(ExitCode::stopped, "stopped by a signal: what is finished is saved in " + options.out +
-                                       "; run the same command again to continue");
+  try {
+    RunSummary summary = score_and_merge(model, options, std::move(files), earlier, journal, status, observer);
+    status.finish("done", 0, "");
+    return summary;
+  } catch (const Error& e) {
+    status.finish(e.code() == ExitCode::stopped ? "stopped" : "failed", static_cast<int>(e.code()), e.what());
+    throw;
   }
-  const JournalIndex index = scan_journals(options.out);
-  const CorpusSummary corpus = merge_journals(options.out, index, results_header(index));
-  RunSummary summary = summary_of(corpus);
-  summary.seconds = loop.seconds();
-  summary.tokens_per_second = loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
-  check_bad_fraction(options, corpus);
-  status.finish("done", 0, "");
-  return summary;
 }
 
 RunSummary merge_run(const std::string& run_directory) {
