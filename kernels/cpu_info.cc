@@ -103,6 +103,7 @@ void read_cpuinfo(CpuInfo& info) {
     if (colon == std::string::npos) continue;
     const std::string value = line.substr(std::min(colon + 2, line.size()));
     if (line.starts_with("model name")) info.model = value;
+    if (line.starts_with("vendor_id")) info.is_intel = value == "GenuineIntel";
     if (!line.starts_with("flags")) continue;
     std::istringstream words(value);
     for (std::string word; words >> word;) flags.insert(word);
