@@ -78,20 +78,21 @@ float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
   const Vf lowest = splat(-INFINITY);
   for (std::int32_t j = n; j < padded; ++j) row[j] = -INFINITY;
   Vf top = lowest;
+  Vi not_numbers{};
   for (std::int32_t j = 0; j < padded; j += kLanes) {
     Vf x = load(row + j);
     if (positions != nullptr) x = load(positions + j) > splat(hidden_below) ? x : lowest;
     if (death != nullptr) x = load(death + j) >= splat(step) ? x : lowest;
     if (positions != nullptr || death != nullptr) store(row + j, x);
+    not_numbers |= x != x;
     top = max(top, x);
   }
-  float highest = fold_max(top);
-  for (std::int32_t j = 0; j < n; ++j) {
-    if (row[j] != row[j]) highest = row[j];
-  }
-  if (!(highest > -INFINITY)) {
-    for (std::int32_t j = 0; j < padded; ++j) row[j] = highest != highest ? highest : 0.0f;
-    return highest != highest ? highest : 0.0f;
+  const float highest = fold_max(top);
+  const bool is_number = !any_lane(not_numbers);
+  if (!is_number || highest == -INFINITY) {
+    const float value = is_number ? 0.0f : NAN;
+    for (std::int32_t j = 0; j < padded; ++j) row[j] = value;
+    return value;
   }
   const float factor = scale * kLog2E;
   Vf sum{};

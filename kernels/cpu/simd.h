@@ -73,6 +73,13 @@ inline float fold_min(Vf v) {
   return lane[0];
 }
 
+inline bool any_lane(Vi v) {
+  std::int32_t lane[kLanes], any = 0;
+  std::memcpy(lane, &v, sizeof v);
+  for (int i = 0; i < kLanes; ++i) any |= lane[i];
+  return any != 0;
+}
+
 // 2^x to 2 ulp for x <= 127; 0 below -126. The polynomial is the minimax of 2^f on [-1/2, 1/2], degree 6.
 inline Vf exp2(Vf x) {
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to an integer
