@@ -56,19 +56,20 @@ void remember(const CacheOptions& o, const std::vector<double>& weights, std::ve
 
 std::int64_t choose_evicted(const CacheOptions& o, std::int64_t step, const std::vector<double>& weights,
                             const std::vector<TokenMemory>& tokens) {
-  std::int64_t chosen = -1;
+  std::int64_t chosen = -1, oldest = -1;
+  const auto position = [&](std::int64_t j) { return tokens[static_cast<std::size_t>(j)].position; };
   double lowest = std::numeric_limits<double>::infinity();
   for (std::size_t j = 0; j < tokens.size(); ++j) {
     if (is_protected(o, step, tokens[j].position)) continue;
+    if (oldest < 0 || tokens[j].position < position(oldest)) oldest = static_cast<std::int64_t>(j);
     const double s = score(o, weights[j], tokens[j]);
-    const bool older = chosen >= 0 && tokens[j].position < tokens[static_cast<std::size_t>(chosen)].position;
-    // A score that is not a number never compares as lower, but something must leave: the oldest.
-    if (chosen < 0 || s < lowest || (s == lowest && older)) {
+    if (s < lowest || (s == lowest && (chosen < 0 || tokens[j].position < position(chosen)))) {
       chosen = static_cast<std::int64_t>(j);
       lowest = s;
     }
   }
-  return chosen;
+  // A score that is not a number never compares as lower, but something must leave.
+  return chosen >= 0 ? chosen : oldest;
 }
 
 }  // namespace tovamill::reference

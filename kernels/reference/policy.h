@@ -21,7 +21,8 @@ struct TokenMemory {
 void remember(const CacheOptions& options, const std::vector<double>& weights, std::vector<TokenMemory>& tokens);
 
 // Index of the token that leaves after the query at `step` attended with `weights`; ties go to the oldest. Tokens that
-// the policy protects stay. -1 where all are protected. The caller asks only when more than cache_size tokens are there.
+// the policy protects stay. Where no score is a number the oldest leaves. -1 where all are protected. The caller asks
+// only when more than cache_size tokens are there.
 std::int64_t choose_evicted(const CacheOptions& options, std::int64_t step, const std::vector<double>& weights,
                             const std::vector<TokenMemory>& tokens);
 
