@@ -5,6 +5,7 @@
 #   WORK      folder for texts and runs
 #   RUN_OPTIONS  more options of `tovamill score`, for instance "--positions absolute"
 set -euo pipefail
+shopt -s inherit_errexit
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tovamill=${TOVAMILL:-$root/build/tovamill}
 threads=${THREADS:-$(nproc)}

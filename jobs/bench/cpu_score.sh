@@ -128,7 +128,7 @@ profile() { # DTYPE
         share = $1 + 0
         what = "other"
         if (/\[k\]/) what = "kernel"
-        else if (/libdnnl|JIT|jit|anon/) what = "products (oneDNN)"
+        else if (/libdnnl|JIT|jit|\/\/anon|\[anon/) what = "products (oneDNN)"
         else if (/lib(c|m|gomp|stdc\+\+|pthread)[.-]|ld-linux|vdso/) what = "memory, libc"
         else if (/ThreadPool/) what = "threads: waiting, sharing out"
         else if (/::(scan|living_sum|mean_weights|remember|lowest_column)/) what = "scan: who leaves"
