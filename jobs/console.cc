@@ -16,7 +16,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double kRedrawSeconds = 0.2;
-constexpr double kLineSeconds = 30.0;  // between progress lines where there is no terminal
 
 // Paths need not be UTF-8; what is not is shown as U+FFFD. NaN becomes null.
 void print_json(std::ostream& out, const Json& event) {
@@ -132,7 +131,7 @@ void Console::started(const RunInfo& info) {
 void Console::progress(const RunProgress& p) {
   const bool redraws = is_terminal_ && !is_json_;
   if (line_is_drawn_ || !redraws) {
-    if (p.seconds - last_shown_s_ < (redraws ? kRedrawSeconds : kLineSeconds)) return;
+    if (p.seconds - last_shown_s_ < (redraws ? kRedrawSeconds : options_.progress_seconds)) return;
   }
   last_shown_s_ = p.seconds;
   if (redraws) {

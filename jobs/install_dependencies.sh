@@ -21,7 +21,7 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 fi
 
 missing=()
-for package in "${packages[@]}"; do
+for package in $(printf '%s\n' "${packages[@]}" | sort -u); do
   status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || echo missing)
   [ "$status" = installed ] || missing+=("$package")
 done

@@ -50,7 +50,7 @@ Command score_command() {
         "chunk-tokens"}},
       {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
       {"Machine", {"device", "dtype", "block", "streams", "memory-budget", "threads"}},
-      {"Running", {"sync-seconds", "strict", "max-bad-fraction", "log-format"}},
+      {"Running", {"sync-seconds", "strict", "max-bad-fraction", "log-format", "progress-seconds"}},
   };
   command.run = run;
   return command;

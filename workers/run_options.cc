@@ -79,6 +79,8 @@ void validate(const RunOptions& o) {
               "give 1 to 65536 documents, or 0 for auto");
   check_range(o.threads >= 0 && o.threads <= 4096, "--threads", text_of(o.threads),
               "give 1 to 4096 threads, or 0 for auto");
+  check_range(o.progress_seconds >= 0.0 && o.progress_seconds <= 86400.0, "--progress-seconds",
+              text_of(o.progress_seconds), "give 0 to 86400 seconds");
   check_range(o.sync_seconds > 0.0 && o.sync_seconds <= 86400.0, "--sync-seconds",
               text_of(o.sync_seconds), "give more than 0 and at most 86400 seconds");
   check_range(o.max_bad_fraction >= 0.0 && o.max_bad_fraction <= 1.0, "--max-bad-fraction",

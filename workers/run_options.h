@@ -35,6 +35,7 @@ struct RunOptions {
   double max_bad_fraction = 1.0;    // more bad records than this fraction: exit 65 at the end
   bool overwrite = false;           // delete what --out holds and start afresh
   std::string log_format = "text";  // text, json
+  double progress_seconds = 30.0;   // between progress lines in a log
   // Not options, but what the caller knows of the launch, for the attributes of results.h5.
   std::string command;    // the command line
   std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
@@ -84,6 +85,7 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("max-bad-fraction", o.max_bad_fraction, convenience, "more bad records than this fraction: exit code 65");
   visit("overwrite", o.overwrite, convenience, "delete what --out holds and start afresh");
   visit("log-format", o.log_format, convenience, "text, json");
+  visit("progress-seconds", o.progress_seconds, convenience, "between progress lines where there is no terminal (seconds); 0 is every step");
 }
 
 // Throws Error(usage or configuration) naming the option and what to give instead.
