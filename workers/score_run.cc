@@ -153,12 +153,13 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
   validate(options);
   std::vector<CorpusFile> files = list_corpus(options.corpus);
   ModelHead head = open_model(options.model);
-  prepare_run_directory(options.out, options.overwrite);
+  prepare_run_directory(options.out);
   const RunLock lock(options.out);
   const CpuInfo cpu = cpu_info();
   LoadedModel model = load_model(std::move(head), options, options.threads > 0 ? options.threads : cpu.n_cores_usable(),
                                  cpu.memory_available_bytes);
   const json print = fingerprint(options, model);
+  if (options.overwrite) clear_run_directory(options.out);
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
   const StopSignals signals;
