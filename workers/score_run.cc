@@ -199,10 +199,11 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
 }
 
 RunSummary merge_run(const std::string& run_directory) {
-  const JournalIndex index = scan_journals(run_directory);
-  if (index.journals.empty()) {
+  if (scan_journals(run_directory).journals.empty()) {
     throw Error(ExitCode::no_input, run_directory + ": holds no journals: is it a run directory?");
   }
+  const RunLock lock(run_directory);
+  const JournalIndex index = scan_journals(run_directory);
   return summary_of(merge_journals(run_directory, index, results_header(index)));
 }
 
