@@ -147,23 +147,11 @@ void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary)
                 summary.results_path);
 }
 
-}  // namespace
-
-RunSummary run_score(const RunOptions& options, RunObserver& observer) {
-  validate(options);
-  std::vector<CorpusFile> files = list_corpus(options.corpus);
-  ModelHead head = open_model(options.model);
-  prepare_run_directory(options.out);
-  const RunLock lock(options.out);
-  const CpuInfo cpu = cpu_info();
-  LoadedModel model = load_model(std::move(head), options, options.threads > 0 ? options.threads : cpu.n_cores_usable(),
-                                 cpu.memory_available_bytes);
-  const json print = fingerprint(options, model);
-  if (options.overwrite) clear_run_directory(options.out);
+// Everything between the loading of the model and the end.
+RunSummary score_and_merge(const RunOptions& options, LoadedModel& model, std::vector<CorpusFile> files, const json& print,
+                           RunStatus& status, RunObserver& observer) {
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
-  const StopSignals signals;
-  RunStatus status(options.out);
   RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print).dump(),
                      options.sync_seconds);
   observer.started(run_info(model, earlier, files));
@@ -184,7 +172,6 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
                      {"complete", complete}}
                     .dump());
   if (!complete) {
-    status.finish("stopped", static_cast<int>(ExitCode::stopped), "stopped by a signal");
     throw Error(ExitCode::stopped, "stopped by a signal: what is finished is saved in " + options.out +
                                        "; run the same command again to continue");
   }
@@ -194,8 +181,43 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
   summary.seconds = loop.seconds();
   summary.tokens_per_second = loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
   check_bad_fraction(options, corpus);
-  status.finish("done", 0, "");
   return summary;
+}
+
+// The disk may be what failed: then the first error is the one to tell.
+void note_failure(RunStatus& status, const char* state, ExitCode code, const char* message) {
+  try {
+    status.finish(state, static_cast<int>(code), message);
+  } catch (const Error&) {
+  }
+}
+
+}  // namespace
+
+RunSummary run_score(const RunOptions& options, RunObserver& observer) {
+  validate(options);
+  std::vector<CorpusFile> files = list_corpus(options.corpus);
+  ModelHead head = open_model(options.model);
+  prepare_run_directory(options.out);
+  const RunLock lock(options.out);
+  const CpuInfo cpu = cpu_info();
+  LoadedModel model = load_model(std::move(head), options, options.threads > 0 ? options.threads : cpu.n_cores_usable(),
+                                 cpu.memory_available_bytes);
+  const json print = fingerprint(options, model);
+  if (options.overwrite) clear_run_directory(options.out);
+  const StopSignals signals;
+  RunStatus status(options.out);
+  try {
+    const RunSummary summary = score_and_merge(options, model, std::move(files), print, status, observer);
+    status.finish("done", 0, "");
+    return summary;
+  } catch (const Error& e) {
+    note_failure(status, e.code() == ExitCode::stopped ? "stopped" : "failed", e.code(), e.what());
+    throw;
+  } catch (const std::exception& e) {
+    note_failure(status, "failed", ExitCode::internal, e.what());
+    throw;
+  }
 }
 
 RunSummary merge_run(const std::string& run_directory) {
