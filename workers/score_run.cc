@@ -147,11 +147,19 @@ void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary)
                 summary.results_path);
 }
 
+// What earlier starts without --strict let pass.
+void check_strict(const RunOptions& options, const JournalIndex& earlier) {
+  if (!options.strict || earlier.n_failed == 0) return;
+  throw BadData(options.out + ": earlier starts met bad records, " + std::to_string(earlier.n_failed) +
+                " of them (--strict ends a run at the first): see /failures after tovamill merge");
+}
+
 // Everything between the loading of the model and the end.
 RunSummary score_and_merge(const RunOptions& options, LoadedModel& model, std::vector<CorpusFile> files, const json& print,
                            RunStatus& status, RunObserver& observer) {
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
+  check_strict(options, earlier);
   RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print).dump(),
                      options.sync_seconds);
   observer.started(run_info(model, earlier, files));
