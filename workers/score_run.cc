@@ -186,7 +186,8 @@ RunSummary score_and_merge(const RunOptions& options, LoadedModel& model, std::v
   const JournalIndex index = scan_journals(options.out);
   const CorpusSummary corpus = merge_journals(options.out, index, results_header(index));
   RunSummary summary = summary_of(corpus);
-  summary.seconds = loop.seconds();
+  const bool nothing_left = loop.n_documents() + loop.n_failed() == 0 && !earlier.documents.empty();
+  summary.seconds = nothing_left ? 0.0 : loop.seconds();
   summary.tokens_per_second = loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
   check_bad_fraction(options, corpus);
   return summary;
