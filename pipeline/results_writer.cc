@@ -342,7 +342,7 @@ void ResultsWriter::write_root(const ResultsHeader& h, const CorpusSummary& s) {
   set("host", h.host);
   set("slurm_job", h.slurm_job);
   set("history", h.history);
-  set("run_dependent_attributes", "created command host slurm_job history");
+  set("run_dependent_attributes", "config created command host slurm_job history");
 }
 
 }  // namespace tovamill

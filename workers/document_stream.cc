@@ -118,11 +118,12 @@ void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> e
   }
 }
 
-// A token is gone from a layer when the last KV head has dropped it.
+// A token is gone from a layer when the last KV head has dropped it; heads come one after another within a block, not
+// in the order of steps. What some head still holds is set to -1 at the end.
 void DocumentStream::trace(std::size_t layer, std::size_t token, std::int32_t step) {
   const std::size_t at = layer * tokens_.size() + token;
   n_dropped_[at] = static_cast<std::uint16_t>(n_dropped_[at] + 1);
-  if (n_dropped_[at] == setting_.n_groups) result_.death[at] = step;
+  result_.death[at] = std::max(result_.death[at], step);
 }
 
 // What the state holds when the document or chunk ends.
@@ -172,6 +173,9 @@ DocumentRecord DocumentStream::finish(int rank) {
                   "the model gives no finite likelihood for token " + std::to_string(*not_finite_) +
                       " of the document: are its weights damaged, or too large for this dtype?",
                   rank);
+  }
+  for (std::size_t i = 0; i < n_dropped_.size(); ++i) {
+    if (n_dropped_[i] < setting_.n_groups) result_.death[i] = -1;
   }
   std::unordered_map<TokenId, TokenLifetime> by_id;
   const std::uint64_t entries = static_cast<std::uint64_t>(setting_.n_layers) * static_cast<std::uint64_t>(setting_.n_groups);

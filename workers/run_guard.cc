@@ -43,20 +43,26 @@ void check_ours(const fs::path& directory) {
 
 }  // namespace
 
-void prepare_run_directory(const std::string& run_directory, bool overwrite) {
+void prepare_run_directory(const std::string& run_directory) {
   const fs::path path(run_directory);
   try {
     if (fs::exists(path) && !fs::is_directory(path)) {
       throw Error(ExitCode::cannot_create, run_directory + ": is a file: give --out a directory");
     }
     if (fs::exists(path)) check_ours(path);
-    if (fs::exists(path) && overwrite) {
-      for (const char* name : kOurNames) {
-        if (std::strcmp(name, "lock") != 0) fs::remove_all(path / name);
-      }
-    }
   } catch (const fs::filesystem_error& e) {
     throw Error(ExitCode::cannot_create, run_directory + ": " + e.code().message() + ": give another --out");
+  }
+  create_run_directory(run_directory);
+}
+
+void clear_run_directory(const std::string& run_directory) {
+  try {
+    for (const char* name : kOurNames) {
+      if (std::strcmp(name, "lock") != 0) fs::remove_all(fs::path(run_directory) / name);
+    }
+  } catch (const fs::filesystem_error& e) {
+    throw Error(ExitCode::cannot_create, run_directory + ": cannot be cleared: " + e.code().message() + ": give another --out");
   }
   create_run_directory(run_directory);
 }

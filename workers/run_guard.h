@@ -5,9 +5,12 @@
 
 namespace tovamill {
 
-// Makes the run directory ready: with `overwrite` what an earlier run left is deleted first. Throws Error(cannot_create)
-// where the path is a file, or a directory that holds other things than a run.
-void prepare_run_directory(const std::string& run_directory, bool overwrite);
+// Makes the run directory if it is not there. Throws Error(cannot_create) where the path is a file, or a directory that
+// holds other things than a run.
+void prepare_run_directory(const std::string& run_directory);
+
+// Deletes what an earlier run left. Only under a RunLock: another process may be at work on it.
+void clear_run_directory(const std::string& run_directory);
 
 // The only process at work on a run directory, as long as this lives. Throws Error(configuration) where another is.
 class RunLock {

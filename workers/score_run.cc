@@ -147,9 +147,23 @@ void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary)
                 summary.results_path);
 }
 
-// The work of one start, from the first record to results.h5.
-RunSummary score_and_merge(LoadedModel& model, const RunOptions& options, std::vector<CorpusFile> files,
-                           const JournalIndex& earlier, RunJournal& journal, RunStatus& status, RunObserver& observer) {
+// What earlier starts without --strict let pass.
+void check_strict(const RunOptions& options, const JournalIndex& earlier) {
+  if (!options.strict || earlier.n_failed == 0) return;
+  throw BadData(options.out + ": earlier starts met bad records, " + std::to_string(earlier.n_failed) +
+                " of them (--strict ends a run at the first): see /failures after tovamill merge");
+}
+
+// Everything between the loading of the model and the end.
+RunSummary score_and_merge(const RunOptions& options, LoadedModel& model, std::vector<CorpusFile> files, const json& print,
+                           RunStatus& status, RunObserver& observer) {
+  const JournalIndex earlier = scan_journals(options.out);
+  check_journals(earlier, print, options.out);
+  check_strict(options, earlier);
+  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print).dump(),
+                     options.sync_seconds);
+  observer.started(run_info(model, earlier, files));
+
   RecordSource source(std::move(files), options.corpus, options.skip, options.limit,
                       [&](const CorpusRecord& r) { return earlier.contains(r.file, r.offset); });
   ScoreLoop loop(model, options, source, journal, [] { return !StopSignals::requested(); });
@@ -171,11 +185,20 @@ RunSummary score_and_merge(LoadedModel& model, const RunOptions& options, std::v
   }
   const JournalIndex index = scan_journals(options.out);
   const CorpusSummary corpus = merge_journals(options.out, index, results_header(index));
-  check_bad_fraction(options, corpus);
   RunSummary summary = summary_of(corpus);
-  summary.seconds = loop.seconds();
+  const bool nothing_left = loop.n_documents() + loop.n_failed() == 0 && !earlier.documents.empty();
+  summary.seconds = nothing_left ? 0.0 : loop.seconds();
   summary.tokens_per_second = loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
+  check_bad_fraction(options, corpus);
   return summary;
+}
+
+// The disk may be what failed: then the first error is the one to tell.
+void note_failure(RunStatus& status, const char* state, ExitCode code, const char* message) {
+  try {
+    status.finish(state, static_cast<int>(code), message);
+  } catch (const Error&) {
+  }
 }
 
 }  // namespace
@@ -184,35 +207,34 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
   validate(options);
   std::vector<CorpusFile> files = list_corpus(options.corpus);
   ModelHead head = open_model(options.model);
-  prepare_run_directory(options.out, options.overwrite);
+  prepare_run_directory(options.out);
   const RunLock lock(options.out);
   const CpuInfo cpu = cpu_info();
   LoadedModel model = load_model(std::move(head), options, options.threads > 0 ? options.threads : cpu.n_cores_usable(),
                                  cpu.memory_available_bytes);
   const json print = fingerprint(options, model);
-  const JournalIndex earlier = scan_journals(options.out);
-  check_journals(earlier, print, options.out);
+  if (options.overwrite) clear_run_directory(options.out);
   const StopSignals signals;
   RunStatus status(options.out);
-  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print).dump(),
-                     options.sync_seconds);
-  observer.started(run_info(model, earlier, files));
-
   try {
-    RunSummary summary = score_and_merge(model, options, std::move(files), earlier, journal, status, observer);
+    const RunSummary summary = score_and_merge(options, model, std::move(files), print, status, observer);
     status.finish("done", 0, "");
     return summary;
   } catch (const Error& e) {
-    status.finish(e.code() == ExitCode::stopped ? "stopped" : "failed", static_cast<int>(e.code()), e.what());
+    note_failure(status, e.code() == ExitCode::stopped ? "stopped" : "failed", e.code(), e.what());
+    throw;
+  } catch (const std::exception& e) {
+    note_failure(status, "failed", ExitCode::internal, e.what());
     throw;
   }
 }
 
 RunSummary merge_run(const std::string& run_directory) {
-  const JournalIndex index = scan_journals(run_directory);
-  if (index.journals.empty()) {
+  if (scan_journals(run_directory).journals.empty()) {
     throw Error(ExitCode::no_input, run_directory + ": holds no journals: is it a run directory?");
   }
+  const RunLock lock(run_directory);
+  const JournalIndex index = scan_journals(run_directory);
   return summary_of(merge_journals(run_directory, index, results_header(index)));
 }
 

@@ -57,7 +57,7 @@ struct RunSummary {
   double bits_per_byte = 0.0, bits_per_byte_se = 0.0;
   double mean_attended = 0.0;         // tokens attended per query and layer
   double tokens_per_second = 0.0;     // of this start
-  double seconds = 0.0;               // of this start, model loading excluded
+  double seconds = 0.0;               // of this start, model loading excluded; 0 where nothing was left to do
   std::uint64_t peak_rss_bytes = 0;
   std::string results_path;
 };

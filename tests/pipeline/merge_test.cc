@@ -14,6 +14,7 @@
 
 #include "io/hdf5_file.h"
 #include "kernels/error.h"
+#include "tests/support/results_text.h"
 #include "tests/support/synthetic_run.h"
 #include "tests/support/temporary_directory.h"
 
@@ -58,44 +59,7 @@ std::string slurp(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-std::string bits(double x) { return std::to_string(std::bit_cast<std::uint64_t>(x)) + " "; }
-
-// Every attribute and value of a file but those of /run, as text, to the bit.
-std::string dump(const Hdf5File& file, const std::string& group = "/") {
-  std::string out = group + "\n";
-  const auto attributes = [&](const std::string& object) {
-    for (const auto& [name, value] : file.attributes(object)) {
-      out += "@" + name + " ";
-      if (const auto* n = std::get_if<std::int64_t>(&value)) out += std::to_string(*n);
-      if (const auto* x = std::get_if<double>(&value)) out += bits(*x);
-      if (const auto* s = std::get_if<std::string>(&value)) out += *s;
-      out += "\n";
-    }
-  };
-  attributes(group);
-  for (const Hdf5Object& o : file.list(group)) {
-    const std::string path = (group == "/" ? "" : group) + "/" + o.name;
-    if (path == "/run") continue;
-    if (o.is_group) {
-      out += dump(file, path);
-      continue;
-    }
-    out += path + " " + file.type_name(path) + ": ";
-    attributes(path);
-    if (file.type_name(path).starts_with("string")) {
-      for (const std::string& s : file.read_strings(path, 0, file.shape(path)[0])) out += s + "|";
-    } else {
-      for (const double x : file.read_all<double>(path)) out += bits(x);
-    }
-    out += "\n";
-  }
-  return out;
-}
-
-std::string dump_results(const std::string& run) {
-  const Hdf5File file(results_path(run), Hdf5File::Mode::read);
-  return dump(file);
-}
+std::string dump_results(const std::string& run) { return testing::results_text(results_path(run)); }
 
 TEST(Merge, DoesNotDependOnRanksLaunchesOrOrder) {
   TemporaryDirectory d;

@@ -1,0 +1,12 @@
+// What a results.h5 says, as text to the bit: for runs that must have the same results.
+#pragma once
+
+#include <string>
+
+namespace tovamill::testing {
+
+// Every attribute and value of the file but those of /run and the attributes that the file itself
+// calls run-dependent.
+std::string results_text(const std::string& results_path);
+
+}  // namespace tovamill::testing
