@@ -1,0 +1,217 @@
+// The CPU backend's operations against the reference at odd sizes. Rows and columns that pad a buffer hold NaN first:
+// nothing of them may reach a row in use.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu_info.h"
+#include "kernels/reference/backend.h"
+#include "tests/support/near.h"
+
+namespace tovamill {
+namespace {
+
+using cpu::ComputeType;
+using cpu::CpuBuffer;
+using testing::kEpsBf16;
+using testing::kEpsF32;
+using testing::near;
+
+constexpr std::int32_t kHidden = 33, kIntermediate = 67, kMaxRows = 300;
+// Sums of up to 67 rounded products; errors cancel, and 4 is what random terms stay below.
+constexpr double kSumFactor = 4;
+// One rounding of a result to bf16 is half an eps of it; both factors of a product are exact in bf16 here.
+constexpr double kBf16Factor = 1;
+
+struct Setting {
+  std::int32_t n_rows;
+  std::int32_t vocab_size;
+  std::string dtype;
+};
+
+void PrintTo(const Setting& s, std::ostream* out) { *out << s.dtype << ' ' << s.n_rows << " rows, " << s.vocab_size << " words"; }
+
+class BackendTest : public ::testing::TestWithParam<Setting> {
+ protected:
+  void SetUp() override {
+    const Setting& s = GetParam();
+    is_bf16_ = s.dtype == "bf16";
+    options_.shape = {.n_layers = 1, .hidden_size = kHidden, .intermediate_size = kIntermediate, .n_heads = 2, .n_kv_heads = 1,
+                      .head_dim = 16, .vocab_size = s.vocab_size, .trained_context = 512, .inv_freq = std::vector<double>(8, 0.1)};
+    options_.cache = {.cache_size = 8};
+    options_.dtype = s.dtype;
+    options_.n_threads = 2;
+    options_.max_rows = kMaxRows;
+    options_.max_block = kMaxRows;
+    try {
+      cpu_ = make_cpu_backend(options_);
+    } catch (const std::exception& e) {
+      GTEST_SKIP() << e.what();
+    }
+    reference_ = make_reference_backend(options_);
+    cpu_->begin_step({}, s.n_rows);
+    reference_->begin_step({}, s.n_rows);
+  }
+
+  // Values that bf16 holds exactly, so that both backends read the same.
+  std::vector<float> random(std::int64_t n, float spread = 1.0f) {
+    std::vector<float> v(static_cast<std::size_t>(n));
+    for (float& x : v) x = float_from_bf16(bf16_from_float(std::uniform_real_distribution<float>(-spread, spread)(random_)));
+    return v;
+  }
+  static TensorView view(const std::vector<float>& values, std::vector<std::int64_t> shape) {
+    return {.name = "random", .dtype = DType::f32, .shape = std::move(shape), .data = reinterpret_cast<const std::byte*>(values.data()), .n_bytes = values.size() * 4};
+  }
+
+  // A buffer of each backend with the same rows; all else of the CPU's is NaN.
+  struct Pair {
+    std::unique_ptr<Buffer> cpu, reference;
+    std::int32_t cols;
+    bool is_bf16;
+    double actual(std::int32_t r, std::int32_t c) const {
+      const auto& b = static_cast<const CpuBuffer&>(*cpu);
+      return static_cast<double>(is_bf16 ? float_from_bf16(b.bf16(r)[c]) : b.f32(r)[c]);
+    }
+    double expected(std::int32_t r, std::int32_t c) const { return static_cast<const reference::ReferenceBuffer&>(*reference).row(r)[c]; }
+  };
+  Pair make(std::int32_t cols, BufferType type, const std::vector<float>& rows = {}) {
+    Pair p{cpu_->make_buffer(kMaxRows, cols, type), reference_->make_buffer(kMaxRows, cols, type), cols, is_bf16_ && type == BufferType::compute};
+    auto& c = static_cast<CpuBuffer&>(*p.cpu);
+    std::memset(c.bytes.data(), 0xff, c.bytes.size());  // NaN in float32 and in bf16
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto r = static_cast<std::int32_t>(i) / cols, col = static_cast<std::int32_t>(i) % cols;
+      if (p.is_bf16) {
+        c.bf16(r)[col] = bf16_from_float(rows[i]);
+      } else {
+        c.f32(r)[col] = rows[i];
+      }
+      static_cast<reference::ReferenceBuffer&>(*p.reference).row(r)[col] = static_cast<double>(rows[i]);
+    }
+    return p;
+  }
+
+  std::int32_t n_rows() const { return GetParam().n_rows; }
+  bool is_bf16_ = false;
+  BackendOptions options_;
+  std::unique_ptr<Backend> cpu_, reference_;
+  std::mt19937 random_{5};
+};
+
+TEST_P(BackendTest, EmbedCopiesExactly) {
+  const std::int32_t vocab = GetParam().vocab_size;
+  const std::vector<float> table = random(vocab * kHidden);
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(n_rows()));
+  for (auto& id : ids) id = static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
+  Pair out = make(kHidden, BufferType::full);
+  cpu_->embed(ids, view(table, {vocab, kHidden}), *out.cpu);
+  reference_->embed(ids, view(table, {vocab, kHidden}), *out.reference);
+  for (std::int32_t r = 0; r < n_rows(); ++r) {
+    for (std::int32_t c = 0; c < kHidden; ++c) ASSERT_EQ(out.actual(r, c), out.expected(r, c));
+  }
+}
+
+TEST_P(BackendTest, RmsNormEqualsTheReference) {
+  Pair x = make(kHidden, BufferType::full, random(n_rows() * kHidden)), out = make(kHidden, BufferType::compute);
+  const std::vector<float> weight = random(kHidden, 2.0f);
+  cpu_->rms_norm(*x.cpu, weight, *out.cpu);
+  reference_->rms_norm(*x.reference, weight, *out.reference);
+  for (std::int32_t r = 0; r < n_rows(); ++r) {
+    for (std::int32_t c = 0; c < kHidden; ++c) {
+      const double e = out.expected(r, c);
+      ASSERT_TRUE(near(out.actual(r, c), e, std::abs(e), is_bf16_ ? kBf16Factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32)) << r << ' ' << c;
+    }
+  }
+}
+
+// Both factors are exact in bf16 and sums are float32 in either tier.
+TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
+  const std::int32_t n_out = GetParam().vocab_size;
+  const std::vector<float> w = random(n_out * kHidden), bias = random(n_out), in = random(n_rows() * kHidden);
+  for (bool with_bias : {false, true}) {
+    for (bool adds : {false, true}) {
+      Backend::MatrixSource source{.parts = {view(w, {n_out, kHidden})}, .biases = {}, .interleaved = {}};
+      if (with_bias) source.biases = {view(bias, {n_out})};
+      const auto packed = cpu_->pack(source), expected = reference_->pack(source);
+      EXPECT_EQ(packed->n_out(), n_out);
+      EXPECT_EQ(packed->n_in(), kHidden);
+      Pair x = make(kHidden, BufferType::compute, in);
+      Pair out = make(n_out, BufferType::full, adds ? random(n_rows() * n_out) : std::vector<float>{});
+      if (adds) {
+        cpu_->project_add(*x.cpu, *packed, *out.cpu);
+        reference_->project_add(*x.reference, *expected, *out.reference);
+      } else {
+        cpu_->project(*x.cpu, *packed, *out.cpu);
+        reference_->project(*x.reference, *expected, *out.reference);
+      }
+      for (std::int32_t r = 0; r < n_rows(); ++r) {
+        for (std::int32_t o = 0; o < n_out; ++o) {
+          double terms = 2;  // the bias and what was there
+          for (std::int32_t i = 0; i < kHidden; ++i) {
+            terms += std::abs(static_cast<double>(w[static_cast<std::size_t>(o * kHidden + i)]) * static_cast<double>(in[static_cast<std::size_t>(r * kHidden + i)]));
+          }
+          ASSERT_TRUE(near(out.actual(r, o), out.expected(r, o), terms, kSumFactor)) << r << ' ' << o;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
+  const std::vector<float> gate = random(kIntermediate * kHidden), up = random(kIntermediate * kHidden);
+  const TensorView g = view(gate, {kIntermediate, kHidden}), u = view(up, {kIntermediate, kHidden});
+  const auto packed = cpu_->pack_gated(g, u), expected = reference_->pack_gated(g, u);
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden)), out = make(kIntermediate, BufferType::compute);
+  cpu_->project_gated(*x.cpu, *packed, *out.cpu);
+  reference_->project_gated(*x.reference, *expected, *out.reference);
+  for (std::int32_t r = 0; r < n_rows(); ++r) {
+    for (std::int32_t c = 0; c < kIntermediate; ++c) {
+      const double e = out.expected(r, c);
+      // Gate and up are sums of 33 terms below 1, mean 1/4: at most about 8 each, and their errors multiply with the other.
+      const double bound_terms = is_bf16_ ? std::abs(e) + 0.01 : 64;
+      ASSERT_TRUE(near(out.actual(r, c), e, bound_terms, is_bf16_ ? kBf16Factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32)) << r << ' ' << c;
+    }
+  }
+}
+
+TEST_P(BackendTest, TargetNllEqualsTheReference) {
+  const std::int32_t vocab = GetParam().vocab_size;
+  const std::vector<float> head = random(vocab * kHidden, 2.0f);
+  const Backend::MatrixSource source{.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}};
+  const auto packed = cpu_->pack(source), expected = reference_->pack(source);
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
+  std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows()));
+  for (std::size_t r = 0; r < targets.size(); ++r) targets[r] = r % 5 == 3 ? -1 : static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
+  targets[0] = vocab - 1;
+  std::vector<float> actual(targets.size(), 99.0f), truth(targets.size(), 98.0f);
+  cpu_->target_nll(*x.cpu, *packed, targets, actual);
+  reference_->target_nll(*x.reference, *expected, targets, truth);
+  for (std::size_t r = 0; r < targets.size(); ++r) {
+    // Two logits, each a sum of 33 terms of 1 on average, and a logarithm.
+    ASSERT_TRUE(near(static_cast<double>(actual[r]), static_cast<double>(truth[r]), 2.0 * kHidden, kSumFactor)) << r;
+  }
+}
+
+std::vector<Setting> settings() {
+  std::vector<Setting> all;
+  for (const char* dtype : {"f32", "bf16"}) {
+    for (std::int32_t n_rows : {1, 31, 32, 33, 257}) {
+      for (std::int32_t vocab : {257, 1031}) all.push_back({n_rows, vocab, dtype});
+    }
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, BackendTest, ::testing::ValuesIn(settings()), [](const auto& info) {
+  return info.param.dtype + "_" + std::to_string(info.param.n_rows) + "_" + std::to_string(info.param.vocab_size);
+});
+
+}  // namespace
+}  // namespace tovamill

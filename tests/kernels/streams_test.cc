@@ -1,0 +1,262 @@
+// What must not change a document's numbers: the size of the blocks, the threads, the other streams of a step (design
+// 3.2, 3.6); and what every bounded policy attends to in all (design 3.3).
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/forward.h"
+#include "engine/model_config.h"
+#include "io/model_files.h"
+#include "kernels/error.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/run_document.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tovamill::testing {
+namespace {
+
+// Per-token NLL of float32 runs that add up in another order; design 8 allows 1e-3 against float64.
+constexpr double kTokenTolerance = 2e-4;
+
+std::vector<std::int32_t> random_ids(std::size_t n, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<std::int32_t> ids(n);
+  for (auto& id : ids) id = static_cast<std::int32_t>(random() % 300);
+  return ids;
+}
+
+struct NamedCache {
+  std::string name;
+  CacheOptions cache;
+};
+
+std::vector<NamedCache> bounded_policies(std::int32_t k) {
+  return {{"tova", {.policy = Policy::tova, .cache_size = k}},
+          {"tova_pin", {.policy = Policy::tova, .cache_size = k, .pin = 4}},
+          {"tova_head", {.policy = Policy::tova_head, .cache_size = k}},
+          {"tova_ema", {.policy = Policy::tova_ema, .cache_size = k}},
+          {"h2o", {.policy = Policy::h2o, .cache_size = k}},
+          {"h2o_head", {.policy = Policy::h2o_head, .cache_size = k}},
+          {"window", {.policy = Policy::window, .cache_size = k}},
+          {"window_sinks", {.policy = Policy::window, .cache_size = k, .sinks = 4}}};
+}
+
+// Tokens that queries 0..n-1 attend to in all, over the state of one deciding group (design 3.3).
+std::uint64_t attended_in_all(std::uint64_t k, std::uint64_t n) { return k * (k + 1) / 2 + (k + 1) * (n - k); }
+
+class Streams : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory_ = std::make_unique<TemporaryDirectory>();
+    write_hf_model({}, directory_->path() / "tiny");
+  }
+  static void TearDownTestSuite() { directory_.reset(); }
+  static std::string model() { return (directory_->path() / "tiny").string(); }
+  static std::unique_ptr<TemporaryDirectory> directory_;
+};
+std::unique_ptr<TemporaryDirectory> Streams::directory_;
+
+using AttendedTokens = Streams;
+using BlockSizes = Streams;
+using SameBits = Streams;
+
+TEST(AttendedTokensFormula, GivesTheMeansOfTheDesign) {
+  const auto mean = [](std::uint64_t k) { return static_cast<double>(attended_in_all(k, 4096)) / 4096; };
+  EXPECT_NEAR(mean(256), 248.97, 0.005);
+  EXPECT_NEAR(mean(512), 480.94, 0.005);
+  EXPECT_NEAR(mean(1024), 896.88, 0.005);
+  EXPECT_NEAR(mean(2048), 1536.75, 0.005);
+}
+
+TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
+  const std::size_t n = 700;
+  const std::vector<std::int32_t> ids = random_ids(n, 1);
+  for (std::int32_t k : {5, 48}) {
+    for (const NamedCache& p : bounded_policies(k)) {
+      for (const char* device : {"cpu", "reference"}) {
+        if (std::string(device) == "reference" && k != 5) continue;
+        const RunResult run = run_document(model(), ids, {.device = device, .cache = p.cache});
+        const std::uint64_t expected = attended_in_all(static_cast<std::uint64_t>(k), n);
+        for (std::uint64_t attended : run.attended) EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_groups)) << p.name << ' ' << device;
+        // The same from the deaths of each layer and group: token j was attended by queries j to death[j].
+        for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_groups); ++g) {
+          std::uint64_t sum = 0;
+          std::int32_t n_left = 0;
+          for (std::size_t j = 0; j < n; ++j) {
+            const std::int32_t death = run.death[g * n + j];
+            n_left += death < 0;
+            sum += static_cast<std::uint64_t>(death < 0 ? n - 1 : static_cast<std::size_t>(death)) - j + 1;
+          }
+          EXPECT_EQ(sum, expected) << p.name << ' ' << device << " layer and group " << g;
+          EXPECT_EQ(n_left, k) << p.name << ' ' << device;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(AttendedTokens, OfAFullStateAreAllBefore) {
+  const RunResult run = run_document(model(), random_ids(300, 1), {.cache = {.policy = Policy::full}});
+  for (std::uint64_t attended : run.attended) EXPECT_EQ(attended, 300u * 301 / 2);
+}
+
+std::vector<NamedCache> policies_and_positions() {
+  std::vector<NamedCache> all, policies = bounded_policies(40);
+  policies.push_back({"full", {.policy = Policy::full, .cache_size = 40}});
+  for (const NamedCache& p : policies) {
+    for (Positions positions : {Positions::clipped, Positions::absolute, Positions::in_state}) {
+      NamedCache c = p;
+      c.cache.positions = positions;
+      c.cache.clip_distance = positions == Positions::clipped ? 100 : 0;
+      c.name += "_" + std::string(name_of(positions));
+      all.push_back(c);
+    }
+  }
+  return all;
+}
+
+TEST_F(BlockSizes, GiveTheSameNllAndDeaths) {
+  const std::vector<std::int32_t> ids = random_ids(560, 2);
+  for (const NamedCache& p : policies_and_positions()) {
+    const RunResult expected = run_document(model(), ids, {.block = 256, .cache = p.cache});
+    for (std::int32_t block : {1, 7, 64, 100, 300}) {
+      const RunResult run = run_document(model(), ids, {.n_threads = block == 1 ? 1 : 2, .block = block, .cache = p.cache});
+      double worst = 0;
+      for (std::size_t i = 0; i < expected.nll.size(); ++i) {
+        const double difference = std::abs(static_cast<double>(run.nll[i]) - static_cast<double>(expected.nll[i]));
+        if (!(difference <= worst)) worst = difference;
+      }
+      EXPECT_LE(worst, kTokenTolerance) << p.name << " in blocks of " << block;
+      EXPECT_EQ(run.death, expected.death) << p.name << " in blocks of " << block;
+      EXPECT_EQ(run.attended, expected.attended) << p.name << " in blocks of " << block;
+    }
+  }
+}
+
+void expect_same_bits(const RunResult& a, const RunResult& b, const std::string& what) {
+  EXPECT_EQ(a.nll, b.nll) << what;
+  EXPECT_EQ(a.death, b.death) << what;
+}
+
+// Tiles of queries end at multiples of 64 where the policy scans, else of 256.
+TEST_F(SameBits, InBlocksOfWholeTiles) {
+  const std::vector<std::int32_t> ids = random_ids(700, 3);
+  for (const NamedCache& p : policies_and_positions()) {
+    const RunResult expected = run_document(model(), ids, {.block = 256, .cache = p.cache});
+    for (std::int32_t block : {64, 128, 192, 512}) {
+      if (!needs_scan(p.cache.policy) && block % kGroupTokens != 0) continue;
+      expect_same_bits(run_document(model(), ids, {.block = block, .cache = p.cache}), expected, p.name + " in blocks of " + std::to_string(block));
+    }
+  }
+}
+
+TEST_F(SameBits, WithOneTwoAndThreeThreads) {
+  const std::vector<std::int32_t> ids = random_ids(400, 4);
+  for (const char* dtype : {"f32", "bf16"}) {
+    for (const NamedCache& p : policies_and_positions()) {
+      try {
+        const RunResult expected = run_document(model(), ids, {.dtype = dtype, .n_threads = 1, .cache = p.cache});
+        for (int n_threads : {2, 3}) {
+          const RunResult run = run_document(model(), ids, {.dtype = dtype, .n_threads = n_threads, .cache = p.cache});
+          expect_same_bits(run, expected, p.name + " " + dtype + " with " + std::to_string(n_threads) + " threads");
+        }
+      } catch (const Error& e) {
+        GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
+      }
+    }
+  }
+}
+
+// A model on a CPU backend, and streams that go through it side by side.
+class SideBySide {
+ public:
+  static constexpr std::int32_t kMaxRows = 600, kMaxBlocks = 5;
+
+  SideBySide(const std::string& path, const CacheOptions& cache)
+      : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
+        config_(config_from_hf(files_->config(), path)),
+        weights_(weights_from_hf(config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)),
+        backend_(make_cpu_backend({.shape = config_.shape, .cache = cache, .dtype = "f32", .n_threads = 2, .max_rows = kMaxRows, .max_block = 256})),
+        model_(pack_model(config_, weights_, *backend_)),
+        forward_(model_, *backend_, kMaxRows, kMaxBlocks, 256) {}
+
+  struct Stream {
+    std::vector<std::int32_t> ids;
+    std::int32_t block = 0;  // tokens a step
+    std::size_t first_step = 0;
+    std::unique_ptr<StreamState> state = nullptr;
+    std::size_t done = 0;
+    std::vector<float> nll = {};
+    std::vector<std::int32_t> events = {};  // (position, step, group) of each eviction, layer by layer in each block
+  };
+
+  void run(std::vector<Stream>& streams) {
+    for (Stream& s : streams) s.state = backend_->make_state();
+    const auto left = [](const Stream& s) { return s.done < s.ids.size(); };
+    for (std::size_t step = 0; std::any_of(streams.begin(), streams.end(), left); ++step) {
+      std::vector<StepBlock> blocks;
+      std::vector<Stream*> owners;
+      std::vector<std::int32_t> ids, targets;
+      for (Stream& s : streams) {
+        if (!left(s) || step < s.first_step) continue;
+        const std::size_t n = std::min(static_cast<std::size_t>(s.block), s.ids.size() - s.done);
+        blocks.push_back({.state = s.state.get(), .first_row = static_cast<std::int32_t>(ids.size()),
+                          .n_tokens = static_cast<std::int32_t>(n), .position = static_cast<std::int64_t>(s.done)});
+        owners.push_back(&s);
+        for (std::size_t i = s.done; i < s.done + n; ++i) {
+          ids.push_back(s.ids[i]);
+          targets.push_back(i + 1 < s.ids.size() ? s.ids[i + 1] : -1);
+        }
+        s.done += n;
+      }
+      const StepOutput out = forward_.run({.blocks = blocks, .ids = ids, .targets = targets});
+      for (std::size_t b = 0; b < blocks.size(); ++b) {
+        const auto rows = out.nll.subspan(static_cast<std::size_t>(blocks[b].first_row), static_cast<std::size_t>(blocks[b].n_tokens));
+        owners[b]->nll.insert(owners[b]->nll.end(), rows.begin(), rows.end());
+        for (std::size_t l = 0; l < model_.layers.size(); ++l) {
+          for (const Eviction& e : out.at(l, b).evictions) owners[b]->events.insert(owners[b]->events.end(), {e.position, e.step, e.group});
+        }
+      }
+    }
+  }
+
+ private:
+  std::unique_ptr<ModelFiles> files_;
+  ModelConfig config_;
+  ModelWeights weights_;
+  std::unique_ptr<Backend> backend_;
+  Model model_;
+  Forward forward_;
+};
+
+TEST_F(SameBits, AloneAndBesideStreamsOfOtherLengths) {
+  for (const NamedCache& p : policies_and_positions()) {
+    SideBySide side(model(), p.cache);
+    for (std::int32_t block : {64, 100, 256}) {
+      const auto watched = [&] { return SideBySide::Stream{.ids = random_ids(450, 5), .block = block}; };
+      std::vector<SideBySide::Stream> alone, many;
+      alone.push_back(watched());
+      side.run(alone);
+      many.push_back({.ids = random_ids(333, 6), .block = 37});
+      many.push_back({.ids = random_ids(90, 7), .block = 1});
+      many.push_back(watched());
+      many.push_back({.ids = random_ids(500, 8), .block = 200, .first_step = 1});
+      many.push_back(watched());
+      many.back().first_step = 2;
+      side.run(many);
+      for (std::size_t i : {2u, 4u}) {
+        EXPECT_EQ(many[i].nll, alone[0].nll) << p.name << " in blocks of " << block;
+        EXPECT_EQ(many[i].events, alone[0].events) << p.name << " in blocks of " << block;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tovamill::testing
