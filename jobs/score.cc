@@ -35,7 +35,7 @@ Command score_command() {
   command.introduction =
       "Reads every document of the corpus from its first token to its last through a model whose\n"
       "layers keep at most --cache-size tokens each, and writes perplexities and what the cache\n"
-      "kept to DIR/results.h5. Memory does not grow with the length of a document. Running the\n"
+      "kept to DIR/results.h5. The state does not grow with the length of a document. Running the\n"
       "same command again continues a run that was stopped. Defaults stand in [brackets].\n";
   command.examples =
       "  tovamill score --model model.gguf --corpus novels/ --out run1\n"

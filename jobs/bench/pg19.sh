@@ -26,6 +26,7 @@ read -ra policies <<<"${POLICIES:-tova tova-ema window h2o full}"
 read -ra sizes <<<"${SIZES:-128 256 512 1024 2048}"
 work=${WORK:-$root/build/bench/pg19}
 corpus="$work/books-$n_tokens"
+mkdir -p "$work/runs-$n_tokens"
 
 if [ ! -e "$corpus/complete" ]; then
   rm -rf "$corpus"
@@ -58,34 +59,36 @@ command_of() { # POLICY SIZE
     "${run_options[@]}" "$(options_of "$1" "$2") --out $work/runs-$n_tokens/$(run_of "$1" "$2")"
 }
 
-mkdir -p "$work/runs-$n_tokens" "$work/cells-$n_tokens"
+# A run that is done only says its results again, and one of another model or options is refused.
 cell() { # POLICY SIZE: perplexity and its standard error over books
-  local run out="$work/cells-$n_tokens" options
+  local run event value error options
   run=$(run_of "$1" "$2")
   read -ra options <<<"$(options_of "$1" "$2")"
-  if [ ! -e "$out/$run.json" ]; then
-    echo "# $run" >&2
-    "$tovamill" score --model "$model" --corpus "$corpus" --chunk-tokens 4096 --dtype "${DTYPE:-auto}" \
-      --threads "$threads" "${run_options[@]}" "${options[@]}" --out "$work/runs-$n_tokens/$run" --log-format json |
-      grep '"finished"' >"$out/$run.tmp"
-    mv "$out/$run.tmp" "$out/$run.json"
-  fi
-  local value error
-  value=$(field perplexity_token <"$out/$run.json")
-  error=$(field perplexity_token_se <"$out/$run.json")
-  if [ -n "$error" ]; then printf '%.2f ± %.2f' "$value" "$error"; else printf '%.2f' "$value"; fi
+  echo "# $run" >&2
+  event=$("$tovamill" score --model "$model" --corpus "$corpus" --chunk-tokens 4096 --dtype "${DTYPE:-auto}" \
+    --threads "$threads" "${run_options[@]}" "${options[@]}" --out "$work/runs-$n_tokens/$run" --log-format json |
+    grep '"finished"')
+  value=$(field perplexity_token <<<"$event")
+  error=$(field perplexity_token_se <<<"$event")
+  if [ -n "$error" ]; then printf '%.2f +- %.2f' "$value" "$error"; else printf '%.2f' "$value"; fi
 }
 
 declare -A cells
 for policy in "${policies[@]}"; do
-  for size in "${sizes[@]}"; do cells[$policy,$size]=$(cell "$policy" "$size"); done
+  for size in "${sizes[@]}"; do
+    if [ "$policy" = full ] && [ "$size" != "${sizes[0]}" ]; then
+      cells[full,$size]=${cells[full,${sizes[0]}]}
+    else
+      cells[$policy,$size]=$(cell "$policy" "$size")
+    fi
+  done
 done
 
 name_of() { if [ "$1" = window ]; then echo "window --sinks 4"; else echo "$1"; fi; }
 
-echo "Perplexity per token (± standard error over books) of the first $n_tokens tokens of" \
+echo "Perplexity per token (+- standard error over books) of the first $n_tokens tokens of" \
   "$(find "$corpus" -name '*.txt' | wc -l) books, in chunks of 4096, by tokens in the state;" \
-  "$("$tovamill" --version | head -n 1), $(basename "$model"). \`full\` has no bound: its column does not matter."
+  "$("$tovamill" --version | head -n 1), $(basename "$model"). \`full\` has no bound and is one run."
 echo
 printf '| %-16s |' policy
 printf ' %14s |' "${sizes[@]}"

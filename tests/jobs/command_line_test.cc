@@ -70,6 +70,7 @@ RunOptions unusual_options() {
   o.limit = 10;
   o.skip = 5;
   o.sync_seconds = 1e-3;
+  o.progress_seconds = 0.25;
   o.max_bad_fraction = 1.0 / 3.0;
   o.log_format = "json";
   return o;
