@@ -205,6 +205,7 @@ void note_failure(RunStatus& status, const char* state, ExitCode code, const cha
 
 RunSummary run_score(const RunOptions& options, RunObserver& observer) {
   validate(options);
+  const StopSignals signals;  // a stop asked for while the model loads holds before the first step
   std::vector<CorpusFile> files = list_corpus(options.corpus);
   ModelHead head = open_model(options.model);
   prepare_run_directory(options.out);
@@ -214,7 +215,6 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
                                  cpu.memory_available_bytes);
   const json print = fingerprint(options, model);
   if (options.overwrite) clear_run_directory(options.out);
-  const StopSignals signals;
   RunStatus status(options.out);
   try {
     const RunSummary summary = score_and_merge(options, model, std::move(files), print, status, observer);
