@@ -329,6 +329,72 @@ TEST_F(BadInput, ACorpusOfBadRecordsOnlyHasNoPerplexity) {
   EXPECT_EQ(r.failure_line, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7}));
 }
 
+// Corpora that are not what their endings say, or break off: failures by name, and the rest is scored.
+TEST_F(BadInput, CorporaThatAreNotWhatTheyShouldBe) {
+  const auto reasons = [&](const std::string& name, const std::string& content,
+                           const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = with("--corpus", d.write(name, content));
+    arguments.push_back("--overwrite");
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = run_tovamill(arguments);
+    EXPECT_EQ(result.exit_code, 0) << name << ": " << result.err;
+    return testing::Results(d.path() / "run").failure_reason;
+  };
+  using Reasons = std::vector<std::string>;
+  EXPECT_EQ(reasons("a.txt", ""), Reasons{"empty"});
+  EXPECT_EQ(reasons("a.txt", "\xef\xbb\xbf"), Reasons{"empty"});
+  EXPECT_EQ(reasons("a.txt", "good\xc3"), Reasons{"invalid-utf8"});
+  EXPECT_EQ(reasons("a.txt", "\xed\xa0\x80"), Reasons{"invalid-utf8"});
+  EXPECT_EQ(reasons("a.txt", std::string(5, '\0')), Reasons{});
+  EXPECT_EQ(reasons("a.txt", "  \n \t\n"), Reasons{});
+  EXPECT_EQ(reasons("a.txt.gz", "no gzip at all").size(), 1u);
+  EXPECT_EQ(reasons("a.txt.zst", "no zstd at all").size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10)).size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl.zst", "\x28\xb5\x2f\xfd").size(), 1u);
+  EXPECT_EQ(reasons("a.txt", std::string(2000, 'x'), {"--max-record-bytes", "1000"}), Reasons{"too-large"});
+  EXPECT_EQ(reasons("a.jsonl", "{\"text\":\"" + std::string(2000, 'x') + "\"}\n{\"text\":\"good\"}",
+                    {"--max-record-bytes", "1000"}),
+            Reasons{"too-large"});
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"a\u0000b"})"), Reasons{});
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"\ud800"})").size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"good","id":")" + std::string(5000, 'i') + "\"}"), Reasons{});
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"good","id":["no"]})"), Reasons{});
+  expect_refused(with("--corpus", d.write("a.pdf", "x")), 64, "a.pdf");
+}
+
+// File names are bytes; those that are not UTF-8 are as good as others, and continue as others.
+TEST_F(BadInput, NamesThatAreNotUtf8AreNoObstacle) {
+  const std::string name = "caf\xe9";
+  d.write(name + ".txt", "a text");
+  write_hf_model(TinyModel{}, d.path() / name);
+  const std::vector<std::string> arguments{"score", "--model", d.path() / name, "--corpus", d.path() / (name + ".txt"),
+                                           "--out", d.path() / (name + "-run"), "--token-nll"};
+  for (int start = 0; start < 2; ++start) {
+    for (const char* format : {"text", "json"}) {
+      std::vector<std::string> all = arguments;
+      all.insert(all.end(), {"--log-format", format});
+      const ProgramResult result = run_tovamill(all);
+      EXPECT_EQ(result.exit_code, 0) << result.err;
+    }
+  }
+  std::vector<std::string> other = arguments;
+  other.insert(other.end(), {"--cache-size", "7"});
+  expect_refused(other, 78, "--cache-size was 512 and is 7");
+  const std::string results = d.path() / (name + "-run") / "results.h5";
+  for (const char* format : {"csv", "jsonl"}) {
+    const ProgramResult result = run_tovamill({"export", results, "--format", format});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(contains(result.out, "caf")) << result.out;
+  }
+  for (const std::string& file : {results, (d.path() / name).string()}) {
+    const ProgramResult result = run_tovamill({"inspect", file});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  }
+  const ProgramResult ids = run_tovamill({"tokenize", "--model", d.path() / name, "--corpus", d.path() / (name + ".txt")});
+  EXPECT_EQ(ids.exit_code, 0) << ids.err;
+  expect_refused({"score", "--model", d.path() / "\xe9", "--corpus", d.path() / (name + ".txt"), "--out", "o"}, 66, "\xe9");
+}
+
 TEST_F(BadInput, StrictAndTooManyBadRecordsAre65) {
   const std::string corpus = d.write("bad.jsonl", "{\"text\":\"good\"}\n{\"text\":\n");
   std::vector<std::string> arguments = with("--corpus", corpus);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -132,6 +134,33 @@ TEST_F(Kill, AskedToStopWhileTheModelLoadsItEndsTheSameWay) {
   expect_one_line(first.err(), "run the same command again");
   RunningProgram second(command("run"));
   EXPECT_EQ(second.wait(), 0) << second.err();
+}
+
+// Whatever byte of a journal is damaged, what can no longer be trusted is done again.
+TEST_F(Kill, DamagedJournalsCostTimeOnly) {
+  RunningProgram undisturbed(command("whole"));
+  ASSERT_EQ(undisturbed.wait(), 0) << undisturbed.err();
+  const std::string expected = results("whole");
+  const std::filesystem::path journal = d.path() / "whole/journal/0-1.log";
+  const auto n_bytes = static_cast<std::uint64_t>(std::filesystem::file_size(journal));
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 12; ++round) {
+    const std::string out = "damaged" + std::to_string(round);
+    std::filesystem::create_directories(d.path() / out / "journal");
+    const std::filesystem::path copy = d.path() / out / "journal/0-1.log";
+    std::filesystem::copy_file(journal, copy);
+    const std::uint64_t at = round < 4 ? static_cast<std::uint64_t>(round) * 7 : random() % n_bytes;
+    if (round % 3 == 2) {
+      std::filesystem::resize_file(copy, at);
+    } else {
+      std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(at));
+      file.write("\xa5\x5a\xff\x00", 4);
+    }
+    RunningProgram program(command(out));
+    ASSERT_EQ(program.wait(), 0) << "byte " << at << ": " << program.err();
+    EXPECT_TRUE(results(out) == expected) << "byte " << at;
+  }
 }
 
 TEST_F(Kill, OnlyOneProcessWorksOnARunDirectory) {
