@@ -1,7 +1,10 @@
 #include "workers/fingerprint.h"
 
+#include <cstdio>
 #include <filesystem>
+#include <string_view>
 
+#include "io/utf8.h"
 #include "kernels/error.h"
 #include "workers/option_text.h"
 
@@ -13,6 +16,22 @@ constexpr int kNumbersVersion = 1;
 
 std::string absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
 
+// JSON holds UTF-8 only, the names of files any bytes: those that are not UTF-8 as \xNN.
+std::string as_utf8(std::string_view bytes) {
+  std::string valid;
+  while (!bytes.empty()) {
+    const std::size_t n = valid_utf8_prefix(bytes);
+    valid += bytes.substr(0, n);
+    bytes.remove_prefix(n);
+    if (bytes.empty()) break;
+    char escape[5];
+    std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(bytes.front())));
+    valid += escape;
+    bytes.remove_prefix(1);
+  }
+  return valid;
+}
+
 std::string text(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 }  // namespace
@@ -22,9 +41,9 @@ nlohmann::json fingerprint(const RunOptions& options, const LoadedModel& model) 
   visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
     if (effect != Effect::results) return;
     if constexpr (requires { field.front().front(); }) {
-      for (const std::string& path : field) print[std::string(name)].push_back(absolute(path));
+      for (const std::string& path : field) print[std::string(name)].push_back(as_utf8(absolute(path)));
     } else {
-      print[std::string(name)] = text_of(field);
+      print[std::string(name)] = as_utf8(text_of(field));
     }
   });
   print["model"] = model.files->digest();

@@ -18,7 +18,7 @@ RecordSource::RecordSource(std::vector<CorpusFile> files, const CorpusOptions& o
 
 std::optional<CorpusRecord> RecordSource::next() {
   CorpusRecord record;
-  while (limit_ == 0 || n_seen_ < skip_ + limit_) {
+  while (limit_ == 0 || n_seen_ < skip_ || n_seen_ - skip_ < limit_) {
     if (!reader_) {
       if (next_file_ >= files_.size()) return std::nullopt;
       reader_.emplace(files_[next_file_++], options_);

@@ -47,18 +47,20 @@ std::uint64_t peak_rss_bytes() {
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-json journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
-  return {{"fingerprint", print},
-          {"config", config_lines(options, [](std::string_view) { return true; })},
-          {"model", model.files->path() + " (" + model.description + ")"},
-          {"tokenizer", model.tokenizer->description()},
-          {"host", host_name()},
-          {"device", model.backend->description() + ", " + model.backend->dtype_name()},
-          {"command", options.command},
-          {"slurm_job", options.slurm_job},
-          {"program_version", program_version()},
-          {"git_hash", git_hash()},
-          {"started", iso_time(std::time(nullptr))}};
+// Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
+std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
+  const json header{{"fingerprint", print},
+                    {"config", config_lines(options, [](std::string_view) { return true; })},
+                    {"model", model.files->path() + " (" + model.description + ")"},
+                    {"tokenizer", model.tokenizer->description()},
+                    {"host", host_name()},
+                    {"device", model.backend->description() + ", " + model.backend->dtype_name()},
+                    {"command", options.command},
+                    {"slurm_job", options.slurm_job},
+                    {"program_version", program_version()},
+                    {"git_hash", git_hash()},
+                    {"started", iso_time(std::time(nullptr))}};
+  return header.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::string text_at(const json& object, const char* key) {
@@ -160,7 +162,7 @@ RunSummary score_and_merge(const RunOptions& options, LoadedModel& model, std::v
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
   check_strict(options, earlier);
-  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print).dump(),
+  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print),
                      options.sync_seconds);
   observer.started(run_info(model, earlier, files));
 
@@ -205,6 +207,7 @@ void note_failure(RunStatus& status, const char* state, ExitCode code, const cha
 
 RunSummary run_score(const RunOptions& options, RunObserver& observer) {
   validate(options);
+  const StopSignals signals;  // a stop asked for while the model loads holds before the first step
   std::vector<CorpusFile> files = list_corpus(options.corpus);
   ModelHead head = open_model(options.model);
   prepare_run_directory(options.out);
@@ -214,7 +217,6 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
                                  cpu.memory_available_bytes);
   const json print = fingerprint(options, model);
   if (options.overwrite) clear_run_directory(options.out);
-  const StopSignals signals;
   RunStatus status(options.out);
   try {
     const RunSummary summary = score_and_merge(options, model, std::move(files), print, status, observer);

@@ -270,6 +270,10 @@ TEST_F(ScoreRun, LimitAndSkipChooseRecordsInOrder) {
   o.limit = 100;
   score(o);
   EXPECT_EQ(Results(o.out).id, (std::vector<std::string>{"d8", "d9"}));
+  o = options("most");
+  o.skip = 9;
+  o.limit = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(score(o).n_documents, 1u);
   o = options("none");
   o.skip = 11;
   EXPECT_EQ(score(o).n_documents, 0u);

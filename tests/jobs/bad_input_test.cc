@@ -1,0 +1,453 @@
+// Broken, hostile and absurd input through the built program: the right exit code, one line that
+// names what is wrong, and never a crash.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <limits>
+
+#include "tests/support/error_of.h"
+#include "tests/support/file_builders.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/score_runs.h"
+#include "tests/support/subprocess.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tovamill {
+namespace {
+
+using nlohmann::json;
+using testing::contains;
+using testing::ProgramResult;
+using testing::run_tovamill;
+using testing::TemporaryDirectory;
+using testing::TinyModel;
+
+std::string slurp(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+class BadInput : public ::testing::Test {
+ protected:
+  BadInput() {
+    d.write("corpus.txt", testing::words(30, 1));
+    write_hf_model(TinyModel{}, model());
+  }
+
+  std::filesystem::path model() const { return d.path() / "model"; }
+  std::vector<std::string> command(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all{"score",        "--model", model(), "--corpus",
+                                 d.path() / "corpus.txt", "--out",   d.path() / "run", "--threads", "1"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  // The command with another value of an option.
+  std::vector<std::string> with(const std::string& option, const std::string& value) const {
+    std::vector<std::string> all = command();
+    const auto at = std::find(all.begin(), all.end(), option);
+    if (at == all.end()) return command({option, value});
+    *std::next(at) = value;
+    return all;
+  }
+  // Ends with `code`, one line on stderr that holds `part`, and nothing on stdout.
+  static void expect_refused(const std::vector<std::string>& arguments, int code,
+                             const std::string& part) {
+    const ProgramResult result = run_tovamill(arguments);
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err.find("tovamill: error: "), 0u) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_TRUE(contains(result.err, part)) << "wanted: " << part << "\ngot: " << result.err;
+    EXPECT_LT(result.err.size(), 2000u);
+    for (const char* ours : {"what():", "terminate", ".cc:", "json.exception", "std::", "internal error"}) {
+      EXPECT_FALSE(contains(result.err, ours)) << result.err;
+    }
+  }
+  // A file of the model directory changed, refused, and put back.
+  void expect_bad_file(const char* name, const std::string& content, const std::string& part,
+                       int code = 65) const {
+    SCOPED_TRACE(std::string(name) + ": " + content.substr(0, 60));
+    const std::string before = slurp(model() / name);
+    d.write(std::string("model/") + name, content);
+    expect_refused(command(), code, part);
+    d.write(std::string("model/") + name, before);
+  }
+  void expect_bad_config(const std::function<void(json&)>& change, const std::string& part) const {
+    json config = testing::tiny_config(TinyModel{});
+    change(config);
+    expect_bad_file("config.json", config.dump(), part);
+  }
+  void expect_bad_tokenizer(const std::function<void(json&)>& change, const std::string& part) const {
+    json tokenizer = testing::tiny_tokenizer_json(TinyModel{}.vocab_size);
+    change(tokenizer);
+    expect_bad_file("tokenizer.json", tokenizer.dump(), part);
+  }
+
+  TemporaryDirectory d;
+};
+
+TEST_F(BadInput, TheModelIsGoodToBeginWith) {
+  const ProgramResult result = run_tovamill(command());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+}
+
+TEST_F(BadInput, ConfigurationsOfModels) {
+  const auto set = [](const char* key, const json& value) {
+    return [key, value](json& config) { config[key] = value; };
+  };
+  const auto without = [](const char* key) { return [key](json& config) { config.erase(key); }; };
+  expect_bad_config(set("num_attention_heads", 0), "num_attention_heads");
+  expect_bad_config(set("num_attention_heads", -4), "num_attention_heads");
+  expect_bad_config(set("num_attention_heads", 1e18), "num_attention_heads");
+  expect_bad_config(set("num_attention_heads", "four"), "num_attention_heads");
+  expect_bad_config(set("num_attention_heads", 5), "config.json");
+  expect_bad_config(set("num_key_value_heads", 0), "num_key_value_heads");
+  expect_bad_config(set("num_key_value_heads", 3), "config.json");
+  expect_bad_config(set("hidden_size", 1e18), "hidden_size");
+  expect_bad_config(set("hidden_size", 0), "hidden_size");
+  expect_bad_config(set("hidden_size", 128), "128");
+  expect_bad_config(set("head_dim", 7), "head size 7");
+  expect_bad_config(set("num_hidden_layers", 0), "num_hidden_layers");
+  expect_bad_config(set("num_hidden_layers", 3), "model.layers.2");
+  expect_bad_config(set("num_hidden_layers", 2147483647), "model");
+  expect_bad_config(set("intermediate_size", 1), "mlp");
+  expect_bad_config(set("vocab_size", 100), "embed_tokens");
+  expect_bad_config(set("vocab_size", 0), "vocab_size");
+  expect_bad_config(set("max_position_embeddings", 0), "max_position_embeddings");
+  expect_bad_config(set("rms_norm_eps", -1), "rms_norm_eps");
+  expect_bad_config(set("rope_theta", 0), "rope_theta");
+  expect_bad_config(set("rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}), "yarn");
+  expect_bad_config(set("rope_scaling", "linear"), "rope_scaling");
+  expect_bad_config(set("hidden_act", "gelu"), "gelu");
+  expect_bad_config(set("architectures", {"GPT2LMHeadModel"}), "GPT2LMHeadModel");
+  expect_bad_config(set("architectures", json::array()), "architectures");
+  expect_bad_config(without("hidden_size"), "hidden_size");
+  expect_bad_config(without("num_hidden_layers"), "num_hidden_layers");
+  expect_bad_file("config.json", "", "config.json");
+  expect_bad_file("config.json", "[]", "config.json");
+  expect_bad_file("config.json", "{\"hidden_size\": 6", "config.json");
+  expect_bad_file("config.json", std::string(100000, '['), "config.json");
+  expect_bad_file("config.json", std::string("\0\xff\xfe", 3), "config.json");
+}
+
+TEST_F(BadInput, Tokenizers) {
+  expect_bad_file("tokenizer.json", "{}", "tokenizer.json");
+  expect_bad_file("tokenizer.json", "[]", "tokenizer.json");
+  expect_bad_file("tokenizer.json", "null", "tokenizer.json");
+  expect_bad_file("tokenizer.json", "{\"model\":{\"type\":\"BPE\"", "tokenizer.json");
+  expect_bad_file("tokenizer.json", std::string(200000, '['), "tokenizer.json");
+  std::string nested = R"({"model":)";
+  for (int i = 0; i < 50000; ++i) nested += R"({"a":)";
+  expect_bad_file("tokenizer.json", nested + "1" + std::string(50001, '}'), "tokenizer.json");
+  expect_bad_tokenizer([](json& t) { t["model"]["merges"] = {"nowhere tobefound"}; }, "nowhere");
+  expect_bad_tokenizer([](json& t) { t["model"]["merges"] = 3; }, "merges");
+  expect_bad_tokenizer([](json& t) { t["model"]["vocab"] = {{"a", std::int64_t{1} << 40}}; }, "tokenizer.json");
+  expect_bad_tokenizer([](json& t) { t["model"]["vocab"]["a"] = -1; }, "tokenizer.json");
+  expect_bad_tokenizer([](json& t) { t["model"]["vocab"]["a"] = "x"; }, "tokenizer.json");
+  expect_bad_tokenizer([](json& t) { t["model"]["vocab"] = json::object(); }, "tokenizer.json");
+  expect_bad_tokenizer([](json& t) { t["model"]["type"] = "Unigram"; }, "Unigram");
+  expect_bad_tokenizer([](json& t) { t["normalizer"] = {{"type", "Nonsense"}}; }, "Nonsense");
+  expect_bad_tokenizer([](json& t) { t["pre_tokenizer"] = {{"type", "Nonsense"}}; }, "Nonsense");
+  expect_bad_tokenizer([](json& t) { t["added_tokens"][0]["id"] = std::int64_t{1} << 40; }, "tokenizer.json");
+  expect_bad_tokenizer([](json& t) { t["added_tokens"][0]["content"] = 5; }, "tokenizer.json");
+  const json bad_pattern = {{"type", "Split"},
+                            {"pattern", {{"Regex", "(unclosed"}}},
+                            {"behavior", "Isolated"},
+                            {"invert", false}};
+  expect_bad_tokenizer([&](json& t) { t["pre_tokenizer"] = bad_pattern; }, "tokenizer.json");
+  expect_bad_file("tokenizer_config.json", "[", "tokenizer_config.json");
+}
+
+TEST_F(BadInput, Safetensors) {
+  const std::string good = slurp(model() / "model.safetensors");
+  const auto bad = [&](const std::string& content) {
+    expect_bad_file("model.safetensors", content, "model.safetensors");
+  };
+  bad("");
+  bad("short");
+  bad(testing::raw(std::uint64_t{1} << 60) + good.substr(8));
+  bad(testing::raw(~std::uint64_t{0}) + good.substr(8));
+  expect_bad_file("model.safetensors", testing::safetensors_file("{}", ""), "'model.embed_tokens.weight' is missing");
+  bad(testing::safetensors_file("[]", ""));
+  bad(testing::safetensors_file(std::string(50000, '['), ""));
+  bad(testing::safetensors_file(R"({"a":{"dtype":"BF16","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", ""));
+  bad(testing::safetensors_file(R"({"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,1000000000000]}})", "abcd"));
+  for (int i = 0; i < 10; ++i) bad(good.substr(0, good.size() * static_cast<std::size_t>(i) / 10));
+  bad(good.substr(0, good.size() - 1));
+}
+
+TEST_F(BadInput, Gguf) {
+  write_gguf_model(TinyModel{}, d.path() / "model.gguf");
+  const std::string good = slurp(d.path() / "model.gguf");
+  ASSERT_EQ(run_tovamill(with("--model", d.path() / "model.gguf")).exit_code, 0);
+  const auto bad = [&](const std::string& content, const std::string& part = "bad.gguf") {
+    expect_refused(with("--model", d.write("bad.gguf", content)), 65, part);
+  };
+  for (std::size_t i = 0; i < 20; ++i) {
+    SCOPED_TRACE(i);
+    bad(good.substr(0, good.size() * i / 20 + i % 7));
+  }
+  bad(good.substr(0, good.size() - 1));
+  bad("GGML" + good.substr(4));
+  bad(good.substr(0, 4) + testing::raw(std::uint32_t{99}) + good.substr(8), "99");
+  bad(good.substr(0, 8) + testing::raw(std::uint64_t{1} << 62) + good.substr(16));
+  bad(good.substr(0, 16) + testing::raw(std::uint64_t{1} << 62) + good.substr(24));
+  testing::GgufBuilder empty;
+  bad(empty.bytes(), "general.architecture");
+  testing::GgufBuilder other;
+  other.text("general.architecture", "gpt2");
+  bad(other.bytes(), "gpt2");
+  testing::GgufBuilder huge;
+  huge.text("general.architecture", "llama");
+  huge.raw_tensor("token_embd.weight", 2, {std::uint64_t{1} << 40, std::uint64_t{1} << 40}, 1, 0);
+  bad(huge.bytes());
+}
+
+TEST_F(BadInput, MissingPaths) {
+  const std::string missing = d.path() / "missing";
+  expect_refused(with("--model", missing), 66, missing);
+  expect_refused(with("--corpus", missing), 66, missing);
+  expect_refused(with("--corpus", missing + "/*.txt"), 66, missing);
+  expect_refused(with("--config", missing), 66, missing);
+  std::filesystem::create_directory(d.path() / "empty");
+  expect_refused(with("--model", d.path() / "empty"), 66, "empty");
+  expect_refused(with("--corpus", d.path() / "empty"), 66, "empty");
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {
+    SCOPED_TRACE(name);
+    std::filesystem::rename(model() / name, d.path() / "aside");
+    expect_refused(command(), 66, "model");
+    std::filesystem::rename(d.path() / "aside", model() / name);
+  }
+  EXPECT_FALSE(std::filesystem::exists(d.path() / "run"));
+}
+
+TEST_F(BadInput, OptionsOutOfRange) {
+  for (const char* option : {"--cache-size", "--chunk-tokens", "--streams", "--threads", "--block", "--pin"}) {
+    SCOPED_TRACE(option);
+    expect_refused(with(option, "-1"), 78, option);
+    expect_refused(with(option, "99999999999999999999"), 64, option);
+    expect_refused(with(option, "ten"), 64, option);
+    expect_refused(with(option, ""), 64, option);
+  }
+  expect_refused(with("--cache-size", "0"), 78, "--cache-size");
+  expect_refused(with("--memory-budget", "1"), 78, "--memory-budget");
+  expect_refused(with("--memory-budget", "ten"), 64, "--memory-budget");
+  expect_refused(with("--dtype", "fp8"), 64, "--dtype");
+  expect_refused(with("--policy", "lru"), 64, "--policy");
+  expect_refused(with("--positions", "none"), 64, "--positions");
+  expect_refused(with("--device", "tpu"), 64, "--device");
+  expect_refused(with("--max-bad-fraction", "2"), 78, "--max-bad-fraction");
+  expect_refused(with("--max-bad-fraction", "nan"), 64, "--max-bad-fraction");
+  expect_refused(with("--sync-seconds", "0"), 78, "--sync-seconds");
+  expect_refused(command({"--policy", "tova-ema", "--ema", "1"}), 78, "--ema");
+  expect_refused(command({"--policy", "tova-ema", "--ema", "nan"}), 64, "--ema");
+  expect_refused(command({"--policy", "window", "--sinks", "512"}), 78, "--sinks");
+  expect_refused(command({"--pin", "513"}), 78, "--pin");
+  expect_refused(command({"stray"}), 64, "stray");
+}
+
+TEST_F(BadInput, ADeviceThatIsNotBuiltInIs69) {
+  if (run_tovamill({"--version"}).out.find("CUDA not built") == std::string::npos) {
+    const ProgramResult result = run_tovamill(with("--device", "cuda"));
+    if (result.exit_code == 0) GTEST_SKIP() << "this program has a CUDA device";
+  }
+  expect_refused(with("--device", "cuda"), 69, "cuda");
+}
+
+TEST_F(BadInput, OutputsThatCannotBeMade) {
+  const std::string file = d.write("file", "x");
+  expect_refused(with("--out", file), 73, file);
+  expect_refused(with("--out", file + "/below"), 73, file);
+  expect_refused(with("--out", "/proc/run"), 73, "/proc/run");
+  expect_refused(with("--out", "/dev/full"), 73, "/dev/full");
+  d.write("used/thesis.txt", "precious");
+  expect_refused(with("--out", d.path() / "used"), 73, "thesis.txt");
+  std::vector<std::string> overwriting = with("--out", d.path() / "used");
+  overwriting.push_back("--overwrite");
+  expect_refused(overwriting, 73, "thesis.txt");
+  EXPECT_EQ(slurp(d.path() / "used/thesis.txt"), "precious");
+  if (geteuid() == 0) return;  // may write anywhere
+  std::filesystem::create_directory(d.path() / "locked");
+  std::filesystem::permissions(d.path() / "locked", std::filesystem::perms::owner_read);
+  expect_refused(with("--out", d.path() / "locked/run"), 73, "locked");
+}
+
+// A run that got beyond its start shows its first lines; then one line says what ended it.
+void expect_ended(const ProgramResult& result, int code, const std::string& part) {
+  EXPECT_EQ(result.exit_code, code) << result.err;
+  const std::size_t at = result.err.find("tovamill: error: ");
+  ASSERT_NE(at, std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find('\n', at), result.err.size() - 1) << result.err;
+  EXPECT_TRUE(contains(result.err.substr(at), part)) << result.err;
+}
+
+TEST_F(BadInput, AFullDiskIs74AndTheRunContinues) {
+  const std::string disk = d.path() / "disk";
+  std::filesystem::create_directory(disk);
+  d.write("corpus.jsonl", "");
+  std::string lines;
+  for (int i = 0; i < 400; ++i) lines += "{\"text\":\"" + testing::digits(100, static_cast<std::uint64_t>(i)) + "\"}\n";
+  const std::string corpus = d.write("corpus.jsonl", lines);
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=256k") != 0) {
+    GTEST_SKIP() << "this user may not mount a small file system";
+  }
+  std::vector<std::string> arguments = with("--corpus", corpus);
+  arguments[6] = disk + "/run";
+  arguments.insert(arguments.end(), {"--trace-state", "--dtype", "f32"});
+  expect_ended(run_tovamill(arguments), 74, "space");
+  EXPECT_EQ(mount("tmpfs", disk.c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0);
+  const ProgramResult again = run_tovamill(arguments);
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_TRUE(contains(again.err, "continuing")) << again.err;
+  EXPECT_EQ(testing::Results(disk + "/run").id.size(), 400u);
+  EXPECT_EQ(umount(disk.c_str()), 0);
+}
+
+TEST_F(BadInput, ACorpusOfBadRecordsOnlyHasNoPerplexity) {
+  const std::string corpus =
+      d.write("bad.jsonl", "{\n{\"text\":\"\"}\n{\"text\":7}\nnull\n[1]\n\xff\xff\n" + std::string(100000, '[') + "\n");
+  for (const char* format : {"text", "json"}) {
+    std::vector<std::string> arguments = with("--corpus", corpus);
+    arguments.insert(arguments.end(), {"--log-format", format});
+    const ProgramResult result = run_tovamill(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    const bool is_text = format == std::string("text");
+    EXPECT_TRUE(contains(result.out, is_text ? "perplexity per token  -\n" : "\"perplexity_token\":null")) << result.out;
+    EXPECT_FALSE(contains(result.out, "nan")) << result.out;
+  }
+  const testing::Results r(d.path() / "run");
+  EXPECT_EQ(r.failure_reason.size(), 7u);
+  EXPECT_EQ(r.failure_line, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7}));
+}
+
+// Corpora that are not what their endings say, or break off: failures by name, and the rest is scored.
+TEST_F(BadInput, CorporaThatAreNotWhatTheyShouldBe) {
+  const auto reasons = [&](const std::string& name, const std::string& content,
+                           const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = with("--corpus", d.write(name, content));
+    arguments.push_back("--overwrite");
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = run_tovamill(arguments);
+    EXPECT_EQ(result.exit_code, 0) << name << ": " << result.err;
+    return testing::Results(d.path() / "run").failure_reason;
+  };
+  using Reasons = std::vector<std::string>;
+  EXPECT_EQ(reasons("a.txt", ""), Reasons{"empty"});
+  EXPECT_EQ(reasons("a.txt", "\xef\xbb\xbf"), Reasons{"empty"});
+  EXPECT_EQ(reasons("a.txt", "good\xc3"), Reasons{"invalid-utf8"});
+  EXPECT_EQ(reasons("a.txt", "\xed\xa0\x80"), Reasons{"invalid-utf8"});
+  EXPECT_EQ(reasons("a.txt", std::string(5, '\0')), Reasons{});
+  EXPECT_EQ(reasons("a.txt", "  \n \t\n"), Reasons{});
+  EXPECT_EQ(reasons("a.txt.gz", "no gzip at all").size(), 1u);
+  EXPECT_EQ(reasons("a.txt.zst", "no zstd at all").size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10)).size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl.zst", "\x28\xb5\x2f\xfd").size(), 1u);
+  EXPECT_EQ(reasons("a.txt", std::string(2000, 'x'), {"--max-record-bytes", "1000"}), Reasons{"too-large"});
+  EXPECT_EQ(reasons("a.jsonl", "{\"text\":\"" + std::string(2000, 'x') + "\"}\n{\"text\":\"good\"}",
+                    {"--max-record-bytes", "1000"}),
+            Reasons{"too-large"});
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"a\u0000b"})"), Reasons{});
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"\ud800"})").size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"good","id":")" + std::string(5000, 'i') + "\"}"), Reasons{});
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"good","id":["no"]})"), Reasons{});
+  expect_refused(with("--corpus", d.write("a.pdf", "x")), 64, "a.pdf");
+}
+
+// File names are bytes; those that are not UTF-8 are as good as others, and continue as others.
+TEST_F(BadInput, NamesThatAreNotUtf8AreNoObstacle) {
+  const std::string name = "caf\xe9";
+  d.write(name + ".txt", "a text");
+  write_hf_model(TinyModel{}, d.path() / name);
+  const std::vector<std::string> arguments{"score", "--model", d.path() / name, "--corpus", d.path() / (name + ".txt"),
+                                           "--out", d.path() / (name + "-run"), "--token-nll"};
+  for (int start = 0; start < 2; ++start) {
+    for (const char* format : {"text", "json"}) {
+      std::vector<std::string> all = arguments;
+      all.insert(all.end(), {"--log-format", format});
+      const ProgramResult result = run_tovamill(all);
+      EXPECT_EQ(result.exit_code, 0) << result.err;
+    }
+  }
+  std::vector<std::string> other = arguments;
+  other.insert(other.end(), {"--cache-size", "7"});
+  expect_refused(other, 78, "--cache-size was 512 and is 7");
+  const std::string results = d.path() / (name + "-run") / "results.h5";
+  for (const char* format : {"csv", "jsonl"}) {
+    const ProgramResult result = run_tovamill({"export", results, "--format", format});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(contains(result.out, "caf")) << result.out;
+  }
+  for (const std::string& file : {results, (d.path() / name).string()}) {
+    const ProgramResult result = run_tovamill({"inspect", file});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  }
+  const ProgramResult ids = run_tovamill({"tokenize", "--model", d.path() / name, "--corpus", d.path() / (name + ".txt")});
+  EXPECT_EQ(ids.exit_code, 0) << ids.err;
+  expect_refused({"score", "--model", d.path() / "\xe9", "--corpus", d.path() / (name + ".txt"), "--out", "o"}, 66, "\xe9");
+}
+
+TEST_F(BadInput, StrictAndTooManyBadRecordsAre65) {
+  const std::string corpus = d.write("bad.jsonl", "{\"text\":\"good\"}\n{\"text\":\n");
+  std::vector<std::string> arguments = with("--corpus", corpus);
+  arguments.push_back("--strict");
+  expect_ended(run_tovamill(arguments), 65, "bad.jsonl, line 2, byte 16");
+  EXPECT_TRUE(contains(slurp(d.path() / "run/status.json"), "\"failed\""));
+  arguments.back() = "--max-bad-fraction=0.4";
+  expect_ended(run_tovamill(arguments), 65, "--max-bad-fraction 0.4");
+  EXPECT_TRUE(contains(slurp(d.path() / "run/status.json"), "\"exit_code\": 65"));
+}
+
+// A token that the tokenizer knows and the model does not cannot be looked up.
+TEST_F(BadInput, TokensBeyondTheModelFailTheirDocuments) {
+  TinyModel small;
+  small.vocab_size = 300;
+  write_hf_model(small, model());
+  d.write("model/tokenizer.json", testing::tiny_tokenizer_json(320).dump());
+  const std::string corpus = d.write("two.jsonl", "{\"text\":\"one <|endoftext|> two\"}\n{\"text\":\"three\"}\n");
+  std::vector<std::string> arguments = with("--corpus", corpus);
+  arguments.push_back("--parse-special");
+  const ProgramResult result = run_tovamill(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const testing::Results r(d.path() / "run");
+  EXPECT_EQ(r.failure_reason, std::vector<std::string>{"bad-tokens"});
+  EXPECT_EQ(r.failure_line, std::vector<std::uint64_t>{1});
+}
+
+TEST_F(BadInput, WeightsThatAreNoNumbersFailTheDocuments) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  d.write("corpus.txt", testing::digits(700, 1));
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const float value : {kNan, kInf, -kInf}) {
+      for (const char* layer : {"embed_tokens", "layers.1.self_attn.k_proj", "lm_head"}) {
+        SCOPED_TRACE(std::string(layer) + " " + std::to_string(value));
+        std::vector<testing::FileTensor> file;
+        for (const auto& t : testing::tiny_tensors(TinyModel{})) {
+          std::string bytes = testing::encode(t.values, dtype);
+          const std::uint16_t f16 = std::isnan(value) ? 0x7e00 : value > 0 ? 0x7c00 : 0xfc00;
+          const auto one = testing::raw(dtype == DType::bf16 ? bf16_from_float(value) : f16);
+          if (contains(t.hf_name, layer)) {
+            for (std::size_t i = 0; i < bytes.size(); i += 2) bytes.replace(i, 2, one);
+          }
+          file.push_back({t.hf_name, dtype, t.shape, bytes});
+        }
+        d.write("model/model.safetensors", testing::safetensors_file(file));
+        const ProgramResult result = run_tovamill(command({"--overwrite", "--cache-size", "64"}));
+        EXPECT_EQ(result.exit_code, 0) << result.err;
+        EXPECT_EQ(testing::Results(d.path() / "run").failure_reason, std::vector<std::string>{"not-finite"});
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tovamill
