@@ -27,7 +27,7 @@ constexpr double kTokenTolerance = 2e-4;
 std::vector<std::int32_t> random_ids(std::size_t n, std::uint32_t seed) {
   std::mt19937 random(seed);
   std::vector<std::int32_t> ids(n);
-  for (auto& id : ids) id = static_cast<std::int32_t>(random() % 300);
+  for (auto& id : ids) id = static_cast<std::int32_t>(random() % 290);
   return ids;
 }
 
@@ -54,7 +54,12 @@ class Streams : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_ = std::make_unique<TemporaryDirectory>();
-    write_hf_model({}, directory_->path() / "tiny");
+    TinyModel model;
+    model.hidden_size = 32;
+    model.intermediate_size = 40;
+    model.head_dim = 8;
+    model.vocab_size = 300;
+    write_hf_model(model, directory_->path() / "tiny");
   }
   static void TearDownTestSuite() { directory_.reset(); }
   static std::string model() { return (directory_->path() / "tiny").string(); }
@@ -121,12 +126,20 @@ std::vector<NamedCache> policies_and_positions() {
   return all;
 }
 
+// Every policy with one of the positions.
+std::vector<NamedCache> policies_in_turn() {
+  const std::vector<NamedCache> all = policies_and_positions();
+  std::vector<NamedCache> some;
+  for (std::size_t i = 0; i < all.size() / 3; ++i) some.push_back(all[3 * i + i % 3]);
+  return some;
+}
+
 TEST_F(BlockSizes, GiveTheSameNllAndDeaths) {
-  const std::vector<std::int32_t> ids = random_ids(560, 2);
+  const std::vector<std::int32_t> ids = random_ids(400, 2);
   for (const NamedCache& p : policies_and_positions()) {
-    const RunResult expected = run_document(model(), ids, {.block = 256, .cache = p.cache});
+    const RunResult expected = run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {1, 7, 64, 100, 300}) {
-      const RunResult run = run_document(model(), ids, {.n_threads = block == 1 ? 1 : 2, .block = block, .cache = p.cache});
+      const RunResult run = run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache});
       double worst = 0;
       for (std::size_t i = 0; i < expected.nll.size(); ++i) {
         const double difference = std::abs(static_cast<double>(run.nll[i]) - static_cast<double>(expected.nll[i]));
@@ -146,12 +159,12 @@ void expect_same_bits(const RunResult& a, const RunResult& b, const std::string&
 
 // Tiles of queries end at multiples of 64 where the policy scans, else of 256.
 TEST_F(SameBits, InBlocksOfWholeTiles) {
-  const std::vector<std::int32_t> ids = random_ids(700, 3);
+  const std::vector<std::int32_t> ids = random_ids(600, 3);
   for (const NamedCache& p : policies_and_positions()) {
-    const RunResult expected = run_document(model(), ids, {.block = 256, .cache = p.cache});
+    const RunResult expected = run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {64, 128, 192, 512}) {
       if (!needs_scan(p.cache.policy) && block % kGroupTokens != 0) continue;
-      expect_same_bits(run_document(model(), ids, {.block = block, .cache = p.cache}), expected, p.name + " in blocks of " + std::to_string(block));
+      expect_same_bits(run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache}), expected, p.name + " in blocks of " + std::to_string(block));
     }
   }
 }
@@ -159,7 +172,7 @@ TEST_F(SameBits, InBlocksOfWholeTiles) {
 TEST_F(SameBits, WithOneTwoAndThreeThreads) {
   const std::vector<std::int32_t> ids = random_ids(400, 4);
   for (const char* dtype : {"f32", "bf16"}) {
-    for (const NamedCache& p : policies_and_positions()) {
+    for (const NamedCache& p : policies_in_turn()) {
       try {
         const RunResult expected = run_document(model(), ids, {.dtype = dtype, .n_threads = 1, .cache = p.cache});
         for (int n_threads : {2, 3}) {
@@ -236,15 +249,15 @@ class SideBySide {
 };
 
 TEST_F(SameBits, AloneAndBesideStreamsOfOtherLengths) {
-  for (const NamedCache& p : policies_and_positions()) {
+  for (const NamedCache& p : policies_in_turn()) {
     SideBySide side(model(), p.cache);
-    for (std::int32_t block : {64, 100, 256}) {
+    for (std::int32_t block : {100, 256}) {
       const auto watched = [&] { return SideBySide::Stream{.ids = random_ids(450, 5), .block = block}; };
       std::vector<SideBySide::Stream> alone, many;
       alone.push_back(watched());
       side.run(alone);
-      many.push_back({.ids = random_ids(333, 6), .block = 37});
-      many.push_back({.ids = random_ids(90, 7), .block = 1});
+      many.push_back({.ids = random_ids(150, 6), .block = 37});
+      many.push_back({.ids = random_ids(9, 7), .block = 1});
       many.push_back(watched());
       many.push_back({.ids = random_ids(500, 8), .block = 200, .first_step = 1});
       many.push_back(watched());
