@@ -58,7 +58,7 @@ struct Eviction {
 
 // What attention leaves behind of one block in one layer.
 struct BlockEvents {
-  std::vector<Eviction> evictions;  // in order of (group, step); capacity is reserved once
+  std::vector<Eviction> evictions;  // of each group in order of steps
   std::uint64_t n_attended = 0;     // tokens attended, summed over the block's queries and the groups
 };
 

@@ -101,11 +101,21 @@ void rotate(const float* in, const float* cosines, const float* sines, std::int3
 
 float sum_exp(const float* x, std::int32_t n, float* highest) {
   Vf top = splat(-INFINITY);
+  Vi not_numbers{};
   std::int32_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) top = max(top, load(x + i));
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vf v = load(x + i);
+    not_numbers |= v != v;
+    top = max(top, v);
+  }
   float m = fold_max(top);
-  for (; i < n; ++i) m = x[i] > m ? x[i] : m;
+  bool is_number = !any_lane(not_numbers);
+  for (; i < n; ++i) {
+    is_number = is_number && x[i] == x[i];
+    m = x[i] > m ? x[i] : m;
+  }
   *highest = m;
+  if (!is_number) return NAN;
   Vf a{}, b{};
   i = 0;
   for (; i + 2 * kLanes <= n; i += 2 * kLanes) {

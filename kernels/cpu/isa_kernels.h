@@ -76,7 +76,7 @@ struct IsaKernels {
   void (*gate_bf16)(const float* gate, const float* up, std::int32_t n, std::uint16_t* out);
   // Turns pairs (i, i + half) of one head by the angles' cosines and sines (half each).
   void (*rotate)(const float* in, const float* cosines, const float* sines, std::int32_t half, float* out);
-  // *highest = max(x), returns sum exp(x - max).
+  // *highest = max(x), returns sum exp(x - max), NaN if any element is.
   float (*sum_exp)(const float* x, std::int32_t n, float* highest);
   float (*norm2)(const float* x, std::int32_t n);  // L2 norm
 };
