@@ -29,15 +29,22 @@ void on_signal(int) {
   stop_requested = 1;
 }
 
+[[noreturn]] void refuse_foreign(const fs::path& directory, const std::string& name) {
+  throw Error(ExitCode::cannot_create, directory.string() + ": is not a run directory (it holds '" + name +
+                                           "'): give --out a new or an empty directory");
+}
+
+// A folder named journal may be somebody's diary; --overwrite would delete it.
 void check_ours(const fs::path& directory) {
   for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
     bool ours = false;
     for (const char* known : kOurNames) ours = ours || name == known;
-    if (!ours) {
-      throw Error(ExitCode::cannot_create, directory.string() + ": is not a run directory (it holds '" + name +
-                                               "'): give --out a new or an empty directory");
-    }
+    if (!ours) refuse_foreign(directory, name);
+  }
+  if (!fs::is_directory(directory / "journal")) return;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory / "journal")) {
+    if (entry.path().extension() != ".log") refuse_foreign(directory, "journal/" + entry.path().filename().string());
   }
 }
 

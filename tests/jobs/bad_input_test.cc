@@ -275,6 +275,11 @@ TEST_F(BadInput, OutputsThatCannotBeMade) {
   overwriting.push_back("--overwrite");
   expect_refused(overwriting, 73, "thesis.txt");
   EXPECT_EQ(slurp(d.path() / "used/thesis.txt"), "precious");
+  d.write("diary/journal/1815-06-18.md", "rain");
+  overwriting = with("--out", d.path() / "diary");
+  overwriting.push_back("--overwrite");
+  expect_refused(overwriting, 73, "journal/1815-06-18.md");
+  EXPECT_EQ(slurp(d.path() / "diary/journal/1815-06-18.md"), "rain");
   if (geteuid() == 0) return;  // may write anywhere
   std::filesystem::create_directory(d.path() / "locked");
   std::filesystem::permissions(d.path() / "locked", std::filesystem::perms::owner_read);
