@@ -4,7 +4,8 @@
 
 namespace tovamill {
 
-Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks, std::int32_t max_block)
+Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
+                 std::int32_t max_blocks, std::int32_t max_block)
     : model_(model), backend_(backend), max_rows_(max_rows) {
   const ModelShape& shape = model.config.shape;
   hidden_ = make(shape.hidden_size, BufferType::full);
@@ -38,7 +39,8 @@ StepOutput Forward::run(const StepInput& input) {
     backend_.project_gated(*normed_, *layer.gate_up, *gated_);
     backend_.project_add(*gated_, *layer.down, *hidden_);
   }
-  if (std::any_of(input.targets.begin(), input.targets.end(), [](std::int32_t t) { return t >= 0; })) {
+  if (std::any_of(input.targets.begin(), input.targets.end(),
+                  [](std::int32_t t) { return t >= 0; })) {
     backend_.rms_norm(*hidden_, model_.final_norm, *normed_);
     backend_.target_nll(*normed_, *model_.head, input.targets, nll_);
   } else {

@@ -1,4 +1,5 @@
-// The forward step: a block of each of several streams through all layers, down to each token's negative log-likelihood.
+// The forward step: a block of each of several streams through all layers, down to each token's
+// negative log-likelihood.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,9 @@ namespace tovamill {
 // One step's input: rows of all blocks one after another.
 struct StepInput {
   std::span<const StepBlock> blocks;
-  std::span<const std::int32_t> ids;      // (n_rows)
-  std::span<const std::int32_t> targets;  // (n_rows) the token that follows each, -1 where nothing is scored
+  std::span<const std::int32_t> ids;  // (n_rows)
+  std::span<const std::int32_t>
+      targets;  // (n_rows) the token that follows each, -1 where nothing is scored
 };
 
 // Valid until the next step.
@@ -24,13 +26,16 @@ struct StepOutput {
   // (n_layers, n_blocks)
   std::span<const BlockEvents> events;
   std::size_t n_blocks = 0;
-  const BlockEvents& at(std::size_t layer, std::size_t block) const { return events[layer * n_blocks + block]; }
+  const BlockEvents& at(std::size_t layer, std::size_t block) const {
+    return events[layer * n_blocks + block];
+  }
 };
 
 class Forward {
  public:
   // `max_rows` and `max_blocks` of a step; `max_block` tokens of one stream in it.
-  Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks, std::int32_t max_block);
+  Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks,
+          std::int32_t max_block);
 
   StepOutput run(const StepInput& input);
   std::uint64_t buffer_bytes() const { return buffer_bytes_; }

@@ -13,10 +13,11 @@ std::vector<float> read_vector(const TensorView& tensor) {
 Layer pack_layer(const ModelConfig& config, const LayerWeights& w, Backend& backend) {
   Layer layer;
   layer.attention_norm = read_vector(w.attention_norm);
-  layer.attention.qkv = backend.pack({.parts = {w.q, w.k, w.v},
-                                      .biases = {w.q_bias, w.k_bias, w.v_bias},
-                                      .interleaved = {config.interleaved_qk, config.interleaved_qk, false},
-                                      .head_dim = config.shape.head_dim});
+  layer.attention.qkv =
+      backend.pack({.parts = {w.q, w.k, w.v},
+                    .biases = {w.q_bias, w.k_bias, w.v_bias},
+                    .interleaved = {config.interleaved_qk, config.interleaved_qk, false},
+                    .head_dim = config.shape.head_dim});
   layer.attention.q_norm = read_vector(w.q_norm);
   layer.attention.k_norm = read_vector(w.k_norm);
   layer.o = backend.pack({.parts = {w.o}, .biases = {w.o_bias}, .interleaved = {}});
@@ -32,7 +33,8 @@ Model pack_model(const ModelConfig& config, const ModelWeights& weights, Backend
   Model model;
   model.config = config;
   model.embedding = weights.embedding;
-  for (const LayerWeights& w : weights.layers) model.layers.push_back(pack_layer(config, w, backend));
+  for (const LayerWeights& w : weights.layers)
+    model.layers.push_back(pack_layer(config, w, backend));
   model.final_norm = read_vector(weights.final_norm);
   model.head = backend.pack({.parts = {weights.head}, .biases = {}, .interleaved = {}});
   return model;

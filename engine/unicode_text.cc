@@ -20,7 +20,8 @@ constexpr char32_t kFirstMark = 0x300;
 constexpr std::uint8_t kFirstMarkLead = 0xcc;  // its first byte
 
 // Combining marks and composites newer than Unicode 9, which `tokenizers` does not know: neither
-// reordered nor composed. And U+11A7, which utf8proc 2.8 takes for a trailing consonant of Hangul and drops.
+// reordered nor composed. And U+11A7, which utf8proc 2.8 takes for a trailing consonant of Hangul
+// and drops.
 constexpr CodePointRange kUnknown[] = {
     {0x7fd, 0x7fd},     {0x897, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},
     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x11a7, 0x11a7},

@@ -123,7 +123,8 @@ Command tokenize_command() {
   command.introduction =
       "Prints {\"id\", \"n_tokens\", \"n_bytes\"} for every document, with the tokens that `score` "
       "would\n"
-      "see (without --chunk-tokens, which may add more BOS). Only the files of the tokenizer are needed, no weights. Records that cannot be read "
+      "see (without --chunk-tokens, which may add more BOS). Only the files of the tokenizer are "
+      "needed, no weights. Records that cannot be read "
       "are\n"
       "JSON lines on standard error.\n";
   command.examples =

@@ -25,7 +25,8 @@ std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOp
   if (device == "cuda") {
     throw Error(ExitCode::no_device, "--device cuda: this build has no CUDA; use --device cpu");
   }
-  throw Error(ExitCode::usage, "--device '" + device + "' is not known: choose one of auto, cpu, cuda");
+  throw Error(ExitCode::usage,
+              "--device '" + device + "' is not known: choose one of auto, cpu, cuda");
 }
 
 }  // namespace tovamill

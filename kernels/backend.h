@@ -1,5 +1,6 @@
-// The arithmetic of a decoder-only transformer with bounded states, one operation per sentence of the paper's layer.
-// Implemented by reference/ (float64, token by token), cpu/ and cuda/. Calls are enqueued in order; only `read_*` waits.
+// The arithmetic of a decoder-only transformer with bounded states, one operation per sentence of
+// the paper's layer. Implemented by reference/ (float64, token by token), cpu/ and cuda/. Calls are
+// enqueued in order; only `read_*` waits.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace tovamill {
 
-// A weight matrix in the backend's own layout: out_features x in_features as in the file, plus its bias if it has one.
+// A weight matrix in the backend's own layout: out_features x in_features as in the file, plus its
+// bias if it has one.
 class Matrix {
  public:
   virtual ~Matrix() = default;
@@ -40,7 +42,8 @@ enum class BufferType : std::uint8_t {
   compute,  // the type that matrix products read: bf16 or float32
 };
 
-// One stream's part of a step: `n_tokens` consecutive tokens in rows [first_row, first_row + n_tokens) of its buffers.
+// One stream's part of a step: `n_tokens` consecutive tokens in rows [first_row, first_row +
+// n_tokens) of its buffers.
 struct StepBlock {
   StreamState* state = nullptr;
   std::int32_t first_row = 0;
@@ -53,16 +56,18 @@ struct Eviction {
   std::int32_t position = 0;  // its place in the stream
   std::int32_t step = 0;      // position of the last query that attended to it
   std::int32_t group = 0;     // the KV head that dropped it (head-wise policies), else 0
-  float weight = 0.0f;        // its attention weight from that query, the mean over the heads that decided
+  float weight =
+      0.0f;  // its attention weight from that query, the mean over the heads that decided
 };
 
 // What attention leaves behind of one block in one layer.
 struct BlockEvents {
   std::vector<Eviction> evictions;  // of each group in order of steps
-  std::uint64_t n_attended = 0;     // tokens attended, summed over the block's queries and the groups
+  std::uint64_t n_attended = 0;  // tokens attended, summed over the block's queries and the groups
 };
 
-// Rows of Q, K and V stacked in one matrix (design 3.2 step 1), and what is done to them before the rotation.
+// Rows of Q, K and V stacked in one matrix (design 3.2 step 1), and what is done to them before the
+// rotation.
 struct AttentionWeights {
   std::unique_ptr<Matrix> qkv;  // (q_size + 2 * kv_size, hidden_size), biases inside
   std::vector<float> q_norm;    // (head_dim), empty where the architecture has none
@@ -81,8 +86,9 @@ class Backend {
 
   // --- set-up; may allocate
 
-  // Stacks `parts` (each (rows, n_in)) and their biases (parallel to parts, or empty) in the backend's layout. Rows of
-  // parts marked in `interleaved` (parallel to parts, or empty) are reordered from llama.cpp's rotary layout.
+  // Stacks `parts` (each (rows, n_in)) and their biases (parallel to parts, or empty) in the
+  // backend's layout. Rows of parts marked in `interleaved` (parallel to parts, or empty) are
+  // reordered from llama.cpp's rotary layout.
   struct MatrixSource {
     std::vector<TensorView> parts;
     std::vector<TensorView> biases;
@@ -92,17 +98,20 @@ class Backend {
   virtual std::unique_ptr<Matrix> pack(const MatrixSource& source) = 0;
   // Gate and up projections for `project_gated`.
   virtual std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) = 0;
-  virtual std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType type) = 0;
+  virtual std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+                                              BufferType type) = 0;
   virtual std::unique_ptr<StreamState> make_state() = 0;
   virtual std::uint64_t state_bytes() const = 0;      // of one stream (bounded policies)
   virtual std::uint64_t workspace_bytes() const = 0;  // everything but weights, buffers and states
 
   // --- the step; no allocation but the growth of an unbounded state
 
-  // Announces the blocks of the next step; later calls refer to them. Grows unbounded states, prepares rotations.
+  // Announces the blocks of the next step; later calls refer to them. Grows unbounded states,
+  // prepares rotations.
   virtual void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) = 0;
   // out[row] = row ids[row] of `embedding` (vocab_size, hidden_size).
-  virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) = 0;
+  virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding,
+                     Buffer& out) = 0;
   // out = x / rms(x) * weight.
   virtual void rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) = 0;
   // out = x W^T + b.
@@ -111,14 +120,15 @@ class Backend {
   virtual void project_add(const Buffer& x, const Matrix& w, Buffer& hidden) = 0;
   // out = silu(x G^T) * (x U^T).
   virtual void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) = 0;
-  // Rotates Q and K, attends exactly as if token by token, lets the policy drop tokens, keeps the survivors (design
-  // 3.1, 3.2). `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows, q_size). events[i] belongs to block i.
+  // Rotates Q and K, attends exactly as if token by token, lets the policy drop tokens, keeps the
+  // survivors (design 3.1, 3.2). `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,
+  // q_size). events[i] belongs to block i.
   virtual void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
                       std::span<BlockEvents> events) = 0;
-  // nll[row] = log sum exp(x H^T) - (x H^T)[targets[row]] in nats; rows with a negative target give 0. Logits exist
-  // for a few rows at a time only.
-  virtual void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
-                          std::span<float> nll) = 0;
+  // nll[row] = log sum exp(x H^T) - (x H^T)[targets[row]] in nats; rows with a negative target give
+  // 0. Logits exist for a few rows at a time only.
+  virtual void target_nll(const Buffer& x, const Matrix& head,
+                          std::span<const std::int32_t> targets, std::span<float> nll) = 0;
 
   // --- states
 
@@ -133,19 +143,21 @@ class Backend {
 struct BackendOptions {
   ModelShape shape;
   CacheOptions cache;
-  std::string dtype = "auto";   // auto, bf16, f32
+  std::string dtype = "auto";  // auto, bf16, f32
   int n_threads = 1;
-  std::int32_t max_rows = 256;  // of a step
+  std::int32_t max_rows = 256;   // of a step
   std::int32_t max_block = 256;  // tokens of one stream in a step
 };
 
-// Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do the dtype.
+// Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do
+// the dtype.
 std::unique_ptr<Backend> make_reference_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
 // "auto", "cpu", "cuda" or "reference".
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options);
 
-// What the cache options come to for a model: trained context - kGroupTokens unless given, at least 1.
+// What the cache options come to for a model: trained context - kGroupTokens unless given, at
+// least 1.
 std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
 // Decisions per layer and step: the KV heads of head-wise policies, else 1.
 std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape);

@@ -1,4 +1,5 @@
-// What bounds a multi-state: its size, the policy that decides which token leaves, and how positions are rotated.
+// What bounds a multi-state: its size, the policy that decides which token leaves, and how
+// positions are rotated.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@ namespace tovamill {
 
 // Which token leaves a full state (design 3.3).
 enum class Policy : std::uint8_t {
-  tova,       // lowest attention of the newest query, mean over the layer's query heads (Oren et al. 2024, Alg. 1)
+  tova,  // lowest attention of the newest query, mean over the layer's query heads (Oren et al.
+         // 2024, Alg. 1)
   tova_head,  // the same for each KV head on its own
   tova_ema,   // lowest bias-corrected moving average of the attention times the value's norm
   h2o,        // lowest accumulated attention; the newest tokens are protected (Zhang et al. 2023)
@@ -25,19 +27,20 @@ enum class Positions : std::uint8_t {
   in_state,  // the state's tokens are renumbered by age at each group's start
 };
 
-// Tokens of a document that share one rotation of the state; a document is cut at its multiples (design 3.4, 3.6).
+// Tokens of a document that share one rotation of the state; a document is cut at its multiples
+// (design 3.4, 3.6).
 inline constexpr std::int32_t kGroupTokens = 256;
 
 struct CacheOptions {
   Policy policy = Policy::tova;
-  std::int32_t cache_size = 512;      // tokens a layer keeps at most (k); ignored by `full`
-  std::int32_t pin = 0;               // tova, tova-head, tova-ema: the first `pin` tokens never die
-  std::int32_t sinks = 0;             // window: the first `sinks` tokens never die
-  std::int32_t recent = -1;           // h2o: the newest `recent` tokens are protected; -1 is cache_size / 2
-  double ema = 0.95;                  // tova-ema: decay L of the moving average, 0 <= L < 1
+  std::int32_t cache_size = 512;  // tokens a layer keeps at most (k); ignored by `full`
+  std::int32_t pin = 0;           // tova, tova-head, tova-ema: the first `pin` tokens never die
+  std::int32_t sinks = 0;         // window: the first `sinks` tokens never die
+  std::int32_t recent = -1;  // h2o: the newest `recent` tokens are protected; -1 is cache_size / 2
+  double ema = 0.95;         // tova-ema: decay L of the moving average, 0 <= L < 1
   Positions positions = Positions::clipped;
-  std::int32_t clip_distance = 0;     // tokens; 0 is trained context - kGroupTokens
-  std::int32_t chunk_tokens = 0;      // the state restarts every so many tokens; 0 never
+  std::int32_t clip_distance = 0;  // tokens; 0 is trained context - kGroupTokens
+  std::int32_t chunk_tokens = 0;   // the state restarts every so many tokens; 0 never
 };
 
 std::string_view name_of(Policy policy);        // as on the command line: "tova-head"

@@ -30,9 +30,10 @@ struct CpuInfo {
 
 CpuInfo cpu_info();
 
-// What `--dtype auto` is on a CPU: bf16 where its instructions for it are faster than those for f32, f32 elsewhere. AMX
-// is; so are AVX512-BF16's dot products on AMD's cores. Intel's cores have them at half the rate of f32's
-// multiply-adds (measured with oneDNN on Sapphire Rapids without AMX: 0.16 against 0.29 TFLOP/s on two cores).
+// What `--dtype auto` is on a CPU: bf16 where its instructions for it are faster than those for
+// f32, f32 elsewhere. AMX is; so are AVX512-BF16's dot products on AMD's cores. Intel's cores have
+// them at half the rate of f32's multiply-adds (measured with oneDNN on Sapphire Rapids without
+// AMX: 0.16 against 0.29 TFLOP/s on two cores).
 DType preferred_dtype(const CpuInfo& info);
 
 // The release of the oneDNN library that is loaded, "2.6.3".

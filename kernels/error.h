@@ -20,8 +20,8 @@ enum class ExitCode : int {
   configuration = 78,  // options that contradict each other or the run directory
 };
 
-// A user-facing failure: what is wrong, where (file, line or byte), what to do; and the exit code it leads to.
-// The text is one line and complete: `main` prints it as it is.
+// A user-facing failure: what is wrong, where (file, line or byte), what to do; and the exit code
+// it leads to. The text is one line and complete: `main` prints it as it is.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}

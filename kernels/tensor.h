@@ -23,7 +23,7 @@ BlockFormat block_format(DType dtype);
 
 // A tensor inside a mapped file: row-major, the last dimension contiguous. Does not own the memory.
 struct TensorView {
-  std::string name;                 // as in the file, for messages
+  std::string name;  // as in the file, for messages
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;  // outermost first: a weight is (out_features, in_features)
   const std::byte* data = nullptr;
@@ -34,8 +34,9 @@ struct TensorView {
   std::int64_t n_cols() const;  // the last dimension
 };
 
-// Elements [row * n_cols, (row + 1) * n_cols) of `tensor` as float32 into `out` (n_cols values). Quantised blocks
-// are decoded by the definitions of ggml; f16 subnormals, infinities and NaN are kept.
+// Elements [row * n_cols, (row + 1) * n_cols) of `tensor` as float32 into `out` (n_cols values).
+// Quantised blocks are decoded by the definitions of ggml; f16 subnormals, infinities and NaN are
+// kept.
 void dequantize_row(const TensorView& tensor, std::int64_t row, float* out);
 
 float float_from_bf16(std::uint16_t bits);

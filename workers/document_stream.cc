@@ -14,7 +14,8 @@ std::vector<TokenId> with_bos(const std::vector<TokenId>& ids, const StreamSetti
   std::vector<TokenId> tokens;
   tokens.reserve(ids.size() + 1);
   for (std::size_t i = 0; i < ids.size() || i == 0; ++i) {
-    const bool starts_chunk = s.chunk_tokens > 0 ? tokens.size() % static_cast<std::size_t>(s.chunk_tokens) == 0 : i == 0;
+    const bool starts_chunk =
+        s.chunk_tokens > 0 ? tokens.size() % static_cast<std::size_t>(s.chunk_tokens) == 0 : i == 0;
     if (starts_chunk) tokens.push_back(*s.bos);
     if (i < ids.size()) tokens.push_back(ids[i]);
   }
@@ -24,13 +25,16 @@ std::vector<TokenId> with_bos(const std::vector<TokenId>& ids, const StreamSetti
 }  // namespace
 
 DocumentStream::DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record,
-                               const Tokenizer& tokenizer, bool parse_special, std::unique_ptr<StreamState> state)
+                               const Tokenizer& tokenizer, bool parse_special,
+                               std::unique_ptr<StreamState> state)
     : setting_(setting), backend_(backend), record_(std::move(record)), state_(std::move(state)) {
   std::vector<TokenId> ids;
   tokenizer.encode(record_.text, parse_special, ids);
   tokens_ = with_bos(ids, setting);
   for (const TokenId id : tokens_) {
-    if (id >= setting.vocab_size) obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only " + std::to_string(setting.vocab_size);
+    if (id >= setting.vocab_size)
+      obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only " +
+                  std::to_string(setting.vocab_size);
   }
   if (tokens_.empty()) obstacle_ = "its text has no token";
   result_.id = record_.id;
@@ -112,14 +116,15 @@ void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> e
     const std::size_t token = chunk_begin_ + static_cast<std::size_t>(e.position);
     lifetime_[token] += lived;
     if (e.position == 0) {
-      first_death_[layer * static_cast<std::size_t>(setting_.n_groups) + static_cast<std::size_t>(e.group)] = e.step;
+      first_death_[layer * static_cast<std::size_t>(setting_.n_groups) +
+                   static_cast<std::size_t>(e.group)] = e.step;
     }
     if (setting_.keep_deaths) trace(layer, token, static_cast<std::int32_t>(chunk_begin_) + e.step);
   }
 }
 
-// A token is gone from a layer when the last KV head has dropped it; heads come one after another within a block, not
-// in the order of steps. What some head still holds is set to -1 at the end.
+// A token is gone from a layer when the last KV head has dropped it; heads come one after another
+// within a block, not in the order of steps. What some head still holds is set to -1 at the end.
 void DocumentStream::trace(std::size_t layer, std::size_t token, std::int32_t step) {
   const std::size_t at = layer * tokens_.size() + token;
   n_dropped_[at] = static_cast<std::uint16_t>(n_dropped_[at] + 1);
@@ -133,7 +138,8 @@ void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
   for (std::size_t l = 0; l < result_.layers.size(); ++l) {
     LayerCounters& counters = result_.layers[l];
     for (std::size_t g = 0; g < groups; ++g) {
-      const std::vector<std::int32_t> held = backend_.read_positions(*state_, static_cast<std::int32_t>(l), static_cast<std::int32_t>(g));
+      const std::vector<std::int32_t> held = backend_.read_positions(
+          *state_, static_cast<std::int32_t>(l), static_cast<std::int32_t>(g));
       counters.n_survivors += held.size();
       for (const std::int32_t position : held) {
         const std::uint64_t age = n - 1 - static_cast<std::uint64_t>(position);
@@ -144,7 +150,8 @@ void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
       std::int32_t& death = first_death_[l * groups + g];
       for (std::size_t b = 0; b < kLogBins && (std::uint64_t{1} << b) < n; ++b) {
         counters.first_token_reached[b] += 1;
-        counters.first_token_alive[b] += death < 0 || static_cast<std::uint64_t>(death) >= (std::uint64_t{1} << b);
+        counters.first_token_alive[b] +=
+            death < 0 || static_cast<std::uint64_t>(death) >= (std::uint64_t{1} << b);
       }
       death = -1;
     }
@@ -152,7 +159,8 @@ void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
 }
 
 // A document whose sums would make every corpus number NaN, or that has none.
-DocumentRecord DocumentStream::failed(const std::string& reason, const std::string& text, int rank) const {
+DocumentRecord DocumentStream::failed(const std::string& reason, const std::string& text,
+                                      int rank) const {
   DocumentRecord record;
   record.status = DocumentRecord::Status::failed;
   record.id = result_.id;
@@ -178,7 +186,8 @@ DocumentRecord DocumentStream::finish(int rank) {
     if (n_dropped_[i] < setting_.n_groups) result_.death[i] = -1;
   }
   std::unordered_map<TokenId, TokenLifetime> by_id;
-  const std::uint64_t entries = static_cast<std::uint64_t>(setting_.n_layers) * static_cast<std::uint64_t>(setting_.n_groups);
+  const std::uint64_t entries =
+      static_cast<std::uint64_t>(setting_.n_layers) * static_cast<std::uint64_t>(setting_.n_groups);
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     TokenLifetime& t = by_id[tokens_[i]];
     t.id = tokens_[i];

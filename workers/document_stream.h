@@ -1,4 +1,5 @@
-// One document on its way through the model: its tokens cut into chunks and blocks, and what is counted along the way.
+// One document on its way through the model: its tokens cut into chunks and blocks, and what is
+// counted along the way.
 #pragma once
 
 #include <cstdint>
@@ -20,29 +21,34 @@ namespace tovamill {
 struct StreamSetting {
   std::int32_t n_layers = 0;
   std::int32_t n_groups = 1;
-  std::int32_t vocab_size = 0;      // of the model: ids beyond it cannot be looked up
-  std::int32_t block = 256;         // tokens of a step; a document is cut at its multiples
-  std::int32_t chunk_tokens = 0;    // the state restarts every so many tokens, a BOS included; 0 never
-  std::optional<TokenId> bos;       // put before each chunk
-  bool keep_tokens = false;         // --token-nll
-  bool keep_deaths = false;         // --trace-state
-  std::uint8_t positions = 0;       // for the record
+  std::int32_t vocab_size = 0;  // of the model: ids beyond it cannot be looked up
+  std::int32_t block = 256;     // tokens of a step; a document is cut at its multiples
+  std::int32_t chunk_tokens =
+      0;                       // the state restarts every so many tokens, a BOS included; 0 never
+  std::optional<TokenId> bos;  // put before each chunk
+  bool keep_tokens = false;    // --token-nll
+  bool keep_deaths = false;    // --trace-state
+  std::uint8_t positions = 0;  // for the record
   std::int32_t clip_distance = 0;
 };
 
 class DocumentStream {
  public:
-  DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record, const Tokenizer& tokenizer,
-                 bool parse_special, std::unique_ptr<StreamState> state);
+  DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record,
+                 const Tokenizer& tokenizer, bool parse_special,
+                 std::unique_ptr<StreamState> state);
 
   bool finished() const { return next_ >= n_tokens(); }
   std::uint64_t n_tokens() const { return tokens_.size(); }
   std::uint64_t n_done() const { return next_; }
   std::uint64_t n_bytes() const { return record_.n_bytes; }
 
-  // The next block: appends its ids and targets, and says where it lies. Not to be called when finished.
-  StepBlock next_block(std::int32_t first_row, std::vector<std::int32_t>& ids, std::vector<std::int32_t>& targets);
-  // Takes what the step gave for the block of the last `next_block`; the document's `index`-th block of the step.
+  // The next block: appends its ids and targets, and says where it lies. Not to be called when
+  // finished.
+  StepBlock next_block(std::int32_t first_row, std::vector<std::int32_t>& ids,
+                       std::vector<std::int32_t>& targets);
+  // Takes what the step gave for the block of the last `next_block`; the document's `index`-th
+  // block of the step.
   void take(const StepOutput& output, const StepBlock& block, std::size_t index);
 
   // The finished document, and its state for the next one.
@@ -62,13 +68,15 @@ class DocumentStream {
   Backend& backend_;
   CorpusRecord record_;  // without its text
   std::unique_ptr<StreamState> state_;
-  std::vector<TokenId> tokens_;            // of all chunks, a BOS before each where there is one
-  std::size_t next_ = 0;                   // of tokens_, that no step has taken yet
+  std::vector<TokenId> tokens_;  // of all chunks, a BOS before each where there is one
+  std::size_t next_ = 0;         // of tokens_, that no step has taken yet
   std::size_t chunk_begin_ = 0;
   DocumentRecord result_;
-  std::vector<std::uint64_t> lifetime_;    // (n_tokens) steps lived, summed over layers and groups
-  std::vector<std::uint16_t> n_dropped_;   // (n_layers, n_tokens) groups that have dropped it, with keep_deaths
-  std::vector<std::int32_t> first_death_;  // (n_layers, n_groups) step in the chunk, -1 alive: of the chunk's first token
+  std::vector<std::uint64_t> lifetime_;  // (n_tokens) steps lived, summed over layers and groups
+  std::vector<std::uint16_t>
+      n_dropped_;  // (n_layers, n_tokens) groups that have dropped it, with keep_deaths
+  std::vector<std::int32_t>
+      first_death_;  // (n_layers, n_groups) step in the chunk, -1 alive: of the chunk's first token
   std::optional<std::size_t> not_finite_;  // the first token whose NLL is no number
   std::string obstacle_;
 };

@@ -14,7 +14,9 @@ namespace {
 // Counts up when the same options give other numbers or another journal format than before.
 constexpr int kNumbersVersion = 1;
 
-std::string absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
 
 // JSON holds UTF-8 only, the names of files any bytes: those that are not UTF-8 as \xNN.
 std::string as_utf8(std::string_view bytes) {
@@ -25,14 +27,17 @@ std::string as_utf8(std::string_view bytes) {
     bytes.remove_prefix(n);
     if (bytes.empty()) break;
     char escape[5];
-    std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(bytes.front())));
+    std::snprintf(escape, sizeof escape, "\\x%02x",
+                  static_cast<unsigned>(static_cast<unsigned char>(bytes.front())));
     valid += escape;
     bytes.remove_prefix(1);
   }
   return valid;
 }
 
-std::string text(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string text(const nlohmann::json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 }  // namespace
 
@@ -41,7 +46,8 @@ nlohmann::json fingerprint(const RunOptions& options, const LoadedModel& model) 
   visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
     if (effect != Effect::results) return;
     if constexpr (requires { field.front().front(); }) {
-      for (const std::string& path : field) print[std::string(name)].push_back(as_utf8(absolute(path)));
+      for (const std::string& path : field)
+        print[std::string(name)].push_back(as_utf8(absolute(path)));
     } else {
       print[std::string(name)] = as_utf8(text_of(field));
     }
@@ -56,17 +62,19 @@ nlohmann::json fingerprint(const RunOptions& options, const LoadedModel& model) 
   return print;
 }
 
-void check_same(const nlohmann::json& before, const nlohmann::json& now, const std::string& run_directory) {
+void check_same(const nlohmann::json& before, const nlohmann::json& now,
+                const std::string& run_directory) {
   std::string differences;
   for (const auto& [key, value] : now.items()) {
     const auto found = before.find(key);
     if (found != before.end() && *found == value) continue;
-    differences += (differences.empty() ? "" : ", ") + ("--" + key) + " was " + (found == before.end() ? "not there" : text(*found)) +
-                   " and is " + text(value);
+    differences += (differences.empty() ? "" : ", ") + ("--" + key) + " was " +
+                   (found == before.end() ? "not there" : text(*found)) + " and is " + text(value);
   }
   if (differences.empty()) return;
-  throw Error(ExitCode::configuration, run_directory + ": holds a run with other options (" + differences +
-                                           "): give the same options to continue it, another --out, or --overwrite");
+  throw Error(ExitCode::configuration,
+              run_directory + ": holds a run with other options (" + differences +
+                  "): give the same options to continue it, another --out, or --overwrite");
 }
 
 }  // namespace tovamill

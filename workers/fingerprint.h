@@ -1,4 +1,5 @@
-// What must be equal for two starts to add to the same results: every option that changes the numbers, as text.
+// What must be equal for two starts to add to the same results: every option that changes the
+// numbers, as text.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,11 +10,12 @@
 
 namespace tovamill {
 
-// {"option": "value" or ["values"], ...} of the options with an effect on results, automatic ones as they were decided;
-// the model and the tokenizer by the digests of their contents.
+// {"option": "value" or ["values"], ...} of the options with an effect on results, automatic ones
+// as they were decided; the model and the tokenizer by the digests of their contents.
 nlohmann::json fingerprint(const RunOptions& options, const LoadedModel& model);
 
 // Throws Error(configuration) naming each option that differs and both values.
-void check_same(const nlohmann::json& before, const nlohmann::json& now, const std::string& run_directory);
+void check_same(const nlohmann::json& before, const nlohmann::json& now,
+                const std::string& run_directory);
 
 }  // namespace tovamill

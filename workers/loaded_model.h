@@ -1,4 +1,5 @@
-// A model made ready for scoring: files, configuration, tokenizer, backend and packed weights, in one place.
+// A model made ready for scoring: files, configuration, tokenizer, backend and packed weights, in
+// one place.
 #pragma once
 
 #include <memory>
@@ -39,8 +40,9 @@ struct ModelHead {
 
 ModelHead open_model(const std::string& path);
 
-// Packs the weights for the device that the options ask for; `available_bytes` of memory bound the streams. Throws
-// Error(configuration) naming the bytes where not even one stream fits.
-LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads, std::uint64_t available_bytes);
+// Packs the weights for the device that the options ask for; `available_bytes` of memory bound the
+// streams. Throws Error(configuration) naming the bytes where not even one stream fits.
+LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
+                       std::uint64_t available_bytes);
 
 }  // namespace tovamill

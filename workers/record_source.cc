@@ -10,9 +10,14 @@ constexpr std::uint64_t kUsualCompression = 3;
 
 }  // namespace
 
-RecordSource::RecordSource(std::vector<CorpusFile> files, const CorpusOptions& options, std::uint64_t skip,
-                           std::uint64_t limit, std::function<bool(const CorpusRecord&)> is_done)
-    : files_(std::move(files)), options_(options), skip_(skip), limit_(limit), is_done_(std::move(is_done)) {
+RecordSource::RecordSource(std::vector<CorpusFile> files, const CorpusOptions& options,
+                           std::uint64_t skip, std::uint64_t limit,
+                           std::function<bool(const CorpusRecord&)> is_done)
+    : files_(std::move(files)),
+      options_(options),
+      skip_(skip),
+      limit_(limit),
+      is_done_(std::move(is_done)) {
   for (const CorpusFile& f : files_) n_corpus_bytes_ += f.n_bytes;
 }
 
@@ -39,6 +44,8 @@ std::optional<CorpusRecord> RecordSource::next() {
   return std::nullopt;
 }
 
-std::uint64_t RecordSource::n_bytes_read() const { return std::min(n_corpus_bytes_, n_bytes_before_ + n_bytes_in_file_); }
+std::uint64_t RecordSource::n_bytes_read() const {
+  return std::min(n_corpus_bytes_, n_bytes_before_ + n_bytes_in_file_);
+}
 
 }  // namespace tovamill

@@ -1,4 +1,5 @@
-// The records of a corpus that this run has still to do, one after another, in the order of files and bytes.
+// The records of a corpus that this run has still to do, one after another, in the order of files
+// and bytes.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +14,16 @@ namespace tovamill {
 
 class RecordSource {
  public:
-  // `is_done` tells which records the journals hold. The first `skip` records are passed over, at most `limit` (0: all)
-  // of the others are looked at, done ones included.
-  RecordSource(std::vector<CorpusFile> files, const CorpusOptions& options, std::uint64_t skip, std::uint64_t limit,
-               std::function<bool(const CorpusRecord&)> is_done);
+  // `is_done` tells which records the journals hold. The first `skip` records are passed over, at
+  // most `limit` (0: all) of the others are looked at, done ones included.
+  RecordSource(std::vector<CorpusFile> files, const CorpusOptions& options, std::uint64_t skip,
+               std::uint64_t limit, std::function<bool(const CorpusRecord&)> is_done);
 
   std::optional<CorpusRecord> next();
 
   std::uint64_t n_corpus_bytes() const { return n_corpus_bytes_; }  // on disk
-  // Bytes on disk that lie behind the records handed out so far (estimated within compressed files).
+  // Bytes on disk that lie behind the records handed out so far (estimated within compressed
+  // files).
   std::uint64_t n_bytes_read() const;
 
  private:

@@ -18,8 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 7> kOurNames{"journal", "results.h5", "results.h5.tmp", "status.json",
-                                               "status.json.tmp", "report.html", "lock"};
+constexpr std::array<const char*, 7> kOurNames{"journal",     "results.h5",      "results.h5.tmp",
+                                               "status.json", "status.json.tmp", "report.html",
+                                               "lock"};
 constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGUSR1};
 
 volatile sig_atomic_t stop_requested = 0;
@@ -30,8 +31,8 @@ void on_signal(int) {
 }
 
 [[noreturn]] void refuse_foreign(const fs::path& directory, const std::string& name) {
-  throw Error(ExitCode::cannot_create, directory.string() + ": is not a run directory (it holds '" + name +
-                                           "'): give --out a new or an empty directory");
+  throw Error(ExitCode::cannot_create, directory.string() + ": is not a run directory (it holds '" +
+                                           name + "'): give --out a new or an empty directory");
 }
 
 // A folder named journal may be somebody's diary; --overwrite would delete it.
@@ -44,7 +45,8 @@ void check_ours(const fs::path& directory) {
   }
   if (!fs::is_directory(directory / "journal")) return;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory / "journal")) {
-    if (entry.path().extension() != ".log") refuse_foreign(directory, "journal/" + entry.path().filename().string());
+    if (entry.path().extension() != ".log")
+      refuse_foreign(directory, "journal/" + entry.path().filename().string());
   }
 }
 
@@ -58,7 +60,8 @@ void prepare_run_directory(const std::string& run_directory) {
     }
     if (fs::exists(path)) check_ours(path);
   } catch (const fs::filesystem_error& e) {
-    throw Error(ExitCode::cannot_create, run_directory + ": " + e.code().message() + ": give another --out");
+    throw Error(ExitCode::cannot_create,
+                run_directory + ": " + e.code().message() + ": give another --out");
   }
   create_run_directory(run_directory);
 }
@@ -69,7 +72,8 @@ void clear_run_directory(const std::string& run_directory) {
       if (std::strcmp(name, "lock") != 0) fs::remove_all(fs::path(run_directory) / name);
     }
   } catch (const fs::filesystem_error& e) {
-    throw Error(ExitCode::cannot_create, run_directory + ": cannot be cleared: " + e.code().message() + ": give another --out");
+    throw Error(ExitCode::cannot_create, run_directory + ": cannot be cleared: " +
+                                             e.code().message() + ": give another --out");
   }
   create_run_directory(run_directory);
 }
@@ -78,14 +82,17 @@ RunLock::RunLock(const std::string& run_directory) {
   const std::string path = run_directory + "/lock";
   descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
-    throw Error(ExitCode::cannot_create, path + ": cannot be created: " + std::strerror(errno) + ": give another --out");
+    throw Error(ExitCode::cannot_create,
+                path + ": cannot be created: " + std::strerror(errno) + ": give another --out");
   }
   if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
   // A file system without locks is no reason not to run.
   if (errno != EWOULDBLOCK) return;
   close(descriptor_);
-  throw Error(ExitCode::configuration, run_directory + ": another process is at work on this run directory: wait for it, "
-                                                       "or give another --out");
+  throw Error(ExitCode::configuration,
+              run_directory +
+                  ": another process is at work on this run directory: wait for it, "
+                  "or give another --out");
 }
 
 RunLock::~RunLock() { close(descriptor_); }

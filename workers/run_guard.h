@@ -5,14 +5,15 @@
 
 namespace tovamill {
 
-// Makes the run directory if it is not there. Throws Error(cannot_create) where the path is a file, or a directory that
-// holds other things than a run.
+// Makes the run directory if it is not there. Throws Error(cannot_create) where the path is a file,
+// or a directory that holds other things than a run.
 void prepare_run_directory(const std::string& run_directory);
 
 // Deletes what an earlier run left. Only under a RunLock: another process may be at work on it.
 void clear_run_directory(const std::string& run_directory);
 
-// The only process at work on a run directory, as long as this lives. Throws Error(configuration) where another is.
+// The only process at work on a run directory, as long as this lives. Throws Error(configuration)
+// where another is.
 class RunLock {
  public:
   explicit RunLock(const std::string& run_directory);
@@ -24,7 +25,8 @@ class RunLock {
   int descriptor_ = -1;
 };
 
-// While this lives, SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second one ends the process at once.
+// While this lives, SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second one ends
+// the process at once.
 class StopSignals {
  public:
   StopSignals();

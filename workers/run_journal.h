@@ -1,4 +1,5 @@
-// The journal of this incarnation: finished documents are handed to the system at once and made durable in groups.
+// The journal of this incarnation: finished documents are handed to the system at once and made
+// durable in groups.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Everything a user can ask of a run. One list of fields (`visit_fields`) serves the command line, the INI file, the
-// fingerprint, `--print-config` and the attributes of results.h5.
+// Everything a user can ask of a run. One list of fields (`visit_fields`) serves the command line,
+// the INI file, the fingerprint, `--print-config` and the attributes of results.h5.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@ namespace tovamill {
 enum class BosMode : std::uint8_t { automatic, always, never };
 
 struct RunOptions {
-  std::string model;                // Hugging Face directory or .gguf file
-  std::string out;                  // run directory
-  std::string device = "auto";      // auto, cpu, cuda
-  std::string dtype = "auto";       // auto, bf16, f32
+  std::string model;            // Hugging Face directory or .gguf file
+  std::string out;              // run directory
+  std::string device = "auto";  // auto, cpu, cuda
+  std::string dtype = "auto";   // auto, bf16, f32
   CorpusOptions corpus;
   CacheOptions cache;
   BosMode bos = BosMode::automatic;
@@ -29,7 +29,7 @@ struct RunOptions {
   std::uint64_t limit = 0;          // records read at most; 0 is all
   std::uint64_t skip = 0;           // records passed over first
   bool token_nll = false;
-  bool trace_state = false;         // implies token_nll's offsets and ids
+  bool trace_state = false;  // implies token_nll's offsets and ids
   double sync_seconds = 5.0;
   bool strict = false;              // any bad record ends the run with 65
   double max_bad_fraction = 1.0;    // more bad records than this fraction: exit 65 at the end
@@ -47,45 +47,64 @@ enum class Effect : std::uint8_t {
   convenience,  // does not: how fast, where, how much is shown
 };
 
-// Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long option. `Options` is
-// RunOptions or const RunOptions; enums, numbers, strings, bools and vectors of strings are passed by reference.
+// Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
+// option. `Options` is RunOptions or const RunOptions; enums, numbers, strings, bools and vectors
+// of strings are passed by reference.
 template <class Options, class Visit>
 void visit_fields(Options& o, Visit&& visit) {
   using enum Effect;
   visit("model", o.model, results, "Hugging Face model directory or .gguf file");
-  visit("corpus", o.corpus.paths, results, "files, directories or globs of .txt and .jsonl, also .gz and .zst");
+  visit("corpus", o.corpus.paths, results,
+        "files, directories or globs of .txt and .jsonl, also .gz and .zst");
   visit("out", o.out, convenience, "run directory: journals, status, results.h5");
-  visit("glob", o.corpus.glob, results, "only corpus files whose name matches, for instance '*.txt'");
+  visit("glob", o.corpus.glob, results,
+        "only corpus files whose name matches, for instance '*.txt'");
   visit("text-key", o.corpus.text_key, results, "JSON key of a record's text");
   visit("id-key", o.corpus.id_key, results, "JSON key of a record's identifier");
-  visit("max-record-bytes", o.corpus.max_record_bytes, results, "a longer record is a failure (bytes)");
+  visit("max-record-bytes", o.corpus.max_record_bytes, results,
+        "a longer record is a failure (bytes)");
   visit("limit", o.limit, results, "read at most so many records; 0 is all");
   visit("skip", o.skip, results, "pass over so many records first");
-  visit("policy", o.cache.policy, results, "which token leaves a full state: tova, tova-head, tova-ema, h2o, h2o-head, window, full");
+  visit("policy", o.cache.policy, results,
+        "which token leaves a full state: tova, tova-head, tova-ema, h2o, h2o-head, window, full");
   visit("cache-size", o.cache.cache_size, results, "tokens that each layer keeps at most (k)");
   visit("pin", o.cache.pin, results, "tova policies: the first so many tokens never leave");
   visit("sinks", o.cache.sinks, results, "window: the first so many tokens never leave");
-  visit("recent", o.cache.recent, results, "h2o policies: the newest so many tokens are protected; -1 is half the cache");
+  visit("recent", o.cache.recent, results,
+        "h2o policies: the newest so many tokens are protected; -1 is half the cache");
   visit("ema", o.cache.ema, results, "tova-ema: decay of the moving average of the attention");
   visit("positions", o.cache.positions, results, "rotary positions: clipped, absolute, in-state");
-  visit("clip-distance", o.cache.clip_distance, results, "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");
-  visit("chunk-tokens", o.cache.chunk_tokens, results, "restart the state every so many tokens, a BOS included; 0 is never");
-  visit("bos", o.bos, results, "a BOS before each document and chunk: auto (as the model's tokenizer), always, never");
-  visit("parse-special", o.parse_special, results, "recognise control tokens in the text of documents");
+  visit("clip-distance", o.cache.clip_distance, results,
+        "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");
+  visit("chunk-tokens", o.cache.chunk_tokens, results,
+        "restart the state every so many tokens, a BOS included; 0 is never");
+  visit("bos", o.bos, results,
+        "a BOS before each document and chunk: auto (as the model's tokenizer), always, never");
+  visit("parse-special", o.parse_special, results,
+        "recognise control tokens in the text of documents");
   visit("token-nll", o.token_nll, results, "store every token's id and NLL in /tokens");
-  visit("trace-state", o.trace_state, results, "store the death step of every token in every layer in /trace");
+  visit("trace-state", o.trace_state, results,
+        "store the death step of every token in every layer in /trace");
   visit("device", o.device, results, "auto, cpu, cuda");
-  visit("dtype", o.dtype, results, "weights and matrix products: bf16, f32, or auto: bf16 where the CPU is faster with it or only that fits, else f32");
+  visit("dtype", o.dtype, results,
+        "weights and matrix products: bf16, f32, or auto: bf16 where the CPU is faster with it or "
+        "only that fits, else f32");
   visit("block", o.block, results, "tokens of one stream processed in one step; 0 is auto (256)");
-  visit("streams", o.streams, convenience, "documents side by side; 0 is auto: what fits the memory, at most 16");
-  visit("memory-budget", o.memory_budget, convenience, "bytes for states and workspace (suffixes K, M, G); 0 is auto");
-  visit("threads", o.threads, convenience, "0 is auto: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, else all cores");
-  visit("sync-seconds", o.sync_seconds, convenience, "finished work is made durable this often (seconds)");
+  visit("streams", o.streams, convenience,
+        "documents side by side; 0 is auto: what fits the memory, at most 16");
+  visit("memory-budget", o.memory_budget, convenience,
+        "bytes for states and workspace (suffixes K, M, G); 0 is auto");
+  visit("threads", o.threads, convenience,
+        "0 is auto: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, else all cores");
+  visit("sync-seconds", o.sync_seconds, convenience,
+        "finished work is made durable this often (seconds)");
   visit("strict", o.strict, convenience, "any bad record ends the run with exit code 65");
-  visit("max-bad-fraction", o.max_bad_fraction, convenience, "more bad records than this fraction: exit code 65");
+  visit("max-bad-fraction", o.max_bad_fraction, convenience,
+        "more bad records than this fraction: exit code 65");
   visit("overwrite", o.overwrite, convenience, "delete what --out holds and start afresh");
   visit("log-format", o.log_format, convenience, "text, json");
-  visit("progress-seconds", o.progress_seconds, convenience, "between progress lines where there is no terminal (seconds); 0 is every step");
+  visit("progress-seconds", o.progress_seconds, convenience,
+        "between progress lines where there is no terminal (seconds); 0 is every step");
 }
 
 // Throws Error(usage or configuration) naming the option and what to give instead.

@@ -21,7 +21,8 @@ RunStatus::RunStatus(const std::string& run_directory) : path_(run_directory + "
 
 void RunStatus::write() {
   json_["updated_unix_s"] = std::time(nullptr);
-  write_file_durably(path_, json_.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_file_durably(path_,
+                     json_.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   last_write_s_ = now_s();
 }
 

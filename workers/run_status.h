@@ -1,4 +1,5 @@
-// status.json of a run directory: what a run is doing, replaced whole every few seconds and at its end.
+// status.json of a run directory: what a run is doing, replaced whole every few seconds and at its
+// end.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -12,9 +12,11 @@ constexpr double kRateSeconds = 5.0;  // over which tokens per second are taken
 }  // namespace
 
 StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options) {
-  const bool wants_bos = options.bos == BosMode::always || (options.bos == BosMode::automatic && model.tokenizer->adds_bos());
+  const bool wants_bos = options.bos == BosMode::always ||
+                         (options.bos == BosMode::automatic && model.tokenizer->adds_bos());
   if (wants_bos && !model.tokenizer->bos_id()) {
-    throw Error(ExitCode::configuration, "--bos always: the model's tokenizer has no BOS token; use --bos never");
+    throw Error(ExitCode::configuration,
+                "--bos always: the model's tokenizer has no BOS token; use --bos never");
   }
   const ModelShape& shape = model.config.shape;
   return {.n_layers = shape.n_layers,
@@ -26,11 +28,13 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
           .keep_tokens = options.token_nll || options.trace_state,
           .keep_deaths = options.trace_state,
           .positions = static_cast<std::uint8_t>(options.cache.positions),
-          .clip_distance = options.cache.positions == Positions::clipped ? clip_distance(options.cache, shape) : 0};
+          .clip_distance = options.cache.positions == Positions::clipped
+                               ? clip_distance(options.cache, shape)
+                               : 0};
 }
 
-ScoreLoop::ScoreLoop(LoadedModel& model, const RunOptions& options, RecordSource& source, RunJournal& journal,
-                     std::function<bool()> keep_going)
+ScoreLoop::ScoreLoop(LoadedModel& model, const RunOptions& options, RecordSource& source,
+                     RunJournal& journal, std::function<bool()> keep_going)
     : model_(model),
       options_(options),
       source_(source),
@@ -75,15 +79,18 @@ void ScoreLoop::admit(CorpusRecord record) {
     state = std::move(idle_states_.back());
     idle_states_.pop_back();
   }
-  auto stream = std::make_unique<DocumentStream>(setting_, *model_.backend, std::move(record), *model_.tokenizer,
-                                                 options_.parse_special, std::move(state));
+  auto stream =
+      std::make_unique<DocumentStream>(setting_, *model_.backend, std::move(record),
+                                       *model_.tokenizer, options_.parse_special, std::move(state));
   if (stream->obstacle().empty()) {
     streams_.push_back(std::move(stream));
     return;
   }
   const DocumentRecord failed = stream->finish(0);
   idle_states_.push_back(stream->release_state());
-  if (options_.strict) throw BadData(failed.file + ", byte " + std::to_string(failed.offset) + ": " + failed.failure_text);
+  if (options_.strict)
+    throw BadData(failed.file + ", byte " + std::to_string(failed.offset) + ": " +
+                  failed.failure_text);
   journal_.append(failed);
   ++n_failed_;
 }
@@ -91,8 +98,8 @@ void ScoreLoop::admit(CorpusRecord record) {
 void ScoreLoop::fail(const CorpusRecord& record) {
   if (options_.strict) {
     const std::string place = record.line > 0 ? ", line " + std::to_string(record.line) : "";
-    throw BadData(record.file + place + ", byte " + std::to_string(record.offset) + ": " + record.failure_text +
-                  " (--strict ends the run at the first bad record)");
+    throw BadData(record.file + place + ", byte " + std::to_string(record.offset) + ": " +
+                  record.failure_text + " (--strict ends the run at the first bad record)");
   }
   DocumentRecord failed;
   failed.status = DocumentRecord::Status::failed;
@@ -114,16 +121,21 @@ void ScoreLoop::step() {
   ids_.clear();
   targets_.clear();
   for (const auto& stream : streams_) {
-    if (ids_.size() + static_cast<std::size_t>(model_.plan.block) > static_cast<std::size_t>(model_.plan.max_rows)) break;
+    if (ids_.size() + static_cast<std::size_t>(model_.plan.block) >
+        static_cast<std::size_t>(model_.plan.max_rows))
+      break;
     blocks_.push_back(stream->next_block(static_cast<std::int32_t>(ids_.size()), ids_, targets_));
     owners_.push_back(stream.get());
   }
   const double start = now_s();
-  const StepOutput output = model_.forward->run({.blocks = blocks_, .ids = ids_, .targets = targets_});
+  const StepOutput output =
+      model_.forward->run({.blocks = blocks_, .ids = ids_, .targets = targets_});
   seconds_computing_ += now_s() - start;
   for (std::size_t i = 0; i < blocks_.size(); ++i) owners_[i]->take(output, blocks_[i], i);
   n_tokens_ += ids_.size();
-  std::rotate(streams_.begin(), std::next(streams_.begin(), static_cast<std::ptrdiff_t>(blocks_.size())), streams_.end());
+  std::rotate(streams_.begin(),
+              std::next(streams_.begin(), static_cast<std::ptrdiff_t>(blocks_.size())),
+              streams_.end());
 }
 
 void ScoreLoop::retire() {
@@ -134,7 +146,9 @@ void ScoreLoop::retire() {
     }
     const DocumentRecord record = (*it)->finish(0);
     if (record.status == DocumentRecord::Status::failed) {
-      if (options_.strict) throw BadData(record.file + ", byte " + std::to_string(record.offset) + ": " + record.failure_text);
+      if (options_.strict)
+        throw BadData(record.file + ", byte " + std::to_string(record.offset) + ": " +
+                      record.failure_text);
       ++n_failed_;
     } else {
       ++n_documents_;
@@ -161,9 +175,11 @@ RunProgress ScoreLoop::progress() {
   p.tokens_per_second = rate_;
   double behind = static_cast<double>(source_.n_bytes_read());
   for (const auto& s : streams_) {
-    behind -= static_cast<double>(s->n_bytes()) * (1.0 - static_cast<double>(s->n_done()) / static_cast<double>(s->n_tokens()));
+    behind -= static_cast<double>(s->n_bytes()) *
+              (1.0 - static_cast<double>(s->n_done()) / static_cast<double>(s->n_tokens()));
   }
-  p.fraction = std::clamp(behind / static_cast<double>(std::max<std::uint64_t>(1, source_.n_corpus_bytes())), 0.0, 1.0);
+  p.fraction = std::clamp(
+      behind / static_cast<double>(std::max<std::uint64_t>(1, source_.n_corpus_bytes())), 0.0, 1.0);
   if (first_fraction_ < 0.0) first_fraction_ = p.fraction;
   const double gained = p.fraction - first_fraction_;
   // With --limit the end of the corpus says nothing of the end of the run.

@@ -1,4 +1,5 @@
-// The inner loop of a worker: documents side by side through the model, a step at a time, until the source is dry.
+// The inner loop of a worker: documents side by side through the model, a step at a time, until the
+// source is dry.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +18,10 @@ namespace tovamill {
 
 class ScoreLoop {
  public:
-  // `keep_going` is asked before each step. Bad records throw with `strict`, else they go to the journal as failures.
-  ScoreLoop(LoadedModel& model, const RunOptions& options, RecordSource& source, RunJournal& journal,
-            std::function<bool()> keep_going);
+  // `keep_going` is asked before each step. Bad records throw with `strict`, else they go to the
+  // journal as failures.
+  ScoreLoop(LoadedModel& model, const RunOptions& options, RecordSource& source,
+            RunJournal& journal, std::function<bool()> keep_going);
 
   // Returns whether the source is dry (false: stopped). `report` is called after each step.
   bool run(const std::function<void(const RunProgress&)>& report);

@@ -89,8 +89,9 @@ ResultsHeader results_header(const JournalIndex& index) {
     h.command = text_at(header, "command");
     h.host = text_at(header, "host");
     h.slurm_job = text_at(header, "slurm_job");
-    h.history += "launch " + std::to_string(journal.launch) + " rank " + std::to_string(journal.rank) + " at " +
-                 text_at(header, "started") + " on " + h.host + ": " + std::to_string(journal.n_documents) + " documents\n";
+    h.history += "launch " + std::to_string(journal.launch) + " rank " +
+                 std::to_string(journal.rank) + " at " + text_at(header, "started") + " on " +
+                 h.host + ": " + std::to_string(journal.n_documents) + " documents\n";
     const json footer = json::parse(journal.footer, nullptr, false);
     if (footer.is_object()) h.complete = footer.value("complete", false);
   }
@@ -117,14 +118,17 @@ RunSummary summary_of(const CorpusSummary& c) {
 }
 
 // Journals of earlier starts must be of the same options.
-void check_journals(const JournalIndex& index, const json& print, const std::string& run_directory) {
+void check_journals(const JournalIndex& index, const json& print,
+                    const std::string& run_directory) {
   for (const JournalFile& journal : index.journals) {
     const json header = json::parse(journal.header, nullptr, false);
-    if (header.is_object() && header.contains("fingerprint")) check_same(header["fingerprint"], print, run_directory);
+    if (header.is_object() && header.contains("fingerprint"))
+      check_same(header["fingerprint"], print, run_directory);
   }
 }
 
-RunInfo run_info(const LoadedModel& model, const JournalIndex& index, const std::vector<CorpusFile>& files) {
+RunInfo run_info(const LoadedModel& model, const JournalIndex& index,
+                 const std::vector<CorpusFile>& files) {
   RunInfo info{.model_description = model.files->path() + ": " + model.description,
                .tokenizer_description = model.tokenizer->description(),
                .device = model.backend->description(),
@@ -132,7 +136,8 @@ RunInfo run_info(const LoadedModel& model, const JournalIndex& index, const std:
                .threads = model.backend->n_threads(),
                .streams = model.plan.n_streams,
                .weight_bytes = model.model.weight_bytes(),
-               .state_bytes = model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams),
+               .state_bytes =
+                   model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams),
                .workspace_bytes = model.backend->workspace_bytes() + model.forward->buffer_bytes(),
                .n_files = files.size(),
                .n_documents_done = index.documents.size()};
@@ -142,28 +147,31 @@ RunInfo run_info(const LoadedModel& model, const JournalIndex& index, const std:
 
 void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary) {
   const double fraction = summary.n_documents == 0 ? 0.0
-                                                   : static_cast<double>(summary.n_failed) / static_cast<double>(summary.n_documents);
+                                                   : static_cast<double>(summary.n_failed) /
+                                                         static_cast<double>(summary.n_documents);
   if (fraction <= options.max_bad_fraction) return;
   throw BadData(std::to_string(summary.n_failed) + " of " + std::to_string(summary.n_documents) +
-                " records are bad, more than --max-bad-fraction " + text_of(options.max_bad_fraction) + ": see /failures in " +
-                summary.results_path);
+                " records are bad, more than --max-bad-fraction " +
+                text_of(options.max_bad_fraction) + ": see /failures in " + summary.results_path);
 }
 
 // What earlier starts without --strict let pass.
 void check_strict(const RunOptions& options, const JournalIndex& earlier) {
   if (!options.strict || earlier.n_failed == 0) return;
-  throw BadData(options.out + ": earlier starts met bad records, " + std::to_string(earlier.n_failed) +
+  throw BadData(options.out + ": earlier starts met bad records, " +
+                std::to_string(earlier.n_failed) +
                 " of them (--strict ends a run at the first): see /failures after tovamill merge");
 }
 
 // Everything between the loading of the model and the end.
-RunSummary score_and_merge(const RunOptions& options, LoadedModel& model, std::vector<CorpusFile> files, const json& print,
-                           RunStatus& status, RunObserver& observer) {
+RunSummary score_and_merge(const RunOptions& options, LoadedModel& model,
+                           std::vector<CorpusFile> files, const json& print, RunStatus& status,
+                           RunObserver& observer) {
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
   check_strict(options, earlier);
-  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)), journal_header(options, model, print),
-                     options.sync_seconds);
+  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)),
+                     journal_header(options, model, print), options.sync_seconds);
   observer.started(run_info(model, earlier, files));
 
   RecordSource source(std::move(files), options.corpus, options.skip, options.limit,
@@ -176,21 +184,23 @@ RunSummary score_and_merge(const RunOptions& options, LoadedModel& model, std::v
     observer.progress(p);
   });
   const double other = loop.seconds() - loop.seconds_computing() - journal.seconds_writing();
-  journal.close(json{{"seconds_computing", loop.seconds_computing()},
-                     {"seconds_waiting", other > 0.0 ? other : 0.0},
-                     {"seconds_writing", journal.seconds_writing()},
-                     {"complete", complete}}
-                    .dump());
+  journal.close(json{
+      {"seconds_computing", loop.seconds_computing()},
+      {"seconds_waiting", other > 0.0 ? other : 0.0},
+      {"seconds_writing", journal.seconds_writing()},
+      {"complete",
+       complete}}.dump());
   if (!complete) {
-    throw Error(ExitCode::stopped, "stopped by a signal: what is finished is saved in " + options.out +
-                                       "; run the same command again to continue");
+    throw Error(ExitCode::stopped, "stopped by a signal: what is finished is saved in " +
+                                       options.out + "; run the same command again to continue");
   }
   const JournalIndex index = scan_journals(options.out);
   const CorpusSummary corpus = merge_journals(options.out, index, results_header(index));
   RunSummary summary = summary_of(corpus);
   const bool nothing_left = loop.n_documents() + loop.n_failed() == 0 && !earlier.documents.empty();
   summary.seconds = nothing_left ? 0.0 : loop.seconds();
-  summary.tokens_per_second = loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
+  summary.tokens_per_second =
+      loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
   check_bad_fraction(options, corpus);
   return summary;
 }
@@ -213,13 +223,15 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
   prepare_run_directory(options.out);
   const RunLock lock(options.out);
   const CpuInfo cpu = cpu_info();
-  LoadedModel model = load_model(std::move(head), options, options.threads > 0 ? options.threads : cpu.n_cores_usable(),
+  LoadedModel model = load_model(std::move(head), options,
+                                 options.threads > 0 ? options.threads : cpu.n_cores_usable(),
                                  cpu.memory_available_bytes);
   const json print = fingerprint(options, model);
   if (options.overwrite) clear_run_directory(options.out);
   RunStatus status(options.out);
   try {
-    const RunSummary summary = score_and_merge(options, model, std::move(files), print, status, observer);
+    const RunSummary summary =
+        score_and_merge(options, model, std::move(files), print, status, observer);
     status.finish("done", 0, "");
     return summary;
   } catch (const Error& e) {

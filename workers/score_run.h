@@ -1,4 +1,5 @@
-// The main job: every document of a corpus through a bounded state, journaled, merged into results.h5.
+// The main job: every document of a corpus through a bounded state, journaled, merged into
+// results.h5.
 #pragma once
 
 #include <cstdint>
@@ -12,31 +13,32 @@ namespace tovamill {
 
 // Known before the first document is scored.
 struct RunInfo {
-  std::string model_description;      // "llama, 30 layers, 135 M parameters, Q4_1"
+  std::string model_description;  // "llama, 30 layers, 135 M parameters, Q4_1"
   std::string tokenizer_description;
-  std::string device;                 // "CPU, AVX-512, bf16 dot products"
-  std::string dtype;                  // as used: "bf16", "f32"
+  std::string device;  // "CPU, AVX-512, bf16 dot products"
+  std::string dtype;   // as used: "bf16", "f32"
   std::int32_t threads = 0;
   std::int32_t streams = 0;
   std::uint64_t weight_bytes = 0;
-  std::uint64_t state_bytes = 0;      // of all streams
+  std::uint64_t state_bytes = 0;  // of all streams
   std::uint64_t workspace_bytes = 0;
   std::uint64_t n_files = 0;
-  std::uint64_t n_bytes = 0;          // of the corpus files on disk
-  std::uint64_t n_documents_done = 0; // found in the journals of earlier starts
+  std::uint64_t n_bytes = 0;           // of the corpus files on disk
+  std::uint64_t n_documents_done = 0;  // found in the journals of earlier starts
 };
 
 struct RunProgress {
-  std::uint64_t n_documents = 0;       // finished, earlier starts included
+  std::uint64_t n_documents = 0;  // finished, earlier starts included
   std::uint64_t n_failed = 0;
-  std::uint64_t n_tokens = 0;          // scored in this start
-  double seconds = 0.0;                // since the first document
-  double tokens_per_second = 0.0;      // over the last seconds
-  double fraction = 0.0;               // of the corpus bytes, 0 to 1
-  double seconds_left = -1.0;          // estimated; negative: not yet known
+  std::uint64_t n_tokens = 0;      // scored in this start
+  double seconds = 0.0;            // since the first document
+  double tokens_per_second = 0.0;  // over the last seconds
+  double fraction = 0.0;           // of the corpus bytes, 0 to 1
+  double seconds_left = -1.0;      // estimated; negative: not yet known
 };
 
-// Progress of a run for whoever shows it. Called on the thread that runs the job, `progress` several times a second.
+// Progress of a run for whoever shows it. Called on the thread that runs the job, `progress`
+// several times a second.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
@@ -55,14 +57,15 @@ struct RunSummary {
   double perplexity_token = 0.0, perplexity_token_se = 0.0;  // micro, standard error over documents
   double perplexity_word = 0.0, perplexity_word_se = 0.0;
   double bits_per_byte = 0.0, bits_per_byte_se = 0.0;
-  double mean_attended = 0.0;         // tokens attended per query and layer
-  double tokens_per_second = 0.0;     // of this start
-  double seconds = 0.0;               // of this start, model loading excluded; 0 where nothing was left to do
+  double mean_attended = 0.0;      // tokens attended per query and layer
+  double tokens_per_second = 0.0;  // of this start
+  double seconds = 0.0;  // of this start, model loading excluded; 0 where nothing was left to do
   std::uint64_t peak_rss_bytes = 0;
   std::string results_path;
 };
 
-// Runs or continues the job. Throws Error as the design's exit codes say; a stop by signal is Error(stopped).
+// Runs or continues the job. Throws Error as the design's exit codes say; a stop by signal is
+// Error(stopped).
 RunSummary run_score(const RunOptions& options, RunObserver& observer);
 
 // Merges what the journals of a run directory hold into results.h5, complete or not.

@@ -88,7 +88,7 @@ most() { printf '%s\n' "$@" | sort -g | tail -n 1; }
 transformers_best=$(most "${rate[transformers,bf16]:-}" "${rate[transformers,f32]:-}")
 llama_best=$(most "${rate[llama,bf16]:-}" "${rate[llama,file]:-}")
 
-row='| %-34s | %-5s | %8s | %11s | %15s | %12s |\n'
+row='| %-34s | %-5s | %8s | %11s | %15s | %16s |\n'
 line() { # NAME DTYPE RATE
   # shellcheck disable=SC2059
   printf "$row" "$1" "$2" "${3:--}" "$(ratio "${3:-}" "${rate[products,$2]:-}")" "$(ratio "${3:-}" "$transformers_best")" \
@@ -97,7 +97,7 @@ line() { # NAME DTYPE RATE
 echo "$("$tovamill" --version | head -n 1); $(basename "$model"); about $tokens tokens; $threads threads of" \
   "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | sed -n 1p)"
 # shellcheck disable=SC2059
-printf "$row" "" dtype tokens/s "/ products" "/ transformers" "/ llama.cpp"
+printf "$row" "" dtype tokens/s "/ products" "/ best transf." "/ best llama.cpp"
 # shellcheck disable=SC2059
 printf "$row" "$(printf '%034d' 0 | tr 0 -)" ----- -------- ----------- --------------- ------------
 for dtype in bf16 f32; do

@@ -1,12 +1,13 @@
-// The rate of a model's matrix products alone, as oneDNN itself threads them: what a run of tovamill could reach if all
-// else cost nothing.
+// The rate of a model's matrix products alone, as oneDNN itself threads them: what a run of
+// tovamill could reach if all else cost nothing.
 //   products_benchmark --model M [--dtype bf16|f32|both] [--threads N] [--layers N] [--runs N]
-// For steps of 64, 256, 512 and 1024 rows: in every layer qkv (n_q + 2 n_kv, hidden), o (hidden, n_q),
-// gate and up (2 intermediate, hidden), down (hidden, intermediate), then the head (vocab, hidden) on all rows. Weights are
-// packed once in the layout that oneDNN asks for (`any`), every layer has its own, results have the type of the operands.
-// A step is 2 * rows * weights operations and reads every weight once. Warm-up, then the best and the median of the runs.
-// Shapes come from the model's configuration, its weights are not read. --layers N times N layers only, for models that
-// do not fit the memory, and counts them as all.
+// For steps of 64, 256, 512 and 1024 rows: in every layer qkv (n_q + 2 n_kv, hidden), o (hidden,
+// n_q), gate and up (2 intermediate, hidden), down (hidden, intermediate), then the head (vocab,
+// hidden) on all rows. Weights are packed once in the layout that oneDNN asks for (`any`), every
+// layer has its own, results have the type of the operands. A step is 2 * rows * weights operations
+// and reads every weight once. Warm-up, then the best and the median of the runs. Shapes come from
+// the model's configuration, its weights are not read. --layers N times N layers only, for models
+// that do not fit the memory, and counts them as all.
 #include <omp.h>
 
 #include <algorithm>
@@ -36,7 +37,8 @@ struct Arguments {
   std::int32_t threads = 0, layers = 0, runs = 7;
 };
 
-// The values' own bits do not matter, but zeros would be kind to the power budget: numbers near 0.01, of both signs.
+// The values' own bits do not matter, but zeros would be kind to the power budget: numbers near
+// 0.01, of both signs.
 void fill(memory& m, memory::data_type type) {
   const std::size_t n = m.get_desc().get_size() / 2;
   auto* half_words = static_cast<std::uint16_t*>(m.get_data_handle());
@@ -44,18 +46,21 @@ void fill(memory& m, memory::data_type type) {
   for (std::size_t i = 0; i < n; ++i) {
     random = random * 1664525u + 1013904223u;
     const bool is_exponent = type == memory::data_type::bf16 || i % 2 == 1;
-    half_words[i] = static_cast<std::uint16_t>(is_exponent ? 0x3c00u | (random >> 16 & 0x807fu) : random >> 16);
+    half_words[i] =
+        static_cast<std::uint16_t>(is_exponent ? 0x3c00u | (random >> 16 & 0x807fu) : random >> 16);
   }
 }
 
 // (rows, n_in) x (n_in, n_out), with the weights of `n_copies` layers.
 class Product {
  public:
-  Product(const dnnl::engine& engine, memory::data_type type, std::int64_t rows, std::int64_t n_in, std::int64_t n_out,
-          std::int32_t n_copies)
-      : operations_(2.0 * static_cast<double>(rows) * static_cast<double>(n_in) * static_cast<double>(n_out)) {
+  Product(const dnnl::engine& engine, memory::data_type type, std::int64_t rows, std::int64_t n_in,
+          std::int64_t n_out, std::int32_t n_copies)
+      : operations_(2.0 * static_cast<double>(rows) * static_cast<double>(n_in) *
+                    static_cast<double>(n_out)) {
     using Tag = memory::format_tag;
-    const memory::desc x({rows, n_in}, type, Tag::ab), w({n_in, n_out}, type, Tag::any), out({rows, n_out}, type, Tag::ab);
+    const memory::desc x({rows, n_in}, type, Tag::ab), w({n_in, n_out}, type, Tag::any),
+        out({rows, n_out}, type, Tag::ab);
 #if DNNL_VERSION_MAJOR >= 3
     const dnnl::matmul::primitive_desc description(engine, x, w, out);
 #else
@@ -66,11 +71,13 @@ class Product {
     out_ = memory(out, engine);
     fill(x_, type);
     fill(out_, type);
-    for (std::int32_t i = 0; i < n_copies; ++i) fill(weights_.emplace_back(description.weights_desc(), engine), type);
+    for (std::int32_t i = 0; i < n_copies; ++i)
+      fill(weights_.emplace_back(description.weights_desc(), engine), type);
   }
 
   void run(dnnl::stream& stream, std::size_t copy) {
-    primitive_.execute(stream, {{DNNL_ARG_SRC, x_}, {DNNL_ARG_WEIGHTS, weights_[copy]}, {DNNL_ARG_DST, out_}});
+    primitive_.execute(
+        stream, {{DNNL_ARG_SRC, x_}, {DNNL_ARG_WEIGHTS, weights_[copy]}, {DNNL_ARG_DST, out_}});
   }
   double operations() const { return operations_; }
 
@@ -97,16 +104,20 @@ Times time_runs(std::int32_t n, Body&& body) {
   return {seconds.front(), seconds[seconds.size() / 2]};
 }
 
-void measure(const tovamill::ModelShape& shape, const Arguments& arguments, const char* name, memory::data_type type) {
+void measure(const tovamill::ModelShape& shape, const Arguments& arguments, const char* name,
+             memory::data_type type) {
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);
-  const std::int32_t layers = arguments.layers > 0 ? std::min(arguments.layers, shape.n_layers) : shape.n_layers;
+  const std::int32_t layers =
+      arguments.layers > 0 ? std::min(arguments.layers, shape.n_layers) : shape.n_layers;
   const double scale = static_cast<double>(shape.n_layers) / layers;
   for (const std::int64_t rows : kRows) {
     std::array<Product, 4> layer{
-        Product(engine, type, rows, shape.hidden_size, shape.q_size() + 2 * shape.kv_size(), layers),
+        Product(engine, type, rows, shape.hidden_size, shape.q_size() + 2 * shape.kv_size(),
+                layers),
         Product(engine, type, rows, shape.q_size(), shape.hidden_size, layers),
-        Product(engine, type, rows, shape.hidden_size, 2 * std::int64_t{shape.intermediate_size}, layers),
+        Product(engine, type, rows, shape.hidden_size, 2 * std::int64_t{shape.intermediate_size},
+                layers),
         Product(engine, type, rows, shape.intermediate_size, shape.hidden_size, layers)};
     Product head(engine, type, rows, shape.hidden_size, shape.vocab_size, 1);
     const Times in_layers = time_runs(arguments.runs, [&] {
@@ -121,10 +132,12 @@ void measure(const tovamill::ModelShape& shape, const Arguments& arguments, cons
     });
     double operations = head.operations();
     for (const Product& product : layer) operations += product.operations() * shape.n_layers;
-    const double best = in_layers.best_s * scale + in_head.best_s, median = in_layers.median_s * scale + in_head.median_s;
-    std::printf("| %-5s | %4ld | %9.2f | %7.2f | %13.0f | %15.0f | %12.3f | %14.3f |\n", name, static_cast<long>(rows),
-                in_layers.best_s * scale * 1e3, in_head.best_s * 1e3, static_cast<double>(rows) / best,
-                static_cast<double>(rows) / median, operations / best / 1e12, operations / median / 1e12);
+    const double best = in_layers.best_s * scale + in_head.best_s,
+                 median = in_layers.median_s * scale + in_head.median_s;
+    std::printf("| %-5s | %4ld | %9.2f | %7.2f | %13.0f | %15.0f | %12.3f | %14.3f |\n", name,
+                static_cast<long>(rows), in_layers.best_s * scale * 1e3, in_head.best_s * 1e3,
+                static_cast<double>(rows) / best, static_cast<double>(rows) / median,
+                operations / best / 1e12, operations / median / 1e12);
     std::fflush(stdout);
   }
 }
@@ -133,14 +146,16 @@ std::int32_t number(const char* option, const char* text) {
   std::int32_t n = 0;
   const char* end = text + std::strlen(text);
   if (std::from_chars(text, end, n).ptr != end || n < 1) {
-    throw tovamill::Error(tovamill::ExitCode::usage, std::string(option) + " takes a number from 1, not '" + text + "'");
+    throw tovamill::Error(tovamill::ExitCode::usage,
+                          std::string(option) + " takes a number from 1, not '" + text + "'");
   }
   return n;
 }
 
 [[noreturn]] void fail_usage() {
   throw tovamill::Error(tovamill::ExitCode::usage,
-                        "usage: products_benchmark --model M [--dtype bf16|f32|both] [--threads N] [--layers N] [--runs N]");
+                        "usage: products_benchmark --model M [--dtype bf16|f32|both] [--threads N] "
+                        "[--layers N] [--runs N]");
 }
 
 Arguments parse(int argc, char** argv) {
@@ -168,7 +183,8 @@ Arguments parse(int argc, char** argv) {
 }
 
 // A CPU that cannot multiply the type says so once.
-void measure_if_possible(const tovamill::ModelShape& shape, const Arguments& a, const char* name, memory::data_type type) {
+void measure_if_possible(const tovamill::ModelShape& shape, const Arguments& a, const char* name,
+                         memory::data_type type) {
   if (a.dtype != "both" && a.dtype != name) return;
   try {
     measure(shape, a, name, type);
@@ -190,8 +206,11 @@ int main(int argc, char** argv) {
     omp_set_num_threads(a.threads);
     std::printf("%s, %d threads of %s, oneDNN %s\n", a.model.c_str(), a.threads, cpu.model.c_str(),
                 tovamill::onednn_version().c_str());
-    std::printf("| dtype | rows | layers ms | head ms | best tokens/s | median tokens/s | best TFLOP/s | median TFLOP/s |\n"
-                "|-------|------|-----------|---------|---------------|-----------------|--------------|----------------|\n");
+    std::printf(
+        "| dtype | rows | layers ms | head ms | best tokens/s | median tokens/s | best TFLOP/s | "
+        "median TFLOP/s |\n"
+        "|-------|------|-----------|---------|---------------|-----------------|--------------|---"
+        "-------------|\n");
     measure_if_possible(config.shape, a, "bf16", memory::data_type::bf16);
     measure_if_possible(config.shape, a, "f32", memory::data_type::f32);
   } catch (const tovamill::Error& error) {

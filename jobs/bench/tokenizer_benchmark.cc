@@ -26,7 +26,8 @@ int main(int argc, char** argv) {
     return 64;
   }
   try {
-    const auto tokenizer = tovamill::Tokenizer::from_hf(nlohmann::json::parse(read_file(argv[1])), nullptr, argv[1]);
+    const auto tokenizer =
+        tovamill::Tokenizer::from_hf(nlohmann::json::parse(read_file(argv[1])), nullptr, argv[1]);
     const std::string text = read_file(argv[2]);
     std::vector<tovamill::TokenId> ids;
     std::vector<double> seconds;
@@ -34,13 +35,19 @@ int main(int argc, char** argv) {
       ids.clear();
       const auto start = std::chrono::steady_clock::now();
       tokenizer->encode(text, false, ids);
-      if (run > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      if (run > 0)
+        seconds.push_back(
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     std::ranges::sort(seconds);
     const auto rate = [&](double s) { return static_cast<double>(ids.size()) / s / 1e6; };
-    std::printf("%s: %zu bytes, %zu tokens\n", tokenizer->description().c_str(), text.size(), ids.size());
-    std::printf("| best Mtokens/s | median Mtokens/s | median MB/s |\n|---|---|---|\n| %.2f | %.2f | %.1f |\n",
-                rate(seconds.front()), rate(seconds[5]), static_cast<double>(text.size()) / seconds[5] / 1e6);
+    std::printf("%s: %zu bytes, %zu tokens\n", tokenizer->description().c_str(), text.size(),
+                ids.size());
+    std::printf(
+        "| best Mtokens/s | median Mtokens/s | median MB/s |\n|---|---|---|\n| %.2f | %.2f | %.1f "
+        "|\n",
+        rate(seconds.front()), rate(seconds[5]),
+        static_cast<double>(text.size()) / seconds[5] / 1e6);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 65;

@@ -19,7 +19,8 @@ bool rotates_again(const CacheOptions& cache, std::int64_t clip) {
 
 }  // namespace
 
-Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool& pool, const IsaKernels& isa)
+Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool& pool,
+                     const IsaKernels& isa)
     : options_(options),
       shape_(options.shape),
       cache_(options.cache),
@@ -31,8 +32,9 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
       groups_(n_groups(options.cache, options.shape)),
       clip_(clip_distance(options.cache, options.shape)),
       scale_(1.0f / std::sqrt(static_cast<float>(options.shape.head_dim))),
-      angles_(options.shape.inv_freq, options.cache.positions == Positions::in_state ? options.cache.cache_size + 2 * kGroupTokens
-                                                                                     : clip_ + 2 * kGroupTokens),
+      angles_(options.shape.inv_freq, options.cache.positions == Positions::in_state
+                                          ? options.cache.cache_size + 2 * kGroupTokens
+                                          : clip_ + 2 * kGroupTokens),
       scratch_(static_cast<std::size_t>(pool.size())) {
   per_kv_ = shape_.queries_per_kv_head();
   kv_per_group_ = shape_.n_kv_heads / groups_;
@@ -45,7 +47,8 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
              .n_groups = groups_,
              .storage = storage_,
              .keeps_unrotated = rotates_again(cache_, clip_),
-             .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head || cache_.policy == Policy::tova_ema,
+             .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head ||
+                          cache_.policy == Policy::tova_ema,
              .averages = cache_.policy == Policy::tova_ema};
   slots_.resize(static_cast<std::size_t>(std::max(1, pool.size())));
   const auto rows = static_cast<std::size_t>(options.max_rows);
@@ -56,19 +59,23 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
 }
 
 std::int64_t Attention::capacity(std::int64_t n_tokens) const {
-  return pad_columns(is_bounded(cache_) ? static_cast<std::int64_t>(cache_.cache_size) + tile_ : n_tokens + tile_);
+  return pad_columns(is_bounded(cache_) ? static_cast<std::int64_t>(cache_.cache_size) + tile_
+                                        : n_tokens + tile_);
 }
 
 void Attention::make_room(std::int64_t n_columns) {
   if (n_columns <= columns_) return;
   columns_ = n_columns;
-  const auto columns = static_cast<std::size_t>(n_columns), kv = static_cast<std::size_t>(shape_.n_kv_heads);
+  const auto columns = static_cast<std::size_t>(n_columns),
+             kv = static_cast<std::size_t>(shape_.n_kv_heads);
   const auto tile = static_cast<std::size_t>(tile_), groups = static_cast<std::size_t>(groups_);
   for (Slot& slot : slots_) {
     slot.keys = AlignedBytes(kv * static_cast<std::size_t>(shape_.head_dim) * columns * 4);
     slot.values = AlignedBytes(kv * static_cast<std::size_t>(padded_dim_) * columns * 4);
-    if (needs_scan(cache_.policy)) slot.weights = AlignedBytes(static_cast<std::size_t>(shape_.n_heads) * tile * columns * 4);
-    slot.policy = AlignedBytes(groups * 3 * columns * 4 + groups * tile * static_cast<std::size_t>(heads_per_group_) * 4);
+    if (needs_scan(cache_.policy))
+      slot.weights = AlignedBytes(static_cast<std::size_t>(shape_.n_heads) * tile * columns * 4);
+    slot.policy = AlignedBytes(groups * 3 * columns * 4 +
+                               groups * tile * static_cast<std::size_t>(heads_per_group_) * 4);
     slot.evicted.assign(groups * tile, -1);
     slot.evicted_weight.assign(groups * tile, 0.0f);
     slot.move_from.assign(groups * tile, 0);
@@ -76,11 +83,13 @@ void Attention::make_room(std::int64_t n_columns) {
     slot.n_moves.assign(groups, 0);
     slot.head_weight.assign(kv * tile, 0.0);
   }
-  const std::size_t part_rows = static_cast<std::size_t>(part_steps_) * static_cast<std::size_t>(per_kv_);
+  const std::size_t part_rows =
+      static_cast<std::size_t>(part_steps_) * static_cast<std::size_t>(per_kv_);
   for (ThreadScratch& s : scratch_) {
     const std::size_t rows = needs_scan(cache_.policy) ? kPanelRows : part_rows;
     s.weights = AlignedBytes(rows * columns * 4);
-    s.rows = AlignedBytes(std::max<std::size_t>(kPanelRows, part_rows) * static_cast<std::size_t>(padded_dim_) * 4);
+    s.rows = AlignedBytes(std::max<std::size_t>(kPanelRows, part_rows) *
+                          static_cast<std::size_t>(padded_dim_) * 4);
     s.angles.resize(static_cast<std::size_t>(shape_.head_dim));
     s.order.resize(columns);
     s.rank.resize(columns);
@@ -88,8 +97,10 @@ void Attention::make_room(std::int64_t n_columns) {
 }
 
 std::uint64_t Attention::workspace_bytes() const {
-  std::uint64_t sum = angles_.n_bytes() + (row_angles_.size() + rotated_keys_.size() + value_norms_.size()) * 4;
-  for (const Slot& s : slots_) sum += s.keys.size() + s.values.size() + s.weights.size() + s.policy.size();
+  std::uint64_t sum =
+      angles_.n_bytes() + (row_angles_.size() + rotated_keys_.size() + value_norms_.size()) * 4;
+  for (const Slot& s : slots_)
+    sum += s.keys.size() + s.values.size() + s.weights.size() + s.policy.size();
   for (const ThreadScratch& s : scratch_) sum += s.weights.size() + s.rows.size();
   return sum;
 }
@@ -111,14 +122,16 @@ void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_row
   pool_.run(static_cast<std::int64_t>(blocks_.size()), [&](std::int64_t b, int) {
     const StepBlock& block = blocks_[static_cast<std::size_t>(b)];
     for (std::int32_t i = 0; i < block.n_tokens; ++i) {
-      float* row = row_angles_.data() + static_cast<std::int64_t>(block.first_row + i) * shape_.head_dim;
+      float* row =
+          row_angles_.data() + static_cast<std::int64_t>(block.first_row + i) * shape_.head_dim;
       angles_.fill(rotary_position(block.position + i), row, row + half);
     }
   });
 }
 
 // Norms of Qwen3's heads, rotation of Q in place and of K beside it, the norms of the values.
-void Attention::prepare_rows(std::span<const float> q_norm, std::span<const float> k_norm, float* qkv) {
+void Attention::prepare_rows(std::span<const float> q_norm, std::span<const float> k_norm,
+                             float* qkv) {
   const std::int32_t d = shape_.head_dim, half = d / 2;
   const std::int64_t stride = shape_.q_size() + 2 * shape_.kv_size();
   constexpr std::int32_t kRowsPerTask = 16;
@@ -129,7 +142,8 @@ void Attention::prepare_rows(std::span<const float> q_norm, std::span<const floa
       float* k = q + shape_.q_size();
       const float* cosines = row_angles_.data() + static_cast<std::int64_t>(r) * d;
       for (std::int32_t h = 0; h < shape_.n_heads; ++h) {
-        if (!q_norm.empty()) isa_.rms_norm(q + h * d, q_norm.data(), d, shape_.rms_norm_eps, q + h * d);
+        if (!q_norm.empty())
+          isa_.rms_norm(q + h * d, q_norm.data(), d, shape_.rms_norm_eps, q + h * d);
         isa_.rotate(q + h * d, cosines, cosines + half, half, q + h * d);
         if (type_ == ComputeType::bf16) {
           std::uint16_t rounded[1024];
@@ -139,7 +153,8 @@ void Attention::prepare_rows(std::span<const float> q_norm, std::span<const floa
       }
       float norms = 0.0f;
       for (std::int32_t h = 0; h < shape_.n_kv_heads; ++h) {
-        if (!k_norm.empty()) isa_.rms_norm(k + h * d, k_norm.data(), d, shape_.rms_norm_eps, k + h * d);
+        if (!k_norm.empty())
+          isa_.rms_norm(k + h * d, k_norm.data(), d, shape_.rms_norm_eps, k + h * d);
         isa_.rotate(k + h * d, cosines, cosines + half, half,
                     rotated_keys_.data() + static_cast<std::int64_t>(r) * shape_.kv_size() + h * d);
         if (layout_.averages) norms += isa_.norm2(k + shape_.kv_size() + h * d, d);
@@ -149,8 +164,9 @@ void Attention::prepare_rows(std::span<const float> q_norm, std::span<const floa
   });
 }
 
-void Attention::run(std::int32_t layer, std::span<const float> q_norm, std::span<const float> k_norm, float* qkv,
-                    void* out, std::span<BlockEvents> events) {
+void Attention::run(std::int32_t layer, std::span<const float> q_norm,
+                    std::span<const float> k_norm, float* qkv, void* out,
+                    std::span<BlockEvents> events) {
   prepare_rows(q_norm, k_norm, qkv);
   qkv_ = qkv;
   for (std::size_t b = 0; b < blocks_.size(); b += slots_.size()) {
@@ -158,8 +174,8 @@ void Attention::run(std::int32_t layer, std::span<const float> q_norm, std::span
   }
 }
 
-// The next tile of a block of which `done` tokens are through: it ends at a multiple of the tile's size, so that the
-// cut does not depend on the blocks.
+// The next tile of a block of which `done` tokens are through: it ends at a multiple of the tile's
+// size, so that the cut does not depend on the blocks.
 bool Attention::next_tile(std::size_t block, std::int64_t& done, Tile& tile) const {
   const StepBlock& b = blocks_[block];
   if (done >= b.n_tokens) return false;
@@ -172,8 +188,8 @@ bool Attention::next_tile(std::size_t block, std::int64_t& done, Tile& tile) con
   return true;
 }
 
-void Attention::run_wave(std::int32_t layer, std::size_t first_block, std::size_t n_blocks, void* out,
-                         std::span<BlockEvents> events) {
+void Attention::run_wave(std::int32_t layer, std::size_t first_block, std::size_t n_blocks,
+                         void* out, std::span<BlockEvents> events) {
   const std::int32_t kvs = shape_.n_kv_heads;
   constexpr std::size_t kMostSlots = 1024;
   std::int64_t done[kMostSlots] = {};
@@ -203,15 +219,20 @@ void Attention::run_wave(std::int32_t layer, std::size_t first_block, std::size_
       pool_.run(n_tiles * kvs * parts, [&](std::int64_t task, int thread) {
         const Tile& tile = tiles[task / (kvs * parts)];
         const auto part = static_cast<std::int32_t>(task % parts);
-        if (part < n_parts(tile)) body(tile, static_cast<std::int32_t>(task / parts % kvs), part, thread);
+        if (part < n_parts(tile))
+          body(tile, static_cast<std::int32_t>(task / parts % kvs), part, thread);
       });
     };
     if (needs_scan(cache_.policy)) {
-      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int) { score(layer, tile, kv, part); });
+      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int) {
+        score(layer, tile, kv, part);
+      });
       pool_.run(n_tiles * groups_, [&](std::int64_t task, int) {
         scan(layer, tiles[task / groups_], static_cast<std::int32_t>(task % groups_));
       });
-      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) { weigh_values(layer, tile, kv, part, out, thread); });
+      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
+        weigh_values(layer, tile, kv, part, out, thread);
+      });
     } else {
       for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
         attend_unscanned(layer, tile, kv, part, out, thread);
@@ -251,7 +272,8 @@ void Attention::report(std::int32_t layer, const Tile& tile, BlockEvents& events
       double weight = static_cast<double>(slot.evicted_weight[at]);
       if (!needs_scan(cache_.policy)) {
         weight = 0.0;
-        for (std::int32_t kv = 0; kv < shape_.n_kv_heads; ++kv) weight += slot.head_weight[static_cast<std::size_t>(kv * tile_ + step)];
+        for (std::int32_t kv = 0; kv < shape_.n_kv_heads; ++kv)
+          weight += slot.head_weight[static_cast<std::size_t>(kv * tile_ + step)];
         weight /= shape_.n_heads;
       }
       events.evictions.push_back({.position = positions[column],

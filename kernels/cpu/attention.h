@@ -1,6 +1,7 @@
-// Attention of a step's blocks over their bounded states (design 3.1 to 3.4), cut into tiles of consecutive queries. A
-// tile joins the state, is scored against all of it at once, scanned for deaths, multiplied with the values, and the
-// survivors move together. Tiles of one stream follow each other; streams, heads and parts of a tile go side by side.
+// Attention of a step's blocks over their bounded states (design 3.1 to 3.4), cut into tiles of
+// consecutive queries. A tile joins the state, is scored against all of it at once, scanned for
+// deaths, multiplied with the values, and the survivors move together. Tiles of one stream follow
+// each other; streams, heads and parts of a tile go side by side.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +17,14 @@
 
 namespace tovamill::cpu {
 
-// Queries of a tile where the policy needs the weights: fewer columns are scored in vain, yet products stay dense.
+// Queries of a tile where the policy needs the weights: fewer columns are scored in vain, yet
+// products stay dense.
 inline constexpr std::int32_t kScanTile = 64;
 
 class Attention {
  public:
-  Attention(const BackendOptions& options, ComputeType type, ThreadPool& pool, const IsaKernels& isa);
+  Attention(const BackendOptions& options, ComputeType type, ThreadPool& pool,
+            const IsaKernels& isa);
 
   StateLayout layout() const { return layout_; }
   // Columns that a state needs room for; of an unbounded policy for a stream of `n_tokens`.
@@ -29,9 +32,10 @@ class Attention {
 
   // Angles of the step's rows; grows unbounded states and what depends on their size.
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows);
-  // qkv (n_rows, q_size + 2 kv_size) float32, overwritten; out (n_rows, q_size) in the compute type.
-  void run(std::int32_t layer, std::span<const float> q_norm, std::span<const float> k_norm, float* qkv, void* out,
-           std::span<BlockEvents> events);
+  // qkv (n_rows, q_size + 2 kv_size) float32, overwritten; out (n_rows, q_size) in the compute
+  // type.
+  void run(std::int32_t layer, std::span<const float> q_norm, std::span<const float> k_norm,
+           float* qkv, void* out, std::span<BlockEvents> events);
 
   std::uint64_t workspace_bytes() const;
 
@@ -40,9 +44,11 @@ class Attention {
   // Scratch of one tile in flight.
   struct Slot {
     AlignedBytes keys, values, weights, policy;
-    std::vector<std::int32_t> evicted, move_from, move_to, n_moves;  // (n_groups, tile) | (n_groups)
-    std::vector<float> evicted_weight;                               // (n_groups, tile)
-    std::vector<double> head_weight;  // (n_kv_heads, tile) weights of the evicted, where nothing is scanned
+    std::vector<std::int32_t> evicted, move_from, move_to,
+        n_moves;                        // (n_groups, tile) | (n_groups)
+    std::vector<float> evicted_weight;  // (n_groups, tile)
+    std::vector<double>
+        head_weight;  // (n_kv_heads, tile) weights of the evicted, where nothing is scanned
   };
   struct ThreadScratch {
     AlignedBytes weights, rows;
@@ -62,12 +68,15 @@ class Attention {
   void refresh_rotation(std::int32_t layer, const Tile& tile, std::int32_t kv, int thread);
   void score(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int32_t part);
   void scan(std::int32_t layer, const Tile& tile, std::int32_t group);
-  void weigh_values(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int32_t part, void* out, int thread);
-  void attend_unscanned(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int32_t part, void* out, int thread);
+  void weigh_values(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int32_t part,
+                    void* out, int thread);
+  void attend_unscanned(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int32_t part,
+                        void* out, int thread);
   void plan_window_deaths(std::int32_t layer, const Tile& tile);
   void leave(std::int32_t layer, const Tile& tile, std::int32_t group);
   void report(std::int32_t layer, const Tile& tile, BlockEvents& events) const;
-  void write_out(const Tile& tile, std::int32_t kv, std::int32_t row, const float* sums, float factor, void* out) const;
+  void write_out(const Tile& tile, std::int32_t kv, std::int32_t row, const float* sums,
+                 float factor, void* out) const;
 
   const float* query(const Tile& tile, std::int32_t kv, std::int32_t row) const;
   float* weight_rows(const Slot& slot, std::int32_t ld, std::int32_t kv) const;
@@ -88,11 +97,11 @@ class Attention {
   ThreadPool& pool_;
   const IsaKernels& isa_;
   StateLayout layout_;
-  std::int32_t tile_ = 0;           // queries of a tile
-  std::int32_t part_steps_ = 0;     // queries of a part
+  std::int32_t tile_ = 0;        // queries of a tile
+  std::int32_t part_steps_ = 0;  // queries of a part
   std::int32_t groups_ = 1, kv_per_group_ = 1, heads_per_group_ = 1, per_kv_ = 1;
-  std::int32_t padded_dim_ = 0;     // head_dim in whole vectors
-  std::int64_t columns_ = 0;        // that slots and thread scratch have room for
+  std::int32_t padded_dim_ = 0;  // head_dim in whole vectors
+  std::int64_t columns_ = 0;     // that slots and thread scratch have room for
   std::int64_t clip_ = 0;
   float scale_ = 1.0f;
   RotaryAngles angles_;
@@ -100,10 +109,10 @@ class Attention {
   std::vector<ThreadScratch> scratch_;
   std::vector<StepBlock> blocks_;
   std::int32_t n_rows_ = 0;
-  std::vector<float> row_angles_;   // (max_rows, 2, head_dim / 2)
+  std::vector<float> row_angles_;    // (max_rows, 2, head_dim / 2)
   std::vector<float> rotated_keys_;  // (max_rows, kv_size)
-  std::vector<float> value_norms_;  // (max_rows)
-  const float* qkv_ = nullptr;      // of the layer being run
+  std::vector<float> value_norms_;   // (max_rows)
+  const float* qkv_ = nullptr;       // of the layer being run
 };
 
 }  // namespace tovamill::cpu

@@ -19,40 +19,48 @@ std::int32_t Attention::hidden_below(std::int64_t position) const {
   return static_cast<std::int32_t>(position - shape_.sliding_window);
 }
 
-std::int32_t Attention::n_parts(const Tile& tile) const { return (tile.n_steps + part_steps_ - 1) / part_steps_; }
+std::int32_t Attention::n_parts(const Tile& tile) const {
+  return (tile.n_steps + part_steps_ - 1) / part_steps_;
+}
 
 float* Attention::weight_rows(const Slot& slot, std::int32_t ld, std::int32_t kv) const {
-  return reinterpret_cast<float*>(slot.weights.data()) + static_cast<std::int64_t>(kv) * tile_ * per_kv_ * ld;
+  return reinterpret_cast<float*>(slot.weights.data()) +
+         static_cast<std::int64_t>(kv) * tile_ * per_kv_ * ld;
 }
 
 std::int32_t* Attention::death(const Slot& slot, std::int32_t group) const {
-  return reinterpret_cast<std::int32_t*>(slot.policy.data()) + static_cast<std::int64_t>(group) * columns_;
+  return reinterpret_cast<std::int32_t*>(slot.policy.data()) +
+         static_cast<std::int64_t>(group) * columns_;
 }
 
 // Row `row` of a tile's (n_steps, queries of a KV head).
 const float* Attention::query(const Tile& tile, std::int32_t kv, std::int32_t row) const {
   const std::int64_t stride = shape_.q_size() + 2 * shape_.kv_size();
-  return qkv_ + (tile.first_row + row / per_kv_) * stride + (kv * per_kv_ + row % per_kv_) * shape_.head_dim;
+  return qkv_ + (tile.first_row + row / per_kv_) * stride +
+         (kv * per_kv_ + row % per_kv_) * shape_.head_dim;
 }
 
 // Weights of one part's queries against all columns, relative to each row's highest.
 void Attention::score(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int32_t part) {
   const std::int32_t first = part * part_steps_, last = std::min(first + part_steps_, tile.n_steps);
   const std::int32_t begin = first * per_kv_, end = last * per_kv_, d = shape_.head_dim;
-  const float* keys = reinterpret_cast<const float*>(tile.slot->keys.data()) + static_cast<std::int64_t>(kv) * d * columns_;
+  const float* keys = reinterpret_cast<const float*>(tile.slot->keys.data()) +
+                      static_cast<std::int64_t>(kv) * d * columns_;
   float* rows = weight_rows(*tile.slot, tile.ld, kv);
   const auto columns = static_cast<std::int32_t>(pad_columns(tile.n_state + last));
   const float* a[kPartRows];
   for (std::int32_t r = begin; r < end; r += kPartRows) {
     const std::int32_t n = std::min(kPartRows, end - r);
     for (std::int32_t i = 0; i < n; ++i) a[i] = query(tile, kv, r + i);
-    isa_.multiply(a, n, d, keys, tile.ld, columns, rows + static_cast<std::int64_t>(r) * tile.ld, tile.ld);
+    isa_.multiply(a, n, d, keys, tile.ld, columns, rows + static_cast<std::int64_t>(r) * tile.ld,
+                  tile.ld);
   }
-  const std::int32_t* positions = shape_.sliding_window > 0 ? tile.state->positions(layer, kv / kv_per_group_) : nullptr;
+  const std::int32_t* positions =
+      shape_.sliding_window > 0 ? tile.state->positions(layer, kv / kv_per_group_) : nullptr;
   for (std::int32_t r = begin; r < end; ++r) {
     const std::int32_t step = r / per_kv_;
-    isa_.exponentiate(rows + static_cast<std::int64_t>(r) * tile.ld, tile.n_state + step + 1, tile.ld, scale_, positions,
-                      hidden_below(tile.position + step), nullptr, 0);
+    isa_.exponentiate(rows + static_cast<std::int64_t>(r) * tile.ld, tile.n_state + step + 1,
+                      tile.ld, scale_, positions, hidden_below(tile.position + step), nullptr, 0);
   }
 }
 
@@ -61,56 +69,66 @@ void Attention::scan(std::int32_t layer, const Tile& tile, std::int32_t group) {
   CpuState& state = *tile.state;
   const std::int64_t scratch = static_cast<std::int64_t>(groups_) * columns_;
   auto* floats = reinterpret_cast<float*>(slot.policy.data());
-  RestoreContext context{this, &tile, state.positions(layer, group), death(slot, group), group * heads_per_group_};
+  RestoreContext context{this, &tile, state.positions(layer, group), death(slot, group),
+                         group * heads_per_group_};
   float* weights[1024];
   for (std::int32_t h = 0; h < heads_per_group_; ++h) {
     const std::int32_t head = group * heads_per_group_ + h;
-    weights[h] = weight_rows(slot, tile.ld, head / per_kv_) + static_cast<std::int64_t>(head % per_kv_) * tile.ld;
+    weights[h] = weight_rows(slot, tile.ld, head / per_kv_) +
+                 static_cast<std::int64_t>(head % per_kv_) * tile.ld;
   }
   const bool is_h2o = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head;
-  ScanTile t{.weights = weights,
-             .step_stride = static_cast<std::int64_t>(per_kv_) * tile.ld,
-             .ld = tile.ld,
-             .n_heads = heads_per_group_,
-             .n_steps = tile.n_steps,
-             .n_state = tile.n_state,
-             .first_position = static_cast<std::int32_t>(tile.position),
-             .positions = state.positions(layer, group),
-             .rule = layout_.averages ? ScanRule::moving_average : is_h2o ? ScanRule::accumulated : ScanRule::newest_weight,
-             .cache_size = cache_.cache_size,
-             .pin = is_h2o ? 0 : cache_.pin,
-             .recent = is_h2o ? protected_recent(cache_) : -1,
-             .decay = static_cast<float>(cache_.ema),
-             .memory = layout_.remembers ? state.memory(layer, group) : nullptr,
-             .decay_power = layout_.averages ? state.decay_power(layer, group) : nullptr,
-             .value_norm = layout_.averages ? state.value_norm(layer, group) : nullptr,
-             .scratch = floats + scratch + 2 * static_cast<std::int64_t>(group) * columns_,
-             .restore =
-                 [](void* c, std::int32_t head, std::int32_t step) {
-                   const auto& r = *static_cast<RestoreContext*>(c);
-                   const Attention& a = *r.attention;
-                   const std::int32_t h = r.first_head + head, kv = h / a.per_kv_;
-                   const std::int32_t row = step * a.per_kv_ + h % a.per_kv_;
-                   const float* query = a.query(*r.tile, kv, row);
-                   float* weights = a.weight_rows(*r.tile->slot, r.tile->ld, kv) + static_cast<std::int64_t>(row) * r.tile->ld;
-                   const float* keys = reinterpret_cast<const float*>(r.tile->slot->keys.data()) +
-                                       static_cast<std::int64_t>(kv) * a.shape_.head_dim * a.columns_;
-                   a.isa_.multiply(&query, 1, a.shape_.head_dim, keys, r.tile->ld, r.tile->ld, weights, r.tile->ld);
-                   a.isa_.exponentiate(weights, r.tile->n_state + step + 1, r.tile->ld, a.scale_,
-                                       a.shape_.sliding_window > 0 ? r.positions : nullptr,
-                                       a.hidden_below(r.tile->position + step), r.death, step);
-                 },
-             .restore_context = &context,
-             .death = death(slot, group),
-             .inverse_sum = floats + 3 * scratch + static_cast<std::int64_t>(group) * tile_ * heads_per_group_,
-             .evicted = slot.evicted.data() + static_cast<std::int64_t>(group) * tile_,
-             .evicted_weight = slot.evicted_weight.data() + static_cast<std::int64_t>(group) * tile_};
+  ScanTile t{
+      .weights = weights,
+      .step_stride = static_cast<std::int64_t>(per_kv_) * tile.ld,
+      .ld = tile.ld,
+      .n_heads = heads_per_group_,
+      .n_steps = tile.n_steps,
+      .n_state = tile.n_state,
+      .first_position = static_cast<std::int32_t>(tile.position),
+      .positions = state.positions(layer, group),
+      .rule = layout_.averages ? ScanRule::moving_average
+              : is_h2o         ? ScanRule::accumulated
+                               : ScanRule::newest_weight,
+      .cache_size = cache_.cache_size,
+      .pin = is_h2o ? 0 : cache_.pin,
+      .recent = is_h2o ? protected_recent(cache_) : -1,
+      .decay = static_cast<float>(cache_.ema),
+      .memory = layout_.remembers ? state.memory(layer, group) : nullptr,
+      .decay_power = layout_.averages ? state.decay_power(layer, group) : nullptr,
+      .value_norm = layout_.averages ? state.value_norm(layer, group) : nullptr,
+      .scratch = floats + scratch + 2 * static_cast<std::int64_t>(group) * columns_,
+      .restore =
+          [](void* c, std::int32_t head, std::int32_t step) {
+            const auto& r = *static_cast<RestoreContext*>(c);
+            const Attention& a = *r.attention;
+            const std::int32_t h = r.first_head + head, kv = h / a.per_kv_;
+            const std::int32_t row = step * a.per_kv_ + h % a.per_kv_;
+            const float* query = a.query(*r.tile, kv, row);
+            float* weights = a.weight_rows(*r.tile->slot, r.tile->ld, kv) +
+                             static_cast<std::int64_t>(row) * r.tile->ld;
+            const float* keys = reinterpret_cast<const float*>(r.tile->slot->keys.data()) +
+                                static_cast<std::int64_t>(kv) * a.shape_.head_dim * a.columns_;
+            a.isa_.multiply(&query, 1, a.shape_.head_dim, keys, r.tile->ld, r.tile->ld, weights,
+                            r.tile->ld);
+            a.isa_.exponentiate(weights, r.tile->n_state + step + 1, r.tile->ld, a.scale_,
+                                a.shape_.sliding_window > 0 ? r.positions : nullptr,
+                                a.hidden_below(r.tile->position + step), r.death, step);
+          },
+      .restore_context = &context,
+      .death = death(slot, group),
+      .inverse_sum =
+          floats + 3 * scratch + static_cast<std::int64_t>(group) * tile_ * heads_per_group_,
+      .evicted = slot.evicted.data() + static_cast<std::int64_t>(group) * tile_,
+      .evicted_weight = slot.evicted_weight.data() + static_cast<std::int64_t>(group) * tile_};
   isa_.scan(t);
 }
 
-void Attention::write_out(const Tile& tile, std::int32_t kv, std::int32_t row, const float* sums, float factor, void* out) const {
-  const std::int64_t at = static_cast<std::int64_t>(tile.first_row + row / per_kv_) * shape_.q_size() +
-                          (kv * per_kv_ + row % per_kv_) * shape_.head_dim;
+void Attention::write_out(const Tile& tile, std::int32_t kv, std::int32_t row, const float* sums,
+                          float factor, void* out) const {
+  const std::int64_t at =
+      static_cast<std::int64_t>(tile.first_row + row / per_kv_) * shape_.q_size() +
+      (kv * per_kv_ + row % per_kv_) * shape_.head_dim;
   if (type_ == ComputeType::bf16) {
     isa_.scale_bf16(sums, factor, shape_.head_dim, static_cast<std::uint16_t*>(out) + at);
   } else {
@@ -119,7 +137,8 @@ void Attention::write_out(const Tile& tile, std::int32_t kv, std::int32_t row, c
 }
 
 // Softmax over the living, times the values.
-void Attention::weigh_values(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int32_t part, void* out, int thread) {
+void Attention::weigh_values(std::int32_t layer, const Tile& tile, std::int32_t kv,
+                             std::int32_t part, void* out, int thread) {
   ThreadScratch& scratch = scratch_[static_cast<std::size_t>(thread)];
   float* panel = reinterpret_cast<float*>(scratch.weights.data());
   float* sums = reinterpret_cast<float*>(scratch.rows.data());
@@ -134,12 +153,14 @@ void Attention::weigh_values(std::int32_t layer, const Tile& tile, std::int32_t 
     float total[kPanelRows];
     for (std::int32_t i = 0; i < n; ++i) {
       a[i] = panel + static_cast<std::int64_t>(i) * tile.ld;
-      total[i] = isa_.mask(rows + static_cast<std::int64_t>(r + i) * tile.ld, deaths, (r + i) / per_kv_,
-                           static_cast<std::int32_t>(pad_columns(depth)), panel + static_cast<std::int64_t>(i) * tile.ld);
+      total[i] = isa_.mask(rows + static_cast<std::int64_t>(r + i) * tile.ld, deaths,
+                           (r + i) / per_kv_, static_cast<std::int32_t>(pad_columns(depth)),
+                           panel + static_cast<std::int64_t>(i) * tile.ld);
     }
     isa_.multiply(a, n, depth, values, padded_dim_, padded_dim_, sums, padded_dim_);
     for (std::int32_t i = 0; i < n; ++i) {
-      write_out(tile, kv, r + i, sums + static_cast<std::int64_t>(i) * padded_dim_, 1.0f / total[i], out);
+      write_out(tile, kv, r + i, sums + static_cast<std::int64_t>(i) * padded_dim_, 1.0f / total[i],
+                out);
     }
   }
 }

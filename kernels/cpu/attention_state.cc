@@ -1,5 +1,5 @@
-// What happens to a state around a tile: its tokens join, keys are packed and rotated anew where their positions change,
-// survivors move together.
+// What happens to a state around a tile: its tokens join, keys are packed and rotated anew where
+// their positions change, survivors move together.
 
 #include <algorithm>
 #include <cstring>
@@ -16,8 +16,8 @@ std::int64_t Attention::wanted_rotation(std::int64_t position) const {
   return cache_.positions == Positions::in_state ? group_start : 0;
 }
 
-// Of a token of the current group. Only distances matter, so clipped positions count from where the clipping begins:
-// they stay within the trained context however long the document is.
+// Of a token of the current group. Only distances matter, so clipped positions count from where the
+// clipping begins: they stay within the trained context however long the document is.
 std::int64_t Attention::rotary_position(std::int64_t position) const {
   const std::int64_t group_start = position / kGroupTokens * kGroupTokens;
   switch (cache_.positions) {
@@ -28,12 +28,14 @@ std::int64_t Attention::rotary_position(std::int64_t position) const {
     case Positions::in_state:
       break;
   }
-  const std::int64_t base = is_bounded(cache_) ? std::min<std::int64_t>(group_start, cache_.cache_size) : group_start;
+  const std::int64_t base =
+      is_bounded(cache_) ? std::min<std::int64_t>(group_start, cache_.cache_size) : group_start;
   return base + position - group_start;
 }
 
 std::byte* Attention::storage_row(std::byte* head, std::int64_t column) const {
-  return head + column * static_cast<std::int64_t>(static_cast<std::size_t>(shape_.head_dim) * element_bytes(storage_));
+  return head + column * static_cast<std::int64_t>(static_cast<std::size_t>(shape_.head_dim) *
+                                                   element_bytes(storage_));
 }
 
 void Attention::to_storage(const float* row, std::byte* to) const {
@@ -56,7 +58,8 @@ void Attention::join(std::int32_t layer, Tile& tile) {
       if (layout_.remembers) state.memory(layer, g)[column] = 0.0f;
       if (!layout_.averages) continue;
       state.decay_power(layer, g)[column] = 1.0f;
-      state.value_norm(layer, g)[column] = value_norms_[static_cast<std::size_t>(tile.first_row + i)];
+      state.value_norm(layer, g)[column] =
+          value_norms_[static_cast<std::size_t>(tile.first_row + i)];
     }
   }
   if (!needs_scan(cache_.policy)) plan_window_deaths(layer, tile);
@@ -65,31 +68,39 @@ void Attention::join(std::int32_t layer, Tile& tile) {
 void Attention::append(std::int32_t layer, const Tile& tile, std::int32_t kv, int thread) {
   CpuState& state = *tile.state;
   const std::int32_t d = shape_.head_dim;
-  if (state.rotation(layer) != wanted_rotation(tile.position)) refresh_rotation(layer, tile, kv, thread);
+  if (state.rotation(layer) != wanted_rotation(tile.position))
+    refresh_rotation(layer, tile, kv, thread);
   const std::int64_t stride = shape_.q_size() + 2 * shape_.kv_size();
   for (std::int32_t i = 0; i < tile.n_steps; ++i) {
     const std::int64_t row = tile.first_row + i, column = tile.n_state + i;
     const float* k = qkv_ + row * stride + shape_.q_size() + kv * d;
     if (layout_.keeps_unrotated) to_storage(k, storage_row(state.unrotated(layer, kv), column));
-    to_storage(rotated_keys_.data() + row * shape_.kv_size() + kv * d, storage_row(state.rotated(layer, kv), column));
+    to_storage(rotated_keys_.data() + row * shape_.kv_size() + kv * d,
+               storage_row(state.rotated(layer, kv), column));
     to_storage(k + shape_.kv_size(), storage_row(state.values(layer, kv), column));
   }
-  float* keys = reinterpret_cast<float*>(tile.slot->keys.data()) + static_cast<std::int64_t>(kv) * d * columns_;
+  float* keys = reinterpret_cast<float*>(tile.slot->keys.data()) +
+                static_cast<std::int64_t>(kv) * d * columns_;
   const std::byte* rotated = state.rotated(layer, kv);
   if (storage_ == ComputeType::bf16) {
-    isa_.transpose_bf16(reinterpret_cast<const std::uint16_t*>(rotated), tile.n_columns(), tile.ld, d, keys, tile.ld);
+    isa_.transpose_bf16(reinterpret_cast<const std::uint16_t*>(rotated), tile.n_columns(), tile.ld,
+                        d, keys, tile.ld);
   } else {
-    isa_.transpose_f32(reinterpret_cast<const float*>(rotated), tile.n_columns(), tile.ld, d, keys, tile.ld);
+    isa_.transpose_f32(reinterpret_cast<const float*>(rotated), tile.n_columns(), tile.ld, d, keys,
+                       tile.ld);
   }
   if (storage_ == ComputeType::f32 && d == padded_dim_) return;
-  float* values = reinterpret_cast<float*>(tile.slot->values.data()) + static_cast<std::int64_t>(kv) * padded_dim_ * columns_;
+  float* values = reinterpret_cast<float*>(tile.slot->values.data()) +
+                  static_cast<std::int64_t>(kv) * padded_dim_ * columns_;
   const std::byte* stored = state.values(layer, kv);
   for (std::int32_t c = 0; c < tile.n_columns(); ++c) {
     float* to = values + static_cast<std::int64_t>(c) * padded_dim_;
     if (storage_ == ComputeType::bf16) {
-      isa_.from_bf16(reinterpret_cast<const std::uint16_t*>(stored) + static_cast<std::int64_t>(c) * d, d, to);
+      isa_.from_bf16(
+          reinterpret_cast<const std::uint16_t*>(stored) + static_cast<std::int64_t>(c) * d, d, to);
     } else {
-      std::memcpy(to, reinterpret_cast<const float*>(stored) + static_cast<std::int64_t>(c) * d, static_cast<std::size_t>(d) * 4);
+      std::memcpy(to, reinterpret_cast<const float*>(stored) + static_cast<std::int64_t>(c) * d,
+                  static_cast<std::size_t>(d) * 4);
     }
   }
 }
@@ -99,11 +110,14 @@ const float* Attention::packed_values(std::int32_t layer, const Tile& tile, std:
   if (storage_ == ComputeType::f32 && shape_.head_dim == padded_dim_) {
     return reinterpret_cast<const float*>(tile.state->values(layer, kv));
   }
-  return reinterpret_cast<const float*>(tile.slot->values.data()) + static_cast<std::int64_t>(kv) * padded_dim_ * columns_;
+  return reinterpret_cast<const float*>(tile.slot->values.data()) +
+         static_cast<std::int64_t>(kv) * padded_dim_ * columns_;
 }
 
-// Rotates the state's keys anew from the unrotated ones: at a group's start their positions change (design 3.4).
-void Attention::refresh_rotation(std::int32_t layer, const Tile& tile, std::int32_t kv, int thread) {
+// Rotates the state's keys anew from the unrotated ones: at a group's start their positions change
+// (design 3.4).
+void Attention::refresh_rotation(std::int32_t layer, const Tile& tile, std::int32_t kv,
+                                 int thread) {
   CpuState& state = *tile.state;
   ThreadScratch& scratch = scratch_[static_cast<std::size_t>(thread)];
   const std::int32_t d = shape_.head_dim, half = d / 2;
@@ -114,12 +128,14 @@ void Attention::refresh_rotation(std::int32_t layer, const Tile& tile, std::int3
     std::iota(scratch.order.begin(), scratch.order.begin() + static_cast<std::ptrdiff_t>(n), 0);
     std::sort(scratch.order.begin(), scratch.order.begin() + static_cast<std::ptrdiff_t>(n),
               [&](std::int32_t a, std::int32_t b) { return positions[a] < positions[b]; });
-    for (std::size_t i = 0; i < n; ++i) scratch.rank[static_cast<std::size_t>(scratch.order[i])] = static_cast<std::int32_t>(i);
+    for (std::size_t i = 0; i < n; ++i)
+      scratch.rank[static_cast<std::size_t>(scratch.order[i])] = static_cast<std::int32_t>(i);
   }
   float* row = reinterpret_cast<float*>(scratch.rows.data());
   for (std::size_t j = 0; j < n; ++j) {
-    const std::int64_t place = cache_.positions == Positions::in_state ? scratch.rank[j]
-                                                                       : std::max<std::int64_t>(0, positions[j] - shift);
+    const std::int64_t place = cache_.positions == Positions::in_state
+                                   ? scratch.rank[j]
+                                   : std::max<std::int64_t>(0, positions[j] - shift);
     angles_.fill(place, scratch.angles.data(), scratch.angles.data() + half);
     const std::byte* from = storage_row(state.unrotated(layer, kv), static_cast<std::int64_t>(j));
     if (storage_ == ComputeType::bf16) {
@@ -132,8 +148,8 @@ void Attention::refresh_rotation(std::int32_t layer, const Tile& tile, std::int3
   }
 }
 
-// Survivors from the end fill the places of the dead, so that the state's columns stay together; what the group knows of
-// its columns moves here, keys and values in `compact`.
+// Survivors from the end fill the places of the dead, so that the state's columns stay together;
+// what the group knows of its columns moves here, keys and values in `compact`.
 void Attention::leave(std::int32_t layer, const Tile& tile, std::int32_t group) {
   Slot& slot = *tile.slot;
   CpuState& state = *tile.state;
@@ -144,7 +160,8 @@ void Attention::leave(std::int32_t layer, const Tile& tile, std::int32_t group) 
   if (!is_bounded(cache_)) return;
   const std::int32_t* deaths = death(slot, group);
   std::int32_t n_dead = 0;
-  for (std::int32_t step = 0; step < tile.n_steps; ++step) n_dead += slot.evicted[static_cast<std::size_t>(group * tile_ + step)] >= 0;
+  for (std::int32_t step = 0; step < tile.n_steps; ++step)
+    n_dead += slot.evicted[static_cast<std::size_t>(group * tile_ + step)] >= 0;
   const std::int32_t n_left = tile.n_columns() - n_dead;
   std::int32_t from = n_left;
   for (std::int32_t to = 0; to < n_left; ++to) {
@@ -171,8 +188,10 @@ void Attention::compact(std::int32_t layer, const Tile& tile, std::int32_t kv) {
   const std::size_t bytes = static_cast<std::size_t>(shape_.head_dim) * element_bytes(storage_);
   for (std::int32_t i = 0; i < slot.n_moves[static_cast<std::size_t>(group)]; ++i) {
     const auto at = static_cast<std::size_t>(group * tile_ + i);
-    for (std::byte* head : {state.unrotated(layer, kv), state.rotated(layer, kv), state.values(layer, kv)}) {
-      std::memcpy(storage_row(head, slot.move_to[at]), storage_row(head, slot.move_from[at]), bytes);
+    for (std::byte* head :
+         {state.unrotated(layer, kv), state.rotated(layer, kv), state.values(layer, kv)}) {
+      std::memcpy(storage_row(head, slot.move_to[at]), storage_row(head, slot.move_from[at]),
+                  bytes);
     }
   }
 }

@@ -12,9 +12,12 @@ namespace {
 
 cpu::ComputeType compute_type(const std::string& dtype) {
   if (dtype == "f32") return cpu::ComputeType::f32;
-  if (dtype == "auto") return preferred_dtype(cpu_info()) == DType::bf16 ? cpu::ComputeType::bf16 : cpu::ComputeType::f32;
+  if (dtype == "auto")
+    return preferred_dtype(cpu_info()) == DType::bf16 ? cpu::ComputeType::bf16
+                                                      : cpu::ComputeType::f32;
   if (dtype == "bf16") return cpu::ComputeType::bf16;
-  throw Error(ExitCode::usage, "--dtype '" + dtype + "' is not known: choose one of auto, bf16, f32");
+  throw Error(ExitCode::usage,
+              "--dtype '" + dtype + "' is not known: choose one of auto, bf16, f32");
 }
 
 }  // namespace
@@ -69,22 +72,26 @@ CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const Is
 }
 
 std::string CpuBackend::description() const {
-  return std::string("CPU, ") + isa_.name + ", " + std::to_string(pool_.size()) + (pool_.size() == 1 ? " thread" : " threads");
+  return std::string("CPU, ") + isa_.name + ", " + std::to_string(pool_.size()) +
+         (pool_.size() == 1 ? " thread" : " threads");
 }
 
 float* CpuBackend::thread_tile(int thread) const {
-  return reinterpret_cast<float*>(tiles_.data()) + static_cast<std::int64_t>(thread) * kRowTile * kWidestChunk;
+  return reinterpret_cast<float*>(tiles_.data()) +
+         static_cast<std::int64_t>(thread) * kRowTile * kWidestChunk;
 }
 
-std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
-                                                    RowSource source, const void* context) {
+std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int32_t n_in,
+                                                    std::int32_t chunk, RowSource source,
+                                                    const void* context) {
   std::unique_ptr<PackedMatrix> matrix = products_.make(n_out, n_in, chunk);
   pool_.run(matrix->n_chunks(), [&](std::int64_t c, int) {
     const auto index = static_cast<std::int32_t>(c);
     const std::int32_t n = matrix->chunk_cols(index);
     std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(n_in));
     for (std::int32_t r = 0; r < n; ++r) {
-      source(context, matrix->chunk_begin(index) + r, rows.data() + static_cast<std::int64_t>(r) * n_in);
+      source(context, matrix->chunk_begin(index) + r,
+             rows.data() + static_cast<std::int64_t>(r) * n_in);
     }
     products_.fill(*matrix, index, rows.data());
   });
@@ -103,7 +110,8 @@ std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
     dequantize_row(s.parts[p], interleaved ? interleaved_row(row, s.head_dim) : row, out);
   };
   const auto rows = static_cast<std::int32_t>(n_out);
-  auto matrix = pack_rows(rows, static_cast<std::int32_t>(source.parts.at(0).n_cols()), Products::chunk_columns(rows), read_row, &source);
+  auto matrix = pack_rows(rows, static_cast<std::int32_t>(source.parts.at(0).n_cols()),
+                          Products::chunk_columns(rows), read_row, &source);
   std::vector<float> bias;
   bool any = false;
   for (std::size_t p = 0; p < source.biases.size(); ++p) {
@@ -115,7 +123,8 @@ std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
       const bool interleaved = !source.interleaved.empty() && source.interleaved[p];
       for (std::size_t r = 0; r < part.size(); ++r) {
         const auto row = static_cast<std::int64_t>(r);
-        part[r] = file[static_cast<std::size_t>(interleaved ? interleaved_row(row, source.head_dim) : row)];
+        part[r] = file[static_cast<std::size_t>(interleaved ? interleaved_row(row, source.head_dim)
+                                                            : row)];
       }
     }
     bias.insert(bias.end(), part.begin(), part.end());
@@ -142,8 +151,10 @@ std::unique_ptr<Matrix> CpuBackend::pack_gated(const TensorView& gate, const Ten
   return pack_rows(2 * n, static_cast<std::int32_t>(gate.n_cols()), chunk, read_row, &pair);
 }
 
-std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType type) {
-  return std::make_unique<CpuBuffer>(n_rows, n_cols, type == BufferType::full ? 4 : element_bytes(type_));
+std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+                                                BufferType type) {
+  return std::make_unique<CpuBuffer>(n_rows, n_cols,
+                                     type == BufferType::full ? 4 : element_bytes(type_));
 }
 
 std::unique_ptr<StreamState> CpuBackend::make_state() {
@@ -152,12 +163,15 @@ std::unique_ptr<StreamState> CpuBackend::make_state() {
 
 std::uint64_t CpuBackend::state_bytes() const {
   const StateLayout layout = attention_.layout();
-  const std::int64_t tokens = options_.cache.chunk_tokens > 0 ? options_.cache.chunk_tokens : options_.shape.trained_context;
-  return layout.layer_bytes(attention_.capacity(tokens)) * static_cast<std::size_t>(layout.n_layers);
+  const std::int64_t tokens = options_.cache.chunk_tokens > 0 ? options_.cache.chunk_tokens
+                                                              : options_.shape.trained_context;
+  return layout.layer_bytes(attention_.capacity(tokens)) *
+         static_cast<std::size_t>(layout.n_layers);
 }
 
 std::uint64_t CpuBackend::workspace_bytes() const {
-  return attention_.workspace_bytes() + tiles_.size() + chunk_sums_.size() * sizeof(ChunkSum) + products_.scratch_bytes();
+  return attention_.workspace_bytes() + tiles_.size() + chunk_sums_.size() * sizeof(ChunkSum) +
+         products_.scratch_bytes();
 }
 
 void CpuBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
@@ -182,8 +196,11 @@ void CpuBackend::for_each_row(Body&& body) {
   });
 }
 
-void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) {
-  for_each_row([&](std::int32_t r) { dequantize_row(embedding, ids[static_cast<std::size_t>(r)], cast(out).f32(r)); });
+void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
+                       Buffer& out) {
+  for_each_row([&](std::int32_t r) {
+    dequantize_row(embedding, ids[static_cast<std::size_t>(r)], cast(out).f32(r));
+  });
 }
 
 void CpuBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) {
@@ -207,13 +224,18 @@ void CpuBackend::multiply_into(const Buffer& x, const Matrix& matrix, Buffer& ou
     products_.multiply(w, chunk, cast(x).row(row), to, target, thread);
     if (w.bias() == nullptr) return;
     for (std::int32_t r = 0; r < kRowTile; ++r) {
-      add_bias(w.bias() + w.chunk_begin(chunk), w.chunk_cols(chunk), to + static_cast<std::int64_t>(r) * cast(out).cols);
+      add_bias(w.bias() + w.chunk_begin(chunk), w.chunk_cols(chunk),
+               to + static_cast<std::int64_t>(r) * cast(out).cols);
     }
   });
 }
 
-void CpuBackend::project(const Buffer& x, const Matrix& w, Buffer& out) { multiply_into(x, w, out, Target::replace); }
-void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) { multiply_into(x, w, hidden, Target::add); }
+void CpuBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {
+  multiply_into(x, w, out, Target::replace);
+}
+void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
+  multiply_into(x, w, hidden, Target::add);
+}
 
 void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
   const auto& w = static_cast<const PackedMatrix&>(gate_up);
@@ -234,13 +256,13 @@ void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& o
   });
 }
 
-void CpuBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
-                        std::span<BlockEvents> events) {
+void CpuBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
+                        Buffer& out, std::span<BlockEvents> events) {
   attention_.run(layer, weights.q_norm, weights.k_norm, cast(qkv).f32(0), cast(out).row(0), events);
 }
 
-void CpuBackend::target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
-                            std::span<float> nll) {
+void CpuBackend::target_nll(const Buffer& x, const Matrix& head,
+                            std::span<const std::int32_t> targets, std::span<float> nll) {
   const auto& w = static_cast<const PackedMatrix&>(head);
   const auto chunks = static_cast<std::size_t>(w.n_chunks());
   for_each_tile(w, [&](std::int32_t tile, std::int32_t chunk, int thread) {
@@ -256,7 +278,8 @@ void CpuBackend::target_nll(const Buffer& x, const Matrix& head, std::span<const
       const float* line = logits + static_cast<std::int64_t>(r) * cols;
       ChunkSum& s = chunk_sums_[row * chunks + static_cast<std::size_t>(chunk)];
       s.sum = isa_.sum_exp(line, cols, &s.highest);
-      if (targets[row] >= first && targets[row] < first + cols) target_logits_[row] = line[targets[row] - first];
+      if (targets[row] >= first && targets[row] < first + cols)
+        target_logits_[row] = line[targets[row] - first];
     }
   });
   for (std::size_t row = 0; row < targets.size(); ++row) {
@@ -266,14 +289,17 @@ void CpuBackend::target_nll(const Buffer& x, const Matrix& head, std::span<const
     float highest = s[0].highest;
     for (std::size_t c = 1; c < chunks; ++c) highest = std::max(highest, s[c].highest);
     double sum = 0.0;
-    for (std::size_t c = 0; c < chunks; ++c) sum += static_cast<double>(s[c].sum) * std::exp(static_cast<double>(s[c].highest - highest));
-    nll[row] = static_cast<float>(static_cast<double>(highest) + std::log(sum) - static_cast<double>(target_logits_[row]));
+    for (std::size_t c = 0; c < chunks; ++c)
+      sum += static_cast<double>(s[c].sum) * std::exp(static_cast<double>(s[c].highest - highest));
+    nll[row] = static_cast<float>(static_cast<double>(highest) + std::log(sum) -
+                                  static_cast<double>(target_logits_[row]));
   }
 }
 
 void CpuBackend::reset(StreamState& state) { static_cast<CpuState&>(state).reset(); }
 
-std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, std::int32_t layer, std::int32_t group) const {
+std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, std::int32_t layer,
+                                                     std::int32_t group) const {
   const auto& s = static_cast<const CpuState&>(state);
   const std::int32_t* first = s.positions(layer, group);
   std::vector<std::int32_t> positions(first, first + s.n_columns(layer));

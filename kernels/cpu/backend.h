@@ -1,4 +1,5 @@
-// The CPU backend: oneDNN for matrix products in tiles, our own vectorised attention, scan and row operations, all cores.
+// The CPU backend: oneDNN for matrix products in tiles, our own vectorised attention, scan and row
+// operations, all cores.
 #pragma once
 
 #include <memory>
@@ -18,7 +19,9 @@ struct CpuBuffer final : Buffer {
   std::int32_t cols;
   std::size_t row_bytes;
   AlignedBytes bytes;  // rows in whole tiles
-  std::byte* row(std::int64_t r) const { return bytes.data() + r * static_cast<std::int64_t>(row_bytes); }
+  std::byte* row(std::int64_t r) const {
+    return bytes.data() + r * static_cast<std::int64_t>(row_bytes);
+  }
   float* f32(std::int64_t r) const { return reinterpret_cast<float*>(row(r)); }
   std::uint16_t* bf16(std::int64_t r) const { return reinterpret_cast<std::uint16_t*>(row(r)); }
 };
@@ -34,7 +37,8 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
-  std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType type) override;
+  std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+                                      BufferType type) override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t workspace_bytes() const override;
@@ -59,8 +63,8 @@ class CpuBackend final : public Backend {
     float highest, sum;
   };
   using RowSource = void (*)(const void* context, std::int64_t row, float* out);
-  std::unique_ptr<PackedMatrix> pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk, RowSource source,
-                                          const void* context);
+  std::unique_ptr<PackedMatrix> pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
+                                          RowSource source, const void* context);
   // Calls body(row_tile, chunk, thread) for every tile of the step's rows and chunk of the matrix.
   template <class Body>
   void for_each_tile(const PackedMatrix& w, Body&& body);
@@ -76,7 +80,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   Products products_;
   Attention attention_;
-  AlignedBytes tiles_;  // (n_threads, kRowTile, widest chunk) float32
+  AlignedBytes tiles_;                // (n_threads, kRowTile, widest chunk) float32
   std::vector<ChunkSum> chunk_sums_;  // (max_rows, chunks of the vocabulary)
   std::vector<float> target_logits_;  // (max_rows)
   std::int32_t n_rows_ = 0;

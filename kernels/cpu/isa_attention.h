@@ -1,10 +1,11 @@
-// The inner loops of attention: small matrix products, the softmax's exponentials, the scan. Included by the isa_*.cc
-// files only.
+// The inner loops of attention: small matrix products, the softmax's exponentials, the scan.
+// Included by the isa_*.cc files only.
 //
-// Scan. One query after another, the weights of the living are summed per head (Z_h), then w_j = mean_h e_hj / Z_h, then
-// the lowest w_j (or what the policy keeps of it) among those that may leave dies; ties go to the lowest position. Cost
-// per query: two passes over (heads, columns) from cache, no factor of the head size, no exponential. A dead token may
-// have had the row's largest score: where Z_h falls below kTinySum the row is restored relative to the living.
+// Scan. One query after another, the weights of the living are summed per head (Z_h), then w_j =
+// mean_h e_hj / Z_h, then the lowest w_j (or what the policy keeps of it) among those that may
+// leave dies; ties go to the lowest position. Cost per query: two passes over (heads, columns) from
+// cache, no factor of the head size, no exponential. A dead token may have had the row's largest
+// score: where Z_h falls below kTinySum the row is restored relative to the living.
 #pragma once
 
 #include <cmath>
@@ -18,16 +19,18 @@ using tovamill::cpu::kAlive;
 using tovamill::cpu::ScanRule;
 using tovamill::cpu::ScanTile;
 
-// 2^-40: living weights keep at least 2^-50 of the largest, so those within 2^-76 of the highest living one are normal.
+// 2^-40: living weights keep at least 2^-50 of the largest, so those within 2^-76 of the highest
+// living one are normal.
 constexpr float kTinySum = 9.094947e-13f;
 
-// Rows by vectors of one register block; 32 registers take 6 x 4 accumulators, 16 take 4 x 2 or 6 x 2.
+// Rows by vectors of one register block; 32 registers take 6 x 4 accumulators, 16 take 4 x 2 or 6
+// x 2.
 constexpr int kBlockRows = 6;
 constexpr int kBlockVectors = kLanes == 16 ? 4 : 2;
 
 template <int kRows, int kVectors>
-inline void multiply_block(const float* const* a, std::int32_t depth, const float* b, std::int64_t ldb, float* c,
-                           std::int64_t ldc) {
+inline void multiply_block(const float* const* a, std::int32_t depth, const float* b,
+                           std::int64_t ldb, float* c, std::int64_t ldc) {
   Vf acc[kRows][kVectors] = {};
   const float* rows[kRows];
 #pragma GCC unroll 8
@@ -51,30 +54,44 @@ inline void multiply_block(const float* const* a, std::int32_t depth, const floa
 }
 
 template <int kVectors>
-inline void multiply_rows(const float* const* a, std::int32_t n_rows, std::int32_t depth, const float* b,
-                          std::int64_t ldb, float* c, std::int64_t ldc) {
+inline void multiply_rows(const float* const* a, std::int32_t n_rows, std::int32_t depth,
+                          const float* b, std::int64_t ldb, float* c, std::int64_t ldc) {
   std::int32_t r = 0;
-  for (; r + kBlockRows <= n_rows; r += kBlockRows) multiply_block<kBlockRows, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc);
+  for (; r + kBlockRows <= n_rows; r += kBlockRows)
+    multiply_block<kBlockRows, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc);
   switch (n_rows - r) {
-    case 5: multiply_block<5, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc); break;
-    case 4: multiply_block<4, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc); break;
-    case 3: multiply_block<3, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc); break;
-    case 2: multiply_block<2, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc); break;
-    case 1: multiply_block<1, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc); break;
-    default: break;
+    case 5:
+      multiply_block<5, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc);
+      break;
+    case 4:
+      multiply_block<4, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc);
+      break;
+    case 3:
+      multiply_block<3, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc);
+      break;
+    case 2:
+      multiply_block<2, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc);
+      break;
+    case 1:
+      multiply_block<1, kVectors>(a + r, depth, b, ldb, c + r * ldc, ldc);
+      break;
+    default:
+      break;
   }
 }
 
-void multiply(const float* const* a, std::int32_t n_rows, std::int32_t depth, const float* b, std::int64_t ldb,
-              std::int32_t n_cols, float* c, std::int64_t ldc) {
+void multiply(const float* const* a, std::int32_t n_rows, std::int32_t depth, const float* b,
+              std::int64_t ldb, std::int32_t n_cols, float* c, std::int64_t ldc) {
   constexpr std::int32_t kWide = kBlockVectors * kLanes;
   std::int32_t j = 0;
-  for (; j + kWide <= n_cols; j += kWide) multiply_rows<kBlockVectors>(a, n_rows, depth, b + j, ldb, c + j, ldc);
+  for (; j + kWide <= n_cols; j += kWide)
+    multiply_rows<kBlockVectors>(a, n_rows, depth, b + j, ldb, c + j, ldc);
   for (; j < n_cols; j += kLanes) multiply_rows<1>(a, n_rows, depth, b + j, ldb, c + j, ldc);
 }
 
-float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale, const std::int32_t* positions,
-                  std::int32_t hidden_below, const std::int32_t* death, std::int32_t step) {
+float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
+                   const std::int32_t* positions, std::int32_t hidden_below,
+                   const std::int32_t* death, std::int32_t step) {
   const Vf lowest = splat(-INFINITY);
   for (std::int32_t j = n; j < padded; ++j) row[j] = -INFINITY;
   Vf top = lowest;
@@ -104,7 +121,8 @@ float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
   return fold_sum(sum);
 }
 
-float mask(const float* row, const std::int32_t* death, std::int32_t step, std::int32_t n, float* out) {
+float mask(const float* row, const std::int32_t* death, std::int32_t step, std::int32_t n,
+           float* out) {
   Vf sum{};
   const Vi t = splat(step);
   for (std::int32_t j = 0; j < n; j += kLanes) {
@@ -115,7 +133,8 @@ float mask(const float* row, const std::int32_t* death, std::int32_t step, std::
   return fold_sum(sum);
 }
 
-inline float living_sum(const float* row, const std::int32_t* death, std::int32_t step, std::int32_t n) {
+inline float living_sum(const float* row, const std::int32_t* death, std::int32_t step,
+                        std::int32_t n) {
   Vf sum{};
   const Vi t = splat(step);
   for (std::int32_t j = 0; j < n; j += kLanes) sum += load(death + j) >= t ? load(row + j) : Vf{};
@@ -137,7 +156,8 @@ void mean_weights(const ScanTile& t, std::int32_t step, std::int32_t n) {
   for (std::int32_t j = 0; j < n; j += kLanes) {
     Vf w{};
     const std::int64_t at = step * t.step_stride + j;
-    for (std::int32_t h = 0; h < t.n_heads; ++h) w += load(t.weights[h] + at) * t.inverse_sum[h * t.n_steps + step];
+    for (std::int32_t h = 0; h < t.n_heads; ++h)
+      w += load(t.weights[h] + at) * t.inverse_sum[h * t.n_steps + step];
     store(t.scratch + j, w * share);
   }
 }
@@ -146,7 +166,8 @@ void mean_weights(const ScanTile& t, std::int32_t step, std::int32_t n) {
 const float* remember(const ScanTile& t, std::int32_t n, float* scores) {
   if (t.rule == ScanRule::newest_weight) return t.scratch;
   if (t.rule == ScanRule::accumulated) {
-    for (std::int32_t j = 0; j < n; j += kLanes) store(t.memory + j, load(t.memory + j) + load(t.scratch + j));
+    for (std::int32_t j = 0; j < n; j += kLanes)
+      store(t.memory + j, load(t.memory + j) + load(t.scratch + j));
     return t.memory;
   }
   const float keep = t.decay, add = 1.0f - t.decay;
@@ -160,11 +181,14 @@ const float* remember(const ScanTile& t, std::int32_t n, float* scores) {
   return scores;
 }
 
-// The living column with the lowest score that may leave; ties to the lowest position; where no score is a number, the
-// oldest that may leave; -1 where all are protected. Each lane keeps its own lowest, so one pass is enough.
-std::int32_t lowest_column(const ScanTile& t, const float* scores, std::int32_t step, std::int32_t n) {
+// The living column with the lowest score that may leave; ties to the lowest position; where no
+// score is a number, the oldest that may leave; -1 where all are protected. Each lane keeps its own
+// lowest, so one pass is enough.
+std::int32_t lowest_column(const ScanTile& t, const float* scores, std::int32_t step,
+                           std::int32_t n) {
   const std::int32_t position = t.first_position + step;
-  const Vi now = splat(step), first = splat(t.pin), last = splat(t.recent < 0 ? kAlive : position - t.recent);
+  const Vi now = splat(step), first = splat(t.pin),
+           last = splat(t.recent < 0 ? kAlive : position - t.recent);
   Vf low = splat(INFINITY);
   Vi low_position = splat(kAlive), low_column = splat(-1);
   Vi oldest = splat(kAlive), oldest_column = splat(-1);
@@ -182,7 +206,8 @@ std::int32_t lowest_column(const ScanTile& t, const float* scores, std::int32_t 
   }
   std::int32_t chosen = -1, chosen_oldest = -1;
   for (int i = 0; i < kLanes; ++i) {
-    if (oldest_column[i] >= 0 && (chosen_oldest < 0 || oldest[i] < t.positions[chosen_oldest])) chosen_oldest = oldest_column[i] + i;
+    if (oldest_column[i] >= 0 && (chosen_oldest < 0 || oldest[i] < t.positions[chosen_oldest]))
+      chosen_oldest = oldest_column[i] + i;
     if (low_column[i] < 0) continue;
     const std::int32_t column = low_column[i] + i;
     const bool better = chosen < 0 || low[i] < scores[chosen] ||
@@ -198,7 +223,8 @@ void scan(const ScanTile& t) {
   for (std::int32_t step = 0; step < t.n_steps; ++step) {
     const std::int32_t born = t.n_state + step;
     t.death[born] = kAlive;
-    // Whole vectors are updated, so what lies behind the living may have been touched before its birth.
+    // Whole vectors are updated, so what lies behind the living may have been touched before its
+    // birth.
     if (t.memory != nullptr) t.memory[born] = 0.0f;
     if (t.decay_power != nullptr) t.decay_power[born] = 1.0f;
     ++living;

@@ -1,4 +1,5 @@
-// Norms, activations, conversions, rotations: one pass over a row each. Included by the isa_*.cc files only.
+// Norms, activations, conversions, rotations: one pass over a row each. Included by the isa_*.cc
+// files only.
 #pragma once
 
 #include <cmath>
@@ -34,13 +35,15 @@ inline void put(float* p, float v) { *p = v; }
 inline void put(std::uint16_t* p, float v) { *p = bf16_bits(v); }
 
 void to_bf16(const float* in, std::int64_t n, std::uint16_t* out) {
-  for_each_vector(n, [&](std::int64_t i) { store_bf16(out + i, load(in + i)); },
-                  [&](std::int64_t i) { out[i] = bf16_bits(in[i]); });
+  for_each_vector(
+      n, [&](std::int64_t i) { store_bf16(out + i, load(in + i)); },
+      [&](std::int64_t i) { out[i] = bf16_bits(in[i]); });
 }
 
 void from_bf16(const std::uint16_t* in, std::int64_t n, float* out) {
-  for_each_vector(n, [&](std::int64_t i) { store(out + i, load_bf16(in + i)); },
-                  [&](std::int64_t i) { out[i] = bf16_value(in[i]); });
+  for_each_vector(
+      n, [&](std::int64_t i) { store(out + i, load_bf16(in + i)); },
+      [&](std::int64_t i) { out[i] = bf16_value(in[i]); });
 }
 
 float sum_of_squares(const float* x, std::int32_t n) {
@@ -60,15 +63,17 @@ float norm2(const float* x, std::int32_t n) { return std::sqrt(sum_of_squares(x,
 
 template <class Out>
 void scale(const float* x, float factor, std::int32_t n, Out* out) {
-  for_each_vector(n, [&](std::int64_t i) { put(out + i, load(x + i) * factor); },
-                  [&](std::int64_t i) { put(out + i, x[i] * factor); });
+  for_each_vector(
+      n, [&](std::int64_t i) { put(out + i, load(x + i) * factor); },
+      [&](std::int64_t i) { put(out + i, x[i] * factor); });
 }
 
 template <class Out>
 void rms_norm(const float* x, const float* weight, std::int32_t n, float eps, Out* out) {
   const float scale = 1.0f / std::sqrt(sum_of_squares(x, n) / static_cast<float>(n) + eps);
-  for_each_vector(n, [&](std::int64_t i) { put(out + i, load(x + i) * scale * load(weight + i)); },
-                  [&](std::int64_t i) { put(out + i, x[i] * scale * weight[i]); });
+  for_each_vector(
+      n, [&](std::int64_t i) { put(out + i, load(x + i) * scale * load(weight + i)); },
+      [&](std::int64_t i) { put(out + i, x[i] * scale * weight[i]); });
 }
 
 template <class Out>
@@ -84,11 +89,13 @@ void gate(const float* g, const float* up, std::int32_t n, Out* out) {
       [&](std::int64_t i) { put(out + i, g[i] / (1.0f + std::exp(-g[i])) * up[i]); });
 }
 
-void rotate(const float* in, const float* cosines, const float* sines, std::int32_t half, float* out) {
+void rotate(const float* in, const float* cosines, const float* sines, std::int32_t half,
+            float* out) {
   for_each_vector(
       half,
       [&](std::int64_t i) {
-        const Vf a = load(in + i), b = load(in + half + i), c = load(cosines + i), s = load(sines + i);
+        const Vf a = load(in + i), b = load(in + half + i), c = load(cosines + i),
+                 s = load(sines + i);
         store(out + i, a * c - b * s);
         store(out + half + i, b * c + a * s);
       },
@@ -129,7 +136,8 @@ float sum_exp(const float* x, std::int32_t n, float* highest) {
 
 // Sixteen columns at a time are gathered so that each row of `out` is written in whole cache lines.
 template <class In>
-void transpose(const In* rows, std::int32_t n_cols, std::int32_t padded, std::int32_t depth, float* out, std::int64_t ld) {
+void transpose(const In* rows, std::int32_t n_cols, std::int32_t padded, std::int32_t depth,
+               float* out, std::int64_t ld) {
   constexpr std::int32_t kBlock = 16;
   for (std::int32_t c0 = 0; c0 < padded; c0 += kBlock) {
     const std::int32_t n = n_cols - c0 < kBlock ? (n_cols > c0 ? n_cols - c0 : 0) : kBlock;

@@ -1,4 +1,5 @@
-// The inner loops in the baseline instructions of the build's architecture, and the choice between the tables.
+// The inner loops in the baseline instructions of the build's architecture, and the choice between
+// the tables.
 #define TOVAMILL_LANES 4
 #include <initializer_list>
 

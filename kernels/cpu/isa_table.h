@@ -1,4 +1,5 @@
-// Fills the table of functions from whatever simd.h was configured for. Included last by the isa_*.cc files.
+// Fills the table of functions from whatever simd.h was configured for. Included last by the
+// isa_*.cc files.
 #pragma once
 
 #include "kernels/cpu/isa_attention.h"

@@ -1,10 +1,10 @@
 #include "kernels/cpu/products.h"
 
-#include <dnnl.hpp>
 #include <omp.h>
 
 #include <algorithm>
 #include <array>
+#include <dnnl.hpp>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -26,13 +26,14 @@ decltype(auto) checked(const char* what, Call call) {
   try {
     return call();
   } catch (const dnnl::error& e) {
-    if (e.status == dnnl_out_of_memory) throw OutOfMemory(std::string("oneDNN: ") + what + ": " + e.what());
+    if (e.status == dnnl_out_of_memory)
+      throw OutOfMemory(std::string("oneDNN: ") + what + ": " + e.what());
     throw Error(ExitCode::internal, std::string("oneDNN: ") + what + ": " + e.what());
   }
 }
 
-// A product of fixed shape with the memory descriptors that it was made for, and a memory object for each thread whose
-// data pointer is set before each call.
+// A product of fixed shape with the memory descriptors that it was made for, and a memory object
+// for each thread whose data pointer is set before each call.
 struct TileProduct {
   dnnl::matmul primitive;
   memory::desc weights;
@@ -47,7 +48,8 @@ struct PackedMatrix::Impl {
   std::int32_t n_out = 0, n_in = 0, chunk = 0;
   std::vector<float> bias;
   std::vector<memory> weights;  // packed, one a chunk
-  std::array<TileProduct*, kTargets> whole{}, rest{};  // of full chunks and of the narrower last one
+  std::array<TileProduct*, kTargets> whole{},
+      rest{};  // of full chunks and of the narrower last one
   std::uint64_t bytes = 0;
 };
 
@@ -56,10 +58,16 @@ PackedMatrix::~PackedMatrix() = default;
 std::int32_t PackedMatrix::n_out() const { return impl_->n_out; }
 std::int32_t PackedMatrix::n_in() const { return impl_->n_in; }
 std::uint64_t PackedMatrix::n_bytes() const { return impl_->bytes; }
-std::int32_t PackedMatrix::n_chunks() const { return (impl_->n_out + impl_->chunk - 1) / impl_->chunk; }
+std::int32_t PackedMatrix::n_chunks() const {
+  return (impl_->n_out + impl_->chunk - 1) / impl_->chunk;
+}
 std::int32_t PackedMatrix::chunk_begin(std::int32_t c) const { return c * impl_->chunk; }
-std::int32_t PackedMatrix::chunk_cols(std::int32_t c) const { return std::min(impl_->chunk, impl_->n_out - c * impl_->chunk); }
-const float* PackedMatrix::bias() const { return impl_->bias.empty() ? nullptr : impl_->bias.data(); }
+std::int32_t PackedMatrix::chunk_cols(std::int32_t c) const {
+  return std::min(impl_->chunk, impl_->n_out - c * impl_->chunk);
+}
+const float* PackedMatrix::bias() const {
+  return impl_->bias.empty() ? nullptr : impl_->bias.data();
+}
 
 struct Products::Impl {
   using Key = std::tuple<std::int32_t, std::int32_t, std::int64_t, bool>;  // n_in, n, ld_out, add
@@ -69,8 +77,9 @@ struct Products::Impl {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   std::vector<dnnl::stream> streams;  // one a thread
   std::map<Key, TileProduct> products;
-  std::map<std::pair<std::int32_t, std::int32_t>, memory::desc> layouts;  // of packed weights, by (n_in, n)
-  std::vector<std::vector<std::byte>> scratchpads;                         // one a thread, shared by all products
+  std::map<std::pair<std::int32_t, std::int32_t>, memory::desc>
+      layouts;                                      // of packed weights, by (n_in, n)
+  std::vector<std::vector<std::byte>> scratchpads;  // one a thread, shared by all products
 
   TileProduct& product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out, bool add);
 };
@@ -86,7 +95,8 @@ Products::Products(ComputeType type, int n_threads) : impl_(std::make_unique<Imp
 
 Products::~Products() = default;
 
-// Near 512 columns keep the chunk and a tile of rows in a core's own cache; an even number of chunks shares well.
+// Near 512 columns keep the chunk and a tile of rows in a core's own cache; an even number of
+// chunks shares well.
 std::int32_t Products::chunk_columns(std::int32_t n_out) {
   constexpr std::int32_t kMost = 512, kAlign = 16;
   if (n_out <= kMost) return n_out;
@@ -96,15 +106,17 @@ std::int32_t Products::chunk_columns(std::int32_t n_out) {
   return std::min(kMost, (even + kAlign - 1) / kAlign * kAlign);
 }
 
-TileProduct& Products::Impl::product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out, bool add) {
+TileProduct& Products::Impl::product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out,
+                                     bool add) {
   const Key key{n_in, n, ld_out, add};
   if (const auto found = products.find(key); found != products.end()) return found->second;
   return checked("making a product", [&]() -> TileProduct& {
     const memory::desc x({kRowTile, n_in}, data_type(type), memory::format_tag::ab);
     const memory::desc out({kRowTile, n}, memory::data_type::f32, memory::dims{ld_out, 1});
     const auto known = layouts.find({n_in, n});
-    const memory::desc w = known != layouts.end() ? known->second
-                                                  : memory::desc({n_in, n}, data_type(type), memory::format_tag::any);
+    const memory::desc w = known != layouts.end()
+                               ? known->second
+                               : memory::desc({n_in, n}, data_type(type), memory::format_tag::any);
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     if (add) {
@@ -131,21 +143,24 @@ TileProduct& Products::Impl::product(std::int32_t n_in, std::int32_t n, std::int
   });
 }
 
-std::unique_ptr<PackedMatrix> Products::make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk) {
+std::unique_ptr<PackedMatrix> Products::make(std::int32_t n_out, std::int32_t n_in,
+                                             std::int32_t chunk) {
   use_one_thread();
   auto m = std::make_unique<PackedMatrix::Impl>();
   m->n_out = n_out;
   m->n_in = n_in;
   m->chunk = chunk;
   const auto products_of = [&](std::int32_t n) {
-    return std::array<TileProduct*, kTargets>{&impl_->product(n_in, n, n_out, false), &impl_->product(n_in, n, n_out, true),
+    return std::array<TileProduct*, kTargets>{&impl_->product(n_in, n, n_out, false),
+                                              &impl_->product(n_in, n, n_out, true),
                                               &impl_->product(n_in, n, n, false)};
   };
   m->whole = products_of(std::min(chunk, n_out));
   m->rest = n_out % chunk == 0 || n_out < chunk ? m->whole : products_of(n_out % chunk);
   for (std::int32_t begin = 0; begin < n_out; begin += chunk) {
     const TileProduct* product = n_out - begin >= chunk || n_out < chunk ? m->whole[0] : m->rest[0];
-    m->weights.push_back(checked("allocating weights", [&] { return memory(product->weights, impl_->engine); }));
+    m->weights.push_back(
+        checked("allocating weights", [&] { return memory(product->weights, impl_->engine); }));
     m->bytes += product->weights.get_size();
   }
   return std::make_unique<PackedMatrix>(std::move(m));
@@ -154,8 +169,10 @@ std::unique_ptr<PackedMatrix> Products::make(std::int32_t n_out, std::int32_t n_
 void Products::fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows) const {
   checked("packing weights", [&] {
     PackedMatrix::Impl& m = matrix.impl();
-    // The file's rows are output features: the (n_in, n) operand of the product with its dimensions swapped.
-    const memory::desc source({m.n_in, matrix.chunk_cols(chunk)}, memory::data_type::f32, memory::format_tag::ba);
+    // The file's rows are output features: the (n_in, n) operand of the product with its dimensions
+    // swapped.
+    const memory::desc source({m.n_in, matrix.chunk_cols(chunk)}, memory::data_type::f32,
+                              memory::format_tag::ba);
     memory from(source, impl_->engine, const_cast<float*>(rows));
     memory& to = m.weights[static_cast<std::size_t>(chunk)];
     dnnl::stream stream(impl_->engine);
@@ -165,27 +182,34 @@ void Products::fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows)
   });
 }
 
-void Products::set_bias(PackedMatrix& matrix, std::vector<float> bias) { matrix.impl().bias = std::move(bias); }
+void Products::set_bias(PackedMatrix& matrix, std::vector<float> bias) {
+  matrix.impl().bias = std::move(bias);
+}
 
-void Products::multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out, Target target, int thread) {
+void Products::multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out,
+                        Target target, int thread) {
   PackedMatrix::Impl& m = matrix.impl();
   const bool is_whole = matrix.chunk_cols(chunk) == matrix.chunk_cols(0);
   TileProduct& product = *(is_whole ? m.whole : m.rest)[static_cast<std::size_t>(target)];
   const auto t = static_cast<std::size_t>(thread);
-  dnnl_memory_t x_memory = product.x[t].get(), out_memory = product.out[t].get(), pad = product.scratchpad[t].get();
+  dnnl_memory_t x_memory = product.x[t].get(), out_memory = product.out[t].get(),
+                pad = product.scratchpad[t].get();
   std::byte* scratch = impl_->scratchpads[t].data();
   scratch += (64 - reinterpret_cast<std::uintptr_t>(scratch) % 64) % 64;
   dnnl_memory_set_data_handle(x_memory, const_cast<void*>(x));
   dnnl_memory_set_data_handle(out_memory, out);
   dnnl_memory_set_data_handle(pad, scratch);
-  const std::array<dnnl_exec_arg_t, 4> arguments{{{DNNL_ARG_SRC, x_memory},
-                                                  {DNNL_ARG_WEIGHTS, m.weights[static_cast<std::size_t>(chunk)].get()},
-                                                  {DNNL_ARG_DST, out_memory},
-                                                  {DNNL_ARG_SCRATCHPAD, pad}}};
-  const dnnl_status_t status = dnnl_primitive_execute(product.primitive.get(), impl_->streams[t].get(),
-                                                      static_cast<int>(arguments.size()), arguments.data());
+  const std::array<dnnl_exec_arg_t, 4> arguments{
+      {{DNNL_ARG_SRC, x_memory},
+       {DNNL_ARG_WEIGHTS, m.weights[static_cast<std::size_t>(chunk)].get()},
+       {DNNL_ARG_DST, out_memory},
+       {DNNL_ARG_SCRATCHPAD, pad}}};
+  const dnnl_status_t status =
+      dnnl_primitive_execute(product.primitive.get(), impl_->streams[t].get(),
+                             static_cast<int>(arguments.size()), arguments.data());
   if (status != dnnl_success) {
-    throw Error(ExitCode::internal, "oneDNN: a matrix product failed with status " + std::to_string(status));
+    throw Error(ExitCode::internal,
+                "oneDNN: a matrix product failed with status " + std::to_string(status));
   }
 }
 
@@ -200,7 +224,8 @@ void Products::check(ComputeType type) {
     Products products(type, 1);
     products.make(32, 32, 32);
   } catch (const Error&) {
-    throw Error(ExitCode::configuration, "--dtype bf16: oneDNN cannot multiply bf16 on this CPU; use --dtype f32");
+    throw Error(ExitCode::configuration,
+                "--dtype bf16: oneDNN cannot multiply bf16 on this CPU; use --dtype f32");
   }
 }
 

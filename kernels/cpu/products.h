@@ -1,6 +1,7 @@
-// Matrix products by oneDNN in tiles: a fixed number of rows by a chunk of output columns, one thread each. A tile's
-// result depends on its own rows and weights only, never on the other rows of the step or the number of threads
-// (design 3.6). The only file pair that includes oneDNN beside cpu_info.
+// Matrix products by oneDNN in tiles: a fixed number of rows by a chunk of output columns, one
+// thread each. A tile's result depends on its own rows and weights only, never on the other rows of
+// the step or the number of threads (design 3.6). The only file pair that includes oneDNN beside
+// cpu_info.
 #pragma once
 
 #include <cstdint>
@@ -54,13 +55,15 @@ class Products {
 
   // An empty matrix to be filled chunk by chunk.
   std::unique_ptr<PackedMatrix> make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk);
-  // Packs `rows` (chunk_cols, n_in) float32 into one chunk; different chunks may be filled at the same time.
+  // Packs `rows` (chunk_cols, n_in) float32 into one chunk; different chunks may be filled at the
+  // same time.
   void fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows) const;
   static void set_bias(PackedMatrix& matrix, std::vector<float> bias);
 
-  // out = or += x W_chunk^T for kRowTile rows, without the bias. x (kRowTile, n_in) in the compute type, out float32 at
-  // the chunk's first column.
-  void multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out, Target target, int thread);
+  // out = or += x W_chunk^T for kRowTile rows, without the bias. x (kRowTile, n_in) in the compute
+  // type, out float32 at the chunk's first column.
+  void multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out,
+                Target target, int thread);
 
   std::uint64_t scratch_bytes() const;
   // Throws Error(configuration) where the CPU cannot multiply `type`.

@@ -5,7 +5,8 @@
 namespace tovamill::cpu {
 namespace {
 
-std::vector<double> table(const std::vector<double>& inv_freq, std::int64_t n, std::int64_t stride) {
+std::vector<double> table(const std::vector<double>& inv_freq, std::int64_t n,
+                          std::int64_t stride) {
   const std::size_t half = inv_freq.size();
   std::vector<double> t(static_cast<std::size_t>(n) * 2 * half);
   for (std::int64_t p = 0; p < n; ++p) {
@@ -45,6 +46,8 @@ void RotaryAngles::fill(std::int64_t position, float* cosines, float* sines) con
   }
 }
 
-std::uint64_t RotaryAngles::n_bytes() const { return (fine_.size() + coarse_.size()) * sizeof(double); }
+std::uint64_t RotaryAngles::n_bytes() const {
+  return (fine_.size() + coarse_.size()) * sizeof(double);
+}
 
 }  // namespace tovamill::cpu

@@ -1,4 +1,5 @@
-// Cosines and sines of rotary angles, exact to float32 at any position (angles are reduced in float64).
+// Cosines and sines of rotary angles, exact to float32 at any position (angles are reduced in
+// float64).
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@ namespace tovamill::cpu {
 
 class RotaryAngles {
  public:
-  // inv_freq (head_dim / 2) radians per token. Positions below `n_table` are looked up, others computed.
+  // inv_freq (head_dim / 2) radians per token. Positions below `n_table` are looked up, others
+  // computed.
   RotaryAngles(const std::vector<double>& inv_freq, std::int64_t n_table);
 
   std::int32_t half() const { return static_cast<std::int32_t>(inv_freq_.size()); }

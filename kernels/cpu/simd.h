@@ -1,6 +1,7 @@
-// Vectors of float32 and int32 by the compiler's vector extension: TOVAMILL_LANES lanes, one definition for every
-// instruction set. Included by the isa_*.cc files only, each compiled with its own flags; everything sits in an unnamed
-// namespace so that no two instruction sets can be mixed up by the linker.
+// Vectors of float32 and int32 by the compiler's vector extension: TOVAMILL_LANES lanes, one
+// definition for every instruction set. Included by the isa_*.cc files only, each compiled with its
+// own flags; everything sits in an unnamed namespace so that no two instruction sets can be mixed
+// up by the linker.
 #pragma once
 
 #include <cstdint>
@@ -80,7 +81,8 @@ inline bool any_lane(Vi v) {
   return any != 0;
 }
 
-// 2^x to 2 ulp for x <= 127; 0 below -126. The polynomial is the minimax of 2^f on [-1/2, 1/2], degree 6.
+// 2^x to 2 ulp for x <= 127; 0 below -126. The polynomial is the minimax of 2^f on [-1/2, 1/2],
+// degree 6.
 inline Vf exp2(Vf x) {
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to an integer
   const Vf clamped = max(x, splat(-127.0f));

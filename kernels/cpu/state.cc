@@ -18,7 +18,8 @@ std::size_t align_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign;
 AlignedBytes::AlignedBytes(std::size_t n_bytes) : n_bytes_(n_bytes) {
   void* p = std::aligned_alloc(kAlign, align_up(std::max<std::size_t>(n_bytes, 1)));
   if (p == nullptr) {
-    throw OutOfMemory("out of memory: " + std::to_string(n_bytes) + " bytes could not be had; use fewer --streams or a smaller --cache-size");
+    throw OutOfMemory("out of memory: " + std::to_string(n_bytes) +
+                      " bytes could not be had; use fewer --streams or a smaller --cache-size");
   }
   std::memset(p, 0, n_bytes);
   data_.reset(static_cast<std::byte*>(p));
@@ -28,7 +29,8 @@ void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
 
 std::size_t StateLayout::layer_bytes(std::int64_t capacity) const {
   const auto columns = static_cast<std::size_t>(capacity);
-  const std::size_t head = align_up(columns * static_cast<std::size_t>(head_dim) * element_bytes(storage));
+  const std::size_t head =
+      align_up(columns * static_cast<std::size_t>(head_dim) * element_bytes(storage));
   const std::size_t row = align_up(columns * 4);
   return static_cast<std::size_t>(n_kv_heads) * (keeps_unrotated ? 3 : 2) * head +
          static_cast<std::size_t>(n_groups) * (1 + (remembers ? 1 : 0) + (averages ? 2 : 0)) * row;
@@ -51,17 +53,21 @@ std::byte* CpuState::layer_base(std::int32_t layer) const {
 }
 
 std::size_t CpuState::head_bytes() const {
-  return align_up(static_cast<std::size_t>(capacity_) * static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage));
+  return align_up(static_cast<std::size_t>(capacity_) * static_cast<std::size_t>(layout_.head_dim) *
+                  element_bytes(layout_.storage));
 }
 
 std::byte* CpuState::head(std::int32_t layer, std::int32_t kv, int array) const {
-  return layer_base(layer) + static_cast<std::size_t>(array * layout_.n_kv_heads + kv) * head_bytes();
+  return layer_base(layer) +
+         static_cast<std::size_t>(array * layout_.n_kv_heads + kv) * head_bytes();
 }
 
 std::int32_t* CpuState::positions(std::int32_t layer, std::int32_t group) const {
-  const std::size_t heads = static_cast<std::size_t>(layout_.n_kv_heads) * (layout_.keeps_unrotated ? 3 : 2);
+  const std::size_t heads =
+      static_cast<std::size_t>(layout_.n_kv_heads) * (layout_.keeps_unrotated ? 3 : 2);
   std::byte* base = layer_base(layer) + heads * head_bytes();
-  return reinterpret_cast<std::int32_t*>(base + static_cast<std::size_t>(group) * align_up(static_cast<std::size_t>(capacity_) * 4));
+  return reinterpret_cast<std::int32_t*>(
+      base + static_cast<std::size_t>(group) * align_up(static_cast<std::size_t>(capacity_) * 4));
 }
 
 float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) const {
@@ -71,7 +77,8 @@ float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) c
 void CpuState::reserve(std::int64_t capacity) {
   if (capacity <= capacity_) return;
   CpuState larger(layout_, capacity);
-  const std::size_t row = static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage);
+  const std::size_t row =
+      static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage);
   for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
     const auto n = static_cast<std::size_t>(n_columns(layer));
     for (int array = 0; array < (layout_.keeps_unrotated ? 3 : 2); ++array) {
@@ -79,8 +86,10 @@ void CpuState::reserve(std::int64_t capacity) {
         std::memcpy(larger.head(layer, kv, array), head(layer, kv, array), n * row);
       }
     }
-    const std::int32_t rows = layout_.n_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
-    for (std::int32_t r = 0; r < rows; ++r) std::memcpy(larger.positions(layer, r), positions(layer, r), n * 4);
+    const std::int32_t rows =
+        layout_.n_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
+    for (std::int32_t r = 0; r < rows; ++r)
+      std::memcpy(larger.positions(layer, r), positions(layer, r), n * 4);
   }
   arena_ = std::move(larger.arena_);
   capacity_ = capacity;

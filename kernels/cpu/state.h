@@ -1,5 +1,5 @@
-// The multi-state of one stream on the CPU: of each layer the unrotated and the rotated keys, the values and what the
-// policy remembers. Columns carry no order: each knows its position.
+// The multi-state of one stream on the CPU: of each layer the unrotated and the rotated keys, the
+// values and what the policy remembers. Columns carry no order: each knows its position.
 #pragma once
 
 #include <cstddef>
@@ -33,9 +33,9 @@ struct StateLayout {
   std::int32_t n_layers = 0, n_kv_heads = 0, head_dim = 0;
   std::int32_t n_groups = 1;
   ComputeType storage = ComputeType::f32;  // of keys and values
-  bool keeps_unrotated = true;  // false where no key is ever rotated again
-  bool remembers = false;       // h2o, tova-ema: a float a column
-  bool averages = false;        // tova-ema: two more
+  bool keeps_unrotated = true;             // false where no key is ever rotated again
+  bool remembers = false;                  // h2o, tova-ema: a float a column
+  bool averages = false;                   // tova-ema: two more
 
   // Bytes of one layer with room for `capacity` columns.
   std::size_t layer_bytes(std::int64_t capacity) const;
@@ -50,20 +50,35 @@ class CpuState final : public StreamState {
   void reset();
 
   std::int64_t capacity() const { return capacity_; }
-  std::int32_t& n_columns(std::int32_t layer) { return n_columns_[static_cast<std::size_t>(layer)]; }
-  std::int32_t n_columns(std::int32_t layer) const { return n_columns_[static_cast<std::size_t>(layer)]; }
+  std::int32_t& n_columns(std::int32_t layer) {
+    return n_columns_[static_cast<std::size_t>(layer)];
+  }
+  std::int32_t n_columns(std::int32_t layer) const {
+    return n_columns_[static_cast<std::size_t>(layer)];
+  }
 
   // Rows of one KV head (capacity, head_dim) in the storage type.
   std::byte* unrotated(std::int32_t layer, std::int32_t kv) const { return head(layer, kv, 0); }
-  std::byte* rotated(std::int32_t layer, std::int32_t kv) const { return head(layer, kv, layout_.keeps_unrotated ? 1 : 0); }
-  std::byte* values(std::int32_t layer, std::int32_t kv) const { return head(layer, kv, layout_.keeps_unrotated ? 2 : 1); }
+  std::byte* rotated(std::int32_t layer, std::int32_t kv) const {
+    return head(layer, kv, layout_.keeps_unrotated ? 1 : 0);
+  }
+  std::byte* values(std::int32_t layer, std::int32_t kv) const {
+    return head(layer, kv, layout_.keeps_unrotated ? 2 : 1);
+  }
   // (capacity) of one deciding group.
   std::int32_t* positions(std::int32_t layer, std::int32_t group) const;
-  float* memory(std::int32_t layer, std::int32_t group) const { return policy_row(layer, group, 0); }
-  float* decay_power(std::int32_t layer, std::int32_t group) const { return policy_row(layer, group, 1); }
-  float* value_norm(std::int32_t layer, std::int32_t group) const { return policy_row(layer, group, 2); }
+  float* memory(std::int32_t layer, std::int32_t group) const {
+    return policy_row(layer, group, 0);
+  }
+  float* decay_power(std::int32_t layer, std::int32_t group) const {
+    return policy_row(layer, group, 1);
+  }
+  float* value_norm(std::int32_t layer, std::int32_t group) const {
+    return policy_row(layer, group, 2);
+  }
 
-  // What the rotated keys are relative to (rotary.h): the shift of clipped positions, or the group for in-state.
+  // What the rotated keys are relative to (rotary.h): the shift of clipped positions, or the group
+  // for in-state.
   std::int64_t& rotation(std::int32_t layer) { return rotation_[static_cast<std::size_t>(layer)]; }
 
  private:

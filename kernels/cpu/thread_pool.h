@@ -1,5 +1,5 @@
-// A fixed set of threads that share loops of independent tasks. What a task computes never depends on which thread
-// takes it, so results do not depend on the number of threads.
+// A fixed set of threads that share loops of independent tasks. What a task computes never depends
+// on which thread takes it, so results do not depend on the number of threads.
 #pragma once
 
 #include <atomic>
@@ -14,7 +14,8 @@ namespace tovamill::cpu {
 
 class ThreadPool {
  public:
-  // `n_threads` in all, the calling one included. `on_start` runs once on each thread before its first task.
+  // `n_threads` in all, the calling one included. `on_start` runs once on each thread before its
+  // first task.
   explicit ThreadPool(int n_threads, void (*on_start)() = nullptr);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -22,13 +23,14 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(threads_.size()) + 1; }
 
-  // Calls body(task, thread) for each task in [0, n_tasks), handed out in order; returns when all are done. No
-  // allocation. The first exception of a task is thrown here once the loop has ended.
+  // Calls body(task, thread) for each task in [0, n_tasks), handed out in order; returns when all
+  // are done. No allocation. The first exception of a task is thrown here once the loop has ended.
   template <class Body>
   void run(std::int64_t n_tasks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
     run_erased(
-        n_tasks, [](void* b, std::int64_t task, int thread) { (*static_cast<Plain*>(b))(task, thread); },
+        n_tasks,
+        [](void* b, std::int64_t task, int thread) { (*static_cast<Plain*>(b))(task, thread); },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 

@@ -1,5 +1,6 @@
-// Attention over a bounded multi-state as Algorithm 1 of Oren et al. 2024 has it, one token at a time in float64:
-// the newest token joins the state, attends to all of it, and if the state holds more than k tokens one leaves.
+// Attention over a bounded multi-state as Algorithm 1 of Oren et al. 2024 has it, one token at a
+// time in float64: the newest token joins the state, attends to all of it, and if the state holds
+// more than k tokens one leaves.
 
 #include <algorithm>
 #include <cmath>
@@ -10,14 +11,15 @@ namespace tovamill::reference {
 
 // One token's projections, rotated where the formula says so.
 struct ReferenceBackend::Query {
-  std::int64_t step;     // the token's position
-  const double* q;       // (n_heads, head_dim), not yet rotated
-  const double* k;       // (n_kv_heads, head_dim), not rotated
-  const double* v;       // (n_kv_heads, head_dim)
-  double* out;           // (n_heads, head_dim)
+  std::int64_t step;  // the token's position
+  const double* q;    // (n_heads, head_dim), not yet rotated
+  const double* k;    // (n_kv_heads, head_dim), not rotated
+  const double* v;    // (n_kv_heads, head_dim)
+  double* out;        // (n_heads, head_dim)
 };
 
-void rotate(double* head, std::int32_t head_dim, double position, const std::vector<double>& inv_freq) {
+void rotate(double* head, std::int32_t head_dim, double position,
+            const std::vector<double>& inv_freq) {
   const std::int32_t half = head_dim / 2;
   for (std::int32_t i = 0; i < half; ++i) {
     const double angle = position * inv_freq[static_cast<std::size_t>(i)];
@@ -29,7 +31,8 @@ void rotate(double* head, std::int32_t head_dim, double position, const std::vec
 }
 
 // Design 3.4. `token` indexes the head's tokens, which are in order of age.
-double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const {
+double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
+                                         std::int64_t step) const {
   const std::int64_t position = head.tokens[token].position;
   const std::int64_t group_start = step / kGroupTokens * kGroupTokens;
   switch (options_.cache.positions) {
@@ -47,7 +50,8 @@ double ReferenceBackend::rotary_position(const HeadState& head, std::size_t toke
   return static_cast<double>(head.tokens[token].rank);
 }
 
-void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query, BlockEvents& events) {
+void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query,
+                                    BlockEvents& events) {
   const ModelShape& shape = options_.shape;
   const std::int32_t d = shape.head_dim, per_kv = shape.queries_per_kv_head();
   const double scale = 1.0 / std::sqrt(static_cast<double>(d));
@@ -61,7 +65,8 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
   for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
     HeadState& head = heads[static_cast<std::size_t>(kv)];
     if (query.step % kGroupTokens == 0) {
-      for (std::size_t j = 0; j < head.tokens.size(); ++j) head.tokens[j].rank = static_cast<std::int64_t>(j);
+      for (std::size_t j = 0; j < head.tokens.size(); ++j)
+        head.tokens[j].rank = static_cast<std::int64_t>(j);
       head.group_base = static_cast<std::int64_t>(head.tokens.size());
     }
     head.tokens.push_back({.position = query.step, .value_norm = value_norm});
@@ -69,7 +74,8 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
     head.values.emplace_back(query.v + kv * d, query.v + (kv + 1) * d);
     const std::size_t n = head.tokens.size();
     std::vector<std::vector<double>> keys = head.keys;
-    for (std::size_t j = 0; j < n; ++j) rotate(keys[j].data(), d, rotary_position(head, j, query.step), shape.inv_freq);
+    for (std::size_t j = 0; j < n; ++j)
+      rotate(keys[j].data(), d, rotary_position(head, j, query.step), shape.inv_freq);
     for (std::int32_t h = kv * per_kv; h < (kv + 1) * per_kv; ++h) {
       std::vector<double> q(query.q + h * d, query.q + (h + 1) * d);
       rotate(q.data(), d, rotary_position(head, n - 1, query.step), shape.inv_freq);
@@ -77,9 +83,11 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
       w.assign(n, 0.0);
       double highest = -INFINITY, sum = 0.0;
       for (std::size_t j = 0; j < n; ++j) {
-        const bool visible = shape.sliding_window <= 0 || head.tokens[j].position > query.step - shape.sliding_window;
+        const bool visible = shape.sliding_window <= 0 ||
+                             head.tokens[j].position > query.step - shape.sliding_window;
         double score = 0.0;
-        for (std::int32_t i = 0; i < d; ++i) score += q[static_cast<std::size_t>(i)] * keys[j][static_cast<std::size_t>(i)];
+        for (std::int32_t i = 0; i < d; ++i)
+          score += q[static_cast<std::size_t>(i)] * keys[j][static_cast<std::size_t>(i)];
         w[j] = visible ? score * scale : -INFINITY;
         highest = std::max(highest, w[j]);
       }
@@ -87,7 +95,8 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
       for (double& x : w) x /= sum;
       for (std::int32_t i = 0; i < d; ++i) {
         double value = 0.0;
-        for (std::size_t j = 0; j < n; ++j) value += w[j] * head.values[j][static_cast<std::size_t>(i)];
+        for (std::size_t j = 0; j < n; ++j)
+          value += w[j] * head.values[j][static_cast<std::size_t>(i)];
         query.out[h * d + i] = value;
       }
     }
@@ -97,29 +106,36 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
 
 // Lets each deciding group (the layer, or each KV head) drop a token if it holds more than k.
 void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
-                              const std::vector<std::vector<double>>& head_weights, BlockEvents& events) {
+                              const std::vector<std::vector<double>>& head_weights,
+                              BlockEvents& events) {
   const ModelShape& shape = options_.shape;
-  const std::int32_t groups = n_groups(options_.cache, shape), heads_per_group = shape.n_heads / groups;
+  const std::int32_t groups = n_groups(options_.cache, shape),
+                     heads_per_group = shape.n_heads / groups;
   const std::int32_t kv_per_group = shape.n_kv_heads / groups;
   for (std::int32_t g = 0; g < groups; ++g) {
     std::vector<TokenMemory>& tokens = heads[static_cast<std::size_t>(g * kv_per_group)].tokens;
     std::vector<double> weights(tokens.size(), 0.0);
     for (std::int32_t h = g * heads_per_group; h < (g + 1) * heads_per_group; ++h) {
-      for (std::size_t j = 0; j < weights.size(); ++j) weights[j] += head_weights[static_cast<std::size_t>(h)][j] / heads_per_group;
+      for (std::size_t j = 0; j < weights.size(); ++j)
+        weights[j] += head_weights[static_cast<std::size_t>(h)][j] / heads_per_group;
     }
     for (const TokenMemory& token : tokens) {
-      events.n_attended += shape.sliding_window <= 0 || token.position > step - shape.sliding_window;
+      events.n_attended +=
+          shape.sliding_window <= 0 || token.position > step - shape.sliding_window;
     }
     for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
       remember(options_.cache, weights, heads[static_cast<std::size_t>(kv)].tokens);
     }
-    if (!is_bounded(options_.cache) || static_cast<std::int64_t>(tokens.size()) <= options_.cache.cache_size) continue;
+    if (!is_bounded(options_.cache) ||
+        static_cast<std::int64_t>(tokens.size()) <= options_.cache.cache_size)
+      continue;
     const std::int64_t out = choose_evicted(options_.cache, step, weights, tokens);
     if (out < 0) continue;
-    events.evictions.push_back({.position = static_cast<std::int32_t>(tokens[static_cast<std::size_t>(out)].position),
-                                .step = static_cast<std::int32_t>(step),
-                                .group = g,
-                                .weight = static_cast<float>(weights[static_cast<std::size_t>(out)])});
+    events.evictions.push_back(
+        {.position = static_cast<std::int32_t>(tokens[static_cast<std::size_t>(out)].position),
+         .step = static_cast<std::int32_t>(step),
+         .group = g,
+         .weight = static_cast<float>(weights[static_cast<std::size_t>(out)])});
     for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
       HeadState& head = heads[static_cast<std::size_t>(kv)];
       head.tokens.erase(head.tokens.begin() + out);
@@ -129,13 +145,14 @@ void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
   }
 }
 
-void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
-                              std::span<BlockEvents> events) {
+void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
+                              Buffer& out, std::span<BlockEvents> events) {
   const ModelShape& shape = options_.shape;
   const std::int32_t d = shape.head_dim;
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const StepBlock& block = blocks_[b];
-    auto& heads = static_cast<ReferenceState*>(block.state)->layers[static_cast<std::size_t>(layer)];
+    auto& heads =
+        static_cast<ReferenceState*>(block.state)->layers[static_cast<std::size_t>(layer)];
     events[b].evictions.clear();
     events[b].n_attended = 0;
     for (std::int32_t i = 0; i < block.n_tokens; ++i) {

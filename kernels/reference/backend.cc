@@ -66,7 +66,8 @@ std::unique_ptr<Matrix> ReferenceBackend::pack_gated(const TensorView& gate, con
   return pack({.parts = {gate, up}, .biases = {}, .interleaved = {}});
 }
 
-std::unique_ptr<Buffer> ReferenceBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType) {
+std::unique_ptr<Buffer> ReferenceBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+                                                      BufferType) {
   auto buffer = std::make_unique<ReferenceBuffer>();
   buffer->cols = n_cols;
   buffer->values.resize(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n_cols));
@@ -81,14 +82,16 @@ std::unique_ptr<StreamState> ReferenceBackend::make_state() {
 
 std::uint64_t ReferenceBackend::state_bytes() const {
   const ModelShape& s = options_.shape;
-  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) * static_cast<std::uint64_t>(s.kv_size()) *
+  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) *
+         static_cast<std::uint64_t>(s.kv_size()) *
          static_cast<std::uint64_t>(options_.cache.cache_size + 1);
 }
 
 void ReferenceBackend::reset(StreamState& state) {
   const ModelShape& s = options_.shape;
   static_cast<ReferenceState&>(state).layers.assign(
-      static_cast<std::size_t>(s.n_layers), std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
+      static_cast<std::size_t>(s.n_layers),
+      std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
 }
 
 void ReferenceBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
@@ -96,7 +99,8 @@ void ReferenceBackend::begin_step(std::span<const StepBlock> blocks, std::int32_
   n_rows_ = n_rows;
 }
 
-void ReferenceBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) {
+void ReferenceBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
+                             Buffer& out) {
   std::vector<float> row(static_cast<std::size_t>(embedding.n_cols()));
   for (std::size_t r = 0; r < ids.size(); ++r) {
     dequantize_row(embedding, ids[r], row.data());
@@ -121,13 +125,15 @@ void ReferenceBackend::rms_norm(const Buffer& x, std::span<const float> weight, 
 
 void ReferenceBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    for (std::int32_t o = 0; o < w.n_out(); ++o) cast(out).row(r)[o] = dot_row(cast(w), o, cast(x).row(r));
+    for (std::int32_t o = 0; o < w.n_out(); ++o)
+      cast(out).row(r)[o] = dot_row(cast(w), o, cast(x).row(r));
   }
 }
 
 void ReferenceBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    for (std::int32_t o = 0; o < w.n_out(); ++o) cast(hidden).row(r)[o] += dot_row(cast(w), o, cast(x).row(r));
+    for (std::int32_t o = 0; o < w.n_out(); ++o)
+      cast(hidden).row(r)[o] += dot_row(cast(w), o, cast(x).row(r));
   }
 }
 
@@ -142,25 +148,29 @@ void ReferenceBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buf
   }
 }
 
-void ReferenceBackend::target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
-                                  std::span<float> nll) {
+void ReferenceBackend::target_nll(const Buffer& x, const Matrix& head,
+                                  std::span<const std::int32_t> targets, std::span<float> nll) {
   std::vector<double> logits(static_cast<std::size_t>(head.n_out()));
   for (std::size_t r = 0; r < targets.size(); ++r) {
     nll[r] = 0.0f;
     if (targets[r] < 0) continue;
     for (std::int32_t o = 0; o < head.n_out(); ++o) {
-      logits[static_cast<std::size_t>(o)] = dot_row(cast(head), o, cast(x).row(static_cast<std::int64_t>(r)));
+      logits[static_cast<std::size_t>(o)] =
+          dot_row(cast(head), o, cast(x).row(static_cast<std::int64_t>(r)));
     }
     const double highest = *std::max_element(logits.begin(), logits.end());
     double sum = 0.0;
     for (double l : logits) sum += std::exp(l - highest);
-    nll[r] = static_cast<float>(highest + std::log(sum) - logits[static_cast<std::size_t>(targets[r])]);
+    nll[r] =
+        static_cast<float>(highest + std::log(sum) - logits[static_cast<std::size_t>(targets[r])]);
   }
 }
 
-std::vector<std::int32_t> ReferenceBackend::read_positions(const StreamState& state, std::int32_t layer,
+std::vector<std::int32_t> ReferenceBackend::read_positions(const StreamState& state,
+                                                           std::int32_t layer,
                                                            std::int32_t group) const {
-  const auto& heads = static_cast<const ReferenceState&>(state).layers.at(static_cast<std::size_t>(layer));
+  const auto& heads =
+      static_cast<const ReferenceState&>(state).layers.at(static_cast<std::size_t>(layer));
   std::vector<std::int32_t> positions;
   for (const TokenMemory& token : heads.at(static_cast<std::size_t>(group)).tokens) {
     positions.push_back(static_cast<std::int32_t>(token.position));

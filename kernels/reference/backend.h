@@ -1,5 +1,5 @@
-// The obvious implementation: float64 throughout, one token after another, no blocking, no reordering. It is the truth
-// that the fast backends are tested against, and slow.
+// The obvious implementation: float64 throughout, one token after another, no blocking, no
+// reordering. It is the truth that the fast backends are tested against, and slow.
 #pragma once
 
 #include <memory>
@@ -31,7 +31,8 @@ struct HeadState {
   std::vector<TokenMemory> tokens;
   std::vector<std::vector<double>> keys;    // unrotated, (head_dim) each
   std::vector<std::vector<double>> values;  // (head_dim) each
-  std::int64_t group_base = 0;  // in-state positions: tokens held when the current group of 256 began
+  std::int64_t group_base =
+      0;  // in-state positions: tokens held when the current group of 256 began
 };
 
 struct ReferenceState final : StreamState {
@@ -49,7 +50,8 @@ class ReferenceBackend final : public Backend {
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
-  std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols, BufferType type) override;
+  std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+                                      BufferType type) override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t workspace_bytes() const override { return 0; }
@@ -72,8 +74,8 @@ class ReferenceBackend final : public Backend {
  private:
   struct Query;  // one token on its way through attention
   void attend_token(std::vector<HeadState>& heads, const Query& query, BlockEvents& events);
-  void decide(std::vector<HeadState>& heads, std::int64_t step, const std::vector<std::vector<double>>& head_weights,
-              BlockEvents& events);
+  void decide(std::vector<HeadState>& heads, std::int64_t step,
+              const std::vector<std::vector<double>>& head_weights, BlockEvents& events);
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
 
   BackendOptions options_;
@@ -82,7 +84,8 @@ class ReferenceBackend final : public Backend {
 };
 
 // Turns the pairs (i, i + d/2) of a head by position * inv_freq[i].
-void rotate(double* head, std::int32_t head_dim, double position, const std::vector<double>& inv_freq);
+void rotate(double* head, std::int32_t head_dim, double position,
+            const std::vector<double>& inv_freq);
 
 // x / rms(x) * weight in place.
 void normalize(double* x, std::int32_t n, const float* weight, double eps);

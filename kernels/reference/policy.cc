@@ -31,7 +31,8 @@ double score(const CacheOptions& o, double weight, const TokenMemory& token) {
     case Policy::tova_head:
       return weight;
     case Policy::tova_ema:
-      return token.accumulated / (1.0 - std::pow(o.ema, static_cast<double>(token.n_queries))) * token.value_norm;
+      return token.accumulated / (1.0 - std::pow(o.ema, static_cast<double>(token.n_queries))) *
+             token.value_norm;
     case Policy::h2o:
     case Policy::h2o_head:
       return token.accumulated;
@@ -45,19 +46,24 @@ double score(const CacheOptions& o, double weight, const TokenMemory& token) {
 
 }  // namespace
 
-void remember(const CacheOptions& o, const std::vector<double>& weights, std::vector<TokenMemory>& tokens) {
+void remember(const CacheOptions& o, const std::vector<double>& weights,
+              std::vector<TokenMemory>& tokens) {
   const bool averages = o.policy == Policy::tova_ema;
   for (std::size_t j = 0; j < tokens.size(); ++j) {
     TokenMemory& token = tokens[j];
     token.n_queries += 1;
-    token.accumulated = averages ? o.ema * token.accumulated + (1.0 - o.ema) * weights[j] : token.accumulated + weights[j];
+    token.accumulated = averages ? o.ema * token.accumulated + (1.0 - o.ema) * weights[j]
+                                 : token.accumulated + weights[j];
   }
 }
 
-std::int64_t choose_evicted(const CacheOptions& o, std::int64_t step, const std::vector<double>& weights,
+std::int64_t choose_evicted(const CacheOptions& o, std::int64_t step,
+                            const std::vector<double>& weights,
                             const std::vector<TokenMemory>& tokens) {
   std::int64_t chosen = -1, oldest = -1;
-  const auto position = [&](std::int64_t j) { return tokens[static_cast<std::size_t>(j)].position; };
+  const auto position = [&](std::int64_t j) {
+    return tokens[static_cast<std::size_t>(j)].position;
+  };
   double lowest = std::numeric_limits<double>::infinity();
   for (std::size_t j = 0; j < tokens.size(); ++j) {
     if (is_protected(o, step, tokens[j].position)) continue;

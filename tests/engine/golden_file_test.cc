@@ -23,12 +23,14 @@ TEST_P(GoldenFile, ArraysAgreeInSize) {
     SCOPED_TRACE(c.name);
     EXPECT_NO_THROW(validate(c.options));
     EXPECT_EQ(c.nll.size(), n_tokens - 1);
-    EXPECT_TRUE(std::ranges::all_of(c.nll, [](double nll) { return std::isfinite(nll) && nll >= 0; }));
+    EXPECT_TRUE(
+        std::ranges::all_of(c.nll, [](double nll) { return std::isfinite(nll) && nll >= 0; }));
     const bool bounded = is_bounded(c.options);
     EXPECT_EQ(c.n_units > 1, is_head_wise(c.options.policy));
     EXPECT_EQ(c.death.size(), bounded ? std::size_t(model.n_layers * c.n_units) * n_tokens : 0u);
     // A sliding window shorter than the state leaves nothing for scores to decide.
-    EXPECT_TRUE(c.margin.empty() || (needs_scan(c.options.policy) && c.margin.size() == c.death.size()));
+    EXPECT_TRUE(c.margin.empty() ||
+                (needs_scan(c.options.policy) && c.margin.size() == c.death.size()));
   }
 }
 
@@ -50,19 +52,21 @@ TEST_P(GoldenFile, EveryStepOfAFullStateHasOneDeath) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenFile, ::testing::ValuesIn(golden_names()), [](const auto& info) {
-  std::string name = info.param;
-  std::ranges::replace(name, '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Models, GoldenFile, ::testing::ValuesIn(golden_names()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
 
 TEST(GoldenFile, HoldsEveryPolicyAndPosition) {
   std::vector<std::pair<Policy, Positions>> seen;
   for (const std::string& name : golden_names()) {
-    for (const GoldenCase& c : load_golden(name).cases) seen.push_back({c.options.policy, c.options.positions});
+    for (const GoldenCase& c : load_golden(name).cases)
+      seen.push_back({c.options.policy, c.options.positions});
   }
-  for (const Policy p : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o, Policy::h2o_head,
-                         Policy::window, Policy::full}) {
+  for (const Policy p : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o,
+                         Policy::h2o_head, Policy::window, Policy::full}) {
     EXPECT_TRUE(std::ranges::count(seen, p, &std::pair<Policy, Positions>::first)) << name_of(p);
   }
   for (const Positions p : {Positions::clipped, Positions::absolute, Positions::in_state}) {

@@ -1,5 +1,6 @@
-// Every golden model, policy and rotation on every backend: per-token NLL and deaths against float64 numbers that were
-// made elsewhere (transformers, and a token-by-token reference in Python).
+// Every golden model, policy and rotation on every backend: per-token NLL and deaths against
+// float64 numbers that were made elsewhere (transformers, and a token-by-token reference in
+// Python).
 
 #include <gtest/gtest.h>
 
@@ -15,14 +16,17 @@ namespace {
 constexpr double kTokenTolerance = 1e-3;
 constexpr double kMeanTolerance = 1e-4;
 
-// The documents were chosen such that no decision is a near-tie in float32 (make_goldens.py), so every death must agree.
+// The documents were chosen such that no decision is a near-tie in float32 (make_goldens.py), so
+// every death must agree.
 struct Setting {
   std::string golden;
   std::string device;
   std::int32_t block;
 };
 
-void PrintTo(const Setting& s, std::ostream* out) { *out << s.golden << ' ' << s.device << ' ' << s.block; }
+void PrintTo(const Setting& s, std::ostream* out) {
+  *out << s.golden << ' ' << s.device << ' ' << s.block;
+}
 
 class Golden : public ::testing::TestWithParam<Setting> {};
 
@@ -33,7 +37,10 @@ TEST_P(Golden, NllAndDeathsEqualFloat64) {
     for (const GoldenCase& c : golden.cases) {
       SCOPED_TRACE(path.filename().string() + " " + c.name);
       const RunResult run = run_document(path.string(), golden.ids,
-                                         {.device = GetParam().device, .n_threads = GetParam().block == 1 ? 1 : 2, .block = GetParam().block, .cache = c.options});
+                                         {.device = GetParam().device,
+                                          .n_threads = GetParam().block == 1 ? 1 : 2,
+                                          .block = GetParam().block,
+                                          .cache = c.options});
       ASSERT_EQ(run.nll.size(), c.nll.size());
       double sum = 0.0, worst = 0.0;
       std::size_t worst_at = 0;
@@ -63,7 +70,8 @@ std::vector<Setting> settings() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden, ::testing::ValuesIn(settings()), [](const auto& info) {
-  std::string name = info.param.golden + "_" + info.param.device + "_" + std::to_string(info.param.block);
+  std::string name =
+      info.param.golden + "_" + info.param.device + "_" + std::to_string(info.param.block);
   for (char& c : name) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   }

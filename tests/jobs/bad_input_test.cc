@@ -45,8 +45,9 @@ class BadInput : public ::testing::Test {
 
   std::filesystem::path model() const { return d.path() / "model"; }
   std::vector<std::string> command(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all{"score",        "--model", model(), "--corpus",
-                                 d.path() / "corpus.txt", "--out",   d.path() / "run", "--threads", "1"};
+    std::vector<std::string> all{
+        "score", "--model",        model(),     "--corpus", d.path() / "corpus.txt",
+        "--out", d.path() / "run", "--threads", "1"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
@@ -68,7 +69,8 @@ class BadInput : public ::testing::Test {
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
     EXPECT_TRUE(contains(result.err, part)) << "wanted: " << part << "\ngot: " << result.err;
     EXPECT_LT(result.err.size(), 2000u);
-    for (const char* ours : {"what():", "terminate", ".cc:", "json.exception", "std::", "internal error"}) {
+    for (const char* ours :
+         {"what():", "terminate", ".cc:", "json.exception", "std::", "internal error"}) {
       EXPECT_FALSE(contains(result.err, ours)) << result.err;
     }
   }
@@ -86,7 +88,8 @@ class BadInput : public ::testing::Test {
     change(config);
     expect_bad_file("config.json", config.dump(), part);
   }
-  void expect_bad_tokenizer(const std::function<void(json&)>& change, const std::string& part) const {
+  void expect_bad_tokenizer(const std::function<void(json&)>& change,
+                            const std::string& part) const {
     json tokenizer = testing::tiny_tokenizer_json(TinyModel{}.vocab_size);
     change(tokenizer);
     expect_bad_file("tokenizer.json", tokenizer.dump(), part);
@@ -150,14 +153,19 @@ TEST_F(BadInput, Tokenizers) {
   expect_bad_file("tokenizer.json", nested + "1" + std::string(50001, '}'), "tokenizer.json");
   expect_bad_tokenizer([](json& t) { t["model"]["merges"] = {"nowhere tobefound"}; }, "nowhere");
   expect_bad_tokenizer([](json& t) { t["model"]["merges"] = 3; }, "merges");
-  expect_bad_tokenizer([](json& t) { t["model"]["vocab"] = {{"a", std::int64_t{1} << 40}}; }, "tokenizer.json");
+  expect_bad_tokenizer(
+      [](json& t) {
+        t["model"]["vocab"] = {{"a", std::int64_t{1} << 40}};
+      },
+      "tokenizer.json");
   expect_bad_tokenizer([](json& t) { t["model"]["vocab"]["a"] = -1; }, "tokenizer.json");
   expect_bad_tokenizer([](json& t) { t["model"]["vocab"]["a"] = "x"; }, "tokenizer.json");
   expect_bad_tokenizer([](json& t) { t["model"]["vocab"] = json::object(); }, "tokenizer.json");
   expect_bad_tokenizer([](json& t) { t["model"]["type"] = "Unigram"; }, "Unigram");
   expect_bad_tokenizer([](json& t) { t["normalizer"] = {{"type", "Nonsense"}}; }, "Nonsense");
   expect_bad_tokenizer([](json& t) { t["pre_tokenizer"] = {{"type", "Nonsense"}}; }, "Nonsense");
-  expect_bad_tokenizer([](json& t) { t["added_tokens"][0]["id"] = std::int64_t{1} << 40; }, "tokenizer.json");
+  expect_bad_tokenizer([](json& t) { t["added_tokens"][0]["id"] = std::int64_t{1} << 40; },
+                       "tokenizer.json");
   expect_bad_tokenizer([](json& t) { t["added_tokens"][0]["content"] = 5; }, "tokenizer.json");
   const json bad_pattern = {{"type", "Split"},
                             {"pattern", {{"Regex", "(unclosed"}}},
@@ -176,11 +184,14 @@ TEST_F(BadInput, Safetensors) {
   bad("short");
   bad(testing::raw(std::uint64_t{1} << 60) + good.substr(8));
   bad(testing::raw(~std::uint64_t{0}) + good.substr(8));
-  expect_bad_file("model.safetensors", testing::safetensors_file("{}", ""), "'model.embed_tokens.weight' is missing");
+  expect_bad_file("model.safetensors", testing::safetensors_file("{}", ""),
+                  "'model.embed_tokens.weight' is missing");
   bad(testing::safetensors_file("[]", ""));
   bad(testing::safetensors_file(std::string(50000, '['), ""));
-  bad(testing::safetensors_file(R"({"a":{"dtype":"BF16","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", ""));
-  bad(testing::safetensors_file(R"({"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,1000000000000]}})", "abcd"));
+  bad(testing::safetensors_file(
+      R"({"a":{"dtype":"BF16","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", ""));
+  bad(testing::safetensors_file(
+      R"({"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,1000000000000]}})", "abcd"));
   for (int i = 0; i < 10; ++i) bad(good.substr(0, good.size() * static_cast<std::size_t>(i) / 10));
   bad(good.substr(0, good.size() - 1));
 }
@@ -231,7 +242,8 @@ TEST_F(BadInput, MissingPaths) {
 }
 
 TEST_F(BadInput, OptionsOutOfRange) {
-  for (const char* option : {"--cache-size", "--chunk-tokens", "--streams", "--threads", "--block", "--pin"}) {
+  for (const char* option :
+       {"--cache-size", "--chunk-tokens", "--streams", "--threads", "--block", "--pin"}) {
     SCOPED_TRACE(option);
     expect_refused(with(option, "-1"), 78, option);
     expect_refused(with(option, "99999999999999999999"), 64, option);
@@ -300,7 +312,8 @@ TEST_F(BadInput, AFullDiskIs74AndTheRunContinues) {
   std::filesystem::create_directory(disk);
   d.write("corpus.jsonl", "");
   std::string lines;
-  for (int i = 0; i < 400; ++i) lines += "{\"text\":\"" + testing::digits(100, static_cast<std::uint64_t>(i)) + "\"}\n";
+  for (int i = 0; i < 400; ++i)
+    lines += "{\"text\":\"" + testing::digits(100, static_cast<std::uint64_t>(i)) + "\"}\n";
   const std::string corpus = d.write("corpus.jsonl", lines);
   if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=256k") != 0) {
     GTEST_SKIP() << "this user may not mount a small file system";
@@ -319,14 +332,17 @@ TEST_F(BadInput, AFullDiskIs74AndTheRunContinues) {
 
 TEST_F(BadInput, ACorpusOfBadRecordsOnlyHasNoPerplexity) {
   const std::string corpus =
-      d.write("bad.jsonl", "{\n{\"text\":\"\"}\n{\"text\":7}\nnull\n[1]\n\xff\xff\n" + std::string(100000, '[') + "\n");
+      d.write("bad.jsonl", "{\n{\"text\":\"\"}\n{\"text\":7}\nnull\n[1]\n\xff\xff\n" +
+                               std::string(100000, '[') + "\n");
   for (const char* format : {"text", "json"}) {
     std::vector<std::string> arguments = with("--corpus", corpus);
     arguments.insert(arguments.end(), {"--log-format", format});
     const ProgramResult result = run_tovamill(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     const bool is_text = format == std::string("text");
-    EXPECT_TRUE(contains(result.out, is_text ? "perplexity per token  -\n" : "\"perplexity_token\":null")) << result.out;
+    EXPECT_TRUE(
+        contains(result.out, is_text ? "perplexity per token  -\n" : "\"perplexity_token\":null"))
+        << result.out;
     EXPECT_FALSE(contains(result.out, "nan")) << result.out;
   }
   const testing::Results r(d.path() / "run");
@@ -334,7 +350,8 @@ TEST_F(BadInput, ACorpusOfBadRecordsOnlyHasNoPerplexity) {
   EXPECT_EQ(r.failure_line, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7}));
 }
 
-// Corpora that are not what their endings say, or break off: failures by name, and the rest is scored.
+// Corpora that are not what their endings say, or break off: failures by name, and the rest is
+// scored.
 TEST_F(BadInput, CorporaThatAreNotWhatTheyShouldBe) {
   const auto reasons = [&](const std::string& name, const std::string& content,
                            const std::vector<std::string>& more = {}) {
@@ -356,13 +373,15 @@ TEST_F(BadInput, CorporaThatAreNotWhatTheyShouldBe) {
   EXPECT_EQ(reasons("a.txt.zst", "no zstd at all").size(), 1u);
   EXPECT_EQ(reasons("a.jsonl.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10)).size(), 1u);
   EXPECT_EQ(reasons("a.jsonl.zst", "\x28\xb5\x2f\xfd").size(), 1u);
-  EXPECT_EQ(reasons("a.txt", std::string(2000, 'x'), {"--max-record-bytes", "1000"}), Reasons{"too-large"});
+  EXPECT_EQ(reasons("a.txt", std::string(2000, 'x'), {"--max-record-bytes", "1000"}),
+            Reasons{"too-large"});
   EXPECT_EQ(reasons("a.jsonl", "{\"text\":\"" + std::string(2000, 'x') + "\"}\n{\"text\":\"good\"}",
                     {"--max-record-bytes", "1000"}),
             Reasons{"too-large"});
   EXPECT_EQ(reasons("a.jsonl", R"({"text":"a\u0000b"})"), Reasons{});
   EXPECT_EQ(reasons("a.jsonl", R"({"text":"\ud800"})").size(), 1u);
-  EXPECT_EQ(reasons("a.jsonl", R"({"text":"good","id":")" + std::string(5000, 'i') + "\"}"), Reasons{});
+  EXPECT_EQ(reasons("a.jsonl", R"({"text":"good","id":")" + std::string(5000, 'i') + "\"}"),
+            Reasons{});
   EXPECT_EQ(reasons("a.jsonl", R"({"text":"good","id":["no"]})"), Reasons{});
   expect_refused(with("--corpus", d.write("a.pdf", "x")), 64, "a.pdf");
 }
@@ -372,8 +391,14 @@ TEST_F(BadInput, NamesThatAreNotUtf8AreNoObstacle) {
   const std::string name = "caf\xe9";
   d.write(name + ".txt", "a text");
   write_hf_model(TinyModel{}, d.path() / name);
-  const std::vector<std::string> arguments{"score", "--model", d.path() / name, "--corpus", d.path() / (name + ".txt"),
-                                           "--out", d.path() / (name + "-run"), "--token-nll"};
+  const std::vector<std::string> arguments{"score",
+                                           "--model",
+                                           d.path() / name,
+                                           "--corpus",
+                                           d.path() / (name + ".txt"),
+                                           "--out",
+                                           d.path() / (name + "-run"),
+                                           "--token-nll"};
   for (int start = 0; start < 2; ++start) {
     for (const char* format : {"text", "json"}) {
       std::vector<std::string> all = arguments;
@@ -395,9 +420,12 @@ TEST_F(BadInput, NamesThatAreNotUtf8AreNoObstacle) {
     const ProgramResult result = run_tovamill({"inspect", file});
     EXPECT_EQ(result.exit_code, 0) << result.err;
   }
-  const ProgramResult ids = run_tovamill({"tokenize", "--model", d.path() / name, "--corpus", d.path() / (name + ".txt")});
+  const ProgramResult ids = run_tovamill(
+      {"tokenize", "--model", d.path() / name, "--corpus", d.path() / (name + ".txt")});
   EXPECT_EQ(ids.exit_code, 0) << ids.err;
-  expect_refused({"score", "--model", d.path() / "\xe9", "--corpus", d.path() / (name + ".txt"), "--out", "o"}, 66, "\xe9");
+  expect_refused(
+      {"score", "--model", d.path() / "\xe9", "--corpus", d.path() / (name + ".txt"), "--out", "o"},
+      66, "\xe9");
 }
 
 TEST_F(BadInput, StrictAndTooManyBadRecordsAre65) {
@@ -417,7 +445,8 @@ TEST_F(BadInput, TokensBeyondTheModelFailTheirDocuments) {
   small.vocab_size = 300;
   write_hf_model(small, model());
   d.write("model/tokenizer.json", testing::tiny_tokenizer_json(320).dump());
-  const std::string corpus = d.write("two.jsonl", "{\"text\":\"one <|endoftext|> two\"}\n{\"text\":\"three\"}\n");
+  const std::string corpus =
+      d.write("two.jsonl", "{\"text\":\"one <|endoftext|> two\"}\n{\"text\":\"three\"}\n");
   std::vector<std::string> arguments = with("--corpus", corpus);
   arguments.push_back("--parse-special");
   const ProgramResult result = run_tovamill(arguments);
@@ -448,7 +477,8 @@ TEST_F(BadInput, WeightsThatAreNoNumbersFailTheDocuments) {
         d.write("model/model.safetensors", testing::safetensors_file(file));
         const ProgramResult result = run_tovamill(command({"--overwrite", "--cache-size", "64"}));
         EXPECT_EQ(result.exit_code, 0) << result.err;
-        EXPECT_EQ(testing::Results(d.path() / "run").failure_reason, std::vector<std::string>{"not-finite"});
+        EXPECT_EQ(testing::Results(d.path() / "run").failure_reason,
+                  std::vector<std::string>{"not-finite"});
       }
     }
   }

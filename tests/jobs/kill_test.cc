@@ -31,17 +31,16 @@ class Kill : public ::testing::Test {
     std::string lines;
     for (int i = 0; i < kDocuments / 2; ++i) {
       const auto seed = static_cast<std::uint64_t>(i);
-      d.write("corpus/" + std::to_string(100 + i) + ".txt",
-              testing::words(20 + 17 * seed, seed));
+      d.write("corpus/" + std::to_string(100 + i) + ".txt", testing::words(20 + 17 * seed, seed));
       lines += i % 7 == 3 ? "{broken\n" : "{\"text\":\"" + testing::digits(300, seed) + "\"}\n";
     }
     d.write("corpus/lines.jsonl", lines);
   }
 
   std::vector<std::string> command(const std::string& out) const {
-    return {"score",          "--model", d.path() / "model", "--corpus", d.path() / "corpus",
-            "--out",          d.path() / out, "--cache-size", "32",      "--trace-state",
-            "--dtype",        "f32",     "--streams",        "2",        "--threads",
+    return {"score",   "--model",      d.path() / "model", "--corpus", d.path() / "corpus",
+            "--out",   d.path() / out, "--cache-size",     "32",       "--trace-state",
+            "--dtype", "f32",          "--streams",        "2",        "--threads",
             "1"};
   }
   std::string results(const std::string& out) const {
@@ -49,8 +48,7 @@ class Kill : public ::testing::Test {
   }
   // Returns once the program is past its start and holds the run directory.
   static bool wait_for_start(RunningProgram& program) {
-    return program.wait_until(
-        [&] { return program.err().find("\ncorpus ") != std::string::npos; });
+    return program.wait_until([&] { return program.err().find("\ncorpus ") != std::string::npos; });
   }
 
   testing::TemporaryDirectory d;

@@ -1,5 +1,7 @@
-// The CPU backend's operations against the reference at odd sizes. Rows and columns that pad a buffer hold NaN first:
-// nothing of them may reach a row in use.
+// The CPU backend's operations against the reference at odd sizes. Rows and columns that pad a
+// buffer hold NaN first: nothing of them may reach a row in use.
+
+#include "kernels/cpu/backend.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/backend.h"
 #include "kernels/cpu_info.h"
 #include "kernels/reference/backend.h"
 #include "tests/support/near.h"
@@ -28,7 +29,8 @@ using testing::near;
 constexpr std::int32_t kHidden = 33, kIntermediate = 67, kMaxRows = 300;
 // Sums of up to 67 rounded products; errors cancel, and 4 is what random terms stay below.
 constexpr double kSumFactor = 4;
-// One rounding of a result to bf16 is half an eps of it; both factors of a product are exact in bf16 here.
+// One rounding of a result to bf16 is half an eps of it; both factors of a product are exact in
+// bf16 here.
 constexpr double kBf16Factor = 1;
 
 struct Setting {
@@ -37,15 +39,24 @@ struct Setting {
   std::string dtype;
 };
 
-void PrintTo(const Setting& s, std::ostream* out) { *out << s.dtype << ' ' << s.n_rows << " rows, " << s.vocab_size << " words"; }
+void PrintTo(const Setting& s, std::ostream* out) {
+  *out << s.dtype << ' ' << s.n_rows << " rows, " << s.vocab_size << " words";
+}
 
 class BackendTest : public ::testing::TestWithParam<Setting> {
  protected:
   void SetUp() override {
     const Setting& s = GetParam();
     is_bf16_ = s.dtype == "bf16";
-    options_.shape = {.n_layers = 1, .hidden_size = kHidden, .intermediate_size = kIntermediate, .n_heads = 2, .n_kv_heads = 1,
-                      .head_dim = 16, .vocab_size = s.vocab_size, .trained_context = 512, .inv_freq = std::vector<double>(8, 0.1)};
+    options_.shape = {.n_layers = 1,
+                      .hidden_size = kHidden,
+                      .intermediate_size = kIntermediate,
+                      .n_heads = 2,
+                      .n_kv_heads = 1,
+                      .head_dim = 16,
+                      .vocab_size = s.vocab_size,
+                      .trained_context = 512,
+                      .inv_freq = std::vector<double>(8, 0.1)};
     options_.cache = {.cache_size = 8};
     options_.dtype = s.dtype;
     options_.n_threads = 2;
@@ -64,11 +75,17 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
   // Values that bf16 holds exactly, so that both backends read the same.
   std::vector<float> random(std::int64_t n, float spread = 1.0f) {
     std::vector<float> v(static_cast<std::size_t>(n));
-    for (float& x : v) x = float_from_bf16(bf16_from_float(std::uniform_real_distribution<float>(-spread, spread)(random_)));
+    for (float& x : v)
+      x = float_from_bf16(
+          bf16_from_float(std::uniform_real_distribution<float>(-spread, spread)(random_)));
     return v;
   }
   static TensorView view(const std::vector<float>& values, std::vector<std::int64_t> shape) {
-    return {.name = "random", .dtype = DType::f32, .shape = std::move(shape), .data = reinterpret_cast<const std::byte*>(values.data()), .n_bytes = values.size() * 4};
+    return {.name = "random",
+            .dtype = DType::f32,
+            .shape = std::move(shape),
+            .data = reinterpret_cast<const std::byte*>(values.data()),
+            .n_bytes = values.size() * 4};
   }
 
   // A buffer of each backend with the same rows; all else of the CPU's is NaN.
@@ -80,10 +97,13 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
       const auto& b = static_cast<const CpuBuffer&>(*cpu);
       return static_cast<double>(is_bf16 ? float_from_bf16(b.bf16(r)[c]) : b.f32(r)[c]);
     }
-    double expected(std::int32_t r, std::int32_t c) const { return static_cast<const reference::ReferenceBuffer&>(*reference).row(r)[c]; }
+    double expected(std::int32_t r, std::int32_t c) const {
+      return static_cast<const reference::ReferenceBuffer&>(*reference).row(r)[c];
+    }
   };
   Pair make(std::int32_t cols, BufferType type, const std::vector<float>& rows = {}) {
-    Pair p{cpu_->make_buffer(kMaxRows, cols, type), reference_->make_buffer(kMaxRows, cols, type), cols, is_bf16_ && type == BufferType::compute};
+    Pair p{cpu_->make_buffer(kMaxRows, cols, type), reference_->make_buffer(kMaxRows, cols, type),
+           cols, is_bf16_ && type == BufferType::compute};
     auto& c = static_cast<CpuBuffer&>(*p.cpu);
     std::memset(c.bytes.data(), 0xff, c.bytes.size());  // NaN in float32 and in bf16
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -93,7 +113,8 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
       } else {
         c.f32(r)[col] = rows[i];
       }
-      static_cast<reference::ReferenceBuffer&>(*p.reference).row(r)[col] = static_cast<double>(rows[i]);
+      static_cast<reference::ReferenceBuffer&>(*p.reference).row(r)[col] =
+          static_cast<double>(rows[i]);
     }
     return p;
   }
@@ -119,14 +140,17 @@ TEST_P(BackendTest, EmbedCopiesExactly) {
 }
 
 TEST_P(BackendTest, RmsNormEqualsTheReference) {
-  Pair x = make(kHidden, BufferType::full, random(n_rows() * kHidden)), out = make(kHidden, BufferType::compute);
+  Pair x = make(kHidden, BufferType::full, random(n_rows() * kHidden)),
+       out = make(kHidden, BufferType::compute);
   const std::vector<float> weight = random(kHidden, 2.0f);
   cpu_->rms_norm(*x.cpu, weight, *out.cpu);
   reference_->rms_norm(*x.reference, weight, *out.reference);
   for (std::int32_t r = 0; r < n_rows(); ++r) {
     for (std::int32_t c = 0; c < kHidden; ++c) {
       const double e = out.expected(r, c);
-      ASSERT_TRUE(near(out.actual(r, c), e, std::abs(e), is_bf16_ ? kBf16Factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32)) << r << ' ' << c;
+      ASSERT_TRUE(near(out.actual(r, c), e, std::abs(e), is_bf16_ ? kBf16Factor : kSumFactor,
+                       is_bf16_ ? kEpsBf16 : kEpsF32))
+          << r << ' ' << c;
     }
   }
 }
@@ -134,16 +158,19 @@ TEST_P(BackendTest, RmsNormEqualsTheReference) {
 // Both factors are exact in bf16 and sums are float32 in either tier.
 TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
   const std::int32_t n_out = GetParam().vocab_size;
-  const std::vector<float> w = random(n_out * kHidden), bias = random(n_out), in = random(n_rows() * kHidden);
+  const std::vector<float> w = random(n_out * kHidden), bias = random(n_out),
+                           in = random(n_rows() * kHidden);
   for (bool with_bias : {false, true}) {
     for (bool adds : {false, true}) {
-      Backend::MatrixSource source{.parts = {view(w, {n_out, kHidden})}, .biases = {}, .interleaved = {}};
+      Backend::MatrixSource source{
+          .parts = {view(w, {n_out, kHidden})}, .biases = {}, .interleaved = {}};
       if (with_bias) source.biases = {view(bias, {n_out})};
       const auto packed = cpu_->pack(source), expected = reference_->pack(source);
       EXPECT_EQ(packed->n_out(), n_out);
       EXPECT_EQ(packed->n_in(), kHidden);
       Pair x = make(kHidden, BufferType::compute, in);
-      Pair out = make(n_out, BufferType::full, adds ? random(n_rows() * n_out) : std::vector<float>{});
+      Pair out =
+          make(n_out, BufferType::full, adds ? random(n_rows() * n_out) : std::vector<float>{});
       if (adds) {
         cpu_->project_add(*x.cpu, *packed, *out.cpu);
         reference_->project_add(*x.reference, *expected, *out.reference);
@@ -155,9 +182,11 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
         for (std::int32_t o = 0; o < n_out; ++o) {
           double terms = 2;  // the bias and what was there
           for (std::int32_t i = 0; i < kHidden; ++i) {
-            terms += std::abs(static_cast<double>(w[static_cast<std::size_t>(o * kHidden + i)]) * static_cast<double>(in[static_cast<std::size_t>(r * kHidden + i)]));
+            terms += std::abs(static_cast<double>(w[static_cast<std::size_t>(o * kHidden + i)]) *
+                              static_cast<double>(in[static_cast<std::size_t>(r * kHidden + i)]));
           }
-          ASSERT_TRUE(near(out.actual(r, o), out.expected(r, o), terms, kSumFactor)) << r << ' ' << o;
+          ASSERT_TRUE(near(out.actual(r, o), out.expected(r, o), terms, kSumFactor))
+              << r << ' ' << o;
         }
       }
     }
@@ -165,18 +194,23 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
 }
 
 TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
-  const std::vector<float> gate = random(kIntermediate * kHidden), up = random(kIntermediate * kHidden);
+  const std::vector<float> gate = random(kIntermediate * kHidden),
+                           up = random(kIntermediate * kHidden);
   const TensorView g = view(gate, {kIntermediate, kHidden}), u = view(up, {kIntermediate, kHidden});
   const auto packed = cpu_->pack_gated(g, u), expected = reference_->pack_gated(g, u);
-  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden)), out = make(kIntermediate, BufferType::compute);
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden)),
+       out = make(kIntermediate, BufferType::compute);
   cpu_->project_gated(*x.cpu, *packed, *out.cpu);
   reference_->project_gated(*x.reference, *expected, *out.reference);
   for (std::int32_t r = 0; r < n_rows(); ++r) {
     for (std::int32_t c = 0; c < kIntermediate; ++c) {
       const double e = out.expected(r, c);
-      // Gate and up are sums of 33 terms below 1, mean 1/4: at most about 8 each, and their errors multiply with the other.
+      // Gate and up are sums of 33 terms below 1, mean 1/4: at most about 8 each, and their errors
+      // multiply with the other.
       const double bound_terms = is_bf16_ ? std::abs(e) + 0.01 : 64;
-      ASSERT_TRUE(near(out.actual(r, c), e, bound_terms, is_bf16_ ? kBf16Factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32)) << r << ' ' << c;
+      ASSERT_TRUE(near(out.actual(r, c), e, bound_terms, is_bf16_ ? kBf16Factor : kSumFactor,
+                       is_bf16_ ? kEpsBf16 : kEpsF32))
+          << r << ' ' << c;
     }
   }
 }
@@ -184,18 +218,23 @@ TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
 TEST_P(BackendTest, TargetNllEqualsTheReference) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden, 2.0f);
-  const Backend::MatrixSource source{.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}};
+  const Backend::MatrixSource source{
+      .parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}};
   const auto packed = cpu_->pack(source), expected = reference_->pack(source);
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
   std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows()));
-  for (std::size_t r = 0; r < targets.size(); ++r) targets[r] = r % 5 == 3 ? -1 : static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
+  for (std::size_t r = 0; r < targets.size(); ++r)
+    targets[r] =
+        r % 5 == 3 ? -1 : static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
   targets[0] = vocab - 1;
   std::vector<float> actual(targets.size(), 99.0f), truth(targets.size(), 98.0f);
   cpu_->target_nll(*x.cpu, *packed, targets, actual);
   reference_->target_nll(*x.reference, *expected, targets, truth);
   for (std::size_t r = 0; r < targets.size(); ++r) {
     // Two logits, each a sum of 33 terms of 1 on average, and a logarithm.
-    ASSERT_TRUE(near(static_cast<double>(actual[r]), static_cast<double>(truth[r]), 2.0 * kHidden, kSumFactor)) << r;
+    ASSERT_TRUE(near(static_cast<double>(actual[r]), static_cast<double>(truth[r]), 2.0 * kHidden,
+                     kSumFactor))
+        << r;
   }
 }
 
@@ -210,7 +249,8 @@ std::vector<Setting> settings() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, BackendTest, ::testing::ValuesIn(settings()), [](const auto& info) {
-  return info.param.dtype + "_" + std::to_string(info.param.n_rows) + "_" + std::to_string(info.param.vocab_size);
+  return info.param.dtype + "_" + std::to_string(info.param.n_rows) + "_" +
+         std::to_string(info.param.vocab_size);
 });
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Each vectorised inner loop of each instruction set against scalar float64. What lies behind the columns in use is NaN.
+// Each vectorised inner loop of each instruction set against scalar float64. What lies behind the
+// columns in use is NaN.
 
 #include "kernels/cpu/isa_kernels.h"
 
@@ -26,8 +27,8 @@ using testing::near;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// A sum of n products, one rounding each and one for each addition: n + 1 at most, far fewer in practice, since errors
-// cancel; 4 is what random terms stay below at 257.
+// A sum of n products, one rounding each and one for each addition: n + 1 at most, far fewer in
+// practice, since errors cancel; 4 is what random terms stay below at 257.
 constexpr double kSumFactor = 4;
 // exp2 is good to 2 ulp; its argument x * log2(e), rounded twice, adds |x| of them.
 constexpr double kExpFactor = 4;
@@ -72,8 +73,9 @@ TEST_P(IsaKernelsTest, MultiplyEqualsFloat64) {
             }
             double sum = 0, terms = 0;
             for (std::int32_t k = 0; k < depth; ++k) {
-              const double term = static_cast<double>(a[static_cast<std::size_t>(r)][static_cast<std::size_t>(k)]) *
-                                  static_cast<double>(b[static_cast<std::size_t>(k * ldb + j)]);
+              const double term =
+                  static_cast<double>(a[static_cast<std::size_t>(r)][static_cast<std::size_t>(k)]) *
+                  static_cast<double>(b[static_cast<std::size_t>(k * ldb + j)]);
               sum += term, terms += std::abs(term);
             }
             ASSERT_TRUE(near(got, sum, terms, kSumFactor)) << rows << ' ' << depth << ' ' << cols;
@@ -96,7 +98,8 @@ TEST_P(IsaKernelsTest, MultiplyGivesARowTheSameBitsWhateverItsNeighbours) {
       pointers[static_cast<std::size_t>(at)] = row.data();
       std::vector<float> c(static_cast<std::size_t>(rows * cols));
       isa_->multiply(pointers.data(), rows, depth, b.data(), cols, cols, c.data(), cols);
-      ASSERT_TRUE(std::equal(alone.begin(), alone.end(), c.begin() + at * cols)) << rows << ' ' << at;
+      ASSERT_TRUE(std::equal(alone.begin(), alone.end(), c.begin() + at * cols))
+          << rows << ' ' << at;
     }
   }
 }
@@ -110,28 +113,38 @@ TEST_P(IsaKernelsTest, ExponentiateEqualsFloat64) {
       for (int hiding = 0; hiding < 4; ++hiding) {
         const std::int32_t padded = pad(n) + extra, hidden_below = n / 3;
         std::vector<float> row = random(padded, 80.0f);
-        std::vector<std::int32_t> positions(static_cast<std::size_t>(padded)), death(static_cast<std::size_t>(padded), kAlive);
-        for (std::int32_t j = 0; j < padded; ++j) positions[static_cast<std::size_t>(j)] = (j * 7) % n + 1;
-        for (std::int32_t j = 0; j + 1 < n; j += 2) death[static_cast<std::size_t>(j)] = step - (j % 4 == 0);
+        std::vector<std::int32_t> positions(static_cast<std::size_t>(padded)),
+            death(static_cast<std::size_t>(padded), kAlive);
+        for (std::int32_t j = 0; j < padded; ++j)
+          positions[static_cast<std::size_t>(j)] = (j * 7) % n + 1;
+        for (std::int32_t j = 0; j + 1 < n; j += 2)
+          death[static_cast<std::size_t>(j)] = step - (j % 4 == 0);
         std::fill(row.begin() + n, row.end(), kNan);
         const std::vector<float> in = row;
         const bool by_position = (hiding & 1) != 0, by_death = (hiding & 2) != 0;
         const auto visible = [&](std::size_t j) {
-          return j < static_cast<std::size_t>(n) && (!by_position || positions[j] > hidden_below) && (!by_death || death[j] >= step);
+          return j < static_cast<std::size_t>(n) && (!by_position || positions[j] > hidden_below) &&
+                 (!by_death || death[j] >= step);
         };
         double highest = -INFINITY, sum = 0;
         for (std::size_t j = 0; j < in.size(); ++j) {
           if (visible(j)) highest = std::max(highest, static_cast<double>(in[j]));
         }
-        const float got = isa_->exponentiate(row.data(), n, padded, scale, by_position ? positions.data() : nullptr, hidden_below,
+        const float got = isa_->exponentiate(row.data(), n, padded, scale,
+                                             by_position ? positions.data() : nullptr, hidden_below,
                                              by_death ? death.data() : nullptr, step);
         for (std::size_t j = 0; j < in.size(); ++j) {
-          const double x = visible(j) ? (static_cast<double>(in[j]) - highest) * static_cast<double>(scale) : -INFINITY;
+          const double x = visible(j)
+                               ? (static_cast<double>(in[j]) - highest) * static_cast<double>(scale)
+                               : -INFINITY;
           const double expected = std::exp(x);
           sum += expected;
-          ASSERT_TRUE(near(static_cast<double>(row[j]), expected, expected * (1 + std::min(-x, 100.0)), kExpFactor)) << n << ' ' << hiding << ' ' << j;
+          ASSERT_TRUE(near(static_cast<double>(row[j]), expected,
+                           expected * (1 + std::min(-x, 100.0)), kExpFactor))
+              << n << ' ' << hiding << ' ' << j;
         }
-        ASSERT_TRUE(near(static_cast<double>(got), sum, sum * (1 + 20), kExpFactor)) << n << ' ' << hiding;
+        ASSERT_TRUE(near(static_cast<double>(got), sum, sum * (1 + 20), kExpFactor))
+            << n << ' ' << hiding;
       }
     }
   }
@@ -154,7 +167,8 @@ TEST_P(IsaKernelsTest, ExponentiateMakesANanScoresRowNan) {
   for (std::size_t at : {0u, 7u, 16u, 19u}) {
     std::vector<float> row = random(32);
     row[at] = kNan;
-    EXPECT_TRUE(std::isnan(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, nullptr, 0))) << at;
+    EXPECT_TRUE(std::isnan(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, nullptr, 0)))
+        << at;
     for (std::size_t j = 0; j < 20; ++j) EXPECT_TRUE(std::isnan(row[j])) << at << ' ' << j;
   }
   // Unless it cannot be seen.
@@ -203,7 +217,8 @@ TEST_P(IsaKernelsTest, TransposesEveryElementAndZeroesThePadding) {
       isa_->transpose_bf16(half.data(), cols, padded, depth, out_half.data(), ld);
       for (std::int32_t k = 0; k < depth; ++k) {
         for (std::int32_t c = 0; c < ld; ++c) {
-          const auto at = static_cast<std::size_t>(k * ld + c), from = static_cast<std::size_t>(c * depth + k);
+          const auto at = static_cast<std::size_t>(k * ld + c),
+                     from = static_cast<std::size_t>(c * depth + k);
           if (c >= padded) {
             ASSERT_TRUE(std::isnan(out[at]) && std::isnan(out_half[at]));
             continue;
@@ -218,8 +233,9 @@ TEST_P(IsaKernelsTest, TransposesEveryElementAndZeroesThePadding) {
 
 TEST_P(IsaKernelsTest, ConvertsAsTheScalarFunctionsDo) {
   std::vector<float> in = random(257, 1e4f);
-  const std::uint32_t special[] = {0x3F808000, 0x3F818000, 0x3F808001, 0x3F807FFF, 0x7F800000, 0xFF800000, 0x7FC00000,
-                                   0x7F800001, 0xFFFFFFFF, 0x00000001, 0x80000000, 0x7F7FFFFF, 0x00008000, 0x00018000};
+  const std::uint32_t special[] = {0x3F808000, 0x3F818000, 0x3F808001, 0x3F807FFF, 0x7F800000,
+                                   0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF, 0x00000001,
+                                   0x80000000, 0x7F7FFFFF, 0x00008000, 0x00018000};
   for (std::uint32_t bits : special) in.push_back(std::bit_cast<float>(bits));
   for (std::size_t n : {1u, 3u, 17u, 31u, 33u, static_cast<unsigned>(in.size())}) {
     const float* last = in.data() + in.size() - n;  // the special ones in vectors and in tails
@@ -251,30 +267,40 @@ TEST_P(IsaKernelsTest, ScalesAndNormalizesAtOddWidths) {
     isa_->rms_norm_bf16(x.data(), weight.data(), n, 1e-5f, normed_half.data());
     double squares = 0;
     for (float v : x) squares += static_cast<double>(v) * static_cast<double>(v);
-    EXPECT_TRUE(near(static_cast<double>(isa_->norm2(x.data(), n)), std::sqrt(squares), std::sqrt(squares), kSumFactor));
+    EXPECT_TRUE(near(static_cast<double>(isa_->norm2(x.data(), n)), std::sqrt(squares),
+                     std::sqrt(squares), kSumFactor));
     for (std::size_t i = 0; i < x.size(); ++i) {
       EXPECT_EQ(scaled[i], x[i] * 0.3f);
       EXPECT_EQ(scaled_half[i], bf16_from_float(scaled[i]));
-      const double e = static_cast<double>(x[i]) / std::sqrt(squares / n + static_cast<double>(1e-5f)) * static_cast<double>(weight[i]);
+      const double e = static_cast<double>(x[i]) /
+                       std::sqrt(squares / n + static_cast<double>(1e-5f)) *
+                       static_cast<double>(weight[i]);
       EXPECT_TRUE(near(static_cast<double>(normed[i]), e, std::abs(e), kSumFactor)) << n;
-      EXPECT_TRUE(near(static_cast<double>(float_from_bf16(normed_half[i])), e, std::abs(e), 1, kEpsBf16)) << n;
+      EXPECT_TRUE(
+          near(static_cast<double>(float_from_bf16(normed_half[i])), e, std::abs(e), 1, kEpsBf16))
+          << n;
     }
   }
 }
 
 TEST_P(IsaKernelsTest, GateEqualsSiluTimesUpAlsoFarOut) {
   for (std::size_t n : {1u, 15u, 17u, 31u, 33u, 67u}) {
-    std::vector<float> g = random(static_cast<std::int64_t>(n), 20.0f), up = random(static_cast<std::int64_t>(n)), out(n);
-    for (std::size_t i = 0; i < n; i += 3) g[i] = std::vector<float>{100.0f, -100.0f, 1000.0f, -1000.0f, 0.0f, 88.0f, -88.0f}[i % 7];
+    std::vector<float> g = random(static_cast<std::int64_t>(n), 20.0f),
+                       up = random(static_cast<std::int64_t>(n)), out(n);
+    for (std::size_t i = 0; i < n; i += 3)
+      g[i] = std::vector<float>{100.0f, -100.0f, 1000.0f, -1000.0f, 0.0f, 88.0f, -88.0f}[i % 7];
     std::vector<std::uint16_t> half(n);
     isa_->gate(g.data(), up.data(), static_cast<std::int32_t>(n), out.data());
     isa_->gate_bf16(g.data(), up.data(), static_cast<std::int32_t>(n), half.data());
     for (std::size_t i = 0; i < n; ++i) {
-      const double x = static_cast<double>(g[i]), e = x / (1 + std::exp(-x)) * static_cast<double>(up[i]);
+      const double x = static_cast<double>(g[i]),
+                   e = x / (1 + std::exp(-x)) * static_cast<double>(up[i]);
       // Below -87 silu is less than 1e-30 and its own digits do not matter.
       const double terms = std::abs(e) * (1 + std::abs(x)) + 1e-25;
       EXPECT_TRUE(near(static_cast<double>(out[i]), e, terms, kExpFactor)) << x;
-      EXPECT_TRUE(near(static_cast<double>(float_from_bf16(half[i])), e, std::abs(e) + 1e-25, 1, kEpsBf16)) << x;
+      EXPECT_TRUE(
+          near(static_cast<double>(float_from_bf16(half[i])), e, std::abs(e) + 1e-25, 1, kEpsBf16))
+          << x;
     }
   }
   const std::vector<float> g(17, kNan), up(17, 1.0f);
@@ -294,8 +320,10 @@ TEST_P(IsaKernelsTest, RotatesPairsAlsoInPlace) {
     for (std::size_t i = 0; i < c.size(); ++i) {
       const double a = static_cast<double>(in[i]), b = static_cast<double>(in[i + c.size()]);
       const double x = static_cast<double>(c[i]), y = static_cast<double>(s[i]);
-      EXPECT_TRUE(near(static_cast<double>(out[i]), a * x - b * y, std::abs(a * x) + std::abs(b * y), kSumFactor));
-      EXPECT_TRUE(near(static_cast<double>(out[i + c.size()]), b * x + a * y, std::abs(b * x) + std::abs(a * y), kSumFactor));
+      EXPECT_TRUE(near(static_cast<double>(out[i]), a * x - b * y,
+                       std::abs(a * x) + std::abs(b * y), kSumFactor));
+      EXPECT_TRUE(near(static_cast<double>(out[i + c.size()]), b * x + a * y,
+                       std::abs(b * x) + std::abs(a * y), kSumFactor));
     }
   }
 }

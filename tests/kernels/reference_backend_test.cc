@@ -1,17 +1,22 @@
-// The reference backend on values made by hand, small enough to be followed on paper; exact where floating point is.
-
-#include "kernels/reference/backend.h"
+// The reference backend on values made by hand, small enough to be followed on paper; exact where
+// floating point is.
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
+#include "kernels/reference/backend.h"
+
 namespace tovamill::reference {
 namespace {
 
 TensorView view(const std::vector<float>& values, std::vector<std::int64_t> shape) {
-  return {.name = "hand-made", .dtype = DType::f32, .shape = std::move(shape), .data = reinterpret_cast<const std::byte*>(values.data()), .n_bytes = values.size() * 4};
+  return {.name = "hand-made",
+          .dtype = DType::f32,
+          .shape = std::move(shape),
+          .data = reinterpret_cast<const std::byte*>(values.data()),
+          .n_bytes = values.size() * 4};
 }
 
 ReferenceBuffer buffer(std::int32_t cols, std::vector<double> values) {
@@ -22,8 +27,16 @@ ReferenceBuffer buffer(std::int32_t cols, std::vector<double> values) {
 }
 
 ModelShape tiny_shape() {
-  return {.n_layers = 1, .hidden_size = 2, .intermediate_size = 2, .n_heads = 2, .n_kv_heads = 1, .head_dim = 2,
-          .vocab_size = 4, .trained_context = 512, .rms_norm_eps = 0.0f, .inv_freq = {0.0}};
+  return {.n_layers = 1,
+          .hidden_size = 2,
+          .intermediate_size = 2,
+          .n_heads = 2,
+          .n_kv_heads = 1,
+          .head_dim = 2,
+          .vocab_size = 4,
+          .trained_context = 512,
+          .rms_norm_eps = 0.0f,
+          .inv_freq = {0.0}};
 }
 
 class ReferenceBackendTest : public ::testing::Test {
@@ -51,7 +64,9 @@ TEST_F(ReferenceBackendTest, RmsNormDividesByTheRootMeanSquare) {
 TEST_F(ReferenceBackendTest, ProjectStacksPartsAndAddsBiases) {
   begin(2);
   const std::vector<float> first = {1, 2, 3, 4}, second = {0, -1}, bias = {10, 20};
-  const auto w = backend_.pack({.parts = {view(first, {2, 2}), view(second, {1, 2})}, .biases = {view(bias, {2}), {}}, .interleaved = {}});
+  const auto w = backend_.pack({.parts = {view(first, {2, 2}), view(second, {1, 2})},
+                                .biases = {view(bias, {2}), {}},
+                                .interleaved = {}});
   EXPECT_EQ(w->n_out(), 3);
   EXPECT_EQ(w->n_in(), 2);
   const ReferenceBuffer x = buffer(2, {1, 1, 2, -1});
@@ -66,7 +81,10 @@ TEST_F(ReferenceBackendTest, PackUndoesLlamaCppsRotaryLayout) {
   begin(1);
   // One head of 4: the file's rows are the pairs (0, 2), (1, 3) one after another.
   const std::vector<float> rows = {0, 2, 1, 3}, bias = {0, 20, 10, 30};
-  const auto w = backend_.pack({.parts = {view(rows, {4, 1})}, .biases = {view(bias, {4})}, .interleaved = {true}, .head_dim = 4});
+  const auto w = backend_.pack({.parts = {view(rows, {4, 1})},
+                                .biases = {view(bias, {4})},
+                                .interleaved = {true},
+                                .head_dim = 4});
   ReferenceBuffer out = buffer(4, std::vector<double>(4));
   backend_.project(buffer(1, {1}), *w, out);
   EXPECT_EQ(out.values, (std::vector<double>{0, 11, 22, 33}));
@@ -104,16 +122,18 @@ TEST(ReferenceRotate, TurnsHalfSplitPairs) {
   EXPECT_EQ(still, (std::vector<double>{1, 2, 3, 4}));
 }
 
-// Two query heads on one KV head of size 2, no rotation, two tokens kept. Scores are q . k / sqrt(2), so keys of
-// sqrt(2) * log(n) on the axis that a query looks at give weights in the ratio n.
+// Two query heads on one KV head of size 2, no rotation, two tokens kept. Scores are q . k /
+// sqrt(2), so keys of sqrt(2) * log(n) on the axis that a query looks at give weights in the ratio
+// n.
 TEST(ReferenceAttend, AttendsWithKnownWeightsAndDropsTheLowestMean) {
-  ReferenceBackend backend({.shape = tiny_shape(), .cache = {.policy = Policy::tova, .cache_size = 2}});
+  ReferenceBackend backend(
+      {.shape = tiny_shape(), .cache = {.policy = Policy::tova, .cache_size = 2}});
   const auto state = backend.make_state();
   const double two = std::sqrt(2.0) * std::log(2.0);
-  // q of head 0, q of head 1, k, v. Head 0 of the last token weighs 4 : 2 : 1, head 1 weighs 1 : 1 : 2.
-  ReferenceBuffer qkv = buffer(8, {0, 0, 0, 0, 2 * two, 0,   7,  0,
-                                   0, 0, 0, 0, two,     0,   14, 0,
-                                   1, 0, 0, 1, 0,       two, 0,  28});
+  // q of head 0, q of head 1, k, v. Head 0 of the last token weighs 4 : 2 : 1, head 1 weighs 1 : 1
+  // : 2.
+  ReferenceBuffer qkv = buffer(
+      8, {0, 0, 0, 0, 2 * two, 0, 7, 0, 0, 0, 0, 0, two, 0, 14, 0, 1, 0, 0, 1, 0, two, 0, 28});
   ReferenceBuffer out = buffer(4, std::vector<double>(12));
   const StepBlock block{.state = state.get(), .first_row = 0, .n_tokens = 3, .position = 0};
   backend.begin_step({&block, 1}, 3);
@@ -144,7 +164,8 @@ TEST(ReferenceAttend, SlidingWindowHidesKeysOutsideIt) {
   shape.sliding_window = 2;
   ReferenceBackend backend({.shape = shape, .cache = {.policy = Policy::full}});
   const auto state = backend.make_state();
-  ReferenceBuffer qkv = buffer(8, {0, 0, 0, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 0});
+  ReferenceBuffer qkv =
+      buffer(8, {0, 0, 0, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 0});
   ReferenceBuffer out = buffer(4, std::vector<double>(12));
   const StepBlock block{.state = state.get(), .first_row = 0, .n_tokens = 3, .position = 0};
   backend.begin_step({&block, 1}, 3);

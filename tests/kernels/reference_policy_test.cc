@@ -13,10 +13,13 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // Tokens in order of age at these positions, with what the policy accumulated of each.
-std::vector<TokenMemory> tokens_at(std::vector<std::int64_t> positions, std::vector<double> accumulated = {}) {
+std::vector<TokenMemory> tokens_at(std::vector<std::int64_t> positions,
+                                   std::vector<double> accumulated = {}) {
   std::vector<TokenMemory> tokens;
   for (std::size_t j = 0; j < positions.size(); ++j) {
-    tokens.push_back({.position = positions[j], .accumulated = accumulated.empty() ? 0.0 : accumulated[j], .n_queries = 1});
+    tokens.push_back({.position = positions[j],
+                      .accumulated = accumulated.empty() ? 0.0 : accumulated[j],
+                      .n_queries = 1});
   }
   return tokens;
 }
@@ -26,32 +29,43 @@ CacheOptions with(Policy policy) { return {.policy = policy, .cache_size = 4}; }
 TEST(ReferencePolicy, TovaEvictsTheLowestWeight) {
   for (Policy p : {Policy::tova, Policy::tova_head}) {
     EXPECT_EQ(choose_evicted(with(p), 9, {0.2, 0.3, 0.1, 0.4}, tokens_at({0, 3, 5, 9})), 2);
-    EXPECT_EQ(choose_evicted(with(p), 9, {0.2, 0.3, 0.4, 0.1}, tokens_at({0, 3, 5, 9})), 3) << "the newest may leave";
+    EXPECT_EQ(choose_evicted(with(p), 9, {0.2, 0.3, 0.4, 0.1}, tokens_at({0, 3, 5, 9})), 3)
+        << "the newest may leave";
   }
 }
 
 TEST(ReferencePolicy, TiesGoToTheOldestInAnyOrder) {
-  EXPECT_EQ(choose_evicted(with(Policy::tova), 9, {0.25, 0.25, 0.25, 0.25}, tokens_at({0, 3, 5, 9})), 0);
-  EXPECT_EQ(choose_evicted(with(Policy::tova), 9, {0.4, 0.1, 0.1, 0.4}, tokens_at({0, 3, 5, 9})), 1);
-  EXPECT_EQ(choose_evicted(with(Policy::tova), 9, {0.4, 0.1, 0.1, 0.4}, tokens_at({9, 5, 3, 0})), 2);
+  EXPECT_EQ(
+      choose_evicted(with(Policy::tova), 9, {0.25, 0.25, 0.25, 0.25}, tokens_at({0, 3, 5, 9})), 0);
+  EXPECT_EQ(choose_evicted(with(Policy::tova), 9, {0.4, 0.1, 0.1, 0.4}, tokens_at({0, 3, 5, 9})),
+            1);
+  EXPECT_EQ(choose_evicted(with(Policy::tova), 9, {0.4, 0.1, 0.1, 0.4}, tokens_at({9, 5, 3, 0})),
+            2);
 }
 
 TEST(ReferencePolicy, PinnedTokensStay) {
   for (Policy p : {Policy::tova, Policy::tova_head, Policy::tova_ema}) {
     CacheOptions o = with(p);
     o.pin = 2;
-    EXPECT_EQ(choose_evicted(o, 9, {0.0, 0.1, 0.5, 0.4}, tokens_at({0, 1, 5, 9}, {0.0, 0.1, 0.5, 0.4})), 3);
+    EXPECT_EQ(
+        choose_evicted(o, 9, {0.0, 0.1, 0.5, 0.4}, tokens_at({0, 1, 5, 9}, {0.0, 0.1, 0.5, 0.4})),
+        3);
     o.pin = 10;
-    EXPECT_EQ(choose_evicted(o, 9, {0.0, 0.1, 0.5, 0.4}, tokens_at({0, 1, 5, 9})), -1) << "all are pinned";
+    EXPECT_EQ(choose_evicted(o, 9, {0.0, 0.1, 0.5, 0.4}, tokens_at({0, 1, 5, 9})), -1)
+        << "all are pinned";
   }
 }
 
 TEST(ReferencePolicy, H2oEvictsTheLowestSumButNoRecentToken) {
   for (Policy p : {Policy::h2o, Policy::h2o_head}) {
     CacheOptions o = with(p);  // half of 4: positions 8 and 9 are protected
-    EXPECT_EQ(choose_evicted(o, 9, {0, 0, 0, 0, 0}, tokens_at({0, 3, 5, 8, 9}, {2.0, 1.0, 1.5, 0.1, 0.2})), 1);
+    EXPECT_EQ(choose_evicted(o, 9, {0, 0, 0, 0, 0},
+                             tokens_at({0, 3, 5, 8, 9}, {2.0, 1.0, 1.5, 0.1, 0.2})),
+              1);
     o.recent = 0;
-    EXPECT_EQ(choose_evicted(o, 9, {0, 0, 0, 0, 0}, tokens_at({0, 3, 5, 8, 9}, {2.0, 1.0, 1.5, 0.1, 0.2})), 3);
+    EXPECT_EQ(choose_evicted(o, 9, {0, 0, 0, 0, 0},
+                             tokens_at({0, 3, 5, 8, 9}, {2.0, 1.0, 1.5, 0.1, 0.2})),
+              3);
     o.recent = 10;
     EXPECT_EQ(choose_evicted(o, 9, {0, 0, 0, 0, 0}, tokens_at({0, 3, 5, 8, 9})), -1);
   }
@@ -71,7 +85,8 @@ TEST(ReferencePolicy, FullEvictsNothing) {
 TEST(ReferencePolicy, EmaCorrectsTheAverageAndWeighsTheValue) {
   CacheOptions o = with(Policy::tova_ema);
   o.ema = 0.5;
-  std::vector<TokenMemory> tokens = {{.position = 0, .value_norm = 2.0}, {.position = 1, .value_norm = 1.0}};
+  std::vector<TokenMemory> tokens = {{.position = 0, .value_norm = 2.0},
+                                     {.position = 1, .value_norm = 1.0}};
   remember(o, {0.5, 0.5}, tokens);
   EXPECT_EQ(tokens[0].accumulated, 0.25);
   remember(o, {0.25, 0.75}, tokens);

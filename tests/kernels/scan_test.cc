@@ -22,14 +22,17 @@ using testing::near;
 
 constexpr double kNanScore = std::numeric_limits<double>::quiet_NaN();
 
-// A weight is an exponential (2 ulp, and its argument's rounding, which is worth as many as its logarithm), divided by a
-// sum of positive terms, averaged over heads; memories add these up.
+// A weight is an exponential (2 ulp, and its argument's rounding, which is worth as many as its
+// logarithm), divided by a sum of positive terms, averaged over heads; memories add these up.
 constexpr double kWeightFactor = 8;
-// Where a living token has all the weight, those of the others are below float32's normal numbers and count as equal.
+// Where a living token has all the weight, those of the others are below float32's normal numbers
+// and count as equal.
 constexpr double kVanishing = 1e-30;
 
 // sum |terms| of a weight in (0, 1] or a mean of some.
-double terms_of(double weight) { return weight <= 0 ? kVanishing : weight * (1 + std::abs(std::log(weight))) + kVanishing; }
+double terms_of(double weight) {
+  return weight <= 0 ? kVanishing : weight * (1 + std::abs(std::log(weight))) + kVanishing;
+}
 
 struct Rule {
   std::string name;
@@ -46,19 +49,24 @@ struct Column {
 // One stream's state through tile after tile, in both arithmetics. Columns keep no order.
 class ScanRun {
  public:
-  ScanRun(const IsaKernels& isa, const Rule& rule, std::int32_t n_heads) : isa_(isa), rule_(rule), n_heads_(n_heads) {}
+  ScanRun(const IsaKernels& isa, const Rule& rule, std::int32_t n_heads)
+      : isa_(isa), rule_(rule), n_heads_(n_heads) {}
 
-  // scores (n_heads, n_steps, n_state + n_steps): of the columns in their present order, then of the new ones.
+  // scores (n_heads, n_steps, n_state + n_steps): of the columns in their present order, then of
+  // the new ones.
   void run_tile(std::int32_t n_steps, const std::vector<std::vector<double>>& scores) {
     const auto n_state = static_cast<std::int32_t>(columns_.size());
-    for (std::int32_t i = 0; i < n_steps; ++i) columns_.push_back({.position = next_position_++, .value_norm = 0.5 + 0.125 * (next_position_ * 5 % 11)});
+    for (std::int32_t i = 0; i < n_steps; ++i)
+      columns_.push_back(
+          {.position = next_position_++, .value_norm = 0.5 + 0.125 * (next_position_ * 5 % 11)});
     const auto n = static_cast<std::int32_t>(columns_.size());
     ld_ = (n + kColumnPad - 1) / kColumnPad * kColumnPad;
     scores_ = &scores;
     n_state_ = n_state, n_steps_ = n_steps;
     const auto ld = static_cast<std::size_t>(ld_);
     // What is behind the columns is anything.
-    std::vector<float> memory(ld, std::nanf("")), power(ld, std::nanf("")), norm(ld, std::nanf("")), scratch(2 * ld, std::nanf(""));
+    std::vector<float> memory(ld, std::nanf("")), power(ld, std::nanf("")), norm(ld, std::nanf("")),
+        scratch(2 * ld, std::nanf(""));
     std::vector<std::int32_t> positions(ld, -7);
     for (std::size_t j = 0; j < columns_.size(); ++j) {
       positions[j] = columns_[j].position;
@@ -74,9 +82,11 @@ class ScanRun {
       first.push_back(weights_.data() + static_cast<std::size_t>(h * n_steps) * ld);
       for (std::int32_t s = 0; s < n_steps; ++s) fill_row(h, s, nullptr);
     }
-    std::vector<float> inverse_sum(static_cast<std::size_t>(n_heads_ * n_steps)), evicted_weight(static_cast<std::size_t>(n_steps));
+    std::vector<float> inverse_sum(static_cast<std::size_t>(n_heads_ * n_steps)),
+        evicted_weight(static_cast<std::size_t>(n_steps));
     std::vector<std::int32_t> evicted(static_cast<std::size_t>(n_steps), -9);
-    const bool remembers = rule_.rule != ScanRule::newest_weight, averages = rule_.rule == ScanRule::moving_average;
+    const bool remembers = rule_.rule != ScanRule::newest_weight,
+               averages = rule_.rule == ScanRule::moving_average;
     const ScanTile tile{.weights = first.data(),
                         .step_stride = ld_,
                         .ld = ld_,
@@ -94,11 +104,12 @@ class ScanRun {
                         .decay_power = averages ? power.data() : nullptr,
                         .value_norm = averages ? norm.data() : nullptr,
                         .scratch = scratch.data(),
-                        .restore = [](void* c, std::int32_t head, std::int32_t step) {
-                          auto& run = *static_cast<ScanRun*>(c);
-                          ++run.n_restored;
-                          run.fill_row(head, step, run.death_.data());
-                        },
+                        .restore =
+                            [](void* c, std::int32_t head, std::int32_t step) {
+                              auto& run = *static_cast<ScanRun*>(c);
+                              ++run.n_restored;
+                              run.fill_row(head, step, run.death_.data());
+                            },
                         .restore_context = this,
                         .death = death_.data(),
                         .inverse_sum = inverse_sum.data(),
@@ -133,12 +144,14 @@ class ScanRun {
   // As the backend does: exp relative to the highest of the visible; with deaths, of the living.
   void fill_row(std::int32_t h, std::int32_t step, const std::int32_t* death) {
     float* row = weights_.data() + static_cast<std::int64_t>(h * n_steps_ + step) * ld_;
-    for (std::int32_t j = 0; j < ld_; ++j) row[j] = j <= n_state_ + step ? static_cast<float>(score(h, step, j)) : 0.0f;
+    for (std::int32_t j = 0; j < ld_; ++j)
+      row[j] = j <= n_state_ + step ? static_cast<float>(score(h, step, j)) : 0.0f;
     isa_.exponentiate(row, n_state_ + step + 1, ld_, 1.0f, nullptr, 0, death, step);
   }
 
   // Walks the steps in float64 and asks whether each choice of the scan's is right.
-  void compare(const std::vector<std::int32_t>& evicted, const std::vector<float>& evicted_weight, const std::vector<float>& memory) {
+  void compare(const std::vector<std::int32_t>& evicted, const std::vector<float>& evicted_weight,
+               const std::vector<float>& memory) {
     std::vector<bool> alive(columns_.size(), false);
     std::fill_n(alive.begin(), n_state_, true);
     std::int32_t living = n_state_;
@@ -156,7 +169,9 @@ class ScanRun {
           if (alive[static_cast<std::size_t>(j)]) sum += std::exp(score(h, step, j) - highest);
         }
         for (std::int32_t j = 0; j <= newest; ++j) {
-          if (alive[static_cast<std::size_t>(j)]) weight[static_cast<std::size_t>(j)] += std::exp(score(h, step, j) - highest) / sum / n_heads_;
+          if (alive[static_cast<std::size_t>(j)])
+            weight[static_cast<std::size_t>(j)] +=
+                std::exp(score(h, step, j) - highest) / sum / n_heads_;
         }
       }
       std::int32_t lowest = -1, oldest = -1;
@@ -166,17 +181,24 @@ class ScanRun {
         Column& c = columns_[at];
         if (!alive[at]) continue;
         const double old = c.memory;
-        c.memory = rule_.rule == ScanRule::accumulated ? old + weight[at] : rule_.decay * old + (1 - rule_.decay) * weight[at];
+        c.memory = rule_.rule == ScanRule::accumulated
+                       ? old + weight[at]
+                       : rule_.decay * old + (1 - rule_.decay) * weight[at];
         c.power *= rule_.decay;
-        decided[at] = rule_.rule == ScanRule::newest_weight    ? weight[at]
-                      : rule_.rule == ScanRule::moving_average ? c.memory / (1 - c.power) * c.value_norm
-                                                               : c.memory;
+        decided[at] = rule_.rule == ScanRule::newest_weight ? weight[at]
+                      : rule_.rule == ScanRule::moving_average
+                          ? c.memory / (1 - c.power) * c.value_norm
+                          : c.memory;
         const std::int32_t now = columns_[static_cast<std::size_t>(newest)].position;
-        if (c.position < rule_.pin || (rule_.recent >= 0 && c.position > now - rule_.recent)) continue;
-        if (oldest < 0 || c.position < columns_[static_cast<std::size_t>(oldest)].position) oldest = j;
+        if (c.position < rule_.pin || (rule_.recent >= 0 && c.position > now - rule_.recent))
+          continue;
+        if (oldest < 0 || c.position < columns_[static_cast<std::size_t>(oldest)].position)
+          oldest = j;
         if (std::isnan(decided[at])) continue;
         const auto low = static_cast<std::size_t>(std::max(lowest, 0));
-        if (lowest < 0 || decided[at] < decided[low] || (decided[at] == decided[low] && c.position < columns_[low].position)) lowest = j;
+        if (lowest < 0 || decided[at] < decided[low] ||
+            (decided[at] == decided[low] && c.position < columns_[low].position))
+          lowest = j;
       }
       const std::int32_t got = evicted[static_cast<std::size_t>(step)];
       const std::int32_t expected = living <= rule_.cache_size ? -1 : lowest >= 0 ? lowest : oldest;
@@ -185,17 +207,22 @@ class ScanRun {
         continue;
       }
       ASSERT_GE(got, 0) << rule_.name << " step " << step;
-      ASSERT_TRUE(alive[static_cast<std::size_t>(got)]) << rule_.name << ": died twice or before its birth, step " << step;
+      ASSERT_TRUE(alive[static_cast<std::size_t>(got)])
+          << rule_.name << ": died twice or before its birth, step " << step;
       if (got != expected) {
-        const double a = decided[static_cast<std::size_t>(got)], b = decided[static_cast<std::size_t>(expected)];
-        ASSERT_TRUE(near(a, b, terms_of(a) + terms_of(b), kWeightFactor)) << rule_.name << " step " << step;
+        const double a = decided[static_cast<std::size_t>(got)],
+                     b = decided[static_cast<std::size_t>(expected)];
+        ASSERT_TRUE(near(a, b, terms_of(a) + terms_of(b), kWeightFactor))
+            << rule_.name << " step " << step;
         ++n_near_ties;
       }
       const double w = weight[static_cast<std::size_t>(got)];
       if (std::isnan(w)) {
         ASSERT_TRUE(std::isnan(evicted_weight[static_cast<std::size_t>(step)]));
       } else {
-        ASSERT_TRUE(near(static_cast<double>(evicted_weight[static_cast<std::size_t>(step)]), w, terms_of(w), kWeightFactor)) << rule_.name << " step " << step;
+        ASSERT_TRUE(near(static_cast<double>(evicted_weight[static_cast<std::size_t>(step)]), w,
+                         terms_of(w), kWeightFactor))
+            << rule_.name << " step " << step;
       }
       ASSERT_EQ(death_[static_cast<std::size_t>(got)], step);
       alive[static_cast<std::size_t>(got)] = false;
@@ -205,7 +232,9 @@ class ScanRun {
     for (std::size_t j = 0; j < alive.size(); ++j) {
       ASSERT_EQ(death_[j] == kAlive, alive[j]);
       if (alive[j] && rule_.rule != ScanRule::newest_weight && !std::isnan(columns_[j].memory)) {
-        ASSERT_TRUE(near(static_cast<double>(memory[j]), columns_[j].memory, terms_of(columns_[j].memory), kWeightFactor)) << rule_.name;
+        ASSERT_TRUE(near(static_cast<double>(memory[j]), columns_[j].memory,
+                         terms_of(columns_[j].memory), kWeightFactor))
+            << rule_.name;
       }
     }
     for (std::size_t j = alive.size(); j < death_.size(); ++j) ASSERT_EQ(death_[j], -1);
@@ -237,10 +266,14 @@ class ScanTest : public ::testing::TestWithParam<const char*> {
     if (isa_ == nullptr) GTEST_SKIP() << "this build or CPU has no " << GetParam();
   }
   // Float32 values, so that both arithmetics start from the same.
-  std::vector<std::vector<double>> scores(std::int32_t heads, std::int32_t steps, std::int32_t columns, double spread) {
-    std::vector<std::vector<double>> all(static_cast<std::size_t>(heads * steps), std::vector<double>(static_cast<std::size_t>(columns)));
+  std::vector<std::vector<double>> scores(std::int32_t heads, std::int32_t steps,
+                                          std::int32_t columns, double spread) {
+    std::vector<std::vector<double>> all(static_cast<std::size_t>(heads * steps),
+                                         std::vector<double>(static_cast<std::size_t>(columns)));
     for (auto& row : all) {
-      for (double& x : row) x = static_cast<double>(static_cast<float>(std::uniform_real_distribution<double>(-spread, spread)(random_)));
+      for (double& x : row)
+        x = static_cast<double>(
+            static_cast<float>(std::uniform_real_distribution<double>(-spread, spread)(random_)));
     }
     return all;
   }
@@ -252,7 +285,11 @@ std::vector<Rule> rules(std::int32_t k) {
   return {{.name = "tova", .cache_size = k},
           {.name = "tova pin", .cache_size = k, .pin = k / 2},
           {.name = "ema", .rule = ScanRule::moving_average, .cache_size = k},
-          {.name = "ema pin", .rule = ScanRule::moving_average, .cache_size = k, .pin = k / 2, .decay = 0.5},
+          {.name = "ema pin",
+           .rule = ScanRule::moving_average,
+           .cache_size = k,
+           .pin = k / 2,
+           .decay = 0.5},
           {.name = "h2o", .rule = ScanRule::accumulated, .cache_size = k, .recent = k / 2},
           {.name = "h2o unprotected", .rule = ScanRule::accumulated, .cache_size = k, .recent = 0}};
 }
@@ -282,7 +319,9 @@ TEST_P(ScanTest, TiesGoToTheLowestPositionInAnyColumnOrder) {
     for (int repeat = 0; repeat < 20; ++repeat) {
       ScanRun run(*isa_, rule, 2);
       const auto equal = [](std::int32_t steps, std::int32_t columns) {
-        return std::vector<std::vector<double>>(static_cast<std::size_t>(2 * steps), std::vector<double>(static_cast<std::size_t>(columns), 1.5));
+        return std::vector<std::vector<double>>(
+            static_cast<std::size_t>(2 * steps),
+            std::vector<double>(static_cast<std::size_t>(columns), 1.5));
       };
       run.run_tile(20, equal(20, 20));
       run.shuffle(random_);
@@ -290,7 +329,8 @@ TEST_P(ScanTest, TiesGoToTheLowestPositionInAnyColumnOrder) {
         run.run_tile(15, equal(15, 35));
         ASSERT_FALSE(HasFatalFailure());
         EXPECT_EQ(run.n_near_ties, 0);
-        for (std::size_t i = 0; i < 15; ++i) EXPECT_EQ(run.evicted_positions[i], rule.pin + static_cast<std::int32_t>(i));
+        for (std::size_t i = 0; i < 15; ++i)
+          EXPECT_EQ(run.evicted_positions[i], rule.pin + static_cast<std::int32_t>(i));
       } else {
         run.run_tile(1, equal(1, 21));
         EXPECT_EQ(run.evicted_positions.at(0), 20) << "the newest has accumulated least";
@@ -308,15 +348,20 @@ TEST_P(ScanTest, ChoosesAmongTheLivingUnderADeadTokensLargeScore) {
       for (int tile = 0; tile < 3; ++tile) {
         const std::int32_t n = run.n_state(), steps = 40;
         auto s = scores(3, steps, n + steps, 3.0);
-        // Whoever is oldest and may leave: far below all at the first steps, far above at the others.
+        // Whoever is oldest and may leave: far below all at the first steps, far above at the
+        // others.
         std::int32_t victim = -1;
         for (std::int32_t j = 0; j < n; ++j) {
           const auto& c = run.columns();
           if (c[static_cast<std::size_t>(j)].position < rule.pin) continue;
-          if (victim < 0 || c[static_cast<std::size_t>(j)].position < c[static_cast<std::size_t>(victim)].position) victim = j;
+          if (victim < 0 || c[static_cast<std::size_t>(j)].position <
+                                c[static_cast<std::size_t>(victim)].position)
+            victim = j;
         }
         for (std::int32_t h = 0; h < 3; ++h) {
-          for (std::int32_t i = 0; i < steps; ++i) s[static_cast<std::size_t>(h * steps + i)][static_cast<std::size_t>(victim)] += i < 1 ? -above : above;
+          for (std::int32_t i = 0; i < steps; ++i)
+            s[static_cast<std::size_t>(h * steps + i)][static_cast<std::size_t>(victim)] +=
+                i < 1 ? -above : above;
         }
         run.run_tile(steps, s);
         ASSERT_FALSE(HasFatalFailure()) << rule.name << " at +" << above;
@@ -339,7 +384,8 @@ TEST_P(ScanTest, EvictsTheOldestWhereNoScoreIsANumber) {
     ASSERT_FALSE(HasFatalFailure()) << rule.name;
     EXPECT_EQ(run.n_evicted, 12);
     if (rule.rule != ScanRule::newest_weight) continue;
-    for (std::size_t i = 0; i < 12; ++i) EXPECT_EQ(run.evicted_positions[i], rule.pin + static_cast<std::int32_t>(i)) << rule.name;
+    for (std::size_t i = 0; i < 12; ++i)
+      EXPECT_EQ(run.evicted_positions[i], rule.pin + static_cast<std::int32_t>(i)) << rule.name;
   }
 }
 

@@ -1,5 +1,5 @@
-// What must not change a document's numbers: the size of the blocks, the threads, the other streams of a step (design
-// 3.2, 3.6); and what every bounded policy attends to in all (design 3.3).
+// What must not change a document's numbers: the size of the blocks, the threads, the other streams
+// of a step (design 3.2, 3.6); and what every bounded policy attends to in all (design 3.3).
 
 #include <gtest/gtest.h>
 
@@ -48,7 +48,9 @@ std::vector<NamedCache> bounded_policies(std::int32_t k) {
 }
 
 // Tokens that queries 0..n-1 attend to in all, over the state of one deciding group (design 3.3).
-std::uint64_t attended_in_all(std::uint64_t k, std::uint64_t n) { return k * (k + 1) / 2 + (k + 1) * (n - k); }
+std::uint64_t attended_in_all(std::uint64_t k, std::uint64_t n) {
+  return k * (k + 1) / 2 + (k + 1) * (n - k);
+}
 
 class Streams : public ::testing::Test {
  protected:
@@ -72,7 +74,9 @@ using BlockSizes = Streams;
 using SameBits = Streams;
 
 TEST(AttendedTokensFormula, GivesTheMeansOfTheDesign) {
-  const auto mean = [](std::uint64_t k) { return static_cast<double>(attended_in_all(k, 4096)) / 4096; };
+  const auto mean = [](std::uint64_t k) {
+    return static_cast<double>(attended_in_all(k, 4096)) / 4096;
+  };
   EXPECT_NEAR(mean(256), 248.97, 0.005);
   EXPECT_NEAR(mean(512), 480.94, 0.005);
   EXPECT_NEAR(mean(1024), 896.88, 0.005);
@@ -88,15 +92,19 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
         if (std::string(device) == "reference" && k != 5) continue;
         const RunResult run = run_document(model(), ids, {.device = device, .cache = p.cache});
         const std::uint64_t expected = attended_in_all(static_cast<std::uint64_t>(k), n);
-        for (std::uint64_t attended : run.attended) EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_groups)) << p.name << ' ' << device;
-        // The same from the deaths of each layer and group: token j was attended by queries j to death[j].
+        for (std::uint64_t attended : run.attended)
+          EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_groups))
+              << p.name << ' ' << device;
+        // The same from the deaths of each layer and group: token j was attended by queries j to
+        // death[j].
         for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_groups); ++g) {
           std::uint64_t sum = 0;
           std::int32_t n_left = 0;
           for (std::size_t j = 0; j < n; ++j) {
             const std::int32_t death = run.death[g * n + j];
             n_left += death < 0;
-            sum += static_cast<std::uint64_t>(death < 0 ? n - 1 : static_cast<std::size_t>(death)) - j + 1;
+            sum += static_cast<std::uint64_t>(death < 0 ? n - 1 : static_cast<std::size_t>(death)) -
+                   j + 1;
           }
           EXPECT_EQ(sum, expected) << p.name << ' ' << device << " layer and group " << g;
           EXPECT_EQ(n_left, k) << p.name << ' ' << device;
@@ -107,7 +115,8 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
 }
 
 TEST_F(AttendedTokens, OfAFullStateAreAllBefore) {
-  const RunResult run = run_document(model(), random_ids(300, 1), {.cache = {.policy = Policy::full}});
+  const RunResult run =
+      run_document(model(), random_ids(300, 1), {.cache = {.policy = Policy::full}});
   for (std::uint64_t attended : run.attended) EXPECT_EQ(attended, 300u * 301 / 2);
 }
 
@@ -137,12 +146,15 @@ std::vector<NamedCache> policies_in_turn() {
 TEST_F(BlockSizes, GiveTheSameNllAndDeaths) {
   const std::vector<std::int32_t> ids = random_ids(400, 2);
   for (const NamedCache& p : policies_and_positions()) {
-    const RunResult expected = run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
+    const RunResult expected =
+        run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {1, 7, 64, 100, 300}) {
-      const RunResult run = run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache});
+      const RunResult run =
+          run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache});
       double worst = 0;
       for (std::size_t i = 0; i < expected.nll.size(); ++i) {
-        const double difference = std::abs(static_cast<double>(run.nll[i]) - static_cast<double>(expected.nll[i]));
+        const double difference =
+            std::abs(static_cast<double>(run.nll[i]) - static_cast<double>(expected.nll[i]));
         if (!(difference <= worst)) worst = difference;
       }
       EXPECT_LE(worst, kTokenTolerance) << p.name << " in blocks of " << block;
@@ -161,10 +173,13 @@ void expect_same_bits(const RunResult& a, const RunResult& b, const std::string&
 TEST_F(SameBits, InBlocksOfWholeTiles) {
   const std::vector<std::int32_t> ids = random_ids(600, 3);
   for (const NamedCache& p : policies_and_positions()) {
-    const RunResult expected = run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
+    const RunResult expected =
+        run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {64, 128, 192, 512}) {
       if (!needs_scan(p.cache.policy) && block % kGroupTokens != 0) continue;
-      expect_same_bits(run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache}), expected, p.name + " in blocks of " + std::to_string(block));
+      expect_same_bits(
+          run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache}), expected,
+          p.name + " in blocks of " + std::to_string(block));
     }
   }
 }
@@ -174,10 +189,14 @@ TEST_F(SameBits, WithOneTwoAndThreeThreads) {
   for (const char* dtype : {"f32", "bf16"}) {
     for (const NamedCache& p : policies_in_turn()) {
       try {
-        const RunResult expected = run_document(model(), ids, {.dtype = dtype, .n_threads = 1, .cache = p.cache});
+        const RunResult expected =
+            run_document(model(), ids, {.dtype = dtype, .n_threads = 1, .cache = p.cache});
         for (int n_threads : {2, 3}) {
-          const RunResult run = run_document(model(), ids, {.dtype = dtype, .n_threads = n_threads, .cache = p.cache});
-          expect_same_bits(run, expected, p.name + " " + dtype + " with " + std::to_string(n_threads) + " threads");
+          const RunResult run = run_document(
+              model(), ids, {.dtype = dtype, .n_threads = n_threads, .cache = p.cache});
+          expect_same_bits(
+              run, expected,
+              p.name + " " + dtype + " with " + std::to_string(n_threads) + " threads");
         }
       } catch (const Error& e) {
         GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
@@ -194,8 +213,14 @@ class SideBySide {
   SideBySide(const std::string& path, const CacheOptions& cache)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
-        weights_(weights_from_hf(config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)),
-        backend_(make_cpu_backend({.shape = config_.shape, .cache = cache, .dtype = "f32", .n_threads = 2, .max_rows = kMaxRows, .max_block = 256})),
+        weights_(weights_from_hf(
+            config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)),
+        backend_(make_cpu_backend({.shape = config_.shape,
+                                   .cache = cache,
+                                   .dtype = "f32",
+                                   .n_threads = 2,
+                                   .max_rows = kMaxRows,
+                                   .max_block = 256})),
         model_(pack_model(config_, weights_, *backend_)),
         forward_(model_, *backend_, kMaxRows, kMaxBlocks, 256) {}
 
@@ -206,7 +231,8 @@ class SideBySide {
     std::unique_ptr<StreamState> state = nullptr;
     std::size_t done = 0;
     std::vector<float> nll = {};
-    std::vector<std::int32_t> events = {};  // (position, step, group) of each eviction, layer by layer in each block
+    std::vector<std::int32_t> events =
+        {};  // (position, step, group) of each eviction, layer by layer in each block
   };
 
   void run(std::vector<Stream>& streams) {
@@ -219,8 +245,10 @@ class SideBySide {
       for (Stream& s : streams) {
         if (!left(s) || step < s.first_step) continue;
         const std::size_t n = std::min(static_cast<std::size_t>(s.block), s.ids.size() - s.done);
-        blocks.push_back({.state = s.state.get(), .first_row = static_cast<std::int32_t>(ids.size()),
-                          .n_tokens = static_cast<std::int32_t>(n), .position = static_cast<std::int64_t>(s.done)});
+        blocks.push_back({.state = s.state.get(),
+                          .first_row = static_cast<std::int32_t>(ids.size()),
+                          .n_tokens = static_cast<std::int32_t>(n),
+                          .position = static_cast<std::int64_t>(s.done)});
         owners.push_back(&s);
         for (std::size_t i = s.done; i < s.done + n; ++i) {
           ids.push_back(s.ids[i]);
@@ -230,10 +258,12 @@ class SideBySide {
       }
       const StepOutput out = forward_.run({.blocks = blocks, .ids = ids, .targets = targets});
       for (std::size_t b = 0; b < blocks.size(); ++b) {
-        const auto rows = out.nll.subspan(static_cast<std::size_t>(blocks[b].first_row), static_cast<std::size_t>(blocks[b].n_tokens));
+        const auto rows = out.nll.subspan(static_cast<std::size_t>(blocks[b].first_row),
+                                          static_cast<std::size_t>(blocks[b].n_tokens));
         owners[b]->nll.insert(owners[b]->nll.end(), rows.begin(), rows.end());
         for (std::size_t l = 0; l < model_.layers.size(); ++l) {
-          for (const Eviction& e : out.at(l, b).evictions) owners[b]->events.insert(owners[b]->events.end(), {e.position, e.step, e.group});
+          for (const Eviction& e : out.at(l, b).evictions)
+            owners[b]->events.insert(owners[b]->events.end(), {e.position, e.step, e.group});
         }
       }
     }
@@ -252,7 +282,9 @@ TEST_F(SameBits, AloneAndBesideStreamsOfOtherLengths) {
   for (const NamedCache& p : policies_in_turn()) {
     SideBySide side(model(), p.cache);
     for (std::int32_t block : {100, 256}) {
-      const auto watched = [&] { return SideBySide::Stream{.ids = random_ids(450, 5), .block = block}; };
+      const auto watched = [&] {
+        return SideBySide::Stream{.ids = random_ids(450, 5), .block = block};
+      };
       std::vector<SideBySide::Stream> alone, many;
       alone.push_back(watched());
       side.run(alone);

@@ -36,7 +36,8 @@ TEST_P(ThreadPoolTest, ThrowsATasksExceptionAndWorksOn) {
       if (task % 7 == 3) throw std::runtime_error("task failed");
     };
     EXPECT_THROW(pool.run(100, fails), std::runtime_error);
-    EXPECT_THROW(pool.run(1, [](std::int64_t, int) { throw std::runtime_error("alone"); }), std::runtime_error);
+    EXPECT_THROW(pool.run(1, [](std::int64_t, int) { throw std::runtime_error("alone"); }),
+                 std::runtime_error);
     std::atomic<int> n = 0;
     pool.run(50, [&](std::int64_t, int) { ++n; });
     EXPECT_EQ(n, 50);
@@ -47,7 +48,9 @@ std::atomic<int> n_started = 0;
 
 TEST_P(ThreadPoolTest, CallsOnStartOnceOnEachThread) {
   n_started = 0;
-  { const ThreadPool pool(GetParam(), [] { ++n_started; }); }
+  {
+    const ThreadPool pool(GetParam(), [] { ++n_started; });
+  }
   EXPECT_EQ(n_started, GetParam());
 }
 

@@ -59,7 +59,9 @@ std::string slurp(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-std::string dump_results(const std::string& run) { return testing::results_text(results_path(run)); }
+std::string dump_results(const std::string& run) {
+  return testing::results_text(results_path(run));
+}
 
 TEST(Merge, DoesNotDependOnRanksLaunchesOrOrder) {
   TemporaryDirectory d;

@@ -17,7 +17,9 @@ using nlohmann::json;
 
 static_assert(std::endian::native == std::endian::little, "the arrays are little-endian");
 
-std::filesystem::path folder() { return std::filesystem::path(TOVAMILL_SOURCE_DIR) / "tests/support/goldens"; }
+std::filesystem::path folder() {
+  return std::filesystem::path(TOVAMILL_SOURCE_DIR) / "tests/support/goldens";
+}
 
 // An index and the bytes of its arrays.
 struct File {
@@ -38,7 +40,8 @@ struct File {
   // The array that `entry` names, converted to T by `convert`.
   template <class T, class Stored, class Convert>
   std::vector<T> read(const json& entry, const char* dtype, Convert convert) const {
-    if (entry.at("dtype") != dtype) throw std::runtime_error("golden array: expected dtype " + std::string(dtype));
+    if (entry.at("dtype") != dtype)
+      throw std::runtime_error("golden array: expected dtype " + std::string(dtype));
     std::size_t size = 1;
     for (const json& n : entry.at("shape")) size *= n.get<std::size_t>();
     const auto offset = entry.at("offset").get<std::size_t>();
@@ -52,17 +55,22 @@ struct File {
     return out;
   }
 
-  std::vector<double> f64(const json& e) const { return read<double, double>(e, "f64", std::identity{}); }
-  std::vector<float> f32(const json& e) const { return read<float, float>(e, "f32", std::identity{}); }
+  std::vector<double> f64(const json& e) const {
+    return read<double, double>(e, "f64", std::identity{});
+  }
+  std::vector<float> f32(const json& e) const {
+    return read<float, float>(e, "f32", std::identity{});
+  }
   std::vector<std::uint8_t> u8(const json& e) const {
     return read<std::uint8_t, std::uint8_t>(e, "u8", std::identity{});
   }
   std::vector<std::int32_t> i16(const json& e) const {
-    return read<std::int32_t, std::int16_t>(e, "i16", [](std::int16_t v) { return std::int32_t{v}; });
+    return read<std::int32_t, std::int16_t>(e, "i16",
+                                            [](std::int16_t v) { return std::int32_t{v}; });
   }
   std::vector<float> bf16(const json& e) const {
-    return read<float, std::uint16_t>(e, "bf16",
-                                      [](std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); });
+    return read<float, std::uint16_t>(
+        e, "bf16", [](std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); });
   }
 };
 
@@ -99,7 +107,8 @@ GoldenCase case_of(const File& file, const json& entry) {
 
 const GoldenCase& GoldenModel::at(std::string_view case_name) const {
   const auto found = std::ranges::find(cases, case_name, &GoldenCase::name);
-  if (found == cases.end()) throw std::out_of_range(name + " has no golden case " + std::string(case_name));
+  if (found == cases.end())
+    throw std::out_of_range(name + " has no golden case " + std::string(case_name));
   return *found;
 }
 
@@ -115,8 +124,10 @@ std::vector<std::string> golden_names() {
 
 GoldenModel load_golden(const std::string& name) {
   const File file(name);
-  GoldenModel model{.name = name, .n_layers = file.index.at("n_layers"), .ids = file.i16(file.index.at("ids"))};
-  for (const json& path : file.index.at("models")) model.models.push_back(folder() / path.get<std::string>());
+  GoldenModel model{
+      .name = name, .n_layers = file.index.at("n_layers"), .ids = file.i16(file.index.at("ids"))};
+  for (const json& path : file.index.at("models"))
+    model.models.push_back(folder() / path.get<std::string>());
   for (const json& entry : file.index.at("cases")) model.cases.push_back(case_of(file, entry));
   return model;
 }

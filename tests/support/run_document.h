@@ -13,17 +13,19 @@ struct RunSetting {
   std::string device = "cpu";  // cpu, reference
   std::string dtype = "f32";
   int n_threads = 2;
-  std::int32_t block = 256;     // tokens a step
+  std::int32_t block = 256;  // tokens a step
   CacheOptions cache;
 };
 
 struct RunResult {
   std::vector<float> nll;           // (n_tokens - 1), of ids[1:]
   std::vector<std::int32_t> death;  // (n_layers, n_groups, n_tokens), -1 never
-  std::vector<std::uint64_t> attended;  // (n_layers), tokens attended summed over queries and groups
+  std::vector<std::uint64_t>
+      attended;  // (n_layers), tokens attended summed over queries and groups
   std::int32_t n_layers = 0, n_groups = 1;
 };
 
-RunResult run_document(const std::string& model_path, const std::vector<std::int32_t>& ids, const RunSetting& setting);
+RunResult run_document(const std::string& model_path, const std::vector<std::int32_t>& ids,
+                       const RunSetting& setting);
 
 }  // namespace tovamill::testing

@@ -18,9 +18,9 @@ std::string digits(std::size_t n, std::uint64_t seed) {
 }
 
 std::string words(std::size_t n, std::uint64_t seed) {
-  constexpr const char* kWords[] = {"the",  "cat",  "on",    "a",    "mat", "sits", "and", "watches",
-                                    "an",   "old",  "house", "in",   "his", "town", "of",  "stone",
-                                    "Zoë", "42,",  "where", "rain", "is",  "rare", "to",  "come."};
+  constexpr const char* kWords[] = {"the", "cat", "on",    "a",    "mat", "sits", "and", "watches",
+                                    "an",  "old", "house", "in",   "his", "town", "of",  "stone",
+                                    "Zoë", "42,", "where", "rain", "is",  "rare", "to",  "come."};
   std::mt19937_64 random(seed);
   std::string text;
   for (std::size_t i = 0; i < n; ++i) {

@@ -100,9 +100,11 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
     std::size_t at = r.offsets[i], n_scored = 0;
     double sum = 0.0, squares = 0.0;
     const auto begin = at;
-    for (const auto& ids : cut(tiny_ids(texts[i]), static_cast<std::size_t>(o.cache.chunk_tokens), bos).chunks) {
+    for (const auto& ids :
+         cut(tiny_ids(texts[i]), static_cast<std::size_t>(o.cache.chunk_tokens), bos).chunks) {
       ASSERT_LE(at + ids.size(), n_all);
-      const auto one = testing::run_document(o.model, ids, {.device = "cpu", .dtype = "f32", .cache = o.cache});
+      const auto one =
+          testing::run_document(o.model, ids, {.device = "cpu", .dtype = "f32", .cache = o.cache});
       EXPECT_TRUE(std::isnan(r.nll[at])) << "the first token of a chunk is context only";
       for (std::size_t t = 0; t < ids.size(); ++t) {
         ASSERT_EQ(r.ids[at + t], ids[t]);
@@ -258,7 +260,8 @@ TEST_F(ScoreRun, ACorpusWithoutRecordsHasResultsWithoutDocuments) {
 
 TEST_F(ScoreRun, LimitAndSkipChooseRecordsInOrder) {
   std::string lines;
-  for (int i = 0; i < 10; ++i) lines += R"({"text":")" + digits(9, 1) + R"(","id":"d)" + std::to_string(i) + "\"}\n";
+  for (int i = 0; i < 10; ++i)
+    lines += R"({"text":")" + digits(9, 1) + R"(","id":"d)" + std::to_string(i) + "\"}\n";
   d.write("corpus/a.jsonl", lines);
   RunOptions o = options();
   o.skip = 3;
@@ -281,7 +284,8 @@ TEST_F(ScoreRun, LimitAndSkipChooseRecordsInOrder) {
 
 TEST_F(ScoreRun, IdentifiersComeFromTheKey) {
   d.write("corpus/a.jsonl",
-          "{\"body\":\"one two\",\"key\":\"first\"}\n{\"key\":17,\"body\":\"three\"}\n{\"body\":\"four\"}\n");
+          "{\"body\":\"one "
+          "two\",\"key\":\"first\"}\n{\"key\":17,\"body\":\"three\"}\n{\"body\":\"four\"}\n");
   RunOptions o = options();
   o.corpus.text_key = "body";
   o.corpus.id_key = "key";
@@ -308,8 +312,8 @@ TEST_F(ScoreRun, BadRecordsAreListedAndCostNothingElse) {
                                                 "failed", "scored"}));
   EXPECT_TRUE(std::isnan(r.nll_sum[1]));
   EXPECT_GT(r.nll_sum[6], 0.0);
-  EXPECT_EQ(r.failure_reason, (std::vector<std::string>{"invalid-json", "missing-key", "not-a-string",
-                                                        "empty", "invalid-utf8"}));
+  EXPECT_EQ(r.failure_reason, (std::vector<std::string>{"invalid-json", "missing-key",
+                                                        "not-a-string", "empty", "invalid-utf8"}));
   EXPECT_EQ(r.failure_line, (std::vector<std::uint64_t>{2, 3, 4, 5, 6}));
   EXPECT_EQ(r.failure_offset, (std::vector<std::uint64_t>{20, 29, 43, 54, 66}));
 }
@@ -397,7 +401,8 @@ TEST_F(ScoreRun, OtherOptionsThatChangeResultsAreRefusedByName) {
     EXPECT_TRUE(contains(message, name)) << message;
   };
   refused("--cache-size was 16 and is 17", [](RunOptions& o) { o.cache.cache_size = 17; });
-  refused("--policy was tova and is window", [](RunOptions& o) { o.cache.policy = Policy::window; });
+  refused("--policy was tova and is window",
+          [](RunOptions& o) { o.cache.policy = Policy::window; });
   refused("--chunk-tokens was 0 and is 64", [](RunOptions& o) { o.cache.chunk_tokens = 64; });
   refused("--bos", [](RunOptions& o) { o.bos = BosMode::always; });
   refused("--token-nll", [](RunOptions& o) { o.token_nll = true; });
@@ -460,7 +465,8 @@ struct NaiveLayer {
 };
 
 void count_chunk(NaiveLayer& c, const std::vector<std::int32_t>& ids,
-                 const std::vector<std::int32_t>& death, std::map<std::int32_t, std::uint64_t>& count,
+                 const std::vector<std::int32_t>& death,
+                 std::map<std::int32_t, std::uint64_t>& count,
                  std::map<std::int32_t, std::uint64_t>& lived) {
   const std::size_t n = ids.size();
   const auto n_held = static_cast<std::uint64_t>(std::count(death.begin(), death.end(), -1));
@@ -489,7 +495,8 @@ void expect_cache_as_traced(const RunOptions& o) {
   std::map<std::int32_t, std::uint64_t> count, lived;
   for (std::size_t i = 0; i + 1 < r.offsets.size(); ++i) {
     for (std::size_t at = r.offsets[i]; at < r.offsets[i + 1];) {
-      const std::size_t chunk = o.cache.chunk_tokens > 0 ? static_cast<std::size_t>(o.cache.chunk_tokens) : n_all;
+      const std::size_t chunk =
+          o.cache.chunk_tokens > 0 ? static_cast<std::size_t>(o.cache.chunk_tokens) : n_all;
       const std::size_t end = std::min<std::size_t>(at + chunk, r.offsets[i + 1]);
       const std::vector<std::int32_t> ids(r.ids.begin() + static_cast<std::ptrdiff_t>(at),
                                           r.ids.begin() + static_cast<std::ptrdiff_t>(end));
@@ -505,16 +512,22 @@ void expect_cache_as_traced(const RunOptions& o) {
     }
   }
   const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
-  const auto whole = [&](const char* name) { return file.read_all<std::uint64_t>(std::string("/cache/") + name); };
-  const auto real = [&](const char* name) { return file.read_all<double>(std::string("/cache/") + name); };
+  const auto whole = [&](const char* name) {
+    return file.read_all<std::uint64_t>(std::string("/cache/") + name);
+  };
+  const auto real = [&](const char* name) {
+    return file.read_all<double>(std::string("/cache/") + name);
+  };
   for (std::size_t l = 0; l < n_layers; ++l) {
     SCOPED_TRACE("layer " + std::to_string(l));
     const NaiveLayer& c = layers[l];
     EXPECT_EQ(whole("evictions").at(l), c.n_evictions);
     EXPECT_EQ(whole("queries").at(l), c.n_queries);
     EXPECT_EQ(whole("survivors").at(l), c.n_survivors);
-    EXPECT_DOUBLE_EQ(real("recent_share").at(l), static_cast<double>(c.n_recent) / static_cast<double>(c.n_survivors));
-    EXPECT_DOUBLE_EQ(real("mean_attended").at(l), static_cast<double>(c.n_attended) / static_cast<double>(c.n_queries));
+    EXPECT_DOUBLE_EQ(real("recent_share").at(l),
+                     static_cast<double>(c.n_recent) / static_cast<double>(c.n_survivors));
+    EXPECT_DOUBLE_EQ(real("mean_attended").at(l),
+                     static_cast<double>(c.n_attended) / static_cast<double>(c.n_queries));
     const double weight = real("mean_evicted_weight").at(l);
     EXPECT_GE(weight, 0.0);
     EXPECT_LE(weight, 1.0);
@@ -559,8 +572,10 @@ TEST_F(ScoreRun, HeadWiseCountsAddUp) {
     const auto ids = tiny_ids(text);
     const auto one = alone(ids, o.cache);
     n_tokens += ids.size();
-    const auto layer = one.death.begin() + static_cast<std::ptrdiff_t>(2 * ids.size());  // of two groups
-    n_evictions += static_cast<std::uint64_t>(std::count_if(one.death.begin(), layer, [](int x) { return x >= 0; }));
+    const auto layer =
+        one.death.begin() + static_cast<std::ptrdiff_t>(2 * ids.size());  // of two groups
+    n_evictions += static_cast<std::uint64_t>(
+        std::count_if(one.death.begin(), layer, [](int x) { return x >= 0; }));
   }
   const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
   EXPECT_EQ(file.read_all<std::uint64_t>("/cache/evictions").at(0), n_evictions);
@@ -575,7 +590,8 @@ TEST_F(ScoreRun, MeanAttendedFollowsFromTheCacheSize) {
   for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::h2o, Policy::window}) {
     RunOptions o = options(std::string(name_of(policy)));
     o.cache.policy = policy;
-    const double expected = static_cast<double>(k * (k + 1) / 2 + (k + 1) * (n - k)) / static_cast<double>(n);
+    const double expected =
+        static_cast<double>(k * (k + 1) / 2 + (k + 1) * (n - k)) / static_cast<double>(n);
     EXPECT_DOUBLE_EQ(score(o).mean_attended, expected) << name_of(policy);
   }
 }
@@ -584,13 +600,15 @@ TEST_F(ScoreRun, WeightsThatAreNoNumbersFailTheDocumentsOnly) {
   const auto tensors = testing::tiny_tensors(TinyModel{});
   d.write("corpus/a.txt", digits(300, 1));
   d.write("corpus/b.txt", digits(5, 2));
-  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o, Policy::h2o_head,
-                              Policy::window, Policy::full}) {
-    for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o,
+                              Policy::h2o_head, Policy::window, Policy::full}) {
+    for (const float value :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       std::vector<testing::FileTensor> file;
       for (const auto& t : tensors) {
         std::vector<float> values = t.values;
-        if (contains(t.hf_name, "q_proj") || contains(t.hf_name, "v_proj")) values.assign(values.size(), value);
+        if (contains(t.hf_name, "q_proj") || contains(t.hf_name, "v_proj"))
+          values.assign(values.size(), value);
         std::string bytes;
         for (const float v : values) bytes += testing::raw(v);
         file.push_back({t.hf_name, DType::f32, t.shape, bytes});
@@ -599,7 +617,8 @@ TEST_F(ScoreRun, WeightsThatAreNoNumbersFailTheDocumentsOnly) {
       RunOptions o = options(std::string(name_of(policy)) + (value > 0 ? "inf" : "nan"));
       o.cache.policy = policy;
       EXPECT_EQ(score(o).n_failed, 2u);
-      EXPECT_EQ(Results(o.out).failure_reason, (std::vector<std::string>{"not-finite", "not-finite"}));
+      EXPECT_EQ(Results(o.out).failure_reason,
+                (std::vector<std::string>{"not-finite", "not-finite"}));
     }
   }
 }
