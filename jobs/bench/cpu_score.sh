@@ -99,7 +99,7 @@ echo "$("$tovamill" --version | head -n 1); $(basename "$model"); about $tokens 
 # shellcheck disable=SC2059
 printf "$row" "" dtype tokens/s "/ products" "/ best transf." "/ best llama.cpp"
 # shellcheck disable=SC2059
-printf "$row" "$(printf '%034d' 0 | tr 0 -)" ----- -------- ----------- --------------- ------------
+printf "$row" "$(printf '%034d' 0 | tr 0 -)" ----- -------- ----------- --------------- ----------------
 for dtype in bf16 f32; do
   line "tova $cache_size, one document" "$dtype" "${rate[one,$dtype]}"
   line "tova $cache_size, four documents" "$dtype" "${rate[four,$dtype]}"
