@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -71,7 +72,7 @@ TEST_P(SmolLM2, MeetsFloat64) {
   for (const Case& c : cases()) {
     double sum = 0.0;
     std::size_t n = 0;
-    for (const std::string book : {"356", "34100"}) {
+    for (const std::string& book : {std::string("356"), std::string("34100")}) {
       SCOPED_TRACE(c.name + " " + book);
       const auto ids = golden.read_all<std::int32_t>(book + "/ids");
       const auto nll = golden.read_all<double>(book + "/" + c.name);
@@ -85,7 +86,9 @@ TEST_P(SmolLM2, MeetsFloat64) {
         worst = std::max(worst, std::abs(difference));
       }
       n += nll.size();
-      if (!is_bf16) EXPECT_LE(worst, 1e-3);
+      if (!is_bf16) {
+        EXPECT_LE(worst, 1e-3);
+      }
     }
     EXPECT_LE(std::abs(sum) / static_cast<double>(n), is_bf16 ? 1e-2 : 1e-4) << c.name;
   }
