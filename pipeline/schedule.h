@@ -1,0 +1,97 @@
+// What is still to be done, and how it is cut into leases: longest first, smaller towards the end.
+// Pure: knows neither ranks nor time.
+//
+// A lease takes about 1/kShare of what would be left for each worker (guided self-scheduling,
+// Polychronopoulos and Kuck 1987), so that the last leases are short whatever the first were.
+// Ranges of plain .jsonl files are cut anywhere (their reader finds the records); other files are
+// given whole, several small ones together.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <queue>
+#include <vector>
+
+namespace tovamill {
+
+inline constexpr std::uint64_t kToTheEndOfFile = UINT64_MAX;
+
+// The records of a corpus file that begin in [begin, end), offsets in the decompressed file.
+struct Piece {
+  std::uint32_t file = 0;  // index into the corpus files
+  std::uint64_t begin = 0;
+  std::uint64_t end = kToTheEndOfFile;
+  auto operator<=>(const Piece&) const = default;
+};
+
+enum class LeaseMode : std::uint8_t {
+  normal,
+  alone,      // with nothing beside it in the model: a rank died on it before
+  set_aside,  // not to be computed any more, but to be journaled as a failure
+};
+
+struct LeaseContent {
+  LeaseMode mode = LeaseMode::normal;
+  std::vector<Piece> pieces;
+  std::uint64_t n_bytes = 0;  // about what they cost, in bytes of text
+};
+
+// What the schedule knows of a file.
+struct ScheduledFile {
+  std::uint64_t n_bytes = 0;  // of text (estimated for compressed files)
+  bool divisible = false;     // may be cut at any byte
+  std::uint32_t path_bytes = 0;
+};
+
+struct ScheduleOptions {
+  std::uint64_t most_bytes = 64u << 20;  // of a lease of divisible files
+  std::uint64_t least_bytes = 32u << 10;
+  std::size_t most_pieces = 24;         // of a lease
+  std::size_t most_path_bytes = 2400u;  // of the pieces of a lease: they travel in one message
+};
+
+class Schedule {
+ public:
+  explicit Schedule(const ScheduleOptions& options = {}) : options_(options) {}
+
+  void set_files(std::vector<ScheduledFile> files) { files_ = std::move(files); }
+  // Adds what has to be done (again). A piece with a mode other than normal becomes a lease of its
+  // own.
+  void add(const Piece& piece, LeaseMode mode = LeaseMode::normal);
+
+  // The next lease where `n_workers` share the work. `may_be_alone`: whether this worker takes
+  // pieces of the other modes; they come when nothing else is left.
+  std::optional<LeaseContent> take(int n_workers, bool may_be_alone = true);
+
+  bool empty() const { return pool_.empty() && special_.empty(); }
+  std::uint64_t bytes_left() const { return bytes_left_; }
+  // So little is left that leases are as small as they get: a worker should not take any ahead.
+  bool is_ending(int n_workers) const;
+  // Bytes of text that a piece is taken for; at least 1.
+  std::uint64_t cost(const Piece& piece) const;
+
+ private:
+  struct Entry {
+    std::uint64_t cost;
+    Piece piece;
+    // The greatest cost is on top; of equal ones the first of the corpus.
+    bool operator<(const Entry& o) const {
+      return cost != o.cost ? cost < o.cost : piece > o.piece;
+    }
+  };
+  struct Special {
+    Piece piece;
+    LeaseMode mode;
+  };
+  std::uint64_t target_bytes(int n_workers) const;
+
+  ScheduleOptions options_;
+  std::vector<ScheduledFile> files_;
+  std::priority_queue<Entry> pool_;
+  std::deque<Special> special_;
+  std::uint64_t bytes_left_ = 0;
+};
+
+}  // namespace tovamill

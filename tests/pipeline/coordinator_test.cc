@@ -1,0 +1,216 @@
+// The protocol and the schedule, played through thousands of random histories: whatever is lost,
+// late, doubled, frozen or killed, every document is done exactly once in the end.
+#include "pipeline/coordinator.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_cluster.h"
+
+namespace tovamill {
+namespace {
+
+using testing::fake_corpus;
+using testing::FakeCluster;
+using testing::FakeFile;
+using testing::FakeOptions;
+
+FakeOptions small_leases() {
+  FakeOptions o;
+  o.coordinator.silence_s = 5.0;
+  o.coordinator.schedule.least_bytes = 200;
+  o.coordinator.schedule.most_bytes = 5000;
+  return o;
+}
+
+CoordinatorOptions on_hosts(int first_worker, std::vector<std::uint64_t> hosts) {
+  CoordinatorOptions o;
+  o.first_worker = first_worker;
+  o.hosts = std::move(hosts);
+  return o;
+}
+
+// Every document that does not kill is done and never set aside; every one that kills is set aside
+// and never done.
+void expect_all_accounted(const FakeCluster& cluster, std::uint64_t seed) {
+  for (std::uint32_t f = 0; f < cluster.files().size(); ++f) {
+    for (const auto& d : cluster.files()[f].documents) {
+      const bool kills = d.kills != 0;
+      ASSERT_EQ(cluster.n_done(f, d.offset) > 0, !kills)
+          << "seed " << seed << ", file " << f << ", offset " << d.offset;
+      ASSERT_EQ(cluster.n_set_aside(f, d.offset) > 0, kills)
+          << "seed " << seed << ", file " << f << ", offset " << d.offset;
+    }
+  }
+}
+
+TEST(Coordinator, UndisturbedEveryDocumentIsDoneOnceAndNobodyWaitsLong) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    FakeOptions o = small_leases();
+    o.n_workers = 1 + static_cast<int>(seed % 7);
+    o.dedicated = seed % 3 == 0;
+    FakeCluster cluster(fake_corpus(seed, 150), o, seed);
+    ASSERT_EQ(cluster.launch(), RunOutcome::complete) << "seed " << seed;
+    double longest = 0.0;
+    for (std::uint32_t f = 0; f < cluster.files().size(); ++f) {
+      const FakeFile& file = cluster.files()[f];
+      double whole = 0.0;
+      for (const auto& d : file.documents) {
+        ASSERT_EQ(cluster.n_done(f, d.offset), 1) << "seed " << seed;
+        const double bytes = static_cast<double>(d.n_bytes);
+        whole = file.file.compression == CorpusFile::Compression::none ? std::max(whole, bytes)
+                                                                       : whole + bytes;
+      }
+      longest = std::max(longest, whole);
+    }
+    // What one worker may hold at the end: the longest thing that cannot be divided, and small
+    // leases for its other streams.
+    const double indivisible = longest / o.bytes_per_second * static_cast<double>(o.n_streams);
+    EXPECT_LE(cluster.longest_idle_s(), indivisible + 3.0) << "seed " << seed;
+  }
+}
+
+TEST(Coordinator, LostLateAndDoubledMessagesChangeNothing) {
+  for (std::uint64_t seed = 1; seed <= 500; ++seed) {
+    FakeOptions o = small_leases();
+    o.coordinator.silence_s = 60.0;  // nobody is taken for dead
+    o.n_workers = 1 + static_cast<int>(seed % 6);
+    o.most_delay_s = static_cast<double>(seed % 5) * 0.3;
+    o.drop = 0.3;
+    o.twice = 0.3;
+    FakeCluster cluster(fake_corpus(seed, 100), o, seed);
+    ASSERT_EQ(cluster.launch(), RunOutcome::complete) << "seed " << seed;
+    for (std::uint32_t f = 0; f < cluster.files().size(); ++f) {
+      for (const auto& d : cluster.files()[f].documents)
+        ASSERT_EQ(cluster.n_done(f, d.offset), 1) << "seed " << seed;
+    }
+  }
+}
+
+TEST(Coordinator, DeathsOfWorkersCostNoDocument) {
+  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+    FakeOptions o = small_leases();
+    o.n_workers = 2 + static_cast<int>(seed % 5);
+    o.dedicated = seed % 4 == 0;
+    o.kill = 0.05;
+    o.freeze = seed % 2 == 0 ? 0.05 : 0.0;
+    o.drop = 0.05;
+    o.twice = 0.05;
+    o.sees_processes = seed % 3 != 0;
+    FakeCluster cluster(fake_corpus(seed, 120), o, seed);
+    ASSERT_TRUE(cluster.run_to_completion(40)) << "seed " << seed;
+    expect_all_accounted(cluster, seed);
+  }
+}
+
+TEST(Coordinator, DeathsOfTheCoordinatorCostALaunch) {
+  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+    FakeOptions o = small_leases();
+    o.n_workers = 1 + static_cast<int>(seed % 6);
+    o.kill = 0.02;
+    o.kill_coordinator = 0.1;
+    o.freeze = 0.02;
+    o.drop = 0.05;
+    FakeCluster cluster(fake_corpus(seed, 120), o, seed);
+    ASSERT_TRUE(cluster.run_to_completion(40)) << "seed " << seed;
+    expect_all_accounted(cluster, seed);
+  }
+}
+
+TEST(Coordinator, DocumentsThatKillAreSetAsideAndNoOthers) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    FakeOptions o = small_leases();
+    o.n_workers = 2 + static_cast<int>(seed % 5);
+    o.dedicated = seed % 2 == 0;
+    FakeCluster cluster(fake_corpus(seed, 60, 0.03), o, seed);
+    ASSERT_TRUE(cluster.run_to_completion(400)) << "seed " << seed;
+    expect_all_accounted(cluster, seed);
+  }
+}
+
+TEST(Coordinator, AStopEndsTheRunAndTheNextCompletesIt) {
+  // `stop_requested` is a worker's own signal; here the coordinator's.
+  class Quiet final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 2; }
+    void send(int to, Message m) override {
+      if (to == 1 && kind_of(m) == MessageKind::pulse) last = decode_pulse(m);
+    }
+    std::optional<Envelope> receive() override { return std::nullopt; }
+    Pulse last;
+  } channel;
+  Coordinator c(
+      on_hosts(1, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+  CorpusFile file{.path = "/a.txt", .n_bytes = 100};
+  c.begin({.files = {file},
+           .pieces = {{0, 0, kToTheEndOfFile}},
+           .suspects = {},
+           .launch = 1,
+           .fingerprint = "",
+           .earlier = {}},
+          0.0);
+  Report r;
+  r.number = 1;
+  r.phase = WorkerPhase::working;
+  r.stop_requested = true;
+  c.receive({1, encode(r)}, 0.1);
+  c.tick(0.2);
+  EXPECT_EQ(channel.last.command, Command::stop);
+  EXPECT_EQ(c.outcome(), RunOutcome::stopped);
+  EXPECT_FALSE(c.everybody_left());
+  r.number = 2;
+  r.phase = WorkerPhase::left;
+  c.receive({1, encode(r)}, 0.3);
+  EXPECT_TRUE(c.everybody_left());
+  EXPECT_EQ(c.n_alive(), 0);
+}
+
+TEST(Coordinator, TroubleThatIsFatalEndsTheRunWithItsCode) {
+  FakeOptions o = small_leases();
+  class Quiet final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 3; }
+    void send(int, Message) override {}
+    std::optional<Envelope> receive() override { return std::nullopt; }
+  } channel;
+  Coordinator c(
+      on_hosts(1, {1, 2, 3}), channel, [](int, std::vector<Piece>) {}, 0.0);
+  c.receive({1, encode(Trouble{74, true, "disk full"})}, 0.1);
+  EXPECT_EQ(c.outcome(), RunOutcome::failed);
+  EXPECT_EQ(c.exit_code(), 74);
+  EXPECT_NE(c.failure().find("disk full"), std::string::npos);
+  EXPECT_NE(c.failure().find("rank 1"), std::string::npos);
+}
+
+TEST(Coordinator, OtherNumbersAreRefused) {
+  class Quiet final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 2; }
+    void send(int, Message) override {}
+    std::optional<Envelope> receive() override { return std::nullopt; }
+  } channel;
+  Coordinator c(
+      on_hosts(0, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+  CorpusFile file{.path = "/a.txt", .n_bytes = 100};
+  c.receive({0, encode(Hello{.host = "a", .device = "", .fingerprint = "x", .differences = "f32"})},
+            0.0);
+  c.begin({.files = {file},
+           .pieces = {{0, 0, kToTheEndOfFile}},
+           .suspects = {},
+           .launch = 1,
+           .fingerprint = "x",
+           .earlier = {}},
+          0.1);
+  EXPECT_EQ(c.outcome(), RunOutcome::running);
+  c.receive(
+      {1, encode(Hello{.host = "b", .device = "", .fingerprint = "y", .differences = "bf16"})},
+      0.2);
+  EXPECT_EQ(c.outcome(), RunOutcome::failed);
+  EXPECT_EQ(c.exit_code(), 78);
+  EXPECT_NE(c.failure().find("bf16"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tovamill
