@@ -40,11 +40,17 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
   text += row("model", info.model_description);
   text += row("tokenizer", info.tokenizer_description);
   text += row("device", info.device + ", " + info.dtype);
+  if (info.n_ranks > 1) {
+    text += row("ranks", std::to_string(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
+                             (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
+  }
   text += row("state", state);
-  text +=
-      row("memory", human_bytes(info.weight_bytes) + " weights, " + human_bytes(info.state_bytes) +
-                        " states of " + counted(info.streams, "stream") + ", " +
-                        human_bytes(info.workspace_bytes) + " workspace");
+  if (info.streams > 0)
+    text += row("memory", human_bytes(info.weight_bytes) + " weights, " +
+                              human_bytes(info.state_bytes) + " states of " +
+                              counted(info.streams, "stream") + ", " +
+                              human_bytes(info.workspace_bytes) + " workspace" +
+                              (info.n_ranks > 1 ? " on rank 0" : ""));
   text += row("corpus", counted(info.n_files, "file") + ", " + human_bytes(info.n_bytes));
   if (info.n_documents_done > 0) {
     text += row("continuing", counted(info.n_documents_done, "document") + " done before");
@@ -56,7 +62,8 @@ std::string progress_line(const RunProgress& p) {
   std::string line = counted(p.n_documents, "document");
   if (p.n_failed > 0) line += " (" + with_thousands(p.n_failed) + " failed)";
   line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) +
-          " tokens/s, " + fixed_point(100.0 * p.fraction, 1) + " %";
+          " tokens/s" + (p.n_ranks > 1 ? " on " + std::to_string(p.n_ranks) + " ranks, " : ", ") +
+          fixed_point(100.0 * p.fraction, 1) + " %";
   return line + (p.seconds_left >= 0.0 ? ", " + human_duration(p.seconds_left) + " left" : "");
 }
 
@@ -71,6 +78,13 @@ std::string summary_table(const RunSummary& s) {
   std::string text = row("documents", with_thousands(s.n_documents));
   text += row("failed", with_thousands(s.n_failed) +
                             (s.n_failed > 0 ? " (listed in /failures of the results)" : ""));
+  if (s.n_set_aside > 0) {
+    text += row("set aside",
+                with_thousands(s.n_set_aside) + " of these: ranks died while they computed them");
+  }
+  if (s.n_ranks_lost > 0) {
+    text += row("ranks lost", std::to_string(s.n_ranks_lost) + " (others did their work)");
+  }
   text +=
       row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_scored) + " scored)");
   text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
@@ -125,7 +139,9 @@ void Console::started(const RunInfo& info) {
                     {"workspace_bytes", info.workspace_bytes},
                     {"files", info.n_files},
                     {"bytes", info.n_bytes},
-                    {"documents_done", info.n_documents_done}});
+                    {"documents_done", info.n_documents_done},
+                    {"ranks", info.n_ranks},
+                    {"hosts", info.n_hosts}});
 }
 
 void Console::progress(const RunProgress& p) {
@@ -143,7 +159,8 @@ void Console::progress(const RunProgress& p) {
     Json event{{"event", "progress"},    {"documents", p.n_documents},
                {"failed", p.n_failed},   {"tokens", p.n_tokens},
                {"seconds", p.seconds},   {"tokens_per_second", p.tokens_per_second},
-               {"fraction", p.fraction}, {"seconds_left", nullptr}};
+               {"fraction", p.fraction}, {"seconds_left", nullptr},
+               {"ranks", p.n_ranks}};
     if (p.seconds_left >= 0.0) event["seconds_left"] = p.seconds_left;
     print_json(out_, event);
   }
@@ -172,6 +189,8 @@ void Console::finished(const RunSummary& s) {
                     {"tokens_per_second", s.tokens_per_second},
                     {"seconds", s.seconds},
                     {"peak_rss_bytes", s.peak_rss_bytes},
+                    {"set_aside", s.n_set_aside},
+                    {"ranks_lost", s.n_ranks_lost},
                     {"results", s.results_path}});
 }
 

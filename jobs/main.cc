@@ -1,43 +1,19 @@
-// One line on stderr for whatever goes wrong, and its exit code.
-#include <exception>
 #include <iostream>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "jobs/commands.h"
+#include "jobs/report_error.h"
 #include "kernels/error.h"
 
-namespace {
-
-int report(const std::string& message, tovamill::ExitCode code) {
-  std::string line = message;
-  for (char& c : line) {
-    if (c == '\n' || c == '\r') c = ' ';
-  }
-  std::cout.flush();
-  std::cerr << "tovamill: error: " << line << std::endl;
-  return static_cast<int>(code);
-}
-
-}  // namespace
-
 int main(int argc, char** argv) {
-  using tovamill::ExitCode;
+  using namespace tovamill;
   try {
-    const int code = tovamill::run_program(std::vector<std::string>(argv + 1, argv + argc));
+    const int code = run_program(std::vector<std::string>(argv + 1, argv + argc));
     if (!std::cout.flush())
-      return report("standard output cannot be written: is its disk full?", ExitCode::io);
+      throw Error(ExitCode::io, "standard output cannot be written: is its disk full?");
     return code;
-  } catch (const tovamill::Error& error) {
-    return report(error.what(), error.code());
-  } catch (const std::bad_alloc&) {
-    return report(
-        "out of memory: give a smaller --memory-budget, fewer --streams or a smaller --cache-size",
-        ExitCode::internal);
-  } catch (const std::exception& error) {
-    return report(std::string("internal error: ") + error.what(), ExitCode::internal);
   } catch (...) {
-    return report("internal error of an unknown kind", ExitCode::internal);
+    return report_error(std::current_exception());
   }
 }

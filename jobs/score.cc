@@ -5,8 +5,7 @@
 
 #include "jobs/commands.h"
 #include "jobs/console.h"
-#include "jobs/launcher.h"
-#include "kernels/cpu_info.h"
+#include "jobs/run_process.h"
 
 namespace tovamill {
 namespace {
@@ -14,15 +13,11 @@ namespace {
 int run(const Request& request) {
   RunOptions options = request.options;
   validate(options);
-  const Environment environment = process_environment();
-  const Launcher launcher = find_launcher(environment);
-  check_single_process(launcher);
-  if (options.threads == 0)
-    options.threads = launcher.threads.value_or(cpu_info().n_cores_usable());
-  options.slurm_job = environment("SLURM_JOB_ID").value_or("");
-  Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
-  console.finished(run_score(options, console));
-  return 0;
+  RunProcess process(options);
+  return process.run([&](RunLaunch& launch) {
+    Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
+    if (const auto summary = run_score(options, launch, console)) console.finished(*summary);
+  });
 }
 
 }  // namespace
@@ -50,7 +45,10 @@ Command score_command() {
         "chunk-tokens"}},
       {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
       {"Machine", {"device", "dtype", "block", "streams", "memory-budget", "threads"}},
-      {"Running", {"sync-seconds", "strict", "max-bad-fraction", "log-format", "progress-seconds"}},
+      {"Running",
+       {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
+        "progress-seconds"}},
+      {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}},
   };
   command.run = run;
   return command;

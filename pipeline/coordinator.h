@@ -72,6 +72,8 @@ class Coordinator {
   // The operating system says that the rank's process is gone.
   void ended(int rank, double now_s);
   void reviewed(int rank, const JournalFindings& findings);
+  // What all ranks compute in, as soon as rank 0 has decided it.
+  void set_dtype(std::string dtype) { dtype_ = std::move(dtype); }
   // Save what is under way and end early.
   void request_stop();
   // The run cannot go on.
@@ -116,6 +118,7 @@ class Coordinator {
   bool is_worker(int rank) const { return rank >= options_.first_worker; }
   int n_alive() const;
   bool anybody_lost() const { return anybody_lost_; }
+  std::int32_t launch() const { return launch_; }
   std::uint64_t bytes_total() const { return bytes_total_; }
   std::uint64_t bytes_left() const;
   WorkerCounters totals() const;  // earlier launches included
@@ -147,7 +150,7 @@ class Coordinator {
   std::vector<CorpusFile> files_;
   std::vector<Worker> workers_;
   std::map<DocumentKey, SuspectDocument> suspects_;
-  std::string fingerprint_;
+  std::string fingerprint_, dtype_;
   std::int32_t launch_ = 0;
   WorkerCounters earlier_;
   std::uint64_t bytes_total_ = 0;

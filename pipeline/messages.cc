@@ -146,6 +146,7 @@ Message encode(const Pulse& m) {
   out.fixed(static_cast<std::uint8_t>(m.is_known));
   out.fixed(static_cast<std::uint8_t>(m.all_alive));
   out.fixed(m.launch);
+  out.text(m.dtype);
   put(out, m.weights);
   put(out, m.ticket);
   return out.take();
@@ -159,6 +160,7 @@ Pulse decode_pulse(const Message& m) {
   p.is_known = in.fixed<std::uint8_t>() != 0;
   p.all_alive = in.fixed<std::uint8_t>() != 0;
   p.launch = in.fixed<std::int32_t>();
+  p.dtype = in.text();
   p.weights = get(in, WeightsOrder::pack_alone);
   p.ticket = get_ticket(in);
   in.expect_end();

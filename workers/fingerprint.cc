@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "io/digest.h"
 #include "io/utf8.h"
 #include "kernels/error.h"
 #include "workers/option_text.h"
@@ -41,7 +42,9 @@ std::string text(const nlohmann::json& value) {
 
 }  // namespace
 
-nlohmann::json fingerprint(const RunOptions& options, const LoadedModel& model) {
+nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
+                           const ModelConfig& config, const Tokenizer& tokenizer,
+                           const std::string& dtype) {
   nlohmann::json print = nlohmann::json::object();
   visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
     if (effect != Effect::results) return;
@@ -52,14 +55,20 @@ nlohmann::json fingerprint(const RunOptions& options, const LoadedModel& model) 
       print[std::string(name)] = as_utf8(text_of(field));
     }
   });
-  print["model"] = model.files->digest();
-  print["tokenizer"] = model.tokenizer->digest();
-  print["dtype"] = model.backend->dtype_name();
+  print["model"] = files.digest();
+  print["tokenizer"] = tokenizer.digest();
+  print["dtype"] = dtype;
   print["device"] = options.device == "auto" ? "cpu" : options.device;
-  print["block"] = text_of(model.plan.block);
-  print["clip-distance"] = text_of(clip_distance(options.cache, model.config.shape));
+  print["block"] = text_of(options.block > 0 ? options.block : kGroupTokens);
+  print["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
   print["numbers-version"] = kNumbersVersion;
   return print;
+}
+
+std::string fingerprint_digest(const nlohmann::json& print) {
+  Digest digest;
+  digest.add(std::string_view(print.dump()));
+  return digest.hex();
 }
 
 void check_same(const nlohmann::json& before, const nlohmann::json& now,

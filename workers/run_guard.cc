@@ -78,16 +78,21 @@ void clear_run_directory(const std::string& run_directory) {
   create_run_directory(run_directory);
 }
 
-RunLock::RunLock(const std::string& run_directory) {
+RunLock::RunLock(const std::string& run_directory, double wait_s) {
   const std::string path = run_directory + "/lock";
   descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
     throw Error(ExitCode::cannot_create,
                 path + ": cannot be created: " + std::strerror(errno) + ": give another --out");
   }
-  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
-  // A file system without locks is no reason not to run.
-  if (errno != EWOULDBLOCK) return;
+  constexpr useconds_t kPauseMicroseconds = 100'000;
+  for (double waited_s = 0.0;; waited_s += kPauseMicroseconds * 1e-6) {
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+    // A file system without locks is no reason not to run.
+    if (errno != EWOULDBLOCK && errno != EINTR) return;
+    if (waited_s >= wait_s) break;
+    usleep(kPauseMicroseconds);
+  }
   close(descriptor_);
   throw Error(ExitCode::configuration,
               run_directory +

@@ -13,10 +13,11 @@ void prepare_run_directory(const std::string& run_directory);
 void clear_run_directory(const std::string& run_directory);
 
 // The only process at work on a run directory, as long as this lives. Throws Error(configuration)
-// where another is.
+// where another is, and still is after `wait_s` seconds: ranks of a launch that died may take a
+// while to go.
 class RunLock {
  public:
-  explicit RunLock(const std::string& run_directory);
+  explicit RunLock(const std::string& run_directory, double wait_s = 0.0);
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;

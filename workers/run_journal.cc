@@ -23,12 +23,17 @@ RunJournal::RunJournal(const std::string& path, const std::string& header, doubl
   sync();
 }
 
-void RunJournal::append(const DocumentRecord& record) {
+void RunJournal::append(JournalEntry kind, const std::vector<std::byte>& payload) {
   const double start = now_s();
-  writer_.append(JournalEntry::document, encode(record));
+  writer_.append(kind, payload);
   dirty_ = true;
   seconds_writing_ += now_s() - start;
 }
+
+void RunJournal::append(const DocumentRecord& r) { append(JournalEntry::document, encode(r)); }
+void RunJournal::append(const SpanEntry& e) { append(JournalEntry::span, encode(e)); }
+void RunJournal::append(const BegunEntry& e) { append(JournalEntry::begun, encode(e)); }
+void RunJournal::append(const CrashEntry& e) { append(JournalEntry::crash, encode(e)); }
 
 void RunJournal::sync() {
   const double start = now_s();
@@ -38,8 +43,9 @@ void RunJournal::sync() {
   seconds_writing_ += last_sync_s_ - start;
 }
 
-void RunJournal::sync_if_due() {
+bool RunJournal::sync_if_due() {
   if (dirty_ && now_s() - last_sync_s_ >= sync_seconds_) sync();
+  return !dirty_;
 }
 
 void RunJournal::close(const std::string& footer) {

@@ -7,6 +7,7 @@
 
 #include "io/journal.h"
 #include "pipeline/document_record.h"
+#include "pipeline/journal_entries.h"
 
 namespace tovamill {
 
@@ -16,15 +17,24 @@ class RunJournal {
   RunJournal(const std::string& path, const std::string& header, double sync_seconds);
 
   void append(const DocumentRecord& record);
-  // Makes durable what was appended if `sync_seconds` have passed since the last time.
-  void sync_if_due();
+  void append(const SpanEntry& entry);
+  void append(const BegunEntry& entry);
+  void append(const CrashEntry& entry);
+  // Makes durable what was appended if `sync_seconds` have passed since the last time; whether
+  // everything is durable now.
+  bool sync_if_due();
+  void sync();
+  void sync_if_needed() {
+    if (dirty_) sync();
+  }
   // Writes the counters of this incarnation (JSON text) and makes everything durable.
   void close(const std::string& footer);
 
   double seconds_writing() const { return seconds_writing_; }
+  int descriptor() const { return writer_.descriptor(); }
 
  private:
-  void sync();
+  void append(JournalEntry kind, const std::vector<std::byte>& payload);
   JournalWriter writer_;
   double sync_seconds_;
   double last_sync_s_;

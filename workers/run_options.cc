@@ -83,6 +83,10 @@ void validate(const RunOptions& o) {
               text_of(o.progress_seconds), "give 0 to 86400 seconds");
   check_range(o.sync_seconds > 0.0 && o.sync_seconds <= 86400.0, "--sync-seconds",
               text_of(o.sync_seconds), "give more than 0 and at most 86400 seconds");
+  check_range(o.save_every >= 0.0, "--save-every", text_of(o.save_every),
+              "give seconds, or 0 for never");
+  check_range(o.silence_seconds >= 3.0 && o.silence_seconds <= 86400.0, "--silence-seconds",
+              text_of(o.silence_seconds), "give 3 to 86400 seconds");
   check_range(o.max_bad_fraction >= 0.0 && o.max_bad_fraction <= 1.0, "--max-bad-fraction",
               text_of(o.max_bad_fraction), "give a fraction between 0 and 1");
   validate(o.cache);

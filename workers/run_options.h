@@ -31,11 +31,15 @@ struct RunOptions {
   bool token_nll = false;
   bool trace_state = false;  // implies token_nll's offsets and ids
   double sync_seconds = 5.0;
-  bool strict = false;              // any bad record ends the run with 65
-  double max_bad_fraction = 1.0;    // more bad records than this fraction: exit 65 at the end
-  bool overwrite = false;           // delete what --out holds and start afresh
-  std::string log_format = "text";  // text, json
-  double progress_seconds = 30.0;   // between progress lines in a log
+  bool strict = false;                 // any bad record ends the run with 65
+  double max_bad_fraction = 1.0;       // more bad records than this fraction: exit 65 at the end
+  double save_every = 0.0;             // seconds between saves of a document under way; 0 is never
+  double silence_seconds = 20.0;       // a rank that is not heard of for so long is given up
+  bool dedicated_coordinator = false;  // rank 0 only coordinates
+  bool broadcast_weights = false;      // hosts without the model get its files from rank 0
+  bool overwrite = false;              // delete what --out holds and start afresh
+  std::string log_format = "text";     // text, json
+  double progress_seconds = 30.0;      // between progress lines in a log
   // Not options, but what the caller knows of the launch, for the attributes of results.h5.
   std::string command;    // the command line
   std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
@@ -98,6 +102,15 @@ void visit_fields(Options& o, Visit&& visit) {
         "0 is auto: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, else all cores");
   visit("sync-seconds", o.sync_seconds, convenience,
         "finished work is made durable this often (seconds)");
+  visit("save-every", o.save_every, convenience,
+        "save the state of documents under way this often, for very long ones (seconds); 0 is "
+        "only when the run is stopped");
+  visit("silence-seconds", o.silence_seconds, convenience,
+        "a rank that is not heard of for so long is given up (seconds)");
+  visit("dedicated-coordinator", o.dedicated_coordinator, convenience,
+        "rank 0 hands out work and computes nothing");
+  visit("broadcast-weights", o.broadcast_weights, convenience,
+        "send the model's files from rank 0 to hosts that do not have them");
   visit("strict", o.strict, convenience, "any bad record ends the run with exit code 65");
   visit("max-bad-fraction", o.max_bad_fraction, convenience,
         "more bad records than this fraction: exit code 65");

@@ -1,28 +1,32 @@
 // status.json of a run directory: what a run is doing, replaced whole every few seconds and at its
-// end.
+// end. `tovamill status` and jobs/launch.sh read it.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "pipeline/coordinator.h"
 #include "workers/score_run.h"
 
 namespace tovamill {
 
 class RunStatus {
  public:
-  explicit RunStatus(const std::string& run_directory);
+  // `launch_id` is what jobs/launch.sh gave this start. Writes the first status.
+  RunStatus(const std::string& run_directory, const std::string& launch_id);
 
-  // At most every few seconds.
-  void update(const RunProgress& progress);
-  // "done", "stopped" or "failed", and the exit code.
+  void set_corpus(std::uint64_t n_files, std::uint64_t n_bytes, int launch);
+  // At most every few seconds. A status that cannot be written now is none to stop for.
+  void update(const RunProgress& progress, const Coordinator& coordinator, double now_s);
+  void merging();
+  // "done", "stopped", "lost" or "failed", and the exit code; durably. Throws Error(io).
   void finish(const std::string& state, int exit_code, const std::string& message);
 
  private:
-  void write();
+  std::string text();
   std::string path_;
-  nlohmann::json json_;
-  double last_write_s_ = 0.0;
+  nlohmann::ordered_json json_;
+  double last_write_s_ = -1e9;
 };
 
 }  // namespace tovamill

@@ -1,13 +1,16 @@
 #include "workers/score_loop.h"
 
 #include <algorithm>
+#include <new>
 
 #include "kernels/error.h"
 
 namespace tovamill {
 namespace {
 
-constexpr double kRateSeconds = 5.0;  // over which tokens per second are taken
+constexpr double kWaitSeconds = 0.05;  // for a lease, before looking at the orders again
+// Leases that are through and wait for the journal's next sync: more are not worth the wait.
+constexpr std::size_t kMostUnsynced = 16;
 
 }  // namespace
 
@@ -33,85 +36,155 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
                                : 0};
 }
 
-ScoreLoop::ScoreLoop(LoadedModel& model, const RunOptions& options, RecordSource& source,
-                     RunJournal& journal, std::function<bool()> keep_going)
+ScoreLoop::ScoreLoop(LoadedModel& model, const RunOptions& options, int rank, LeaseSource& source,
+                     RunJournal& journal, const SavedStates& states, WorkDesk& desk)
     : model_(model),
       options_(options),
+      rank_(rank),
       source_(source),
       journal_(journal),
-      keep_going_(std::move(keep_going)),
+      states_(states),
+      desk_(desk),
       setting_(stream_setting(model, options)) {}
 
-bool ScoreLoop::run(const std::function<void(const RunProgress&)>& report) {
-  start_s_ = rate_s_ = now_s();
-  while (true) {
-    if (!keep_going_()) return false;
-    fill();
-    if (streams_.empty()) break;
-    step();
-    retire();
-    journal_.sync_if_due();
-    report(progress());
+bool ScoreLoop::run() {
+  try {
+    while (desk_.keep_going()) {
+      if (!turn()) wait();
+    }
+  } catch (const OutOfMemory& e) {
+    journal_.append(CrashEntry{"out of memory"});
+    throw;
+  } catch (const std::bad_alloc&) {
+    journal_.append(CrashEntry{"out of memory"});
+    throw OutOfMemory(
+        "out of memory: give a smaller --memory-budget, fewer --streams or a smaller --cache-size");
   }
-  seconds_ = now_s() - start_s_;
+  if (streams_.empty() && !held_ && desk_.orders().command == Command::finish) return true;
+  save_all();
+  return false;
+}
+
+// A step of the model; false where no document is there.
+bool ScoreLoop::turn() {
+  fill();
+  publish();
+  if (streams_.empty()) return false;
+  step();
+  retire();
+  if (source_.n_open() > kMostUnsynced) journal_.sync();
+  if (journal_.sync_if_due()) sync_done();
+  save_due();
   return true;
 }
 
-// New documents take the places of finished ones.
+void ScoreLoop::wait() {
+  journal_.sync_if_needed();
+  sync_done();
+  publish();
+  const double start = now_s();
+  desk_.wait_for_news(kWaitSeconds);
+  counters_.seconds_waiting += now_s() - start;
+}
+
+void ScoreLoop::sync_done() {
+  for (const auto& [file, offset] : done_with_state_) states_.remove(file, offset);
+  done_with_state_.clear();
+  source_.report_durable();
+}
+
+std::int32_t ScoreLoop::rows_ready() const {
+  std::int32_t rows = 0;
+  for (const Active& a : streams_) rows += a.stream->n_next();
+  return rows;
+}
+
+// As many documents as fill the rows of a step: more would only be late.
 void ScoreLoop::fill() {
-  while (!dry_ && streams_.size() < static_cast<std::size_t>(model_.plan.n_streams)) {
-    std::optional<CorpusRecord> record = source_.next();
-    if (!record) {
-      dry_ = true;
-    } else if (record->ok()) {
-      admit(std::move(*record));
+  while (streams_.size() < static_cast<std::size_t>(model_.plan.n_streams) &&
+         rows_ready() < model_.plan.max_rows) {
+    std::optional<LeaseSource::Item> item = std::move(held_);
+    held_.reset();
+    if (!item) item = source_.next();
+    if (!item) return;
+    if (item->mode == LeaseMode::set_aside) {
+      fail(*item, "kills-its-rank", item->note);
+    } else if (!item->record.ok()) {
+      fail(*item, item->record.failure_reason, item->record.failure_text);
     } else {
-      fail(*record);
+      admit(std::move(*item));
     }
   }
 }
 
-void ScoreLoop::admit(CorpusRecord record) {
+void ScoreLoop::admit(LeaseSource::Item item) {
+  journal_.append(BegunEntry{item.record.file, item.record.offset});
   std::unique_ptr<StreamState> state;
   if (idle_states_.empty()) {
-    state = model_.backend->make_state();
+    try {
+      state = model_.backend->make_state();
+    } catch (const OutOfMemory&) {
+      if (streams_.empty()) throw;
+      // What is there has to do.
+      model_.plan.n_streams = static_cast<std::int32_t>(streams_.size());
+      held_ = std::move(item);
+      return;
+    }
   } else {
     state = std::move(idle_states_.back());
     idle_states_.pop_back();
   }
-  auto stream =
-      std::make_unique<DocumentStream>(setting_, *model_.backend, std::move(record),
+  Active a{.stream = nullptr,
+           .grant = item.grant,
+           .file = item.record.file,
+           .offset = item.record.offset,
+           .saved_s = now_s(),
+           .has_state = false};
+  a.stream =
+      std::make_unique<DocumentStream>(setting_, *model_.backend, std::move(item.record),
                                        *model_.tokenizer, options_.parse_special, std::move(state));
-  if (stream->obstacle().empty()) {
-    streams_.push_back(std::move(stream));
+  if (a.stream->obstacle().empty()) {
+    if (const auto saved = states_.find(a.file, a.offset)) {
+      a.stream->restore(*saved);
+      a.has_state = true;
+    }
+    streams_.push_back(std::move(a));
     return;
   }
-  const DocumentRecord failed = stream->finish(0);
-  idle_states_.push_back(stream->release_state());
-  if (options_.strict)
-    throw BadData(failed.file + ", byte " + std::to_string(failed.offset) + ": " +
-                  failed.failure_text);
-  journal_.append(failed);
-  ++n_failed_;
+  const DocumentRecord failed = a.stream->finish(rank_);
+  idle_states_.push_back(a.stream->release_state());
+  count_failure(failed);
+  source_.retire(a.grant);
 }
 
-void ScoreLoop::fail(const CorpusRecord& record) {
-  if (options_.strict) {
-    const std::string place = record.line > 0 ? ", line " + std::to_string(record.line) : "";
-    throw BadData(record.file + place + ", byte " + std::to_string(record.offset) + ": " +
-                  record.failure_text + " (--strict ends the run at the first bad record)");
-  }
+void ScoreLoop::fail(const LeaseSource::Item& item, const std::string& reason,
+                     const std::string& text) {
+  const CorpusRecord& record = item.record;
   DocumentRecord failed;
   failed.status = DocumentRecord::Status::failed;
   failed.id = record.id;
   failed.file = record.file;
   failed.line = record.line;
   failed.offset = record.offset;
+  failed.span_begin = record.span_begin;
+  failed.span_end = record.span_end;
+  failed.n_lines = record.n_lines;
   failed.n_bytes = record.n_bytes;
-  failed.failure_reason = record.failure_reason;
-  failed.failure_text = record.failure_text;
-  journal_.append(failed);
-  ++n_failed_;
+  failed.failure_reason = reason;
+  failed.failure_text = text;
+  failed.rank = rank_;
+  count_failure(failed);
+  source_.retire(item.grant);
+}
+
+void ScoreLoop::count_failure(const DocumentRecord& record) {
+  if (options_.strict) {
+    const std::string line = record.line > 0 ? ", line " + std::to_string(record.line) : "";
+    throw BadData(record.file + line + ", byte " + std::to_string(record.offset) + ": " +
+                  record.failure_text + " (--strict ends the run at the first bad record)");
+  }
+  journal_.append(record);
+  ++counters_.n_failed;
 }
 
 // One block of as many streams as the rows take; those left out come first next time.
@@ -120,71 +193,91 @@ void ScoreLoop::step() {
   owners_.clear();
   ids_.clear();
   targets_.clear();
-  for (const auto& stream : streams_) {
-    if (ids_.size() + static_cast<std::size_t>(model_.plan.block) >
+  for (const Active& a : streams_) {
+    if (ids_.size() + static_cast<std::size_t>(a.stream->n_next()) >
         static_cast<std::size_t>(model_.plan.max_rows))
       break;
-    blocks_.push_back(stream->next_block(static_cast<std::int32_t>(ids_.size()), ids_, targets_));
-    owners_.push_back(stream.get());
+    blocks_.push_back(a.stream->next_block(static_cast<std::int32_t>(ids_.size()), ids_, targets_));
+    owners_.push_back(a.stream.get());
   }
   const double start = now_s();
   const StepOutput output =
       model_.forward->run({.blocks = blocks_, .ids = ids_, .targets = targets_});
-  seconds_computing_ += now_s() - start;
+  counters_.seconds_computing += now_s() - start;
   for (std::size_t i = 0; i < blocks_.size(); ++i) owners_[i]->take(output, blocks_[i], i);
-  n_tokens_ += ids_.size();
-  std::rotate(streams_.begin(),
-              std::next(streams_.begin(), static_cast<std::ptrdiff_t>(blocks_.size())),
-              streams_.end());
+  counters_.n_tokens += ids_.size();
+  const auto n_taken = static_cast<std::ptrdiff_t>(blocks_.size());
+  streams_.splice(streams_.end(), streams_, streams_.begin(), std::next(streams_.begin(), n_taken));
 }
 
 void ScoreLoop::retire() {
   for (auto it = streams_.begin(); it != streams_.end();) {
-    if (!(*it)->finished()) {
+    if (!it->stream->finished()) {
       ++it;
       continue;
     }
-    const DocumentRecord record = (*it)->finish(0);
+    const DocumentRecord record = it->stream->finish(rank_);
     if (record.status == DocumentRecord::Status::failed) {
-      if (options_.strict)
-        throw BadData(record.file + ", byte " + std::to_string(record.offset) + ": " +
-                      record.failure_text);
-      ++n_failed_;
+      count_failure(record);
     } else {
-      ++n_documents_;
+      journal_.append(record);
+      ++counters_.n_documents;
     }
-    journal_.append(record);
-    idle_states_.push_back((*it)->release_state());
+    if (it->has_state) done_with_state_.emplace_back(it->file, it->offset);
+    source_.retire(it->grant);
+    idle_states_.push_back(it->stream->release_state());
     it = streams_.erase(it);
   }
 }
 
-RunProgress ScoreLoop::progress() {
-  RunProgress p;
-  const double now = now_s();
-  seconds_ = now - start_s_;
-  if (now - rate_s_ >= kRateSeconds || rate_ == 0.0) {
-    rate_ = static_cast<double>(n_tokens_ - rate_tokens_) / std::max(1e-9, now - rate_s_);
-    rate_s_ = now;
-    rate_tokens_ = n_tokens_;
+void ScoreLoop::save(Active& a) {
+  states_.save(a.file, a.offset, a.stream->save());
+  a.has_state = true;
+  a.saved_s = now_s();
+}
+
+void ScoreLoop::save_due() {
+  if (options_.save_every <= 0.0) return;
+  for (Active& a : streams_) {
+    if (now_s() - a.saved_s >= options_.save_every && a.stream->n_done() > 0) save(a);
   }
-  p.n_documents = n_documents_;
-  p.n_failed = n_failed_;
-  p.n_tokens = n_tokens_;
-  p.seconds = seconds_;
-  p.tokens_per_second = rate_;
-  double behind = static_cast<double>(source_.n_bytes_read());
-  for (const auto& s : streams_) {
-    behind -= static_cast<double>(s->n_bytes()) *
-              (1.0 - static_cast<double>(s->n_done()) / static_cast<double>(s->n_tokens()));
+}
+
+// The journal comes first: what is finished counts more than what is under way.
+void ScoreLoop::save_all() {
+  journal_.sync_if_needed();
+  sync_done();
+  for (Active& a : streams_) {
+    if (a.stream->n_done() > 0) save(a);
   }
-  p.fraction = std::clamp(
-      behind / static_cast<double>(std::max<std::uint64_t>(1, source_.n_corpus_bytes())), 0.0, 1.0);
-  if (first_fraction_ < 0.0) first_fraction_ = p.fraction;
-  const double gained = p.fraction - first_fraction_;
-  // With --limit the end of the corpus says nothing of the end of the run.
-  if (gained > 0.0 && options_.limit == 0) p.seconds_left = (1.0 - p.fraction) / gained * seconds_;
-  return p;
+}
+
+void ScoreLoop::publish() {
+  WorkerSituation s;
+  s.phase = WorkerPhase::working;
+  s.journal_is_open = true;
+  s.bytes_open = bytes_open();
+  counters_.seconds_writing = journal_.seconds_writing();
+  s.counters = counters_;
+  const bool has_room = rows_ready() < model_.plan.max_rows &&
+                        streams_.size() < static_cast<std::size_t>(model_.plan.n_streams);
+  if (source_.n_open() <= 2 * kMostUnsynced && !held_) {
+    if (has_room)
+      s.wants = Wants::now;
+    else if (!source_.has_lease_ahead())
+      s.wants = Wants::ahead;
+  }
+  desk_.publish(s);
+}
+
+std::uint64_t ScoreLoop::bytes_open() const {
+  double bytes = static_cast<double>(source_.n_bytes_unread());
+  for (const Active& a : streams_) {
+    bytes += static_cast<double>(a.stream->n_bytes()) *
+             (1.0 - static_cast<double>(a.stream->n_done()) /
+                        static_cast<double>(std::max<std::uint64_t>(1, a.stream->n_tokens())));
+  }
+  return static_cast<std::uint64_t>(bytes);
 }
 
 }  // namespace tovamill

@@ -1,64 +1,81 @@
-// The inner loop of a worker: documents side by side through the model, a step at a time, until the
-// source is dry.
+// The inner loop of a worker: documents side by side through the model, a step at a time, as long
+// as there are leases.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <list>
 #include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "workers/document_stream.h"
+#include "workers/lease_source.h"
 #include "workers/loaded_model.h"
-#include "workers/record_source.h"
 #include "workers/run_journal.h"
-#include "workers/score_run.h"
+#include "workers/saved_states.h"
+#include "workers/work_desk.h"
 
 namespace tovamill {
 
+StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options);
+
 class ScoreLoop {
  public:
-  // `keep_going` is asked before each step. Bad records throw with `strict`, else they go to the
-  // journal as failures.
-  ScoreLoop(LoadedModel& model, const RunOptions& options, RecordSource& source,
-            RunJournal& journal, std::function<bool()> keep_going);
+  // Bad records throw with `strict`, else they go to the journal as failures.
+  ScoreLoop(LoadedModel& model, const RunOptions& options, int rank, LeaseSource& source,
+            RunJournal& journal, const SavedStates& states, WorkDesk& desk);
 
-  // Returns whether the source is dry (false: stopped). `report` is called after each step.
-  bool run(const std::function<void(const RunProgress&)>& report);
+  // Until the desk's orders end it. Whether everything was done; otherwise the states of documents
+  // under way have been saved. Throws what reading, computing or writing throws; before out of
+  // memory is thrown, the journal says so.
+  bool run();
 
-  std::uint64_t n_documents() const { return n_documents_; }
-  std::uint64_t n_failed() const { return n_failed_; }
-  std::uint64_t n_tokens() const { return n_tokens_; }
-  double seconds() const { return seconds_; }
-  double seconds_computing() const { return seconds_computing_; }
+  const WorkerCounters& counters() const { return counters_; }
 
  private:
+  struct Active {
+    std::unique_ptr<DocumentStream> stream;
+    std::uint64_t grant = 0;
+    std::string file;
+    std::uint64_t offset = 0;
+    double saved_s = 0.0;
+    bool has_state = false;  // there is a file of it
+  };
+
+  bool turn();
+  void wait();
   void fill();
-  void admit(CorpusRecord record);
-  void fail(const CorpusRecord& record);
+  void admit(LeaseSource::Item item);
+  void fail(const LeaseSource::Item& item, const std::string& reason, const std::string& text);
+  void count_failure(const DocumentRecord& record);
+  std::int32_t rows_ready() const;
   void step();
   void retire();
-  RunProgress progress();
+  void sync_done();
+  void save_due();
+  void save_all();
+  void save(Active& active);
+  void publish();
+  std::uint64_t bytes_open() const;
 
   LoadedModel& model_;
   const RunOptions& options_;
-  RecordSource& source_;
+  int rank_;
+  LeaseSource& source_;
   RunJournal& journal_;
-  std::function<bool()> keep_going_;
+  const SavedStates& states_;
+  WorkDesk& desk_;
   StreamSetting setting_;
-  std::list<std::unique_ptr<DocumentStream>> streams_;
+  std::list<Active> streams_;
   std::vector<std::unique_ptr<StreamState>> idle_states_;
-  bool dry_ = false;
+  std::optional<LeaseSource::Item> held_;  // has no room yet
+  std::vector<std::pair<std::string, std::uint64_t>> done_with_state_;
   std::vector<StepBlock> blocks_;
   std::vector<DocumentStream*> owners_;
   std::vector<std::int32_t> ids_, targets_;
-  std::uint64_t n_documents_ = 0, n_failed_ = 0, n_tokens_ = 0;
-  double start_s_ = 0.0, seconds_ = 0.0, seconds_computing_ = 0.0;
-  double rate_s_ = 0.0, rate_ = 0.0;
-  std::uint64_t rate_tokens_ = 0;
-  double first_fraction_ = -1.0;  // when this start began, after what earlier ones did
+  WorkerCounters counters_;
 };
-
-StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options);
 
 }  // namespace tovamill

@@ -1,255 +1,82 @@
 #include "workers/score_run.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
+#include <chrono>
+#include <thread>
 
-#include <ctime>
-#include <filesystem>
-
-#include "kernels/cpu_info.h"
+#include "io/system_facts.h"
 #include "kernels/error.h"
-#include "kernels/version.h"
-#include "pipeline/merge.h"
-#include "pipeline/run_directory.h"
-#include "workers/fingerprint.h"
-#include "workers/loaded_model.h"
-#include "workers/option_text.h"
-#include "workers/record_source.h"
+#include "pipeline/local_channel.h"
+#include "pipeline/process_watch.h"
+#include "workers/coordinating_rank.h"
 #include "workers/run_guard.h"
 #include "workers/run_journal.h"
-#include "workers/run_status.h"
-#include "workers/score_loop.h"
 
 namespace tovamill {
 namespace {
 
-using nlohmann::json;
+constexpr auto kPause = std::chrono::milliseconds(2);  // between looks at what has arrived
 
-constexpr int kRank = 0;
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
-std::string iso_time(std::time_t t) {
-  char text[32];
-  std::tm utc{};
-  gmtime_r(&t, &utc);
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
-
-std::uint64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
-}
-
-// Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
-std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
-  const json header{{"fingerprint", print},
-                    {"config", config_lines(options, [](std::string_view) { return true; })},
-                    {"model", model.files->path() + " (" + model.description + ")"},
-                    {"tokenizer", model.tokenizer->description()},
-                    {"host", host_name()},
-                    {"device", model.backend->description() + ", " + model.backend->dtype_name()},
-                    {"command", options.command},
-                    {"slurm_job", options.slurm_job},
-                    {"program_version", program_version()},
-                    {"git_hash", git_hash()},
-                    {"started", iso_time(std::time(nullptr))}};
-  return header.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string text_at(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-// The root attributes of results.h5 from the headers of the journals, the newest last.
-ResultsHeader results_header(const JournalIndex& index) {
-  ResultsHeader h;
-  for (const JournalFile& journal : index.journals) {
-    const json header = json::parse(journal.header, nullptr, false);
-    if (!header.is_object()) continue;
-    const json print = header.value("fingerprint", json::object());
-    h.fingerprint = print.dump();
-    h.model = text_at(header, "model");
-    h.tokenizer = text_at(header, "tokenizer");
-    h.policy = text_at(print, "policy");
-    h.positions = text_at(print, "positions");
-    std::int32_t cache_size = 0;
-    read_text("cache-size", text_at(print, "cache-size"), cache_size);
-    h.cache_size = cache_size;
-    h.config = text_at(header, "config");
-    h.program_version = text_at(header, "program_version");
-    h.git_hash = text_at(header, "git_hash");
-    h.command = text_at(header, "command");
-    h.host = text_at(header, "host");
-    h.slurm_job = text_at(header, "slurm_job");
-    h.history += "launch " + std::to_string(journal.launch) + " rank " +
-                 std::to_string(journal.rank) + " at " + text_at(header, "started") + " on " +
-                 h.host + ": " + std::to_string(journal.n_documents) + " documents\n";
-    const json footer = json::parse(journal.footer, nullptr, false);
-    if (footer.is_object()) h.complete = footer.value("complete", false);
-  }
-  h.created = iso_time(std::time(nullptr));
-  return h;
-}
-
-RunSummary summary_of(const CorpusSummary& c) {
-  return {.n_documents = c.n_documents,
-          .n_failed = c.n_failed,
-          .n_tokens = c.n_tokens,
-          .n_scored = c.n_scored,
-          .n_words = c.n_words,
-          .n_bytes = c.n_bytes,
-          .perplexity_token = c.perplexity_token.value,
-          .perplexity_token_se = c.perplexity_token.standard_error,
-          .perplexity_word = c.perplexity_word.value,
-          .perplexity_word_se = c.perplexity_word.standard_error,
-          .bits_per_byte = c.bits_per_byte.value,
-          .bits_per_byte_se = c.bits_per_byte.standard_error,
-          .mean_attended = c.mean_attended,
-          .peak_rss_bytes = peak_rss_bytes(),
-          .results_path = c.results_path};
-}
-
-// Journals of earlier starts must be of the same options.
-void check_journals(const JournalIndex& index, const json& print,
-                    const std::string& run_directory) {
-  for (const JournalFile& journal : index.journals) {
-    const json header = json::parse(journal.header, nullptr, false);
-    if (header.is_object() && header.contains("fingerprint"))
-      check_same(header["fingerprint"], print, run_directory);
-  }
-}
-
-RunInfo run_info(const LoadedModel& model, const JournalIndex& index,
-                 const std::vector<CorpusFile>& files) {
-  RunInfo info{.model_description = model.files->path() + ": " + model.description,
-               .tokenizer_description = model.tokenizer->description(),
-               .device = model.backend->description(),
-               .dtype = model.backend->dtype_name(),
-               .threads = model.backend->n_threads(),
-               .streams = model.plan.n_streams,
-               .weight_bytes = model.model.weight_bytes(),
-               .state_bytes =
-                   model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams),
-               .workspace_bytes = model.backend->workspace_bytes() + model.forward->buffer_bytes(),
-               .n_files = files.size(),
-               .n_documents_done = index.documents.size()};
-  for (const CorpusFile& f : files) info.n_bytes += f.n_bytes;
-  return info;
-}
-
-void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary) {
-  const double fraction = summary.n_documents == 0 ? 0.0
-                                                   : static_cast<double>(summary.n_failed) /
-                                                         static_cast<double>(summary.n_documents);
-  if (fraction <= options.max_bad_fraction) return;
-  throw BadData(std::to_string(summary.n_failed) + " of " + std::to_string(summary.n_documents) +
-                " records are bad, more than --max-bad-fraction " +
-                text_of(options.max_bad_fraction) + ": see /failures in " + summary.results_path);
-}
-
-// What earlier starts without --strict let pass.
-void check_strict(const RunOptions& options, const JournalIndex& earlier) {
-  if (!options.strict || earlier.n_failed == 0) return;
-  throw BadData(options.out + ": earlier starts met bad records, " +
-                std::to_string(earlier.n_failed) +
-                " of them (--strict ends a run at the first): see /failures after tovamill merge");
-}
-
-// Everything between the loading of the model and the end.
-RunSummary score_and_merge(const RunOptions& options, LoadedModel& model,
-                           std::vector<CorpusFile> files, const json& print, RunStatus& status,
-                           RunObserver& observer) {
-  const JournalIndex earlier = scan_journals(options.out);
-  check_journals(earlier, print, options.out);
-  check_strict(options, earlier);
-  RunJournal journal(journal_path(options.out, kRank, next_launch(options.out)),
-                     journal_header(options, model, print), options.sync_seconds);
-  observer.started(run_info(model, earlier, files));
-
-  RecordSource source(std::move(files), options.corpus, options.skip, options.limit,
-                      [&](const CorpusRecord& r) { return earlier.contains(r.file, r.offset); });
-  ScoreLoop loop(model, options, source, journal, [] { return !StopSignals::requested(); });
-  const bool complete = loop.run([&](RunProgress p) {
-    p.n_documents += earlier.documents.size() - earlier.n_failed;
-    p.n_failed += earlier.n_failed;
-    status.update(p);
-    observer.progress(p);
-  });
-  const double other = loop.seconds() - loop.seconds_computing() - journal.seconds_writing();
-  journal.close(json{
-      {"seconds_computing", loop.seconds_computing()},
-      {"seconds_waiting", other > 0.0 ? other : 0.0},
-      {"seconds_writing", journal.seconds_writing()},
-      {"complete",
-       complete}}.dump());
-  if (!complete) {
-    throw Error(ExitCode::stopped, "stopped by a signal: what is finished is saved in " +
-                                       options.out + "; run the same command again to continue");
-  }
-  const JournalIndex index = scan_journals(options.out);
-  const CorpusSummary corpus = merge_journals(options.out, index, results_header(index));
-  RunSummary summary = summary_of(corpus);
-  const bool nothing_left = loop.n_documents() + loop.n_failed() == 0 && !earlier.documents.empty();
-  summary.seconds = nothing_left ? 0.0 : loop.seconds();
-  summary.tokens_per_second =
-      loop.seconds() > 0.0 ? static_cast<double>(loop.n_tokens()) / loop.seconds() : 0.0;
-  check_bad_fraction(options, corpus);
-  return summary;
-}
-
-// The disk may be what failed: then the first error is the one to tell.
-void note_failure(RunStatus& status, const char* state, ExitCode code, const char* message) {
-  try {
-    status.finish(state, static_cast<int>(code), message);
-  } catch (const Error&) {
+// A rank other than 0: computes what it is given until it is told to end.
+void run_worker(const RunOptions& options, RunLaunch& launch) {
+  const int rank = launch.channel->rank();
+  ProcessWatch coordinator;
+  const bool is_near = launch.ranks[static_cast<std::size_t>(rank)].host_identity ==
+                       launch.ranks.front().host_identity;
+  if (is_near) coordinator.watch(0, launch.ranks.front().pid);
+  const int first_worker = options.dedicated_coordinator ? 1 : 0;
+  RankThread thread(options, std::move(launch.head), place_of(rank, launch.ranks, first_worker),
+                    *launch.channel, now_s());
+  launch.head.reset();
+  while (true) {
+    const double now = now_s();
+    while (const std::optional<Envelope> e = launch.channel->receive()) {
+      if (!is_for_coordinator(kind_of(e->message))) thread.receive(e->message, now);
+    }
+    if (StopSignals::requested()) thread.request_stop();
+    thread.tick(now);
+    const Pulse& orders = thread.orders();
+    if (orders.command == Command::end) {
+      launch.all_alive = orders.all_alive;
+      return;
+    }
+    if (orders.command == Command::leave) {
+      throw Error(ExitCode::stopped, "rank " + std::to_string(rank) + " on " + host_name() +
+                                         " was given up by rank 0: it leaves, others do its work");
+    }
+    if (!coordinator.ended().empty() || thread.coordinator_is_silent(now)) {
+      throw Error(ExitCode::stopped,
+                  "rank " + std::to_string(rank) + " on " + host_name() +
+                      ": rank 0 is gone; what is finished is saved: run the same command again");
+    }
+    std::this_thread::sleep_for(kPause);
   }
 }
 
 }  // namespace
 
-RunSummary run_score(const RunOptions& options, RunObserver& observer) {
-  validate(options);
-  const StopSignals signals;  // a stop asked for while the model loads holds before the first step
-  std::vector<CorpusFile> files = list_corpus(options.corpus);
-  ModelHead head = open_model(options.model);
-  prepare_run_directory(options.out);
-  const RunLock lock(options.out);
-  const CpuInfo cpu = cpu_info();
-  LoadedModel model = load_model(std::move(head), options,
-                                 options.threads > 0 ? options.threads : cpu.n_cores_usable(),
-                                 cpu.memory_available_bytes);
-  const json print = fingerprint(options, model);
-  if (options.overwrite) clear_run_directory(options.out);
-  RunStatus status(options.out);
-  try {
-    const RunSummary summary =
-        score_and_merge(options, model, std::move(files), print, status, observer);
-    status.finish("done", 0, "");
-    return summary;
-  } catch (const Error& e) {
-    note_failure(status, e.code() == ExitCode::stopped ? "stopped" : "failed", e.code(), e.what());
-    throw;
-  } catch (const std::exception& e) {
-    note_failure(status, "failed", ExitCode::internal, e.what());
-    throw;
-  }
+RunLaunch lone_launch(Channel& channel) {
+  RunLaunch launch;
+  launch.channel = &channel;
+  launch.ranks = place_ranks(std::vector{facts_of_this_process()});
+  return launch;
 }
 
-RunSummary merge_run(const std::string& run_directory) {
-  if (scan_journals(run_directory).journals.empty()) {
-    throw Error(ExitCode::no_input, run_directory + ": holds no journals: is it a run directory?");
+std::optional<RunSummary> run_score(const RunOptions& options, RunLaunch& launch,
+                                    RunObserver& observer) {
+  validate(options);
+  const StopSignals signals;  // a stop asked for while the model loads holds before the first step
+  if (launch.channel->rank() != 0) {
+    run_worker(options, launch);
+    return std::nullopt;
   }
-  const RunLock lock(run_directory);
-  const JournalIndex index = scan_journals(run_directory);
-  return summary_of(merge_journals(run_directory, index, results_header(index)));
+  CoordinatingRank rank(options, launch, observer);
+  return rank.run();
+}
+
+RunSummary run_score(const RunOptions& options, RunObserver& observer) {
+  LocalChannel channel;
+  RunLaunch launch = lone_launch(channel);
+  return *run_score(options, launch, observer);
 }
 
 }  // namespace tovamill

@@ -4,9 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "pipeline/summary.h"
+#include "workers/run_launch.h"
 #include "workers/run_options.h"
 
 namespace tovamill {
@@ -25,6 +28,8 @@ struct RunInfo {
   std::uint64_t n_files = 0;
   std::uint64_t n_bytes = 0;           // of the corpus files on disk
   std::uint64_t n_documents_done = 0;  // found in the journals of earlier starts
+  int n_ranks = 1, n_hosts = 1;
+  std::string sharing_note;  // whose weights these are, where several ranks share a host
 };
 
 struct RunProgress {
@@ -35,10 +40,11 @@ struct RunProgress {
   double tokens_per_second = 0.0;  // over the last seconds
   double fraction = 0.0;           // of the corpus bytes, 0 to 1
   double seconds_left = -1.0;      // estimated; negative: not yet known
+  int n_ranks = 1;                 // that are at work
 };
 
-// Progress of a run for whoever shows it. Called on the thread that runs the job, `progress`
-// several times a second.
+// Progress of a run for whoever shows it: on rank 0, on the thread that called run_score;
+// `progress` several times a second.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
@@ -60,15 +66,27 @@ struct RunSummary {
   double mean_attended = 0.0;      // tokens attended per query and layer
   double tokens_per_second = 0.0;  // of this start
   double seconds = 0.0;  // of this start, model loading excluded; 0 where nothing was left to do
-  std::uint64_t peak_rss_bytes = 0;
+  std::uint64_t peak_rss_bytes = 0;  // of rank 0
+  std::uint64_t n_set_aside = 0;     // documents that killed their ranks
+  int n_ranks_lost = 0;
+  bool complete = true;  // every record that the run was to read is in
   std::string results_path;
 };
 
-// Runs or continues the job. Throws Error as the design's exit codes say; a stop by signal is
-// Error(stopped).
+// Runs or continues the job as one of the launch's ranks. Rank 0 returns what the run came to; the
+// others return nothing once they may end. Throws Error as the design's exit codes say; a stop by
+// signal is Error(stopped). After either, `launch` says how MPI may end.
+std::optional<RunSummary> run_score(const RunOptions& options, RunLaunch& launch,
+                                    RunObserver& observer);
+// The same as a run of this process alone.
 RunSummary run_score(const RunOptions& options, RunObserver& observer);
 
-// Merges what the journals of a run directory hold into results.h5, complete or not.
-RunSummary merge_run(const std::string& run_directory);
+// Merges what the journals of run directories hold into the results.h5 of `out`, a directory that
+// holds nothing else; empty: of the only run directory. Complete or not: see RunSummary::complete.
+RunSummary merge_run(const std::vector<std::string>& run_directories, const std::string& out = "");
+
+RunSummary summary_of(const CorpusSummary& corpus);
+// Throws BadData where more records are bad than the options allow.
+void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary);
 
 }  // namespace tovamill

@@ -1,0 +1,33 @@
+#include "io/system_facts.h"
+
+#include <unistd.h>
+
+#include <fstream>
+
+namespace tovamill {
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+int process_id() { return static_cast<int>(getpid()); }
+
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id;
+}
+
+std::uint64_t n_oom_kills() {
+  std::ifstream file("/proc/vmstat");
+  std::string name;
+  for (std::uint64_t value = 0; file >> name >> value;) {
+    if (name == "oom_kill") return value;
+  }
+  return 0;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,135 @@
+#include "jobs/run_process.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "jobs/report_error.h"
+#include "kernels/cpu_info.h"
+#include "kernels/error.h"
+#include "workers/device.h"
+#include "workers/model_copy.h"
+
+namespace tovamill {
+namespace {
+
+// A launch may find the run directory held by ranks of the launch before, which notice its end
+// within seconds.
+constexpr double kLockWaitSeconds = 15.0;
+
+// The ranks that need the model's files from rank 0: those of hosts other than rank 0's, the first
+// of each.
+std::vector<int> receivers(const std::vector<RankInfo>& ranks) {
+  std::vector<int> members{0};
+  for (const RankInfo& r : ranks) {
+    if (r.host_index > 0 && r.local_rank == 0) members.push_back(r.rank);
+  }
+  return members;
+}
+
+std::vector<int> ranks_of_host(const std::vector<RankInfo>& ranks, int host_index) {
+  std::vector<int> members;
+  for (const RankInfo& r : ranks) {
+    if (r.host_index == host_index) members.push_back(r.rank);
+  }
+  return members;
+}
+
+// Tells `text` of the first member to the others.
+std::string tell(MpiSession& session, std::string text, const std::vector<int>& members) {
+  std::uint64_t n = text.size();
+  session.broadcast(std::as_writable_bytes(std::span(&n, 1)), members);
+  text.resize(n);
+  if (n > 0) session.broadcast(std::as_writable_bytes(std::span(text)), members);
+  return text;
+}
+
+}  // namespace
+
+RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_environment())) {
+  check_launch(launcher_);
+  const std::string note = note_on_launch(launcher_);
+  if (!note.empty()) std::cerr << "tovamill: " << note << "\n";
+  if (launcher_.n_restarts > 0) options.overwrite = false;
+  options.slurm_job = process_environment()("SLURM_JOB_ID").value_or("");
+  if (launcher_.n_tasks > 1) {
+    start_session(options);
+  } else {
+    launch_ = lone_launch(lone_);
+  }
+  const RankInfo& self = launch_.ranks[static_cast<std::size_t>(launch_.channel->rank())];
+  options.threads = choose_threads({.asked = options.threads,
+                                    .from_environment = launcher_.threads,
+                                    .n_host_cores = self.n_host_cores,
+                                    .n_own_cores = cpu_info().n_cores_usable(),
+                                    .n_local = self.n_local});
+  launch_.launch_id = launcher_.launch_id;
+  if (session_ || launcher_.n_restarts > 0) launch_.lock_wait_s = kLockWaitSeconds;
+}
+
+void RunProcess::start_session(RunOptions& options) {
+  MpiOptions mpi;
+  mpi.detach_pmix = launcher_.detach_pmix;
+  session_ = MpiSession::start(mpi);
+  check_ranks(launcher_, session_->n_ranks());
+  launch_.ranks = session_->ranks();
+  if (options.broadcast_weights) copy_model(options);
+  session_->end_start_up();
+  launch_.channel = &session_->channel();
+}
+
+// Rank 0's model goes to one rank of each other host; the ranks there open that copy, and when all
+// have, its directory is removed again.
+void RunProcess::copy_model(RunOptions& options) {
+  const RankInfo& self = session_->self();
+  const std::vector<int> members = receivers(launch_.ranks);
+  const Broadcast broadcast = [&](std::span<std::byte> bytes) {
+    session_->broadcast(bytes, members);
+  };
+  if (self.host_index == 0) {
+    if (self.rank == 0 && members.size() > 1) send_model(options.model, broadcast);
+    return;
+  }
+  const std::vector<int> local = ranks_of_host(launch_.ranks, self.host_index);
+  ModelCopy copy;
+  if (self.local_rank == 0)
+    copy = receive_model(broadcast, std::filesystem::temp_directory_path().string());
+  options.model = tell(*session_, copy.path(), local);
+  launch_.head = open_model(options.model);
+  for (const int root : local) {  // passed once every rank has opened it
+    std::vector<int> order{root};
+    for (const int r : local) {
+      if (r != root) order.push_back(r);
+    }
+    tell(*session_, "", order);
+  }
+}
+
+int RunProcess::run(const std::function<void(RunLaunch&)>& body) {
+  int code = 0;
+  try {
+    body(launch_);
+    if (!std::cout.flush())
+      throw Error(ExitCode::io, "standard output cannot be written: is its disk full?");
+  } catch (...) {
+    code = report_error(std::current_exception());
+  }
+  return leave(code);
+}
+
+int RunProcess::leave(int code) {
+  if (!launcher_.exit_file.empty() && launch_.channel->rank() == 0)
+    std::ofstream(launcher_.exit_file) << code << "\n";
+  if (!session_) return code;
+  // With the file there, the code of the process itself only makes launchers linger.
+  const int shown = launcher_.exit_file.empty() ? code : 0;
+  std::cout.flush();
+  std::cerr.flush();
+  if (session_->end(launch_.all_alive, shown)) return shown;
+  _exit(shown);
+}
+
+}  // namespace tovamill

@@ -1,0 +1,302 @@
+#include "workers/coordinating_rank.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "io/system_facts.h"
+#include "kernels/cpu_info.h"
+#include "kernels/error.h"
+#include "pipeline/merge.h"
+#include "pipeline/run_set.h"
+#include "workers/fingerprint.h"
+#include "workers/memory_plan.h"
+#include "workers/option_text.h"
+
+namespace tovamill {
+namespace {
+
+constexpr auto kPause = std::chrono::milliseconds(2);  // between looks at what has arrived
+constexpr double kShowSeconds = 0.1;
+// So long rank 0 waits for others to hear that they may end.
+constexpr double kFarewellSeconds = 5.0;
+
+CoordinatorOptions coordinator_options(const RunOptions& options, const RunLaunch& launch) {
+  CoordinatorOptions o;
+  o.silence_s = options.silence_seconds;
+  o.first_worker = options.dedicated_coordinator && launch.ranks.size() > 1 ? 1 : 0;
+  for (const RankInfo& r : launch.ranks) o.hosts.push_back(r.host_identity);
+  return o;
+}
+
+template <class Result>
+bool is_ready(const std::future<Result>& future) {
+  return future.valid() && future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
+
+}  // namespace
+
+CoordinatingRank::CoordinatingRank(const RunOptions& options, RunLaunch& launch,
+                                   RunObserver& observer)
+    : options_(options),
+      launch_(launch),
+      observer_(observer),
+      coordinator_(
+          coordinator_options(options, launch), *launch.channel,
+          [this](int rank, std::vector<Piece> pieces) { review(rank, std::move(pieces)); },
+          now_s()) {
+  for (const RankInfo& r : launch.ranks) {
+    if (r.rank != 0 && r.host_identity == launch.ranks.front().host_identity)
+      watch_.watch(r.rank, r.pid);
+  }
+}
+
+RunSummary CoordinatingRank::run() {
+  try {
+    ModelHead head = launch_.head ? std::move(*launch_.head) : open_model(options_.model);
+    launch_.head.reset();
+    dtype_ = choose_dtype(options_, head.config.shape, cpu_info().memory_available_bytes);
+    print_ = fingerprint(options_, *head.files, head.config, *head.tokenizer, dtype_);
+    tokenizer_description_ = head.tokenizer->description();
+    model_description_ = head.files->path();
+    coordinator_.set_dtype(dtype_);
+    preparation_ = std::async(std::launch::async, [this] {
+      return prepare_run(options_, print_, launch_.lock_wait_s, lock_);
+    });
+    if (coordinator_.is_worker(0)) {
+      thread_.emplace(options_, std::move(head), place_of(0, launch_.ranks, 0), *launch_.channel,
+                      now_s());
+    }
+  } catch (const Error& e) {
+    coordinator_.fail(static_cast<int>(e.code()), e.what());
+    if (!thread_) coordinator_.ended(0, now_s());
+  }
+  while (!coordinator_.everybody_left() || !looks_.empty()) turn();
+  return conclude();
+}
+
+void CoordinatingRank::turn() {
+  const double now = now_s();
+  talk(now);
+  prepare(now);
+  collect_reviews();
+  if (StopSignals::requested()) coordinator_.request_stop();
+  coordinator_.tick(now);
+  announce();
+  show(now);
+  std::this_thread::sleep_for(kPause);
+}
+
+// Everything that arrives, to whom it is for: coordinator and worker of this rank have one channel.
+void CoordinatingRank::talk(double now) {
+  while (const std::optional<Envelope> e = launch_.channel->receive()) {
+    if (is_for_coordinator(kind_of(e->message))) {
+      coordinator_.receive(*e, now);
+    } else if (thread_) {
+      thread_->receive(e->message, now);
+    }
+  }
+  if (thread_) thread_->tick(now);
+  for (const int rank : watch_.ended()) coordinator_.ended(rank, now);
+}
+
+void CoordinatingRank::prepare(double now) {
+  if (!is_ready(preparation_)) return;
+  try {
+    prepared_ = preparation_.get();
+    status_ = std::make_unique<RunStatus>(options_.out, launch_.launch_id);
+    status_->set_corpus(prepared_->n_files, prepared_->n_bytes, prepared_->work.launch);
+    files_ = prepared_->work.files;
+    begun_s_ = now;
+    coordinator_.begin(std::move(prepared_->work), now);
+    first_left_ = coordinator_.bytes_left();
+  } catch (const Error& e) {
+    coordinator_.fail(static_cast<int>(e.code()), e.what());
+  } catch (const std::exception& e) {
+    coordinator_.fail(static_cast<int>(ExitCode::internal), e.what());
+  }
+}
+
+void CoordinatingRank::review(int rank, std::vector<Piece> pieces) {
+  const std::string path = journal_path(options_.out, rank, coordinator_.launch());
+  looks_.push_back({rank, std::async(std::launch::async, [this, path, p = std::move(pieces)] {
+                      return look_into_journal(path, files_, p);
+                    })});
+}
+
+void CoordinatingRank::collect_reviews() {
+  for (std::size_t i = 0; i < looks_.size();) {
+    if (!is_ready(looks_[i].findings)) {
+      ++i;
+      continue;
+    }
+    Look look = std::move(looks_[i]);
+    looks_.erase(looks_.begin() + static_cast<std::ptrdiff_t>(i));
+    try {
+      coordinator_.reviewed(look.rank, look.findings.get());
+    } catch (const Error& e) {
+      coordinator_.fail(static_cast<int>(e.code()), e.what());
+      coordinator_.reviewed(look.rank, {});
+    }
+  }
+}
+
+// The first lines, once everything that they tell is known.
+void CoordinatingRank::announce() {
+  if (is_announced_ || !prepared_) return;
+  const std::optional<LoadedInfo> loaded = thread_ ? thread_->loaded() : std::nullopt;
+  if (thread_ && !loaded) return;
+  is_announced_ = true;
+  RunInfo info;
+  info.n_files = prepared_->n_files;
+  info.n_bytes = prepared_->n_bytes;
+  info.n_documents_done = prepared_->n_documents_done;
+  info.n_ranks = static_cast<int>(launch_.ranks.size());
+  info.n_hosts = launch_.ranks.front().n_hosts;
+  info.model_description = model_description_;
+  info.tokenizer_description = tokenizer_description_;
+  info.device = "none: rank 0 only coordinates";
+  info.dtype = dtype_;
+  if (loaded) {
+    info.model_description = loaded->model_description;
+    info.device = loaded->device;
+    info.sharing_note = loaded->sharing_note;
+    info.threads = loaded->n_threads;
+    info.streams = loaded->n_streams;
+    info.weight_bytes = loaded->weight_bytes;
+    info.state_bytes = loaded->state_bytes;
+    info.workspace_bytes = loaded->workspace_bytes;
+  }
+  observer_.started(info);
+}
+
+RunProgress CoordinatingRank::progress(double now) const {
+  RunProgress p;
+  const WorkerCounters totals = coordinator_.totals();
+  p.n_documents = totals.n_documents;
+  p.n_failed = totals.n_failed;
+  p.n_tokens = totals.n_tokens;
+  p.n_ranks = coordinator_.n_alive();
+  p.seconds = now - begun_s_;
+  for (const Coordinator::Worker& w : coordinator_.workers())
+    p.tokens_per_second += w.tokens_per_second;
+  if (p.tokens_per_second == 0.0 && p.seconds > 0.0)
+    p.tokens_per_second = static_cast<double>(p.n_tokens) / p.seconds;
+  const auto total = static_cast<double>(std::max<std::uint64_t>(1, coordinator_.bytes_total()));
+  const auto left = static_cast<double>(coordinator_.bytes_left());
+  p.fraction = std::clamp(1.0 - left / total, 0.0, 1.0);
+  const double gained = static_cast<double>(first_left_) - left;
+  if (gained > 0.0) p.seconds_left = left / gained * p.seconds;
+  return p;
+}
+
+void CoordinatingRank::show(double now) {
+  if (!is_announced_) return;
+  const std::uint64_t n_tokens = coordinator_.totals().n_tokens;
+  if (now - shown_s_ < kShowSeconds && n_tokens == shown_tokens_) return;
+  shown_s_ = now;
+  shown_tokens_ = n_tokens;
+  const RunProgress p = progress(now);
+  status_->update(p, coordinator_, now);
+  observer_.progress(p);
+}
+
+// While the journals become results.h5 the others stay, for MPI ends for all or for none.
+CorpusSummary CoordinatingRank::merge() {
+  status_->merging();
+  std::future<CorpusSummary> merged = std::async(std::launch::async, [this] {
+    const JournalIndex index = scan_journals(options_.out);
+    return merge_journals(options_.out, index, results_header(index));
+  });
+  while (!is_ready(merged)) {
+    const double now = now_s();
+    talk(now);
+    coordinator_.tick(now);
+    std::this_thread::sleep_for(kPause);
+  }
+  const CorpusSummary summary = merged.get();
+  SavedStates::remove_all(options_.out);
+  return summary;
+}
+
+// Tells everybody who is alive to end.
+void CoordinatingRank::send_home() {
+  coordinator_.end();
+  const double start = now_s();
+  while (!coordinator_.everybody_was_told() && now_s() - start < kFarewellSeconds) {
+    talk(now_s());
+    coordinator_.tick(now_s());
+    std::this_thread::sleep_for(kPause);
+  }
+  launch_.all_alive = !coordinator_.anybody_lost();
+  thread_.reset();
+}
+
+void CoordinatingRank::give_up() {
+  const RunOutcome outcome = coordinator_.outcome();
+  std::string message, state = "failed";
+  auto code = static_cast<ExitCode>(coordinator_.exit_code());
+  if (outcome == RunOutcome::failed) {
+    message = coordinator_.failure();
+  } else if (outcome == RunOutcome::stopped) {
+    state = "stopped";
+    code = ExitCode::stopped;
+    message = "stopped by a signal: what is finished and what is under way is saved in " +
+              options_.out + "; run the same command again to continue";
+  } else {
+    state = "lost";
+    code = ExitCode::stopped;
+    std::string last;
+    for (const Coordinator::Worker& w : coordinator_.workers()) {
+      if (!w.note.empty()) last = w.note;
+    }
+    message = "every computing rank is lost (" + last +
+              "): what was finished is saved; run the same command again to continue";
+  }
+  if (status_) {
+    try {
+      status_->finish(state, static_cast<int>(code), message);
+    } catch (const Error&) {
+      // The disk may be what failed: then the first error is the one to tell.
+    }
+  }
+  throw Error(code, message);
+}
+
+RunSummary CoordinatingRank::conclude() {
+  ended_s_ = now_s();
+  if (coordinator_.outcome() != RunOutcome::complete) {
+    send_home();
+    give_up();
+  }
+  CorpusSummary corpus;
+  try {
+    corpus = merge();
+  } catch (const Error& e) {
+    send_home();
+    status_->finish("failed", static_cast<int>(e.code()), e.what());
+    throw;
+  }
+  const WorkerCounters totals = coordinator_.totals();
+  RunSummary summary = summary_of(corpus);
+  const bool nothing_left = totals.n_documents + totals.n_failed == prepared_->n_documents_done &&
+                            prepared_->n_documents_done > 0;
+  summary.seconds = nothing_left ? 0.0 : ended_s_ - begun_s_;
+  summary.tokens_per_second =
+      summary.seconds > 0.0 ? static_cast<double>(totals.n_tokens) / summary.seconds : 0.0;
+  summary.n_set_aside = coordinator_.n_set_aside();
+  for (const Coordinator::Worker& w : coordinator_.workers())
+    summary.n_ranks_lost += w.state == Coordinator::State::dead;
+  try {
+    check_bad_fraction(options_, corpus);
+  } catch (const Error& e) {
+    status_->finish("failed", static_cast<int>(e.code()), e.what());
+    send_home();
+    throw;
+  }
+  status_->finish("done", 0, "");
+  send_home();
+  return summary;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,56 @@
+#include "workers/rank_thread.h"
+
+#include "kernels/error.h"
+
+namespace tovamill {
+
+RankThread::RankThread(const RunOptions& options, std::optional<ModelHead> head,
+                       const WorkerPlace& place, Channel& channel, double now_s)
+    : link_(channel, 0, options.silence_seconds, now_s),
+      thread_([this, &options, place, h = std::move(head)]() mutable {
+        work(options, std::move(h), place, desk_);
+      }) {}
+
+RankThread::~RankThread() {
+  desk_.abandon();
+  thread_.join();
+}
+
+void RankThread::tick(double now_s) {
+  desk_.set_orders(link_.orders());
+  while (std::optional<Grant> grant = link_.take_grant()) desk_.put(std::move(*grant));
+  desk_.exchange(link_);
+  if (!has_complained_ && desk_.error()) complain();
+  link_.tick(now_s);
+}
+
+// Running out of memory costs this rank and, the second time, the document; all else costs the run.
+void RankThread::complain() {
+  has_complained_ = true;
+  try {
+    std::rethrow_exception(desk_.error());
+  } catch (const OutOfMemory& e) {
+    link_.complain({static_cast<int>(e.code()), false, e.what()});
+  } catch (const Error& e) {
+    link_.complain({static_cast<int>(e.code()), true, e.what()});
+  } catch (const std::bad_alloc&) {
+    link_.complain({static_cast<int>(ExitCode::internal), false, "out of memory"});
+  } catch (const std::exception& e) {
+    link_.complain(
+        {static_cast<int>(ExitCode::internal), true, std::string("internal error: ") + e.what()});
+  }
+}
+
+WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker) {
+  WorkerPlace place{.rank = rank, .n_on_host = 0, .packs_first = true};
+  const std::uint64_t host = ranks[static_cast<std::size_t>(rank)].host_identity;
+  for (int r = first_worker; r < static_cast<int>(ranks.size()); ++r) {
+    if (ranks[static_cast<std::size_t>(r)].host_identity != host) continue;
+    ++place.n_on_host;
+    if (r < rank) place.packs_first = false;
+  }
+  if (place.n_on_host <= 1) place.packs_first = false;
+  return place;
+}
+
+}  // namespace tovamill

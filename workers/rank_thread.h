@@ -1,0 +1,42 @@
+// The computing thread of a rank and its desk, as the thread that talks sees them.
+#pragma once
+
+#include <optional>
+#include <thread>
+
+#include "pipeline/worker_link.h"
+#include "workers/score_worker.h"
+#include "workers/work_desk.h"
+
+namespace tovamill {
+
+class RankThread {
+ public:
+  // Starts to compute. The options must outlive this.
+  RankThread(const RunOptions& options, std::optional<ModelHead> head, const WorkerPlace& place,
+             Channel& channel, double now_s);
+  ~RankThread();  // ends the computation at its next step, and waits for that
+
+  void receive(const Message& message, double now_s) { link_.receive(message, now_s); }
+  // Moves leases, orders and reports between the two threads and the coordinator; to be called
+  // often.
+  void tick(double now_s);
+  void request_stop() { desk_.request_stop(); }
+
+  const Pulse& orders() const { return link_.orders(); }
+  bool coordinator_is_silent(double now_s) const { return link_.coordinator_is_silent(now_s); }
+  std::optional<LoadedInfo> loaded() const { return desk_.loaded(); }
+
+ private:
+  void complain();
+
+  WorkDesk desk_;
+  WorkerLink link_;
+  bool has_complained_ = false;
+  std::thread thread_;
+};
+
+// Where rank `rank` stands among the working ranks of its host.
+WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker);
+
+}  // namespace tovamill

@@ -1,0 +1,27 @@
+// How this process was started as part of a run: its ranks, and how they talk.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/channel.h"
+#include "pipeline/rank_info.h"
+#include "workers/loaded_model.h"
+
+namespace tovamill {
+
+struct RunLaunch {
+  Channel* channel = nullptr;
+  std::vector<RankInfo> ranks;    // of all ranks, by rank
+  std::optional<ModelHead> head;  // where the model is open already
+  std::string launch_id;          // of jobs/launch.sh, for status.json
+  double lock_wait_s = 0.0;       // for the run directory, which a dying launch may still hold
+  // Set when the run has ended, however it ended: nobody was lost, so MPI may end as usual.
+  bool all_alive = false;
+};
+
+// A run of this process alone; `channel` must outlive it.
+RunLaunch lone_launch(Channel& channel);
+
+}  // namespace tovamill

@@ -1,0 +1,165 @@
+#include "workers/score_worker.h"
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "io/system_facts.h"
+#include "kernels/cpu_info.h"
+#include "kernels/version.h"
+#include "pipeline/run_directory.h"
+#include "workers/crash_mark.h"
+#include "workers/fingerprint.h"
+#include "workers/option_text.h"
+#include "workers/saved_states.h"
+#include "workers/score_loop.h"
+
+namespace tovamill {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kWaitSeconds = 0.05;
+
+std::string iso_time(std::time_t t) {
+  char text[32];
+  std::tm utc{};
+  gmtime_r(&t, &utc);
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+// Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
+std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
+  const json header{{"fingerprint", print},
+                    {"config", config_lines(options, [](std::string_view) { return true; })},
+                    {"model", model.files->path() + " (" + model.description + ")"},
+                    {"tokenizer", model.tokenizer->description()},
+                    {"host", host_name()},
+                    {"boot_id", boot_id()},
+                    {"oom_kills", n_oom_kills()},
+                    {"device", model.backend->description() + ", " + model.backend->dtype_name()},
+                    {"command", options.command},
+                    {"slurm_job", options.slurm_job},
+                    {"program_version", program_version()},
+                    {"git_hash", git_hash()},
+                    {"started", iso_time(std::time(nullptr))}};
+  return header.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// Waits until the orders say what `enough` wants to know; false where the run ends before.
+template <class Enough>
+bool wait_for(WorkDesk& desk, Enough enough) {
+  while (desk.keep_going()) {
+    if (enough(desk.orders())) return true;
+    desk.wait_for_news(kWaitSeconds);
+  }
+  return false;
+}
+
+WeightSharing sharing(const WorkerPlace& place, const Pulse& orders) {
+  WeightSharing how;
+  how.n_ranks_on_host = place.n_on_host;
+  if (place.packs_first) {
+    how.role = WeightSharing::Role::leader;
+  } else if (orders.weights == WeightsOrder::take_ticket) {
+    how.role = WeightSharing::Role::follower;
+    how.place = {.pid = orders.ticket.pid,
+                 .fd = orders.ticket.fd,
+                 .n_bytes = orders.ticket.n_bytes,
+                 .identity = orders.ticket.identity};
+  }
+  return how;
+}
+
+LoadedInfo info_of(const LoadedModel& model) {
+  return {.model_description = model.files->path() + ": " + model.description,
+          .tokenizer_description = model.tokenizer->description(),
+          .device = model.backend->description(),
+          .dtype = model.backend->dtype_name(),
+          .sharing_note = model.sharing_note,
+          .n_threads = model.backend->n_threads(),
+          .n_streams = model.plan.n_streams,
+          .weight_bytes = model.model.weight_bytes(),
+          .state_bytes =
+              model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams),
+          .workspace_bytes = model.backend->workspace_bytes() + model.forward->buffer_bytes()};
+}
+
+Hello hello_of(const LoadedModel& model, const json& print) {
+  return {.host = host_name(),
+          .pid = process_id(),
+          .n_threads = model.backend->n_threads(),
+          .device = model.backend->description(),
+          .fingerprint = fingerprint_digest(print),
+          .differences = "dtype " + model.backend->dtype_name() + ", model " +
+                         model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
+}
+
+void leave(const WorkerCounters& counters, WorkDesk& desk) {
+  WorkerSituation s;
+  s.phase = WorkerPhase::left;
+  s.journal_is_open = true;
+  s.counters = counters;
+  desk.publish(s);
+}
+
+void score_documents(const RunOptions& options, LoadedModel& model, const json& print, int rank,
+                     WorkDesk& desk) {
+  const double start = now_s();
+  RunJournal journal(journal_path(options.out, rank, desk.orders().launch),
+                     journal_header(options, model, print), options.sync_seconds);
+  const CrashMark mark(journal.descriptor());
+  const SavedStates states(options.out, print.dump());
+  LeaseSource source(options.corpus, desk, journal);
+  ScoreLoop loop(model, options, rank, source, journal, states, desk);
+  const bool complete = loop.run();
+  const WorkerCounters& c = loop.counters();
+  journal.close(json{
+      {"seconds", now_s() - start},
+      {"seconds_computing", c.seconds_computing},
+      {"seconds_waiting", c.seconds_waiting},
+      {"seconds_writing", journal.seconds_writing()},
+      {"complete",
+       complete}}.dump());
+  leave(c, desk);
+}
+
+void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const WorkerPlace& place,
+                   WorkDesk& desk) {
+  RunOptions options = given;
+  if (!head) head = open_model(options.model);
+  const bool follows = place.n_on_host > 1 && !place.packs_first;
+  const auto may_load = [&](const Pulse& p) {
+    return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
+  };
+  if (!wait_for(desk, may_load)) return leave({}, desk);
+  const Pulse orders = desk.orders();
+  options.dtype = orders.dtype;
+  LoadedModel model = load_model(std::move(*head), options, options.threads,
+                                 cpu_info().memory_available_bytes, sharing(place, orders));
+  if (model.weights_place.pid != 0) {
+    const WeightsPlace& p = model.weights_place;
+    desk.offer_weights({p.pid, p.fd, p.n_bytes, p.identity});
+  }
+  options.dtype = given.dtype;
+  const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
+                                 model.backend->dtype_name());
+  stream_setting(model, options);  // what it refuses is refused before the first lease
+  desk.introduce(hello_of(model, print), info_of(model));
+  if (!wait_for(desk, [](const Pulse& p) { return p.launch > 0 && p.is_known; }))
+    return leave({}, desk);
+  score_documents(options, model, print, place.rank, desk);
+}
+
+}  // namespace
+
+void work(const RunOptions& options, std::optional<ModelHead> head, const WorkerPlace& place,
+          WorkDesk& desk) {
+  try {
+    work_or_throw(options, std::move(head), place, desk);
+  } catch (...) {
+    desk.fail(std::current_exception());
+  }
+}
+
+}  // namespace tovamill
