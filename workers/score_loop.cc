@@ -107,6 +107,9 @@ void ScoreLoop::fail(const CorpusRecord& record) {
   failed.file = record.file;
   failed.line = record.line;
   failed.offset = record.offset;
+  failed.span_begin = record.span_begin;
+  failed.span_end = record.span_end;
+  failed.n_lines = record.n_lines;
   failed.n_bytes = record.n_bytes;
   failed.failure_reason = record.failure_reason;
   failed.failure_text = record.failure_text;

@@ -5,12 +5,14 @@
 
 #include <ctime>
 #include <filesystem>
+#include <list>
 
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
 #include "kernels/version.h"
 #include "pipeline/merge.h"
 #include "pipeline/run_directory.h"
+#include "pipeline/run_set.h"
 #include "workers/fingerprint.h"
 #include "workers/loaded_model.h"
 #include "workers/option_text.h"
@@ -61,42 +63,6 @@ std::string journal_header(const RunOptions& options, const LoadedModel& model, 
                     {"git_hash", git_hash()},
                     {"started", iso_time(std::time(nullptr))}};
   return header.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string text_at(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-// The root attributes of results.h5 from the headers of the journals, the newest last.
-ResultsHeader results_header(const JournalIndex& index) {
-  ResultsHeader h;
-  for (const JournalFile& journal : index.journals) {
-    const json header = json::parse(journal.header, nullptr, false);
-    if (!header.is_object()) continue;
-    const json print = header.value("fingerprint", json::object());
-    h.fingerprint = print.dump();
-    h.model = text_at(header, "model");
-    h.tokenizer = text_at(header, "tokenizer");
-    h.policy = text_at(print, "policy");
-    h.positions = text_at(print, "positions");
-    std::int32_t cache_size = 0;
-    read_text("cache-size", text_at(print, "cache-size"), cache_size);
-    h.cache_size = cache_size;
-    h.config = text_at(header, "config");
-    h.program_version = text_at(header, "program_version");
-    h.git_hash = text_at(header, "git_hash");
-    h.command = text_at(header, "command");
-    h.host = text_at(header, "host");
-    h.slurm_job = text_at(header, "slurm_job");
-    h.history += "launch " + std::to_string(journal.launch) + " rank " +
-                 std::to_string(journal.rank) + " at " + text_at(header, "started") + " on " +
-                 h.host + ": " + std::to_string(journal.n_documents) + " documents\n";
-    const json footer = json::parse(journal.footer, nullptr, false);
-    if (footer.is_object()) h.complete = footer.value("complete", false);
-  }
-  h.created = iso_time(std::time(nullptr));
-  return h;
 }
 
 RunSummary summary_of(const CorpusSummary& c) {
@@ -205,6 +171,19 @@ RunSummary score_and_merge(const RunOptions& options, LoadedModel& model,
   return summary;
 }
 
+// A directory for results.h5 alone.
+void prepare_merged_directory(const std::string& out) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (fs::exists(journal_directory(out), error))
+    throw Error(ExitCode::cannot_create,
+                "--out " + out + " is a run directory: its results would be lost; give another");
+  fs::create_directories(out, error);
+  if (error)
+    throw Error(ExitCode::cannot_create, "cannot create the directory '" + out +
+                                             "': " + error.message() + ": choose another --out");
+}
+
 // The disk may be what failed: then the first error is the one to tell.
 void note_failure(RunStatus& status, const char* state, ExitCode code, const char* message) {
   try {
@@ -243,13 +222,22 @@ RunSummary run_score(const RunOptions& options, RunObserver& observer) {
   }
 }
 
-RunSummary merge_run(const std::string& run_directory) {
-  if (scan_journals(run_directory).journals.empty()) {
-    throw Error(ExitCode::no_input, run_directory + ": holds no journals: is it a run directory?");
+RunSummary merge_run(const std::vector<std::string>& run_directories, const std::string& out) {
+  for (const std::string& directory : run_directories) {
+    if (scan_journals(directory).journals.empty())
+      throw Error(ExitCode::no_input, directory + ": holds no journals: is it a run directory?");
   }
-  const RunLock lock(run_directory);
-  const JournalIndex index = scan_journals(run_directory);
-  return summary_of(merge_journals(run_directory, index, results_header(index)));
+  if (!out.empty()) prepare_merged_directory(out);
+  const JournalIndex names = scan_journals(run_directories);
+  std::list<RunLock> locks;
+  for (const std::string& directory : names.run_directories) locks.emplace_back(directory);
+  const JournalIndex index = scan_journals(run_directories);
+  check_mergeable(index);
+  const ResultsHeader header = results_header(index);
+  RunSummary summary =
+      summary_of(merge_journals(out.empty() ? run_directories.front() : out, index, header));
+  summary.complete = header.complete;
+  return summary;
 }
 
 }  // namespace tovamill

@@ -62,13 +62,15 @@ struct RunSummary {
   double seconds = 0.0;  // of this start, model loading excluded; 0 where nothing was left to do
   std::uint64_t peak_rss_bytes = 0;
   std::string results_path;
+  bool complete = true;  // every record that the run was to read is in
 };
 
 // Runs or continues the job. Throws Error as the design's exit codes say; a stop by signal is
 // Error(stopped).
 RunSummary run_score(const RunOptions& options, RunObserver& observer);
 
-// Merges what the journals of a run directory hold into results.h5, complete or not.
-RunSummary merge_run(const std::string& run_directory);
+// Merges what the journals of run directories hold into the results.h5 of `out`, a directory that
+// holds nothing else; empty: of the only run directory. Complete or not: see RunSummary::complete.
+RunSummary merge_run(const std::vector<std::string>& run_directories, const std::string& out = "");
 
 }  // namespace tovamill
