@@ -35,6 +35,12 @@ class PlainStream : public ByteStream {
     }
   }
 
+  bool seek(std::uint64_t offset) override {
+    if (lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0)
+      throw StreamError("unreadable", std::string("cannot be read: ") + std::strerror(errno));
+    return true;
+  }
+
  private:
   int fd_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -28,6 +29,9 @@ class ByteStream {
   // Fills the front of `out` (not empty) and returns how many bytes; 0 at the end. Throws
   // StreamError where the file cannot be read on.
   virtual std::size_t read(std::span<char> out) = 0;
+  // Goes on at a byte offset from the file's start; false where only reading leads there
+  // (compressed files). Throws as `read` does.
+  virtual bool seek(std::uint64_t) { return false; }
 };
 
 // A plain file, a .gz of any number of members, or a .zst of any number of frames. Throws

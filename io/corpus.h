@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,21 +26,46 @@ struct CorpusOptions {
   std::uint64_t max_record_bytes = 1u << 30;  // of decompressed text
 };
 
+inline constexpr std::uint64_t kToTheEnd = UINT64_MAX;
+
+// A piece of a corpus file; its ends lie anywhere. Offsets count the bytes of the decompressed
+// file.
+struct CorpusRange {
+  std::uint64_t begin = 0, end = kToTheEnd;
+};
+
+// Bytes of a corpus file that are accounted for, and the lines that begin in them. Where the end of
+// the file was met, `end` is kToTheEnd.
+struct CorpusSpan {
+  std::uint64_t begin = 0, end = 0;
+  std::uint64_t n_lines = 0;
+
+  bool empty() const { return begin == end; }
+  bool operator==(const CorpusSpan&) const = default;
+};
+
 // A document, or a record that could not be read as one. Exactly one of `text` and `failure`
 // counts.
 struct CorpusRecord {
-  std::string file;        // CorpusFile::path
-  std::uint64_t line = 0;  // 1-based in .jsonl; 0 in .txt
+  std::string file;  // CorpusFile::path
+  // 1-based in .jsonl where the range begins at 0, else 0: not known; 0 in .txt.
+  std::uint64_t line = 0;
   std::uint64_t offset =
       0;  // byte offset of the record in the (decompressed) file, behind a byte order mark
   std::uint64_t n_bytes = 0;  // of the record in the (decompressed) file, without its line ending
-  std::string
-      id;  // id_key (a string, or a number as written), else <file name> or <file name>:<line>
+  // What the record accounts for: [span_begin, span_end) from the end of the line before it in this
+  // range (blank lines and a byte order mark included) to the start of the next line; 0 to
+  // kToTheEnd in .txt; to kToTheEnd where the file breaks off. `n_lines` begin there, its own the
+  // last; 0 in .txt.
+  std::uint64_t span_begin = 0, span_end = 0, n_lines = 0;
+  // id_key (a string that is not empty, or a number as written), else <file name> or <file
+  // name>:<line>; empty where that line is not known.
+  std::string id;
   std::string text;  // valid UTF-8, not empty
   std::string
       failure_reason;  // empty, or a stable code: "invalid-json", "missing-key", "not-a-string",
                        // "invalid-utf8", "empty", "too-large", "truncated", "unreadable"
-  std::string failure_text;  // one line for people
+  std::string failure_text;  // one line for people, without the file and line
 
   bool ok() const { return failure_reason.empty(); }
 };
@@ -51,19 +77,36 @@ struct CorpusRecord {
 // known endings.
 std::vector<CorpusFile> list_corpus(const CorpusOptions& options);
 
+// The file at `path` as list_corpus would give it; nothing where its ending is none of a corpus.
+std::optional<CorpusFile> corpus_file_at(const std::string& path);
+
 // Reads one file's records in order; one at a time, holding no more than one record (of a record
-// over max_record_bytes, no more than that). A file that breaks off (a damaged .gz) or cannot be
-// opened yields one failed record at that place and ends. In .jsonl, lines that are empty or all
-// white space separate records; of doubled keys the last one counts.
+// over max_record_bytes, no more than that). In .jsonl, lines that are empty or all white space
+// separate records; of doubled keys the last one counts.
+//
+// Of a range, the records whose line starts in it, each read whole: so the ranges of any partition
+// of a file give each record once, and their spans and rests account for each byte once. A .txt
+// starts at 0. A file that breaks off (a damaged .gz) yields one failed record at that place and
+// ends; one that cannot be read at the start of the range, a failed record with the offset of that
+// start: nothing is passed over in silence.
 class CorpusReader {
  public:
-  CorpusReader(const CorpusFile& file, const CorpusOptions& options);
+  CorpusReader(const CorpusFile& file, const CorpusOptions& options, CorpusRange range = {});
   ~CorpusReader();
   CorpusReader(CorpusReader&&) noexcept;
   CorpusReader& operator=(CorpusReader&&) noexcept;
 
-  // False at the end of the file.
+  // False at the end of the range or file.
   bool next(CorpusRecord& record);
+  // As `next`, but the record's fields are not read and nothing of it is held: gives what it
+  // accounts for only.
+  bool pass(CorpusSpan& span);
+  // After `next` or `pass` returned false: what lies behind the last record and is accounted for
+  // though no record is there. Ends at the first line at or behind the range's end.
+  CorpusSpan rest() const;
+  // Goes on with a later range of the same file. False, and nothing changes, where this reader is
+  // beyond its beginning or met a failure of the file: make a new one.
+  bool continue_with(CorpusRange range);
 
  private:
   struct Impl;

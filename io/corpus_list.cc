@@ -142,6 +142,17 @@ class Lister {
 
 }  // namespace
 
+std::optional<CorpusFile> corpus_file_at(const std::string& path) {
+  const Ending* ending = ending_of(path);
+  if (!ending) return std::nullopt;
+  struct stat info {};
+  const bool exists = stat(path.c_str(), &info) == 0;
+  return CorpusFile{.path = fs::absolute(path).lexically_normal().string(),
+                    .n_bytes = exists ? static_cast<std::uint64_t>(info.st_size) : 0,
+                    .kind = ending->kind,
+                    .compression = ending->compression};
+}
+
 std::vector<CorpusFile> list_corpus(const CorpusOptions& options) {
   std::vector<std::string> paths = options.paths;
   std::sort(paths.begin(), paths.end());  // the list does not depend on the order of --corpus

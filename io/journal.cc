@@ -97,6 +97,15 @@ void JournalWriter::sync() {
 
 std::uint64_t JournalWriter::n_bytes() const { return impl_->n_bytes; }
 
+std::vector<std::byte> JournalWriter::frame(JournalEntry kind, std::span<const std::byte> payload) {
+  const Head head = make_head(kind, payload);
+  std::vector<std::byte> bytes(head.size() + payload.size());
+  std::copy(payload.begin(), payload.end(), std::copy(head.begin(), head.end(), bytes.begin()));
+  return bytes;
+}
+
+int JournalWriter::descriptor() const { return impl_->file.get(); }
+
 // ---- reading ----
 
 JournalReader::JournalReader(const std::string& path)

@@ -24,6 +24,10 @@ enum class JournalEntry : std::uint32_t {
   document = 2,  // an encoded DocumentRecord
   footer = 3,    // JSON text with the run counters of this incarnation (seconds computing, waiting,
                  // writing, ...)
+  // Encoded by pipeline/journal_entries.h:
+  span = 4,   // bytes of a corpus file that hold no record
+  begun = 5,  // a document enters the model
+  crash = 6,  // why the process is dying: what was begun and not finished is what it was computing
 };
 
 // For one thread at a time.
@@ -43,6 +47,11 @@ class JournalWriter {
   // fdatasync of everything appended. Throws as `append` does.
   void sync();
   std::uint64_t n_bytes() const;
+
+  // The bytes that `append` writes. A signal handler, which may only call write(2), writes such a
+  // frame made in advance to `descriptor` (opened for appending).
+  static std::vector<std::byte> frame(JournalEntry kind, std::span<const std::byte> payload);
+  int descriptor() const;
 
  private:
   struct Impl;

@@ -142,9 +142,10 @@ void check_operands(const Command& command, const std::vector<std::string>& oper
   if (operands.empty())
     refuse(command,
            "an argument is missing: give tovamill " + command.name + " " + command.operand);
-  if (operands.size() > 1)
+  if (operands.size() > 1 && !command.takes_many)
     refuse(command, "one " + command.operand + " only: '" + operands[1] + "' is too many");
-  if (operands.front().empty()) refuse(command, command.operand + " '' is empty");
+  if (std::find(operands.begin(), operands.end(), "") != operands.end())
+    refuse(command, command.operand + " '' is empty");
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ struct Command {
   std::vector<OptionGroup> groups;
   std::vector<ExtraOption> extras;
   std::string
-      operand;  // as shown by --help, "FILE"; empty where none is taken. Exactly one is wanted.
+      operand;  // as shown by --help, "FILE"; empty where none is taken. Exactly one is wanted ...
+  bool takes_many = false;                       // ... or at least one
   int (*run)(const Request& request) = nullptr;  // returns the exit code
 };
 

@@ -3,16 +3,29 @@
 
 #include "jobs/commands.h"
 #include "jobs/format.h"
+#include "kernels/error.h"
 #include "workers/score_run.h"
 
 namespace tovamill {
 namespace {
 
 int run(const Request& request) {
-  const RunSummary summary = merge_run(request.operands.front());
+  const std::string& out = request.extras.at("out");
+  if (request.operands.size() > 1 && out.empty())
+    throw Error(ExitCode::usage,
+                "several run directories need --out: give a directory for their results.h5 (see "
+                "tovamill merge --help)");
+  const RunSummary summary = merge_run(request.operands, out);
   std::cout << counted(summary.n_documents, "document") << " (" << with_thousands(summary.n_failed)
             << " failed), " << counted(summary.n_tokens, "token") << ", perplexity per token "
             << fixed_point(summary.perplexity_token, 4) << ": " << summary.results_path << "\n";
+  if (!summary.complete) {
+    std::cerr << "tovamill: the results are incomplete (complete=0): "
+              << (request.operands.size() > 1
+                      ? "a run is unfinished, or a part is missing"
+                      : "the run is unfinished; run it again to continue it")
+              << "\n";
+  }
   return 0;
 }
 
@@ -21,14 +34,21 @@ int run(const Request& request) {
 Command merge_command() {
   Command command;
   command.name = "merge";
-  command.synopsis = "DIR";
-  command.summary = "journals of a run directory -> results.h5";
+  command.synopsis = "DIR... [--out DIR]";
+  command.summary = "journals of run directories -> results.h5";
   command.introduction =
       "Writes DIR/results.h5 from the journals of a run, finished or not. `score` does this itself "
       "at\n"
-      "its end; this is for a run that was stopped and shall be looked at before it goes on.\n";
-  command.examples = "  tovamill merge run1\n";
+      "its end; this is for a run that was stopped and shall be looked at before it goes on.\n"
+      "Several runs of the same options over different corpora, or over the parts of one "
+      "(--part),\n"
+      "become one results.h5 in the directory --out.\n";
+  command.examples =
+      "  tovamill merge run1\n"
+      "  tovamill merge part1 part2 part3 --out all\n";
   command.operand = "DIR";
+  command.takes_many = true;
+  command.extras = {{"out", "DIR", "", "directory for results.h5; the run's own where it is one"}};
   command.run = run;
   return command;
 }

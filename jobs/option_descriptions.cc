@@ -20,6 +20,7 @@ std::string argument_name(std::string_view name, const Field&) {
   if (kIsList<Field>) return "PATH...";
   if (name == "model" || name == "out") return "PATH";
   if (name == "memory-budget" || name == "max-record-bytes") return "BYTES";
+  if (name == "part") return "I/N";
   if (name == "glob") return "PATTERN";
   if (name == "text-key" || name == "id-key") return "KEY";
   if (std::is_integral_v<Field>) return "N";

@@ -10,7 +10,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 
 void put(ByteWriter& out, const LogHistogram& h) {
   std::size_t n = h.size();
@@ -54,6 +54,10 @@ RecordKey get_key(ByteReader& in) {
   key.status = static_cast<DocumentRecord::Status>(status);
   key.file = in.text();
   key.offset = in.varint();
+  key.span_begin = in.varint();
+  key.span_end = in.varint();
+  key.n_lines = in.varint();
+  if (key.span_begin > key.span_end) in.fail("a span ends before it begins");
   key.n_tokens = in.varint();
   key.id = in.text();
   key.failure_text = in.text();
@@ -72,8 +76,8 @@ std::vector<std::byte> encode(const DocumentRecord& r) {
   out.fixed(kVersion);
   out.fixed(static_cast<std::uint8_t>(r.status));
   out.text(r.file);
-  out.varint(r.offset);
-  out.varint(r.n_tokens);
+  for (const std::uint64_t n : {r.offset, r.span_begin, r.span_end, r.n_lines, r.n_tokens})
+    out.varint(n);
   out.text(r.id);
   out.text(r.failure_text);
   for (const std::uint64_t n : {r.line, r.n_bytes, r.n_words, r.n_scored}) out.varint(n);
@@ -111,6 +115,9 @@ DocumentRecord decode_document(std::span<const std::byte> bytes, const std::stri
   r.status = key.status;
   r.file = std::move(key.file);
   r.offset = key.offset;
+  r.span_begin = key.span_begin;
+  r.span_end = key.span_end;
+  r.n_lines = key.n_lines;
   r.n_tokens = key.n_tokens;
   r.id = std::move(key.id);
   r.failure_text = std::move(key.failure_text);

@@ -49,9 +49,12 @@ struct DocumentRecord {
   enum class Status : std::uint8_t { scored = 0, failed = 1 };
 
   Status status = Status::scored;
-  std::string id;
+  std::string id;          // empty: <file name>:<line>, which the merge fills in
   std::string file;        // absolute path
-  std::uint64_t line = 0;  // 1-based in .jsonl; 0 in .txt
+  std::uint64_t line = 0;  // 1-based in .jsonl, 0 in .txt or not known: the merge fills it in
+  // Bytes of the file that this record accounts for and lines in them, its own the last; 0 lines in
+  // .txt. See CorpusRecord.
+  std::uint64_t span_begin = 0, span_end = 0, n_lines = 0;
   std::uint64_t offset =
       0;  // byte offset of the record in the decompressed file: with `file` the document's key
   std::uint64_t n_bytes = 0;   // of the text, UTF-8
@@ -88,6 +91,7 @@ struct RecordKey {
   DocumentRecord::Status status = DocumentRecord::Status::scored;
   std::string file;
   std::uint64_t offset = 0;
+  std::uint64_t span_begin = 0, span_end = 0, n_lines = 0;
   std::uint64_t n_tokens = 0;
   std::string id;
   std::string failure_text;

@@ -1,12 +1,16 @@
 #include "pipeline/merge.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "io/corpus.h"
 #include "io/durable.h"
 #include "io/journal.h"
+#include "pipeline/line_numbers.h"
 
 namespace tovamill {
 namespace {
@@ -61,6 +65,24 @@ class TemporaryFile {
   std::string path_;
 };
 
+// The name of a record that has none of its own.
+std::string default_id(const std::string& file, std::uint64_t line, std::uint64_t offset) {
+  const std::string name = std::filesystem::path(file).filename().string();
+  const std::optional<CorpusFile> known = corpus_file_at(file);
+  if (known && known->kind == CorpusFile::Kind::text) return name;
+  return line > 0 ? name + ":" + std::to_string(line) : name + "@" + std::to_string(offset);
+}
+
+std::size_t longest_id(const JournalIndex& index, const std::vector<std::uint64_t>& lines) {
+  std::size_t longest = index.longest_id;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const DocumentLocation& d = index.documents[i];
+    if (!d.has_id)
+      longest = std::max(longest, default_id(index.files[d.file], lines[i], d.offset).size());
+  }
+  return longest;
+}
+
 }  // namespace
 
 RunRow run_row(const JournalFile& journal) {
@@ -80,15 +102,21 @@ RunRow run_row(const JournalFile& journal) {
 CorpusSummary merge_journals(const std::string& run_directory, const JournalIndex& index,
                              const ResultsHeader& header) {
   const std::string path = results_path(run_directory);
+  const std::vector<std::uint64_t> lines = line_numbers(index);
   const TemporaryFile temporary(path + ".tmp");
   ResultsWriter writer(temporary.path(), {.n_documents = index.documents.size(),
                                           .n_failed = index.n_failed,
                                           .n_tokens = index.n_tokens,
-                                          .longest_id = index.longest_id,
+                                          .longest_id = longest_id(index, lines),
                                           .longest_file = index.longest_file,
                                           .longest_failure = index.longest_failure});
   OpenJournals journals(index);
-  for (const DocumentLocation& document : index.documents) writer.add(journals.read(document));
+  for (std::size_t i = 0; i < index.documents.size(); ++i) {
+    DocumentRecord record = journals.read(index.documents[i]);
+    if (lines[i] > 0) record.line = lines[i];
+    if (record.id.empty()) record.id = default_id(record.file, lines[i], record.offset);
+    writer.add(record);
+  }
   std::vector<RunRow> runs;
   for (const JournalFile& journal : index.journals) runs.push_back(run_row(journal));
   CorpusSummary summary = writer.finish(header, runs);

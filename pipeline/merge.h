@@ -12,6 +12,8 @@ namespace tovamill {
 
 // Writes <run_directory>/results.h5 (temporary file, fsync, rename) from what the journals hold,
 // complete or not, holding one document's record at a time. `index` is that of scan_journals.
+// Line numbers and the ids of records without one are filled in (line_numbers.h): "<file
+// name>:<line>", or "<file name>@<offset>" where the line cannot be known any more.
 // Throws Error(io) on a full disk, Error(cannot_create), BadData if journals of different models or
 // options are mixed; what stood in results.h5 before is then untouched.
 CorpusSummary merge_journals(const std::string& run_directory, const JournalIndex& index,

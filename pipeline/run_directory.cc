@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <limits>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 
+#include "io/corpus.h"
 #include "io/durable.h"
-#include "io/journal.h"
 #include "kernels/error.h"
+#include "pipeline/journal_review.h"
 
 namespace fs = std::filesystem;
 
@@ -49,94 +53,162 @@ std::vector<JournalFile> list_journals(const std::string& run_directory) {
   if (error && error != std::errc::no_such_file_or_directory)
     throw Error(ExitCode::no_input,
                 "cannot list '" + journal_directory(run_directory) + "': " + error.message());
-  std::sort(journals.begin(), journals.end(), [](const JournalFile& a, const JournalFile& b) {
-    return std::tie(a.launch, a.rank, a.path) < std::tie(b.launch, b.rank, b.path);
-  });
   return journals;
 }
 
-std::string as_text(std::span<const std::byte> bytes) {
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+void sort_journals(std::vector<JournalFile>& journals) {
+  std::sort(journals.begin(), journals.end(), [](const JournalFile& a, const JournalFile& b) {
+    return std::tie(a.launch, a.rank, a.path) < std::tie(b.launch, b.rank, b.path);
+  });
+}
+
+bool breaks_off(const RecordKey& key) {
+  return key.status == DocumentRecord::Status::failed && key.n_lines > 0 &&
+         key.span_end == kToTheEnd;
 }
 
 class Scan {
  public:
   void add(JournalFile& journal, std::uint32_t number) {
-    JournalReader reader(journal.path);
-    while (reader.next()) {
-      if (reader.kind() == JournalEntry::header) journal.header = as_text(reader.payload());
-      if (reader.kind() == JournalEntry::footer) journal.footer = as_text(reader.payload());
-      if (reader.kind() == JournalEntry::document) add_document(journal, number, reader);
+    JournalReview review = review_journal(
+        journal.path,
+        [&](const RecordKey& key, std::uint64_t position) { add_document(key, number, position); });
+    journal.header = std::move(review.header);
+    journal.footer = std::move(review.footer);
+    journal.crash = std::move(review.crash);
+    journal.n_begun = review.n_begun;
+    journal.n_documents = review.n_documents;
+    journal.n_tokens = review.n_tokens;
+    journal.n_ignored = review.n_ignored;
+    for (std::size_t i = 0; i < review.files.size(); ++i)
+      done_[number_of(review.files[i])].add(review.done[i]);
+    for (const SpanEntry& s : review.spans)
+      line_spans_.push_back({number_of(s.file), s.begin, s.end, s.n_lines});
+    if (!journal.footer.empty() && journal.crash.empty()) return;
+    for (const BegunEntry& b : review.unfinished) {
+      Suspect& suspect = suspects_[{number_of(b.file), b.offset}];
+      ++(journal.crash.empty() ? suspect.n_deaths : suspect.n_crashes);
     }
-    journal.n_ignored = reader.n_ignored();
   }
 
   // Sorts, drops doubles, counts.
-  JournalIndex take(std::vector<JournalFile> journals) {
+  JournalIndex take() {
     JournalIndex index;
-    index.journals = std::move(journals);
-    const std::vector<std::uint32_t> new_number = sort_files();
-    index.files = std::move(files_);
-    for (Entry& e : entries_) e.location.file = new_number[e.location.file];
+    sort_files(index);
     const auto key = [](const Entry& e) { return std::tie(e.location.file, e.location.offset); };
-    std::stable_sort(entries_.begin(), entries_.end(),
-                     [&](const Entry& a, const Entry& b) { return key(a) < key(b); });
-    entries_.erase(std::unique(entries_.begin(), entries_.end(),
-                               [&](const Entry& a, const Entry& b) { return key(a) == key(b); }),
-                   entries_.end());
-    index.documents.reserve(entries_.size());
+    std::sort(entries_.begin(), entries_.end(), [&](const Entry& a, const Entry& b) {
+      return std::tuple(key(a), a.location.journal, a.location.position) <
+             std::tuple(key(b), b.location.journal, b.location.position);
+    });
+    constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+    std::uint32_t broken_file = none;
+    const Entry* last = nullptr;
     for (const Entry& e : entries_) {
-      index.documents.push_back(e.location);
-      index.n_failed += e.failed;
-      index.n_tokens += e.n_tokens;
+      if (last && key(*last) == key(e)) {
+        add_difference(last->location, e.location);
+        continue;
+      }
+      last = &e;
+      if (e.breaks_off && std::exchange(broken_file, e.location.file) == e.location.file) continue;
+      count(index, e);
     }
-    for (const std::string& file : index.files)
-      index.longest_file = std::max(index.longest_file, file.size());
-    index.longest_id = longest_id_;
-    index.longest_failure = longest_failure_;
+    entries_ = {};
+    index.line_spans = std::move(line_spans_);
+    std::sort(index.line_spans.begin(), index.line_spans.end(), [](auto& a, auto& b) {
+      return std::tie(a.file, a.begin, a.end) < std::tie(b.file, b.begin, b.end);
+    });
+    for (const auto& [at, suspect] : suspects_) add_suspect(index, at.first, at.second, suspect);
+    std::sort(index.suspects.begin(), index.suspects.end(), [](auto& a, auto& b) {
+      return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+    });
     return index;
   }
 
  private:
   struct Entry {
     DocumentLocation location;
-    std::uint64_t n_tokens : 63;
+    std::uint64_t n_tokens : 62;
     std::uint64_t failed : 1;
+    std::uint64_t breaks_off : 1;
+    std::uint32_t id_bytes, failure_bytes;
   };
 
-  void add_document(JournalFile& journal, std::uint32_t number, const JournalReader& reader) {
-    const RecordKey key = decode_key(
-        reader.payload(), "'" + journal.path + "' at byte " + std::to_string(reader.position()));
+  std::uint32_t number_of(const std::string& file) {
     const auto [at, is_new] =
-        file_numbers_.try_emplace(key.file, static_cast<std::uint32_t>(files_.size()));
-    if (is_new) files_.push_back(key.file);
-    const bool failed = key.status == DocumentRecord::Status::failed;
-    entries_.push_back({{at->second, number, key.offset, reader.position()}, key.n_tokens, failed});
-    ++journal.n_documents;
-    journal.n_tokens += key.n_tokens;
-    longest_id_ = std::max(longest_id_, key.id.size());
-    longest_failure_ = std::max(longest_failure_, key.failure_text.size());
+        file_numbers_.try_emplace(file, static_cast<std::uint32_t>(files_.size()));
+    if (is_new) {
+      files_.push_back(file);
+      done_.emplace_back();
+    }
+    return at->second;
   }
 
-  // Brings files_ into order; returns the new number of each old one.
-  std::vector<std::uint32_t> sort_files() {
-    std::vector<std::uint32_t> order(files_.size()), new_number(files_.size());
+  void add_document(const RecordKey& key, std::uint32_t journal, std::uint64_t position) {
+    entries_.push_back({.location = {.file = number_of(key.file),
+                                     .journal = journal,
+                                     .offset = key.offset,
+                                     .position = position,
+                                     .span_begin = key.span_begin,
+                                     .span_end = key.span_end,
+                                     .n_lines = key.n_lines,
+                                     .has_id = !key.id.empty()},
+                        .n_tokens = key.n_tokens,
+                        .failed = key.status == DocumentRecord::Status::failed,
+                        .breaks_off = breaks_off(key),
+                        .id_bytes = static_cast<std::uint32_t>(key.id.size()),
+                        .failure_bytes = static_cast<std::uint32_t>(key.failure_text.size())});
+  }
+
+  // A worker whose range began later counted fewer of the blank lines in front of the same record.
+  void add_difference(const DocumentLocation& a, const DocumentLocation& b) {
+    const DocumentLocation &longer = a.span_begin < b.span_begin ? a : b,
+                           &shorter = a.span_begin < b.span_begin ? b : a;
+    if (longer.span_begin == shorter.span_begin || shorter.n_lines == 0 ||
+        longer.n_lines < shorter.n_lines)
+      return;
+    line_spans_.push_back({longer.file, longer.span_begin, shorter.span_begin,
+                           std::uint64_t{longer.n_lines} - shorter.n_lines});
+  }
+
+  void count(JournalIndex& index, const Entry& e) const {
+    index.documents.push_back(e.location);
+    index.n_failed += e.failed;
+    index.n_tokens += e.n_tokens;
+    index.longest_id = std::max<std::size_t>(index.longest_id, e.id_bytes);
+    index.longest_failure = std::max<std::size_t>(index.longest_failure, e.failure_bytes);
+    index.longest_file = std::max(index.longest_file, index.files[e.location.file].size());
+  }
+
+  void add_suspect(JournalIndex& index, std::uint32_t old_file, std::uint64_t offset,
+                   Suspect suspect) const {
+    suspect.file = new_number_[old_file];
+    suspect.offset = offset;
+    if (!index.contains(index.files[suspect.file], offset)) index.suspects.push_back(suspect);
+  }
+
+  // Brings the files into order and gives everything their new numbers.
+  void sort_files(JournalIndex& index) {
+    std::vector<std::uint32_t> order(files_.size());
     std::iota(order.begin(), order.end(), 0u);
     std::sort(order.begin(), order.end(),
               [&](std::uint32_t a, std::uint32_t b) { return files_[a] < files_[b]; });
-    std::vector<std::string> sorted(files_.size());
+    new_number_.resize(files_.size());
     for (std::uint32_t i = 0; i < order.size(); ++i) {
-      new_number[order[i]] = i;
-      sorted[i] = std::move(files_[order[i]]);
+      new_number_[order[i]] = i;
+      index.files.push_back(std::move(files_[order[i]]));
+      index.done.push_back(std::move(done_[order[i]]));
     }
-    files_ = std::move(sorted);
-    return new_number;
+    for (Entry& e : entries_) e.location.file = new_number_[e.location.file];
+    for (LineSpan& s : line_spans_) s.file = new_number_[s.file];
   }
 
   std::vector<std::string> files_;
   std::unordered_map<std::string, std::uint32_t> file_numbers_;
+  std::vector<std::uint32_t> new_number_;  // (files_) once sorted
+  std::vector<SpanSet> done_;              // (files_)
+  std::vector<LineSpan> line_spans_;
+  std::map<std::pair<std::uint32_t, std::uint64_t>, Suspect> suspects_;  // by file and offset
   std::vector<Entry> entries_;
-  std::size_t longest_id_ = 0, longest_failure_ = 0;
 };
 
 }  // namespace
@@ -181,14 +253,41 @@ bool JournalIndex::contains(std::string_view file, std::uint64_t offset) const {
   return found != documents.end() && std::pair(found->file, found->offset) == key;
 }
 
+const SpanSet& JournalIndex::done_of(std::string_view file) const {
+  static const SpanSet nothing;
+  const auto at = std::lower_bound(files.begin(), files.end(), file);
+  return at != files.end() && *at == file ? done[static_cast<std::size_t>(at - files.begin())]
+                                          : nothing;
+}
+
 JournalIndex scan_journals(const std::string& run_directory) {
-  std::error_code ignored;
-  if (!fs::is_directory(run_directory, ignored))
-    throw Error(ExitCode::no_input, "the run directory '" + run_directory + "' does not exist");
-  std::vector<JournalFile> journals = list_journals(run_directory);
+  return scan_journals(std::vector<std::string>{run_directory});
+}
+
+JournalIndex scan_journals(const std::vector<std::string>& run_directories) {
+  std::map<std::string, std::string> by_real_path;  // a directory counts once, however it is named
+  for (const std::string& directory : run_directories) {
+    std::error_code error;
+    if (!fs::is_directory(directory, error))
+      throw Error(ExitCode::no_input, "the run directory '" + directory + "' does not exist");
+    by_real_path.try_emplace(fs::canonical(directory, error).string(), directory);
+  }
+  std::vector<JournalFile> journals;
+  std::vector<std::string> directories;
+  for (const auto& [real, directory] : by_real_path) {
+    for (JournalFile& journal : list_journals(directory)) {
+      journal.run_directory = static_cast<std::uint32_t>(directories.size());
+      journals.push_back(std::move(journal));
+    }
+    directories.push_back(directory);
+  }
+  sort_journals(journals);
   Scan scan;
   for (std::uint32_t i = 0; i < journals.size(); ++i) scan.add(journals[i], i);
-  return scan.take(std::move(journals));
+  JournalIndex index = scan.take();
+  index.journals = std::move(journals);
+  index.run_directories = std::move(directories);
+  return index;
 }
 
 }  // namespace tovamill

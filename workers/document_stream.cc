@@ -41,6 +41,9 @@ DocumentStream::DocumentStream(const StreamSetting& setting, Backend& backend, C
   result_.file = record_.file;
   result_.line = record_.line;
   result_.offset = record_.offset;
+  result_.span_begin = record_.span_begin;
+  result_.span_end = record_.span_end;
+  result_.n_lines = record_.n_lines;
   result_.n_bytes = record_.text.size();
   result_.n_words = count_words(record_.text);
   result_.n_tokens = tokens_.size();
@@ -167,6 +170,9 @@ DocumentRecord DocumentStream::failed(const std::string& reason, const std::stri
   record.file = result_.file;
   record.line = result_.line;
   record.offset = result_.offset;
+  record.span_begin = result_.span_begin;
+  record.span_end = result_.span_end;
+  record.n_lines = result_.n_lines;
   record.n_bytes = result_.n_bytes;
   record.failure_reason = reason;
   record.failure_text = text;

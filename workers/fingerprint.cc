@@ -13,7 +13,7 @@ namespace tovamill {
 namespace {
 
 // Counts up when the same options give other numbers or another journal format than before.
-constexpr int kNumbersVersion = 1;
+constexpr int kNumbersVersion = 2;
 
 std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();

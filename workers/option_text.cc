@@ -89,6 +89,10 @@ std::string text_of(BosMode value) {
   return "?";
 }
 
+std::string text_of(Part value) {
+  return std::to_string(value.index) + "/" + std::to_string(value.n);
+}
+
 void read_text(std::string_view, std::string_view text, std::string& value) { value = text; }
 
 void read_text(std::string_view option, std::string_view text, bool& value) {
@@ -140,6 +144,15 @@ void read_text(std::string_view option, std::string_view text, BosMode& value) {
     }
   }
   refuse(option, text, "known: choose one of auto, always, never");
+}
+
+void read_text(std::string_view option, std::string_view text, Part& value) {
+  const std::size_t slash = std::min(text.find('/'), text.size());
+  Part part;
+  if (slash == text.size() || !read_number(text.substr(0, slash), part.index) ||
+      !read_number(text.substr(slash + 1), part.n))
+    refuse(option, text, "a part: give I/N, such as 3/16 for the third of sixteen");
+  value = part;
 }
 
 std::string quoted_if_needed(const std::string& value) {

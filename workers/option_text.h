@@ -21,6 +21,7 @@ std::string text_of(double value);  // the shortest decimal that reads back equa
 std::string text_of(Policy value);
 std::string text_of(Positions value);
 std::string text_of(BosMode value);
+std::string text_of(Part value);  // "3/16"
 
 // Reads `text` into `value`; `option` names it in messages ("--pin"). Numbers are decimal and
 // complete; whole unsigned numbers may carry K, M, G, T or KiB, MiB, GiB, TiB (powers of 1024), or
@@ -33,6 +34,7 @@ void read_text(std::string_view option, std::string_view text, double& value);
 void read_text(std::string_view option, std::string_view text, Policy& value);
 void read_text(std::string_view option, std::string_view text, Positions& value);
 void read_text(std::string_view option, std::string_view text, BosMode& value);
+void read_text(std::string_view option, std::string_view text, Part& value);
 
 // One `key = value` line for each field of `options` whose name `wanted(name)` accepts, in the
 // order of visit_fields; a list gives a line per value. Values with a leading quote, edge blanks or

@@ -73,6 +73,8 @@ void validate(const RunOptions& o) {
               "the name of the JSON key that holds a record's text");
   check_range(o.corpus.max_record_bytes >= 1, "--max-record-bytes",
               text_of(o.corpus.max_record_bytes), "give at least 1 byte");
+  check_range(o.part.index >= 1 && o.part.index <= o.part.n, "--part", text_of(o.part),
+              "give I/N with I from 1 to N");
   check_range(o.block >= 0 && o.block <= 4096, "--block", text_of(o.block),
               "give 1 to 4096 tokens, or 0 for auto");
   check_range(o.streams >= 0 && o.streams <= 65536, "--streams", text_of(o.streams),

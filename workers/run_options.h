@@ -8,6 +8,7 @@
 
 #include "io/corpus.h"
 #include "kernels/cache_options.h"
+#include "pipeline/selection.h"
 
 namespace tovamill {
 
@@ -28,6 +29,7 @@ struct RunOptions {
   std::int32_t threads = 0;         // 0 is auto
   std::uint64_t limit = 0;          // records read at most; 0 is all
   std::uint64_t skip = 0;           // records passed over first
+  Part part;                        // of the corpus; limit and skip count within it
   bool token_nll = false;
   bool trace_state = false;  // implies token_nll's offsets and ids
   double sync_seconds = 5.0;
@@ -69,6 +71,8 @@ void visit_fields(Options& o, Visit&& visit) {
         "a longer record is a failure (bytes)");
   visit("limit", o.limit, results, "read at most so many records; 0 is all");
   visit("skip", o.skip, results, "pass over so many records first");
+  visit("part", o.part, results,
+        "work on one of N equal parts of the corpus (by bytes), as 3/16: for job arrays");
   visit("policy", o.cache.policy, results,
         "which token leaves a full state: tova, tova-head, tova-ema, h2o, h2o-head, window, full");
   visit("cache-size", o.cache.cache_size, results, "tokens that each layer keeps at most (k)");

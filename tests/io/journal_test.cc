@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "io/durable.h"
 #include "kernels/error.h"
@@ -178,6 +181,65 @@ TEST(Journal, OutlivesTheDeathOfItsProcess) {
   waitpid(child, &status, 0);
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(read_records(path), (Records{{JournalEntry::header, "kept"}}));
+}
+
+TEST(Journal, FramesMadeInAdvanceAreRecords) {
+  TemporaryDirectory d;
+  const std::string path = d.path() / "0-1.log";
+  JournalWriter writer(path);
+  const std::vector<std::byte> crash = JournalWriter::frame(JournalEntry::crash, bytes_of("why"));
+  writer.append(JournalEntry::header, bytes_of("kept"));
+  ASSERT_EQ(write(writer.descriptor(), crash.data(), crash.size()),
+            static_cast<ssize_t>(crash.size()));
+  EXPECT_EQ(read_records(path),
+            (Records{{JournalEntry::header, "kept"}, {JournalEntry::crash, "why"}}));
+}
+
+// A signal in the middle of a write makes it short, or fail with EINTR where nothing was written
+// yet: a pipe that is read in small sips, under a timer, does both.
+TEST(Journal, GoesOnAfterShortAndInterruptedWrites) {
+  TemporaryDirectory d;
+  JournalWriter writer((d.path() / "0-1.log").string());
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_GE(dup2(ends[1], writer.descriptor()), 0);
+  close(ends[1]);
+  static volatile sig_atomic_t n_signals;
+  n_signals = 0;
+  struct sigaction counting {
+  }, before{};
+  counting.sa_handler = [](int) { n_signals = n_signals + 1; };  // without SA_RESTART
+  sigaction(SIGALRM, &counting, &before);
+  sigset_t alarm_only;
+  sigemptyset(&alarm_only);
+  sigaddset(&alarm_only, SIGALRM);
+  pthread_sigmask(SIG_BLOCK, &alarm_only, nullptr);
+  std::string got;
+  std::thread reader([&] {  // blocks the signal, so that the writer gets it
+    char sip[5000];
+    for (ssize_t n = 0; (n = read(ends[0], sip, sizeof sip)) > 0;) {
+      got.append(sip, static_cast<std::size_t>(n));
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  });
+  pthread_sigmask(SIG_UNBLOCK, &alarm_only, nullptr);
+  const itimerval every{{0, 500}, {0, 500}}, never{};
+  setitimer(ITIMER_REAL, &every, nullptr);
+  std::string expected;
+  for (int i = 0; i < 10 || n_signals < 20; ++i) {
+    const std::string payload(300000, static_cast<char>('a' + i % 26));
+    writer.append(JournalEntry::document, bytes_of(payload));
+    for (const std::byte b : JournalWriter::frame(JournalEntry::document, bytes_of(payload)))
+      expected += static_cast<char>(b);
+  }
+  setitimer(ITIMER_REAL, &never, nullptr);
+  sigaction(SIGALRM, &before, nullptr);
+  close(writer.descriptor());
+  reader.join();
+  close(ends[0]);
+  EXPECT_TRUE(got == expected);
+  EXPECT_EQ(writer.n_bytes(), expected.size());
+  dup2(STDERR_FILENO, writer.descriptor());  // for the writer to close
 }
 
 // A file system of 64 KiB, where this process may mount one.
