@@ -48,16 +48,28 @@ void rename_durably(const std::string& temporary, const std::string& path) {
   sync_directory(parent_of(path));
 }
 
-void write_file_durably(const std::string& path, std::string_view content) {
-  const std::string temporary = path + ".tmp";
-  {
-    FileDescriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (fd.get() < 0)
-      throw Error(ExitCode::cannot_create,
-                  "cannot create '" + temporary + "': " + why_io_failed(errno));
-    if (!write_all(fd.get(), content.data(), content.size())) fail("writing", temporary);
+void write_file_durably(const std::string& path, const std::string& temporary,
+                        std::span<const std::span<const std::byte>> parts) {
+  FileDescriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (fd.get() < 0) {
+    const bool full = errno == ENOSPC || errno == EDQUOT;
+    throw Error(full ? ExitCode::io : ExitCode::cannot_create,
+                "cannot create '" + temporary + "': " + why_io_failed(errno));
   }
-  rename_durably(temporary, path);
+  try {
+    for (const std::span<const std::byte> part : parts) {
+      if (!write_all(fd.get(), part.data(), part.size())) fail("writing", temporary);
+    }
+    rename_durably(temporary, path);
+  } catch (const Error&) {
+    unlink(temporary.c_str());
+    throw;
+  }
+}
+
+void write_file_durably(const std::string& path, std::string_view content) {
+  const std::span<const std::byte> part = std::as_bytes(std::span(content));
+  write_file_durably(path, path + ".tmp", std::span(&part, 1));
 }
 
 }  // namespace tovamill

@@ -1,6 +1,8 @@
 // Files that are whole or absent, whatever dies when.
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,6 +17,11 @@ void rename_durably(const std::string& temporary, const std::string& path);
 
 // Replaces `path` by `content` through `<path>.tmp`. Throws Error(io or cannot_create).
 void write_file_durably(const std::string& path, std::string_view content);
+
+// Replaces `path` by `parts`, one after another, through `temporary` in the same directory. Where
+// it fails, no temporary is left behind and `path` is as it was. Throws Error(io or cannot_create).
+void write_file_durably(const std::string& path, const std::string& temporary,
+                        std::span<const std::span<const std::byte>> parts);
 
 // "No space left on device: free some space ..." and the like, for an errno.
 std::string why_io_failed(int error_number);

@@ -39,6 +39,10 @@ class ByteWriter {
     varint(s.size());
     append(s.data(), s.size());
   }
+  void bytes(std::span<const std::byte> b) {
+    varint(b.size());
+    append(b.data(), b.size());
+  }
   template <class T>
   requires std::is_arithmetic_v<T>
   void array(const std::vector<T>& values) {
@@ -84,6 +88,10 @@ class ByteReader {
     const auto bytes = take(count(1));
     return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
+  // What ByteWriter::bytes wrote, where it lies.
+  std::span<const std::byte> bytes() { return take(count(1)); }
+  // All that is left.
+  std::span<const std::byte> rest() { return take(rest_.size()); }
   template <class T>
   requires std::is_arithmetic_v<T> std::vector<T> array() {
     std::vector<T> values(count(sizeof(T)));

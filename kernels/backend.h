@@ -3,6 +3,7 @@
 // enqueued in order; only `read_*` waits.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -134,6 +135,14 @@ class Backend {
 
   // Forgets everything: the stream starts anew at position 0.
   virtual void reset(StreamState& state) = 0;
+  // Between steps: appends to `out` all that the stream's later numbers depend on, self-contained
+  // and little-endian (saved_state.h): about the bytes of the tokens that the state holds.
+  virtual void save(const StreamState& state, std::vector<std::byte>& out) const = 0;
+  // Makes `state` what it was when `bytes` were saved, whatever it was before; any backend of the
+  // same kind, dtype, shape and cache options can, with any number of threads. Returns the position
+  // that the stream goes on at: the next block's must be that one. Throws BadData where the bytes
+  // do not fit, OutOfMemory; the state is then as after `reset`.
+  virtual std::int64_t load(StreamState& state, std::span<const std::byte> bytes) = 0;
   // Positions of the tokens that (layer, group) holds, ascending.
   virtual std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
                                                    std::int32_t group) const = 0;

@@ -2,6 +2,7 @@
 // counted along the way.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -51,6 +52,15 @@ class DocumentStream {
   // block of the step.
   void take(const StepOutput& output, const StepBlock& block, std::size_t index);
 
+  // Where the document stands after its last step, as bytes: everything counted so far and the
+  // state, about state_bytes() and what --token-nll and --trace-state keep. Not to be called when
+  // finished.
+  std::vector<std::byte> save() const;
+  // Takes up what `save` gave, on a stream freshly made of the same record with the same setting
+  // (its backend may differ as Backend::load says). False where the bytes do not fit, or are none
+  // of ours: the stream is fresh then. Throws OutOfMemory.
+  bool restore(std::span<const std::byte> bytes);
+
   // The finished document, and its state for the next one.
   DocumentRecord finish(int rank);
   // Why the document cannot go through the model at all; empty where it can.
@@ -62,6 +72,8 @@ class DocumentStream {
   void end_chunk(std::size_t chunk_begin, std::size_t chunk_end);
   void count_deaths(std::size_t layer, std::span<const Eviction> evictions);
   DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
+  std::string digest() const;
+  void take_up(std::span<const std::byte> bytes);
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
 
   const StreamSetting& setting_;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <initializer_list>
 
 #include "kernels/error.h"
 #include "pipeline/run_directory.h"
@@ -18,9 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 7> kOurNames{"journal",     "results.h5",      "results.h5.tmp",
-                                               "status.json", "status.json.tmp", "report.html",
-                                               "lock"};
+constexpr std::array<const char*, 8> kOurNames{"journal",        "states",      "results.h5",
+                                               "results.h5.tmp", "status.json", "status.json.tmp",
+                                               "report.html",    "lock"};
 constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGUSR1};
 
 volatile sig_atomic_t stop_requested = 0;
@@ -36,6 +37,16 @@ void on_signal(int) {
 }
 
 // A folder named journal may be somebody's diary; --overwrite would delete it.
+void check_folder(const fs::path& directory, const std::string& name,
+                  std::initializer_list<const char*> endings) {
+  if (!fs::is_directory(directory / name)) return;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory / name)) {
+    bool ours = false;
+    for (const char* ending : endings) ours = ours || entry.path().extension() == ending;
+    if (!ours) refuse_foreign(directory, name + "/" + entry.path().filename().string());
+  }
+}
+
 void check_ours(const fs::path& directory) {
   for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
@@ -43,11 +54,8 @@ void check_ours(const fs::path& directory) {
     for (const char* known : kOurNames) ours = ours || name == known;
     if (!ours) refuse_foreign(directory, name);
   }
-  if (!fs::is_directory(directory / "journal")) return;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory / "journal")) {
-    if (entry.path().extension() != ".log")
-      refuse_foreign(directory, "journal/" + entry.path().filename().string());
-  }
+  check_folder(directory, "journal", {".log"});
+  check_folder(directory, "states", {".state", ".tmp"});
 }
 
 }  // namespace

@@ -37,6 +37,9 @@ class Attention {
   void run(std::int32_t layer, std::span<const float> q_norm, std::span<const float> k_norm,
            float* qkv, void* out, std::span<BlockEvents> events);
 
+  // What the rotated keys of a state are relative to while the query at `position` is at work
+  // (CpuState::rotation).
+  std::int64_t wanted_rotation(std::int64_t position) const;
   std::uint64_t workspace_bytes() const;
 
  private:
@@ -82,7 +85,6 @@ class Attention {
   float* weight_rows(const Slot& slot, std::int32_t ld, std::int32_t kv) const;
   std::int32_t* death(const Slot& slot, std::int32_t group) const;
   const float* packed_values(std::int32_t layer, const Tile& tile, std::int32_t kv) const;
-  std::int64_t wanted_rotation(std::int64_t position) const;
   std::int64_t rotary_position(std::int64_t position) const;
   std::int32_t hidden_below(std::int64_t position) const;
   std::int32_t n_parts(const Tile& tile) const;

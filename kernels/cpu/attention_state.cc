@@ -9,7 +9,6 @@
 
 namespace tovamill::cpu {
 
-// What the rotated keys of a state are relative to while queries of this group are at work.
 std::int64_t Attention::wanted_rotation(std::int64_t position) const {
   const std::int64_t group_start = position / kGroupTokens * kGroupTokens;
   if (cache_.positions == Positions::clipped) return std::max<std::int64_t>(0, group_start - clip_);
@@ -157,6 +156,7 @@ void Attention::leave(std::int32_t layer, const Tile& tile, std::int32_t group) 
   n_moves = 0;
   state.rotation(layer) = wanted_rotation(tile.position);
   state.n_columns(layer) = tile.n_columns();
+  state.n_tokens() = tile.position + tile.n_steps;
   if (!is_bounded(cache_)) return;
   const std::int32_t* deaths = death(slot, group);
   std::int32_t n_dead = 0;

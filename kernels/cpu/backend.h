@@ -55,6 +55,8 @@ class CpuBackend final : public Backend {
                   std::span<float> nll) override;
 
   void reset(StreamState& state) override;
+  void save(const StreamState& state, std::vector<std::byte>& out) const override;
+  std::int64_t load(StreamState& state, std::span<const std::byte> bytes) override;
   std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
                                            std::int32_t group) const override;
 

@@ -46,6 +46,7 @@ CpuState::CpuState(const StateLayout& layout, std::int64_t capacity)
 void CpuState::reset() {
   std::fill(n_columns_.begin(), n_columns_.end(), 0);
   std::fill(rotation_.begin(), rotation_.end(), 0);
+  n_tokens_ = 0;
 }
 
 std::byte* CpuState::layer_base(std::int32_t layer) const {
@@ -74,22 +75,36 @@ float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) c
   return reinterpret_cast<float*>(positions(layer, (1 + array) * layout_.n_groups + group));
 }
 
+std::vector<std::size_t> CpuState::column_bytes() const {
+  const std::size_t row =
+      static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage);
+  const std::int32_t heads = layout_.n_kv_heads * (layout_.keeps_unrotated ? 3 : 2);
+  const std::int32_t rows =
+      layout_.n_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
+  std::vector<std::size_t> bytes(static_cast<std::size_t>(heads), row);
+  bytes.insert(bytes.end(), static_cast<std::size_t>(rows), sizeof(float));
+  return bytes;
+}
+
+std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer,
+                                                  std::int64_t n_columns) const {
+  std::vector<std::span<std::byte>> parts;
+  std::byte* at = layer_base(layer);
+  for (const std::size_t column : column_bytes()) {
+    parts.emplace_back(at, column * static_cast<std::size_t>(n_columns));
+    at += align_up(column * static_cast<std::size_t>(capacity_));
+  }
+  return parts;
+}
+
 void CpuState::reserve(std::int64_t capacity) {
   if (capacity <= capacity_) return;
   CpuState larger(layout_, capacity);
-  const std::size_t row =
-      static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage);
   for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
-    const auto n = static_cast<std::size_t>(n_columns(layer));
-    for (int array = 0; array < (layout_.keeps_unrotated ? 3 : 2); ++array) {
-      for (std::int32_t kv = 0; kv < layout_.n_kv_heads; ++kv) {
-        std::memcpy(larger.head(layer, kv, array), head(layer, kv, array), n * row);
-      }
-    }
-    const std::int32_t rows =
-        layout_.n_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
-    for (std::int32_t r = 0; r < rows; ++r)
-      std::memcpy(larger.positions(layer, r), positions(layer, r), n * 4);
+    const std::vector<std::span<std::byte>> from = parts(layer, n_columns(layer)),
+                                            to = larger.parts(layer, n_columns(layer));
+    for (std::size_t i = 0; i < from.size(); ++i)
+      std::memcpy(to[i].data(), from[i].data(), from[i].size());
   }
   arena_ = std::move(larger.arena_);
   capacity_ = capacity;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -80,6 +81,18 @@ class CpuState final : public StreamState {
   // What the rotated keys are relative to (rotary.h): the shift of clipped positions, or the group
   // for in-state.
   std::int64_t& rotation(std::int32_t layer) { return rotation_[static_cast<std::size_t>(layer)]; }
+  std::int64_t rotation(std::int32_t layer) const {
+    return rotation_[static_cast<std::size_t>(layer)];
+  }
+  // That the stream has taken: the position of its next one.
+  std::int64_t& n_tokens() { return n_tokens_; }
+  std::int64_t n_tokens() const { return n_tokens_; }
+
+  // The arrays of a layer in the order of memory (unrotated and rotated keys and values, a head
+  // each; positions and the policy's rows, a group each), cut to their first `n_columns` columns.
+  std::vector<std::span<std::byte>> parts(std::int32_t layer, std::int64_t n_columns) const;
+  // Bytes of one column of each of them.
+  std::vector<std::size_t> column_bytes() const;
 
  private:
   std::byte* layer_base(std::int32_t layer) const;
@@ -92,6 +105,7 @@ class CpuState final : public StreamState {
   AlignedBytes arena_;
   std::vector<std::int32_t> n_columns_;
   std::vector<std::int64_t> rotation_;
+  std::int64_t n_tokens_ = 0;
 };
 
 }  // namespace tovamill::cpu

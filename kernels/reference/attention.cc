@@ -151,8 +151,9 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
   const std::int32_t d = shape.head_dim;
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const StepBlock& block = blocks_[b];
-    auto& heads =
-        static_cast<ReferenceState*>(block.state)->layers[static_cast<std::size_t>(layer)];
+    auto& state = *static_cast<ReferenceState*>(block.state);
+    auto& heads = state.layers[static_cast<std::size_t>(layer)];
+    state.n_tokens = block.position + block.n_tokens;
     events[b].evictions.clear();
     events[b].n_attended = 0;
     for (std::int32_t i = 0; i < block.n_tokens; ++i) {

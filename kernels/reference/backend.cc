@@ -89,6 +89,7 @@ std::uint64_t ReferenceBackend::state_bytes() const {
 
 void ReferenceBackend::reset(StreamState& state) {
   const ModelShape& s = options_.shape;
+  static_cast<ReferenceState&>(state).n_tokens = 0;
   static_cast<ReferenceState&>(state).layers.assign(
       static_cast<std::size_t>(s.n_layers),
       std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));

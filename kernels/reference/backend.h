@@ -37,6 +37,7 @@ struct HeadState {
 
 struct ReferenceState final : StreamState {
   std::vector<std::vector<HeadState>> layers;  // (n_layers, n_kv_heads)
+  std::int64_t n_tokens = 0;                   // that the stream has taken
 };
 
 class ReferenceBackend final : public Backend {
@@ -68,6 +69,8 @@ class ReferenceBackend final : public Backend {
                   std::span<float> nll) override;
 
   void reset(StreamState& state) override;
+  void save(const StreamState& state, std::vector<std::byte>& out) const override;
+  std::int64_t load(StreamState& state, std::span<const std::byte> bytes) override;
   std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
                                            std::int32_t group) const override;
 

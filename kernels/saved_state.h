@@ -1,0 +1,72 @@
+// What the saved states of all backends have in common. Little-endian, without padding:
+//   u32 magic "TVSS", u32 version
+//   u32 number of words, u64 words: who saved in which type, the model's shape, the cache options
+//   i64 n_tokens that the stream has taken
+//   then what the backend keeps (cpu/saved_state.cc, reference/saved_state.cc)
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/cache_options.h"
+#include "kernels/model_shape.h"
+
+namespace tovamill {
+
+enum class StateKind : std::uint32_t { reference = 1, cpu_f32 = 2, cpu_bf16 = 3 };
+
+class StateWriter {
+ public:
+  explicit StateWriter(std::vector<std::byte>& out) : out_(out) {}
+  template <class T>
+  requires std::is_arithmetic_v<T>
+  void number(T value) { bytes(std::as_bytes(std::span(&value, 1))); }
+  void bytes(std::span<const std::byte> b) { out_.insert(out_.end(), b.begin(), b.end()); }
+
+ private:
+  std::vector<std::byte>& out_;
+};
+
+// Never reads past the end: throws BadData there.
+class StateReader {
+ public:
+  explicit StateReader(std::span<const std::byte> bytes) : rest_(bytes) {}
+  template <class T>
+  requires std::is_arithmetic_v<T> T number() {
+    T value;
+    bytes(std::as_writable_bytes(std::span(&value, 1)));
+    return value;
+  }
+  void bytes(std::span<std::byte> to) {
+    if (to.size() > rest_.size()) fail("it ends early");
+    if (!to.empty()) std::memcpy(to.data(), rest_.data(), to.size());
+    rest_ = rest_.subspan(to.size());
+  }
+  // Throws BadData unless exactly so many bytes are left.
+  void expect_left(std::uint64_t n_bytes) const;
+  [[noreturn]] static void fail(const std::string& what);
+
+ private:
+  std::span<const std::byte> rest_;
+};
+
+void write_state_head(StateWriter& out, StateKind kind, const ModelShape& shape,
+                      const CacheOptions& cache, std::int64_t n_tokens);
+// Returns n_tokens (0 to 2^31 - 1). Throws BadData where the head is not what `write_state_head`
+// makes of the same kind, shape and options.
+std::int64_t read_state_head(StateReader& in, StateKind kind, const ModelShape& shape,
+                             const CacheOptions& cache);
+
+// Tokens that each deciding group of a layer holds after a step that ends behind `n_tokens`.
+std::int64_t n_held(const CacheOptions& cache, std::int64_t n_tokens);
+// Throws BadData unless a group may hold tokens of these positions, in any order, behind
+// `n_tokens`: none doubled, none to come, of `window` exactly those that the rule leaves.
+void check_positions(const CacheOptions& cache, std::int64_t n_tokens,
+                     std::vector<std::int32_t> positions);
+
+}  // namespace tovamill
