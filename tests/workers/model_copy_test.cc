@@ -195,8 +195,9 @@ TEST_F(ModelCopyTest, ARankThatCannotWriteTakesPartToTheEnd) {
 
 TEST_F(ModelCopyTest, NamesThatLeaveTheDirectoryAreRefused) {
   write_gguf_model(TinyModel{}, gguf());
-  for (const std::string name :
-       {"../x.gguf", "/tiny.ggu", "a/b.ggufx", "..ny.gguf", std::string("tiny\0gguf", 9)}) {
+  for (const std::string& name :
+       {std::string("../x.gguf"), std::string("/tiny.ggu"), std::string("a/b.ggufx"),
+        std::string("..ny.gguf"), std::string("tiny\0gguf", 9)}) {
     Messages messages = recorded(gguf());
     auto& list = messages.at(1);
     const std::string old = "tiny.gguf";
