@@ -22,6 +22,7 @@ class Digest {
   void add_sample(const TensorView& tensor);
 
   std::string hex() const;  // 16 digits
+  std::uint64_t value() const { return state_; }
 
  private:
   std::uint64_t state_ = 0xcbf29ce484222325u;

@@ -22,6 +22,7 @@ class GgufModel : public ModelFiles {
     return table_.find(name);
   }
   const std::vector<TensorView>& tensors() const override { return table_.tensors(); }
+  std::vector<std::string> file_paths() const override { return {file_.path()}; }
   std::string digest() const override;
 
  private:

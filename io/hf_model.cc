@@ -118,6 +118,18 @@ void HfModel::refuse_missing_weights() const {
               path_ + ": has no weights: neither " + kSingle + " nor " + kIndex + " is there");
 }
 
+std::vector<std::string> HfModel::file_paths() const {
+  std::vector<std::string> paths;
+  for (const char* name :
+       {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
+    if (has(name)) paths.push_back(file_path(name));
+  }
+  // The index is read only where there is no single file.
+  if (!weight_files_.empty() && !has(kSingle)) paths.push_back(file_path(kIndex));
+  for (const WeightFile& weights : weight_files_) paths.push_back(weights.file.path());
+  return paths;
+}
+
 std::string HfModel::digest() const {
   Digest digest;
   for (const auto* json : {&config_, &tokenizer_, &tokenizer_config_, &generation_config_}) {

@@ -25,6 +25,7 @@ class HfModel : public ModelFiles {
     return table_.find(name);
   }
   const std::vector<TensorView>& tensors() const override { return table_.tensors(); }
+  std::vector<std::string> file_paths() const override;
   std::string digest() const override;
 
  private:

@@ -38,6 +38,8 @@ class ModelFiles {
   virtual std::optional<TensorView> find_tensor(const std::string& name) const = 0;
   virtual const std::vector<TensorView>& tensors()
       const = 0;  // in file order, supported types only
+  // The paths of the files that were read: what another machine needs to open the same model.
+  virtual std::vector<std::string> file_paths() const = 0;
   // A digest of the model's identity for the fingerprint, 16 hexadecimal digits: the JSON files or
   // the GGUF metadata, the names, sizes and headers of the weight files, and a sample of every
   // tensor, so that gigabytes need not be read.

@@ -12,6 +12,7 @@
 
 #include "kernels/cache_options.h"
 #include "kernels/model_shape.h"
+#include "kernels/weight_store.h"
 
 namespace tovamill {
 
@@ -156,6 +157,9 @@ struct BackendOptions {
   int n_threads = 1;
   std::int32_t max_rows = 256;   // of a step
   std::int32_t max_block = 256;  // tokens of one stream in a step
+  // Of the packed matrices and their biases; null is memory of the backend's own. Outlives the
+  // backend. The reference backend makes no use of it.
+  WeightStore* weights = nullptr;
 };
 
 // Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do

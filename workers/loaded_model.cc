@@ -4,9 +4,9 @@
 #include <cmath>
 #include <map>
 
-#include "kernels/cpu_info.h"
 #include "kernels/error.h"
 #include "workers/model_parts.h"
+#include "workers/packed_weights.h"
 
 namespace tovamill {
 namespace {
@@ -33,31 +33,6 @@ std::string describe(const ModelFiles& files, const ModelConfig& config) {
                 std::to_string(static_cast<long>(std::lround(millions / 100.0)) % 10) + " G";
   return config.architecture + ", " + std::to_string(config.shape.n_layers) + " layers, " + size +
          " parameters, " + names;
-}
-
-// Bytes of the packed weights in a type of `element_bytes`.
-std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
-  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
-  const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
-                     3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
-  return element_bytes * (static_cast<std::uint64_t>(s.n_layers) * layer +
-                          hidden * static_cast<std::uint64_t>(s.vocab_size));
-}
-
-// `auto` as the CPU does best, but bf16 where only that fits the memory. Throws
-// Error(configuration) where nothing does.
-std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
-                         std::uint64_t available_bytes) {
-  std::string dtype = options.dtype;
-  if (dtype == "auto") dtype = preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
-  if (options.dtype == "auto" && packed_bytes(shape, 4) > available_bytes) dtype = "bf16";
-  const std::uint64_t needed = packed_bytes(shape, dtype == "bf16" ? 2 : 4);
-  if (needed <= available_bytes) return dtype;
-  throw Error(ExitCode::configuration,
-              "the weights take " + std::to_string(needed) + " bytes in " + dtype + ", but only " +
-                  std::to_string(available_bytes) +
-                  " bytes of memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
-                  "take a machine with more memory");
 }
 
 StepPlan plan_rows(const RunOptions& options) {
@@ -106,26 +81,16 @@ ModelHead open_model(const std::string& path) {
 }
 
 LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes) {
+                       std::uint64_t available_bytes, const WeightSharing& how) {
   LoadedModel loaded;
   loaded.files = std::move(head.files);
   loaded.config = std::move(head.config);
   loaded.tokenizer = std::move(head.tokenizer);
-  const ModelWeights weights = weights_of(*loaded.files, loaded.config);
   loaded.plan = plan_rows(options);
   set_rows(loaded.plan);
-  loaded.backend = make_backend(
-      options.device, {.shape = loaded.config.shape,
-                       .cache = options.cache,
-                       .dtype = choose_dtype(options, loaded.config.shape, available_bytes),
-                       .n_threads = n_threads,
-                       .max_rows = loaded.plan.max_rows,
-                       .max_block = loaded.plan.block});
-  loaded.model = pack_model(loaded.config, weights, *loaded.backend);
-  const std::uint64_t taken = loaded.model.weight_bytes();
-  const std::uint64_t automatic = (available_bytes > taken ? available_bytes - taken : 0) / 10 * 8;
+  const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
   fit_streams(loaded.plan, options, *loaded.backend,
-              options.memory_budget > 0 ? options.memory_budget : automatic);
+              options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
   set_rows(loaded.plan);
   loaded.forward = std::make_unique<Forward>(loaded.model, *loaded.backend, loaded.plan.max_rows,
                                              loaded.plan.n_streams, loaded.plan.block);

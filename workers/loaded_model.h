@@ -10,6 +10,7 @@
 #include "engine/tokenizer.h"
 #include "io/model_files.h"
 #include "workers/run_options.h"
+#include "workers/shared_weights.h"
 
 namespace tovamill {
 
@@ -20,15 +21,31 @@ struct StepPlan {
   std::int32_t max_rows = kGroupTokens;
 };
 
+// How a rank comes by its packed weights where several run on one host.
+struct WeightSharing {
+  enum class Role : std::uint8_t {
+    alone,     // packs its own
+    leader,    // packs for the host
+    follower,  // maps the leader's; packs its own where that fails
+  };
+  Role role = Role::alone;
+  WeightsPlace place = {};  // follower: LoadedModel::weights_place of the leader
+  int n_ranks_on_host = 1;  // that share the host's memory, this one included
+};
+
 struct LoadedModel {
   std::unique_ptr<ModelFiles> files;
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
   StepPlan plan;
+  std::unique_ptr<SharedWeights> shared;  // null where the weights are this process's own
   std::unique_ptr<Backend> backend;
   Model model;
   std::unique_ptr<Forward> forward;
-  std::string description;  // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
+  WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
+  std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower
+  std::string sharing_note;  // "weights shared with this host's ranks (134 MB)"; empty if alone
+  std::string description;   // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
 };
 
 // Everything but the weights: enough to check options before the long part.
@@ -40,9 +57,12 @@ struct ModelHead {
 
 ModelHead open_model(const std::string& path);
 
-// Packs the weights for the device that the options ask for; `available_bytes` of memory bound the
-// streams. Throws Error(configuration) naming the bytes where not even one stream fits.
+// Packs the weights for the device that the options ask for, or maps the leader's. Of
+// `available_bytes` of memory, of a follower as they are once the leader has packed, the weights
+// and this rank's share of the rest bound the streams. A rank that cannot share packs its own and
+// says why in `sharing_note`. Throws Error(configuration) naming the bytes where not even one
+// stream fits.
 LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes);
+                       std::uint64_t available_bytes, const WeightSharing& how = {});
 
 }  // namespace tovamill

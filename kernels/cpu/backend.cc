@@ -50,6 +50,26 @@ void add_bias(const float* bias, std::int32_t n, float* row) {
   for (std::int32_t i = 0; i < n; ++i) row[i] += bias[i];
 }
 
+// The biases of all parts one after another, zero where a part has none.
+std::vector<float> stacked_bias(const Backend::MatrixSource& source) {
+  std::vector<float> bias;
+  for (std::size_t p = 0; p < source.biases.size(); ++p) {
+    std::vector<float> part(static_cast<std::size_t>(source.parts[p].n_rows()), 0.0f);
+    if (source.biases[p].data != nullptr) {
+      std::vector<float> file(part.size());
+      dequantize_row(source.biases[p], 0, file.data());
+      const bool interleaved = !source.interleaved.empty() && source.interleaved[p];
+      for (std::size_t r = 0; r < part.size(); ++r) {
+        const auto row = static_cast<std::int64_t>(r);
+        part[r] = file[static_cast<std::size_t>(interleaved ? interleaved_row(row, source.head_dim)
+                                                            : row)];
+      }
+    }
+    bias.insert(bias.end(), part.begin(), part.end());
+  }
+  return bias;
+}
+
 }  // namespace
 
 CpuBuffer::CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, std::size_t element_bytes)
@@ -62,7 +82,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const Is
       type_(type),
       isa_(isa),
       pool_(std::clamp(options.n_threads, 1, 1024), use_one_thread),
-      products_(type, pool_.size()),
+      products_(type, pool_.size(), options.weights),
       attention_(options, type, pool_, isa),
       tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
   const std::int32_t chunk = Products::chunk_columns(options.shape.vocab_size);
@@ -82,9 +102,10 @@ float* CpuBackend::thread_tile(int thread) const {
 }
 
 std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int32_t n_in,
-                                                    std::int32_t chunk, RowSource source,
-                                                    const void* context) {
-  std::unique_ptr<PackedMatrix> matrix = products_.make(n_out, n_in, chunk);
+                                                    std::int32_t chunk, bool has_bias,
+                                                    RowSource source, const void* context) {
+  std::unique_ptr<PackedMatrix> matrix = products_.make(n_out, n_in, chunk, has_bias);
+  if (matrix->is_filled()) return matrix;
   pool_.run(matrix->n_chunks(), [&](std::int64_t c, int) {
     const auto index = static_cast<std::int32_t>(c);
     const std::int32_t n = matrix->chunk_cols(index);
@@ -110,26 +131,11 @@ std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
     dequantize_row(s.parts[p], interleaved ? interleaved_row(row, s.head_dim) : row, out);
   };
   const auto rows = static_cast<std::int32_t>(n_out);
+  const bool has_bias = std::any_of(source.biases.begin(), source.biases.end(),
+                                    [](const TensorView& b) { return b.data != nullptr; });
   auto matrix = pack_rows(rows, static_cast<std::int32_t>(source.parts.at(0).n_cols()),
-                          Products::chunk_columns(rows), read_row, &source);
-  std::vector<float> bias;
-  bool any = false;
-  for (std::size_t p = 0; p < source.biases.size(); ++p) {
-    std::vector<float> part(static_cast<std::size_t>(source.parts[p].n_rows()), 0.0f);
-    if (source.biases[p].data != nullptr) {
-      any = true;
-      std::vector<float> file(part.size());
-      dequantize_row(source.biases[p], 0, file.data());
-      const bool interleaved = !source.interleaved.empty() && source.interleaved[p];
-      for (std::size_t r = 0; r < part.size(); ++r) {
-        const auto row = static_cast<std::int64_t>(r);
-        part[r] = file[static_cast<std::size_t>(interleaved ? interleaved_row(row, source.head_dim)
-                                                            : row)];
-      }
-    }
-    bias.insert(bias.end(), part.begin(), part.end());
-  }
-  if (any) Products::set_bias(*matrix, std::move(bias));
+                          Products::chunk_columns(rows), has_bias, read_row, &source);
+  if (has_bias && !matrix->is_filled()) Products::set_bias(*matrix, stacked_bias(source));
   return matrix;
 }
 
@@ -148,7 +154,7 @@ std::unique_ptr<Matrix> CpuBackend::pack_gated(const TensorView& gate, const Ten
     const std::int64_t width = std::min<std::int64_t>(p.half, p.n - first);
     dequantize_row(within < width ? p.gate : p.up, first + within % width, out);
   };
-  return pack_rows(2 * n, static_cast<std::int32_t>(gate.n_cols()), chunk, read_row, &pair);
+  return pack_rows(2 * n, static_cast<std::int32_t>(gate.n_cols()), chunk, false, read_row, &pair);
 }
 
 std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,

@@ -66,7 +66,7 @@ class CpuBackend final : public Backend {
   };
   using RowSource = void (*)(const void* context, std::int64_t row, float* out);
   std::unique_ptr<PackedMatrix> pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
-                                          RowSource source, const void* context);
+                                          bool has_bias, RowSource source, const void* context);
   // Calls body(row_tile, chunk, thread) for every tile of the step's rows and chunk of the matrix.
   template <class Body>
   void for_each_tile(const PackedMatrix& w, Body&& body);

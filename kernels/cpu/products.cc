@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <dnnl.hpp>
 #include <map>
 #include <mutex>
+#include <new>
 #include <tuple>
 
 #include "kernels/error.h"
@@ -42,12 +44,81 @@ struct TileProduct {
 
 constexpr int kTargets = 3;
 
+constexpr std::size_t kAlign = 64;  // bytes; oneDNN reads packed weights by cache lines
+std::size_t align_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+
+// Memory of this process alone.
+class OwnWeights final : public WeightStore {
+ public:
+  std::byte* take(std::size_t n_bytes) override {
+    // Large pieces come zeroed from the system, without a pass over them.
+    void* p = std::calloc(n_bytes + kAlign, 1);
+    if (p == nullptr) {
+      throw OutOfMemory("out of memory: " + std::to_string(n_bytes) +
+                        " bytes of weights could not be had; use --dtype bf16 or a smaller model");
+    }
+    pieces_.emplace_back(static_cast<std::byte*>(p));
+    return pieces_.back().get() + (kAlign - reinterpret_cast<std::uintptr_t>(p) % kAlign) % kAlign;
+  }
+  bool is_filled() const override { return false; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  std::vector<std::unique_ptr<std::byte, Free>> pieces_;
+};
+
+// What stands before a matrix in its store: two processes of a host may have been started with
+// other instruction sets allowed to oneDNN, and then they must not read each other's layout.
+struct Label {
+  static constexpr std::uint64_t kMagic = 0x7874616d6c766f74;  // "tovlmatx"
+  std::uint64_t magic = kMagic;
+  std::uint64_t layout = 0;  // of whole and narrower chunks
+  std::int32_t n_out = 0, n_in = 0, chunk = 0, has_bias = 0;
+  bool operator==(const Label&) const = default;
+};
+static_assert(sizeof(Label) <= kAlign);
+
+// A number for the order of a packed matrix's elements in memory (64-bit FNV-1a of the blocking).
+std::uint64_t layout_number(const memory::desc& d, std::uint64_t hash) {
+  const auto add = [&](auto value) {
+    for (auto rest = static_cast<std::uint64_t>(value), n = std::uint64_t{8}; n > 0; --n) {
+      hash = (hash ^ (rest & 255)) * 0x100000001b3u;
+      rest >>= 8;
+    }
+  };
+  const auto add_all = [&](const auto* values, auto n) {
+    for (decltype(n) i = 0; i < n; ++i) add(values[i]);
+  };
+  add(d.get_size());
+#if DNNL_VERSION_MAJOR >= 3
+  add(d.get_format_kind());
+  add(d.get_data_type());
+  for (const auto& v :
+       {d.get_dims(), d.get_padded_dims(), d.get_strides(), d.get_inner_blks(), d.get_inner_idxs()})
+    add_all(v.data(), v.size());
+#else
+  const dnnl_blocking_desc_t& b = d.data.format_desc.blocking;
+  add(d.data.format_kind);
+  add(d.data.data_type);
+  add_all(d.data.dims, d.data.ndims);
+  add_all(d.data.padded_dims, d.data.ndims);
+  add_all(b.strides, d.data.ndims);
+  add_all(b.inner_blks, b.inner_nblks);
+  add_all(b.inner_idxs, b.inner_nblks);
+  add(d.data.extra.flags);
+#endif
+  return hash;
+}
+
 }  // namespace
 
 struct PackedMatrix::Impl {
   std::int32_t n_out = 0, n_in = 0, chunk = 0;
-  std::vector<float> bias;
-  std::vector<memory> weights;  // packed, one a chunk
+  float* bias = nullptr;  // (n_out), in the store
+  bool is_filled = false;
+  std::vector<memory> weights;  // packed, one a chunk, in the store
   std::array<TileProduct*, kTargets> whole{},
       rest{};  // of full chunks and of the narrower last one
   std::uint64_t bytes = 0;
@@ -65,15 +136,16 @@ std::int32_t PackedMatrix::chunk_begin(std::int32_t c) const { return c * impl_-
 std::int32_t PackedMatrix::chunk_cols(std::int32_t c) const {
   return std::min(impl_->chunk, impl_->n_out - c * impl_->chunk);
 }
-const float* PackedMatrix::bias() const {
-  return impl_->bias.empty() ? nullptr : impl_->bias.data();
-}
+const float* PackedMatrix::bias() const { return impl_->bias; }
+bool PackedMatrix::is_filled() const { return impl_->is_filled; }
 
 struct Products::Impl {
   using Key = std::tuple<std::int32_t, std::int32_t, std::int64_t, bool>;  // n_in, n, ld_out, add
 
   ComputeType type;
   int n_threads;
+  OwnWeights own;
+  WeightStore* store = nullptr;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   std::vector<dnnl::stream> streams;  // one a thread
   std::map<Key, TileProduct> products;
@@ -82,12 +154,15 @@ struct Products::Impl {
   std::vector<std::vector<std::byte>> scratchpads;  // one a thread, shared by all products
 
   TileProduct& product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out, bool add);
+  void place(PackedMatrix::Impl& m, bool has_bias);
 };
 
 void use_one_thread() { omp_set_num_threads(1); }
 
-Products::Products(ComputeType type, int n_threads) : impl_(std::make_unique<Impl>()) {
+Products::Products(ComputeType type, int n_threads, WeightStore* store)
+    : impl_(std::make_unique<Impl>()) {
   impl_->type = type;
+  impl_->store = store != nullptr ? store : &impl_->own;
   impl_->n_threads = n_threads;
   for (int t = 0; t < n_threads; ++t) impl_->streams.emplace_back(impl_->engine);
   impl_->scratchpads.resize(static_cast<std::size_t>(n_threads));
@@ -143,8 +218,43 @@ TileProduct& Products::Impl::product(std::int32_t n_in, std::int32_t n, std::int
   });
 }
 
+// One piece of the store: label, chunks, bias, each at a multiple of kAlign.
+void Products::Impl::place(PackedMatrix::Impl& m, bool has_bias) {
+  const auto product_of = [&](std::int32_t begin) {
+    return m.n_out - begin >= m.chunk || m.n_out < m.chunk ? m.whole[0] : m.rest[0];
+  };
+  std::size_t total = kAlign + (has_bias ? align_up(static_cast<std::size_t>(m.n_out) * 4) : 0);
+  for (std::int32_t begin = 0; begin < m.n_out; begin += m.chunk)
+    total += align_up(product_of(begin)->weights.get_size());
+
+  std::byte* at = store->take(total);
+  m.is_filled = store->is_filled();
+  const Label label{.layout = layout_number(m.rest[0]->weights,
+                                            layout_number(m.whole[0]->weights, Label::kMagic)),
+                    .n_out = m.n_out,
+                    .n_in = m.n_in,
+                    .chunk = m.chunk,
+                    .has_bias = has_bias};
+  if (!m.is_filled) {
+    new (at) Label(label);
+  } else if (!(*reinterpret_cast<const Label*>(at) == label)) {
+    throw Error(ExitCode::internal,
+                "shared weights: a matrix of " + std::to_string(m.n_out) + " x " +
+                    std::to_string(m.n_in) +
+                    " is packed in another way than here: let each process pack its own");
+  }
+  at += kAlign;
+  for (std::int32_t begin = 0; begin < m.n_out; begin += m.chunk) {
+    const memory::desc& layout = product_of(begin)->weights;
+    m.weights.push_back(checked("placing weights", [&] { return memory(layout, engine, at); }));
+    m.bytes += layout.get_size();
+    at += align_up(layout.get_size());
+  }
+  if (has_bias) m.bias = reinterpret_cast<float*>(at);
+}
+
 std::unique_ptr<PackedMatrix> Products::make(std::int32_t n_out, std::int32_t n_in,
-                                             std::int32_t chunk) {
+                                             std::int32_t chunk, bool has_bias) {
   use_one_thread();
   auto m = std::make_unique<PackedMatrix::Impl>();
   m->n_out = n_out;
@@ -157,12 +267,7 @@ std::unique_ptr<PackedMatrix> Products::make(std::int32_t n_out, std::int32_t n_
   };
   m->whole = products_of(std::min(chunk, n_out));
   m->rest = n_out % chunk == 0 || n_out < chunk ? m->whole : products_of(n_out % chunk);
-  for (std::int32_t begin = 0; begin < n_out; begin += chunk) {
-    const TileProduct* product = n_out - begin >= chunk || n_out < chunk ? m->whole[0] : m->rest[0];
-    m->weights.push_back(
-        checked("allocating weights", [&] { return memory(product->weights, impl_->engine); }));
-    m->bytes += product->weights.get_size();
-  }
+  impl_->place(*m, has_bias);
   return std::make_unique<PackedMatrix>(std::move(m));
 }
 
@@ -182,8 +287,8 @@ void Products::fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows)
   });
 }
 
-void Products::set_bias(PackedMatrix& matrix, std::vector<float> bias) {
-  matrix.impl().bias = std::move(bias);
+void Products::set_bias(PackedMatrix& matrix, const std::vector<float>& bias) {
+  std::copy(bias.begin(), bias.end(), matrix.impl().bias);
 }
 
 void Products::multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out,
@@ -222,7 +327,7 @@ std::uint64_t Products::scratch_bytes() const {
 void Products::check(ComputeType type) {
   try {
     Products products(type, 1);
-    products.make(32, 32, 32);
+    products.make(32, 32, 32, false);
   } catch (const Error&) {
     throw Error(ExitCode::configuration,
                 "--dtype bf16: oneDNN cannot multiply bf16 on this CPU; use --dtype f32");

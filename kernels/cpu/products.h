@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/weight_store.h"
 
 namespace tovamill::cpu {
 
@@ -26,7 +27,7 @@ enum class Target : std::uint8_t {
   scratch,  // a dense (kRowTile, chunk_cols) array
 };
 
-// A matrix as chunks of packed output columns.
+// A matrix as chunks of packed output columns. Its memory is the weight store's.
 class PackedMatrix final : public Matrix {
  public:
   struct Impl;
@@ -39,6 +40,7 @@ class PackedMatrix final : public Matrix {
   std::int32_t chunk_begin(std::int32_t chunk) const;  // first output column
   std::int32_t chunk_cols(std::int32_t chunk) const;
   const float* bias() const;  // (n_out) or nullptr
+  bool is_filled() const;     // by another process: not to be written
   Impl& impl() const { return *impl_; }
 
  private:
@@ -47,18 +49,21 @@ class PackedMatrix final : public Matrix {
 
 class Products {
  public:
-  Products(ComputeType type, int n_threads);
+  // Matrices take their memory from `store`, which must outlive them; null is memory of its own.
+  Products(ComputeType type, int n_threads, WeightStore* store = nullptr);
   ~Products();
 
   // Output columns of a chunk, at most; the last chunk of a matrix may have fewer.
   static std::int32_t chunk_columns(std::int32_t n_out);
 
-  // An empty matrix to be filled chunk by chunk.
-  std::unique_ptr<PackedMatrix> make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk);
+  // A matrix to be filled chunk by chunk, or one that the store holds already: then a matrix of
+  // another shape or layout in its place throws Error(internal).
+  std::unique_ptr<PackedMatrix> make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
+                                     bool has_bias);
   // Packs `rows` (chunk_cols, n_in) float32 into one chunk; different chunks may be filled at the
   // same time.
   void fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows) const;
-  static void set_bias(PackedMatrix& matrix, std::vector<float> bias);
+  static void set_bias(PackedMatrix& matrix, const std::vector<float>& bias);  // (n_out)
 
   // out = or += x W_chunk^T for kRowTile rows, without the bias. x (kRowTile, n_in) in the compute
   // type, out float32 at the chunk's first column.

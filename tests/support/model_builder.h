@@ -27,8 +27,8 @@ struct TinyModel {
   std::int32_t sliding_window =
       0;  // tokens; not for llama; not said in GGUF files of Mistral by others, but here
   double rope_theta = 10'000;
-  nlohmann::json
-      rope_scaling;  // as in config.json; in GGUF only "linear" and "llama3" (as divisors)
+  nlohmann::json rope_scaling =
+      {};  // as in config.json; in GGUF only "linear" and "llama3" (as divisors)
   bool tied = false;
   bool attention_bias = false;  // llama and qwen3: biases on q, k, v and o
   DType dtype =

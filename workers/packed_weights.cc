@@ -1,0 +1,176 @@
+#include "workers/packed_weights.h"
+
+#include <algorithm>
+#include <string>
+
+#include "io/digest.h"
+#include "kernels/cpu_info.h"
+#include "kernels/error.h"
+#include "kernels/version.h"
+#include "workers/model_parts.h"
+
+namespace tovamill {
+namespace {
+
+// Bytes of the packed weights in a type of `element_bytes`.
+std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
+  const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
+                     3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
+  return element_bytes * (static_cast<std::uint64_t>(s.n_layers) * layer +
+                          hidden * static_cast<std::uint64_t>(s.vocab_size));
+}
+
+std::string automatic_dtype() {
+  return preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
+}
+
+// `auto` as the CPU does best, but bf16 where only that fits the memory. Throws
+// Error(configuration) where nothing does.
+std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
+                         std::uint64_t available_bytes) {
+  std::string dtype = options.dtype;
+  if (dtype == "auto") dtype = automatic_dtype();
+  if (options.dtype == "auto" && packed_bytes(shape, 4) > available_bytes) dtype = "bf16";
+  const std::uint64_t needed = packed_bytes(shape, dtype == "bf16" ? 2 : 4);
+  if (needed <= available_bytes) return dtype;
+  throw Error(ExitCode::configuration,
+              "the weights take " + std::to_string(needed) + " bytes in " + dtype + ", but only " +
+                  std::to_string(available_bytes) +
+                  " bytes of memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
+                  "take a machine with more memory");
+}
+
+// What must be equal for two ranks to use the same packed bytes. That oneDNN chooses the same
+// layout the backend checks matrix by matrix; the number of threads does not matter.
+std::uint64_t identity_of(const std::string& model_digest, const std::string& device,
+                          const std::string& dtype) {
+  Digest digest;
+  for (const std::string& part : {model_digest, device == "auto" ? std::string("cpu") : device,
+                                  dtype, program_version(), git_hash(), onednn_version()})
+    digest.add(std::string_view(part));
+  return digest.value();
+}
+
+std::string megabytes(std::uint64_t n_bytes) {
+  return std::to_string((n_bytes + 500'000) / 1'000'000) + " MB";
+}
+
+// Makes backend and weights of a model whose head is there already, in one of three ways.
+class Packing {
+ public:
+  Packing(LoadedModel& loaded, const RunOptions& options, int n_threads)
+      : loaded_(loaded),
+        options_(options),
+        n_threads_(n_threads),
+        weights_(weights_of(*loaded.files, loaded.config)) {}
+
+  void pack(const std::string& dtype, WeightStore* store) {
+    const StepPlan& plan = loaded_.plan;
+    loaded_.backend = make_backend(options_.device, {.shape = loaded_.config.shape,
+                                                     .cache = options_.cache,
+                                                     .dtype = dtype,
+                                                     .n_threads = n_threads_,
+                                                     .max_rows = plan.max_rows,
+                                                     .max_block = plan.block,
+                                                     .weights = store});
+    loaded_.model = pack_model(loaded_.config, weights_, *loaded_.backend);
+    loaded_.private_weight_bytes = loaded_.model.weight_bytes();
+  }
+
+  // False, with the reason in `sharing_note`, where it cannot be.
+  bool pack_for_all(const std::string& dtype) {
+    try {
+      loaded_.shared = SharedWeights::create(
+          most_packed_bytes(loaded_.config.shape, dtype == "bf16" ? 2 : 4), identity(dtype));
+      pack(dtype, &loaded_.shared->store());
+      if (loaded_.shared->n_bytes() == 0) return give_up("this device shares no weights");
+      loaded_.weights_place = loaded_.shared->seal();
+      loaded_.sharing_note =
+          "weights shared with this host's ranks (" + megabytes(loaded_.shared->n_bytes()) + ")";
+      return true;
+    } catch (const Error& e) {
+      return give_up(e.what());
+    }
+  }
+
+  // The same. `auto` is what the leader chose.
+  bool attach(const WeightsPlace& place) {
+    std::string dtype = options_.dtype != "auto" ? options_.dtype : automatic_dtype();
+    if (options_.dtype == "auto" && identity("bf16") == place.identity) dtype = "bf16";
+    try {
+      std::string why;
+      loaded_.shared = SharedWeights::attach(place, identity(dtype), why);
+      if (loaded_.shared == nullptr) return give_up(why);
+      pack(dtype, &loaded_.shared->store());
+      if (!loaded_.shared->all_taken()) return give_up("the leader packed other matrices");
+      loaded_.private_weight_bytes = 0;
+      loaded_.sharing_note = "weights of process " + std::to_string(place.pid) + " (" +
+                             megabytes(loaded_.shared->n_bytes()) + ")";
+      return true;
+    } catch (const Error& e) {
+      return give_up(e.what());
+    }
+  }
+
+ private:
+  std::uint64_t identity(const std::string& dtype) {
+    if (digest_.empty()) digest_ = loaded_.files->digest();
+    return identity_of(digest_, options_.device, dtype);
+  }
+  bool give_up(const std::string& why) {
+    loaded_.sharing_note = "weights of its own: " + why;
+    loaded_.weights_place = {};
+    loaded_.model = {};
+    loaded_.backend.reset();
+    loaded_.shared.reset();
+    return false;
+  }
+
+  LoadedModel& loaded_;
+  const RunOptions& options_;
+  int n_threads_;
+  ModelWeights weights_;
+  std::string digest_;
+};
+
+}  // namespace
+
+std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
+                             std::uint64_t available_bytes, const WeightSharing& how) {
+  using Role = WeightSharing::Role;
+  const auto n_ranks = static_cast<std::uint64_t>(std::max(1, how.n_ranks_on_host));
+  const auto dtype_within = [&](std::uint64_t bytes) {
+    return choose_dtype(options, loaded.config.shape, bytes);
+  };
+  Packing packing(loaded, options, n_threads);
+  if (how.role == Role::follower && packing.attach(how.place)) return available_bytes / n_ranks;
+  if (how.role == Role::leader && packing.pack_for_all(dtype_within(available_bytes))) {
+    const std::uint64_t taken = loaded.private_weight_bytes;
+    return (available_bytes > taken ? available_bytes - taken : 0) / n_ranks;
+  }
+  // A follower's memory is measured when the leader has its weights already.
+  const std::uint64_t packers =
+      how.role == Role::follower ? std::max<std::uint64_t>(1, n_ranks - 1) : n_ranks;
+  const std::uint64_t share = available_bytes / packers;
+  packing.pack(dtype_within(share), nullptr);
+  const std::uint64_t taken = loaded.private_weight_bytes;
+  return share > taken ? share - taken : 0;
+}
+
+// oneDNN pads a chunk's columns to its blocks (64 at most), a chunk being at least 256 columns wide
+// unless it is the only or the last one, and the rows to 64; label and bias come on top.
+std::uint64_t most_packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+  const auto matrix = [&](std::int64_t n_out, std::int64_t n_in) {
+    const auto columns = static_cast<std::uint64_t>(n_out + n_out / 4 + 128);
+    const auto rows = static_cast<std::uint64_t>((n_in + 63) / 64 * 64);
+    const auto chunks = static_cast<std::uint64_t>(n_out / 256 + 3);
+    return columns * rows * element_bytes + static_cast<std::uint64_t>(n_out) * 4 + chunks * 64;
+  };
+  const std::uint64_t layer =
+      matrix(s.q_size() + 2 * s.kv_size(), s.hidden_size) + matrix(s.hidden_size, s.q_size()) +
+      matrix(2 * s.intermediate_size, s.hidden_size) + matrix(s.hidden_size, s.intermediate_size);
+  return static_cast<std::uint64_t>(s.n_layers) * layer + matrix(s.vocab_size, s.hidden_size);
+}
+
+}  // namespace tovamill
