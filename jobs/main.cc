@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "jobs/commands.h"
+#include "jobs/launcher.h"
 #include "kernels/error.h"
 
 namespace {
@@ -30,6 +31,11 @@ int main(int argc, char** argv) {
       return report("standard output cannot be written: is its disk full?", ExitCode::io);
     return code;
   } catch (const tovamill::Error& error) {
+    // Of several tasks, each finds the same fault in the command line: one says so.
+    const bool is_common =
+        error.code() == ExitCode::usage || error.code() == ExitCode::configuration;
+    if (is_common && !tovamill::speaks(tovamill::find_launcher(tovamill::process_environment())))
+      return static_cast<int>(error.code());
     return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {
     return report(
