@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "jobs/launcher.h"
 #include "jobs/suggestion.h"
 #include "kernels/error.h"
 
@@ -41,6 +42,14 @@ int print_help(const std::vector<std::string>& words) {
   return 0;
 }
 
+// Started as several tasks, they share the work of this command; of others the first task does all.
+bool shares_work(const std::string& command) { return command == "score"; }
+
+void print_note(const Launcher& launcher) {
+  const std::string note = note_on_launch(launcher);
+  if (!note.empty()) std::cerr << "tovamill: note: " << note << std::endl;
+}
+
 }  // namespace
 
 std::vector<Command> all_commands() {
@@ -53,6 +62,9 @@ OptionGroup corpus_group() {
 }
 
 int run_program(const std::vector<std::string>& arguments) {
+  const Launcher launcher = find_launcher(process_environment());
+  const bool is_shared = !arguments.empty() && shares_work(arguments.front());
+  if (!is_shared && !speaks(launcher)) return 0;
   if (arguments.empty()) {
     std::cerr << program_help();
     return static_cast<int>(ExitCode::usage);
@@ -73,6 +85,7 @@ int run_program(const std::vector<std::string>& arguments) {
   Request request = parse_arguments(command, rest);
   request.options.command = "tovamill";
   for (const std::string& argument : arguments) request.options.command += " " + argument;
+  if ((request.help || request.print_config) && !speaks(launcher)) return 0;
   if (request.help) {
     std::cout << help_text(command);
     return 0;
@@ -81,6 +94,7 @@ int run_program(const std::vector<std::string>& arguments) {
     std::cout << config_text(command, request.options);
     return 0;
   }
+  if (is_shared) print_note(launcher);
   return command.run(request);
 }
 

@@ -6,6 +6,9 @@
 #include "jobs/format.h"
 #include "jobs/launcher.h"
 #include "kernels/cpu_info.h"
+#include "kernels/error.h"
+#include "pipeline/mpi_session.h"
+#include "workers/device.h"
 
 namespace tovamill {
 namespace {
@@ -34,17 +37,38 @@ void print_cpu(const CpuInfo& cpu) {
   print("memory", memory);
 }
 
+// As choose_threads does it, without knowing the other tasks' cores: they are taken to be the same.
+std::int32_t threads_of(const Launcher& launcher, const CpuInfo& cpu) {
+  const std::int32_t own = cpu.n_cores_usable();
+  return choose_threads({.from_environment = launcher.threads,
+                         .n_host_cores = own,
+                         .n_own_cores = own,
+                         .n_local = 1});
+}
+
 void print_launcher(const Launcher& launcher, const CpuInfo& cpu) {
   const std::string name = launcher.name.empty() ? "none: started plainly" : launcher.name;
-  print("launcher", name + ", " + counted(launcher.n_tasks, "task"));
+  std::string tasks = counted(launcher.n_tasks, "task");
+  if (launcher.n_tasks > 1)
+    tasks += ", with" + std::string(launcher.has_pmix ? "" : "out") + " PMIx; this is task " +
+             std::to_string(launcher.rank);
+  print("launcher", name + ", " + tasks);
   for (const auto& [variable, value] : launcher.variables) print("", variable + "=" + value);
-  print("--threads auto", std::to_string(launcher.threads.value_or(cpu.n_cores_usable())));
-  if (launcher.n_tasks > 1) {
-    print("warning", "this version runs as one process: `score` refuses to start as several tasks");
+  print("MPI", launcher.n_tasks > 1 ? mpi_library_version()
+                                    : mpi_library_version() + ", not used by a single task");
+  try {
+    check_launch(launcher);
+  } catch (const Error& error) {
+    print("warning", error.what());
   }
+  const std::string note = note_on_launch(launcher);
+  if (!note.empty()) print("note", note);
+  const bool shares = launcher.n_tasks > 1 && !launcher.threads;
+  print("--threads auto", std::to_string(threads_of(launcher, cpu)) +
+                              (shares ? ", divided among the tasks that share these cores" : ""));
   if (launcher.threads.value_or(0) > cpu.n_cores_usable()) {
     print("warning",
-          "more threads are asked for than cores are usable: the run will be slower for it");
+          "the environment asks for more threads than cores are usable: only so many are taken");
   }
 }
 
@@ -69,7 +93,7 @@ int run(const Request& request) {
   print_launcher(launcher, cpu);
   print_cuda();
   if (!request.flag("no-measure")) {
-    const std::int32_t n_threads = launcher.threads.value_or(cpu.n_cores_usable());
+    const std::int32_t n_threads = threads_of(launcher, cpu);
     std::cout << std::flush;
     print_rate("products, f32", DType::f32, n_threads);
     print_rate("products, bf16", DType::bf16, n_threads);

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Installs by apt what is missing of the packages that building needs; "tests" as an argument adds what the tests need,
-# "model" what fetching a small model needs. Installs nothing, and needs no network, where nothing is missing.
+# "slurm" what tests/slurm.sh needs, "model" what fetching a small model needs. Installs nothing, and needs no network, where nothing is missing.
 # Made for Debian 12 and Ubuntu 24.04 (with universe).
 set -euo pipefail
 
 packages=(g++ cmake make pkg-config git ca-certificates
           libdnnl-dev libhdf5-dev libboost-program-options-dev libpcre2-dev libutf8proc-dev
-          libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev)
+          libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libopenmpi-dev openmpi-bin)
 for part in "$@"; do
   case "$part" in
     tests) packages+=(libgtest-dev python3 python3-numpy python3-h5py) ;;
+    slurm) packages+=(slurm-wlm munge slurm-client) ;;
     model) packages+=(python3 python3-pip) ;;
-    *) echo "usage: $0 [tests] [model]" >&2; exit 64 ;;
+    *) echo "usage: $0 [tests] [slurm] [model]" >&2; exit 64 ;;
   esac
 done
 

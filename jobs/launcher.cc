@@ -8,6 +8,15 @@
 namespace tovamill {
 namespace {
 
+// A rank, or nothing.
+std::optional<std::int32_t> rank_in(const std::optional<std::string>& text) {
+  std::int32_t number = 0;
+  if (!text) return std::nullopt;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  if (error != std::errc() || end != text->data() + text->size() || number < 0) return std::nullopt;
+  return number;
+}
+
 // The whole positive number that `text` begins with; "2,4" of OMP_NUM_THREADS gives 2.
 std::optional<std::int32_t> leading_number(const std::optional<std::string>& text) {
   std::int32_t number = 0;
@@ -33,6 +42,9 @@ constexpr const char* kVariables[] = {"OMPI_COMM_WORLD_SIZE",
                                       "SLURM_LOCALID",
                                       "SLURM_CPUS_PER_TASK",
                                       "OMP_NUM_THREADS",
+                                      "TOVAMILL_LAUNCH_ID",
+                                      "TOVAMILL_EXIT_FILE",
+                                      "TOVAMILL_DETACH_PMIX",
                                       "CUDA_VISIBLE_DEVICES"};
 
 }  // namespace
@@ -50,21 +62,64 @@ Launcher find_launcher(const Environment& environment) {
     if (const auto value = environment(name)) launcher.variables[name] = *value;
   }
   const auto number = [&](const char* name) { return leading_number(environment(name)); };
+  const auto rank = [&](const char* name) { return rank_in(environment(name)); };
+  launcher.has_pmix = environment("PMIX_NAMESPACE").has_value();
   const bool is_step = environment("SLURM_STEP_ID") && environment("SLURM_PROCID");
   if (const auto n = number("OMPI_COMM_WORLD_SIZE")) {
     launcher.name = "mpirun";
     launcher.n_tasks = *n;
+    launcher.rank = rank("OMPI_COMM_WORLD_RANK").value_or(rank("PMIX_RANK").value_or(0));
   } else if (is_step) {
     launcher.name = "srun";
     launcher.n_tasks = number("SLURM_STEP_NUM_TASKS").value_or(number("SLURM_NTASKS").value_or(1));
+    launcher.rank = rank("PMIX_RANK").value_or(rank("SLURM_PROCID").value_or(0));
   } else if (const auto pmi = number("PMI_SIZE")) {
     launcher.name = "PMI";
     launcher.n_tasks = *pmi;
+    launcher.rank = rank("PMI_RANK").value_or(0);
   }
   launcher.threads = number("SLURM_CPUS_PER_TASK");
   if (!launcher.threads) launcher.threads = number("OMP_NUM_THREADS");
+  if (environment("SLURM_JOB_ID")) launcher.n_slurm_tasks = number("SLURM_NTASKS").value_or(1);
+  launcher.launch_id = environment("TOVAMILL_LAUNCH_ID").value_or("");
+  launcher.exit_file = environment("TOVAMILL_EXIT_FILE").value_or("");
+  launcher.detach_pmix = environment("TOVAMILL_DETACH_PMIX") == "1";
   return launcher;
 }
+
+void check_launch(const Launcher& launcher) {
+  if (launcher.n_tasks <= 1) return;
+  const std::string started = " started " + std::to_string(launcher.n_tasks) + " tasks";
+  if (launcher.name == "PMI") {
+    throw Error(ExitCode::usage,
+                "a launcher of MPICH's kind" + started +
+                    ", each would do all the work alone: start with Open MPI's mpirun (try "
+                    "mpirun.openmpi) or jobs/launch.sh");
+  }
+  if (launcher.name == "srun" && !launcher.has_pmix) {
+    throw Error(ExitCode::usage,
+                "srun" + started +
+                    " without PMIx, each would do all the work alone: start with srun --mpi=pmix "
+                    "or jobs/launch.sh");
+  }
+}
+
+void check_ranks(const Launcher& launcher, int n_ranks) {
+  if (launcher.n_tasks == n_ranks) return;
+  throw Error(ExitCode::usage,
+              launcher.name + " started " + std::to_string(launcher.n_tasks) +
+                  " tasks, but MPI has a world of " + std::to_string(n_ranks) +
+                  ": start with the mpirun of the Open MPI that tovamill --version names, with "
+                  "srun --mpi=pmix, or with jobs/launch.sh");
+}
+
+std::string note_on_launch(const Launcher& launcher) {
+  if (!launcher.name.empty() || launcher.n_slurm_tasks <= 1) return "";
+  return "this Slurm job has " + std::to_string(launcher.n_slurm_tasks) +
+         " tasks, and this is one process alone: jobs/launch.sh or srun --mpi=pmix uses them all";
+}
+
+bool speaks(const Launcher& launcher) { return launcher.n_tasks <= 1 || launcher.rank == 0; }
 
 void check_single_process(const Launcher& launcher) {
   if (launcher.n_tasks <= 1) return;

@@ -4,6 +4,7 @@
 
 #include "jobs/commands.h"
 #include "kernels/cpu_info.h"
+#include "pipeline/mpi_session.h"
 
 namespace tovamill {
 
@@ -17,7 +18,7 @@ std::vector<std::string> library_lines() {
           "Boost " + boost,
           std::string("PCRE2 ") + TOVAMILL_PCRE2_VERSION,
           std::string("zlib ") + TOVAMILL_ZLIB_VERSION + ", zstd " + TOVAMILL_ZSTD_VERSION,
-          "MPI: not built in; this version runs as one process",
+          mpi_library_version(),
           "CUDA: not built in"};
 }
 

@@ -9,6 +9,8 @@ pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 find_package(simdjson REQUIRED)
+set(MPI_CXX_SKIP_MPICXX ON)  # the C functions only: MPI's C++ bindings are gone from the standard
+find_package(MPI REQUIRED COMPONENTS CXX)
 
 # Debian's CMake package of oneDNN asks for OpenCL, which nothing here needs: take the header and the library.
 find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)

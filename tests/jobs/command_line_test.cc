@@ -6,7 +6,6 @@
 #include <set>
 
 #include "jobs/commands.h"
-#include "jobs/launcher.h"
 #include "kernels/error.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/option_text.h"
@@ -278,55 +277,6 @@ TEST(CommandLine, OperandsAreCounted) {
 TEST(CommandLine, HelpIsGivenWhateverElseStandsThere) {
   EXPECT_TRUE(parse_arguments(score_command(), {"--help", "--cache-size", "many", "stray"}).help);
   EXPECT_TRUE(parse_arguments(merge_command(), {"-h"}).help);
-}
-
-Environment environment_of(std::map<std::string, std::string> variables) {
-  return [variables](const std::string& name) -> std::optional<std::string> {
-    const auto found = variables.find(name);
-    return found == variables.end() ? std::nullopt : std::optional(found->second);
-  };
-}
-
-TEST(Launcher, SeveralTasksAreRefused) {
-  const std::vector<std::map<std::string, std::string>> several{
-      {{"OMPI_COMM_WORLD_SIZE", "2"}},
-      {{"PMI_SIZE", "3"}},
-      {{"SLURM_STEP_ID", "0"}, {"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "4"}},
-      {{"SLURM_STEP_ID", "0"},
-       {"SLURM_PROCID", "1"},
-       {"SLURM_STEP_NUM_TASKS", "4"},
-       {"SLURM_NTASKS", "1"}}};
-  for (const auto& variables : several) {
-    const auto [code, message] =
-        failure_of([&] { check_single_process(find_launcher(environment_of(variables))); });
-    EXPECT_EQ(code, ExitCode::usage);
-    EXPECT_NE(message.find("this version runs as one process"), std::string::npos);
-  }
-}
-
-TEST(Launcher, OneTaskIsWelcomeAlsoInsideALargerJob) {
-  const std::vector<std::map<std::string, std::string>> single{
-      {},
-      {{"OMPI_COMM_WORLD_SIZE", "1"}},
-      {{"SLURM_JOB_ID", "7"},
-       {"SLURM_NTASKS", "4"},
-       {"SLURM_PROCID", "0"}},  // a batch script without srun
-      {{"SLURM_STEP_ID", "0"},
-       {"SLURM_PROCID", "0"},
-       {"SLURM_STEP_NUM_TASKS", "1"},
-       {"SLURM_NTASKS", "4"}}};
-  for (const auto& variables : single)
-    EXPECT_EQ(find_launcher(environment_of(variables)).n_tasks, 1);
-}
-
-TEST(Launcher, ThreadsComeFromSlurmThenOpenMp) {
-  EXPECT_EQ(
-      find_launcher(environment_of({{"OMP_NUM_THREADS", "3,2"}, {"SLURM_CPUS_PER_TASK", "8"}}))
-          .threads,
-      8);
-  EXPECT_EQ(find_launcher(environment_of({{"OMP_NUM_THREADS", "3,2"}})).threads, 3);
-  EXPECT_EQ(find_launcher(environment_of({{"OMP_NUM_THREADS", "all"}})).threads, std::nullopt);
-  EXPECT_EQ(find_launcher(environment_of({{"SLURM_CPUS_PER_TASK", "0"}})).threads, std::nullopt);
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ TEST(Program, VersionNamesBuildAndLibraries) {
   const ProgramResult version = run_tovamill({"--version"});
   EXPECT_EQ(version.exit_code, 0);
   for (const char* part :
-       {"tovamill 0.", "oneDNN ", "HDF5 1.", "Boost 1.", "PCRE2 10.", "MPI", "CUDA"}) {
+       {"tovamill 0.", "oneDNN ", "HDF5 1.", "Boost 1.", "PCRE2 10.", "Open MPI ", "CUDA"}) {
     EXPECT_NE(version.out.find(part), std::string::npos) << version.out;
   }
 }
@@ -120,10 +120,38 @@ TEST(Program, FullStandardOutputIs74) {
 TEST(Program, DoctorShowsCoresAndLauncher) {
   const ProgramResult result = run_tovamill({"doctor", "--no-measure"}, {"OMPI_COMM_WORLD_SIZE=2"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  for (const char* part :
-       {"usable (", "OMPI_COMM_WORLD_SIZE=2", "warning", "--dtype auto", "CUDA"}) {
+  for (const char* part : {"usable (", "OMPI_COMM_WORLD_SIZE=2", "mpirun, 2 tasks", "Open MPI ",
+                           "--dtype auto", "CUDA"}) {
     EXPECT_NE(result.out.find(part), std::string::npos) << result.out;
   }
+}
+
+TEST(Program, DoctorWarnsOfALauncherThatCannotWork) {
+  const ProgramResult result = run_tovamill(
+      {"doctor", "--no-measure"}, {"SLURM_STEP_ID=0", "SLURM_PROCID=0", "SLURM_STEP_NUM_TASKS=3"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("start with srun --mpi=pmix"), std::string::npos) << result.out;
+}
+
+TEST(Program, OfSeveralTasksOneSpeaks) {
+  const std::vector<std::string> second{"OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=1"};
+  const std::vector<std::vector<std::string>> commands{
+      {"--version"}, {"help"}, {"doctor", "--no-measure"}, {"score", "--print-config"}};
+  for (const auto& command : commands) {
+    const ProgramResult result = run_tovamill(command, second);
+    EXPECT_EQ(result.exit_code, 0);
+    EXPECT_EQ(result.out + result.err, "") << command.front();
+  }
+  const ProgramResult wrong = run_tovamill({"score", "--cache"}, second);
+  EXPECT_EQ(wrong.exit_code, 64);
+  EXPECT_EQ(wrong.out + wrong.err, "");
+}
+
+TEST(Program, AloneInAJobOfSeveralTasksIsNoted) {
+  const ProgramResult result =
+      run_tovamill({"score", "--model", "missing.gguf", "--corpus", "c", "--out", "o"},
+                   {"SLURM_JOB_ID=7", "SLURM_NTASKS=4", "SLURM_PROCID=0"});
+  EXPECT_EQ(result.err.find("tovamill: note: this Slurm job has 4 tasks"), 0u) << result.err;
 }
 
 }  // namespace

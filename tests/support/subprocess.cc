@@ -24,9 +24,21 @@ std::string content_of(const std::filesystem::path& path) {
   return content.str();
 }
 
-constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
-                                              "SLURM_STEP_ID",        "SLURM_PROCID",
-                                              "SLURM_CPUS_PER_TASK",  "OMP_NUM_THREADS"};
+constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_SIZE",
+                                              "OMPI_COMM_WORLD_RANK",
+                                              "PMIX_NAMESPACE",
+                                              "PMIX_RANK",
+                                              "PMI_SIZE",
+                                              "PMI_RANK",
+                                              "SLURM_JOB_ID",
+                                              "SLURM_NTASKS",
+                                              "SLURM_STEP_ID",
+                                              "SLURM_PROCID",
+                                              "SLURM_CPUS_PER_TASK",
+                                              "OMP_NUM_THREADS",
+                                              "TOVAMILL_LAUNCH_ID",
+                                              "TOVAMILL_EXIT_FILE",
+                                              "TOVAMILL_DETACH_PMIX"};
 
 }  // namespace
 

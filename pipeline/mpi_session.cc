@@ -1,0 +1,287 @@
+#include "pipeline/mpi_session.h"
+
+#include <dlfcn.h>
+#include <mpi.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
+#include <utility>
+
+#include "pipeline/local_channel.h"
+#include "pipeline/watchdog.h"
+
+namespace tovamill {
+namespace {
+
+constexpr int kTag = 1;
+constexpr std::size_t kMostOutstanding = 64;  // sends to one rank; what comes beyond is dropped
+constexpr std::size_t kBroadcastBytes = 16 << 20;
+constexpr double kDrainSeconds = 2.0;
+constexpr double kFinalizeSeconds = 5.0;
+
+std::string text_of_error(int code) {
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  return std::string(text.data(), static_cast<std::size_t>(length));
+}
+
+void check(int code, const char* call, int rank) {
+  if (code != MPI_SUCCESS) throw MpiError(call, rank, text_of_error(code));
+}
+
+// A message on its way; its buffer must stay where it is until the request is complete.
+struct Transfer {
+  int peer = 0;
+  Message message;
+  MPI_Request request = MPI_REQUEST_NULL;
+
+  // A request in error counts as complete: the message is lost.
+  bool complete() {
+    int flag = 0;
+    return MPI_Test(&request, &flag, MPI_STATUS_IGNORE) != MPI_SUCCESS || flag != 0;
+  }
+};
+using Transfers = std::deque<std::unique_ptr<Transfer>>;
+
+class MpiChannel : public Channel {
+ public:
+  MpiChannel(int rank, int n_ranks) : rank_(rank), n_ranks_(n_ranks) {}
+
+  // MPI may still read or write the buffers of what is not complete: they are never freed.
+  ~MpiChannel() override {
+    for (auto& [peer, transfers] : sending_) {
+      for (auto& transfer : transfers) (void)transfer.release();
+    }
+    for (auto& transfer : arriving_) (void)transfer.release();
+  }
+
+  int rank() const override { return rank_; }
+  int n_ranks() const override { return n_ranks_; }
+
+  void send(int to, Message message) override {
+    check_message(to, n_ranks_, message);
+    if (to == rank_) {
+      to_myself_.push_back(std::move(message));
+      return;
+    }
+    Transfers& transfers = sending_[to];
+    drop_complete(transfers);
+    if (transfers.size() >= kMostOutstanding) return;
+    auto transfer = std::make_unique<Transfer>(Transfer{to, std::move(message)});
+    const int code = MPI_Isend(transfer->message.data(), static_cast<int>(transfer->message.size()),
+                               MPI_BYTE, to, kTag, MPI_COMM_WORLD, &transfer->request);
+    if (code == MPI_SUCCESS) transfers.push_back(std::move(transfer));
+  }
+
+  // By turns from others and from itself first, so that neither waits for ever.
+  std::optional<Envelope> receive() override {
+    mine_first_ = !mine_first_;
+    std::optional<Envelope> envelope = mine_first_ ? from_myself() : from_others();
+    if (!envelope) envelope = mine_first_ ? from_others() : from_myself();
+    if (envelope) return envelope;
+    for (auto& [peer, transfers] : sending_) drop_complete(transfers);
+    return std::nullopt;
+  }
+
+  // True once all that was sent is with MPI; waits for it no longer than `seconds`.
+  bool drain(double seconds) {
+    const double end = MPI_Wtime() + seconds;
+    for (auto& [peer, transfers] : sending_) {
+      while (!transfers.empty()) {
+        drop_complete(transfers);
+        if (MPI_Wtime() > end) return false;
+      }
+    }
+    return arriving_.empty();
+  }
+
+ private:
+  // Those in front only: what a dead rank left is not asked about again and again.
+  static void drop_complete(Transfers& transfers) {
+    while (!transfers.empty() && transfers.front()->complete()) transfers.pop_front();
+  }
+
+  std::optional<Envelope> from_myself() {
+    if (to_myself_.empty()) return std::nullopt;
+    Envelope envelope{rank_, std::move(to_myself_.front())};
+    to_myself_.pop_front();
+    return envelope;
+  }
+
+  std::optional<Envelope> from_others() {
+    look_for_message();
+    for (auto it = arriving_.begin(); it != arriving_.end(); ++it) {
+      if (!(*it)->complete()) continue;
+      Envelope envelope{(*it)->peer, std::move((*it)->message)};
+      arriving_.erase(it);
+      return envelope;
+    }
+    return std::nullopt;
+  }
+
+  void look_for_message() {
+    int found = 0;
+    MPI_Status status;
+    check(MPI_Iprobe(MPI_ANY_SOURCE, kTag, MPI_COMM_WORLD, &found, &status), "MPI_Iprobe", rank_);
+    if (found == 0) return;
+    int n_bytes = 0;
+    check(MPI_Get_count(&status, MPI_BYTE, &n_bytes), "MPI_Get_count", rank_);
+    if (n_bytes < 0 || static_cast<std::size_t>(n_bytes) > kMostMessageBytes) {
+      throw Error(ExitCode::internal, "rank " + std::to_string(status.MPI_SOURCE) +
+                                          " sent a message of " + std::to_string(n_bytes) +
+                                          " bytes: do all ranks run the same program?");
+    }
+    auto transfer = std::make_unique<Transfer>(
+        Transfer{status.MPI_SOURCE, Message(static_cast<std::size_t>(n_bytes))});
+    check(MPI_Irecv(transfer->message.data(), n_bytes, MPI_BYTE, status.MPI_SOURCE, kTag,
+                    MPI_COMM_WORLD, &transfer->request),
+          "MPI_Irecv", rank_);
+    arriving_.push_back(std::move(transfer));
+  }
+
+  int rank_, n_ranks_;
+  bool mine_first_ = false;
+  std::deque<Message> to_myself_;
+  std::map<int, Transfers> sending_;  // by rank
+  Transfers arriving_;
+};
+
+// Leaves the PMIx library that Open MPI itself has loaded; no other will do.
+void leave_pmix(int rank) {
+  using Finalize = int (*)(const void*, std::size_t);
+  void* library = dlopen("libpmix.so.2", RTLD_NOW | RTLD_NOLOAD);
+  void* symbol = library == nullptr ? nullptr : dlsym(library, "PMIx_Finalize");
+  if (symbol == nullptr) {
+    throw MpiError("PMIx_Finalize", rank,
+                   "this Open MPI has no PMIx library of its own: unset TOVAMILL_DETACH_PMIX");
+  }
+  const int code = reinterpret_cast<Finalize>(symbol)(nullptr, 0);
+  if (code != 0) throw MpiError("PMIx_Finalize", rank, "code " + std::to_string(code));
+}
+
+class Session : public MpiSession {
+ public:
+  explicit Session(const MpiOptions& options) : options_(options) {
+    Watchdog watchdog(options.start_seconds, static_cast<int>(ExitCode::stopped),
+                      "tovamill: error: MPI did not start within " +
+                          std::to_string(static_cast<int>(options.start_seconds)) +
+                          " s (a rank may have died, or a host cannot be reached): start again");
+    int provided = 0;
+    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread", 0);
+    check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", 0);
+    check(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", 0);
+    check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank", 0);
+    int n_ranks = 0;
+    check(MPI_Comm_size(MPI_COMM_WORLD, &n_ranks), "MPI_Comm_size", rank_);
+    if (provided < MPI_THREAD_FUNNELED)
+      throw MpiError("MPI_Init_thread", rank_, "MPI_THREAD_FUNNELED is not provided");
+    exchange_facts(n_ranks);
+    warm_up(n_ranks);
+    channel_ = std::make_unique<MpiChannel>(rank_, n_ranks);
+  }
+
+  int rank() const override { return rank_; }
+  const std::vector<RankInfo>& ranks() const override { return ranks_; }
+
+  void broadcast(std::span<std::byte> bytes, const std::vector<int>& members) override {
+    if (started_) throw Error(ExitCode::internal, "a broadcast after start-up");
+    if (members.size() < 2 || bytes.empty()) return;
+    Watchdog watchdog(options_.broadcast_seconds, static_cast<int>(ExitCode::stopped),
+                      "tovamill: error: the broadcast of the model does not get on (a rank may "
+                      "have died): start again");
+    const MPI_Comm communicator = communicator_of(members);
+    for (std::size_t done = 0; done < bytes.size(); done += kBroadcastBytes) {
+      watchdog.rearm(options_.broadcast_seconds);
+      const auto piece = bytes.subspan(done, std::min(kBroadcastBytes, bytes.size() - done));
+      check(MPI_Bcast(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, 0, communicator),
+            "MPI_Bcast", rank_);
+    }
+  }
+
+  void end_start_up() override {
+    if (!started_ && options_.detach_pmix) leave_pmix(rank_);
+    started_ = true;
+  }
+
+  Channel& channel() override {
+    if (!started_) throw Error(ExitCode::internal, "messages before the end of start-up");
+    return *channel_;
+  }
+
+  bool end(bool all_alive, int exit_code) override {
+    if (!all_alive || options_.detach_pmix || !channel_->drain(kDrainSeconds)) return false;
+    const Watchdog watchdog(kFinalizeSeconds, exit_code, "");
+    return MPI_Finalize() == MPI_SUCCESS;
+  }
+
+ private:
+  void exchange_facts(int n_ranks) {
+    const ProcessFacts mine = facts_of_this_process();
+    std::vector<ProcessFacts> all(static_cast<std::size_t>(n_ranks));
+    check(MPI_Allgather(&mine, sizeof(mine), MPI_BYTE, all.data(), sizeof(mine), MPI_BYTE,
+                        MPI_COMM_WORLD),
+          "MPI_Allgather", rank_);
+    ranks_ = place_ranks(all);
+  }
+
+  // The pairs that will talk connect while the launcher is still there to introduce them.
+  void warm_up(int n_ranks) {
+    const int first = rank_ == 0 ? 1 : 0, last = rank_ == 0 ? n_ranks - 1 : 0;
+    for (int peer = first; peer <= last; ++peer) {
+      int theirs = -1;
+      check(MPI_Sendrecv(&rank_, 1, MPI_INT, peer, kTag, &theirs, 1, MPI_INT, peer, kTag,
+                         MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+            "MPI_Sendrecv", rank_);
+      if (theirs != peer) throw MpiError("MPI_Sendrecv", rank_, "another rank answered");
+    }
+    check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier", rank_);
+  }
+
+  // Made by its members only, once for each list.
+  MPI_Comm communicator_of(const std::vector<int>& members) {
+    const auto found = communicators_.find(members);
+    if (found != communicators_.end()) return found->second;
+    MPI_Group world, group;
+    check(MPI_Comm_group(MPI_COMM_WORLD, &world), "MPI_Comm_group", rank_);
+    check(MPI_Group_incl(world, static_cast<int>(members.size()), members.data(), &group),
+          "MPI_Group_incl", rank_);
+    MPI_Comm communicator = MPI_COMM_NULL;
+    check(MPI_Comm_create_group(MPI_COMM_WORLD, group, kTag, &communicator),
+          "MPI_Comm_create_group", rank_);
+    check(MPI_Comm_set_errhandler(communicator, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler",
+          rank_);
+    MPI_Group_free(&group);
+    MPI_Group_free(&world);
+    communicators_[members] = communicator;
+    return communicator;
+  }
+
+  const MpiOptions options_;
+  int rank_ = 0;
+  std::vector<RankInfo> ranks_;
+  std::unique_ptr<MpiChannel> channel_;
+  std::map<std::vector<int>, MPI_Comm> communicators_;
+  bool started_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<MpiSession> MpiSession::start(const MpiOptions& options) {
+  return std::make_unique<Session>(options);
+}
+
+std::string mpi_library_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  if (MPI_Get_library_version(text.data(), &length) != MPI_SUCCESS) return "unknown";
+  // "Open MPI v4.1.4, package: Debian Open MPI, ident: ..., date"
+  std::string name(text.data(), static_cast<std::size_t>(length));
+  name.resize(std::min(name.find_first_of(",\n"), name.size()));
+  if (const std::size_t v = name.find(" v"); v != std::string::npos) name.erase(v + 1, 1);
+  return name;
+}
+
+}  // namespace tovamill

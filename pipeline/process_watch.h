@@ -1,0 +1,32 @@
+// Sees at once when a process of this machine ends, of whatever cause: MPI never tells.
+#pragma once
+
+#include <vector>
+
+namespace tovamill {
+
+// By pidfd_open (Linux 5.3). Where the kernel has none, or no descriptor is left, nothing is ever
+// reported and a silent rank is found out by its missing heartbeats alone.
+class ProcessWatch {
+ public:
+  ProcessWatch() = default;
+  ~ProcessWatch();
+  ProcessWatch(const ProcessWatch&) = delete;
+  ProcessWatch& operator=(const ProcessWatch&) = delete;
+
+  // `pid` must be of this process's own namespace (RankInfo::host_identity is equal). A process
+  // that is gone already counts as ended. A key that is watched gets the new process.
+  void watch(int key, int pid);
+  void forget(int key);
+  // The keys of processes that ended since the last call, each once. Does not wait.
+  std::vector<int> ended();
+
+ private:
+  struct Watched {
+    int key = 0;
+    int descriptor = -1;  // -1: was gone when the watch began
+  };
+  std::vector<Watched> watched_;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,46 @@
+// Where the ranks of a run are: which of them share a machine, and the cores they have there.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace tovamill {
+
+// What a process says of itself to all others at start-up, as it lies in memory: the ranks of one
+// run are one program on one kind of machine.
+struct ProcessFacts {
+  static constexpr int kMaskWords = 128;  // 8,192 hardware threads
+
+  std::uint64_t host_identity = 0;
+  std::int32_t pid = 0;
+  std::array<char, 256> host{};                   // its name, ended by a zero
+  std::array<std::uint64_t, kMaskWords> cores{};  // affinity mask, bit c % 64 of word c / 64
+};
+static_assert(std::is_trivially_copyable_v<ProcessFacts>);
+
+struct RankInfo {
+  int rank = 0;
+  int pid = 0;
+  std::string host;  // for people: two hosts may have one name, one host several
+  // Equal for ranks that see each other's processes in /proc and share /dev/shm: made of the
+  // kernel's boot id, the namespace of the process ids and the device of /dev/shm, not of names.
+  std::uint64_t host_identity = 0;
+  int local_rank = 0;    // among the ranks of its host, in the order of ranks
+  int n_local = 1;       // ranks of its host
+  int host_index = 0;    // hosts are counted in the order of their first ranks
+  int n_hosts = 1;       // of the run
+  int n_cores = 1;       // that this rank may run on (its affinity mask)
+  int n_host_cores = 1;  // that any rank of its host may run on (the union of their masks)
+};
+
+// Never fails: what cannot be found out makes this process a host of its own with one core.
+ProcessFacts facts_of_this_process();
+
+// facts[r] is of rank r; the result has the same order.
+std::vector<RankInfo> place_ranks(std::span<const ProcessFacts> facts);
+
+}  // namespace tovamill
