@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -28,6 +29,8 @@ class ByteStream {
   // Fills the front of `out` (not empty) and returns how many bytes; 0 at the end. Throws
   // StreamError where the file cannot be read on.
   virtual std::size_t read(std::span<char> out) = 0;
+  // Bytes of the file on disk behind what was read, up to a compressed block more.
+  virtual std::uint64_t n_bytes_taken() const = 0;
 };
 
 // A plain file, a .gz of any number of members, or a .zst of any number of frames. Throws
