@@ -9,16 +9,10 @@
 #include "engine/model.h"
 #include "engine/tokenizer.h"
 #include "io/model_files.h"
+#include "workers/memory_plan.h"
 #include "workers/run_options.h"
 
 namespace tovamill {
-
-// How many streams and rows a step has, and what that takes.
-struct StepPlan {
-  std::int32_t block = kGroupTokens;  // tokens of one stream in a step
-  std::int32_t n_streams = 1;
-  std::int32_t max_rows = kGroupTokens;
-};
 
 struct LoadedModel {
   std::unique_ptr<ModelFiles> files;
@@ -39,6 +33,9 @@ struct ModelHead {
 };
 
 ModelHead open_model(const std::string& path);
+
+// "llama, 30 layers, 135 M parameters, Q4_1+Q8_0".
+std::string describe_model(const ModelFiles& files, const ModelConfig& config);
 
 // Packs the weights for the device that the options ask for; `available_bytes` of memory bound the
 // streams. Throws Error(configuration) naming the bytes where not even one stream fits.
