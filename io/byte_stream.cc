@@ -29,11 +29,15 @@ class PlainStream : public ByteStream {
   std::size_t read(std::span<char> out) override {
     for (;;) {
       const ssize_t n = ::read(fd_, out.data(), out.size());
-      if (n >= 0) return static_cast<std::size_t>(n);
+      if (n >= 0) {
+        n_taken_ += static_cast<std::uint64_t>(n);
+        return static_cast<std::size_t>(n);
+      }
       if (errno != EINTR)
         throw StreamError("unreadable", std::string("cannot be read: ") + std::strerror(errno));
     }
   }
+  std::uint64_t n_bytes_taken() const override { return n_taken_; }
 
   bool seek(std::uint64_t offset) override {
     if (lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0)
@@ -43,6 +47,7 @@ class PlainStream : public ByteStream {
 
  private:
   int fd_;
+  std::uint64_t n_taken_ = 0;
 };
 
 // What both decompressors share: a window of compressed bytes.
@@ -59,6 +64,7 @@ class Input {
   std::span<char> rest() { return std::span(bytes_).subspan(begin_, end_ - begin_); }
   void consume(std::size_t n) { begin_ += n; }
   bool empty() const { return begin_ == end_; }
+  std::uint64_t n_bytes_taken() const { return file_.n_bytes_taken() - (end_ - begin_); }
 
  private:
   PlainStream file_;
@@ -88,6 +94,7 @@ class GzipStream : public ByteStream {
       if (const std::size_t n = inflate_some(out); n > 0) return n;
     }
   }
+  std::uint64_t n_bytes_taken() const override { return input_.n_bytes_taken(); }
 
  private:
   static constexpr int kGzipOnly = 15 + 16;  // windowBits of zlib: largest window, gzip wrapper
@@ -166,6 +173,7 @@ class ZstdStream : public ByteStream {
       if (to.pos > 0) return to.pos;
     }
   }
+  std::uint64_t n_bytes_taken() const override { return input_.n_bytes_taken(); }
 
  private:
   struct Free {

@@ -32,6 +32,8 @@ class ByteStream {
   // Goes on at a byte offset from the file's start; false where only reading leads there
   // (compressed files). Throws as `read` does.
   virtual bool seek(std::uint64_t) { return false; }
+  // Bytes of the file on disk behind what was read, up to a compressed block more.
+  virtual std::uint64_t n_bytes_taken() const = 0;
 };
 
 // A plain file, a .gz of any number of members, or a .zst of any number of frames. Throws

@@ -90,7 +90,7 @@ if [ "$in_slurm" = yes ]; then
 elif [ "$n_tasks" -gt 1 ]; then
   command -v mpirun >/dev/null || refuse "mpirun is not there: install Open MPI (openmpi-bin)"
   starter=(mpirun --enable-recovery --oversubscribe --bind-to none -n "$n_tasks"
-           -x TOVAMILL_LAUNCH_ID -x TOVAMILL_EXIT_FILE)
+           -x TOVAMILL_LAUNCH_ID -x TOVAMILL_EXIT_FILE -x TOVAMILL_RESTARTS)
   if [ "$(id -u)" -eq 0 ]; then starter+=(--allow-run-as-root); fi
 fi
 
@@ -210,7 +210,8 @@ code_without_state() {
 start_once() {
   launches=$((launches + 1))
   TOVAMILL_LAUNCH_ID=$(hostname)-$$-$launches-$(date +%s%N)
-  export TOVAMILL_LAUNCH_ID TOVAMILL_EXIT_FILE
+  TOVAMILL_RESTARTS=$((launches - 1))  # from 1 on --overwrite has been obeyed
+  export TOVAMILL_LAUNCH_ID TOVAMILL_EXIT_FILE TOVAMILL_RESTARTS
   : >"$TOVAMILL_EXIT_FILE"
   # A session of its own: Ctrl-C comes to this script only, which passes on what the program understands.
   setsid "${starter[@]}" "${program[@]}" </dev/null &

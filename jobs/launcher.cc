@@ -1,5 +1,6 @@
 #include "jobs/launcher.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 
@@ -45,6 +46,8 @@ constexpr const char* kVariables[] = {"OMPI_COMM_WORLD_SIZE",
                                       "TOVAMILL_LAUNCH_ID",
                                       "TOVAMILL_EXIT_FILE",
                                       "TOVAMILL_DETACH_PMIX",
+                                      "TOVAMILL_RESTARTS",
+                                      "SLURM_RESTART_COUNT",
                                       "CUDA_VISIBLE_DEVICES"};
 
 }  // namespace
@@ -83,6 +86,8 @@ Launcher find_launcher(const Environment& environment) {
   if (environment("SLURM_JOB_ID")) launcher.n_slurm_tasks = number("SLURM_NTASKS").value_or(1);
   launcher.launch_id = environment("TOVAMILL_LAUNCH_ID").value_or("");
   launcher.exit_file = environment("TOVAMILL_EXIT_FILE").value_or("");
+  for (const char* name : {"TOVAMILL_RESTARTS", "SLURM_RESTART_COUNT"})
+    launcher.n_restarts = std::max(launcher.n_restarts, number(name).value_or(0));
   launcher.detach_pmix = environment("TOVAMILL_DETACH_PMIX") == "1";
   return launcher;
 }

@@ -9,17 +9,11 @@
 #include "engine/model.h"
 #include "engine/tokenizer.h"
 #include "io/model_files.h"
+#include "workers/memory_plan.h"
 #include "workers/run_options.h"
 #include "workers/shared_weights.h"
 
 namespace tovamill {
-
-// How many streams and rows a step has, and what that takes.
-struct StepPlan {
-  std::int32_t block = kGroupTokens;  // tokens of one stream in a step
-  std::int32_t n_streams = 1;
-  std::int32_t max_rows = kGroupTokens;
-};
 
 // How a rank comes by its packed weights where several run on one host.
 struct WeightSharing {
@@ -56,6 +50,9 @@ struct ModelHead {
 };
 
 ModelHead open_model(const std::string& path);
+
+// "llama, 30 layers, 135 M parameters, Q4_1+Q8_0".
+std::string describe_model(const ModelFiles& files, const ModelConfig& config);
 
 // Packs the weights for the device that the options ask for, or maps the leader's. Of
 // `available_bytes` of memory, of a follower as they are once the leader has packed, the weights

@@ -7,38 +7,14 @@
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
 #include "kernels/version.h"
+#include "workers/memory_plan.h"
 #include "workers/model_parts.h"
 
 namespace tovamill {
 namespace {
 
-// Bytes of the packed weights in a type of `element_bytes`.
-std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
-  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
-  const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
-                     3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
-  return element_bytes * (static_cast<std::uint64_t>(s.n_layers) * layer +
-                          hidden * static_cast<std::uint64_t>(s.vocab_size));
-}
-
 std::string automatic_dtype() {
   return preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
-}
-
-// `auto` as the CPU does best, but bf16 where only that fits the memory. Throws
-// Error(configuration) where nothing does.
-std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
-                         std::uint64_t available_bytes) {
-  std::string dtype = options.dtype;
-  if (dtype == "auto") dtype = automatic_dtype();
-  if (options.dtype == "auto" && packed_bytes(shape, 4) > available_bytes) dtype = "bf16";
-  const std::uint64_t needed = packed_bytes(shape, dtype == "bf16" ? 2 : 4);
-  if (needed <= available_bytes) return dtype;
-  throw Error(ExitCode::configuration,
-              "the weights take " + std::to_string(needed) + " bytes in " + dtype + ", but only " +
-                  std::to_string(available_bytes) +
-                  " bytes of memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
-                  "take a machine with more memory");
 }
 
 // What must be equal for two ranks to use the same packed bytes. That oneDNN chooses the same

@@ -1,0 +1,74 @@
+#include "workers/memory_plan.h"
+
+#include <algorithm>
+
+#include "kernels/cpu_info.h"
+#include "kernels/error.h"
+
+namespace tovamill {
+namespace {
+
+// Enough rows for the matrix products to run at their full rate; more would only cost memory.
+constexpr std::int32_t kFullRows = 1024;
+// Documents side by side at most: short ones fill a step together.
+constexpr std::int32_t kMostStreams = 16;
+
+}  // namespace
+
+std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
+  const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
+                     3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
+  return element_bytes * (static_cast<std::uint64_t>(s.n_layers) * layer +
+                          hidden * static_cast<std::uint64_t>(s.vocab_size));
+}
+
+std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
+                         std::uint64_t available_bytes) {
+  std::string dtype = options.dtype;
+  if (dtype == "auto") dtype = preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
+  if (options.dtype == "auto" && packed_bytes(shape, 4) > available_bytes) dtype = "bf16";
+  const std::uint64_t needed = packed_bytes(shape, dtype == "bf16" ? 2 : 4);
+  if (needed <= available_bytes) return dtype;
+  throw Error(ExitCode::configuration,
+              "the weights take " + std::to_string(needed) + " bytes in " + dtype + ", but only " +
+                  std::to_string(available_bytes) +
+                  " bytes of memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
+                  "take a machine with more memory");
+}
+
+StepPlan plan_rows(const RunOptions& options) {
+  StepPlan plan;
+  plan.block = options.block > 0 ? options.block : kGroupTokens;
+  plan.n_streams = options.streams > 0 ? options.streams : kMostStreams;
+  return plan;
+}
+
+void set_rows(StepPlan& plan) {
+  const std::int64_t all = static_cast<std::int64_t>(plan.n_streams) * plan.block;
+  plan.max_rows =
+      static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, kFullRows)));
+}
+
+void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
+                 std::uint64_t budget) {
+  const std::uint64_t fixed = backend.workspace_bytes(),
+                      each = std::max<std::uint64_t>(1, backend.state_bytes());
+  if (budget < fixed + each) {
+    throw Error(ExitCode::configuration,
+                "--memory-budget " + std::to_string(budget) + ": one stream takes " +
+                    std::to_string(each) + " bytes of state and " + std::to_string(fixed) +
+                    " of workspace: give more memory, a smaller --cache-size or fewer --threads");
+  }
+  const std::uint64_t fit = (budget - fixed) / each;
+  if (options.streams > 0 && fit < static_cast<std::uint64_t>(options.streams)) {
+    throw Error(ExitCode::configuration, "--streams " + std::to_string(options.streams) +
+                                             ": the memory is enough for " + std::to_string(fit) +
+                                             " streams of " + std::to_string(each) +
+                                             " bytes: give fewer, or a larger --memory-budget");
+  }
+  plan.n_streams = static_cast<std::int32_t>(
+      std::min<std::uint64_t>(fit, static_cast<std::uint64_t>(plan.n_streams)));
+}
+
+}  // namespace tovamill

@@ -1,0 +1,35 @@
+// How many streams and rows a step has, in which type the weights are kept, and what that takes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/backend.h"
+#include "workers/run_options.h"
+
+namespace tovamill {
+
+struct StepPlan {
+  std::int32_t block = kGroupTokens;  // tokens of one stream in a step
+  std::int32_t n_streams = 1;
+  std::int32_t max_rows = kGroupTokens;
+};
+
+// Bytes of the packed weights in a type of `element_bytes`.
+std::uint64_t packed_bytes(const ModelShape& shape, std::uint64_t element_bytes);
+
+// `auto` as the CPU does best, but bf16 where only that fits the memory. Throws
+// Error(configuration) where nothing does.
+std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
+                         std::uint64_t available_bytes);
+
+// The block, and the streams that are wanted; the rows are not set.
+StepPlan plan_rows(const RunOptions& options);
+// As many rows as the streams fill, up to enough for products at their full rate.
+void set_rows(StepPlan& plan);
+// As many streams as fit `budget` bytes, at most those planned. Throws Error(configuration) where
+// one does not fit, or not as many as the options ask for.
+void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
+                 std::uint64_t budget);
+
+}  // namespace tovamill
