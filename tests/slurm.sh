@@ -117,8 +117,9 @@ wait_until() {  # COMMAND...: 20 s at most
   return 1
 }
 
+all_nodes_are_idle() { [ "$(sinfo --noheader --Node --format=%T | grep -c '^idle$')" -eq 3 ]; }
 state_of() { scontrol show job "$1" | sed -n 's/ *JobState=\([A-Z]*\).*/\1/p'; }
-# Slurm lets a job that went back wait for two minutes, counted anew when the last of its first run is gone.
+# Slurm lets a job that went back wait for two minutes.
 is_done_without_waiting() {
   state_is "$1" COMPLETED || { scontrol update jobid="$1" StartTime=now || true; false; }
 }
@@ -132,6 +133,7 @@ requeue_before_the_limit() {
   wait_until grep -qs running run/status.json
   scancel --batch --signal=USR1 "$job"
   wait_until state_is "$job" PENDING
+  wait_until all_nodes_are_idle
   [ "$(cat run/ends)" = stopped ]
   wait_until is_done_without_waiting "$job" >nudges 2>&1 || {
     scontrol show job "$job"
