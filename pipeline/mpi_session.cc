@@ -16,8 +16,9 @@ namespace tovamill {
 namespace {
 
 constexpr int kTag = 1;
-constexpr std::size_t kMostOutstanding = 64;  // sends to one rank; what comes beyond is dropped
-constexpr std::size_t kBroadcastBytes = 16 << 20;
+constexpr int kBroadcastTag = 2;
+constexpr std::size_t kMostOutstanding = 64;      // sends to one rank; what comes beyond is dropped
+constexpr std::size_t kBroadcastBytes = 4 << 20;  // a piece of a broadcast
 constexpr double kDrainSeconds = 2.0;
 constexpr double kFinalizeSeconds = 5.0;
 
@@ -179,26 +180,38 @@ class Session : public MpiSession {
     if (provided < MPI_THREAD_FUNNELED)
       throw MpiError("MPI_Init_thread", rank_, "MPI_THREAD_FUNNELED is not provided");
     exchange_facts(n_ranks);
-    warm_up(n_ranks);
     channel_ = std::make_unique<MpiChannel>(rank_, n_ranks);
   }
 
   int rank() const override { return rank_; }
   const std::vector<RankInfo>& ranks() const override { return ranks_; }
 
+  // A chain: each member hands a piece on while the next one comes, so that all of it takes hardly
+  // longer than from one host to another.
   void broadcast(std::span<std::byte> bytes, const std::vector<int>& members) override {
     if (started_) throw Error(ExitCode::internal, "a broadcast after start-up");
-    if (members.size() < 2 || bytes.empty()) return;
+    const auto mine = std::find(members.begin(), members.end(), rank_);
+    if (mine == members.end()) throw Error(ExitCode::internal, "a broadcast to others");
+    const bool receives = mine != members.begin(), sends = mine + 1 != members.end();
     Watchdog watchdog(options_.broadcast_seconds, static_cast<int>(ExitCode::stopped),
                       "tovamill: error: the broadcast of the model does not get on (a rank may "
                       "have died): start again");
-    const MPI_Comm communicator = communicator_of(members);
+    MPI_Request sending = MPI_REQUEST_NULL;
     for (std::size_t done = 0; done < bytes.size(); done += kBroadcastBytes) {
-      watchdog.rearm(options_.broadcast_seconds);
       const auto piece = bytes.subspan(done, std::min(kBroadcastBytes, bytes.size() - done));
-      check(MPI_Bcast(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, 0, communicator),
-            "MPI_Bcast", rank_);
+      const int n_bytes = static_cast<int>(piece.size());
+      if (receives)
+        check(MPI_Recv(piece.data(), n_bytes, MPI_BYTE, *(mine - 1), kBroadcastTag, MPI_COMM_WORLD,
+                       MPI_STATUS_IGNORE),
+              "MPI_Recv", rank_);
+      check(MPI_Wait(&sending, MPI_STATUS_IGNORE), "MPI_Wait", rank_);
+      if (sends)
+        check(MPI_Isend(piece.data(), n_bytes, MPI_BYTE, *(mine + 1), kBroadcastTag, MPI_COMM_WORLD,
+                        &sending),
+              "MPI_Isend", rank_);
+      watchdog.rearm(options_.broadcast_seconds);
     }
+    check(MPI_Wait(&sending, MPI_STATUS_IGNORE), "MPI_Wait", rank_);
   }
 
   void end_start_up() override {
@@ -218,52 +231,34 @@ class Session : public MpiSession {
   }
 
  private:
+  // All facts go to rank 0 and back to all. So the pairs that will talk connect while the launcher
+  // is still there to introduce them, and each pair from one side only: connecting from both at
+  // once has crashed Open MPI's TCP.
   void exchange_facts(int n_ranks) {
-    const ProcessFacts mine = facts_of_this_process();
     std::vector<ProcessFacts> all(static_cast<std::size_t>(n_ranks));
-    check(MPI_Allgather(&mine, sizeof(mine), MPI_BYTE, all.data(), sizeof(mine), MPI_BYTE,
-                        MPI_COMM_WORLD),
-          "MPI_Allgather", rank_);
-    ranks_ = place_ranks(all);
-  }
-
-  // The pairs that will talk connect while the launcher is still there to introduce them.
-  void warm_up(int n_ranks) {
-    const int first = rank_ == 0 ? 1 : 0, last = rank_ == 0 ? n_ranks - 1 : 0;
-    for (int peer = first; peer <= last; ++peer) {
-      int theirs = -1;
-      check(MPI_Sendrecv(&rank_, 1, MPI_INT, peer, kTag, &theirs, 1, MPI_INT, peer, kTag,
-                         MPI_COMM_WORLD, MPI_STATUS_IGNORE),
-            "MPI_Sendrecv", rank_);
-      if (theirs != peer) throw MpiError("MPI_Sendrecv", rank_, "another rank answered");
+    const ProcessFacts mine = facts_of_this_process();
+    const int n_bytes = static_cast<int>(all.size() * sizeof(mine));
+    if (rank_ == 0) {
+      all[0] = mine;
+      for (int peer = 1; peer < n_ranks; ++peer)
+        check(MPI_Recv(&all[static_cast<std::size_t>(peer)], sizeof(mine), MPI_BYTE, peer, kTag,
+                       MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+              "MPI_Recv", rank_);
+      for (int peer = 1; peer < n_ranks; ++peer)
+        check(MPI_Send(all.data(), n_bytes, MPI_BYTE, peer, kTag, MPI_COMM_WORLD), "MPI_Send",
+              rank_);
+    } else {
+      check(MPI_Send(&mine, sizeof(mine), MPI_BYTE, 0, kTag, MPI_COMM_WORLD), "MPI_Send", rank_);
+      check(MPI_Recv(all.data(), n_bytes, MPI_BYTE, 0, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+            "MPI_Recv", rank_);
     }
-    check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier", rank_);
-  }
-
-  // Made by its members only, once for each list.
-  MPI_Comm communicator_of(const std::vector<int>& members) {
-    const auto found = communicators_.find(members);
-    if (found != communicators_.end()) return found->second;
-    MPI_Group world, group;
-    check(MPI_Comm_group(MPI_COMM_WORLD, &world), "MPI_Comm_group", rank_);
-    check(MPI_Group_incl(world, static_cast<int>(members.size()), members.data(), &group),
-          "MPI_Group_incl", rank_);
-    MPI_Comm communicator = MPI_COMM_NULL;
-    check(MPI_Comm_create_group(MPI_COMM_WORLD, group, kTag, &communicator),
-          "MPI_Comm_create_group", rank_);
-    check(MPI_Comm_set_errhandler(communicator, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler",
-          rank_);
-    MPI_Group_free(&group);
-    MPI_Group_free(&world);
-    communicators_[members] = communicator;
-    return communicator;
+    ranks_ = place_ranks(all);
   }
 
   const MpiOptions options_;
   int rank_ = 0;
   std::vector<RankInfo> ranks_;
   std::unique_ptr<MpiChannel> channel_;
-  std::map<std::vector<int>, MPI_Comm> communicators_;
   bool started_ = false;
 };
 

@@ -1,7 +1,7 @@
 // MPI from its start to its end, in the way that survives the death of ranks on Open MPI 4.1
-// (observed): collectives at start-up only; then a star of short messages sent by MPI_Isend and
-// found by MPI_Iprobe; errors returned, not fatal; MPI_Finalize only where all are alive. MPI
-// reports no death: process_watch and heartbeats do.
+// (observed): blocking calls at start-up only, under a watchdog; then a star of short messages sent
+// by MPI_Isend and found by MPI_Iprobe; no collective; errors returned, not fatal; MPI_Finalize
+// only where all are alive. MPI reports no death: process_watch and heartbeats do.
 #pragma once
 
 #include <cstddef>
@@ -38,8 +38,7 @@ struct MpiOptions {
 // start().
 class MpiSession {
  public:
-  // MPI_Init, then everything that every rank must do at once: RankInfo goes round, and rank 0 and
-  // each other rank exchange a message. Throws MpiError.
+  // MPI_Init, then rank 0 and each other rank exchange what is in RankInfo. Throws MpiError.
   static std::unique_ptr<MpiSession> start(const MpiOptions& options);
   // Does not end MPI; where sends are under way their buffers stay.
   virtual ~MpiSession() = default;
@@ -51,8 +50,8 @@ class MpiSession {
   const RankInfo& self() const { return ranks()[static_cast<std::size_t>(rank())]; }
 
   // At start-up only: `bytes` (equally many everywhere) of rank `members.front()` come to all
-  // `members`, each of which calls this with the same list; others need not call. Blocks. Throws
-  // MpiError, Error(internal) after end_start_up.
+  // `members` (each rank once; one suffices for a host), which all call this with the same list.
+  // Blocks. Throws MpiError; Error(internal) after end_start_up or from another rank.
   virtual void broadcast(std::span<std::byte> bytes, const std::vector<int>& members) = 0;
 
   // Call once on every rank after the last broadcast: from here on a rank may die without the

@@ -20,6 +20,9 @@ DocumentRecord with_everything() {
   r.id = std::string("a\0b\xff", 4);
   r.offset = std::numeric_limits<std::uint64_t>::max();
   r.n_words = std::uint64_t{1} << 63;
+  r.span_begin = 300;
+  r.span_end = std::numeric_limits<std::uint64_t>::max();
+  r.n_lines = 1000;
   r.nll_sum = -0.0;
   r.nll_sum_sq = std::numeric_limits<double>::infinity();
   r.clip_distance = -1;
@@ -66,6 +69,9 @@ TEST(DocumentRecord, GivesItsKeyWithoutTheRest) {
   const RecordKey key = decode_key(encode(r), "here");
   EXPECT_EQ(key.file, r.file);
   EXPECT_EQ(key.offset, r.offset);
+  EXPECT_EQ(key.span_begin, r.span_begin);
+  EXPECT_EQ(key.span_end, r.span_end);
+  EXPECT_EQ(key.n_lines, r.n_lines);
   EXPECT_EQ(key.n_tokens, r.n_tokens);
   EXPECT_EQ(key.id, r.id);
   EXPECT_EQ(key.status, r.status);

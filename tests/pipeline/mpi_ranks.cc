@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <iostream>
@@ -25,7 +26,8 @@
 namespace tovamill {
 namespace {
 
-constexpr int kPings = 1000, kBursts = 200, kBurst = 50;
+constexpr int kPings = 500, kBursts = 200, kBurst = 50;
+constexpr std::uint32_t kEnd = 12345;
 constexpr int kLastWords = 100;  // messages after which the rank that dies does so
 
 void expect(bool condition, const std::string& what) {
@@ -48,9 +50,9 @@ std::uint32_t number_of(const Message& message) {
 }
 
 Envelope next_message(Channel& channel) {
-  for (;;) {
+  for (int n_empty = 0;; ++n_empty) {
     if (auto envelope = channel.receive()) return std::move(*envelope);
-    std::this_thread::yield();  // there may be more ranks than cores
+    if (n_empty > 100) std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
 }
 
@@ -129,8 +131,10 @@ bool exchange(MpiSession& session) {
   expect_next(channel, channel.rank(), 7);
   if (channel.rank() == 0) {
     for (int peer = 1; peer < channel.n_ranks(); ++peer) serve(channel, peer);
+    for (int peer = 1; peer < channel.n_ranks(); ++peer) channel.send(peer, message_of(kEnd));
   } else {
     answer(channel);
+    expect_next(channel, 0, kEnd);  // MPI is ended by all at once
   }
   return session.end(true, 1);
 }

@@ -35,6 +35,13 @@ std::string random_jsonl(std::mt19937& random, int n_lines) {
   return bytes;
 }
 
+CorpusOptions short_records(const std::string& path) {
+  CorpusOptions options;
+  options.max_record_bytes = kShortRecords;
+  if (!path.empty()) options.paths = {path};
+  return options;
+}
+
 std::vector<CorpusRange> random_ranges(std::mt19937& random, std::uint64_t n_bytes) {
   std::set<std::uint64_t> cuts;
   for (unsigned n = random() % 12; n > 0 && n_bytes > 0; --n) {

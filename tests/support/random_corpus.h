@@ -16,6 +16,9 @@ namespace tovamill::testing {
 std::string random_jsonl(std::mt19937& random, int n_lines);
 inline constexpr std::uint64_t kShortRecords = 200;  // bytes, for max_record_bytes
 
+// The options for reading them, with that bound; `path` where the corpus is to be listed.
+CorpusOptions short_records(const std::string& path = "");
+
 // A partition of [0, n_bytes) into ranges that are cut anywhere, some of them a byte long; the last
 // ends at n_bytes or kToTheEnd.
 std::vector<CorpusRange> random_ranges(std::mt19937& random, std::uint64_t n_bytes);

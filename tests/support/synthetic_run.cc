@@ -44,7 +44,7 @@ DocumentRecord synthetic_document(int i, const SyntheticOptions& o) {
   if (i % 10 == 3) {
     r.status = DocumentRecord::Status::failed;
     r.failure_reason = "invalid-json";
-    r.failure_text = "broken JSON at byte 5 of the line";
+    r.failure_text = r.file + ":" + std::to_string(r.line) + ": broken JSON at byte 5 of the line";
     return r;
   }
   r.n_tokens = 1 + random() % static_cast<unsigned>(2 * o.mean_tokens);
