@@ -53,8 +53,8 @@ void print_note(const Launcher& launcher) {
 }  // namespace
 
 std::vector<Command> all_commands() {
-  return {score_command(), tokenize_command(), inspect_command(),
-          merge_command(), export_command(),   doctor_command()};
+  return {score_command(),   plan_command(),  status_command(), tokenize_command(),
+          inspect_command(), merge_command(), export_command(), doctor_command()};
 }
 
 OptionGroup corpus_group() {

@@ -10,6 +10,8 @@ namespace tovamill {
 
 Command score_command();
 Command tokenize_command();
+Command plan_command();
+Command status_command();
 Command inspect_command();
 Command merge_command();
 Command export_command();

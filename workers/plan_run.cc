@@ -1,0 +1,139 @@
+#include "workers/plan_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "engine/forward.h"
+#include "kernels/cpu_info.h"
+#include "kernels/error.h"
+#include "workers/loaded_model.h"
+#include "workers/model_parts.h"
+
+namespace tovamill {
+namespace {
+
+bool wants_bos(const RunOptions& options, const Tokenizer& tokenizer) {
+  const bool wants =
+      options.bos == BosMode::always || (options.bos == BosMode::automatic && tokenizer.adds_bos());
+  if (wants && !tokenizer.bos_id())
+    throw Error(ExitCode::configuration,
+                "--bos always: the model's tokenizer has no BOS token; use --bos never");
+  return wants;
+}
+
+std::string chosen_dtype(const RunOptions& options, const ModelShape& shape, RunPlan& plan) {
+  try {
+    return choose_dtype(options, shape, plan.memory.available_bytes);
+  } catch (const Error& e) {
+    plan.obstacle = e.what();
+    return options.dtype == "auto" ? "bf16" : options.dtype;
+  }
+}
+
+// The steps of load_model without the weights. Returns what a backend of the whole model is made
+// of.
+BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, RunPlan& plan) {
+  const ModelShape& shape = head.config.shape;
+  MemoryPlan& memory = plan.memory;
+  memory.available_bytes = cpu_info().memory_available_bytes;
+  plan.step = plan_rows(options);
+  set_rows(plan.step);
+  BackendOptions made{.shape = shape,
+                      .cache = options.cache,
+                      .dtype = chosen_dtype(options, shape, plan),
+                      .n_threads = plan.n_threads,
+                      .max_rows = plan.step.max_rows,
+                      .max_block = plan.step.block};
+  const std::unique_ptr<Backend> backend = make_backend(options.device, made);
+  plan.device = backend->description();
+  plan.dtype = backend->dtype_name();
+  memory.weight_bytes = packed_bytes(shape, plan.dtype == "bf16" ? 2 : 4);
+  for (const TensorView& t : head.files->tensors()) memory.file_bytes += t.n_bytes;
+  const std::uint64_t left = memory.available_bytes > memory.weight_bytes
+                                 ? memory.available_bytes - memory.weight_bytes
+                                 : 0;
+  try {
+    fit_streams(plan.step, options, *backend,
+                options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
+  } catch (const Error& e) {
+    if (plan.obstacle.empty()) plan.obstacle = e.what();
+    if (options.streams == 0) plan.step.n_streams = 1;
+  }
+  set_rows(plan.step);
+  made.max_rows = plan.step.max_rows;
+  memory.state_bytes = backend->state_bytes();
+  memory.all_states_bytes = memory.state_bytes * static_cast<std::uint64_t>(plan.step.n_streams);
+  memory.workspace_bytes = backend->workspace_bytes();
+  Model shell;  // for the sizes of the buffers, which do not depend on the weights
+  shell.config = head.config;
+  memory.buffer_bytes =
+      Forward(shell, *backend, plan.step.max_rows, plan.step.n_streams, plan.step.block)
+          .buffer_bytes();
+  return made;
+}
+
+// The streams that a corpus of few documents really fills.
+StepPlan busy_step(const RunPlan& plan) {
+  StepPlan step = plan.step;
+  const double of_a_rank = std::ceil(plan.corpus.n_documents / plan.n_ranks);
+  const double busy = std::clamp(of_a_rank, 1.0, static_cast<double>(step.n_streams));
+  step.n_streams = static_cast<std::int32_t>(busy);
+  set_rows(step);
+  return step;
+}
+
+void calibrate_plan(const ModelHead& head, const RunOptions& options, BackendOptions made,
+                    RunPlan& plan) {
+  if (plan.corpus.ids.empty()) return;
+  const ModelWeights weights = weights_of(*head.files, head.config);
+  const StepPlan step = busy_step(plan);
+  made.max_rows = step.max_rows;
+  // A tokenizer may know tokens that the model does not have: documents with these fail.
+  std::vector<std::int32_t> ids(plan.corpus.ids.begin(), plan.corpus.ids.end());
+  for (std::int32_t& id : ids) id = std::min(id, head.config.shape.vocab_size - 1);
+  plan.calibration = calibrate(head.config, weights,
+                               {.device = options.device,
+                                .backend = made,
+                                .plan = step,
+                                .document_tokens = plan.corpus.tokens_per_document(),
+                                .ids = ids});
+}
+
+}  // namespace
+
+double RunPlan::tokens_per_second() const {
+  return calibration ? calibration->tokens_per_second() * n_ranks : 0.0;
+}
+
+double RunPlan::largest_share() const {
+  return corpus.n_tokens > 0.0 ? std::min(1.0, corpus.largest.n_tokens / corpus.n_tokens) : 0.0;
+}
+
+bool RunPlan::largest_decides() const { return n_ranks > 1 && largest_share() * n_ranks > 1.0; }
+
+double RunPlan::seconds() const {
+  const double rate = tokens_per_second();
+  if (!(rate > 0.0)) return 0.0;
+  return corpus.n_tokens / rate * (largest_decides() ? largest_share() * n_ranks : 1.0);
+}
+
+RunPlan plan_run(const RunOptions& options, const PlanSetting& setting) {
+  RunPlan plan;
+  plan.n_ranks = setting.n_ranks;
+  plan.n_threads = setting.n_threads;
+  plan.n_cores = cpu_info().n_cores_usable();
+  std::vector<CorpusFile> files = list_corpus(options.corpus);
+  const ModelHead head = open_model(options.model);
+  weights_of(*head.files, head.config);  // a broken model is told before a sample is read
+  plan.model = head.files->path() + ": " + describe_model(*head.files, head.config);
+  plan.tokenizer = head.tokenizer->description();
+  const BackendOptions made = plan_memory(head, options, plan);
+  plan.shards = plan_shards(files, plan.n_ranks);
+  plan.corpus =
+      plan_corpus(std::move(files), options, *head.tokenizer, wants_bos(options, *head.tokenizer));
+  if (setting.calibrates) calibrate_plan(head, options, made, plan);
+  return plan;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,60 @@
+// What a run with these options would be, without running it: corpus, shards, memory, time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "workers/calibration.h"
+#include "workers/memory_plan.h"
+#include "workers/plan_corpus.h"
+#include "workers/run_options.h"
+
+namespace tovamill {
+
+// Bytes, of one rank.
+struct MemoryPlan {
+  std::uint64_t weight_bytes = 0;
+  std::uint64_t state_bytes = 0;  // of one stream
+  std::uint64_t all_states_bytes = 0;
+  std::uint64_t workspace_bytes = 0;
+  std::uint64_t buffer_bytes = 0;
+  std::uint64_t file_bytes = 0;  // the model's tensors on disk: page cache, given back if need be
+  std::uint64_t available_bytes = 0;  // that are free or freeable on this machine
+
+  std::uint64_t needed_bytes() const {
+    return weight_bytes + all_states_bytes + workspace_bytes + buffer_bytes;
+  }
+};
+
+struct RunPlan {
+  std::string model, tokenizer, device, dtype;
+  std::int32_t n_ranks = 1;
+  std::int32_t n_threads = 1;  // of each rank
+  std::int32_t n_cores = 1;    // of this machine, usable
+  StepPlan step;
+  CorpusPlan corpus;
+  ShardPlan shards;
+  MemoryPlan memory;
+  std::string obstacle;  // why the run would not start on this machine; empty where it would
+  std::optional<Calibration> calibration;
+
+  double tokens_per_second() const;  // of all ranks; 0 without a calibration
+  double largest_share() const;      // of the tokens, that stand in the largest indivisible file
+  // Computing, loading and merging aside: what the ranks share, or the largest file alone where
+  // that takes longer. 0 without a calibration.
+  double seconds() const;
+  bool largest_decides() const;  // whether it takes longer alone than a fair share of the corpus
+};
+
+struct PlanSetting {
+  std::int32_t n_ranks = 1;
+  std::int32_t n_threads = 1;
+  bool calibrates = true;
+};
+
+// Reads the model's files, a sample of the corpus, and measures a few steps. Throws as a run would
+// for what is wrong with the options, the model or the corpus; too little memory is an obstacle.
+RunPlan plan_run(const RunOptions& options, const PlanSetting& setting);
+
+}  // namespace tovamill
