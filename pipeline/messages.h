@@ -88,9 +88,11 @@ enum class WeightsOrder : std::uint8_t { wait, take_ticket, pack_alone };
 struct Pulse {
   std::uint64_t number = 0;
   Command command = Command::wait;
-  bool is_known = false;                      // the hello has arrived
-  bool all_alive = true;                      // nobody was lost in this launch (for MPI's end)
-  std::int32_t launch = 0;                    // 0: not yet known
+  bool is_known = false;    // the hello has arrived
+  bool all_alive = true;    // nobody was lost in this launch (for MPI's end)
+  std::int32_t launch = 0;  // 0: not yet known
+  // The run's dtype, which rank 0 decides for all; empty: not yet known.
+  std::string dtype;
   WeightsOrder weights = WeightsOrder::wait;  // for all ranks of a host but the one that packs
   WeightsTicket ticket;
 };

@@ -12,6 +12,8 @@
 #include "workers/fingerprint.h"
 #include "workers/memory_plan.h"
 #include "workers/option_text.h"
+#include "workers/run_journal.h"
+#include "workers/saved_states.h"
 
 namespace tovamill {
 namespace {
@@ -265,6 +267,7 @@ void CoordinatingRank::give_up() {
 
 RunSummary CoordinatingRank::conclude() {
   ended_s_ = now_s();
+  if (status_) status_->fill(progress(ended_s_), coordinator_, ended_s_);
   if (coordinator_.outcome() != RunOutcome::complete) {
     send_home();
     give_up();

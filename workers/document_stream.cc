@@ -71,6 +71,11 @@ std::size_t DocumentStream::chunk_end(std::size_t begin) const {
   return std::min(tokens_.size(), begin + static_cast<std::size_t>(setting_.chunk_tokens));
 }
 
+std::int32_t DocumentStream::n_next() const {
+  return static_cast<std::int32_t>(
+      std::min(static_cast<std::size_t>(setting_.block), chunk_end(chunk_begin_) - next_));
+}
+
 StepBlock DocumentStream::next_block(std::int32_t first_row, std::vector<std::int32_t>& ids,
                                      std::vector<std::int32_t>& targets) {
   const std::size_t end = chunk_end(chunk_begin_);

@@ -42,6 +42,7 @@ class DocumentStream {
   bool finished() const { return next_ >= n_tokens(); }
   std::uint64_t n_tokens() const { return tokens_.size(); }
   std::uint64_t n_done() const { return next_; }
+  std::int32_t n_next() const;  // tokens of the next block; 0 when finished
   std::uint64_t n_bytes() const { return record_.n_bytes; }
 
   // The next block: appends its ids and targets, and says where it lies. Not to be called when

@@ -4,6 +4,7 @@
 #include <optional>
 #include <thread>
 
+#include "pipeline/rank_info.h"
 #include "pipeline/worker_link.h"
 #include "workers/score_worker.h"
 #include "workers/work_desk.h"

@@ -88,6 +88,11 @@ void RunStatus::update(const RunProgress& p, const Coordinator& coordinator, dou
   if (now_s - last_write_s_ < kUpdateSeconds) return;
   last_write_s_ = now_s;
   json_["state"] = "running";
+  fill(p, coordinator, now_s);
+  replace_file(path_, text());
+}
+
+void RunStatus::fill(const RunProgress& p, const Coordinator& coordinator, double now_s) {
   json_["documents"] = p.n_documents;
   json_["failed"] = p.n_failed;
   json_["set_aside"] = coordinator.n_set_aside();
@@ -103,7 +108,6 @@ void RunStatus::update(const RunProgress& p, const Coordinator& coordinator, dou
       ranks.push_back(rank_entry(static_cast<int>(r), coordinator.workers()[r], now_s));
   }
   json_["ranks"] = std::move(ranks);
-  replace_file(path_, text());
 }
 
 void RunStatus::merging() {

@@ -16,8 +16,11 @@ class RunStatus {
   RunStatus(const std::string& run_directory, const std::string& launch_id);
 
   void set_corpus(std::uint64_t n_files, std::uint64_t n_bytes, int launch);
-  // At most every few seconds. A status that cannot be written now is none to stop for.
+  // Written at most every few seconds. A status that cannot be written
+  // now is none to stop for.
   void update(const RunProgress& progress, const Coordinator& coordinator, double now_s);
+  // The same without writing: what the final status says.
+  void fill(const RunProgress& progress, const Coordinator& coordinator, double now_s);
   void merging();
   // "done", "stopped", "lost" or "failed", and the exit code; durably. Throws Error(io).
   void finish(const std::string& state, int exit_code, const std::string& message);
