@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <list>
@@ -175,13 +176,17 @@ RunSummary score_and_merge(const RunOptions& options, LoadedModel& model,
 void prepare_merged_directory(const std::string& out) {
   namespace fs = std::filesystem;
   std::error_code error;
-  if (fs::exists(journal_directory(out), error))
-    throw Error(ExitCode::cannot_create,
-                "--out " + out + " is a run directory: its results would be lost; give another");
   fs::create_directories(out, error);
+  fs::directory_iterator entries(out, error);
   if (error)
     throw Error(ExitCode::cannot_create, "cannot create the directory '" + out +
                                              "': " + error.message() + ": choose another --out");
+  const bool holds_others = std::any_of(entries, fs::directory_iterator(), [](const auto& entry) {
+    return !entry.path().filename().string().starts_with("results.h5");
+  });
+  if (holds_others)
+    throw Error(ExitCode::cannot_create,
+                "--out " + out + " holds other things than results.h5: choose another directory");
 }
 
 // The disk may be what failed: then the first error is the one to tell.
