@@ -68,6 +68,7 @@ RunOptions unusual_options() {
   o.threads = 3;
   o.limit = 10;
   o.skip = 5;
+  o.part = {3, 16};
   o.sync_seconds = 1e-3;
   o.progress_seconds = 0.25;
   o.max_bad_fraction = 1.0 / 3.0;
@@ -254,6 +255,15 @@ TEST(CommandLine, MistakesInTheFileNameFileAndLine) {
   }
 }
 
+TEST(CommandLine, PartsAreOneOfSeveral) {
+  EXPECT_EQ(options_of({"--part", "3/16"}).part, (Part{3, 16}));
+  EXPECT_EQ(options_of({}).part, (Part{1, 1}));
+  for (const char* wrong : {"", "3", "3/", "/3", "a/b", "-1/3", "1/3/", "1 / 3", "1/99999999999"})
+    expect_score_failure({"--part", wrong}, ExitCode::usage, "--part");
+  for (const char* wrong : {"0/3", "4/3", "0/0", "1/0"})
+    expect_score_failure({"--part", wrong}, ExitCode::configuration, "--part");
+}
+
 TEST(CommandLine, OneFileServesSubcommandsThatTakeFewerOptions) {
   const testing::TemporaryDirectory directory;
   const std::string file =
@@ -270,6 +280,12 @@ TEST(CommandLine, OperandsAreCounted) {
   EXPECT_TRUE(parse_arguments(inspect_command(), {"--json", "run1"}).flag("json"));
   EXPECT_FALSE(parse_arguments(inspect_command(), {"run1"}).flag("json"));
   for (const Words& wrong : {Words{}, Words{"a", "b"}, Words{""}}) {
+    EXPECT_EQ(failure_of([&] { parse_arguments(export_command(), wrong); }).first, ExitCode::usage);
+  }
+  const Request several = parse_arguments(merge_command(), {"a", "b", "--out", "c"});
+  EXPECT_EQ(several.operands, (Words{"a", "b"}));
+  EXPECT_EQ(several.extras.at("out"), "c");
+  for (const Words& wrong : {Words{}, Words{"a", ""}}) {
     EXPECT_EQ(failure_of([&] { parse_arguments(merge_command(), wrong); }).first, ExitCode::usage);
   }
 }

@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "jobs/commands.h"
+#include "pipeline/run_directory.h"
 #include "tests/support/subprocess.h"
+#include "tests/support/synthetic_run.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {
@@ -89,6 +91,19 @@ TEST(Program, MissingInputsAre66) {
   expect_error({"export", missing, "--format", "csv"}, 66, missing);
   expect_error({"score", "--config", missing}, 66, missing);
   EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+TEST(Program, MergeOfSeveralRunsSaysWhatIsMissing) {
+  const testing::TemporaryDirectory d;
+  const std::string a = d.path() / "a", b = d.path() / "b", out = d.path() / "all";
+  testing::write_journal(a, 0, 1, {testing::synthetic_document(1)}, true);
+  testing::write_journal(b, 0, 1, {testing::synthetic_document(2)});
+  expect_error({"merge", a, b}, 64, "several run directories need --out");
+  const ProgramResult merged = run_tovamill({"merge", a, b, "--out", out});
+  EXPECT_EQ(merged.exit_code, 0) << merged.err;
+  EXPECT_NE(merged.out.find("2 documents"), std::string::npos) << merged.out;
+  EXPECT_NE(merged.out.find(results_path(out)), std::string::npos) << merged.out;
+  EXPECT_NE(merged.err.find("incomplete (complete=0)"), std::string::npos) << merged.err;
 }
 
 TEST(Program, InspectRefusesAFileOfNoKnownKind) {
