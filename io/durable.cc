@@ -31,6 +31,20 @@ std::string parent_of(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
+// Synced by the descriptor that wrote: it is the one that hears of a failure.
+void write_parts(const std::string& path, std::span<const std::span<const std::byte>> parts) {
+  FileDescriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (fd.get() < 0) {
+    const bool full = errno == ENOSPC || errno == EDQUOT;
+    throw Error(full ? ExitCode::io : ExitCode::cannot_create,
+                "cannot create '" + path + "': " + why_io_failed(errno));
+  }
+  for (const std::span<const std::byte> part : parts) {
+    if (!write_all(fd.get(), part.data(), part.size())) fail("writing", path);
+  }
+  if (fsync(fd.get()) != 0) fail("fsync of", path);
+}
+
 }  // namespace
 
 std::string why_io_failed(int error_number) {
@@ -50,16 +64,8 @@ void rename_durably(const std::string& temporary, const std::string& path) {
 
 void write_file_durably(const std::string& path, const std::string& temporary,
                         std::span<const std::span<const std::byte>> parts) {
-  FileDescriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (fd.get() < 0) {
-    const bool full = errno == ENOSPC || errno == EDQUOT;
-    throw Error(full ? ExitCode::io : ExitCode::cannot_create,
-                "cannot create '" + temporary + "': " + why_io_failed(errno));
-  }
   try {
-    for (const std::span<const std::byte> part : parts) {
-      if (!write_all(fd.get(), part.data(), part.size())) fail("writing", temporary);
-    }
+    write_parts(temporary, parts);
     rename_durably(temporary, path);
   } catch (const Error&) {
     unlink(temporary.c_str());

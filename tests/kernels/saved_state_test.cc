@@ -170,14 +170,14 @@ class SavedState : public ::testing::Test {
     const std::size_t cut = block * n_blocks;
     for (const NamedCache& p : policies_and_positions()) {
       SCOPED_TRACE(p.name + " " + device + " " + dtype + " in blocks of " + std::to_string(block));
-      Device first(model(), device, dtype, p.cache, 2);
+      Device first(model(), device, dtype, p.cache, 1);
       first.run(ids, 0, cut, block);
       const std::vector<std::byte> saved = first.save();
       const std::vector<std::int32_t> held = first.positions();
       const Trace expected = first.run(ids, cut, n, block);
-      for (const int n_threads : {1, 3}) {
+      for (const int n_threads : {1, 2}) {
         Device second(model(), device, dtype, p.cache, n_threads);
-        if (n_threads == 3) second.run(others, 0, others.size(), block);
+        if (n_threads == 1) second.run(others, 0, others.size(), block);
         ASSERT_EQ(second.load(saved), static_cast<std::int64_t>(cut));
         EXPECT_EQ(second.positions(), held);
         EXPECT_EQ(second.save(), saved);
@@ -214,7 +214,7 @@ TEST_F(SavedState, GoesOnToTheBitInTheReference) {
 TEST_F(SavedState, GrowsAFullState) {
   const CacheOptions cache{.policy = Policy::full};
   const std::vector<std::int32_t> ids = random_ids(2000, 3);
-  Device first(model(), "cpu", "f32", cache, 2), second(model(), "cpu", "f32", cache, 1);
+  Device first(model(), "cpu", "f32", cache, 2), second(model(), "cpu", "f32", cache, 3);
   first.run(ids, 0, 1792, 256);
   const std::vector<std::byte> saved = first.save();
   ASSERT_EQ(second.load(saved), 1792);
@@ -279,7 +279,7 @@ TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
       longer.push_back(std::byte{0});
       error_of([&] { stream.load(longer); });
       std::size_t n_loaded = 0;
-      for (std::size_t at = 0; at < saved.size(); at += 1 + random() % (at < 600 ? 4 : 120)) {
+      for (std::size_t at = 0; at < saved.size(); at += 1 + random() % (at < 600 ? 8 : 200)) {
         std::vector<std::byte> flipped = saved;
         flipped[at] ^= static_cast<std::byte>(1u << random() % 8);
         try {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 #include <random>
 
 #include "kernels/error.h"
@@ -149,6 +150,25 @@ TEST_F(SavedStream, GoesOnToTheBitWithAndWithoutTokens) {
     o.block = 100;
     expect_undisturbed(o, record, 2);
   }
+}
+
+TEST_F(SavedStream, RemembersATokenWithoutALikelihood) {
+  const CorpusRecord record = document(digits(600, 7));
+  Worker worker(model(), options({.cache_size = 40}), 1);
+  const auto stream = worker.start(record);
+  std::vector<std::int32_t> ids, targets;
+  const StepBlock block = stream->next_block(0, ids, targets);
+  const StepOutput out =
+      worker.model.forward->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets});
+  std::vector<float> nll(out.nll.begin(), out.nll.end());
+  nll[5] = std::numeric_limits<float>::quiet_NaN();
+  stream->take({.nll = nll, .events = out.events, .n_blocks = out.n_blocks}, block, 0);
+  const auto fresh = worker.start(record);
+  ASSERT_TRUE(fresh->restore(stream->save()));
+  while (!fresh->finished()) worker.step(*fresh);
+  const DocumentRecord failed = fresh->finish(0);
+  EXPECT_EQ(failed.failure_reason, "not-finite");
+  EXPECT_NE(failed.failure_text.find("for token 6 of"), std::string::npos) << failed.failure_text;
 }
 
 TEST_F(SavedStream, IsRefusedForAnotherTextOrSetting) {
