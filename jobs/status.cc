@@ -21,7 +21,8 @@ std::string row(const std::string& name, const std::string& value) {
 
 std::string shown(const std::optional<std::uint64_t>& n) { return n ? with_thousands(*n) : "-"; }
 std::string shown(const std::optional<double>& value) {
-  return value ? fixed_point(*value, 0) : "-";
+  const bool is_count = value && *value >= 0.0 && *value < 1e15;
+  return is_count ? with_thousands(static_cast<std::uint64_t>(std::llround(*value))) : "-";
 }
 std::string duration(const std::optional<double>& s) {
   return s ? human_duration(std::max(0.0, *s)) : "-";

@@ -1,6 +1,7 @@
 // This host as Linux's /proc shows it: its name, the id of its boot, and which processes are ours.
 #include <unistd.h>
 
+#include <cerrno>
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -16,6 +17,7 @@ double clock_s(clockid_t clock) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+// Ours is what is called tovamill, or whatever this program was renamed to.
 // /proc/<pid>/stat is "pid (name) state ...", the name being the program's first 15 bytes, whatever
 // they are; the start, in clock ticks since the boot, is the 20th field behind the name (proc(5)).
 std::optional<double> tovamill_started(std::int64_t pid) {
@@ -25,7 +27,9 @@ std::optional<double> tovamill_started(std::int64_t pid) {
   if (!std::getline(file, line)) return std::nullopt;
   const std::size_t open = line.find('('), close = line.rfind(')');
   if (open == std::string::npos || close == std::string::npos || close < open) return std::nullopt;
-  if (line.substr(open + 1, close - open - 1) != "tovamill") return std::nullopt;
+  const std::string name = line.substr(open + 1, close - open - 1);
+  const std::string ours = std::string(program_invocation_short_name).substr(0, 15);
+  if (!name.starts_with("tovamill") && name != ours) return std::nullopt;
   std::istringstream fields(line.substr(close + 1));
   std::string state, skipped;
   fields >> state;
