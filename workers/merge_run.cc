@@ -1,6 +1,7 @@
 // What a finished or unfinished run comes to, from its journals.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <list>
 
@@ -26,13 +27,17 @@ std::uint64_t peak_rss_bytes() {
 // A directory for results.h5 alone.
 void prepare_merged_directory(const std::string& out) {
   std::error_code error;
-  if (fs::exists(journal_directory(out), error))
-    throw Error(ExitCode::cannot_create,
-                "--out " + out + " is a run directory: its results would be lost; give another");
   fs::create_directories(out, error);
+  fs::directory_iterator entries(out, error);
   if (error)
     throw Error(ExitCode::cannot_create, "cannot create the directory '" + out +
                                              "': " + error.message() + ": choose another --out");
+  const bool holds_others = std::any_of(entries, fs::directory_iterator(), [](const auto& entry) {
+    return !entry.path().filename().string().starts_with("results.h5");
+  });
+  if (holds_others)
+    throw Error(ExitCode::cannot_create,
+                "--out " + out + " holds other things than results.h5: choose another directory");
 }
 
 }  // namespace
