@@ -94,6 +94,15 @@ elif [ "$n_tasks" -gt 1 ]; then
   if [ "$(id -u)" -eq 0 ]; then starter+=(--allow-run-as-root); fi
 fi
 
+stop_asked=no stop_passed_on=no stop_twice=no launcher=''
+ask_to_stop() {  # SIGNAL
+  if [ "$stop_asked" = yes ] && [ "$1" != USR1 ]; then stop_twice=yes; fi
+  stop_asked=yes
+}
+trap 'ask_to_stop USR1' USR1
+trap 'ask_to_stop TERM' TERM
+trap 'ask_to_stop INT' INT
+
 # The run directory, in $run_directory; empty where the program has none. Exits where the command line is wrong.
 find_run_directory() {
   local config line
@@ -102,7 +111,7 @@ find_run_directory() {
   if [[ "$line" == '"'*'"' ]]; then
     line=${line#\"}
     line=${line%\"}
-    # \" is the one escape of these that printf does not know in %b with all shells' agreement; \\ it does.
+    # %b leaves \" as it is.
     line=${line//\\\"/\"}
     printf -v line '%b' "$line"
   fi
@@ -138,15 +147,6 @@ clean_after_mpirun() {
     rm -rf "$session"
   done
 }
-
-stop_asked=no stop_passed_on=no stop_twice=no launcher=''
-ask_to_stop() {  # SIGNAL
-  if [ "$stop_asked" = yes ] && [ "$1" != USR1 ]; then stop_twice=yes; fi
-  stop_asked=yes
-}
-trap 'ask_to_stop USR1' USR1
-trap 'ask_to_stop TERM' TERM
-trap 'ask_to_stop INT' INT
 
 is_running() { kill -0 "$launcher" 2>/dev/null; }
 

@@ -134,6 +134,7 @@ requeue_before_the_limit() {
   scancel --batch --signal=USR1 "$job"
   wait_until state_is "$job" PENDING
   wait_until all_nodes_are_idle
+  sleep 2  # in the second of its end a node refuses to start the same job again ("already killed")
   [ "$(cat run/ends)" = stopped ]
   wait_until is_done_without_waiting "$job" >nudges 2>&1 || {
     scontrol show job "$job"
