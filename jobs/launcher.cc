@@ -126,12 +126,4 @@ std::string note_on_launch(const Launcher& launcher) {
 
 bool speaks(const Launcher& launcher) { return launcher.n_tasks <= 1 || launcher.rank == 0; }
 
-void check_single_process(const Launcher& launcher) {
-  if (launcher.n_tasks <= 1) return;
-  throw Error(ExitCode::usage,
-              "the launcher (" + launcher.name + ") started " + std::to_string(launcher.n_tasks) +
-                  " tasks, but this version runs as one process and each would do all the work: "
-                  "start one task, with --threads for its cores");
-}
-
 }  // namespace tovamill

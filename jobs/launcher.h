@@ -46,7 +46,4 @@ std::string note_on_launch(const Launcher& launcher);
 // Whether this task is the one that says what all of them would say.
 bool speaks(const Launcher& launcher);
 
-// Throws Error(usage) where several tasks were started: each would do all the work on its own.
-void check_single_process(const Launcher& launcher);
-
 }  // namespace tovamill

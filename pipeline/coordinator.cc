@@ -317,6 +317,11 @@ int Coordinator::n_alive() const {
   return n;
 }
 
+bool Coordinator::anybody_works() const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const Worker& w) { return w.report.journal_is_open; });
+}
+
 void Coordinator::check_complete() {
   if (outcome_ != RunOutcome::running || !begun_) return;
   bool idle = schedule_.empty();

@@ -117,6 +117,7 @@ class Coordinator {
   const std::vector<Worker>& workers() const { return workers_; }  // by rank; see first_worker
   bool is_worker(int rank) const { return rank >= options_.first_worker; }
   int n_alive() const;
+  bool anybody_works() const;  // has opened a journal
   bool anybody_lost() const { return anybody_lost_; }
   std::int32_t launch() const { return launch_; }
   std::uint64_t bytes_total() const { return bytes_total_; }

@@ -63,7 +63,9 @@ RunSummary CoordinatingRank::run() {
     model_description_ = head.files->path();
     coordinator_.set_dtype(dtype_);
     preparation_ = std::async(std::launch::async, [this] {
-      return prepare_run(options_, print_, launch_.lock_wait_s, lock_);
+      return prepare_run(options_, print_, launch_.lock_wait_s, lock_, [this] {
+        status_ = std::make_unique<RunStatus>(options_.out, launch_.launch_id);
+      });
     });
     if (coordinator_.is_worker(0)) {
       thread_.emplace(options_, std::move(head), place_of(0, launch_.ranks, 0), *launch_.channel,
@@ -106,7 +108,6 @@ void CoordinatingRank::prepare(double now) {
   if (!is_ready(preparation_)) return;
   try {
     prepared_ = preparation_.get();
-    status_ = std::make_unique<RunStatus>(options_.out, launch_.launch_id);
     status_->set_corpus(prepared_->n_files, prepared_->n_bytes, prepared_->work.launch);
     files_ = prepared_->work.files;
     begun_s_ = now;
@@ -147,7 +148,7 @@ void CoordinatingRank::collect_reviews() {
 void CoordinatingRank::announce() {
   if (is_announced_ || !prepared_) return;
   const std::optional<LoadedInfo> loaded = thread_ ? thread_->loaded() : std::nullopt;
-  if (thread_ && !loaded) return;
+  if ((thread_ && !loaded) || !coordinator_.anybody_works()) return;
   is_announced_ = true;
   RunInfo info;
   info.n_files = prepared_->n_files;
@@ -267,6 +268,7 @@ void CoordinatingRank::give_up() {
 
 RunSummary CoordinatingRank::conclude() {
   ended_s_ = now_s();
+  if (preparation_.valid()) preparation_.wait();
   if (status_) status_->fill(progress(ended_s_), coordinator_, ended_s_);
   if (coordinator_.outcome() != RunOutcome::complete) {
     send_home();

@@ -97,7 +97,7 @@ std::vector<SuspectDocument> suspects_of(const JournalIndex& earlier,
 }  // namespace
 
 Preparation prepare_run(const RunOptions& options, const json& print, double wait_s,
-                        std::unique_ptr<RunLock>& lock) {
+                        std::unique_ptr<RunLock>& lock, const std::function<void()>& on_locked) {
   Preparation p;
   p.work.files = list_corpus(options.corpus);
   for (const CorpusFile& f : p.work.files) {
@@ -108,6 +108,7 @@ Preparation prepare_run(const RunOptions& options, const json& print, double wai
   prepare_run_directory(options.out);
   lock = std::make_unique<RunLock>(options.out, wait_s);
   if (options.overwrite) clear_run_directory(options.out);
+  on_locked();
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
   check_strict(options, earlier);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -19,10 +20,10 @@ struct Preparation {
 };
 
 // Takes the run directory, clears it where the options say so, and reads its journals. `print` is
-// the run's fingerprint. `lock` is taken, waiting `wait_s` for a run that is just ending. Throws
-// Error as the design's exit codes say.
+// the run's fingerprint. `lock` is taken, waiting `wait_s` for a run that is just ending; then
+// `on_locked` is called. Throws Error as the design's exit codes say.
 Preparation prepare_run(const RunOptions& options, const nlohmann::json& print, double wait_s,
-                        std::unique_ptr<RunLock>& lock);
+                        std::unique_ptr<RunLock>& lock, const std::function<void()>& on_locked);
 
 // What a rank that died has left to do of `pieces`, and what it was computing, by its journal.
 // `launch` is this one's. A journal that is not there says that all is left.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -24,10 +25,25 @@ constexpr std::array<const char*, 8> kOurNames{"journal",        "states",      
                                                "report.html",    "lock"};
 constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGUSR1};
 
+// Launchers and batch systems may send two signals for one wish.
+constexpr time_t kSecondWishSeconds = 2;
+
 volatile sig_atomic_t stop_requested = 0;
+volatile time_t stop_requested_at = 0;
+
+time_t steady_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
+}
 
 void on_signal(int) {
-  if (stop_requested != 0) _exit(static_cast<int>(ExitCode::stopped));
+  if (stop_requested != 0) {
+    if (steady_seconds() - stop_requested_at >= kSecondWishSeconds)
+      _exit(static_cast<int>(ExitCode::stopped));
+    return;
+  }
+  stop_requested_at = steady_seconds();
   stop_requested = 1;
 }
 

@@ -26,8 +26,8 @@ class RunLock {
   int descriptor_ = -1;
 };
 
-// While this lives, SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second one ends
-// the process at once.
+// While this lives, SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; one that
+// comes two seconds or more after the first ends the process at once.
 class StopSignals {
  public:
   StopSignals();

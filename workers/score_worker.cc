@@ -46,10 +46,11 @@ std::string journal_header(const RunOptions& options, const LoadedModel& model, 
   return header.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-// Waits until the orders say what `enough` wants to know; false where the run ends before.
+// Waits until the orders say what `enough` wants to know; false where the run is broken off before.
+// A run that has nothing left to do gets its journals as well: they say that it is complete.
 template <class Enough>
 bool wait_for(WorkDesk& desk, Enough enough) {
-  while (desk.keep_going()) {
+  while (!desk.is_broken_off()) {
     if (enough(desk.orders())) return true;
     desk.wait_for_news(kWaitSeconds);
   }
@@ -95,10 +96,10 @@ Hello hello_of(const LoadedModel& model, const json& print) {
                          model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
 }
 
-void leave(const WorkerCounters& counters, WorkDesk& desk) {
+void leave(const WorkerCounters& counters, bool has_journal, WorkDesk& desk) {
   WorkerSituation s;
   s.phase = WorkerPhase::left;
-  s.journal_is_open = true;
+  s.journal_is_open = has_journal;
   s.counters = counters;
   desk.publish(s);
 }
@@ -121,7 +122,7 @@ void score_documents(const RunOptions& options, LoadedModel& model, const json& 
       {"seconds_writing", journal.seconds_writing()},
       {"complete",
        complete}}.dump());
-  leave(c, desk);
+  leave(c, true, desk);
 }
 
 void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const WorkerPlace& place,
@@ -132,7 +133,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   const auto may_load = [&](const Pulse& p) {
     return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
   };
-  if (!wait_for(desk, may_load)) return leave({}, desk);
+  if (!wait_for(desk, may_load)) return leave({}, false, desk);
   const Pulse orders = desk.orders();
   options.dtype = orders.dtype;
   LoadedModel model = load_model(std::move(*head), options, options.threads,
@@ -147,7 +148,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   stream_setting(model, options);  // what it refuses is refused before the first lease
   desk.introduce(hello_of(model, print), info_of(model));
   if (!wait_for(desk, [](const Pulse& p) { return p.launch > 0 && p.is_known; }))
-    return leave({}, desk);
+    return leave({}, false, desk);
   score_documents(options, model, print, place.rank, desk);
 }
 

@@ -22,6 +22,12 @@ bool WorkDesk::keep_going() const {
   return !abandoned_ && (orders_.command == Command::wait || orders_.command == Command::work);
 }
 
+bool WorkDesk::is_broken_off() const {
+  const std::lock_guard lock(mutex_);
+  return abandoned_ || (orders_.command != Command::wait && orders_.command != Command::work &&
+                        orders_.command != Command::finish);
+}
+
 void WorkDesk::wait_for_news(double seconds) {
   std::unique_lock lock(mutex_);
   if (grants_.empty()) news_.wait_for(lock, std::chrono::duration<double>(seconds));

@@ -29,8 +29,10 @@ class WorkDesk {
 
   std::optional<Grant> take_grant();
   Pulse orders() const;
-  // Whether to go on computing: not after a stop or an end was ordered.
+  // Whether to go on computing: not after an end of any kind was ordered.
   bool keep_going() const;
+  // Whether the run ends before it is done: a stop, or nobody is there any more.
+  bool is_broken_off() const;
   // Until something arrives, at most so long.
   void wait_for_news(double seconds);
   void introduce(Hello hello, LoadedInfo info);

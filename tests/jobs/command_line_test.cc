@@ -70,6 +70,10 @@ RunOptions unusual_options() {
   o.skip = 5;
   o.part = {3, 16};
   o.sync_seconds = 1e-3;
+  o.save_every = 60.0;
+  o.silence_seconds = 7.5;
+  o.dedicated_coordinator = true;
+  o.broadcast_weights = true;
   o.progress_seconds = 0.25;
   o.max_bad_fraction = 1.0 / 3.0;
   o.log_format = "json";

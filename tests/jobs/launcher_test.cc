@@ -20,22 +20,6 @@ Environment environment_of(Variables variables) {
   };
 }
 
-TEST(Launcher, SeveralTasksAreRefused) {
-  const std::vector<Variables> several{
-      {{"OMPI_COMM_WORLD_SIZE", "2"}},
-      {{"PMI_SIZE", "3"}},
-      {{"SLURM_STEP_ID", "0"}, {"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "4"}},
-      {{"SLURM_STEP_ID", "0"},
-       {"SLURM_PROCID", "1"},
-       {"SLURM_STEP_NUM_TASKS", "4"},
-       {"SLURM_NTASKS", "1"}}};
-  for (const auto& variables : several) {
-    const std::string message = error_of(
-        [&] { check_single_process(find_launcher(environment_of(variables))); }, ExitCode::usage);
-    EXPECT_TRUE(contains(message, "this version runs as one process")) << message;
-  }
-}
-
 TEST(Launcher, OneTaskIsWelcomeAlsoInsideALargerJob) {
   const std::vector<Variables> single{{},
                                       {{"OMPI_COMM_WORLD_SIZE", "1"}},

@@ -114,9 +114,8 @@ TEST(Program, InspectRefusesAFileOfNoKnownKind) {
   expect_error({"inspect", directory.write("model.gguf", "GGUF")}, 65, "model.gguf");
 }
 
-TEST(Program, ScoreRefusesToRunAsSeveralTasks) {
-  expect_error({"score", "--model", "m", "--corpus", "c", "--out", "o"}, 64,
-               "this version runs as one process",
+TEST(Program, TasksThatDoNotFindEachOtherAreRefused) {
+  expect_error({"score", "--model", "m", "--corpus", "c", "--out", "o"}, 64, "MPI has a world of 1",
                {"OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=0"});
 }
 

@@ -49,8 +49,11 @@ RunOptions tiny_options(const std::string& model, const std::string& corpus,
   return options;
 }
 
-void QuietObserver::progress(const RunProgress&) {
-  if (++n_progress == stop_after_) std::raise(SIGTERM);
+void QuietObserver::progress(const RunProgress& progress) {
+  ++n_progress;
+  if (stop_after_ < 0 || progress.n_documents < static_cast<std::uint64_t>(stop_after_)) return;
+  stop_after_ = -1;
+  std::raise(SIGTERM);
 }
 
 RunSummary score(const RunOptions& options) {

@@ -21,7 +21,8 @@ std::vector<std::int32_t> tiny_ids(const std::string& text);
 RunOptions tiny_options(const std::string& model, const std::string& corpus,
                         const std::string& out);
 
-// Shows nothing; with `stop_after` sends SIGTERM to this process at that call of `progress`.
+// Shows nothing; sends SIGTERM to this process once `stop_after` documents are finished (0: at the
+// first call of `progress`).
 class QuietObserver : public RunObserver {
  public:
   explicit QuietObserver(int stop_after = -1) : stop_after_(stop_after) {}
