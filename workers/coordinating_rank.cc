@@ -62,11 +62,7 @@ RunSummary CoordinatingRank::run() {
     tokenizer_description_ = head.tokenizer->description();
     model_description_ = head.files->path();
     coordinator_.set_dtype(dtype_);
-    preparation_ = std::async(std::launch::async, [this] {
-      return prepare_run(options_, print_, launch_.lock_wait_s, lock_, [this] {
-        status_ = std::make_unique<RunStatus>(options_.out, launch_.launch_id);
-      });
-    });
+    start_preparation();
     if (coordinator_.is_worker(0)) {
       thread_.emplace(options_, std::move(head), place_of(0, launch_.ranks, 0), *launch_.channel,
                       now_s());
@@ -79,9 +75,31 @@ RunSummary CoordinatingRank::run() {
   return conclude();
 }
 
+void CoordinatingRank::start_preparation() {
+  preparation_ =
+      std::async(std::launch::async, [this, can_start = can_start_.get_future()]() mutable {
+        const PreparationEvents events{
+            .lock_wait_s = launch_.lock_wait_s,
+            .on_locked =
+                [this] { status_ = std::make_unique<RunStatus>(options_.out, launch_.launch_id); },
+            .may_overwrite = [&] { return can_start.get(); }};
+        return prepare_run(options_, print_, events, lock_);
+      });
+}
+
+// The run can start once this rank's own model is loaded.
+void CoordinatingRank::tell_whether_it_can_start() {
+  if (is_start_known_) return;
+  const bool fails = coordinator_.outcome() != RunOutcome::running;
+  if (!fails && thread_ && !thread_->loaded()) return;
+  is_start_known_ = true;
+  can_start_.set_value(!fails);
+}
+
 void CoordinatingRank::turn() {
   const double now = now_s();
   talk(now);
+  tell_whether_it_can_start();
   prepare(now);
   collect_reviews();
   if (StopSignals::requested()) coordinator_.request_stop();
@@ -108,6 +126,7 @@ void CoordinatingRank::prepare(double now) {
   if (!is_ready(preparation_)) return;
   try {
     prepared_ = preparation_.get();
+    if (!prepared_) return;
     status_->set_corpus(prepared_->n_files, prepared_->n_bytes, prepared_->work.launch);
     files_ = prepared_->work.files;
     begun_s_ = now;
@@ -268,6 +287,7 @@ void CoordinatingRank::give_up() {
 
 RunSummary CoordinatingRank::conclude() {
   ended_s_ = now_s();
+  tell_whether_it_can_start();
   if (preparation_.valid()) preparation_.wait();
   if (status_) status_->fill(progress(ended_s_), coordinator_, ended_s_);
   if (coordinator_.outcome() != RunOutcome::complete) {

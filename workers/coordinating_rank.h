@@ -35,6 +35,8 @@ class CoordinatingRank {
 
   void turn();
   void talk(double now);
+  void start_preparation();
+  void tell_whether_it_can_start();
   void prepare(double now);
   void review(int rank, std::vector<Piece> pieces);
   void collect_reviews();
@@ -53,7 +55,9 @@ class CoordinatingRank {
   std::string model_description_, tokenizer_description_, dtype_;
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<RunStatus> status_;
-  std::future<Preparation> preparation_;
+  std::promise<bool> can_start_;
+  bool is_start_known_ = false;
+  std::future<std::optional<Preparation>> preparation_;
   std::optional<Preparation> prepared_;
   std::vector<CorpusFile> files_;
   std::vector<Look> looks_;

@@ -96,8 +96,9 @@ std::vector<SuspectDocument> suspects_of(const JournalIndex& earlier,
 
 }  // namespace
 
-Preparation prepare_run(const RunOptions& options, const json& print, double wait_s,
-                        std::unique_ptr<RunLock>& lock, const std::function<void()>& on_locked) {
+std::optional<Preparation> prepare_run(const RunOptions& options, const json& print,
+                                       const PreparationEvents& events,
+                                       std::unique_ptr<RunLock>& lock) {
   Preparation p;
   p.work.files = list_corpus(options.corpus);
   for (const CorpusFile& f : p.work.files) {
@@ -106,9 +107,12 @@ Preparation prepare_run(const RunOptions& options, const json& print, double wai
   }
   p.n_files = p.work.files.size();
   prepare_run_directory(options.out);
-  lock = std::make_unique<RunLock>(options.out, wait_s);
-  if (options.overwrite) clear_run_directory(options.out);
-  on_locked();
+  lock = std::make_unique<RunLock>(options.out, events.lock_wait_s);
+  if (options.overwrite) {
+    if (!events.may_overwrite()) return std::nullopt;
+    clear_run_directory(options.out);
+  }
+  events.on_locked();
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
   check_strict(options, earlier);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "pipeline/coordinator.h"
 #include "workers/run_guard.h"
@@ -19,11 +20,19 @@ struct Preparation {
   std::uint64_t n_documents_done = 0;      // in the journals, failed ones included
 };
 
+// What a preparation asks for on its way.
+struct PreparationEvents {
+  double lock_wait_s = 0.0;             // for a run that is just ending
+  std::function<void()> on_locked;      // the run directory is ours
+  std::function<bool()> may_overwrite;  // waits until it is sure that the run can start
+};
+
 // Takes the run directory, clears it where the options say so, and reads its journals. `print` is
-// the run's fingerprint. `lock` is taken, waiting `wait_s` for a run that is just ending; then
-// `on_locked` is called. Throws Error as the design's exit codes say.
-Preparation prepare_run(const RunOptions& options, const nlohmann::json& print, double wait_s,
-                        std::unique_ptr<RunLock>& lock, const std::function<void()>& on_locked);
+// the run's fingerprint. Nothing where `may_overwrite` says no. Throws Error as the design's exit
+// codes say.
+std::optional<Preparation> prepare_run(const RunOptions& options, const nlohmann::json& print,
+                                       const PreparationEvents& events,
+                                       std::unique_ptr<RunLock>& lock);
 
 // What a rank that died has left to do of `pieces`, and what it was computing, by its journal.
 // `launch` is this one's. A journal that is not there says that all is left.
