@@ -1,6 +1,7 @@
 #include "pipeline/coordinator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -90,6 +91,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
   const int rank = envelope.from;
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (w.state == State::dead && w.is_present) return;
   if (w.state == State::dead) {
     // It was given up, and another may be at its work: tell it to leave.
     if (now_s - w.pulsed_s >= options_.pulse_s) send_pulse(rank, now_s);
@@ -111,6 +113,8 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         fail(t.exit_code,
              names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
       }
+      // Its process stays until all end, for MPI's sake.
+      w.is_present = true;
       lose(rank, t.text, now_s);
       break;
     }
@@ -230,8 +234,9 @@ void Coordinator::send_grant(int rank, Worker::Outstanding& outstanding, double 
 void Coordinator::tick(double now_s) {
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     Worker& w = workers_[static_cast<std::size_t>(rank)];
-    if (w.state == State::dead) continue;
-    if (w.state != State::left && now_s - w.heard_s > options_.silence_s) {
+    if (w.state == State::dead && !w.is_present) continue;
+    if (w.state != State::left && w.state != State::dead &&
+        now_s - w.heard_s > options_.silence_s) {
       lose(rank, "silent for " + std::to_string(static_cast<int>(options_.silence_s)) + " s",
            now_s);
       continue;
@@ -250,8 +255,9 @@ void Coordinator::tick(double now_s) {
 void Coordinator::ended(int rank, double now_s) {
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
-  if (w.state == State::left) {
-    // Its work is done, but MPI cannot end as if it were still there.
+  if (w.state == State::left || w.state == State::dead) {
+    // It has no work, but MPI cannot end as if it were still there.
+    w.is_present = false;
     if (command_ != Command::end) anybody_lost_ = true;
     return;
   }
@@ -265,7 +271,8 @@ void Coordinator::lose(int rank, const std::string& why, double now_s) {
   w.note = why;
   w.wants = false;
   w.tokens_per_second = 0.0;
-  anybody_lost_ = true;
+  anybody_lost_ = anybody_lost_ || !w.is_present;
+  lost_.push_back(rank);
   something_new_ = true;
   std::vector<Piece> pieces;
   for (const auto& [number, outstanding] : w.outstanding)
@@ -286,7 +293,7 @@ void Coordinator::reviewed(int rank, const JournalFindings& findings) {
   if (w.is_reviewed) return;
   w.is_reviewed = true;
   w.outstanding.clear();
-  if (!findings.how.empty()) w.note = findings.how;
+  if (!findings.how.empty()) w.note += " (" + findings.how + ")";
   for (const SuspectDocument& s : findings.suspects) count(s);
   put_back(findings.left);
   check_complete();
@@ -316,6 +323,8 @@ int Coordinator::n_alive() const {
   }
   return n;
 }
+
+std::vector<int> Coordinator::take_lost() { return std::exchange(lost_, {}); }
 
 bool Coordinator::anybody_works() const {
   return std::any_of(workers_.begin(), workers_.end(),
@@ -356,7 +365,7 @@ bool Coordinator::everybody_was_told() const {
   if (command_ != Command::end) return false;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
-    if (w.state != State::dead && w.pulsed_s < 0.0) return false;
+    if ((w.state != State::dead || w.is_present) && w.pulsed_s < 0.0) return false;
   }
   return true;
 }
@@ -380,7 +389,9 @@ void Coordinator::send_pulse(int rank, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   Pulse pulse;
   pulse.number = ++w.n_pulses;
-  pulse.command = w.state == State::dead ? Command::leave : command_;
+  pulse.command = w.state != State::dead || command_ == Command::end ? command_
+                  : w.is_present                                     ? Command::stop
+                                                                     : Command::leave;
   pulse.is_known = w.is_known;
   pulse.all_alive = !anybody_lost_;
   pulse.launch = launch_;

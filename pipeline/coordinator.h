@@ -97,7 +97,8 @@ class Coordinator {
     Report report;  // the latest
     double heard_s = 0.0;
     double tokens_per_second = 0.0;
-    std::string note;  // why it is dead
+    std::string note;         // why it is dead
+    bool is_present = false;  // dead, but its process waits for the end
     // Grants that are not yet reported durable, by number.
     struct Outstanding {
       Grant grant;
@@ -117,7 +118,8 @@ class Coordinator {
   const std::vector<Worker>& workers() const { return workers_; }  // by rank; see first_worker
   bool is_worker(int rank) const { return rank >= options_.first_worker; }
   int n_alive() const;
-  bool anybody_works() const;  // has opened a journal
+  bool anybody_works() const;    // has opened a journal
+  std::vector<int> take_lost();  // ranks that were lost since the last call
   bool anybody_lost() const { return anybody_lost_; }
   std::int32_t launch() const { return launch_; }
   std::uint64_t bytes_total() const { return bytes_total_; }
@@ -156,6 +158,7 @@ class Coordinator {
   WorkerCounters earlier_;
   std::uint64_t bytes_total_ = 0;
   std::uint64_t n_set_aside_ = 0;
+  std::vector<int> lost_;
   bool begun_ = false;
   bool anybody_lost_ = false;
   bool something_new_ = false;

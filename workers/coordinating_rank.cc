@@ -105,6 +105,7 @@ void CoordinatingRank::turn() {
   if (StopSignals::requested()) coordinator_.request_stop();
   coordinator_.tick(now);
   announce();
+  show_lost();
   show(now);
   std::this_thread::sleep_for(kPause);
 }
@@ -210,6 +211,17 @@ RunProgress CoordinatingRank::progress(double now) const {
   const double gained = static_cast<double>(first_left_) - left;
   if (gained > 0.0) p.seconds_left = left / gained * p.seconds;
   return p;
+}
+
+// Who was lost, unless that is the end of the run, which says so itself.
+void CoordinatingRank::show_lost() {
+  for (const int rank : coordinator_.take_lost()) {
+    if (coordinator_.outcome() != RunOutcome::running) continue;
+    const Coordinator::Worker& w = coordinator_.workers()[static_cast<std::size_t>(rank)];
+    const std::string host = w.hello.host.empty() ? "" : " on " + w.hello.host;
+    observer_.note("rank " + std::to_string(rank) + host + " is lost: " + w.note +
+                   "; others do its work");
+  }
 }
 
 void CoordinatingRank::show(double now) {

@@ -41,6 +41,7 @@ class CoordinatingRank {
   void review(int rank, std::vector<Piece> pieces);
   void collect_reviews();
   void announce();
+  void show_lost();
   void show(double now);
   RunProgress progress(double now) const;
   CorpusSummary merge();
