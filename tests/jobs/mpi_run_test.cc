@@ -216,6 +216,43 @@ TEST_F(MpiRun, ADocumentThatKillsTwiceIsSetAside) {
   EXPECT_EQ(std::count(r.failure_reason.begin(), r.failure_reason.end(), "kills-its-rank"), 1);
 }
 
+// Writes that are interrupted and cut short, and syncs that take longer than a rank may be silent.
+TEST_F(MpiRun, ASlowDiskThatIsInterruptedLosesNothing) {
+  const std::string expected = run_alone("whole");
+  std::vector<std::string> c{
+      "mpirun", "--enable-recovery", "--allow-run-as-root", "--oversubscribe", "-n",
+      "2",      TOVAMILL_PROGRAM};
+  for (const std::string& word :
+       command("run", {"--silence-seconds", "3", "--sync-seconds", "0.2"}))
+    c.push_back(word);
+  const auto result = testing::run_subprocess(
+      c, {std::string("LD_PRELOAD=") + TOVAMILL_SLOW_DISK, "SLOW_DISK_MS=3500"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err.find("is lost"), std::string::npos) << result.err;
+  EXPECT_TRUE(results("run") == expected);
+}
+
+// Ranks in process-id namespaces of their own count as other hosts; these do not see the model.
+TEST_F(MpiRun, HostsWithoutTheModelGetItFromRankZero) {
+  const std::string expected = run_alone("whole");
+  std::vector<std::string> elsewhere = command("run", {"--broadcast-weights"});
+  elsewhere[2] = d.path() / "nothing";
+  std::vector<std::string> c{
+      "mpirun", "--allow-run-as-root", "--oversubscribe", "--mca", "btl", "tcp,self", "-n",
+      "2",      TOVAMILL_PROGRAM};
+  for (const std::string& word : command("run", {"--broadcast-weights"})) c.push_back(word);
+  for (int host = 0; host < 2; ++host) {
+    for (const char* word : {":", "-n", "1", "unshare", "--pid", "--fork", TOVAMILL_PROGRAM})
+      c.push_back(word);
+    c.insert(c.end(), elsewhere.begin(), elsewhere.end());
+  }
+  if (geteuid() != 0) GTEST_SKIP() << "only root may make the namespaces that play other hosts";
+  const auto result = testing::run_subprocess(c);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("4 on 3 hosts"), std::string::npos) << result.err;
+  EXPECT_TRUE(results("run") == expected);
+}
+
 class FullDisk : public MpiRun {
  protected:
   FullDisk() {
