@@ -62,6 +62,8 @@ void WorkDesk::fail(std::exception_ptr error) {
 void WorkDesk::put(Grant grant) {
   const std::lock_guard lock(mutex_);
   grants_.push_back(std::move(grant));
+  // The wish is answered; during a long step it would be said, and answered, again and again.
+  situation_.wants = Wants::nothing;
   news_.notify_all();
 }
 
