@@ -110,6 +110,11 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         const std::string where = w.hello.host.empty() ? "" : " on " + w.hello.host;
         fail(t.exit_code,
              names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
+        // It stays to be told the end with all others: a launcher may end the run at the first rank
+        // that leaves with a code of its own, before rank 0 has said why.
+        w.state = State::left;
+        w.note = t.text;
+        break;
       }
       lose(rank, t.text, now_s);
       break;

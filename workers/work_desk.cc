@@ -57,6 +57,7 @@ void WorkDesk::finished(std::uint64_t grant) {
 void WorkDesk::fail(std::exception_ptr error) {
   const std::lock_guard lock(mutex_);
   error_ = std::move(error);
+  situation_.phase = WorkerPhase::left;
 }
 
 void WorkDesk::put(Grant grant) {
