@@ -12,6 +12,7 @@ constexpr double kGrantSeconds = 0.05;   // between looks at those who wait
 constexpr double kRateSeconds = 5.0;     // over which tokens per second are taken
 constexpr std::size_t kMostAhead = 2;    // leases that a worker holds
 constexpr std::uint64_t kInflation = 3;  // of usual texts when decompressed
+constexpr std::uint64_t kByteOrderMarkBytes = 3;
 
 ScheduledFile scheduled(const CorpusFile& f) {
   const bool plain = f.compression == CorpusFile::Compression::none;
@@ -65,8 +66,11 @@ void Coordinator::put_back(const std::vector<Piece>& pieces) {
       const bool aside = s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
       const bool alone = s.n_crashes > 0 || s.n_deaths >= options_.alone_after_deaths;
       if (!aside && !alone) continue;
-      schedule_.add({piece.file, piece.begin, s.offset});
-      schedule_.add({piece.file, s.offset, s.offset + 1},
+      // Behind a byte order mark the first record has another offset, but is read from 0 only.
+      const bool is_first = piece.begin == 0 && s.offset <= kByteOrderMarkBytes;
+      const std::uint64_t begin = is_first ? 0 : s.offset;
+      schedule_.add({piece.file, piece.begin, begin});
+      schedule_.add({piece.file, begin, s.offset + 1},
                     aside ? LeaseMode::set_aside : LeaseMode::alone);
       piece.begin = s.offset + 1;
     }
@@ -214,7 +218,8 @@ void Coordinator::try_grant(int rank, double now_s) {
                             static_cast<std::uint8_t>(f.compression), f.n_bytes, p.begin, p.end,
                             schedule_.cost(p)});
     if (lease->mode == LeaseMode::set_aside) {
-      const SuspectDocument& s = suspects_[{p.file, p.begin}];
+      // Pieces of this mode end right behind the document's first byte.
+      const SuspectDocument& s = suspects_[{p.file, p.end - 1}];
       grant.note = std::to_string(s.n_crashes) + " ranks crashed and " +
                    std::to_string(s.n_deaths) +
                    " ended without a trace while they computed this document: it is set aside";
