@@ -31,6 +31,7 @@ Coordinator::Coordinator(CoordinatorOptions options, Channel& channel, Review re
       workers_(static_cast<std::size_t>(channel.n_ranks())) {
   options_.hosts.resize(workers_.size());
   for (Worker& w : workers_) w.heard_s = now_s;
+  ticked_s_ = now_s;
 }
 
 void Coordinator::begin(RunWork work, double now_s) {
@@ -238,6 +239,11 @@ void Coordinator::send_grant(int rank, Worker::Outstanding& outstanding, double 
 }
 
 void Coordinator::tick(double now_s) {
+  // Who stood still himself (stopped, suspended, waiting for a disk) has heard of nobody meanwhile.
+  if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds) {
+    for (Worker& w : workers_) w.heard_s = std::min(now_s, w.heard_s + gap);
+  }
+  ticked_s_ = now_s;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     Worker& w = workers_[static_cast<std::size_t>(rank)];
     if (w.state == State::dead) continue;
