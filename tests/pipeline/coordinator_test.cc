@@ -212,6 +212,31 @@ TEST(Coordinator, OtherNumbersAreRefused) {
   EXPECT_NE(c.failure().find("bf16"), std::string::npos);
 }
 
+// A launcher may end everything at the first rank that leaves early.
+TEST(Coordinator, WhoEndsTheRunStaysToTheEnd) {
+  class Last final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 2; }
+    void send(int to, Message m) override {
+      if (to == 1) last = decode_pulse(m);
+    }
+    std::optional<Envelope> receive() override { return std::nullopt; }
+    Pulse last;
+  } channel;
+  Coordinator c(
+      on_hosts(1, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+  c.receive({1, encode(Trouble{65, true, "a bad record"})}, 0.1);
+  c.tick(0.2);
+  EXPECT_EQ(channel.last.command, Command::stop);
+  EXPECT_TRUE(c.everybody_left());
+  c.end();
+  c.tick(0.3);
+  EXPECT_EQ(channel.last.command, Command::end);
+  EXPECT_TRUE(channel.last.all_alive);
+  EXPECT_EQ(c.exit_code(), 65);
+}
+
 class Deaf final : public Channel {
  public:
   explicit Deaf(int n_ranks) : n_ranks_(n_ranks) {}
