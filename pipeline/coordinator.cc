@@ -13,6 +13,7 @@ constexpr double kGrantSeconds = 0.05;   // between looks at those who wait
 constexpr double kRateSeconds = 5.0;     // over which tokens per second are taken
 constexpr std::size_t kMostAhead = 2;    // leases that a worker holds
 constexpr std::uint64_t kInflation = 3;  // of usual texts when decompressed
+constexpr std::uint64_t kByteOrderMarkBytes = 3;
 
 ScheduledFile scheduled(const CorpusFile& f) {
   const bool plain = f.compression == CorpusFile::Compression::none;
@@ -31,6 +32,7 @@ Coordinator::Coordinator(CoordinatorOptions options, Channel& channel, Review re
       workers_(static_cast<std::size_t>(channel.n_ranks())) {
   options_.hosts.resize(workers_.size());
   for (Worker& w : workers_) w.heard_s = now_s;
+  ticked_s_ = now_s;
 }
 
 void Coordinator::begin(RunWork work, double now_s) {
@@ -66,8 +68,11 @@ void Coordinator::put_back(const std::vector<Piece>& pieces) {
       const bool aside = s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
       const bool alone = s.n_crashes > 0 || s.n_deaths >= options_.alone_after_deaths;
       if (!aside && !alone) continue;
-      schedule_.add({piece.file, piece.begin, s.offset});
-      schedule_.add({piece.file, s.offset, s.offset + 1},
+      // Behind a byte order mark the first record has another offset, but is read from 0 only.
+      const bool is_first = piece.begin == 0 && s.offset <= kByteOrderMarkBytes;
+      const std::uint64_t begin = is_first ? 0 : s.offset;
+      schedule_.add({piece.file, piece.begin, begin});
+      schedule_.add({piece.file, begin, s.offset + 1},
                     aside ? LeaseMode::set_aside : LeaseMode::alone);
       piece.begin = s.offset + 1;
     }
@@ -112,6 +117,11 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         const std::string where = w.hello.host.empty() ? "" : " on " + w.hello.host;
         fail(t.exit_code,
              names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
+        // It stays to be told the end with all others: a launcher may end the run at the first rank
+        // that leaves with a code of its own, before rank 0 has said why.
+        w.state = State::left;
+        w.note = t.text;
+        break;
       }
       // Its process stays until all end, for MPI's sake.
       w.is_present = true;
@@ -213,7 +223,8 @@ void Coordinator::try_grant(int rank, double now_s) {
                             static_cast<std::uint8_t>(f.compression), f.n_bytes, p.begin, p.end,
                             schedule_.cost(p)});
     if (lease->mode == LeaseMode::set_aside) {
-      const SuspectDocument& s = suspects_[{p.file, p.begin}];
+      // Pieces of this mode end right behind the document's first byte.
+      const SuspectDocument& s = suspects_[{p.file, p.end - 1}];
       grant.note = std::to_string(s.n_crashes) + " ranks crashed and " +
                    std::to_string(s.n_deaths) +
                    " ended without a trace while they computed this document: it is set aside";
@@ -232,6 +243,11 @@ void Coordinator::send_grant(int rank, Worker::Outstanding& outstanding, double 
 }
 
 void Coordinator::tick(double now_s) {
+  // Who stood still himself (stopped, suspended, waiting for a disk) has heard of nobody meanwhile.
+  if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds) {
+    for (Worker& w : workers_) w.heard_s = std::min(now_s, w.heard_s + gap);
+  }
+  ticked_s_ = now_s;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     Worker& w = workers_[static_cast<std::size_t>(rank)];
     if (w.state == State::dead && !w.is_present) continue;

@@ -162,7 +162,7 @@ class Coordinator {
   bool begun_ = false;
   bool anybody_lost_ = false;
   bool something_new_ = false;
-  double granted_s_ = -1e9;
+  double granted_s_ = -1e9, ticked_s_ = 0.0;
   Command command_ = Command::wait;
   RunOutcome outcome_ = RunOutcome::running;
   int exit_code_ = 0;

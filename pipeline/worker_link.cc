@@ -49,6 +49,10 @@ void WorkerLink::receive(const Message& message, double now_s) {
 }
 
 void WorkerLink::tick(double now_s) {
+  // As the coordinator: a standstill of its own is not the other's silence.
+  if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds)
+    heard_s_ = std::min(now_s, heard_s_ + gap);
+  ticked_s_ = now_s;
   const double since = now_s - reported_s_;
   if (since < kSoonSeconds || (!something_new_ && since < kReportSeconds)) return;
   reported_s_ = now_s;
