@@ -25,7 +25,9 @@ Exit codes: those of the program; 75 too where all starts were lost (the finishe
 wrong command line. mpirun's own code says nothing after deaths, so the code is taken from status.json in the run
 directory (--out), and where the program did not get so far, from the file TOVAMILL_EXIT_FILE.
 
-For mpirun the usual variables hold: OMPI_MCA_orte_default_hostfile names a file of hosts.
+For mpirun the usual variables hold: OMPI_MCA_orte_default_hostfile names a file of hosts. In Slurm the tasks take leave
+of PMIx once started, for Slurm's PMIx ends all with the first that dies; TOVAMILL_DETACH_PMIX=0 leaves them with it, and
+every death then costs a start.
 
 What PROGRAM must do: with `--print-config` among its arguments print `out = DIR` (quoted with \n \r \t \" \\ where it
 begins with a quote); keep DIR/status.json, an object written one key a line, indented by two blanks, with "state"
@@ -86,7 +88,7 @@ if [ "$in_slurm" = yes ]; then
   if [ -n "$n_nodes" ]; then starter+=(-N "$n_nodes"); fi
   # Since 22.05 srun does not take this over from the allocation.
   if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then starter+=(-c "$SLURM_CPUS_PER_TASK"); fi
-  export TOVAMILL_DETACH_PMIX=1
+  export TOVAMILL_DETACH_PMIX=${TOVAMILL_DETACH_PMIX:-1}
 elif [ "$n_tasks" -gt 1 ]; then
   command -v mpirun >/dev/null || refuse "mpirun is not there: install Open MPI (openmpi-bin)"
   starter=(mpirun --enable-recovery --oversubscribe --bind-to none -n "$n_tasks"

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # What only Slurm can show, on a cluster of three nodes made for it on this machine (tests/support/slurm_up.sh):
-# slurm.sh [BUILD_FOLDER]. Needs root, Slurm (jobs/install_dependencies.sh slurm) and the built tests. Prints a table;
-# exits 1 where a check fails. Takes less than a minute, and leaves nothing running.
+# slurm.sh [BUILD_FOLDER [CHECK...]], all checks or those named. Needs root, Slurm (jobs/install_dependencies.sh slurm)
+# and the built tests. Prints a table; exits 1 where a check fails. Leaves nothing running.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(cd "${1:-$root/build}" && pwd) || exit 64
+wanted=("${@:2}")
 ranks=$build/tests_mpi_ranks
 work=$(mktemp -d)
 
+running=''
 finish() {
+  if [ -n "$running" ]; then kill "$running" 2>/dev/null; fi
   if [ -x "$work/cluster/down" ]; then "$work/cluster/down"; fi
   cd / && rm -rf "$work"
 }
@@ -19,97 +22,34 @@ trap 'exit 1' INT TERM
 for name in $(compgen -e | grep -E '^(SLURM|OMPI|PMI|PMIX|TOVAMILL)_'); do unset "$name"; done
 chmod 755 "$work"
 "$root/tests/support/slurm_up.sh" "$work/cluster" 3 2 "$((17000 + $$ % 1000 * 4))" || exit 1
+# Where this script is killed, somebody must still end the cluster.
+setsid bash -c 'while kill -0 "$1"; do sleep 1; done; "$2/cluster/down"; rm -rf "$2"' _ $$ "$work" \
+  </dev/null >/dev/null 2>&1 &
 # shellcheck disable=SC1091  # made by slurm_up.sh
 source "$work/cluster/environment"
 cd "$work" || exit 1
 
 n_failed=0
-# Runs a check, a function of this file that ends where something is not as it should be. What it says is shown then.
+# Runs a check, a function that ends where something is not as it should be. What it says is shown then.
 check() {  # FUNCTION CLAIM
   local start=$SECONDS code result=ok
+  if [ "${#wanted[@]}" -gt 0 ] && [[ " ${wanted[*]} " != *" $1 "* ]]; then return; fi
   (
     set -euo pipefail
     mkdir "$work/$1" && cd "$work/$1"
     "$1"
-  ) >"$work/$1.log" 2>&1
-  code=$?
+  ) >"$work/$1.log" 2>&1 &
+  running=$!  # in the background, so that a signal ends this script at once
+  wait "$running"
+  code=$? running=''
   if [ "$code" -ne 0 ]; then result=FAILED n_failed=$((n_failed + 1)); fi
   printf '%-8s %3d s  %s\n' "$result" "$((SECONDS - start))" "$2"
-  if [ "$code" -ne 0 ]; then sed 's/^/    /' "$work/$1.log"; fi
+  if [ "$code" -ne 0 ]; then tail -n 40 "$work/$1.log" "$work/$1"/*.log 2>/dev/null | sed 's/^/    /'; fi
 }
 
-expect_ok() {  # FILE N_OK: so many ranks said that all was well
-  cat "$1"
-  [ "$(grep -c ': ok$' "$1")" -eq "$2" ]
-}
-
-ranks_on_three_nodes() {
-  srun --mpi=pmix -N 3 -n 6 "$ranks" exchange >out
-  expect_ok out 6
-}
-
-ranks_without_pmix() {
-  TOVAMILL_DETACH_PMIX=1 srun --mpi=pmix -N 3 -n 6 "$ranks" exchange >out
-  expect_ok out 6
-}
-
-# The rank that is killed has another beside it on its node: without leaving PMIx this ends the step.
-death_of_a_rank() {
-  local code=0
-  TOVAMILL_DETACH_PMIX=1 srun --mpi=pmix -K0 -W0 --no-kill -N 2 -n 4 "$ranks" death >out || code=$?
-  echo "srun exits with $code"
-  [ "$code" -eq 137 ]
-  expect_ok out 3
-}
-
-wrong_launcher() {
-  local code=0
-  srun --mpi=none -N 3 -n 3 "$ranks" exchange >out 2>err || code=$?
-  cat out err
-  echo "srun exits with $code"
-  [ "$code" -eq 64 ]
-  [ "$(grep -c 'start with srun --mpi=pmix or jobs/launch.sh' err)" -eq 1 ]
-  [ "$(grep -c 'tovamill: error' err)" -eq 1 ]
-}
-
-launch_in_a_batch_job() {
-  local code=0
-  sbatch --quiet --wait -N 3 -n 6 -o out --wrap "'$root/jobs/launch.sh' '$ranks' exchange" || code=$?
-  echo "the job exits with $code"
-  expect_ok out 6
-  [ "$code" -eq 0 ]
-}
-
-launch_of_a_wrong_command_line() {
-  local code=0
-  sbatch --quiet --wait -n 2 -o out --wrap "'$root/jobs/launch.sh' '$build/tovamill' score --frobnicate" || code=$?
-  cat out
-  echo "the job exits with $code"
-  [ "$code" -eq 64 ]
-}
-
-# A stand-in for the program below a folder as requeue.sbatch expects it: stops when told the first time, then is done.
-make_stand_in() {
-  mkdir -p "tovamill/build" run
-  ln -s "$root/jobs" tovamill/jobs
-  cat >tovamill/build/tovamill <<'PROGRAM'
-#!/usr/bin/env bash
-if [ "${*: -1}" = --print-config ]; then echo "out = $PWD/run"; exit 0; fi
-status() {
-  printf '{\n  "exit_code": %s,\n  "launch_id": "%s",\n  "state": "%s"\n}\n' "$2" "$TOVAMILL_LAUNCH_ID" "$1" \
-    >run/status.tmp && mv run/status.tmp run/status.json
-}
-finish() { if [ "$SLURM_PROCID" -eq 0 ]; then echo "$1" >>run/ends; status "$1" "$2"; fi; exit "$2"; }
-trap 'finish stopped 75' USR1
-if [ -n "${SLURM_RESTART_COUNT:-}" ]; then finish done 0; fi
-if [ "$SLURM_PROCID" -eq 0 ]; then status running null; fi
-while true; do sleep 0.1; done
-PROGRAM
-  chmod +x tovamill/build/tovamill
-}
-
-wait_until() {  # COMMAND...: 20 s at most
-  for _ in {1..100}; do
+wait_until() {  # COMMAND...: 60 s at most, for the machine may be busy
+  local end=$((SECONDS + 60))
+  while [ "$SECONDS" -lt "$end" ]; do
     if "$@"; then return; fi
     sleep 0.2
   done
@@ -125,24 +65,11 @@ is_done_without_waiting() {
 }
 state_is() { [ "$(state_of "$1")" = "$2" ]; }
 
-requeue_before_the_limit() {
-  local job
-  make_stand_in
-  job=$(TOVAMILL=$PWD/tovamill sbatch --parsable -N 2 --ntasks-per-node=1 --cpus-per-task=1 -o out \
-    "$root/jobs/slurm/requeue.sbatch")
-  wait_until grep -qs running run/status.json
-  scancel --batch --signal=USR1 "$job"
-  wait_until state_is "$job" PENDING
-  wait_until all_nodes_are_idle
-  sleep 2  # in the second of its end a node refuses to start the same job again ("already killed")
-  [ "$(cat run/ends)" = stopped ]
-  wait_until is_done_without_waiting "$job" >nudges 2>&1 || {
-    scontrol show job "$job"
-    cat out run/ends
-    return 1
-  }
-  [ "$(tail -n 1 run/ends)" = "done" ]
-}
+# shellcheck source=tests/support/slurm_ranks.sh
+source "$root/tests/support/slurm_ranks.sh"
+# shellcheck source=tests/support/slurm_runs.sh
+source "$root/tests/support/slurm_runs.sh"
+make_runs || exit 1
 
 check ranks_on_three_nodes "ranks on three nodes exchange messages and broadcasts (srun --mpi=pmix)"
 check ranks_without_pmix "the same after the ranks have left PMIx"
@@ -151,4 +78,13 @@ check wrong_launcher "srun without --mpi=pmix is refused with 64, in one line"
 check launch_in_a_batch_job "launch.sh takes all tasks of a batch job"
 check launch_of_a_wrong_command_line "launch.sh passes on the 64 of a wrong command line"
 check requeue_before_the_limit "requeue.sbatch saves, goes back to the queue, and is done the second time"
+check wrong_launcher_of_the_program "the same of tovamill score, which makes no run directory"
+check score_script "score.sbatch has the results of one process"
+check array_and_merge "array.sbatch and merge.sbatch together have the results of one process"
+check requeue_in_a_document "requeue.sbatch goes on in the middle of documents, and computes no token twice"
+check cancelled_job "so does a job that was cancelled and is submitted again"
+check killed_rank "a rank killed beside another costs no restart"
+check killed_rank_with_pmix "with PMIx it costs one, which launch.sh does"
+check killed_coordinator "so does rank 0"
+check killed_node "a node that dies costs no restart"
 [ "$n_failed" -eq 0 ] || { echo "$n_failed checks failed"; exit 1; }

@@ -1,47 +1,43 @@
-// compare_results A.h5 B.h5...: whether all say the same to the bit, but for /run and the attributes
-// that depend on the run. Exits with 1, naming the first difference, where they do not.
+// compare_results A B: whether two results.h5 say the same to the bit, /run and the attributes that
+// a file itself calls run-dependent aside. Exit code 0: the same; 1: they differ, and standard
+// output names what differs; 2: one cannot be read.
 #include <exception>
 #include <iostream>
-#include <sstream>
 #include <string>
 
 #include "tests/support/results_text.h"
 
 namespace {
 
-void show_difference(const std::string& a, const std::string& b) {
-  std::istringstream lines_a(a), lines_b(b);
-  std::string line_a, line_b;
-  while (true) {
-    const bool has_a = static_cast<bool>(std::getline(lines_a, line_a));
-    const bool has_b = static_cast<bool>(std::getline(lines_b, line_b));
-    if (!has_a && !has_b) return;
-    if (has_a && has_b && line_a == line_b) continue;
-    std::cout << "  " << (has_a ? line_a.substr(0, 300) : "nothing") << "\n  "
-              << (has_b ? line_b.substr(0, 300) : "nothing") << "\n";
-    return;
+// Standard output names what differs.
+bool compare(const std::string& path_a, const std::string& path_b) {
+  const auto a = tovamill::testing::results_parts(path_a);
+  const auto b = tovamill::testing::results_parts(path_b);
+  for (const auto& [name, part] : a) {
+    const auto other = b.find(name);
+    if (other == b.end()) {
+      std::cout << name << " is in the first file only\n";
+    } else if (part != other->second) {
+      std::cout << name << " differs\n";
+    }
   }
+  for (const auto& [name, part] : b) {
+    if (!a.contains(name)) std::cout << name << " is in the second file only\n";
+  }
+  return a == b;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::cerr << "usage: compare_results A.h5 B.h5...\n";
-    return 64;
+  if (argc != 3) {
+    std::cerr << "usage: compare_results A B\n";
+    return 2;
   }
   try {
-    const std::string first = tovamill::testing::results_text(argv[1]);
-    for (int i = 2; i < argc; ++i) {
-      const std::string other = tovamill::testing::results_text(argv[i]);
-      if (other == first) continue;
-      std::cout << argv[1] << " and " << argv[i] << " differ:\n";
-      show_difference(first, other);
-      return 1;
-    }
+    return compare(argv[1], argv[2]) ? 0 : 1;
   } catch (const std::exception& e) {
-    std::cout << e.what() << "\n";
-    return 1;
+    std::cerr << "compare_results: " << e.what() << "\n";
+    return 2;
   }
-  return 0;
 }

@@ -1,6 +1,8 @@
-// make_tiny_run DIR [DOCUMENTS] [SEED]: a model with random weights (DIR/model) and a corpus of
-// about so many documents of very different lengths in files of every kind (DIR/corpus), for the
-// scripts that start the built program many times.
+// make_tiny_run DIR [DOCUMENTS] [SEED] [LONG] [WORDS]: a model with random weights (DIR/model) and
+// a corpus of about so many documents of very different lengths in files of every kind
+// (DIR/corpus), for the scripts that start the built program many times; with so many long
+// documents of so many words beside them (0 of 4000), for those that stop a run in the middle of
+// one.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -43,12 +45,14 @@ std::string lines(int n, std::mt19937_64& random) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::cerr << "usage: make_tiny_run DIR [DOCUMENTS] [SEED]\n";
+    std::cerr << "usage: make_tiny_run DIR [DOCUMENTS] [SEED] [LONG] [WORDS]\n";
     return 64;
   }
   const std::filesystem::path directory = argv[1];
   const int n = argc > 2 ? std::atoi(argv[2]) : 100;
   std::mt19937_64 random(argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
+  const int n_long = argc > 4 ? std::atoi(argv[4]) : 0;
+  const std::size_t long_words = argc > 5 ? std::strtoull(argv[5], nullptr, 10) : 4000;
   TinyModel model;
   model.n_layers = 4;
   model.hidden_size = 128;
@@ -65,5 +69,7 @@ int main(int argc, char** argv) {
     const std::size_t n_words = 20 + random() % (i % 6 == 0 ? 4000 : 300);
     write_file(corpus / ("text-" + std::to_string(i) + ".txt"), words(n_words, random()));
   }
+  for (int i = 0; i < n_long; ++i)
+    write_file(corpus / ("long-" + std::to_string(i) + ".txt"), words(long_words, random()));
   return 0;
 }

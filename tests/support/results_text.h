@@ -1,6 +1,7 @@
 // What a results.h5 says, as text to the bit: for runs that must have the same results.
 #pragma once
 
+#include <map>
 #include <string>
 
 namespace tovamill::testing {
@@ -8,5 +9,7 @@ namespace tovamill::testing {
 // Every attribute and value of the file but those of /run and the attributes that the file itself
 // calls run-dependent.
 std::string results_text(const std::string& results_path);
+// The same in parts: path of the group or dataset -> what it says, those within it aside.
+std::map<std::string, std::string> results_parts(const std::string& results_path);
 
 }  // namespace tovamill::testing

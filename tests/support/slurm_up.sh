@@ -20,7 +20,7 @@ getent hosts "$host" >/dev/null || fail "the name $host has no address: add '127
 mkdir -p "$folder"/{munge,state,log}
 : >"$folder/daemons"
 
-# Ends the daemons in the reverse of their order, each only if the process is still what was started.
+# Ends jobs too. The daemons go in the reverse of their order, each only if the process is still what was started.
 cat >"$folder/down" <<DOWN
 #!/usr/bin/env bash
 runs() { [ "\$(cat "/proc/\$1/comm" 2>/dev/null)" = "\$2" ] && ! grep -q '^State:.Z' "/proc/\$1/status" 2>/dev/null; }
@@ -30,6 +30,10 @@ signal_all() { tac "$folder/daemons" | while read -r pid name; do runs "\$pid" "
 signal_all -TERM
 for _ in {1..50}; do any_runs || break; sleep 0.1; done
 signal_all -KILL
+# What is left of jobs outlives the daemons.
+for process in \$(pgrep -x slurmstepd) \$(grep -lsaz '^SLURM_JOB_ID=' /proc/[0-9]*/environ | cut -d / -f 3); do
+  if grep -qsaxzF "SLURM_CONF=$folder/slurm.conf" "/proc/\$process/environ"; then kill -KILL "\$process" 2>/dev/null; fi
+done
 rm -f "$folder/daemons"
 DOWN
 chmod +x "$folder/down"
