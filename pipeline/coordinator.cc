@@ -20,6 +20,10 @@ ScheduledFile scheduled(const CorpusFile& f) {
           .path_bytes = static_cast<std::uint32_t>(f.path.size())};
 }
 
+bool is_alive(const Coordinator::Worker& w) {
+  return w.state != Coordinator::State::dead && w.state != Coordinator::State::left;
+}
+
 }  // namespace
 
 Coordinator::Coordinator(CoordinatorOptions options, Channel& channel, Review review, double now_s)
@@ -309,12 +313,12 @@ void Coordinator::fail(int exit_code, const std::string& text) {
 }
 
 int Coordinator::n_alive() const {
-  int n = 0;
-  for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
-    const State s = workers_[static_cast<std::size_t>(rank)].state;
-    n += s != State::dead && s != State::left;
-  }
-  return n;
+  return static_cast<int>(
+      std::count_if(workers_.begin() + options_.first_worker, workers_.end(), is_alive));
+}
+
+bool Coordinator::anybody_alive() const {
+  return std::any_of(workers_.begin() + options_.first_worker, workers_.end(), is_alive);
 }
 
 bool Coordinator::anybody_works() const {
@@ -322,15 +326,17 @@ bool Coordinator::anybody_works() const {
                      [](const Worker& w) { return w.report.journal_is_open; });
 }
 
+// Called for every report: looks at all workers only where nothing is left to hand out.
 void Coordinator::check_complete() {
   if (outcome_ != RunOutcome::running || !begun_) return;
-  bool idle = schedule_.empty();
-  for (const Worker& w : workers_) idle = idle && w.outstanding.empty() && w.is_reviewed;
+  const bool idle = schedule_.empty() && std::ranges::all_of(workers_, [](const Worker& w) {
+                      return w.outstanding.empty() && w.is_reviewed;
+                    });
   if (idle) {
     outcome_ = RunOutcome::complete;
     command_ = Command::finish;
     for (Worker& w : workers_) w.pulsed_s = -1e9;
-  } else if (n_alive() == 0) {
+  } else if (!anybody_alive()) {
     outcome_ = RunOutcome::lost;
     command_ = Command::stop;
   }

@@ -114,9 +114,11 @@ class Coordinator {
     double rate_s = 0.0;
     std::uint64_t rate_tokens = 0;
   };
+  const std::vector<CorpusFile>& files() const { return files_; }  // of the run; fixed once begun
   const std::vector<Worker>& workers() const { return workers_; }  // by rank; see first_worker
   bool is_worker(int rank) const { return rank >= options_.first_worker; }
   int n_alive() const;
+  bool anybody_alive() const;
   bool anybody_works() const;  // has opened a journal
   bool anybody_lost() const { return anybody_lost_; }
   std::int32_t launch() const { return launch_; }
