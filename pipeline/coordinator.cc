@@ -125,6 +125,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
 
 void Coordinator::take_hello(int rank, Hello hello) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (!w.is_known) w.pulsed_s = -1e9;  // it waits to be known
   w.is_known = true;
   w.hello = std::move(hello);
   if (!begun_) return;
@@ -139,6 +140,7 @@ void Coordinator::take_hello(int rank, Hello hello) {
 void Coordinator::take_report(int rank, Report report, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (report.number <= w.report.number) return;
+  if (report.weights && !w.report.weights) hurry_host_of(rank);
   w.report = std::move(report);
   const Report& r = w.report;
   if (r.stop_requested) request_stop();
@@ -365,6 +367,14 @@ bool Coordinator::everybody_was_told() const {
     if (w.state != State::dead && w.pulsed_s < 0.0) return false;
   }
   return true;
+}
+
+// The other ranks of its host wait for its weights.
+void Coordinator::hurry_host_of(int rank) {
+  for (std::size_t r = 0; r < workers_.size(); ++r) {
+    if (options_.hosts[r] == options_.hosts[static_cast<std::size_t>(rank)])
+      workers_[r].pulsed_s = -1e9;
+  }
 }
 
 // The lowest rank of a host packs the weights, the others map them.

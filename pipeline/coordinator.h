@@ -143,6 +143,7 @@ class Coordinator {
   bool is_poorest(int rank) const;
   void send_grant(int rank, Worker::Outstanding& outstanding, double now_s);
   void send_pulse(int rank, double now_s);
+  void hurry_host_of(int rank);
   WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
   void check_complete();
 
