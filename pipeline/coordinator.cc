@@ -22,6 +22,10 @@ ScheduledFile scheduled(const CorpusFile& f) {
           .path_bytes = static_cast<std::uint32_t>(f.path.size())};
 }
 
+bool is_alive(const Coordinator::Worker& w) {
+  return w.state != Coordinator::State::dead && w.state != Coordinator::State::left;
+}
+
 }  // namespace
 
 Coordinator::Coordinator(CoordinatorOptions options, Channel& channel, Review review, double now_s)
@@ -135,6 +139,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
 
 void Coordinator::take_hello(int rank, Hello hello) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (!w.is_known) w.pulsed_s = -1e9;  // it waits to be known
   w.is_known = true;
   w.hello = std::move(hello);
   if (!begun_) return;
@@ -149,6 +154,7 @@ void Coordinator::take_hello(int rank, Hello hello) {
 void Coordinator::take_report(int rank, Report report, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (report.number <= w.report.number) return;
+  if (report.weights && !w.report.weights) hurry_host_of(rank);
   w.report = std::move(report);
   const Report& r = w.report;
   if (r.stop_requested) request_stop();
@@ -332,12 +338,12 @@ void Coordinator::fail(int exit_code, const std::string& text) {
 }
 
 int Coordinator::n_alive() const {
-  int n = 0;
-  for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
-    const State s = workers_[static_cast<std::size_t>(rank)].state;
-    n += s != State::dead && s != State::left;
-  }
-  return n;
+  return static_cast<int>(
+      std::count_if(workers_.begin() + options_.first_worker, workers_.end(), is_alive));
+}
+
+bool Coordinator::anybody_alive() const {
+  return std::any_of(workers_.begin() + options_.first_worker, workers_.end(), is_alive);
 }
 
 std::vector<int> Coordinator::take_lost() { return std::exchange(lost_, {}); }
@@ -347,15 +353,17 @@ bool Coordinator::anybody_works() const {
                      [](const Worker& w) { return w.report.journal_is_open; });
 }
 
+// Called for every report: looks at all workers only where nothing is left to hand out.
 void Coordinator::check_complete() {
   if (outcome_ != RunOutcome::running || !begun_) return;
-  bool idle = schedule_.empty();
-  for (const Worker& w : workers_) idle = idle && w.outstanding.empty() && w.is_reviewed;
+  const bool idle = schedule_.empty() && std::ranges::all_of(workers_, [](const Worker& w) {
+                      return w.outstanding.empty() && w.is_reviewed;
+                    });
   if (idle) {
     outcome_ = RunOutcome::complete;
     command_ = Command::finish;
     for (Worker& w : workers_) w.pulsed_s = -1e9;
-  } else if (n_alive() == 0) {
+  } else if (!anybody_alive()) {
     outcome_ = RunOutcome::lost;
     command_ = Command::stop;
   }
@@ -384,6 +392,14 @@ bool Coordinator::everybody_was_told() const {
     if ((w.state != State::dead || w.is_present) && w.pulsed_s < 0.0) return false;
   }
   return true;
+}
+
+// The other ranks of its host wait for its weights.
+void Coordinator::hurry_host_of(int rank) {
+  for (std::size_t r = 0; r < workers_.size(); ++r) {
+    if (options_.hosts[r] == options_.hosts[static_cast<std::size_t>(rank)])
+      workers_[r].pulsed_s = -1e9;
+  }
 }
 
 // The lowest rank of a host packs the weights, the others map them.

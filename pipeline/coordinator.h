@@ -115,11 +115,13 @@ class Coordinator {
     double rate_s = 0.0;
     std::uint64_t rate_tokens = 0;
   };
+  const std::vector<CorpusFile>& files() const { return files_; }  // of the run; fixed once begun
   const std::vector<Worker>& workers() const { return workers_; }  // by rank; see first_worker
   bool is_worker(int rank) const { return rank >= options_.first_worker; }
   int n_alive() const;
   bool anybody_works() const;    // has opened a journal
   std::vector<int> take_lost();  // ranks that were lost since the last call
+  bool anybody_alive() const;
   bool anybody_lost() const { return anybody_lost_; }
   std::int32_t launch() const { return launch_; }
   std::uint64_t bytes_total() const { return bytes_total_; }
@@ -143,6 +145,7 @@ class Coordinator {
   bool is_poorest(int rank) const;
   void send_grant(int rank, Worker::Outstanding& outstanding, double now_s);
   void send_pulse(int rank, double now_s);
+  void hurry_host_of(int rank);
   WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
   void check_complete();
 

@@ -16,6 +16,11 @@ bool WorkerLink::is_urgent(const WorkerSituation& a, const WorkerSituation& b) c
          a.journal_is_open != b.journal_is_open || a.weights != b.weights;
 }
 
+void WorkerLink::introduce(Hello hello) {
+  something_new_ = something_new_ || !hello_;
+  hello_ = std::move(hello);
+}
+
 void WorkerLink::update(const WorkerSituation& situation) {
   something_new_ = something_new_ || is_urgent(situation_, situation);
   situation_ = situation;

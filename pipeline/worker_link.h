@@ -33,7 +33,7 @@ class WorkerLink {
         ticked_s_(now_s) {}
 
   // Who this worker is; repeated until the coordinator knows.
-  void introduce(Hello hello) { hello_ = std::move(hello); }
+  void introduce(Hello hello);
   void update(const WorkerSituation& situation);
   // The work of a grant is durable.
   void finished(std::uint64_t grant);

@@ -129,7 +129,6 @@ void CoordinatingRank::prepare(double now) {
     prepared_ = preparation_.get();
     if (!prepared_) return;
     status_->set_corpus(prepared_->n_files, prepared_->n_bytes, prepared_->work.launch);
-    files_ = prepared_->work.files;
     begun_s_ = now;
     coordinator_.begin(std::move(prepared_->work), now);
     first_left_ = coordinator_.bytes_left();
@@ -143,7 +142,7 @@ void CoordinatingRank::prepare(double now) {
 void CoordinatingRank::review(int rank, std::vector<Piece> pieces) {
   const std::string path = journal_path(options_.out, rank, coordinator_.launch());
   looks_.push_back({rank, std::async(std::launch::async, [this, path, p = std::move(pieces)] {
-                      return look_into_journal(path, files_, p);
+                      return look_into_journal(path, coordinator_.files(), p);
                     })});
 }
 

@@ -288,5 +288,41 @@ TEST(Coordinator, AStandstillOfItsOwnIsNobodysSilence) {
   EXPECT_EQ(c.n_alive(), 0);
 }
 
+// Nobody waits for the next second's report or pulse when the run starts.
+TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
+  class Network final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 2; }
+    void send(int to, Message m) override {
+      if (is_for_coordinator(kind_of(m)))
+        reports.push_back(std::move(m));
+      else if (kind_of(m) == MessageKind::pulse)
+        pulses[static_cast<std::size_t>(to)] = decode_pulse(m);
+    }
+    std::optional<Envelope> receive() override { return std::nullopt; }
+    std::vector<Message> reports;
+    Pulse pulses[2];
+  } network;
+  Coordinator c(
+      on_hosts(0, {1, 1}), network, [](int, std::vector<Piece>) {}, 0.0);
+  c.tick(0.0);
+  WorkerLink link(network, 0, 20.0, 0.0);
+  link.tick(0.0);
+  network.reports.clear();
+  link.introduce({.host = "a", .device = "", .fingerprint = "x", .differences = ""});
+  WorkerSituation s;
+  s.weights = WeightsTicket{.pid = 7, .fd = 3, .n_bytes = 1, .identity = 2};
+  link.update(s);
+  link.tick(0.02);
+  ASSERT_EQ(network.reports.size(), 2u);  // hello and report
+  EXPECT_EQ(network.pulses[1].weights, WeightsOrder::wait);
+  for (const Message& m : network.reports) c.receive({0, m}, 0.03);
+  c.tick(0.04);
+  EXPECT_TRUE(network.pulses[0].is_known);
+  EXPECT_EQ(network.pulses[1].weights, WeightsOrder::take_ticket);
+  EXPECT_EQ(network.pulses[1].ticket, *s.weights);
+}
+
 }  // namespace
 }  // namespace tovamill
