@@ -112,10 +112,14 @@ void CoordinatingRank::turn() {
 // Everything that arrives, to whom it is for: coordinator and worker of this rank have one channel.
 void CoordinatingRank::talk(double now) {
   while (const std::optional<Envelope> e = launch_.channel->receive()) {
-    if (is_for_coordinator(kind_of(e->message))) {
-      coordinator_.receive(*e, now);
-    } else if (thread_) {
-      thread_->receive(e->message, now);
+    try {
+      if (is_for_coordinator(kind_of(e->message))) {
+        coordinator_.receive(*e, now);
+      } else if (thread_) {
+        thread_->receive(e->message, now);
+      }
+    } catch (const BadData&) {
+      // As if lost: what matters is said again, and who is never understood counts as silent.
     }
   }
   if (thread_) thread_->tick(now);
