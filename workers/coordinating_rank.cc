@@ -53,6 +53,11 @@ CoordinatingRank::CoordinatingRank(const RunOptions& options, RunLaunch& launch,
   }
 }
 
+// The preparation, for which its future waits, must not wait for a word that will never come.
+CoordinatingRank::~CoordinatingRank() {
+  if (!is_start_known_) can_start_.set_value(false);
+}
+
 RunSummary CoordinatingRank::run() {
   try {
     ModelHead head = launch_.head ? std::move(*launch_.head) : open_model(options_.model);

@@ -648,5 +648,16 @@ TEST_F(ScoreRun, AMessageThatIsNoneChangesNothing) {
   EXPECT_EQ(run_score(options(), launch, observer)->n_documents, 7u);
 }
 
+TEST_F(ScoreRun, AFaultBeforeAnythingIsOverwrittenEndsTheRun) {
+  write_corpus();
+  RunOptions o = options();
+  o.overwrite = true;
+  FaultyChannel channel(true);
+  RunLaunch launch = lone_launch(channel);
+  QuietObserver observer;
+  EXPECT_TRUE(contains(error_of([&] { run_score(o, launch, observer); }, ExitCode::internal),
+                       "MPI_Iprobe"));
+}
+
 }  // namespace
 }  // namespace tovamill
