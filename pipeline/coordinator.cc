@@ -106,7 +106,6 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
     if (now_s - w.pulsed_s >= options_.pulse_s) send_pulse(rank, now_s);
     return;
   }
-  w.heard_s = now_s;
   switch (kind_of(envelope.message)) {
     case MessageKind::hello:
       take_hello(rank, decode_hello(envelope.message));
@@ -135,6 +134,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
     default:
       break;
   }
+  w.heard_s = now_s;  // only by what was understood
 }
 
 void Coordinator::take_hello(int rank, Hello hello) {

@@ -32,7 +32,6 @@ void WorkerLink::finished(std::uint64_t grant) {
 }
 
 void WorkerLink::receive(const Message& message, double now_s) {
-  heard_s_ = now_s;
   switch (kind_of(message)) {
     case MessageKind::pulse: {
       Pulse pulse = decode_pulse(message);
@@ -51,6 +50,7 @@ void WorkerLink::receive(const Message& message, double now_s) {
     default:
       break;
   }
+  heard_s_ = now_s;
 }
 
 void WorkerLink::tick(double now_s) {

@@ -53,6 +53,11 @@ CoordinatingRank::CoordinatingRank(const RunOptions& options, RunLaunch& launch,
   }
 }
 
+// The preparation, for which its future waits, must not wait for a word that will never come.
+CoordinatingRank::~CoordinatingRank() {
+  if (!is_start_known_) can_start_.set_value(false);
+}
+
 RunSummary CoordinatingRank::run() {
   try {
     ModelHead head = launch_.head ? std::move(*launch_.head) : open_model(options_.model);
@@ -113,10 +118,14 @@ void CoordinatingRank::turn() {
 // Everything that arrives, to whom it is for: coordinator and worker of this rank have one channel.
 void CoordinatingRank::talk(double now) {
   while (const std::optional<Envelope> e = launch_.channel->receive()) {
-    if (is_for_coordinator(kind_of(e->message))) {
-      coordinator_.receive(*e, now);
-    } else if (thread_) {
-      thread_->receive(e->message, now);
+    try {
+      if (is_for_coordinator(kind_of(e->message))) {
+        coordinator_.receive(*e, now);
+      } else if (thread_) {
+        thread_->receive(e->message, now);
+      }
+    } catch (const BadData&) {
+      // As if lost: what matters is said again, and who is never understood counts as silent.
     }
   }
   if (thread_) thread_->tick(now);

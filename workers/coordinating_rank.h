@@ -22,6 +22,7 @@ class CoordinatingRank {
  public:
   // Opens the model for its identity and, where this rank computes, for its thread.
   CoordinatingRank(const RunOptions& options, RunLaunch& launch, RunObserver& observer);
+  ~CoordinatingRank();
 
   // Until the results are written. Throws Error as the design's exit codes say; whoever is alive
   // has been told to end by then.

@@ -30,7 +30,11 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
   while (true) {
     const double now = now_s();
     while (const std::optional<Envelope> e = launch.channel->receive()) {
-      if (!is_for_coordinator(kind_of(e->message))) thread.receive(e->message, now);
+      try {
+        if (!is_for_coordinator(kind_of(e->message))) thread.receive(e->message, now);
+      } catch (const BadData&) {
+        // As if lost: it will be said again.
+      }
     }
     if (StopSignals::requested()) thread.request_stop();
     thread.tick(now);

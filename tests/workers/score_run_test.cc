@@ -13,6 +13,7 @@
 
 #include "io/hdf5_file.h"
 #include "pipeline/document_record.h"
+#include "pipeline/local_channel.h"
 #include "pipeline/run_directory.h"
 #include "tests/support/error_of.h"
 #include "tests/support/file_builders.h"
@@ -622,6 +623,40 @@ TEST_F(ScoreRun, WeightsThatAreNoNumbersFailTheDocumentsOnly) {
                 (std::vector<std::string>{"not-finite", "not-finite"}));
     }
   }
+}
+
+// A channel with a fault at the first message.
+class FaultyChannel final : public LocalChannel {
+ public:
+  explicit FaultyChannel(bool throws) : throws_(throws) {}
+  std::optional<Envelope> receive() override {
+    if (throws_) throw Error(ExitCode::internal, "MPI_Iprobe failed");
+    if (n_received_++ > 0) return LocalChannel::receive();
+    return Envelope{0, Message(3, std::byte{1})};
+  }
+
+ private:
+  bool throws_;
+  int n_received_ = 0;
+};
+
+TEST_F(ScoreRun, AMessageThatIsNoneChangesNothing) {
+  write_corpus();
+  FaultyChannel channel(false);
+  RunLaunch launch = lone_launch(channel);
+  QuietObserver observer;
+  EXPECT_EQ(run_score(options(), launch, observer)->n_documents, 7u);
+}
+
+TEST_F(ScoreRun, AFaultBeforeAnythingIsOverwrittenEndsTheRun) {
+  write_corpus();
+  RunOptions o = options();
+  o.overwrite = true;
+  FaultyChannel channel(true);
+  RunLaunch launch = lone_launch(channel);
+  QuietObserver observer;
+  EXPECT_TRUE(contains(error_of([&] { run_score(o, launch, observer); }, ExitCode::internal),
+                       "MPI_Iprobe"));
 }
 
 }  // namespace
