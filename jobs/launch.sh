@@ -92,7 +92,8 @@ if [ "$in_slurm" = yes ]; then
 elif [ "$n_tasks" -gt 1 ]; then
   command -v mpirun >/dev/null || refuse "mpirun is not there: install Open MPI (openmpi-bin)"
   starter=(mpirun --enable-recovery --oversubscribe --bind-to none -n "$n_tasks"
-           -x TOVAMILL_LAUNCH_ID -x TOVAMILL_EXIT_FILE -x TOVAMILL_RESTARTS)
+           -x TOVAMILL_LAUNCH_ID -x TOVAMILL_EXIT_FILE -x TOVAMILL_RESTARTS
+           -x TOVAMILL_JOB)
   if [ "$(id -u)" -eq 0 ]; then starter+=(--allow-run-as-root); fi
 fi
 
@@ -220,7 +221,7 @@ code_without_state() {
 start_once() {
   launches=$((launches + 1))
   TOVAMILL_LAUNCH_ID=$(hostname)-$$-$launches-$(date +%s%N)
-  TOVAMILL_RESTARTS=$((launches - 1))  # from 1 on --overwrite has been obeyed
+  TOVAMILL_RESTARTS=$((launches - 1))
   export TOVAMILL_LAUNCH_ID TOVAMILL_EXIT_FILE TOVAMILL_RESTARTS
   : >"$TOVAMILL_EXIT_FILE"
   # A session of its own: Ctrl-C comes to this script only, which passes on what the program understands.
@@ -231,6 +232,8 @@ start_once() {
 }
 
 TOVAMILL_EXIT_FILE=$(mktemp) || exit 73
+# Equal for all starts of this job, also after a requeue; what --overwrite deletes it deletes once.
+export TOVAMILL_JOB=${SLURM_JOB_ID:-$(hostname)-$$-$(date +%s%N)}
 trap 'rm -f -- "$TOVAMILL_EXIT_FILE"' EXIT
 launches=0 losses=0 finished=0
 while true; do

@@ -87,6 +87,7 @@ Launcher find_launcher(const Environment& environment) {
   if (environment("SLURM_JOB_ID")) launcher.n_slurm_tasks = number("SLURM_NTASKS").value_or(1);
   launcher.launch_id = environment("TOVAMILL_LAUNCH_ID").value_or("");
   launcher.exit_file = environment("TOVAMILL_EXIT_FILE").value_or("");
+  launcher.job = environment("TOVAMILL_JOB").value_or(environment("SLURM_JOB_ID").value_or(""));
   for (const char* name : {"TOVAMILL_RESTARTS", "SLURM_RESTART_COUNT"})
     launcher.n_restarts = std::max(launcher.n_restarts, number(name).value_or(0));
   launcher.detach_pmix = environment("TOVAMILL_DETACH_PMIX") == "1";

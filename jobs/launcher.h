@@ -26,6 +26,7 @@ struct Launcher {
   // TOVAMILL_EXIT_FILE is where rank 0 writes its exit code (mpirun does not pass it on), and
   // TOVAMILL_DETACH_PMIX=1 is MpiOptions::detach_pmix.
   std::string launch_id, exit_file;
+  std::string job;  // TOVAMILL_JOB, else the Slurm job: equal for a start and its restarts
   std::int32_t n_restarts = 0;  // TOVAMILL_RESTARTS, SLURM_RESTART_COUNT: this goes on with a run
   bool detach_pmix = false;
   std::map<std::string, std::string> variables;  // those looked at that are set

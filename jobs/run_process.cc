@@ -52,7 +52,8 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
   check_launch(launcher_);
   const std::string note = note_on_launch(launcher_);
   if (!note.empty()) std::cerr << "tovamill: " << note << "\n";
-  if (launcher_.n_restarts > 0) options.overwrite = false;
+  options.job = launcher_.job;
+  options.is_restart = launcher_.n_restarts > 0;
   options.slurm_job = process_environment()("SLURM_JOB_ID").value_or("");
   if (launcher_.n_tasks > 1) {
     start_session(options);

@@ -100,10 +100,10 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
   const int rank = envelope.from;
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
-  if (w.state == State::dead && w.is_present) return;
   if (w.state == State::dead) {
-    // It was given up, and another may be at its work: tell it to leave.
-    if (now_s - w.pulsed_s >= options_.pulse_s) send_pulse(rank, now_s);
+    // It was given up and is there again. Others may be at its work: it is told to stop, and stays
+    // to the end, for some launchers end all when one rank leaves.
+    w.is_present = true;
     return;
   }
   switch (kind_of(envelope.message)) {
@@ -421,9 +421,8 @@ void Coordinator::send_pulse(int rank, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   Pulse pulse;
   pulse.number = ++w.n_pulses;
-  pulse.command = w.state != State::dead || command_ == Command::end ? command_
-                  : w.is_present                                     ? Command::stop
-                                                                     : Command::leave;
+  pulse.command =
+      w.state != State::dead || command_ == Command::end ? command_ : Command::leave;
   pulse.is_known = w.is_known;
   pulse.all_alive = !anybody_lost_;
   pulse.launch = launch_;

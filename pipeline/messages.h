@@ -79,7 +79,7 @@ enum class Command : std::uint8_t {
   work,
   stop,    // save what is under way, close the journal, say that you left
   finish,  // nothing is left to do: close the journal, say that you left
-  leave,   // you were given up; end at once
+  leave,   // you were given up: compute no more, and wait for the end
   end,     // the results are written: end
 };
 

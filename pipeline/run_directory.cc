@@ -1,6 +1,9 @@
 #include "pipeline/run_directory.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <limits>
@@ -13,6 +16,7 @@
 
 #include "io/corpus.h"
 #include "io/durable.h"
+#include "io/file_descriptor.h"
 #include "kernels/error.h"
 #include "pipeline/journal_review.h"
 
@@ -37,6 +41,13 @@ std::optional<std::pair<int, int>> parse_name(std::string_view name) {
   const auto rank = number(name.substr(0, dash)), launch = number(name.substr(dash + 1));
   if (!rank || !launch) return std::nullopt;
   return std::pair(*rank, *launch);
+}
+
+// An empty file that says that a launch has this number.
+std::string reservation_path(const std::string& run_directory, int launch) {
+  return (fs::path(journal_directory(run_directory)) /
+          ("launch-" + std::to_string(launch) + ".log"))
+      .string();
 }
 
 std::vector<JournalFile> list_journals(const std::string& run_directory) {
@@ -240,7 +251,22 @@ int next_launch(const std::string& run_directory) {
   int last = 0;
   for (const JournalFile& journal : list_journals(run_directory))
     last = std::max(last, journal.launch);
+  while (fs::exists(reservation_path(run_directory, last + 1))) ++last;
   return last + 1;
+}
+
+int reserve_launch(const std::string& run_directory) {
+  for (int launch = next_launch(run_directory);; ++launch) {
+    const std::string path = reservation_path(run_directory, launch);
+    const FileDescriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (fd.get() >= 0) {
+      sync_directory(journal_directory(run_directory));
+      return launch;
+    }
+    if (errno == EEXIST || errno == EINTR) continue;
+    throw Error(errno == ENOSPC || errno == EDQUOT ? ExitCode::io : ExitCode::cannot_create,
+                "cannot create '" + path + "': " + why_io_failed(errno));
+  }
 }
 
 bool JournalIndex::contains(std::string_view file, std::uint64_t offset) const {

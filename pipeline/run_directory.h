@@ -1,4 +1,5 @@
 // The layout of a run directory, and what its journals hold:
+//   journal/launch-<launch>.log   empty: the number is taken
 //   journal/<rank>-<launch>.log   one per incarnation of a worker; a launch is numbered one higher
 //   than any there status.json, results.h5
 // The journals are the truth; a scan keeps 64 bytes per document and no texts.
@@ -24,6 +25,9 @@ void create_run_directory(const std::string& run_directory);
 // One higher than any launch that left a journal; 1 for the first. To be asked once per launch, by
 // one rank.
 int next_launch(const std::string& run_directory);
+// The next launch's number, taken for good: nobody else gets it, wherever he runs and however this
+// launch ends. Throws Error(io or cannot_create).
+int reserve_launch(const std::string& run_directory);
 
 // One journal: an incarnation of a worker.
 struct JournalFile {

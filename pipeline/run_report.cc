@@ -179,6 +179,7 @@ JournalTotals journal_totals(const std::string& run_directory) {
   for (fs::directory_iterator at(journal_directory(run_directory), error), end; !error && at != end;
        at.increment(error)) {
     struct stat info {};
+    if (at->path().filename().string().starts_with("launch-")) continue;  // no journal
     if (at->path().extension() != ".log" || stat(at->path().c_str(), &info) != 0) continue;
     if (!S_ISREG(info.st_mode)) continue;
     ++totals.n;

@@ -72,8 +72,8 @@ RunSummary CoordinatingRank::run() {
       thread_.emplace(options_, std::move(head), place_of(0, launch_.ranks, 0), *launch_.channel,
                       now_s());
     }
-  } catch (const Error& e) {
-    coordinator_.fail(static_cast<int>(e.code()), e.what());
+  } catch (const std::exception&) {
+    fail_by(std::current_exception());
     if (!thread_) coordinator_.ended(0, now_s());
   }
   while (!coordinator_.everybody_left() || !looks_.empty()) turn();
@@ -141,10 +141,22 @@ void CoordinatingRank::prepare(double now) {
     begun_s_ = now;
     coordinator_.begin(std::move(prepared_->work), now);
     first_left_ = coordinator_.bytes_left();
+  } catch (const std::exception&) {
+    fail_by(std::current_exception());
+  }
+}
+
+// Ends the run for everybody.
+void CoordinatingRank::fail_by(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
   } catch (const Error& e) {
     coordinator_.fail(static_cast<int>(e.code()), e.what());
+  } catch (const std::bad_alloc&) {
+    coordinator_.fail(static_cast<int>(ExitCode::internal), "rank 0 has run out of memory");
   } catch (const std::exception& e) {
-    coordinator_.fail(static_cast<int>(ExitCode::internal), e.what());
+    coordinator_.fail(static_cast<int>(ExitCode::internal),
+                      std::string("internal error: ") + e.what());
   }
 }
 
@@ -165,8 +177,8 @@ void CoordinatingRank::collect_reviews() {
     looks_.erase(looks_.begin() + static_cast<std::ptrdiff_t>(i));
     try {
       coordinator_.reviewed(look.rank, look.findings.get());
-    } catch (const Error& e) {
-      coordinator_.fail(static_cast<int>(e.code()), e.what());
+    } catch (const std::exception&) {
+      fail_by(std::current_exception());
       coordinator_.reviewed(look.rank, {});
     }
   }
@@ -295,21 +307,29 @@ void CoordinatingRank::give_up() {
     message = "every computing rank is lost (" + last +
               "): what was finished is saved; run the same command again to continue";
   }
-  if (status_) {
-    try {
-      status_->finish(state, static_cast<int>(code), message);
-    } catch (const Error&) {
-      // The disk may be what failed: then the first error is the one to tell.
-    }
-  }
+  note_end(state, static_cast<int>(code), message);
   throw Error(code, message);
+}
+
+// The last status; the disk may be what failed, and then the first error is the one to tell.
+void CoordinatingRank::note_end(const std::string& state, int exit_code,
+                                const std::string& message) {
+  if (!status_) return;
+  try {
+    status_->finish(state, exit_code, message);
+  } catch (const Error&) {
+  }
 }
 
 RunSummary CoordinatingRank::conclude() {
   ended_s_ = now_s();
   tell_whether_it_can_start();
-  if (preparation_.valid()) preparation_.wait();
-  if (status_) status_->fill(progress(ended_s_), coordinator_, ended_s_);
+  while (preparation_.valid() && !is_ready(preparation_)) {
+    talk(now_s());
+    coordinator_.tick(now_s());
+    std::this_thread::sleep_for(kPause);
+  }
+  if (status_ && begun_s_ > 0.0) status_->fill(progress(ended_s_), coordinator_, ended_s_);
   if (coordinator_.outcome() != RunOutcome::complete) {
     send_home();
     give_up();
@@ -319,7 +339,11 @@ RunSummary CoordinatingRank::conclude() {
     corpus = merge();
   } catch (const Error& e) {
     send_home();
-    status_->finish("failed", static_cast<int>(e.code()), e.what());
+    note_end("failed", static_cast<int>(e.code()), e.what());
+    throw;
+  } catch (const std::exception& e) {
+    send_home();
+    note_end("failed", static_cast<int>(ExitCode::internal), e.what());
     throw;
   }
   const WorkerCounters totals = coordinator_.totals();
@@ -335,11 +359,16 @@ RunSummary CoordinatingRank::conclude() {
   try {
     check_bad_fraction(options_, corpus);
   } catch (const Error& e) {
-    status_->finish("failed", static_cast<int>(e.code()), e.what());
+    note_end("failed", static_cast<int>(e.code()), e.what());
     send_home();
     throw;
   }
-  status_->finish("done", 0, "");
+  try {
+    status_->finish("done", 0, "");
+  } catch (const Error&) {
+    send_home();
+    throw;
+  }
   send_home();
   return summary;
 }

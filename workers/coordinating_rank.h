@@ -49,6 +49,8 @@ class CoordinatingRank {
   void send_home();
   RunSummary conclude();
   [[noreturn]] void give_up();
+  void fail_by(std::exception_ptr error);
+  void note_end(const std::string& state, int exit_code, const std::string& message);
 
   const RunOptions& options_;
   RunLaunch& launch_;

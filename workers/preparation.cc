@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <unordered_map>
 
+#include "io/durable.h"
 #include "kernels/error.h"
 #include "pipeline/journal_review.h"
 #include "pipeline/run_directory.h"
@@ -60,6 +62,19 @@ void check_path(const CorpusFile& file) {
                                    std::to_string(kMostBytes) + " bytes: move the file");
 }
 
+std::string overwritten_path(const std::string& run_directory) {
+  return run_directory + "/overwritten";
+}
+
+// A job that is started again must not delete what its start before has done.
+bool is_overwritten(const RunOptions& options) {
+  if (!options.is_restart || options.job.empty()) return false;
+  std::ifstream file(overwritten_path(options.out));
+  std::string job;
+  std::getline(file, job);
+  return job == options.job;
+}
+
 std::vector<Piece> pieces_left(const RunOptions& options, const std::vector<CorpusFile>& files,
                                const JournalIndex& earlier) {
   std::vector<Piece> pieces;
@@ -108,9 +123,10 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
   p.n_files = p.work.files.size();
   prepare_run_directory(options.out);
   lock = std::make_unique<RunLock>(options.out, events.lock_wait_s);
-  if (options.overwrite) {
+  if (options.overwrite && !is_overwritten(options)) {
     if (!events.may_overwrite()) return std::nullopt;
     clear_run_directory(options.out);
+    if (!options.job.empty()) write_file_durably(overwritten_path(options.out), options.job + "\n");
   }
   events.on_locked();
   const JournalIndex earlier = scan_journals(options.out);
@@ -118,7 +134,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
   check_strict(options, earlier);
   p.work.pieces = pieces_left(options, p.work.files, earlier);
   p.work.suspects = suspects_of(earlier, p.work.files);
-  p.work.launch = next_launch(options.out);
+  p.work.launch = reserve_launch(options.out);
   p.work.fingerprint = fingerprint_digest(print);
   p.work.earlier.n_documents = earlier.documents.size() - earlier.n_failed;
   p.work.earlier.n_failed = earlier.n_failed;

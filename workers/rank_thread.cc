@@ -3,6 +3,11 @@
 #include "kernels/error.h"
 
 namespace tovamill {
+namespace {
+
+constexpr double kComplainSeconds = 1.0;
+
+}  // namespace
 
 RankThread::RankThread(const RunOptions& options, std::optional<ModelHead> head,
                        const WorkerPlace& place, Channel& channel, double now_s)
@@ -20,21 +25,23 @@ void RankThread::tick(double now_s) {
   desk_.set_orders(link_.orders());
   while (std::optional<Grant> grant = link_.take_grant()) desk_.put(std::move(*grant));
   desk_.exchange(link_);
-  if (!has_complained_ && desk_.error()) complain();
+  if (desk_.error() && now_s - complained_s_ >= kComplainSeconds) complain(now_s);
   link_.tick(now_s);
 }
 
-// Running out of memory costs this rank and, the second time, the document; all else costs the run.
-void RankThread::complain() {
-  has_complained_ = true;
+// Running out of memory on a document costs this rank and, the second time, the document; all else
+// costs the run. Said again as long as nobody ends this rank.
+void RankThread::complain(double now_s) {
+  complained_s_ = now_s;
+  const bool is_loading = !desk_.is_at_work();
   try {
     std::rethrow_exception(desk_.error());
   } catch (const OutOfMemory& e) {
-    link_.complain({static_cast<int>(e.code()), false, e.what()});
+    link_.complain({static_cast<int>(e.code()), is_loading, e.what()});
   } catch (const Error& e) {
     link_.complain({static_cast<int>(e.code()), true, e.what()});
   } catch (const std::bad_alloc&) {
-    link_.complain({static_cast<int>(ExitCode::internal), false, "out of memory"});
+    link_.complain({static_cast<int>(ExitCode::internal), is_loading, "out of memory"});
   } catch (const std::exception& e) {
     link_.complain(
         {static_cast<int>(ExitCode::internal), true, std::string("internal error: ") + e.what()});

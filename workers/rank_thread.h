@@ -29,11 +29,11 @@ class RankThread {
   std::optional<LoadedInfo> loaded() const { return desk_.loaded(); }
 
  private:
-  void complain();
+  void complain(double now_s);
 
   WorkDesk desk_;
   WorkerLink link_;
-  bool has_complained_ = false;
+  double complained_s_ = -1e9;
   std::thread thread_;
 };
 

@@ -20,9 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 8> kOurNames{"journal",        "states",      "results.h5",
-                                               "results.h5.tmp", "status.json", "status.json.tmp",
-                                               "report.html",    "lock"};
+constexpr std::array<const char*, 9> kOurNames{"journal",         "overwritten",    "states",
+                                               "results.h5",      "results.h5.tmp", "status.json",
+                                               "status.json.tmp", "report.html",    "lock"};
 constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGUSR1};
 
 // Launchers and batch systems may send two signals for one wish.
@@ -135,7 +135,9 @@ StopSignals::StopSignals() {
 }
 
 StopSignals::~StopSignals() {
-  for (const int s : kSignals) signal(s, SIG_DFL);
+  // A doubled signal that comes late must not kill a process that is on its orderly way out.
+  const auto after = stop_requested != 0 ? SIG_IGN : SIG_DFL;
+  for (const int s : kSignals) signal(s, after);
 }
 
 bool StopSignals::requested() { return stop_requested != 0; }

@@ -45,6 +45,10 @@ struct RunOptions {
   // Not options, but what the caller knows of the launch, for the attributes of results.h5.
   std::string command;    // the command line
   std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
+  // What all starts and restarts of one job have in common, and whether this is a restart: then
+  // --overwrite may have been obeyed already.
+  std::string job;
+  bool is_restart = false;
 };
 
 // What a field does to the numbers of a document.

@@ -1,5 +1,6 @@
 #include "workers/run_status.h"
 
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -85,11 +86,22 @@ void RunStatus::set_corpus(std::uint64_t n_files, std::uint64_t n_bytes, int lau
 }
 
 void RunStatus::update(const RunProgress& p, const Coordinator& coordinator, double now_s) {
-  if (now_s - last_write_s_ < kUpdateSeconds) return;
+  if (now_s - last_write_s_ < kUpdateSeconds || is_writing()) return;
   last_write_s_ = now_s;
   json_["state"] = "running";
   fill(p, coordinator, now_s);
-  replace_file(path_, text());
+  write_aside();
+}
+
+bool RunStatus::is_writing() const {
+  return writing_.valid() &&
+         writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+}
+
+// A file system that hangs must not keep rank 0 from talking.
+void RunStatus::write_aside() {
+  writing_ = std::async(std::launch::async,
+                        [path = path_, content = text()] { replace_file(path, content); });
 }
 
 void RunStatus::fill(const RunProgress& p, const Coordinator& coordinator, double now_s) {
@@ -112,10 +124,11 @@ void RunStatus::fill(const RunProgress& p, const Coordinator& coordinator, doubl
 
 void RunStatus::merging() {
   json_["state"] = "merging";
-  replace_file(path_, text());
+  if (!is_writing()) write_aside();
 }
 
 void RunStatus::finish(const std::string& state, int exit_code, const std::string& message) {
+  if (writing_.valid()) writing_.wait();
   json_["state"] = state;
   json_["exit_code"] = exit_code;
   json_["message"] = message;

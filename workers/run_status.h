@@ -2,6 +2,7 @@
 // end. `tovamill status` and jobs/launch.sh read it.
 #pragma once
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -27,9 +28,12 @@ class RunStatus {
 
  private:
   std::string text();
+  bool is_writing() const;
+  void write_aside();
   std::string path_;
   nlohmann::ordered_json json_;
   double last_write_s_ = -1e9;
+  std::future<void> writing_;
 };
 
 }  // namespace tovamill

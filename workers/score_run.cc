@@ -43,10 +43,6 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
       launch.all_alive = orders.all_alive;
       return;
     }
-    if (orders.command == Command::leave) {
-      throw Error(ExitCode::stopped, "rank " + std::to_string(rank) + " on " + host_name() +
-                                         " was given up by rank 0: it leaves, others do its work");
-    }
     if (!coordinator.ended().empty() || thread.coordinator_is_silent(now)) {
       throw Error(ExitCode::stopped,
                   "rank " + std::to_string(rank) + " on " + host_name() +

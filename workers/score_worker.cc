@@ -5,6 +5,7 @@
 
 #include "io/system_facts.h"
 #include "kernels/cpu_info.h"
+#include "kernels/error.h"
 #include "kernels/version.h"
 #include "pipeline/run_directory.h"
 #include "workers/crash_mark.h"
@@ -104,6 +105,15 @@ void leave(const WorkerCounters& counters, bool has_journal, WorkDesk& desk) {
   desk.publish(s);
 }
 
+// The journal may be what failed: then the first error is the one to tell.
+template <class Close>
+void close_quietly(const Close& close) {
+  try {
+    close(false);
+  } catch (const Error&) {
+  }
+}
+
 void score_documents(const RunOptions& options, LoadedModel& model, const json& print, int rank,
                      WorkDesk& desk) {
   const double start = now_s();
@@ -113,15 +123,24 @@ void score_documents(const RunOptions& options, LoadedModel& model, const json& 
   const SavedStates states(options.out, print.dump());
   LeaseSource source(options.corpus, desk, journal);
   ScoreLoop loop(model, options, rank, source, journal, states, desk);
-  const bool complete = loop.run();
   const WorkerCounters& c = loop.counters();
-  journal.close(json{
-      {"seconds", now_s() - start},
-      {"seconds_computing", c.seconds_computing},
-      {"seconds_waiting", c.seconds_waiting},
-      {"seconds_writing", journal.seconds_writing()},
-      {"complete",
-       complete}}.dump());
+  const auto close = [&](bool complete) {
+    journal.close(json{
+        {"seconds", now_s() - start},
+        {"seconds_computing", c.seconds_computing},
+        {"seconds_waiting", c.seconds_waiting},
+        {"seconds_writing", journal.seconds_writing()},
+        {"complete",
+         complete}}.dump());
+  };
+  try {
+    close(loop.run());
+  } catch (const OutOfMemory&) {
+    throw;  // no orderly end: it counts against the documents under way
+  } catch (...) {
+    close_quietly(close);
+    throw;
+  }
   leave(c, true, desk);
 }
 

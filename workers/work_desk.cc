@@ -102,6 +102,11 @@ std::optional<LoadedInfo> WorkDesk::loaded() const {
   return loaded_;
 }
 
+bool WorkDesk::is_at_work() const {
+  const std::lock_guard lock(mutex_);
+  return situation_.journal_is_open;
+}
+
 std::exception_ptr WorkDesk::error() const {
   const std::lock_guard lock(mutex_);
   return error_;

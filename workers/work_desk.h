@@ -53,6 +53,7 @@ class WorkDesk {
   void exchange(WorkerLink& link);
   std::optional<LoadedInfo> loaded() const;
   std::exception_ptr error() const;
+  bool is_at_work() const;  // the model is loaded and the journal open
 
  private:
   mutable std::mutex mutex_;
