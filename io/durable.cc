@@ -18,11 +18,20 @@ namespace {
   throw Error(ExitCode::io, what + " '" + path + "' failed: " + why_io_failed(errno));
 }
 
+// fsync, which network file systems may interrupt.
+bool sync_descriptor(int descriptor) {
+  int result = 0;
+  do {
+    result = fsync(descriptor);
+  } while (result != 0 && errno == EINTR);
+  return result == 0;
+}
+
 void sync_path(const std::string& path, int flags) {
   FileDescriptor fd(open(path.c_str(), flags | O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) fail("opening", path);
   // Some file systems cannot fsync a directory, and then there is nothing to make durable.
-  if (fsync(fd.get()) != 0 && !(flags & O_DIRECTORY && (errno == EINVAL || errno == ENOTSUP)))
+  if (!sync_descriptor(fd.get()) && !(flags & O_DIRECTORY && (errno == EINVAL || errno == ENOTSUP)))
     fail("fsync of", path);
 }
 
@@ -42,7 +51,7 @@ void write_parts(const std::string& path, std::span<const std::span<const std::b
   for (const std::span<const std::byte> part : parts) {
     if (!write_all(fd.get(), part.data(), part.size())) fail("writing", path);
   }
-  if (fsync(fd.get()) != 0) fail("fsync of", path);
+  if (!sync_descriptor(fd.get())) fail("fsync of", path);
 }
 
 }  // namespace

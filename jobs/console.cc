@@ -166,6 +166,15 @@ void Console::progress(const RunProgress& p) {
   }
 }
 
+void Console::note(const std::string& text) {
+  clear_line();
+  if (is_json_) {
+    print_json(out_, {{"event", "note"}, {"text", text}});
+  } else {
+    err_ << text << std::endl;
+  }
+}
+
 void Console::finished(const RunSummary& s) {
   clear_line();
   if (!is_json_) {

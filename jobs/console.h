@@ -20,6 +20,7 @@ class Console : public RunObserver {
 
   void started(const RunInfo& info) override;
   void progress(const RunProgress& progress) override;
+  void note(const std::string& text) override;
   void finished(const RunSummary& summary);
 
  private:

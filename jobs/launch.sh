@@ -33,8 +33,8 @@ What PROGRAM must do: with `--print-config` among its arguments print `out = DIR
 begins with a quote); keep DIR/status.json, an object written one key a line, indented by two blanks, with "state"
 (starting, running, merging; at the end done, stopped, failed, or lost: start again), "exit_code" at the end, and
 "launch_id", the text of TOVAMILL_LAUNCH_ID; renew that file every few seconds while `running`; let rank 0 write its
-exit code into the file TOVAMILL_EXIT_FILE; append what is finished to DIR/journal/; take leave of PMIx once started
-where TOVAMILL_DETACH_PMIX=1.
+exit code into the file TOVAMILL_EXIT_FILE; say in "documents" and "failed" of status.json how many documents are
+finished, those of earlier starts included; take leave of PMIx once started where TOVAMILL_DETACH_PMIX=1.
 MANUAL
 }
 
@@ -134,7 +134,15 @@ state_now() {
 
 is_final() { case "$1" in done | stopped | failed | lost) return 0 ;; *) return 1 ;; esac; }
 
-journal_bytes() { du -sb -- "$run_directory/journal" 2>/dev/null | cut -f 1; }
+# Documents that the run has finished, as far as its status says; journals grow with every start.
+n_finished() {
+  local key n sum=0
+  for key in documents failed; do
+    n=$(status_value "$key")
+    if [[ "$n" =~ ^[0-9]{1,18}$ ]]; then sum=$((sum + 10#$n)); fi
+  done
+  echo "$sum"
+}
 
 # What a mpirun that was killed leaves; the number of its job, which the names hold, stands in contact.txt.
 clean_after_mpirun() {
@@ -224,7 +232,7 @@ start_once() {
 
 TOVAMILL_EXIT_FILE=$(mktemp) || exit 73
 trap 'rm -f -- "$TOVAMILL_EXIT_FILE"' EXIT
-launches=0 losses=0 bytes=$(journal_bytes)
+launches=0 losses=0 finished=0
 while true; do
   start_once
   state=$(state_now)
@@ -235,9 +243,9 @@ while true; do
   code=$(code_without_state)
   if [ "$state" != lost ] && [ -n "$code" ]; then exit "$code"; fi
   if [ "$stop_asked" = no ]; then
-    bytes_now=$(journal_bytes)
-    if [ "${bytes_now:-0}" -gt "${bytes:-0}" ]; then losses=0; fi
-    bytes=$bytes_now losses=$((losses + 1))
+    finished_now=$(n_finished)
+    if [ "$finished_now" -gt "$finished" ]; then losses=0 finished=$finished_now; fi
+    losses=$((losses + 1))
     if [ "$losses" -gt "$max_restarts" ]; then
       say "$losses starts in a row were lost without a finished document: the work so far is kept, start again later"
       exit 75

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
 
 #include "kernels/error.h"
 
@@ -122,6 +123,11 @@ std::string note_on_launch(const Launcher& launcher) {
   if (!launcher.name.empty() || launcher.n_slurm_tasks <= 1) return "";
   return "this Slurm job has " + std::to_string(launcher.n_slurm_tasks) +
          " tasks, and this is one process alone: jobs/launch.sh or srun --mpi=pmix uses them all";
+}
+
+void tell_exit_code(const Launcher& launcher, int code) {
+  if (!launcher.exit_file.empty() && launcher.rank == 0)
+    std::ofstream(launcher.exit_file) << code << "\n";
 }
 
 bool speaks(const Launcher& launcher) { return launcher.n_tasks <= 1 || launcher.rank == 0; }

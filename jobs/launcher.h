@@ -43,6 +43,8 @@ void check_ranks(const Launcher& launcher, int n_ranks);
 // What may well be an oversight: a job of several tasks in which this process was started without
 // srun and is alone. Empty where there is nothing to say.
 std::string note_on_launch(const Launcher& launcher);
+// Writes the exit code where jobs/launch.sh looks for it, if it started this and rank 0 is here.
+void tell_exit_code(const Launcher& launcher, int code);
 // Whether this task is the one that says what all of them would say.
 bool speaks(const Launcher& launcher);
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "jobs/commands.h"
+#include "jobs/launcher.h"
 #include "jobs/report_error.h"
 #include "kernels/error.h"
 
@@ -14,6 +15,8 @@ int main(int argc, char** argv) {
       throw Error(ExitCode::io, "standard output cannot be written: is its disk full?");
     return code;
   } catch (...) {
-    return report_error(std::current_exception());
+    const int code = report_error(std::current_exception());
+    tell_exit_code(find_launcher(process_environment()), code);
+    return code;
   }
 }

@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 
 #include "jobs/report_error.h"
@@ -121,8 +120,7 @@ int RunProcess::run(const std::function<void(RunLaunch&)>& body) {
 }
 
 int RunProcess::leave(int code) {
-  if (!launcher_.exit_file.empty() && launch_.channel->rank() == 0)
-    std::ofstream(launcher_.exit_file) << code << "\n";
+  tell_exit_code(launcher_, code);
   if (!session_) return code;
   // With the file there, the code of the process itself only makes launchers linger.
   const int shown = launcher_.exit_file.empty() ? code : 0;

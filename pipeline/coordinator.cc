@@ -1,6 +1,7 @@
 #include "pipeline/coordinator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -12,12 +13,17 @@ constexpr double kGrantSeconds = 0.05;   // between looks at those who wait
 constexpr double kRateSeconds = 5.0;     // over which tokens per second are taken
 constexpr std::size_t kMostAhead = 2;    // leases that a worker holds
 constexpr std::uint64_t kInflation = 3;  // of usual texts when decompressed
+constexpr std::uint64_t kByteOrderMarkBytes = 3;
 
 ScheduledFile scheduled(const CorpusFile& f) {
   const bool plain = f.compression == CorpusFile::Compression::none;
   return {.n_bytes = plain ? f.n_bytes : f.n_bytes * kInflation,
           .divisible = plain && f.kind == CorpusFile::Kind::jsonl,
           .path_bytes = static_cast<std::uint32_t>(f.path.size())};
+}
+
+bool is_alive(const Coordinator::Worker& w) {
+  return w.state != Coordinator::State::dead && w.state != Coordinator::State::left;
 }
 
 }  // namespace
@@ -30,6 +36,7 @@ Coordinator::Coordinator(CoordinatorOptions options, Channel& channel, Review re
       workers_(static_cast<std::size_t>(channel.n_ranks())) {
   options_.hosts.resize(workers_.size());
   for (Worker& w : workers_) w.heard_s = now_s;
+  ticked_s_ = now_s;
 }
 
 void Coordinator::begin(RunWork work, double now_s) {
@@ -65,8 +72,11 @@ void Coordinator::put_back(const std::vector<Piece>& pieces) {
       const bool aside = s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
       const bool alone = s.n_crashes > 0 || s.n_deaths >= options_.alone_after_deaths;
       if (!aside && !alone) continue;
-      schedule_.add({piece.file, piece.begin, s.offset});
-      schedule_.add({piece.file, s.offset, s.offset + 1},
+      // Behind a byte order mark the first record has another offset, but is read from 0 only.
+      const bool is_first = piece.begin == 0 && s.offset <= kByteOrderMarkBytes;
+      const std::uint64_t begin = is_first ? 0 : s.offset;
+      schedule_.add({piece.file, piece.begin, begin});
+      schedule_.add({piece.file, begin, s.offset + 1},
                     aside ? LeaseMode::set_aside : LeaseMode::alone);
       piece.begin = s.offset + 1;
     }
@@ -90,6 +100,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
   const int rank = envelope.from;
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (w.state == State::dead && w.is_present) return;
   if (w.state == State::dead) {
     // It was given up, and another may be at its work: tell it to leave.
     if (now_s - w.pulsed_s >= options_.pulse_s) send_pulse(rank, now_s);
@@ -110,7 +121,14 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         const std::string where = w.hello.host.empty() ? "" : " on " + w.hello.host;
         fail(t.exit_code,
              names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
+        // It stays to be told the end with all others: a launcher may end the run at the first rank
+        // that leaves with a code of its own, before rank 0 has said why.
+        w.state = State::left;
+        w.note = t.text;
+        break;
       }
+      // Its process stays until all end, for MPI's sake.
+      w.is_present = true;
       lose(rank, t.text, now_s);
       break;
     }
@@ -121,6 +139,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
 
 void Coordinator::take_hello(int rank, Hello hello) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (!w.is_known) w.pulsed_s = -1e9;  // it waits to be known
   w.is_known = true;
   w.hello = std::move(hello);
   if (!begun_) return;
@@ -135,6 +154,7 @@ void Coordinator::take_hello(int rank, Hello hello) {
 void Coordinator::take_report(int rank, Report report, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (report.number <= w.report.number) return;
+  if (report.weights && !w.report.weights) hurry_host_of(rank);
   w.report = std::move(report);
   const Report& r = w.report;
   if (r.stop_requested) request_stop();
@@ -209,7 +229,8 @@ void Coordinator::try_grant(int rank, double now_s) {
                             static_cast<std::uint8_t>(f.compression), f.n_bytes, p.begin, p.end,
                             schedule_.cost(p)});
     if (lease->mode == LeaseMode::set_aside) {
-      const SuspectDocument& s = suspects_[{p.file, p.begin}];
+      // Pieces of this mode end right behind the document's first byte.
+      const SuspectDocument& s = suspects_[{p.file, p.end - 1}];
       grant.note = std::to_string(s.n_crashes) + " ranks crashed and " +
                    std::to_string(s.n_deaths) +
                    " ended without a trace while they computed this document: it is set aside";
@@ -228,10 +249,16 @@ void Coordinator::send_grant(int rank, Worker::Outstanding& outstanding, double 
 }
 
 void Coordinator::tick(double now_s) {
+  // Who stood still himself (stopped, suspended, waiting for a disk) has heard of nobody meanwhile.
+  if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds) {
+    for (Worker& w : workers_) w.heard_s = std::min(now_s, w.heard_s + gap);
+  }
+  ticked_s_ = now_s;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     Worker& w = workers_[static_cast<std::size_t>(rank)];
-    if (w.state == State::dead) continue;
-    if (w.state != State::left && now_s - w.heard_s > options_.silence_s) {
+    if (w.state == State::dead && !w.is_present) continue;
+    if (w.state != State::left && w.state != State::dead &&
+        now_s - w.heard_s > options_.silence_s) {
       lose(rank, "silent for " + std::to_string(static_cast<int>(options_.silence_s)) + " s",
            now_s);
       continue;
@@ -250,8 +277,9 @@ void Coordinator::tick(double now_s) {
 void Coordinator::ended(int rank, double now_s) {
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
-  if (w.state == State::left) {
-    // Its work is done, but MPI cannot end as if it were still there.
+  if (w.state == State::left || w.state == State::dead) {
+    // It has no work, but MPI cannot end as if it were still there.
+    w.is_present = false;
     if (command_ != Command::end) anybody_lost_ = true;
     return;
   }
@@ -265,7 +293,8 @@ void Coordinator::lose(int rank, const std::string& why, double now_s) {
   w.note = why;
   w.wants = false;
   w.tokens_per_second = 0.0;
-  anybody_lost_ = true;
+  anybody_lost_ = anybody_lost_ || !w.is_present;
+  lost_.push_back(rank);
   something_new_ = true;
   std::vector<Piece> pieces;
   for (const auto& [number, outstanding] : w.outstanding)
@@ -286,7 +315,7 @@ void Coordinator::reviewed(int rank, const JournalFindings& findings) {
   if (w.is_reviewed) return;
   w.is_reviewed = true;
   w.outstanding.clear();
-  if (!findings.how.empty()) w.note = findings.how;
+  if (!findings.how.empty()) w.note += " (" + findings.how + ")";
   for (const SuspectDocument& s : findings.suspects) count(s);
   put_back(findings.left);
   check_complete();
@@ -309,28 +338,32 @@ void Coordinator::fail(int exit_code, const std::string& text) {
 }
 
 int Coordinator::n_alive() const {
-  int n = 0;
-  for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
-    const State s = workers_[static_cast<std::size_t>(rank)].state;
-    n += s != State::dead && s != State::left;
-  }
-  return n;
+  return static_cast<int>(
+      std::count_if(workers_.begin() + options_.first_worker, workers_.end(), is_alive));
 }
+
+bool Coordinator::anybody_alive() const {
+  return std::any_of(workers_.begin() + options_.first_worker, workers_.end(), is_alive);
+}
+
+std::vector<int> Coordinator::take_lost() { return std::exchange(lost_, {}); }
 
 bool Coordinator::anybody_works() const {
   return std::any_of(workers_.begin(), workers_.end(),
                      [](const Worker& w) { return w.report.journal_is_open; });
 }
 
+// Called for every report: looks at all workers only where nothing is left to hand out.
 void Coordinator::check_complete() {
   if (outcome_ != RunOutcome::running || !begun_) return;
-  bool idle = schedule_.empty();
-  for (const Worker& w : workers_) idle = idle && w.outstanding.empty() && w.is_reviewed;
+  const bool idle = schedule_.empty() && std::ranges::all_of(workers_, [](const Worker& w) {
+                      return w.outstanding.empty() && w.is_reviewed;
+                    });
   if (idle) {
     outcome_ = RunOutcome::complete;
     command_ = Command::finish;
     for (Worker& w : workers_) w.pulsed_s = -1e9;
-  } else if (n_alive() == 0) {
+  } else if (!anybody_alive()) {
     outcome_ = RunOutcome::lost;
     command_ = Command::stop;
   }
@@ -356,9 +389,17 @@ bool Coordinator::everybody_was_told() const {
   if (command_ != Command::end) return false;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
-    if (w.state != State::dead && w.pulsed_s < 0.0) return false;
+    if ((w.state != State::dead || w.is_present) && w.pulsed_s < 0.0) return false;
   }
   return true;
+}
+
+// The other ranks of its host wait for its weights.
+void Coordinator::hurry_host_of(int rank) {
+  for (std::size_t r = 0; r < workers_.size(); ++r) {
+    if (options_.hosts[r] == options_.hosts[static_cast<std::size_t>(rank)])
+      workers_[r].pulsed_s = -1e9;
+  }
 }
 
 // The lowest rank of a host packs the weights, the others map them.
@@ -380,7 +421,9 @@ void Coordinator::send_pulse(int rank, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   Pulse pulse;
   pulse.number = ++w.n_pulses;
-  pulse.command = w.state == State::dead ? Command::leave : command_;
+  pulse.command = w.state != State::dead || command_ == Command::end ? command_
+                  : w.is_present                                     ? Command::stop
+                                                                     : Command::leave;
   pulse.is_known = w.is_known;
   pulse.all_alive = !anybody_lost_;
   pulse.launch = launch_;

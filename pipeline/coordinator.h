@@ -97,7 +97,8 @@ class Coordinator {
     Report report;  // the latest
     double heard_s = 0.0;
     double tokens_per_second = 0.0;
-    std::string note;  // why it is dead
+    std::string note;         // why it is dead
+    bool is_present = false;  // dead, but its process waits for the end
     // Grants that are not yet reported durable, by number.
     struct Outstanding {
       Grant grant;
@@ -114,10 +115,13 @@ class Coordinator {
     double rate_s = 0.0;
     std::uint64_t rate_tokens = 0;
   };
+  const std::vector<CorpusFile>& files() const { return files_; }  // of the run; fixed once begun
   const std::vector<Worker>& workers() const { return workers_; }  // by rank; see first_worker
   bool is_worker(int rank) const { return rank >= options_.first_worker; }
   int n_alive() const;
-  bool anybody_works() const;  // has opened a journal
+  bool anybody_works() const;    // has opened a journal
+  std::vector<int> take_lost();  // ranks that were lost since the last call
+  bool anybody_alive() const;
   bool anybody_lost() const { return anybody_lost_; }
   std::int32_t launch() const { return launch_; }
   std::uint64_t bytes_total() const { return bytes_total_; }
@@ -141,6 +145,7 @@ class Coordinator {
   bool is_poorest(int rank) const;
   void send_grant(int rank, Worker::Outstanding& outstanding, double now_s);
   void send_pulse(int rank, double now_s);
+  void hurry_host_of(int rank);
   WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
   void check_complete();
 
@@ -156,10 +161,11 @@ class Coordinator {
   WorkerCounters earlier_;
   std::uint64_t bytes_total_ = 0;
   std::uint64_t n_set_aside_ = 0;
+  std::vector<int> lost_;
   bool begun_ = false;
   bool anybody_lost_ = false;
   bool something_new_ = false;
-  double granted_s_ = -1e9;
+  double granted_s_ = -1e9, ticked_s_ = 0.0;
   Command command_ = Command::wait;
   RunOutcome outcome_ = RunOutcome::running;
   int exit_code_ = 0;

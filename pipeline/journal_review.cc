@@ -2,15 +2,31 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "io/journal.h"
+#include "io/system_facts.h"
 
 namespace tovamill {
 namespace {
 
 std::string as_text(std::span<const std::byte> bytes) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// SIGKILL leaves no mark, but the kernel counts those that it sends when memory runs out. `header`
+// says how many there had been on its host when the journal was begun; whether it was this host,
+// and there are more now.
+bool memory_ran_out_since(const std::string& header) {
+  const nlohmann::json h = nlohmann::json::parse(header, nullptr, false);
+  if (!h.is_object()) return false;
+  const auto boot = h.find("boot_id"), kills = h.find("oom_kills");
+  if (boot == h.end() || !boot->is_string() || kills == h.end() || !kills->is_number_unsigned())
+    return false;
+  const std::string id = boot_id();
+  return !id.empty() && boot->get<std::string>() == id &&
+         n_oom_kills() > kills->get<std::uint64_t>();
 }
 
 class Review {
@@ -43,6 +59,8 @@ class Review {
 
   JournalReview take(std::uint64_t n_ignored) {
     review_.n_ignored = n_ignored;
+    if (review_.footer.empty() && review_.crash.empty() && memory_ran_out_since(review_.header))
+      review_.crash = "the kernel killed processes of this host for want of memory";
     std::vector<std::pair<std::uint64_t, Begun>> in_order;
     for (const auto& [document, number] : open_) in_order.emplace_back(number, document);
     std::sort(in_order.begin(), in_order.end());

@@ -112,6 +112,9 @@ struct Grant {
   std::string note;  // set_aside: why, for /failures
 };
 
+// Whoever has not looked at messages for so long has been standing still.
+inline constexpr double kStandstillSeconds = 2.0;
+
 // Text in messages is cut to this.
 inline constexpr std::size_t kMostTextBytes = 1500;
 

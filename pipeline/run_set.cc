@@ -122,7 +122,7 @@ std::string now() {
   return text;
 }
 
-void describe_by(ResultsHeader& h, const JournalFile& journal, const json& header) {
+void describe_by(ResultsHeader& h, const json& header) {
   const json print = print_of(header);
   h.model = text_at(header, "model");
   h.tokenizer = text_at(header, "tokenizer");
@@ -137,9 +137,12 @@ void describe_by(ResultsHeader& h, const JournalFile& journal, const json& heade
   h.command = text_at(header, "command");
   h.host = text_at(header, "host");
   h.slurm_job = text_at(header, "slurm_job");
-  h.history += "launch " + std::to_string(journal.launch) + " rank " +
-               std::to_string(journal.rank) + " at " + text_at(header, "started") + " on " +
-               h.host + ": " + std::to_string(journal.n_documents) + " documents\n";
+}
+
+std::string line_of_history(const JournalFile& journal, const json& header) {
+  return "launch " + std::to_string(journal.launch) + " rank " + std::to_string(journal.rank) +
+         " at " + text_at(header, "started") + " on " + text_at(header, "host") + ": " +
+         std::to_string(journal.n_documents) + " documents\n";
 }
 
 }  // namespace
@@ -166,10 +169,14 @@ void check_mergeable(const JournalIndex& index) {
 ResultsHeader results_header(const JournalIndex& index) {
   ResultsHeader h;
   std::map<std::uint32_t, Newest> directories;
+  int described_launch = 0;
   for (const JournalFile& journal : index.journals) {  // the newest last
     const json header = header_of(journal);
     if (!header.is_object()) continue;
-    describe_by(h, journal, header);
+    h.history += line_of_history(journal, header);
+    // Of the ranks of a launch the first speaks: others may have the model under another path.
+    if (journal.launch != described_launch) describe_by(h, header);
+    described_launch = journal.launch;
     Newest& newest = directories[journal.run_directory];
     newest.complete =
         says_complete(journal) || (newest.complete && newest.launch == journal.launch);

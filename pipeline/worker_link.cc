@@ -16,6 +16,11 @@ bool WorkerLink::is_urgent(const WorkerSituation& a, const WorkerSituation& b) c
          a.journal_is_open != b.journal_is_open || a.weights != b.weights;
 }
 
+void WorkerLink::introduce(Hello hello) {
+  something_new_ = something_new_ || !hello_;
+  hello_ = std::move(hello);
+}
+
 void WorkerLink::update(const WorkerSituation& situation) {
   something_new_ = something_new_ || is_urgent(situation_, situation);
   situation_ = situation;
@@ -49,6 +54,10 @@ void WorkerLink::receive(const Message& message, double now_s) {
 }
 
 void WorkerLink::tick(double now_s) {
+  // As the coordinator: a standstill of its own is not the other's silence.
+  if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds)
+    heard_s_ = std::min(now_s, heard_s_ + gap);
+  ticked_s_ = now_s;
   const double since = now_s - reported_s_;
   if (since < kSoonSeconds || (!something_new_ && since < kReportSeconds)) return;
   reported_s_ = now_s;

@@ -26,10 +26,14 @@ struct WorkerSituation {
 class WorkerLink {
  public:
   WorkerLink(Channel& channel, int coordinator, double silence_s, double now_s)
-      : channel_(channel), coordinator_(coordinator), silence_s_(silence_s), heard_s_(now_s) {}
+      : channel_(channel),
+        coordinator_(coordinator),
+        silence_s_(silence_s),
+        heard_s_(now_s),
+        ticked_s_(now_s) {}
 
   // Who this worker is; repeated until the coordinator knows.
-  void introduce(Hello hello) { hello_ = std::move(hello); }
+  void introduce(Hello hello);
   void update(const WorkerSituation& situation);
   // The work of a grant is durable.
   void finished(std::uint64_t grant);
@@ -50,7 +54,7 @@ class WorkerLink {
   Channel& channel_;
   int coordinator_;
   double silence_s_;
-  double heard_s_;
+  double heard_s_, ticked_s_;
   double reported_s_ = -1e9;
   bool something_new_ = true;
   std::optional<Hello> hello_;

@@ -105,6 +105,7 @@ void CoordinatingRank::turn() {
   if (StopSignals::requested()) coordinator_.request_stop();
   coordinator_.tick(now);
   announce();
+  show_lost();
   show(now);
   std::this_thread::sleep_for(kPause);
 }
@@ -128,7 +129,6 @@ void CoordinatingRank::prepare(double now) {
     prepared_ = preparation_.get();
     if (!prepared_) return;
     status_->set_corpus(prepared_->n_files, prepared_->n_bytes, prepared_->work.launch);
-    files_ = prepared_->work.files;
     begun_s_ = now;
     coordinator_.begin(std::move(prepared_->work), now);
     first_left_ = coordinator_.bytes_left();
@@ -142,7 +142,7 @@ void CoordinatingRank::prepare(double now) {
 void CoordinatingRank::review(int rank, std::vector<Piece> pieces) {
   const std::string path = journal_path(options_.out, rank, coordinator_.launch());
   looks_.push_back({rank, std::async(std::launch::async, [this, path, p = std::move(pieces)] {
-                      return look_into_journal(path, files_, p);
+                      return look_into_journal(path, coordinator_.files(), p);
                     })});
 }
 
@@ -210,6 +210,17 @@ RunProgress CoordinatingRank::progress(double now) const {
   const double gained = static_cast<double>(first_left_) - left;
   if (gained > 0.0) p.seconds_left = left / gained * p.seconds;
   return p;
+}
+
+// Who was lost, unless that is the end of the run, which says so itself.
+void CoordinatingRank::show_lost() {
+  for (const int rank : coordinator_.take_lost()) {
+    if (coordinator_.outcome() != RunOutcome::running) continue;
+    const Coordinator::Worker& w = coordinator_.workers()[static_cast<std::size_t>(rank)];
+    const std::string host = w.hello.host.empty() ? "" : " on " + w.hello.host;
+    observer_.note("rank " + std::to_string(rank) + host + " is lost: " + w.note +
+                   "; others do its work");
+  }
 }
 
 void CoordinatingRank::show(double now) {

@@ -41,6 +41,7 @@ class CoordinatingRank {
   void review(int rank, std::vector<Piece> pieces);
   void collect_reviews();
   void announce();
+  void show_lost();
   void show(double now);
   RunProgress progress(double now) const;
   CorpusSummary merge();
@@ -59,10 +60,9 @@ class CoordinatingRank {
   bool is_start_known_ = false;
   std::future<std::optional<Preparation>> preparation_;
   std::optional<Preparation> prepared_;
-  std::vector<CorpusFile> files_;
-  std::vector<Look> looks_;
   ProcessWatch watch_;
   Coordinator coordinator_;
+  std::vector<Look> looks_;  // they read the coordinator's files
   std::optional<RankThread> thread_;
   bool is_announced_ = false;
   double begun_s_ = 0.0, shown_s_ = 0.0, ended_s_ = 0.0;

@@ -145,11 +145,12 @@ JournalFindings look_into_journal(const std::string& path, const std::vector<Cor
     for (const Span& s : done.missing(piece.begin, piece.end))
       findings.left.push_back({piece.file, s.begin, s.end});
   }
-  const FileNumbers numbers = number_files(files);
+  // What was begun and is not finished is in a lease that is not finished.
   for (const BegunEntry& b : review.unfinished) {
-    const auto found = numbers.find(b.file);
-    if (found == numbers.end()) continue;
-    findings.suspects.push_back({.file = found->second,
+    const auto found = std::find_if(pieces.begin(), pieces.end(),
+                                    [&](const Piece& p) { return files[p.file].path == b.file; });
+    if (found == pieces.end()) continue;
+    findings.suspects.push_back({.file = found->file,
                                  .offset = b.offset,
                                  .n_crashes = review.crash.empty() ? 0 : 1,
                                  .n_deaths = review.crash.empty() ? 1 : 0});

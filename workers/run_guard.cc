@@ -120,8 +120,9 @@ RunLock::RunLock(const std::string& run_directory, double wait_s) {
   close(descriptor_);
   throw Error(ExitCode::configuration,
               run_directory +
-                  ": another process is at work on this run directory: wait for it, "
-                  "or give another --out");
+                  ": another process is at work on this run directory: wait for it, or give "
+                  "another --out (if the two are tasks of one job: start them by "
+                  "jobs/launch.sh, or srun --mpi=pmix)");
 }
 
 RunLock::~RunLock() { close(descriptor_); }

@@ -50,6 +50,8 @@ class RunObserver {
   virtual ~RunObserver() = default;
   virtual void started(const RunInfo& info) = 0;
   virtual void progress(const RunProgress& progress) = 0;
+  // Something that the user should know and need not act on: a rank was lost.
+  virtual void note(const std::string&) {}
 };
 
 // What stands in /summary and at the end of the program's output.

@@ -138,7 +138,8 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   options.dtype = orders.dtype;
   LoadedModel model = load_model(std::move(*head), options, options.threads,
                                  cpu_info().memory_available_bytes, sharing(place, orders));
-  if (model.weights_place.pid != 0) {
+  if (place.packs_first) {
+    // Also where they could not be shared: the others wait for the word, then pack their own.
     const WeightsPlace& p = model.weights_place;
     desk.offer_weights({p.pid, p.fd, p.n_bytes, p.identity});
   }

@@ -57,11 +57,14 @@ void WorkDesk::finished(std::uint64_t grant) {
 void WorkDesk::fail(std::exception_ptr error) {
   const std::lock_guard lock(mutex_);
   error_ = std::move(error);
+  situation_.phase = WorkerPhase::left;
 }
 
 void WorkDesk::put(Grant grant) {
   const std::lock_guard lock(mutex_);
   grants_.push_back(std::move(grant));
+  // The wish is answered; during a long step it would be said, and answered, again and again.
+  situation_.wants = Wants::nothing;
   news_.notify_all();
 }
 

@@ -26,8 +26,8 @@ fi
 echo "$TOVAMILL_LAUNCH_ID" >>launches
 doing=$(sed -n "$(wc -l <launches)p" doings)
 mkdir -p "$run/journal"
-status() {  # STATE EXIT_CODE
-  printf '{\n  "exit_code": %s,\n  "launch_id": "%s",\n  "message": "a \\"state\\": \\"done\\"",\n  "ranks": [\n    {\n      "state": "done"\n    }\n  ],\n  "state": "%s"\n}\n' \
+status() {  # STATE EXIT_CODE [LAUNCH_ID [DOCUMENTS]]
+  printf '{\n  "documents": '"${4-0}"',\n  "failed": 0,\n  "exit_code": %s,\n  "launch_id": "%s",\n  "message": "a \\"state\\": \\"done\\"",\n  "ranks": [\n    {\n      "state": "done"\n    }\n  ],\n  "state": "%s"\n}\n' \
     "$2" "${3-$TOVAMILL_LAUNCH_ID}" "$1" >"$run/status.json.tmp"
   mv "$run/status.json.tmp" "$run/status.json"
 }
@@ -36,7 +36,8 @@ case "$doing" in
   finish*) read -r _ state code <<<"$doing"; finish "$state" "$code" ;;
   linger*) read -r _ state code <<<"$doing"; status "$state" "$code"; trap '' "${LINGER:-USR1}"; exec sleep 1000 ;;
   crash) status running null; kill -KILL $$ ;;
-  progress) status running null; echo document >>"$run/journal/0.log"; kill -KILL $$ ;;
+  progress) status running null "$TOVAMILL_LAUNCH_ID" "$(wc -l <launches)"; kill -KILL $$ ;;
+  journal) status running null; echo header >>"$run/journal/$(wc -l <launches).log"; kill -KILL $$ ;;
   silent) kill -KILL $$ ;;
   early*) read -r _ code <<<"$doing"; echo "$code" >"$TOVAMILL_EXIT_FILE"; exit "$code" ;;
   stale) status done 0 "of an earlier launch"; kill -KILL $$ ;;
@@ -110,6 +111,13 @@ case_progress_renews_the_limit() {
   printf '%s\n' crash progress progress "finish done 0" >doings
   launch --max-restarts 1 -n 2
   expect 0 4
+}
+
+# Every start makes new journals: that is no progress.
+case_journals_alone_are_no_progress() {
+  printf '%s\n' journal journal journal journal >doings
+  launch --max-restarts 1 -n 2
+  expect 75 2
 }
 
 case_errors_before_the_run_directory() {

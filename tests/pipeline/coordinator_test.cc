@@ -212,5 +212,117 @@ TEST(Coordinator, OtherNumbersAreRefused) {
   EXPECT_NE(c.failure().find("bf16"), std::string::npos);
 }
 
+// A launcher may end everything at the first rank that leaves early.
+TEST(Coordinator, WhoEndsTheRunStaysToTheEnd) {
+  class Last final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 2; }
+    void send(int to, Message m) override {
+      if (to == 1) last = decode_pulse(m);
+    }
+    std::optional<Envelope> receive() override { return std::nullopt; }
+    Pulse last;
+  } channel;
+  Coordinator c(
+      on_hosts(1, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+  c.receive({1, encode(Trouble{65, true, "a bad record"})}, 0.1);
+  c.tick(0.2);
+  EXPECT_EQ(channel.last.command, Command::stop);
+  EXPECT_TRUE(c.everybody_left());
+  c.end();
+  c.tick(0.3);
+  EXPECT_EQ(channel.last.command, Command::end);
+  EXPECT_TRUE(channel.last.all_alive);
+  EXPECT_EQ(c.exit_code(), 65);
+}
+
+class Deaf final : public Channel {
+ public:
+  explicit Deaf(int n_ranks) : n_ranks_(n_ranks) {}
+  int rank() const override { return 0; }
+  int n_ranks() const override { return n_ranks_; }
+  void send(int, Message) override {}
+  std::optional<Envelope> receive() override { return std::nullopt; }
+
+ private:
+  int n_ranks_;
+};
+
+// A text has its offset behind a byte order mark, and its reader starts at 0 only.
+TEST(Coordinator, ATextWithAByteOrderMarkThatKillsIsSetAside) {
+  Deaf channel(1);
+  Coordinator c(
+      on_hosts(0, {1}), channel, [](int, std::vector<Piece>) {}, 0.0);
+  CorpusFile file{.path = "/a.txt", .n_bytes = 100};
+  c.begin({.files = {file},
+           .pieces = {{0, 0, kToTheEndOfFile}},
+           .suspects = {{.file = 0, .offset = 3, .n_crashes = 2}},
+           .launch = 1,
+           .fingerprint = "",
+           .earlier = {}},
+          0.0);
+  c.receive({0, encode(Hello{.host = "a", .device = "", .fingerprint = "", .differences = ""})},
+            0.1);
+  Report r;
+  r.number = 1;
+  r.phase = WorkerPhase::working;
+  r.wants = Wants::now;
+  r.journal_is_open = true;
+  c.receive({0, encode(r)}, 0.2);
+  const auto& outstanding = c.workers()[0].outstanding;
+  ASSERT_EQ(outstanding.size(), 1u);
+  EXPECT_EQ(outstanding.begin()->second.grant.mode, LeaseMode::set_aside);
+  EXPECT_EQ(outstanding.begin()->second.pieces.front().begin, 0u);
+}
+
+// Whoever was stopped himself (Ctrl-Z, scontrol suspend) has heard of nobody meanwhile.
+TEST(Coordinator, AStandstillOfItsOwnIsNobodysSilence) {
+  Deaf channel(2);
+  Coordinator c(
+      on_hosts(0, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+  c.tick(0.1);
+  c.tick(100.0);
+  EXPECT_EQ(c.n_alive(), 2);
+  for (double now = 100.0; now < 125.0; now += 1.0) c.tick(now);
+  EXPECT_EQ(c.n_alive(), 0);
+}
+
+// Nobody waits for the next second's report or pulse when the run starts.
+TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
+  class Network final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 2; }
+    void send(int to, Message m) override {
+      if (is_for_coordinator(kind_of(m)))
+        reports.push_back(std::move(m));
+      else if (kind_of(m) == MessageKind::pulse)
+        pulses[static_cast<std::size_t>(to)] = decode_pulse(m);
+    }
+    std::optional<Envelope> receive() override { return std::nullopt; }
+    std::vector<Message> reports;
+    Pulse pulses[2];
+  } network;
+  Coordinator c(
+      on_hosts(0, {1, 1}), network, [](int, std::vector<Piece>) {}, 0.0);
+  c.tick(0.0);
+  WorkerLink link(network, 0, 20.0, 0.0);
+  link.tick(0.0);
+  network.reports.clear();
+  link.introduce({.host = "a", .device = "", .fingerprint = "x", .differences = ""});
+  WorkerSituation s;
+  s.weights = WeightsTicket{.pid = 7, .fd = 3, .n_bytes = 1, .identity = 2};
+  link.update(s);
+  link.tick(0.02);
+  ASSERT_EQ(network.reports.size(), 2u);  // hello and report
+  EXPECT_EQ(network.pulses[1].weights, WeightsOrder::wait);
+  for (const Message& m : network.reports) c.receive({0, m}, 0.03);
+  c.tick(0.04);
+  EXPECT_TRUE(network.pulses[0].is_known);
+  EXPECT_EQ(network.pulses[1].weights, WeightsOrder::take_ticket);
+  EXPECT_EQ(network.pulses[1].ticket, *s.weights);
+}
+
 }  // namespace
 }  // namespace tovamill

@@ -15,6 +15,9 @@ class RunningProgram {
  public:
   // Starts `tovamill` with these arguments; its input is empty, its output goes to files.
   explicit RunningProgram(const std::vector<std::string>& arguments);
+  // Starts `tovamill` as so many ranks under mpirun, the death of which the others survive. Signals
+  // go to mpirun.
+  RunningProgram(int n_ranks, const std::vector<std::string>& arguments);
   ~RunningProgram();  // kills it if it is still there
   RunningProgram(const RunningProgram&) = delete;
   RunningProgram& operator=(const RunningProgram&) = delete;
@@ -25,10 +28,14 @@ class RunningProgram {
   // Waits until it ends or `condition` holds; whether the latter came first.
   bool wait_until(const std::function<bool()>& condition);
 
+  // The process of a rank; -1 where it is not there.
+  pid_t find_rank(int rank) const;
+
   std::string out() const;
   std::string err() const;
 
  private:
+  void start(std::vector<std::string> command);
   bool poll();
 
   TemporaryDirectory directory_;

@@ -1,0 +1,507 @@
+#include "jobs/bench/simulated_cluster.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <deque>
+#include <fstream>
+#include <map>
+
+#include "kernels/error.h"
+#include "pipeline/local_channel.h"
+#include "pipeline/span_set.h"
+#include "pipeline/worker_link.h"
+
+namespace tovamill {
+namespace {
+
+constexpr double kTurnSeconds = 0.002;     // between turns of the coordinator, as CoordinatingRank
+constexpr double kShowSeconds = 0.1;       // as CoordinatingRank
+constexpr double kReviewSeconds = 0.5;     // to read the journal of a dead worker
+constexpr double kStartSeconds = 5.0;      // in which the workers become ready
+constexpr double kMostSeconds = 3600.0;    // simulated; longer is a failure
+constexpr std::size_t kMostUnsynced = 16;  // as ScoreLoop
+constexpr double kMedianBytes = 4096.0, kSigma = 1.0;
+constexpr double kDone = 0.5;  // bytes: less is rounding
+
+class Lengths {
+ public:
+  std::uint64_t next() { return 16 + static_cast<std::uint64_t>(distribution_(random_)); }
+
+ private:
+  std::mt19937_64 random_{11};
+  std::lognormal_distribution<double> distribution_{std::log(kMedianBytes), kSigma};
+};
+
+std::string numbered(const char* format, int a, int b) {
+  char text[160];
+  std::snprintf(text, sizeof text, format, a, b);
+  return text;
+}
+
+// The number at the end of a path's name, which is the index of its file.
+std::uint32_t file_of(const std::string& path) {
+  const std::size_t dot = path.rfind('.'), dash = path.rfind('-');
+  return static_cast<std::uint32_t>(std::stoul(path.substr(dash + 1, dot - dash - 1)));
+}
+
+}  // namespace
+
+std::uint64_t resident_bytes() {
+  malloc_trim(0);
+  std::uint64_t size = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+double thread_cpu_s() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+SimulatedCorpus simulated_lines(int n_files, int n_documents_each) {
+  SimulatedCorpus c;
+  Lengths lengths;
+  for (int f = 0; f < n_files; ++f) {
+    std::vector<std::uint64_t> offsets{0};
+    offsets.reserve(static_cast<std::size_t>(n_documents_each) + 1);
+    for (int d = 0; d < n_documents_each; ++d) offsets.push_back(offsets.back() + lengths.next());
+    c.files.push_back({.path = numbered("/data/corpora/crawl-%d/lines-%06d.jsonl", 2026, f),
+                       .n_bytes = offsets.back(),
+                       .kind = CorpusFile::Kind::jsonl});
+    c.n_bytes += offsets.back();
+    c.offsets.push_back(std::move(offsets));
+  }
+  c.n_documents =
+      static_cast<std::uint64_t>(n_files) * static_cast<std::uint64_t>(n_documents_each);
+  return c;
+}
+
+SimulatedCorpus simulated_texts(int n_documents) {
+  SimulatedCorpus c;
+  Lengths lengths;
+  c.files.reserve(static_cast<std::size_t>(n_documents));
+  for (int f = 0; f < n_documents; ++f) {
+    c.files.push_back(
+        {.path = numbered("/scratch/project/corpora/books-and-letters/%05d/text-%010d.txt",
+                          f / 1000, f),
+         .n_bytes = lengths.next(),
+         .kind = CorpusFile::Kind::text});
+    c.n_bytes += c.files.back().n_bytes;
+  }
+  c.n_documents = static_cast<std::uint64_t>(n_documents);
+  return c;
+}
+
+class SimulatedCluster::Port final : public Channel {
+ public:
+  Port(SimulatedCluster& cluster, int rank) : cluster_(cluster), rank_(rank) {}
+  int rank() const override { return rank_; }
+  int n_ranks() const override { return cluster_.options_.n_workers + 1; }
+  void send(int to, Message message) override {
+    check_message(to, n_ranks(), message);
+    cluster_.post(rank_, to, std::move(message));
+  }
+  std::optional<Envelope> receive() override { return std::nullopt; }
+
+ private:
+  SimulatedCluster& cluster_;
+  int rank_;
+};
+
+// A worker as ScoreLoop and LeaseSource have it.
+struct SimulatedCluster::Worker {
+  int rank = 0;
+  bool alive = true;
+  double ready_s = 0.0;
+  double bytes_per_second = 1.0;
+  std::unique_ptr<WorkerLink> link;
+  WorkerSituation situation;
+  std::uint64_t generation = 0;  // of its one valid event
+  double sent_s = -1e9;
+  bool has_news = false;  // that no report has told yet
+
+  struct Open {
+    std::uint64_t n_documents = 0;  // read and not computed
+    bool is_read = false;
+    std::vector<Piece> computed, durable;
+  };
+  std::map<std::uint64_t, Open> open;
+  std::deque<Grant> waiting;
+  Grant current;
+  bool reading = false;
+  std::size_t piece = 0, document = SIZE_MAX;  // the next to be read; SIZE_MAX: not opened
+  std::uint64_t unread_bytes = 0;
+  struct Stream {
+    std::uint64_t grant;
+    Piece document;
+    double left_bytes;
+  };
+  std::vector<Stream> streams;
+  double advanced_s = 0.0, synced_s = 0.0;
+  bool dirty = false;
+  double first_s = -1.0, idle_s = 0.0;
+};
+
+SimulatedCluster::SimulatedCluster(SimulatedCorpus corpus, const SimulationOptions& options)
+    : corpus_(std::move(corpus)), options_(options) {
+  for (int rank = 0; rank <= options_.n_workers; ++rank) {
+    ports_.push_back(std::make_unique<Port>(*this, rank));
+    auto w = std::make_unique<Worker>();
+    w->rank = rank;
+    w->ready_s = uniform(kStartSeconds);
+    w->bytes_per_second = options_.bytes_per_second * (0.8 + uniform(0.4));
+    w->link = std::make_unique<WorkerLink>(*ports_.back(), 0, 20.0, 0.0);
+    if (rank > 0) events_.push({w->ready_s, rank, 0});
+    workers_.push_back(std::move(w));
+  }
+  const double about_s =
+      static_cast<double>(corpus_.n_bytes) / options_.bytes_per_second / options_.n_workers;
+  for (int i = 0; i < options_.n_deaths; ++i) {
+    deaths_.emplace_back(kStartSeconds + uniform(0.9 * about_s),
+                         1 + i * options_.n_workers / options_.n_deaths);
+  }
+  std::sort(deaths_.rbegin(), deaths_.rend());
+}
+SimulatedCluster::~SimulatedCluster() = default;
+
+void SimulatedCluster::post(int from, int to, Message message) {
+  result_.most_bytes = std::max(result_.most_bytes, message.size());
+  const double at = now_ + uniform(options_.delay_s);
+  if (to == 0) {
+    Worker& w = *workers_[static_cast<std::size_t>(from)];
+    w.sent_s = now_;
+    w.has_news = false;
+    to_coordinator_.push({at, from, to, std::move(message)});
+  } else {
+    ++result_.n_sent;
+    to_workers_.push({at, from, to, std::move(message)});
+  }
+}
+
+std::uint64_t SimulatedCluster::document_bytes(std::uint32_t file, std::size_t i) const {
+  if (corpus_.offsets.empty()) return corpus_.files[file].n_bytes;
+  return corpus_.offsets[file][i + 1] - corpus_.offsets[file][i];
+}
+
+// The next document of the leases goes into a stream; false where there is none.
+bool SimulatedCluster::read(Worker& w) {
+  while (w.reading || !w.waiting.empty()) {
+    if (!w.reading) {
+      w.current = std::move(w.waiting.front());
+      w.waiting.pop_front();
+      w.reading = true;
+      w.piece = 0;
+      w.document = SIZE_MAX;
+    }
+    const GrantedPiece& p = w.current.pieces[w.piece];
+    const std::uint32_t file = file_of(p.path);
+    const bool is_text = corpus_.offsets.empty();
+    const auto first_from = [&](std::uint64_t offset) {
+      if (is_text) return static_cast<std::size_t>(offset > 0);
+      const auto& offsets = corpus_.offsets[file];
+      return static_cast<std::size_t>(
+          std::lower_bound(offsets.begin(), std::prev(offsets.end()), offset) - offsets.begin());
+    };
+    if (w.document == SIZE_MAX) w.document = first_from(p.begin);
+    if (w.document < first_from(p.end)) {
+      const std::uint64_t n_bytes = document_bytes(file, w.document);
+      const std::uint64_t offset = is_text ? 0 : corpus_.offsets[file][w.document];
+      w.streams.push_back({w.current.number,
+                           {file, offset, is_text ? kToTheEndOfFile : offset + n_bytes},
+                           static_cast<double>(n_bytes)});
+      w.unread_bytes -= std::min(w.unread_bytes, n_bytes);
+      ++w.open[w.current.number].n_documents;
+      ++w.document;
+      return true;
+    }
+    w.document = SIZE_MAX;
+    if (++w.piece < w.current.pieces.size()) continue;
+    w.open[w.current.number].is_read = true;
+    w.reading = false;
+    if (w.waiting.empty()) w.unread_bytes = 0;
+  }
+  return false;
+}
+
+void SimulatedCluster::fill(Worker& w) {
+  while (std::optional<Grant> grant = w.link->take_grant()) {
+    if (w.first_s < 0.0) w.first_s = now_;
+    if (first_lease_s_ < 0.0) first_lease_s_ = now_;
+    for (const GrantedPiece& p : grant->pieces) w.unread_bytes += p.n_bytes;
+    w.open[grant->number];
+    w.waiting.push_back(std::move(*grant));
+  }
+  while (w.streams.size() < options_.n_streams && read(w)) {
+  }
+}
+
+// The documents in the model share its rate.
+void SimulatedCluster::advance(Worker& w) {
+  const double passed = now_ - w.advanced_s;
+  w.advanced_s = now_;
+  if (w.streams.empty()) {
+    if (w.first_s >= 0.0) w.idle_s += passed;
+    return;
+  }
+  const double each = passed * w.bytes_per_second / static_cast<double>(w.streams.size());
+  std::erase_if(w.streams, [&](Worker::Stream& s) {
+    s.left_bytes -= each;
+    w.situation.counters.n_tokens += static_cast<std::uint64_t>(each / 4.0);
+    if (s.left_bytes > kDone) return false;
+    Worker::Open& open = w.open[s.grant];
+    --open.n_documents;
+    open.computed.push_back(s.document);
+    ++w.situation.counters.n_documents;
+    w.dirty = true;
+    return true;
+  });
+}
+
+void SimulatedCluster::sync(Worker& w) {
+  w.synced_s = now_;
+  w.dirty = false;
+  for (auto it = w.open.begin(); it != w.open.end();) {
+    Worker::Open& open = it->second;
+    result_.n_documents += open.computed.size();
+    open.durable.insert(open.durable.end(), open.computed.begin(), open.computed.end());
+    open.computed.clear();
+    if (!open.is_read || open.n_documents > 0) {
+      ++it;
+      continue;
+    }
+    w.link->finished(it->first);
+    w.has_news = true;
+    it = w.open.erase(it);
+  }
+}
+
+void SimulatedCluster::publish(Worker& w) {
+  WorkerSituation& s = w.situation;
+  const Wants before = s.wants;
+  s.wants = Wants::nothing;
+  if (w.open.size() <= 2 * kMostUnsynced) {
+    if (w.streams.size() < options_.n_streams)
+      s.wants = Wants::now;
+    else if (w.waiting.empty())
+      s.wants = Wants::ahead;
+  }
+  double bytes = static_cast<double>(w.unread_bytes);
+  for (const Worker::Stream& stream : w.streams) bytes += stream.left_bytes;
+  s.bytes_open = static_cast<std::uint64_t>(std::max(0.0, bytes));
+  w.has_news = w.has_news || s.wants != before;
+}
+
+void SimulatedCluster::start(Worker& w) {
+  if (now_ < w.ready_s || w.situation.phase != WorkerPhase::starting) return;
+  w.link->introduce({.host = "node" + std::to_string(w.rank),
+                     .pid = w.rank,
+                     .n_threads = 32,
+                     .device = "a device",
+                     .fingerprint = "0123456789abcdef",
+                     .differences = "dtype bf16"});
+  const Pulse& orders = w.link->orders();
+  if (orders.launch == 0 || !orders.is_known) return;
+  w.situation.phase = WorkerPhase::working;
+  w.situation.journal_is_open = true;
+  w.has_news = true;
+  w.advanced_s = w.synced_s = now_;
+}
+
+double SimulatedCluster::next_event(const Worker& w) const {
+  double next = w.sent_s + (w.has_news ? 0.0101 : 1.0);
+  if (w.dirty) next = std::min(next, w.synced_s + options_.sync_s);
+  for (const Worker::Stream& s : w.streams) {
+    next = std::min(
+        next, now_ + s.left_bytes * static_cast<double>(w.streams.size()) / w.bytes_per_second);
+  }
+  return std::max(next, now_ + 1e-6);
+}
+
+// Something has happened to a worker, or is due.
+void SimulatedCluster::wake(int rank) {
+  Worker& w = *workers_[static_cast<std::size_t>(rank)];
+  if (!w.alive || w.situation.phase == WorkerPhase::left) return;
+  start(w);
+  if (w.situation.phase == WorkerPhase::working) {
+    advance(w);
+    fill(w);
+    const Command command = w.link->orders().command;
+    if (w.streams.empty() || now_ - w.synced_s >= options_.sync_s ||
+        w.open.size() > kMostUnsynced) {
+      if (w.dirty || w.streams.empty()) sync(w);
+    }
+    publish(w);
+    if (command != Command::work && command != Command::wait) w.situation.phase = WorkerPhase::left;
+  }
+  w.link->update(w.situation);
+  w.link->tick(now_);
+  events_.push({next_event(w), rank, ++w.generation});
+}
+
+void SimulatedCluster::kill(int rank) {
+  Worker& w = *workers_[static_cast<std::size_t>(rank)];
+  advance(w);
+  w.alive = false;
+  // Every other one dies where its process is seen; the rest fall silent.
+  if (rank % 2 == 0) seen_deaths_.emplace_back(now_ + 0.1, rank);
+}
+
+// What the journal has is what was synced.
+JournalFindings SimulatedCluster::review(const Review& r) const {
+  const Worker& w = *workers_[static_cast<std::size_t>(r.rank)];
+  std::map<std::uint32_t, SpanSet> done;
+  for (const auto& [number, open] : w.open) {
+    for (const Piece& d : open.durable) done[d.file].add(d.begin, d.end);
+  }
+  JournalFindings findings;
+  for (const Piece& p : r.pieces) {
+    for (const Span& s : done[p.file].missing(p.begin, p.end))
+      findings.left.push_back({p.file, s.begin, s.end});
+  }
+  for (const Worker::Stream& s : w.streams)
+    findings.suspects.push_back(
+        {.file = s.document.file, .offset = s.document.begin, .n_deaths = 1});
+  return findings;
+}
+
+void SimulatedCluster::begin() {
+  CoordinatorOptions options;
+  options.first_worker = 1;
+  for (int rank = 0; rank <= options_.n_workers; ++rank)
+    options.hosts.push_back(static_cast<std::uint64_t>(rank));
+  result_.resident_before = resident_bytes();
+  coordinator_ = std::make_unique<Coordinator>(
+      options, *ports_[0],
+      [this](int rank, std::vector<Piece> pieces) {
+        reviews_.push_back({now_ + kReviewSeconds, rank, std::move(pieces)});
+      },
+      0.0);
+  coordinator_->set_dtype("bf16");
+  RunWork work;
+  work.fingerprint = "0123456789abcdef";
+  work.files = corpus_.files;
+  for (std::uint32_t f = 0; f < work.files.size(); ++f) {
+    const bool is_text = work.files[f].kind == CorpusFile::Kind::text;
+    work.pieces.push_back({f, 0, is_text ? kToTheEndOfFile : work.files[f].n_bytes});
+  }
+  const double start = thread_cpu_s();
+  coordinator_->begin(std::move(work), 0.0);
+  result_.begin_s = thread_cpu_s() - start;
+  result_.resident_begun = resident_bytes();
+  status_ = std::make_unique<RunStatus>(options_.directory, "");
+}
+
+// As CoordinatingRank::show.
+void SimulatedCluster::show() {
+  const WorkerCounters totals = coordinator_->totals();
+  if (now_ - shown_s_ < kShowSeconds && totals.n_tokens == shown_tokens_) return;
+  shown_s_ = now_;
+  shown_tokens_ = totals.n_tokens;
+  RunProgress p;
+  p.n_documents = totals.n_documents;
+  p.n_ranks = coordinator_->n_alive();
+  for (const Coordinator::Worker& w : coordinator_->workers())
+    p.tokens_per_second += w.tokens_per_second;
+  p.fraction = 1.0 - static_cast<double>(coordinator_->bytes_left()) /
+                         static_cast<double>(coordinator_->bytes_total());
+  status_->update(p, *coordinator_, now_);
+}
+
+void SimulatedCluster::turn() {
+  const double start = thread_cpu_s();
+  double before = start;
+  const auto lap = [&](double& sum, double& longest) {
+    const double after = thread_cpu_s();
+    sum += after - before;
+    longest = std::max(longest, after - before);
+    before = after;
+  };
+  while (!to_coordinator_.empty() && to_coordinator_.top().at_s <= now_) {
+    const InFlight& m = to_coordinator_.top();
+    coordinator_->receive({m.from, m.message}, now_);
+    to_coordinator_.pop();
+    ++result_.n_received;
+    lap(result_.receive_s, result_.longest_receive_s);
+  }
+  coordinator_->tick(now_);
+  lap(result_.tick_s, result_.longest_tick_s);
+  show();
+  lap(result_.show_s, result_.longest_show_s);
+  const double turn_s = thread_cpu_s() - start;
+  result_.longest_turn_s = std::max(result_.longest_turn_s, turn_s);
+  result_.cpu_s += turn_s;
+  now_ += turn_s;
+}
+
+SimulationResult SimulatedCluster::run() {
+  begin();
+  double next_turn_s = 0.0;
+  while (coordinator_->outcome() == RunOutcome::running && now_ < kMostSeconds) {
+    const double events_s = events_.empty() ? 1e18 : events_.top().at_s;
+    const double messages_s = to_workers_.empty() ? 1e18 : to_workers_.top().at_s;
+    if (next_turn_s <= std::min(events_s, messages_s)) {
+      now_ = next_turn_s;
+      while (!deaths_.empty() && deaths_.back().first <= now_) {
+        kill(deaths_.back().second);
+        deaths_.pop_back();
+      }
+      std::erase_if(seen_deaths_, [&](const auto& d) {
+        if (d.first > now_) return false;
+        coordinator_->ended(d.second, now_);
+        return true;
+      });
+      for (std::size_t i = 0; i < reviews_.size();) {
+        if (reviews_[i].at_s > now_) {
+          ++i;
+          continue;
+        }
+        const Review r = std::move(reviews_[i]);
+        reviews_.erase(reviews_.begin() + static_cast<std::ptrdiff_t>(i));
+        coordinator_->reviewed(r.rank, review(r));
+      }
+      turn();
+      next_turn_s = now_ + kTurnSeconds;
+    } else if (messages_s <= events_s) {
+      const InFlight m = to_workers_.top();
+      to_workers_.pop();
+      now_ = std::max(now_, m.at_s);
+      Worker& w = *workers_[static_cast<std::size_t>(m.to)];
+      if (!w.alive) continue;
+      w.link->receive(m.message, now_);
+      w.has_news = w.has_news || kind_of(m.message) == MessageKind::grant;
+      wake(m.to);
+    } else {
+      const Event e = events_.top();
+      events_.pop();
+      if (workers_[static_cast<std::size_t>(e.rank)]->generation != e.generation) continue;
+      now_ = std::max(now_, e.at_s);
+      wake(e.rank);
+    }
+  }
+  result_.resident_end = resident_bytes();
+  result_.simulated_s = now_ - first_lease_s_;
+  double idle = 0.0, whole = 0.0;
+  for (const auto& w : workers_) {
+    if (w->first_s < 0.0 || !w->alive) continue;
+    advance(*w);
+    idle += w->idle_s;
+    whole += now_ - w->first_s;
+    result_.longest_idle_s = std::max(result_.longest_idle_s, w->idle_s);
+  }
+  result_.idle_share = idle / whole;
+  if (coordinator_->outcome() != RunOutcome::complete ||
+      result_.n_documents != corpus_.n_documents) {
+    throw Error(ExitCode::internal, "the simulated run did " + std::to_string(result_.n_documents) +
+                                        " documents of " + std::to_string(corpus_.n_documents) +
+                                        " and ended with outcome " +
+                                        std::to_string(static_cast<int>(coordinator_->outcome())));
+  }
+  return result_;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Kills whatever can be killed of runs on several ranks, at random moments, and compares what they end with to the
+# results of an undisturbed run of one process.
+#   chaos.sh [--rounds N] [--seed S] [--build FOLDER] [--keep]
+# Every round starts jobs/launch.sh with a random number of ranks and random options, and deals one to five blows: to a
+# rank, to the coordinator, to all ranks, to mpirun, to a rank while it starts; by SIGKILL, by SIGSTOP until long after
+# it was given up, by SIGSEGV (once a round), or by SIGUSR1 to all (save and stop). Where launch.sh gives up, it is
+# started again. Exits 1 where any round ends with other results, or does not end. Takes 10 to 20 s a round.
+set -uo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+rounds=50 seed=1 build=$root/build keep=no
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --rounds) rounds=$2; shift 2 ;;
+    --seed) seed=$2; shift 2 ;;
+    --build) build=$(cd "$2" && pwd) || exit 64; shift 2 ;;
+    --keep) keep=yes; shift ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
+  esac
+done
+for name in tovamill make_tiny_run compare_results; do
+  [ -x "$build/$name" ] || { echo "chaos.sh: $build/$name is not built" >&2; exit 66; }
+done
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+for name in $(compgen -e | grep -E '^(SLURM|PMI|PMIX|TOVAMILL)_'); do unset "$name"; done
+
+work=$(mktemp -d)
+launcher=''
+finish() {
+  if [ -n "$launcher" ]; then kill -KILL "$launcher" 2>/dev/null; fi
+  pkill -KILL -f "$work" 2>/dev/null
+  if [ "$keep" = yes ]; then echo "kept: $work"; else rm -rf "$work"; fi
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+RANDOM=$seed
+below() { echo $((RANDOM % $1)); }
+pick() { local -a of=("$@"); echo "${of[$((RANDOM % $#))]}"; }
+nap() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }  # milliseconds
+
+# Processes of the round at $out: ranks as "PID RANK", mpirun as a PID.
+ranks_of_round() {
+  local pid rank
+  for pid in $(pgrep -f -- "--out $out( |$)"); do
+    [ "$(readlink "/proc/$pid/exe")" = "$build/tovamill" ] || continue
+    rank=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
+    echo "$pid ${rank:-0}"
+  done
+}
+mpirun_of_round() { pgrep -f -- "^mpirun .*--out $out( |$)" | head -n 1; }
+
+# Deals a blow; says what it was.
+strike() {
+  local -a ranks
+  mapfile -t ranks < <(ranks_of_round)
+  [ "${#ranks[@]}" -gt 0 ] || { echo -n " (nobody)"; return; }
+  local kind victim pid rank
+  kind=$(pick rank rank rank coordinator coordinator all mpirun freeze stop crash)
+  case "$kind" in
+    rank | freeze | crash)
+      victim=${ranks[$(below "${#ranks[@]}")]} pid=${victim% *} rank=${victim#* }
+      if [ "$kind" = freeze ] && [ "$rank" != 0 ]; then
+        kill -STOP "$pid" 2>/dev/null
+        (sleep 9; kill -CONT "$pid" 2>/dev/null) &
+      elif [ "$kind" = crash ] && [ "$n_crashes" -eq 0 ]; then
+        n_crashes=1
+        kill -SEGV "$pid" 2>/dev/null
+      else
+        kind=rank
+        kill -KILL "$pid" 2>/dev/null
+      fi
+      echo -n " $kind$rank" ;;
+    coordinator)
+      for victim in "${ranks[@]}"; do
+        if [ "${victim#* }" = 0 ]; then kill -KILL "${victim% *}" 2>/dev/null; fi
+      done
+      echo -n " coordinator" ;;
+    all)
+      for victim in "${ranks[@]}"; do kill -KILL "${victim% *}" 2>/dev/null; done
+      echo -n " all" ;;
+    mpirun)
+      pid=$(mpirun_of_round)
+      if [ -n "$pid" ]; then kill -KILL "$pid" 2>/dev/null; fi
+      echo -n " mpirun" ;;
+    stop)
+      kill -USR1 "$launcher" 2>/dev/null
+      echo -n " stop" ;;
+  esac
+}
+
+start_launch() {  # RANKS OPTIONS...
+  local n=$1
+  shift
+  "$root/jobs/launch.sh" -n "$n" "$build/tovamill" score --model "$work/tiny/model" --corpus "$work/tiny/corpus" \
+    --cache-size 32 --trace-state --dtype f32 --threads 1 "$@" --out "$out" >>"$out.log" 2>&1 &
+  launcher=$!
+}
+
+echo "chaos.sh: $rounds rounds from seed $seed"
+"$build/make_tiny_run" "$work/tiny" 150 "$seed" || exit 1
+out=$work/whole
+"$build/tovamill" score --model "$work/tiny/model" --corpus "$work/tiny/corpus" --cache-size 32 --trace-state \
+  --dtype f32 --threads 1 --out "$out" >"$out.log" 2>&1 || { cat "$out.log"; exit 1; }
+
+n_bad=0 n_blows=0 n_starts_all=0
+for ((round = 1; round <= rounds; ++round)); do
+  out=$work/round$round started=$SECONDS starts=1 n_crashes=0
+  n=$((1 + $(below 5))) blows=$((1 + $(below 5)))
+  options=(--silence-seconds 4 --sync-seconds "$(pick 0.05 0.5 5)" --streams "$(pick 0 1 3)")
+  if [ "$(below 3)" = 0 ]; then options+=(--save-every "$(pick 0.1 0.5)"); fi
+  if [ "$(below 4)" = 0 ] && [ "$n" -gt 1 ]; then options+=(--dedicated-coordinator); fi
+  echo -n "$round: $n ranks:"
+  start_launch "$n" "${options[@]}"
+  if [ "$(below 5)" = 0 ]; then nap $((100 + $(below 600))); else nap $((1000 + $(below 2500))); fi
+  for ((blow = 0; blow < blows; ++blow)); do
+    strike
+    n_blows=$((n_blows + 1))
+    nap $((100 + $(below 2500)))
+  done
+  code=75
+  while [ "$code" -eq 75 ] && [ "$starts" -le 20 ]; do
+    waited=$SECONDS
+    while kill -0 "$launcher" 2>/dev/null && [ $((SECONDS - waited)) -lt 120 ]; do sleep 0.1; done
+    if kill -0 "$launcher" 2>/dev/null; then code=hangs; break; fi
+    wait "$launcher"
+    code=$?
+    if [ "$code" -eq 75 ]; then
+      starts=$((starts + 1)) n=$((1 + $(below 5)))
+      start_launch "$n" --silence-seconds 4
+    fi
+  done
+  n_starts_all=$((n_starts_all + starts))
+  if [ "$code" = 0 ] && "$build/compare_results" "$work/whole/results.h5" "$out/results.h5" >"$out.diff" 2>&1 &&
+    [ ! -e "$out/states" ]; then
+    echo " -> equal, $(find "$out/journal" -name '*.log' | wc -l) journals, $((SECONDS - started)) s"
+    rm -rf "$out" "$out.log" "$out.diff"
+  else
+    n_bad=$((n_bad + 1))
+    echo " -> BAD (exit code $code)"
+    cat "$out.diff" 2>/dev/null
+    tail -n 30 "$out.log" | sed 's/^/    /'
+    keep=yes
+    pkill -KILL -f -- "--out $out( |$)" 2>/dev/null
+  fi
+  launcher=''
+done
+echo "chaos.sh: $((rounds - n_bad)) of $rounds rounds ended with equal results; $n_blows blows, $n_starts_all starts"
+[ "$n_bad" -eq 0 ]
