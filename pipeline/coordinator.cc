@@ -190,12 +190,13 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
   check_complete();
 }
 
-// Towards the end, who has least left to do is served first.
+// Towards the end, who has least left to do is served first. Those who still load the model have
+// nothing: where there is little to do, the first to be ready must not take it all.
 bool Coordinator::is_poorest(int rank) const {
   std::uint64_t least = UINT64_MAX;
   for (int r = options_.first_worker; r < channel_.n_ranks(); ++r) {
     const Worker& w = workers_[static_cast<std::size_t>(r)];
-    if (w.state == State::working || w.state == State::waiting)
+    if (w.state == State::starting || w.state == State::working || w.state == State::waiting)
       least = std::min(least, w.report.bytes_open);
   }
   const std::uint64_t mine = workers_[static_cast<std::size_t>(rank)].report.bytes_open;
