@@ -89,7 +89,7 @@ check launch_of_a_wrong_command_line "launch.sh passes on the 64 of a wrong comm
 check requeue_before_the_limit "requeue.sbatch saves, goes back to the queue, and is done the second time"
 check score_script "score.sbatch has the results of one process"
 check array_and_merge "array.sbatch and merge.sbatch together have the results of one process"
-check requeue_in_a_document "requeue.sbatch goes on in the middle of documents, and computes no token twice"
+check requeue_in_a_document "requeue.sbatch goes on in the middle of documents"
 check cancelled_job "so does a job that was cancelled and is submitted again"
 check killed_rank "a rank killed beside another costs no restart"
 check killed_rank_with_pmix "with PMIx it costs one, which launch.sh does"
