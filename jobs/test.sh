@@ -5,6 +5,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 jobs=$(nproc)
 
 "$root/jobs/install_dependencies.sh" tests
+# Where there is no Slurm, or nobody who may start its daemons, the test of it skips itself.
+if [ "$(id -u)" -eq 0 ]; then "$root/jobs/install_dependencies.sh" slurm || true; fi
 cd "$root"
 cmake --preset default
 cmake --build --preset default -j "$jobs"

@@ -10,6 +10,8 @@ namespace {
 
 constexpr double kResendSeconds = 0.5;   // a grant that no report accepts is said again
 constexpr double kGrantSeconds = 0.05;   // between looks at those who wait
+constexpr double kPaceSeconds = 0.5;     // between looks at how fast all are
+constexpr double kLeaseSeconds = 0.5;    // of work in the smallest leases
 constexpr double kRateSeconds = 5.0;     // over which tokens per second are taken
 constexpr std::size_t kMostAhead = 2;    // leases that a worker holds
 constexpr std::uint64_t kInflation = 3;  // of usual texts when decompressed
@@ -53,6 +55,8 @@ void Coordinator::begin(RunWork work, double now_s) {
   for (const SuspectDocument& s : work.suspects) suspects_[{s.file, s.offset}] = s;
   put_back(work.pieces);
   begun_ = true;
+  begun_s_ = paced_s_ = now_s;
+  bytes_begun_ = bytes_left();
   if (command_ == Command::wait) command_ = Command::work;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
@@ -190,16 +194,17 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
   check_complete();
 }
 
-// Towards the end, who has least left to do is served first.
+// Towards the end, who has least left to do is served first. Those who still load the model have
+// nothing: where there is little to do, the first to be ready must not take it all.
 bool Coordinator::is_poorest(int rank) const {
   std::uint64_t least = UINT64_MAX;
   for (int r = options_.first_worker; r < channel_.n_ranks(); ++r) {
     const Worker& w = workers_[static_cast<std::size_t>(r)];
-    if (w.state == State::working || w.state == State::waiting)
+    if (w.state == State::starting || w.state == State::working || w.state == State::waiting)
       least = std::min(least, w.report.bytes_open);
   }
   const std::uint64_t mine = workers_[static_cast<std::size_t>(rank)].report.bytes_open;
-  return mine <= least || mine - least <= options_.schedule.least_bytes;
+  return mine <= least || mine - least <= schedule_.least_bytes();
 }
 
 void Coordinator::try_grant(int rank, double now_s) {
@@ -265,6 +270,7 @@ void Coordinator::tick(double now_s) {
     }
     if (now_s - w.pulsed_s >= options_.pulse_s) send_pulse(rank, now_s);
   }
+  measure_pace(now_s);
   if (something_new_ || now_s - granted_s_ >= kGrantSeconds) {
     something_new_ = false;
     granted_s_ = now_s;
@@ -272,6 +278,18 @@ void Coordinator::tick(double now_s) {
       try_grant(rank, now_s);
   }
   check_complete();
+}
+
+// The smallest leases are what a worker does in kLeaseSeconds.
+void Coordinator::measure_pace(double now_s) {
+  if (!begun_ || now_s - paced_s_ < kPaceSeconds) return;
+  paced_s_ = now_s;
+  const std::uint64_t left = bytes_left();
+  if (left >= bytes_begun_) return;
+  const double pace = static_cast<double>(bytes_begun_ - left) / (now_s - begun_s_) /
+                      static_cast<double>(std::max(1, n_alive()));
+  schedule_.set_least_bytes(
+      std::max(options_.schedule.least_bytes, static_cast<std::uint64_t>(pace * kLeaseSeconds)));
 }
 
 void Coordinator::ended(int rank, double now_s) {
@@ -421,8 +439,7 @@ void Coordinator::send_pulse(int rank, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   Pulse pulse;
   pulse.number = ++w.n_pulses;
-  pulse.command =
-      w.state != State::dead || command_ == Command::end ? command_ : Command::leave;
+  pulse.command = w.state != State::dead || command_ == Command::end ? command_ : Command::leave;
   pulse.is_known = w.is_known;
   pulse.all_alive = !anybody_lost_;
   pulse.launch = launch_;

@@ -148,6 +148,7 @@ class Coordinator {
   void hurry_host_of(int rank);
   WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
   void check_complete();
+  void measure_pace(double now_s);
 
   CoordinatorOptions options_;
   Channel& channel_;
@@ -163,6 +164,8 @@ class Coordinator {
   std::uint64_t n_set_aside_ = 0;
   std::vector<int> lost_;
   bool begun_ = false;
+  double begun_s_ = 0.0, paced_s_ = 0.0;
+  std::uint64_t bytes_begun_ = 0;  // that were left to do then
   bool anybody_lost_ = false;
   bool something_new_ = false;
   double granted_s_ = -1e9, ticked_s_ = 0.0;

@@ -225,7 +225,7 @@ class Session : public MpiSession {
   }
 
   bool end(bool all_alive, int exit_code) override {
-    if (!all_alive || options_.detach_pmix || !channel_->drain(kDrainSeconds)) return false;
+    if (!all_alive || !channel_->drain(kDrainSeconds) || options_.detach_pmix) return false;
     const Watchdog watchdog(kFinalizeSeconds, exit_code, "");
     return MPI_Finalize() == MPI_SUCCESS;
   }

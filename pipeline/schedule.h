@@ -7,6 +7,7 @@
 // given whole, several small ones together.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <deque>
@@ -47,9 +48,9 @@ struct ScheduledFile {
 
 struct ScheduleOptions {
   std::uint64_t most_bytes = 64u << 20;  // of a lease of divisible files
-  std::uint64_t least_bytes = 32u << 10;
-  std::size_t most_pieces = 24;         // of a lease
-  std::size_t most_path_bytes = 2400u;  // of the pieces of a lease: they travel in one message
+  std::uint64_t least_bytes = 2u << 10;  // at first; see set_least_bytes
+  std::size_t most_pieces = 24;          // of a lease
+  std::size_t most_path_bytes = 2400u;   // of the pieces of a lease: they travel in one message
 };
 
 class Schedule {
@@ -57,6 +58,13 @@ class Schedule {
   explicit Schedule(const ScheduleOptions& options = {}) : options_(options) {}
 
   void set_files(std::vector<ScheduledFile> files) { files_ = std::move(files); }
+  // The smallest leases, once it is known how fast workers are: too small ones cost messages, too
+  // large ones let others wait at the end.
+  void set_least_bytes(std::uint64_t n_bytes) {
+    options_.least_bytes = std::min(n_bytes, options_.most_bytes);
+  }
+  std::uint64_t least_bytes() const { return options_.least_bytes; }
+
   // Adds what has to be done (again). A piece with a mode other than normal becomes a lease of its
   // own.
   void add(const Piece& piece, LeaseMode mode = LeaseMode::normal);

@@ -29,10 +29,9 @@ std::string DocumentStream::digest() const {
         static_cast<std::int32_t>(setting_.positions), setting_.clip_distance}) {
     d.add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(n)));
   }
-  d.add(result_.id);
+  // Not its line and id: those depend on where its lease began, and on whoever took it up.
   d.add(result_.file);
-  for (const std::uint64_t n : {result_.line, result_.offset, result_.n_bytes, result_.n_words})
-    d.add(n);
+  for (const std::uint64_t n : {result_.offset, result_.n_bytes, result_.n_words}) d.add(n);
   d.add(std::as_bytes(std::span(tokens_)));
   return d.hex();
 }
@@ -77,8 +76,7 @@ void DocumentStream::take_up(std::span<const std::byte> bytes) {
       not_finite > next + 1)
     in.fail("it does not stand between two blocks");
   DocumentRecord result = decode_document(in.bytes(), kWhere);
-  if (result.status != DocumentRecord::Status::scored || result.id != result_.id ||
-      result.file != result_.file || result.line != result_.line ||
+  if (result.status != DocumentRecord::Status::scored || result.file != result_.file ||
       result.offset != result_.offset || result.n_bytes != result_.n_bytes ||
       result.n_words != result_.n_words || result.n_tokens != result_.n_tokens ||
       result.positions != result_.positions || result.clip_distance != result_.clip_distance ||
@@ -99,6 +97,11 @@ void DocumentStream::take_up(std::span<const std::byte> bytes) {
   chunk_begin_ = static_cast<std::size_t>(chunk_begin);
   not_finite_.reset();
   if (not_finite > 0) not_finite_ = static_cast<std::size_t>(not_finite - 1);
+  result.id = result_.id;
+  result.line = result_.line;
+  result.span_begin = result_.span_begin;
+  result.span_end = result_.span_end;
+  result.n_lines = result_.n_lines;
   result_ = std::move(result);
   lifetime_ = std::move(lifetime);
   n_dropped_ = std::move(n_dropped);

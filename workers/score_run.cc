@@ -15,6 +15,8 @@ namespace tovamill {
 namespace {
 
 constexpr auto kPause = std::chrono::milliseconds(2);  // between looks at what has arrived
+// So long the last words of a rank 0 that has ended may take to arrive.
+constexpr double kLastWordsSeconds = 0.5;
 
 // A rank other than 0: computes what it is given until it is told to end.
 void run_worker(const RunOptions& options, RunLaunch& launch) {
@@ -27,6 +29,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
   RankThread thread(options, std::move(launch.head), place_of(rank, launch.ranks, first_worker),
                     *launch.channel, now_s());
   launch.head.reset();
+  double ended_s = 0.0;
   while (true) {
     const double now = now_s();
     while (const std::optional<Envelope> e = launch.channel->receive()) {
@@ -43,7 +46,8 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
       launch.all_alive = orders.all_alive;
       return;
     }
-    if (!coordinator.ended().empty() || thread.coordinator_is_silent(now)) {
+    if (!coordinator.ended().empty()) ended_s = now;
+    if ((ended_s > 0.0 && now - ended_s > kLastWordsSeconds) || thread.coordinator_is_silent(now)) {
       throw Error(ExitCode::stopped,
                   "rank " + std::to_string(rank) + " on " + host_name() +
                       ": rank 0 is gone; what is finished is saved: run the same command again");

@@ -324,5 +324,51 @@ TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
   EXPECT_EQ(network.pulses[1].ticket, *s.weights);
 }
 
+TEST(Coordinator, TheFirstToBeReadyLeavesWorkForThoseWhoStillLoad) {
+  class Network final : public Channel {
+   public:
+    int rank() const override { return 0; }
+    int n_ranks() const override { return 3; }
+    void send(int, Message m) override {
+      if (kind_of(m) == MessageKind::grant) ++n_grants;
+    }
+    std::optional<Envelope> receive() override { return std::nullopt; }
+    std::uint64_t n_grants = 0;
+  } network;
+  CoordinatorOptions o = on_hosts(0, {1, 1, 1});
+  const std::uint64_t n_bytes = o.schedule.least_bytes;
+  Coordinator c(
+      o, network, [](int, std::vector<Piece>) {}, 0.0);
+  RunWork work;
+  for (std::uint32_t f = 0; f < 6; ++f) {
+    work.files.push_back({.path = "/" + std::to_string(f), .n_bytes = n_bytes});
+    work.pieces.push_back({.file = f, .begin = 0});
+  }
+  c.begin(std::move(work), 0.0);
+  const auto hunger_of_rank_0 = [&] {  // until it gets no more
+    Report r;
+    r.phase = WorkerPhase::working;
+    r.wants = Wants::now;
+    r.journal_is_open = true;
+    for (std::uint64_t i = 1; i <= 10; ++i) {
+      r.number = 100 * network.n_grants + i;
+      r.accepted = network.n_grants;
+      r.open.clear();
+      for (std::uint64_t g = 1; g <= network.n_grants; ++g) r.open.push_back(g);
+      r.bytes_open = network.n_grants * n_bytes;
+      c.receive({0, encode(r)}, 0.1);
+      c.tick(0.1);
+    }
+  };
+  c.receive({0, encode(Hello{.host = "a", .device = "", .fingerprint = "x", .differences = ""})},
+            0.0);
+  hunger_of_rank_0();
+  EXPECT_EQ(network.n_grants, 2u);
+  c.ended(1, 0.2);
+  c.ended(2, 0.2);
+  hunger_of_rank_0();
+  EXPECT_EQ(network.n_grants, 6u);
+}
+
 }  // namespace
 }  // namespace tovamill

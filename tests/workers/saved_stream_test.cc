@@ -171,6 +171,31 @@ TEST_F(SavedStream, RemembersATokenWithoutALikelihood) {
   EXPECT_NE(failed.failure_text.find("for token 6 of"), std::string::npos) << failed.failure_text;
 }
 
+// A lease that begins elsewhere in the file numbers its lines anew, and accounts for other blanks.
+TEST_F(SavedStream, KeepsThePlaceThatTheNewLeaseGives) {
+  const RunOptions o = options({});
+  Worker worker(model(), o, 1);
+  CorpusRecord before = document(digits(1500, 2));
+  before.line = 7;
+  before.id = "a.jsonl:7";
+  before.span_begin = 0;
+  before.n_lines = 7;
+  CorpusRecord after = before;
+  after.line = 0;
+  after.id = "";
+  after.span_begin = 40;
+  after.n_lines = 2;
+  const std::vector<std::byte> expected = worker.finish(*worker.start(after));
+  std::unique_ptr<DocumentStream> stream = worker.start(before);
+  for (int i = 0; i < 3; ++i) worker.step(*stream);
+  const std::vector<std::byte> saved = stream->save();
+  worker.used = stream->release_state();
+  stream = worker.start(after);
+  ASSERT_TRUE(stream->restore(saved));
+  EXPECT_GT(stream->n_done(), 0u);
+  EXPECT_EQ(worker.finish(*stream), expected);
+}
+
 TEST_F(SavedStream, IsRefusedForAnotherTextOrSetting) {
   const CorpusRecord record = document(digits(1000, 4));
   const RunOptions o = options({.cache_size = 40, .chunk_tokens = 700});
