@@ -2,6 +2,7 @@
 #include "jobs/inspect_parts.h"
 #include "kernels/error.h"
 #include "pipeline/document_record.h"
+#include "pipeline/journal_entries.h"
 
 namespace tovamill {
 
@@ -18,7 +19,8 @@ Json json_of(std::span<const std::byte> payload) {
 }  // namespace
 
 Json inspect_journal(const std::string& path) {
-  std::uint64_t n_scored = 0, n_failed = 0, n_tokens = 0, n_entries = 0;
+  std::uint64_t n_scored = 0, n_failed = 0, n_tokens = 0, n_entries = 0, n_begun = 0;
+  std::string crash;
   double nll_sum = 0.0;
   Json header, footer;
   const std::uint64_t torn_bytes =
@@ -26,6 +28,8 @@ Json inspect_journal(const std::string& path) {
         ++n_entries;
         if (kind == JournalEntry::header) header = json_of(payload);
         if (kind == JournalEntry::footer) footer = json_of(payload);
+        if (kind == JournalEntry::begun) ++n_begun;
+        if (kind == JournalEntry::crash) crash = decode_crash(payload, path).text;
         if (kind != JournalEntry::document) return;
         const DocumentRecord record = decode_document(payload, path);
         ++(record.status == DocumentRecord::Status::scored ? n_scored : n_failed);
@@ -42,6 +46,8 @@ Json inspect_journal(const std::string& path) {
           {"documents_failed", n_failed},
           {"tokens", n_tokens},
           {"nll_sum", nll_sum},
+          {"documents_begun", n_begun},
+          {"crash", crash},
           {"torn_bytes", torn_bytes},
           {"header", header},
           {"footer", footer}};

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -37,6 +39,12 @@ std::vector<int> ranks_of_host(const std::vector<RankInfo>& ranks, int host_inde
   return members;
 }
 
+// A container's share of the cores is not seen in affinity masks.
+std::int32_t within_quota(std::int32_t n_cores) {
+  const double quota = cpu_info().cgroup_cores;
+  return quota > 0.0 ? std::min(n_cores, static_cast<std::int32_t>(std::ceil(quota))) : n_cores;
+}
+
 // Tells `text` of the first member to the others.
 std::string tell(MpiSession& session, std::string text, const std::vector<int>& members) {
   std::uint64_t n = text.size();
@@ -63,7 +71,7 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
   const RankInfo& self = launch_.ranks[static_cast<std::size_t>(launch_.channel->rank())];
   options.threads = choose_threads({.asked = options.threads,
                                     .from_environment = launcher_.threads,
-                                    .n_host_cores = self.n_host_cores,
+                                    .n_host_cores = within_quota(self.n_host_cores),
                                     .n_own_cores = cpu_info().n_cores_usable(),
                                     .n_local = self.n_local});
   launch_.launch_id = launcher_.launch_id;
