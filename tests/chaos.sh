@@ -134,7 +134,7 @@ for ((round = 1; round <= rounds; ++round)); do
   n_starts_all=$((n_starts_all + starts))
   if [ "$code" = 0 ] && "$build/compare_results" "$work/whole/results.h5" "$out/results.h5" >"$out.diff" 2>&1 &&
     [ ! -e "$out/states" ]; then
-    echo " -> equal, $(find "$out/journal" -name '*.log' | wc -l) journals, $((SECONDS - started)) s"
+    echo " -> equal, $(find "$out/journal" -name '[0-9]*.log' | wc -l) journals, $((SECONDS - started)) s"
     rm -rf "$out" "$out.log" "$out.diff"
   else
     n_bad=$((n_bad + 1))

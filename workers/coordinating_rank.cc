@@ -365,6 +365,7 @@ RunSummary CoordinatingRank::conclude() {
   }
   try {
     status_->finish("done", 0, "");
+    SavedStates::remove_all(options_.out);  // of a rank that came back while all was merged
   } catch (const Error&) {
     send_home();
     throw;

@@ -135,4 +135,10 @@ void RunStatus::finish(const std::string& state, int exit_code, const std::strin
   write_file_durably(path_, text());
 }
 
+bool run_is_done(const std::string& run_directory) {
+  std::ifstream file(run_directory + "/status.json");
+  const Json status = Json::parse(file, nullptr, false);
+  return status.is_object() && status.value("state", Json()) == "done";
+}
+
 }  // namespace tovamill

@@ -36,4 +36,7 @@ class RunStatus {
   std::future<void> writing_;
 };
 
+// Whether the last status of a run directory says that its run is complete.
+bool run_is_done(const std::string& run_directory);
+
 }  // namespace tovamill

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "kernels/error.h"
+#include "workers/run_status.h"
 
 namespace tovamill {
 namespace {
@@ -247,6 +248,8 @@ void ScoreLoop::save_due() {
 void ScoreLoop::save_all() {
   journal_.sync_if_needed();
   sync_done();
+  // A rank that was given up and comes back when all is over has nothing to keep.
+  if (run_is_done(options_.out)) return;
   for (Active& a : streams_) {
     if (a.stream->n_done() > 0) save(a);
   }
