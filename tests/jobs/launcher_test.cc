@@ -124,10 +124,10 @@ TEST(Launcher, BrokenNumbersAreTakenForAbsent) {
 
 TEST(Launcher, KnowsWhatTheLaunchScriptTells) {
   const Launcher launcher = find_launcher(environment_of({{"TOVAMILL_LAUNCH_ID", "n1-77"},
-                                                          {"TOVAMILL_EXIT_FILE", "/tmp/x"},
+                                                          {"TOVAMILL_EXIT_FILE", "exit-code"},
                                                           {"TOVAMILL_DETACH_PMIX", "1"}}));
   EXPECT_EQ(launcher.launch_id, "n1-77");
-  EXPECT_EQ(launcher.exit_file, "/tmp/x");
+  EXPECT_EQ(launcher.exit_file, "exit-code");
   EXPECT_TRUE(launcher.detach_pmix);
   EXPECT_FALSE(find_launcher(environment_of({{"TOVAMILL_DETACH_PMIX", "0"}})).detach_pmix);
 }
