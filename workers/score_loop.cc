@@ -231,7 +231,9 @@ void ScoreLoop::retire() {
   }
 }
 
+// A rank that was given up and comes back when all is over has nothing to keep.
 void ScoreLoop::save(Active& a) {
+  if (run_is_done(options_.out)) return;
   states_.save(a.file, a.offset, a.stream->save());
   a.has_state = true;
   a.saved_s = now_s();
@@ -248,8 +250,6 @@ void ScoreLoop::save_due() {
 void ScoreLoop::save_all() {
   journal_.sync_if_needed();
   sync_done();
-  // A rank that was given up and comes back when all is over has nothing to keep.
-  if (run_is_done(options_.out)) return;
   for (Active& a : streams_) {
     if (a.stream->n_done() > 0) save(a);
   }
