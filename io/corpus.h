@@ -24,6 +24,9 @@ struct CorpusOptions {
   std::string text_key = "text";
   std::string id_key = "id";
   std::uint64_t max_record_bytes = 1u << 30;  // of decompressed text
+  // What a record asks, and what answers its text is compared with: read only where the keys are
+  // not empty. A missing key is no failure.
+  std::string question_key, reference_key;
 };
 
 inline constexpr std::uint64_t kToTheEnd = UINT64_MAX;
@@ -62,10 +65,19 @@ struct CorpusRecord {
   // name>:<line>; empty where that line is not known.
   std::string id;
   std::string text;  // valid UTF-8, not empty
-  std::string
-      failure_reason;  // empty, or a stable code: "invalid-json", "missing-key", "not-a-string",
-                       // "invalid-utf8", "empty", "too-large", "truncated", "unreadable"
-  std::string failure_text;  // one line for people, without the file and line
+  // question_key: a string, or a list of strings. Valid UTF-8, none empty; no entry where the key
+  // is absent or null.
+  std::vector<std::string> questions;
+  bool has_question_list = false;
+  // reference_key: the references of each question, in its order; of a record without questions the
+  // one entry is the record's. Empty where the key is absent or null. For a single question (or
+  // none) a string or a list of strings; for a list of questions a list as long, of strings or of
+  // lists of strings.
+  std::vector<std::vector<std::string>> references;
+  std::string failure_reason;  // empty, or a stable code: "invalid-json", "missing-key",
+                               // "not-a-string", "invalid-utf8", "empty", "too-large", "truncated",
+                               // "unreadable", "bad-question", "bad-reference"
+  std::string failure_text;    // one line for people, without the file and line
 
   bool ok() const { return failure_reason.empty(); }
 };

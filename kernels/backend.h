@@ -51,6 +51,13 @@ struct StepBlock {
   std::int32_t first_row = 0;
   std::int32_t n_tokens = 0;
   std::int64_t position = 0;  // of the first token, counted from the stream's (chunk's) first
+  // Tokens whose position is below never leave, beside those that the cache options pin (tova
+  // policies) or keep as sinks (window). Below the cache size.
+  std::int32_t pin = 0;
+  // No token leaves in this block: the state grows, as of `full`. The first block without it must
+  // have one token: its query's weights bring the state down to the cache size at once (the prompt
+  // processing of the paper's authors).
+  bool keeps_all = false;
 };
 
 // A token that left a state.

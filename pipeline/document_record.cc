@@ -71,6 +71,10 @@ int log_bin(std::uint64_t value) {
   return bin < kLogBins ? bin : kLogBins - 1;
 }
 
+std::string_view name_of(FinishReason reason) {
+  return reason == FinishReason::stop ? "stop" : "length";
+}
+
 std::vector<std::byte> encode(const DocumentRecord& r) {
   ByteWriter out;
   out.fixed(kVersion);

@@ -5,8 +5,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tovamill {
@@ -45,6 +47,40 @@ struct TokenLifetime {
   bool operator==(const TokenLifetime&) const = default;
 };
 
+// Why a generated text ends.
+enum class FinishReason : std::uint8_t {
+  stop = 0,    // the model's end token, or a stop string
+  length = 1,  // the greatest number of new tokens
+};
+std::string_view name_of(FinishReason reason);  // "stop", "length"
+
+// How near a text is to its references, each in [0, 1] (engine/text_metrics.h).
+inline constexpr std::array<const char*, 5> kTextScoreNames{"rouge1", "rouge2", "rougeL",
+                                                            "token_f1", "exact_match"};
+struct TextScores {
+  std::array<double, kTextScoreNames.size()> best{};  // the highest over the references
+  std::array<double, kTextScoreNames.size()> mean{};  // the mean over the references
+
+  bool operator==(const TextScores&) const = default;
+};
+
+// One text that was generated for a document.
+struct Generation {
+  std::uint32_t question = 0;  // which of the record's questions, from 0; 0 where it has none
+  std::uint32_t sample = 0;    // which of its samples, from 0
+  std::string question_text;   // empty where the record has none
+  std::string text;            // valid UTF-8
+  std::uint64_t n_prompt_tokens = 0;  // that the text was generated after, the document's included
+  std::uint64_t n_new_tokens = 0;     // an end token included
+  FinishReason finish_reason = FinishReason::length;
+  std::string prompt_hash;              // of the prompt's ids, 16 hexadecimal digits
+  std::vector<std::int32_t> ids;        // (n_new_tokens)
+  std::vector<std::string> references;  // of this question
+  std::optional<TextScores> scores;     // where there are references
+
+  bool operator==(const Generation&) const = default;
+};
+
 struct DocumentRecord {
   enum class Status : std::uint8_t { scored = 0, failed = 1 };
 
@@ -79,6 +115,10 @@ struct DocumentRecord {
   std::vector<std::int32_t> token_ids;
   std::vector<std::int32_t>
       death;  // --trace-state: (n_layers, n_tokens), step counted in the document, -1 never
+
+  // Of `summarize` and `generate`: by question, then sample. Empty of `score`, whose documents have
+  // n_scored instead.
+  std::vector<Generation> generations;
 
   int rank = 0;  // who did it, and how long it took: for /run only
   double seconds = 0.0;
