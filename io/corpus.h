@@ -26,7 +26,7 @@ struct CorpusOptions {
   std::uint64_t max_record_bytes = 1u << 30;  // of decompressed text
   // What a record asks, and what answers its text is compared with: read only where the keys are
   // not empty. A missing key is no failure.
-  std::string question_key, reference_key;
+  std::string question_key = {}, reference_key = {};
 };
 
 inline constexpr std::uint64_t kToTheEnd = UINT64_MAX;
