@@ -47,14 +47,13 @@ BpeTokenizer::BpeTokenizer(TokenizerParts parts)
   }
 }
 
-void BpeTokenizer::encode(std::string_view text, bool parse_special,
-                          std::vector<TokenId>& ids) const {
+void BpeTokenizer::encode_with(const Matchers& matchers, std::string_view text, bool at_start,
+                               std::vector<TokenId>& ids) const {
   if (const auto at = find_invalid_utf8(text)) {
     throw BadData("a text is not UTF-8 at its byte " + std::to_string(*at) +
                   ": convert it to UTF-8");
   }
   PieceScratch scratch;
-  const Matchers& matchers = parse_special ? all_ : plain_;
   for (const auto& [begin, end, id] : matchers.raw.split(text)) {
     if (id != kNoToken) {
       ids.push_back(id);
@@ -68,7 +67,7 @@ void BpeTokenizer::encode(std::string_view text, bool parse_special,
       } else {
         const auto piece =
             std::string_view(normalized).substr(inner.begin, inner.end - inner.begin);
-        encode_text(piece, begin == 0 && inner.begin == 0, scratch, ids);
+        encode_text(piece, at_start && begin == 0 && inner.begin == 0, scratch, ids);
       }
     }
   }

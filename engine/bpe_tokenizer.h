@@ -39,7 +39,12 @@ class BpeTokenizer final : public Tokenizer {
  public:
   explicit BpeTokenizer(TokenizerParts parts);
 
-  void encode(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const override;
+  void encode(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const override {
+    encode_with(parse_special ? all_ : plain_, text, true, ids);
+  }
+  void encode_behind_control(std::string_view text, std::vector<TokenId>& ids) const override {
+    encode_with(plain_, text, false, ids);
+  }
   std::string decode(const std::vector<TokenId>& ids, bool keep_special) const override;
 
   std::int32_t vocab_size() const override {
@@ -58,6 +63,8 @@ class BpeTokenizer final : public Tokenizer {
     AddedTokenMatcher raw, normalized;
   };
 
+  void encode_with(const Matchers& matchers, std::string_view text, bool at_start,
+                   std::vector<TokenId>& ids) const;
   void encode_text(std::string_view text, bool at_start, PieceScratch& scratch,
                    std::vector<TokenId>& ids) const;
   std::string bytes_of(TokenId id, bool first) const;

@@ -39,6 +39,12 @@ class Tokenizer {
   virtual void encode(std::string_view text, bool parse_special,
                       std::vector<TokenId>& ids) const = 0;
 
+  // The same without `parse_special` for a text that stands behind a control token, where some
+  // tokenizers put no space before it as they do at the start.
+  virtual void encode_behind_control(std::string_view text, std::vector<TokenId>& ids) const {
+    encode(text, false, ids);
+  }
+
   // The bytes of `ids`; not necessarily valid UTF-8 when cut inside a character. Control tokens
   // give nothing unless `keep_special`.
   virtual std::string decode(const std::vector<TokenId>& ids, bool keep_special) const = 0;
