@@ -2,11 +2,17 @@
 
 #include <filesystem>
 
+#include "io/chat_template_text.h"
 #include "io/digest.h"
 
 namespace tovamill {
 
 GgufModel::GgufModel(const std::string& path) : file_(path), contents_(read_gguf(file_, table_)) {}
+
+std::string GgufModel::chat_template() const {
+  const auto entry = contents_.metadata.find("tokenizer.chat_template");
+  return entry == contents_.metadata.end() ? "" : chat_template_of(*entry, file_.path());
+}
 
 std::string GgufModel::digest() const {
   Digest digest;

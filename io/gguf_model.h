@@ -18,6 +18,7 @@ class GgufModel : public ModelFiles {
   const nlohmann::json& tokenizer() const override { return none_; }
   const nlohmann::json& tokenizer_config() const override { return none_; }
   const nlohmann::json& generation_config() const override { return none_; }
+  std::string chat_template() const override;
   std::optional<TensorView> find_tensor(const std::string& name) const override {
     return table_.find(name);
   }

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "io/chat_template_text.h"
 #include "io/digest.h"
 #include "io/json_file.h"
 #include "io/safetensors.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr std::size_t kMaxConfigBytes = 16u << 20;
 constexpr std::size_t kMaxTokenizerBytes = 64u << 20;  // the largest known ones have 35 MB
 constexpr std::size_t kMaxIndexBytes = 64u << 20;
+constexpr char kChatTemplate[] = "chat_template.jinja";
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 
@@ -42,6 +44,10 @@ HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
   if (has_tokenizer) tokenizer_ = read_json_object(file_path("tokenizer.json"), kMaxTokenizerBytes);
   tokenizer_config_ = read_if_there("tokenizer_config.json");
   generation_config_ = read_if_there("generation_config.json");
+  if (has(kChatTemplate)) {
+    const MappedFile file(file_path(kChatTemplate));
+    chat_template_file_ = checked_chat_template(std::string(file.text()), file.path());
+  }
   if (all) open_weights();
 }
 
@@ -56,6 +62,14 @@ bool HfModel::has(const std::string& name) const {
 
 nlohmann::json HfModel::read_if_there(const std::string& name) const {
   return has(name) ? read_json_object(file_path(name), kMaxConfigBytes) : nlohmann::json();
+}
+
+std::string HfModel::chat_template() const {
+  if (chat_template_file_) return *chat_template_file_;
+  const auto entry = tokenizer_config_.find("chat_template");
+  return entry == tokenizer_config_.end()
+             ? ""
+             : chat_template_of(*entry, file_path("tokenizer_config.json"));
 }
 
 void HfModel::open_weights() {
@@ -120,8 +134,8 @@ void HfModel::refuse_missing_weights() const {
 
 std::vector<std::string> HfModel::file_paths() const {
   std::vector<std::string> paths;
-  for (const char* name :
-       {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json",
+                           "generation_config.json", kChatTemplate}) {
     if (has(name)) paths.push_back(file_path(name));
   }
   // The index is read only where there is no single file.
@@ -135,6 +149,8 @@ std::string HfModel::digest() const {
   for (const auto* json : {&config_, &tokenizer_, &tokenizer_config_, &generation_config_}) {
     digest.add(std::string_view(json->dump()));
   }
+  // Only where it is there: models without one keep the digest that runs of theirs recorded.
+  if (chat_template_file_) digest.add(std::string_view(*chat_template_file_));
   for (const WeightFile& weights : weight_files_) {
     digest.add(std::string_view(std::filesystem::path(weights.file.path()).filename().native()));
     digest.add(static_cast<std::uint64_t>(weights.file.bytes().size()));

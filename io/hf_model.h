@@ -1,7 +1,9 @@
 // A model in a directory as Hugging Face's libraries write it.
 #pragma once
 
+#include <optional>
 #include <span>
+#include <string>
 
 #include "io/mapped_file.h"
 #include "io/model_files.h"
@@ -21,6 +23,7 @@ class HfModel : public ModelFiles {
   const nlohmann::json& tokenizer() const override { return tokenizer_; }
   const nlohmann::json& tokenizer_config() const override { return tokenizer_config_; }
   const nlohmann::json& generation_config() const override { return generation_config_; }
+  std::string chat_template() const override;
   std::optional<TensorView> find_tensor(const std::string& name) const override {
     return table_.find(name);
   }
@@ -44,6 +47,7 @@ class HfModel : public ModelFiles {
 
   std::string path_;
   nlohmann::json config_, tokenizer_, tokenizer_config_, generation_config_;
+  std::optional<std::string> chat_template_file_;  // the content of chat_template.jinja
   std::vector<WeightFile> weight_files_;
   TensorTable table_;
 };

@@ -33,6 +33,11 @@ class ModelFiles {
   virtual const nlohmann::json& tokenizer() const = 0;
   virtual const nlohmann::json& tokenizer_config() const = 0;
   virtual const nlohmann::json& generation_config() const = 0;
+  // The model's own Jinja chat template; empty where there is none. Hugging Face:
+  // chat_template.jinja, else chat_template in tokenizer_config.json, of several the one named
+  // "default". GGUF: tokenizer.chat_template. Throws BadData where it is no text, is not UTF-8 or
+  // has more than 1 MiB.
+  virtual std::string chat_template() const = 0;
   // By the name in the file; the view lives as long as this object. Its data may lie at any
   // address, aligned or not. Throws BadData where the tensor's element type is not supported.
   virtual std::optional<TensorView> find_tensor(const std::string& name) const = 0;

@@ -1,0 +1,18 @@
+// The text of a model's chat template out of its files.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace tovamill {
+
+// `text` as it is. Throws BadData naming `where` where it is not UTF-8 or has more than 1 MiB (the
+// longest known have some 20 KB).
+std::string checked_chat_template(std::string text, const std::string& where);
+
+// Of a value as tokenizer_config.json has it: a text, or a list of {"name", "template"}, of which
+// the one named "default" is taken. Empty for null and for a list without a default. Throws BadData
+// for anything else.
+std::string chat_template_of(const nlohmann::json& value, const std::string& where);
+
+}  // namespace tovamill
