@@ -34,10 +34,13 @@ namespace tovamill::cpu {
 namespace {
 
 constexpr std::int32_t kWidestChunk = 512;
+// Tasks for each thread from which on the last ones to end cost little.
+constexpr std::int32_t kManyTasks = 8;
 
 CpuBuffer& cast(Buffer& b) { return static_cast<CpuBuffer&>(b); }
 const CpuBuffer& cast(const Buffer& b) { return static_cast<const CpuBuffer&>(b); }
 
+// Whole tiles.
 std::int32_t n_tiles(std::int32_t n_rows) { return (n_rows + kRowTile - 1) / kRowTile; }
 
 // Row of the half-split rotary layout -> row of llama.cpp's interleaved one, head by head.
@@ -46,9 +49,12 @@ std::int64_t interleaved_row(std::int64_t row, std::int32_t head_dim) {
   return head * head_dim + 2 * (i % half) + i / half;
 }
 
-void add_bias(const float* bias, std::int32_t n, float* row) {
-  for (std::int32_t i = 0; i < n; ++i) row[i] += bias[i];
+// row += terms, n of each.
+void add(const float* terms, std::int32_t n, float* row) {
+  for (std::int32_t i = 0; i < n; ++i) row[i] += terms[i];
 }
+
+bool every_tile(const RowTile&) { return true; }
 
 // The biases of all parts one after another, zero where a part has none.
 std::vector<float> stacked_bias(const Backend::MatrixSource& source) {
@@ -185,11 +191,28 @@ void CpuBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_ro
   attention_.begin_step(blocks, n_rows);
 }
 
-template <class Body>
-void CpuBackend::for_each_tile(const PackedMatrix& w, Body&& body) {
-  const std::int32_t tiles = n_tiles(n_rows_);
-  pool_.run(static_cast<std::int64_t>(tiles) * w.n_chunks(), [&](std::int64_t task, int thread) {
-    body(static_cast<std::int32_t>(task % tiles), static_cast<std::int32_t>(task / tiles), thread);
+// With few rows the weights are what is read: a thread takes all the rows of a chunk, so that each
+// chunk comes from memory once. With many, or where chunks are too few for the threads, each tile
+// of a chunk is a task of its own.
+template <class Wanted, class Body>
+void CpuBackend::for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::int32_t n_rows,
+                               Wanted&& wanted, Body&& body) {
+  const std::span<const RowTile> tiles = row_cut_.cut(n_rows, w.tile_sizes());
+  const auto n = static_cast<std::int64_t>(tiles.size());
+  const bool is_balanced =
+      w.n_chunks() % pool_.size() == 0 || w.n_chunks() >= kManyTasks * pool_.size();
+  const bool by_chunk = n_rows <= kRowTile && is_balanced;
+  const std::int64_t tiles_per_task = by_chunk ? n : 1, tasks_per_chunk = n / tiles_per_task;
+  pool_.run(tasks_per_chunk * w.n_chunks(), [&](std::int64_t task, int thread) {
+    const auto chunk = static_cast<std::int32_t>(task / tasks_per_chunk);
+    const std::int64_t begin = task % tasks_per_chunk * tiles_per_task;
+    for (std::int64_t i = begin; i < begin + tiles_per_task; ++i) {
+      const RowTile& tile = tiles[static_cast<std::size_t>(i)];
+      if (!wanted(tile)) continue;
+      float* product = thread_tile(thread);
+      products_.multiply(w, chunk, tile.size, x.row(tile.first), product, thread);
+      body(tile, chunk, static_cast<const float*>(product));
+    }
   });
 }
 
@@ -221,45 +244,51 @@ void CpuBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer
   });
 }
 
-// flops: 2 n_rows n_in n_out; bytes: the weights once per row tile at worst, in the compute type.
-void CpuBackend::multiply_into(const Buffer& x, const Matrix& matrix, Buffer& out, Target target) {
+// flops: 2 n_rows n_in n_out; bytes: the weights once per tile of rows at worst, in the compute
+// type. write(product, bias, n, out) does a row's part of a chunk; bias may be null.
+template <class Write>
+void CpuBackend::multiply_into(const Buffer& x, const Matrix& matrix, Buffer& out, Write&& write) {
   const auto& w = static_cast<const PackedMatrix&>(matrix);
-  for_each_tile(w, [&](std::int32_t tile, std::int32_t chunk, int thread) {
-    const std::int64_t row = static_cast<std::int64_t>(tile) * kRowTile;
-    float* to = cast(out).f32(row) + w.chunk_begin(chunk);
-    products_.multiply(w, chunk, cast(x).row(row), to, target, thread);
-    if (w.bias() == nullptr) return;
-    for (std::int32_t r = 0; r < kRowTile; ++r) {
-      add_bias(w.bias() + w.chunk_begin(chunk), w.chunk_cols(chunk),
-               to + static_cast<std::int64_t>(r) * cast(out).cols);
-    }
-  });
+  for_each_tile(w, cast(x), n_rows_, every_tile,
+                [&](const RowTile& tile, std::int32_t chunk, const float* product) {
+                  const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
+                  const float* bias = w.bias() == nullptr ? nullptr : w.bias() + first;
+                  for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
+                    write(product + static_cast<std::int64_t>(r) * cols, bias, cols,
+                          cast(out).f32(tile.first + r) + first);
+                  }
+                });
 }
 
 void CpuBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {
-  multiply_into(x, w, out, Target::replace);
+  multiply_into(x, w, out, [](const float* product, const float* bias, std::int32_t n, float* to) {
+    std::copy(product, product + n, to);
+    if (bias != nullptr) add(bias, n, to);
+  });
 }
 void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
-  multiply_into(x, w, hidden, Target::add);
+  multiply_into(x, w, hidden,
+                [](const float* product, const float* bias, std::int32_t n, float* to) {
+                  add(product, n, to);
+                  if (bias != nullptr) add(bias, n, to);
+                });
 }
 
 void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
   const auto& w = static_cast<const PackedMatrix&>(gate_up);
-  for_each_tile(w, [&](std::int32_t tile, std::int32_t chunk, int thread) {
-    const std::int64_t row = static_cast<std::int64_t>(tile) * kRowTile;
-    const std::int32_t cols = w.chunk_cols(chunk), n = cols / 2, column = w.chunk_begin(chunk) / 2;
-    float* both = thread_tile(thread);
-    products_.multiply(w, chunk, cast(x).row(row), both, Target::scratch, thread);
-    const std::int32_t rows = std::min(kRowTile, n_rows_ - static_cast<std::int32_t>(row));
-    for (std::int32_t r = 0; r < rows; ++r) {
-      const float* g = both + static_cast<std::int64_t>(r) * cols;
-      if (type_ == ComputeType::bf16) {
-        isa_.gate_bf16(g, g + n, n, cast(out).bf16(row + r) + column);
-      } else {
-        isa_.gate(g, g + n, n, cast(out).f32(row + r) + column);
-      }
-    }
-  });
+  for_each_tile(w, cast(x), n_rows_, every_tile,
+                [&](const RowTile& tile, std::int32_t chunk, const float* both) {
+                  const std::int32_t cols = w.chunk_cols(chunk), n = cols / 2;
+                  const std::int32_t column = w.chunk_begin(chunk) / 2;
+                  for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
+                    const float* g = both + static_cast<std::int64_t>(r) * cols;
+                    if (type_ == ComputeType::bf16) {
+                      isa_.gate_bf16(g, g + n, n, cast(out).bf16(tile.first + r) + column);
+                    } else {
+                      isa_.gate(g, g + n, n, cast(out).f32(tile.first + r) + column);
+                    }
+                  }
+                });
 }
 
 void CpuBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
@@ -271,23 +300,24 @@ void CpuBackend::target_nll(const Buffer& x, const Matrix& head,
                             std::span<const std::int32_t> targets, std::span<float> nll) {
   const auto& w = static_cast<const PackedMatrix&>(head);
   const auto chunks = static_cast<std::size_t>(w.n_chunks());
-  for_each_tile(w, [&](std::int32_t tile, std::int32_t chunk, int thread) {
-    const std::int32_t begin = tile * kRowTile, rows = std::min(kRowTile, n_rows_ - begin);
-    const auto scored = [](std::int32_t t) { return t >= 0; };
-    if (std::none_of(targets.begin() + begin, targets.begin() + begin + rows, scored)) return;
-    const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
-    float* logits = thread_tile(thread);
-    products_.multiply(w, chunk, cast(x).row(begin), logits, Target::scratch, thread);
-    for (std::int32_t r = 0; r < rows; ++r) {
-      const auto row = static_cast<std::size_t>(begin + r);
-      if (targets[row] < 0) continue;
-      const float* line = logits + static_cast<std::int64_t>(r) * cols;
-      ChunkSum& s = chunk_sums_[row * chunks + static_cast<std::size_t>(chunk)];
-      s.sum = isa_.sum_exp(line, cols, &s.highest);
-      if (targets[row] >= first && targets[row] < first + cols)
-        target_logits_[row] = line[targets[row] - first];
-    }
-  });
+  const auto scored = [&](const RowTile& tile) {
+    const auto begin = targets.begin() + tile.first;
+    return std::any_of(begin, begin + std::min(tile.rows(), n_rows_ - tile.first),
+                       [](std::int32_t t) { return t >= 0; });
+  };
+  for_each_tile(w, cast(x), n_rows_, scored,
+                [&](const RowTile& tile, std::int32_t chunk, const float* logits) {
+                  const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
+                  for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
+                    const auto row = static_cast<std::size_t>(tile.first + r);
+                    if (targets[row] < 0) continue;
+                    const float* line = logits + static_cast<std::int64_t>(r) * cols;
+                    ChunkSum& s = chunk_sums_[row * chunks + static_cast<std::size_t>(chunk)];
+                    s.sum = isa_.sum_exp(line, cols, &s.highest);
+                    if (targets[row] >= first && targets[row] < first + cols)
+                      target_logits_[row] = line[targets[row] - first];
+                  }
+                });
   for (std::size_t row = 0; row < targets.size(); ++row) {
     nll[row] = 0.0f;
     if (targets[row] < 0) continue;

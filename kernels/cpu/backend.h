@@ -67,13 +67,17 @@ class CpuBackend final : public Backend {
   using RowSource = void (*)(const void* context, std::int64_t row, float* out);
   std::unique_ptr<PackedMatrix> pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
                                           bool has_bias, RowSource source, const void* context);
-  // Calls body(row_tile, chunk, thread) for every tile of the step's rows and chunk of the matrix.
-  template <class Body>
-  void for_each_tile(const PackedMatrix& w, Body&& body);
+  // Calls body(tile, chunk, product) for every tile of rows [0, n_rows) of `x` and chunk of the
+  // matrix; product (tile.rows(), chunk_cols) is x W_chunk^T, without the bias. Tiles for which
+  // wanted(tile) is false are left out.
+  template <class Wanted, class Body>
+  void for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::int32_t n_rows,
+                     Wanted&& wanted, Body&& body);
   // Calls body(row) for the step's rows.
   template <class Body>
   void for_each_row(Body&& body);
-  void multiply_into(const Buffer& x, const Matrix& w, Buffer& out, Target target);
+  template <class Write>
+  void multiply_into(const Buffer& x, const Matrix& w, Buffer& out, Write&& write);
   float* thread_tile(int thread) const;
 
   BackendOptions options_;
@@ -81,6 +85,7 @@ class CpuBackend final : public Backend {
   const IsaKernels& isa_;
   ThreadPool pool_;
   Products products_;
+  RowCut row_cut_;
   Attention attention_;
   AlignedBytes tiles_;                // (n_threads, kRowTile, widest chunk) float32
   std::vector<ChunkSum> chunk_sums_;  // (max_rows, chunks of the vocabulary)

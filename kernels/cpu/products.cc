@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <dnnl.hpp>
 #include <map>
-#include <mutex>
 #include <new>
-#include <tuple>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -20,6 +20,14 @@ using dnnl::memory;
 
 memory::data_type data_type(ComputeType t) {
   return t == ComputeType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+memory::dims dims_of(const memory::desc& d) {
+#if DNNL_VERSION_MAJOR >= 3
+  return d.get_dims();
+#else
+  return d.dims();
+#endif
 }
 
 // Every oneDNN failure carries the call and oneDNN's own text.
@@ -34,15 +42,25 @@ decltype(auto) checked(const char* what, Call call) {
   }
 }
 
-// A product of fixed shape with the memory descriptors that it was made for, and a memory object
-// for each thread whose data pointer is set before each call.
-struct TileProduct {
+// A product of a fixed number of rows with a memory object for each thread whose data pointer is
+// set before each call.
+struct SizedProduct {
   dnnl::matmul primitive;
-  memory::desc weights;
   std::vector<memory> x, out, scratchpad;  // one a thread
 };
 
-constexpr int kTargets = 3;
+// Products of a chunk's shape, one for each size of tile that is used. All read the same layout of
+// weights: what oneDNN asks for with a whole tile of dense rows, which is made for its kernels and
+// so needs no repacking in each call.
+struct TileProduct {
+  memory::desc weights;
+  std::array<std::unique_ptr<SizedProduct>, kTileRows.size()> sizes;
+  TileSizes usable() const {
+    TileSizes set = 0;
+    for (std::size_t i = 0; i < sizes.size(); ++i) set |= TileSizes{sizes[i] != nullptr} << i;
+    return set;
+  }
+};
 
 constexpr std::size_t kAlign = 64;  // bytes; oneDNN reads packed weights by cache lines
 std::size_t align_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
@@ -118,9 +136,8 @@ struct PackedMatrix::Impl {
   std::int32_t n_out = 0, n_in = 0, chunk = 0;
   float* bias = nullptr;  // (n_out), in the store
   bool is_filled = false;
-  std::vector<memory> weights;  // packed, one a chunk, in the store
-  std::array<TileProduct*, kTargets> whole{},
-      rest{};  // of full chunks and of the narrower last one
+  std::vector<memory> weights;                    // packed, one a chunk, in the store
+  TileProduct *whole = nullptr, *rest = nullptr;  // of full chunks and of the narrower last one
   std::uint64_t bytes = 0;
 };
 
@@ -138,22 +155,29 @@ std::int32_t PackedMatrix::chunk_cols(std::int32_t c) const {
 }
 const float* PackedMatrix::bias() const { return impl_->bias; }
 bool PackedMatrix::is_filled() const { return impl_->is_filled; }
+TileSizes PackedMatrix::tile_sizes() const {
+  return impl_->whole->usable() & impl_->rest->usable();
+}
 
 struct Products::Impl {
-  using Key = std::tuple<std::int32_t, std::int32_t, std::int64_t, bool>;  // n_in, n, ld_out, add
-
   ComputeType type;
   int n_threads;
   OwnWeights own;
   WeightStore* store = nullptr;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  std::vector<dnnl::stream> streams;  // one a thread
-  std::map<Key, TileProduct> products;
-  std::map<std::pair<std::int32_t, std::int32_t>, memory::desc>
-      layouts;                                      // of packed weights, by (n_in, n)
+  std::vector<dnnl::stream> streams;                                      // one a thread
+  std::map<std::pair<std::int32_t, std::int32_t>, TileProduct> products;  // by (n_in, n)
   std::vector<std::vector<std::byte>> scratchpads;  // one a thread, shared by all products
 
-  TileProduct& product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out, bool add);
+  TileProduct& product(std::int32_t n_in, std::int32_t n);
+  dnnl::matmul::primitive_desc describe(std::int32_t rows, const memory::desc& weights) const;
+  std::unique_ptr<SizedProduct> make_size(const dnnl::matmul::primitive_desc& description) const;
+  struct Trial;
+  Trial make_trial(const TileProduct& product, const dnnl::matmul::primitive_desc& whole);
+  bool gives_same_bits(const SizedProduct& product, std::size_t n_rows, const Trial& trial);
+  void add_smaller_sizes(TileProduct& product, const dnnl::matmul::primitive_desc& whole);
+  void execute(const SizedProduct& product, const memory& weights, const void* x, float* out,
+               int thread);
   void place(PackedMatrix::Impl& m, bool has_bias);
 };
 
@@ -181,47 +205,131 @@ std::int32_t Products::chunk_columns(std::int32_t n_out) {
   return std::min(kMost, (even + kAlign - 1) / kAlign * kAlign);
 }
 
-TileProduct& Products::Impl::product(std::int32_t n_in, std::int32_t n, std::int64_t ld_out,
-                                     bool add) {
-  const Key key{n_in, n, ld_out, add};
+// Of x (rows, n_in) and out (rows, n), both dense.
+dnnl::matmul::primitive_desc Products::Impl::describe(std::int32_t rows,
+                                                      const memory::desc& weights) const {
+  const memory::dims dims = dims_of(weights);
+  const memory::desc x({rows, dims[0]}, data_type(type), memory::format_tag::ab);
+  const memory::desc out({rows, dims[1]}, memory::data_type::f32, memory::format_tag::ab);
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, x, weights, out, attributes};
+#else
+  return {dnnl::matmul::desc(x, weights, out), attributes, engine};
+#endif
+}
+
+std::unique_ptr<SizedProduct> Products::Impl::make_size(
+    const dnnl::matmul::primitive_desc& description) const {
+  auto made = std::make_unique<SizedProduct>();
+  made->primitive = dnnl::matmul(description);
+  for (int t = 0; t < n_threads; ++t) {
+    made->x.emplace_back(description.src_desc(), engine, nullptr);
+    made->out.emplace_back(description.dst_desc(), engine, nullptr);
+    made->scratchpad.emplace_back(description.scratchpad_desc(), engine, nullptr);
+  }
+  return made;
+}
+
+TileProduct& Products::Impl::product(std::int32_t n_in, std::int32_t n) {
+  const std::pair key{n_in, n};
   if (const auto found = products.find(key); found != products.end()) return found->second;
   return checked("making a product", [&]() -> TileProduct& {
-    const memory::desc x({kRowTile, n_in}, data_type(type), memory::format_tag::ab);
-    const memory::desc out({kRowTile, n}, memory::data_type::f32, memory::dims{ld_out, 1});
-    const auto known = layouts.find({n_in, n});
-    const memory::desc w = known != layouts.end()
-                               ? known->second
-                               : memory::desc({n_in, n}, data_type(type), memory::format_tag::any);
-    dnnl::primitive_attr attributes;
-    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    if (add) {
-      dnnl::post_ops post;
-      post.append_sum(1.0f);
-      attributes.set_post_ops(post);
-    }
-#if DNNL_VERSION_MAJOR >= 3
-    const dnnl::matmul::primitive_desc description(engine, x, w, out, attributes);
-#else
-    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(x, w, out), attributes, engine);
-#endif
-    TileProduct made{dnnl::matmul(description), description.weights_desc(), {}, {}, {}};
-    layouts.emplace(std::pair{n_in, n}, made.weights);
-    const memory::desc pad = description.scratchpad_desc();
-    for (int t = 0; t < n_threads; ++t) {
-      auto& bytes = scratchpads[static_cast<std::size_t>(t)];
-      if (bytes.size() < pad.get_size() + 64) bytes.resize(pad.get_size() + 64);
-      made.x.emplace_back(x, engine, nullptr);
-      made.out.emplace_back(out, engine, nullptr);
-      made.scratchpad.emplace_back(pad, engine, nullptr);
-    }
+    const dnnl::matmul::primitive_desc whole =
+        describe(kRowTile, memory::desc({n_in, n}, data_type(type), memory::format_tag::any));
+    TileProduct made;
+    made.weights = whole.weights_desc();
+    made.sizes[kWholeTile] = make_size(whole);
+    const std::size_t pad = whole.scratchpad_desc().get_size() + kAlign;
+    for (auto& bytes : scratchpads) bytes.resize(std::max(bytes.size(), pad));
+    add_smaller_sizes(made, whole);
     return products.emplace(key, std::move(made)).first->second;
   });
+}
+
+// Fixed numbers in [-1, 1).
+class FixedRandom {
+ public:
+  float operator()() {
+    state_ = state_ * 1664525u + 1013904223u;
+    return static_cast<float>(static_cast<std::int32_t>(state_)) * 0x1p-31f;
+  }
+
+ private:
+  std::uint32_t state_ = 1;
+};
+
+// One product of a whole tile, to compare the other sizes with. Its rows are of kDistinct kinds in
+// turn, so that each stands in several places of a tile.
+struct Products::Impl::Trial {
+  static constexpr std::size_t kDistinct = 5;
+  std::size_t n = 0;  // columns
+  memory x, weights;
+  std::vector<float> truth;  // (kRowTile, n)
+};
+
+Products::Impl::Trial Products::Impl::make_trial(const TileProduct& product,
+                                                 const dnnl::matmul::primitive_desc& whole) {
+  const memory::dims dims = dims_of(product.weights);
+  const auto n_in = static_cast<std::size_t>(dims[0]), n = static_cast<std::size_t>(dims[1]);
+  FixedRandom random;
+  std::vector<float> rows(kRowTile * n_in), columns(n_in * n);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i] = i < Trial::kDistinct * n_in ? random() : rows[i - Trial::kDistinct * n_in];
+  std::generate(columns.begin(), columns.end(), random);
+  const auto packed = [&](std::vector<float>& values, const memory::desc& layout) {
+    memory from({dims_of(layout), memory::data_type::f32, memory::format_tag::ab}, engine,
+                values.data()),
+        to(layout, engine);
+    dnnl::reorder(from, to).execute(streams[0], from, to);
+    streams[0].wait();
+    return to;
+  };
+  Trial trial{.n = n,
+              .x = packed(rows, whole.src_desc()),
+              .weights = packed(columns, product.weights),
+              .truth = std::vector<float>(kRowTile * n)};
+  execute(*product.sizes[kWholeTile], trial.weights, trial.x.get_data_handle(), trial.truth.data(),
+          0);
+  return trial;
+}
+
+bool Products::Impl::gives_same_bits(const SizedProduct& product, std::size_t n_rows,
+                                     const Trial& trial) {
+  std::vector<float> out(n_rows * trial.n);
+  execute(product, trial.weights, trial.x.get_data_handle(), out.data(), 0);
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    const float* truth = &trial.truth[r % Trial::kDistinct * trial.n];
+    if (std::memcmp(&out[r * trial.n], truth, trial.n * sizeof(float)) != 0) return false;
+  }
+  return true;
+}
+
+// A size is used if it reads the whole tile's layout of weights with the same implementation and
+// each of its rows has the bits that the whole tile gives. Of AVX-512's blocked kernels all sizes
+// do; oneDNN's plain GEMM sums one row in another order than more, and with AVX2 also 2, 8 and 32.
+void Products::Impl::add_smaller_sizes(TileProduct& product,
+                                       const dnnl::matmul::primitive_desc& whole) {
+  const Trial trial = make_trial(product, whole);
+  for (std::size_t size = 0; size < kWholeTile; ++size) {
+    try {
+      const dnnl::matmul::primitive_desc description = describe(kTileRows[size], product.weights);
+      if (std::strcmp(description.impl_info_str(), whole.impl_info_str()) != 0) continue;
+      if (description.scratchpad_desc().get_size() > whole.scratchpad_desc().get_size()) continue;
+      auto made = make_size(description);
+      if (gives_same_bits(*made, static_cast<std::size_t>(kTileRows[size]), trial))
+        product.sizes[size] = std::move(made);
+    } catch (const dnnl::error& e) {
+      if (e.status != dnnl_unimplemented) throw;  // a size that oneDNN does not have is not used
+    }
+  }
 }
 
 // One piece of the store: label, chunks, bias, each at a multiple of kAlign.
 void Products::Impl::place(PackedMatrix::Impl& m, bool has_bias) {
   const auto product_of = [&](std::int32_t begin) {
-    return m.n_out - begin >= m.chunk || m.n_out < m.chunk ? m.whole[0] : m.rest[0];
+    return m.n_out - begin >= m.chunk || m.n_out < m.chunk ? m.whole : m.rest;
   };
   std::size_t total = kAlign + (has_bias ? align_up(static_cast<std::size_t>(m.n_out) * 4) : 0);
   for (std::int32_t begin = 0; begin < m.n_out; begin += m.chunk)
@@ -229,12 +337,12 @@ void Products::Impl::place(PackedMatrix::Impl& m, bool has_bias) {
 
   std::byte* at = store->take(total);
   m.is_filled = store->is_filled();
-  const Label label{.layout = layout_number(m.rest[0]->weights,
-                                            layout_number(m.whole[0]->weights, Label::kMagic)),
-                    .n_out = m.n_out,
-                    .n_in = m.n_in,
-                    .chunk = m.chunk,
-                    .has_bias = has_bias};
+  const Label label{
+      .layout = layout_number(m.rest->weights, layout_number(m.whole->weights, Label::kMagic)),
+      .n_out = m.n_out,
+      .n_in = m.n_in,
+      .chunk = m.chunk,
+      .has_bias = has_bias};
   if (!m.is_filled) {
     new (at) Label(label);
   } else if (!(*reinterpret_cast<const Label*>(at) == label)) {
@@ -260,13 +368,8 @@ std::unique_ptr<PackedMatrix> Products::make(std::int32_t n_out, std::int32_t n_
   m->n_out = n_out;
   m->n_in = n_in;
   m->chunk = chunk;
-  const auto products_of = [&](std::int32_t n) {
-    return std::array<TileProduct*, kTargets>{&impl_->product(n_in, n, n_out, false),
-                                              &impl_->product(n_in, n, n_out, true),
-                                              &impl_->product(n_in, n, n, false)};
-  };
-  m->whole = products_of(std::min(chunk, n_out));
-  m->rest = n_out % chunk == 0 || n_out < chunk ? m->whole : products_of(n_out % chunk);
+  m->whole = &impl_->product(n_in, std::min(chunk, n_out));
+  m->rest = n_out % chunk == 0 || n_out < chunk ? m->whole : &impl_->product(n_in, n_out % chunk);
   impl_->place(*m, has_bias);
   return std::make_unique<PackedMatrix>(std::move(m));
 }
@@ -291,26 +394,30 @@ void Products::set_bias(PackedMatrix& matrix, const std::vector<float>& bias) {
   std::copy(bias.begin(), bias.end(), matrix.impl().bias);
 }
 
-void Products::multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out,
-                        Target target, int thread) {
-  PackedMatrix::Impl& m = matrix.impl();
+void Products::multiply(const PackedMatrix& matrix, std::int32_t chunk, std::size_t size,
+                        const void* x, float* out, int thread) {
+  const PackedMatrix::Impl& m = matrix.impl();
   const bool is_whole = matrix.chunk_cols(chunk) == matrix.chunk_cols(0);
-  TileProduct& product = *(is_whole ? m.whole : m.rest)[static_cast<std::size_t>(target)];
+  impl_->execute(*(is_whole ? m.whole : m.rest)->sizes[size],
+                 m.weights[static_cast<std::size_t>(chunk)], x, out, thread);
+}
+
+void Products::Impl::execute(const SizedProduct& product, const memory& weights, const void* x,
+                             float* out, int thread) {
   const auto t = static_cast<std::size_t>(thread);
   dnnl_memory_t x_memory = product.x[t].get(), out_memory = product.out[t].get(),
                 pad = product.scratchpad[t].get();
-  std::byte* scratch = impl_->scratchpads[t].data();
-  scratch += (64 - reinterpret_cast<std::uintptr_t>(scratch) % 64) % 64;
+  std::byte* scratch = scratchpads[t].data();
+  scratch += (kAlign - reinterpret_cast<std::uintptr_t>(scratch) % kAlign) % kAlign;
   dnnl_memory_set_data_handle(x_memory, const_cast<void*>(x));
   dnnl_memory_set_data_handle(out_memory, out);
   dnnl_memory_set_data_handle(pad, scratch);
-  const std::array<dnnl_exec_arg_t, 4> arguments{
-      {{DNNL_ARG_SRC, x_memory},
-       {DNNL_ARG_WEIGHTS, m.weights[static_cast<std::size_t>(chunk)].get()},
-       {DNNL_ARG_DST, out_memory},
-       {DNNL_ARG_SCRATCHPAD, pad}}};
+  const std::array<dnnl_exec_arg_t, 4> arguments{{{DNNL_ARG_SRC, x_memory},
+                                                  {DNNL_ARG_WEIGHTS, weights.get()},
+                                                  {DNNL_ARG_DST, out_memory},
+                                                  {DNNL_ARG_SCRATCHPAD, pad}}};
   const dnnl_status_t status =
-      dnnl_primitive_execute(product.primitive.get(), impl_->streams[t].get(),
+      dnnl_primitive_execute(product.primitive.get(), streams[t].get(),
                              static_cast<int>(arguments.size()), arguments.data());
   if (status != dnnl_success) {
     throw Error(ExitCode::internal,

@@ -1,7 +1,9 @@
-// Matrix products by oneDNN in tiles: a fixed number of rows by a chunk of output columns, one
-// thread each. A tile's result depends on its own rows and weights only, never on the other rows of
-// the step or the number of threads (design 3.6). The only file pair that includes oneDNN beside
-// cpu_info.
+// Matrix products by oneDNN in tiles: one of a few fixed numbers of rows (row_tiles.h) by a chunk
+// of output columns, one thread each. A row's result depends on itself and the weights only, never
+// on the other rows of the step, the number of rows of its tile or the number of threads
+// (design 3.6): oneDNN may sum in another order for other numbers of rows, so each number of rows
+// is tried once beside the whole tile and used only if it gives the same bits. The only file pair
+// that includes oneDNN beside cpu_info.
 #pragma once
 
 #include <cstdint>
@@ -10,22 +12,13 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/cpu/row_tiles.h"
 #include "kernels/weight_store.h"
 
 namespace tovamill::cpu {
 
-// Rows of a tile. Fewer would cost speed, more would waste padding on short documents.
-inline constexpr std::int32_t kRowTile = 128;
-
 enum class ComputeType : std::uint8_t { f32, bf16 };
 inline std::size_t element_bytes(ComputeType t) { return t == ComputeType::bf16 ? 2 : 4; }
-
-// Where a tile's result goes.
-enum class Target : std::uint8_t {
-  replace,  // columns of an output as wide as the matrix
-  add,      // the same, added to what is there
-  scratch,  // a dense (kRowTile, chunk_cols) array
-};
 
 // A matrix as chunks of packed output columns. Its memory is the weight store's.
 class PackedMatrix final : public Matrix {
@@ -41,6 +34,8 @@ class PackedMatrix final : public Matrix {
   std::int32_t chunk_cols(std::int32_t chunk) const;
   const float* bias() const;  // (n_out) or nullptr
   bool is_filled() const;     // by another process: not to be written
+  // Of the tiles that `multiply` takes: those that gave the bits of the whole tile.
+  TileSizes tile_sizes() const;
   Impl& impl() const { return *impl_; }
 
  private:
@@ -65,10 +60,10 @@ class Products {
   void fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows) const;
   static void set_bias(PackedMatrix& matrix, const std::vector<float>& bias);  // (n_out)
 
-  // out = or += x W_chunk^T for kRowTile rows, without the bias. x (kRowTile, n_in) in the compute
-  // type, out float32 at the chunk's first column.
-  void multiply(const PackedMatrix& matrix, std::int32_t chunk, const void* x, float* out,
-                Target target, int thread);
+  // out = x W_chunk^T for the kTileRows[size] rows of a tile, without the bias; `size` is one of
+  // the matrix's. x (rows, n_in) in the compute type, out (rows, chunk_cols) float32.
+  void multiply(const PackedMatrix& matrix, std::int32_t chunk, std::size_t size, const void* x,
+                float* out, int thread);
 
   std::uint64_t scratch_bytes() const;
   // Throws Error(configuration) where the CPU cannot multiply `type`.
