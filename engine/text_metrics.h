@@ -6,7 +6,8 @@
 
 namespace tovamill {
 
-// Each in [0, 1]; of two texts without a token rouge* are 0, as in the package.
+// Each in [0, 1]. Where both texts have no token, rouge* are 0, as in the package, and token_f1 and
+// exact_match are 1, as in SQuAD's evaluate-v2.0.py.
 struct TextMetrics {
   double rouge1 = 0.0, rouge2 = 0.0, rouge_l = 0.0;  // F-measures
   double token_f1 = 0.0, exact_match = 0.0;
