@@ -15,8 +15,9 @@
 namespace tovamill {
 namespace {
 
-constexpr std::size_t kChunkBytes = 128u << 10;  // before compression
-constexpr unsigned kGzipLevel = 4;               // measured: 6 is twice as slow for a tenth less
+constexpr std::size_t kChunkBytes = 128u << 10;   // before compression
+constexpr std::size_t kMostHeldBytes = 4u << 20;  // of strings of variable length
+constexpr unsigned kGzipLevel = 4;                // measured: 6 is twice as slow for a tenth less
 
 // ---- errors ----
 
@@ -354,7 +355,9 @@ void Hdf5StringAppender::append(std::string_view value) {
     throw Error(ExitCode::internal,
                 "HDF5 dataset " + path_ + ": a string is longer than announced");
   held_.emplace_back(value);
-  if (held_.size() == chunk_) write_held();
+  n_held_bytes_ += value.size();
+  if (held_.size() == chunk_ || (fixed_bytes_ == 0 && n_held_bytes_ >= kMostHeldBytes))
+    write_held();
 }
 
 void Hdf5StringAppender::write_held() {
@@ -375,6 +378,7 @@ void Hdf5StringAppender::write_held() {
   }
   n_written_ += held_.size();
   held_.clear();
+  n_held_bytes_ = 0;
 }
 
 void Hdf5StringAppender::finish() {

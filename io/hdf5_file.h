@@ -95,7 +95,8 @@ class Hdf5Appender {
 
 // Strings along one axis: of fixed length (UTF-8, padded by NUL, compressed) up to
 // kLongestFixedString bytes, else of variable length (not compressed, 16 bytes and more each; such
-// a string ends at its first NUL).
+// a string ends at its first NUL). Holds back less than a chunk, of long strings less than some
+// MiB.
 class Hdf5StringAppender {
  public:
   static constexpr std::size_t kLongestFixedString = 512;
@@ -114,6 +115,7 @@ class Hdf5StringAppender {
   std::size_t fixed_bytes_ = 0;  // 0: variable length
   std::uint64_t chunk_ = 1;
   std::vector<std::string> held_;
+  std::size_t n_held_bytes_ = 0;
   std::uint64_t n_written_ = 0;
 };
 

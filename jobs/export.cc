@@ -67,18 +67,21 @@ Command export_command() {
   Command command;
   command.name = "export";
   command.synopsis = "DIR|results.h5 [--format csv|jsonl] [--tokens] [--output FILE]";
-  command.summary = "results as CSV or JSON lines, a document each";
+  command.summary = "results as CSV or JSON lines, a document or text each";
   command.introduction =
       "Prints a row or an object per document: what it is, its counts, its perplexity per token "
       "and\n"
       "per word, its bits per byte, and why it failed if it did. With --tokens every token and "
       "its\n"
-      "negative log-likelihood, if the run stored them (score --token-nll).\n";
+      "negative log-likelihood, if the run stored them (score --token-nll).\n"
+      "Of summarize and generate a row or an object per text, with its question, references and\n"
+      "scores where there are any, and per failed document; with --tokens also the texts' ids.\n";
   command.examples =
       "  tovamill export run1 > documents.csv\n"
-      "  tovamill export run1/results.h5 --format jsonl --tokens --output tokens.jsonl\n";
+      "  tovamill export run1/results.h5 --format jsonl --tokens --output tokens.jsonl\n"
+      "  tovamill export summaries --format jsonl > summaries.jsonl\n";
   command.extras = {{"format", "NAME", "csv", "csv, jsonl"},
-                    {"tokens", "", "false", "every token's NLL too"},
+                    {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
                     {"output", "FILE", "", "write there instead of to standard output"}};
   command.operand = "DIR|FILE";
   command.run = run;

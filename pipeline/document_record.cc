@@ -4,13 +4,15 @@
 #include "pipeline/document_record.h"
 
 #include <bit>
+#include <limits>
+#include <utility>
 
 #include "io/little_endian.h"
 
 namespace tovamill {
 namespace {
 
-constexpr std::uint8_t kVersion = 2;
+constexpr std::uint8_t kVersion = 3;
 
 void put(ByteWriter& out, const LogHistogram& h) {
   std::size_t n = h.size();
@@ -44,9 +46,73 @@ void get(ByteReader& in, LayerCounters& c) {
   c.evicted_weight = in.fixed<double>();
 }
 
+constexpr std::size_t kHashDigits = 16;
+
+void put(ByteWriter& out, const Generation& g) {
+  for (const std::uint64_t n :
+       {std::uint64_t{g.question}, std::uint64_t{g.sample}, g.n_prompt_tokens, g.n_new_tokens})
+    out.varint(n);
+  for (const std::string* text : {&g.question_text, &g.text, &g.prompt_hash}) out.text(*text);
+  out.fixed(static_cast<std::uint8_t>(g.finish_reason));
+  out.array(g.ids);
+  out.varint(g.references.size());
+  for (const std::string& reference : g.references) out.text(reference);
+  out.fixed(static_cast<std::uint8_t>(g.scores.has_value()));
+  if (!g.scores) return;
+  for (const auto* values : {&g.scores->best, &g.scores->mean}) {
+    for (const double x : *values) out.fixed(x);
+  }
+}
+
+// What every entry of `put` takes at least: a byte for each number and each length.
+constexpr std::size_t kLeastGenerationBytes = 11;
+
+void get(ByteReader& in, Generation& g) {
+  for (std::uint32_t* n : {&g.question, &g.sample}) {
+    const std::uint64_t number = in.varint();
+    if (number > std::numeric_limits<std::uint32_t>::max())
+      in.fail("the number of a question or sample is too large");
+    *n = static_cast<std::uint32_t>(number);
+  }
+  g.n_prompt_tokens = in.varint();
+  g.n_new_tokens = in.varint();
+  for (std::string* text : {&g.question_text, &g.text, &g.prompt_hash}) *text = in.text();
+  if (g.prompt_hash.size() > kHashDigits) in.fail("the hash of a prompt is too long");
+  const auto reason = in.fixed<std::uint8_t>();
+  if (reason > static_cast<std::uint8_t>(FinishReason::length))
+    in.fail("the reason for a text's end is unknown");
+  g.finish_reason = static_cast<FinishReason>(reason);
+  g.ids = in.array<std::int32_t>();
+  if (g.ids.size() != g.n_new_tokens) in.fail("a text does not have one id per new token");
+  g.references.resize(in.count(1));
+  for (std::string& reference : g.references) reference = in.text();
+  const auto has_scores = in.fixed<std::uint8_t>();
+  if (has_scores > 1 || (has_scores == 1 && g.references.empty()))
+    in.fail("a text has scores without references");
+  if (has_scores == 0) return;
+  g.scores.emplace();
+  for (auto* values : {&g.scores->best, &g.scores->mean}) {
+    for (double& x : *values) x = in.fixed<double>();
+  }
+}
+
+// By question, then sample, each once: so they are found again.
+void get(ByteReader& in, std::vector<Generation>& generations) {
+  generations.resize(in.count(kLeastGenerationBytes));
+  const Generation* last = nullptr;
+  for (Generation& g : generations) {
+    get(in, g);
+    if (last && std::pair(last->question, last->sample) >= std::pair(g.question, g.sample))
+      in.fail("the texts do not ascend by question and sample");
+    last = &g;
+  }
+}
+
 // The fields in front, in one place for both directions.
 RecordKey get_key(ByteReader& in) {
-  if (in.fixed<std::uint8_t>() != kVersion) in.fail("the record has an unknown version");
+  if (const auto version = in.fixed<std::uint8_t>(); version != kVersion)
+    in.fail("the record has version " + std::to_string(version) + ", this program reads " +
+            std::to_string(kVersion));
   RecordKey key;
   const auto status = in.fixed<std::uint8_t>();
   if (status > static_cast<std::uint8_t>(DocumentRecord::Status::failed))
@@ -102,6 +168,8 @@ std::vector<std::byte> encode(const DocumentRecord& r) {
   out.array(r.token_nll);
   out.array(r.token_ids);
   out.array(r.death);
+  out.varint(r.generations.size());
+  for (const Generation& g : r.generations) put(out, g);
   out.fixed(static_cast<std::int32_t>(r.rank));
   out.fixed(r.seconds);
   return out.take();
@@ -144,6 +212,9 @@ DocumentRecord decode_document(std::span<const std::byte> bytes, const std::stri
   r.token_nll = in.array<float>();
   r.token_ids = in.array<std::int32_t>();
   r.death = in.array<std::int32_t>();
+  get(in, r.generations);
+  if (r.status == DocumentRecord::Status::failed && !r.generations.empty())
+    in.fail("a failed document has texts");
   r.rank = in.fixed<std::int32_t>();
   r.seconds = in.fixed<double>();
   in.expect_end();

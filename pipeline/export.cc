@@ -1,17 +1,17 @@
 #include "pipeline/export.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <numbers>
-#include <optional>
 #include <ostream>
 #include <vector>
 
 #include "io/hdf5_file.h"
 #include "kernels/error.h"
+#include "pipeline/csv.h"
+#include "pipeline/document_rows.h"
+#include "pipeline/export_generations.h"
 #include "pipeline/results_writer.h"
 
 namespace tovamill {
@@ -19,24 +19,9 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr std::uint64_t kBatch = 4096;  // documents read at a time
-
-struct Row {
-  std::string id, file, positions, status, failure_reason, failure_text;
-  std::uint64_t line = 0, offset = 0, n_bytes = 0, n_words = 0, n_tokens = 0, n_scored = 0;
-  std::int32_t clip_distance = 0;
-  double nll_sum = 0.0, nll_sum_sq = 0.0;
-  std::uint64_t first_token = 0, end_token = 0;
-
-  bool failed() const { return status == "failed"; }
-  double per(std::uint64_t n) const {
-    return n > 0 ? nll_sum / static_cast<double>(n) : std::nan("");
-  }
-};
-
 // Calls visit(name, value) for each column: a string, an unsigned or signed number, or a double.
 template <class Visit>
-void visit_columns(const Row& r, Visit&& visit) {
+void visit_columns(const DocumentRow& r, Visit&& visit) {
   visit("id", r.id);
   visit("file", r.file);
   visit("line", r.line);
@@ -57,89 +42,6 @@ void visit_columns(const Row& r, Visit&& visit) {
   visit("failure_text", r.failure_text);
 }
 
-// The rows of /documents joined with those of /failures, which stand in the same order.
-class Rows {
- public:
-  Rows(const Hdf5File& file, bool tokens)
-      : file_(file), tokens_(tokens), n_(file.shape("/documents/id").at(0)) {}
-
-  void each(const std::function<void(const Row&)>& visit) {
-    for (std::uint64_t first = 0; first < n_; first += kBatch) {
-      for (const Row& row : read(first, std::min(kBatch, n_ - first))) visit(row);
-    }
-  }
-
- private:
-  std::vector<Row> read(std::uint64_t first, std::uint64_t n) {
-    std::vector<Row> rows(n);
-    const auto texts = [&](const char* name, std::string Row::*field) {
-      auto values = file_.read_strings(std::string("/documents/") + name, first, n);
-      for (std::uint64_t i = 0; i < n; ++i) rows[i].*field = std::move(values[i]);
-    };
-    const auto numbers = [&]<class T>(const char* name, T Row::*field) {
-      const auto values = file_.read<T>(std::string("/documents/") + name, first, n);
-      for (std::uint64_t i = 0; i < n; ++i) rows[i].*field = values[i];
-    };
-    texts("id", &Row::id);
-    texts("file", &Row::file);
-    texts("positions", &Row::positions);
-    texts("status", &Row::status);
-    numbers("line", &Row::line);
-    numbers("offset", &Row::offset);
-    numbers("n_bytes", &Row::n_bytes);
-    numbers("n_words", &Row::n_words);
-    numbers("n_tokens", &Row::n_tokens);
-    numbers("n_scored", &Row::n_scored);
-    numbers("clip_distance", &Row::clip_distance);
-    numbers("nll_sum", &Row::nll_sum);
-    numbers("nll_sum_sq", &Row::nll_sum_sq);
-    if (tokens_) {
-      const auto offsets = file_.read<std::uint64_t>("/tokens/offsets", first, n + 1);
-      for (std::uint64_t i = 0; i < n; ++i)
-        rows[i].first_token = offsets[i], rows[i].end_token = offsets[i + 1];
-    }
-    add_failures(rows);
-    return rows;
-  }
-
-  void add_failures(std::vector<Row>& rows) {
-    const auto n = static_cast<std::uint64_t>(
-        std::count_if(rows.begin(), rows.end(), [](auto& r) { return r.failed(); }));
-    auto reasons = file_.read_strings("/failures/reason", n_failures_, n);
-    auto texts = file_.read_strings("/failures/text", n_failures_, n);
-    n_failures_ += n;
-    std::size_t i = 0;
-    for (Row& row : rows) {
-      if (!row.failed()) continue;
-      row.failure_reason = std::move(reasons[i]);
-      row.failure_text = std::move(texts[i++]);
-    }
-  }
-
-  const Hdf5File& file_;
-  bool tokens_;
-  std::uint64_t n_;
-  std::uint64_t n_failures_ = 0;
-};
-
-template <class Number>
-std::string digits(Number value) {
-  char buffer[64];
-  return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
-}
-
-// A field of RFC 4180: quoted where it holds a quote, a comma or a line break.
-std::string csv_field(const std::string& s) {
-  if (s.find_first_of("\",\r\n") == std::string::npos) return s;
-  std::string quoted = "\"";
-  for (const char c : s) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + "\"";
-}
-std::string csv_field(double v) { return std::isnan(v) ? "" : digits(v); }
-std::string csv_field(float v) { return std::isnan(v) ? "" : digits(v); }
-template <class Integer>
-requires std::is_integral_v<Integer> std::string csv_field(Integer v) { return digits(v); }
-
 struct DocumentTokens {
   std::vector<std::int32_t> ids;
   std::vector<float> nll;
@@ -150,15 +52,27 @@ class Exporter {
   Exporter(const std::string& path, const ExportOptions& options, std::ostream& out)
       : path_(path), file_(path, Hdf5File::Mode::read), options_(options), out_(out) {
     check_schema();
-    if (options.tokens && !(file_.exists("/tokens/id") && file_.exists("/tokens/nll")))
+    generates_ = file_.exists("/generations/text");
+    if (options.tokens && !generates_ &&
+        !(file_.exists("/tokens/id") && file_.exists("/tokens/nll")))
       throw Error(ExitCode::usage,
                   "'" + path + "' holds no tokens: run with --token-nll, or leave --tokens out");
   }
 
   void run() {
+    if (generates_)
+      export_generations(file_, path_, options_, [&](const std::string& line) { write(line); });
+    else
+      export_documents();
+    out_.flush();
+    check_out();
+  }
+
+ private:
+  void export_documents() {
     const bool csv = options_.format == ExportFormat::csv;
     if (csv) write(options_.tokens ? "id,file,offset,token,token_id,nll" : csv_header());
-    Rows(file_, options_.tokens).each([&](const Row& row) {
+    DocumentRows(file_, options_.tokens).each([&](const DocumentRow& row) {
       if (!csv)
         write(json_line(row));
       else if (options_.tokens)
@@ -166,11 +80,8 @@ class Exporter {
       else
         write(csv_line(row));
     });
-    out_.flush();
-    check_out();
   }
 
- private:
   void check_schema() {
     if (!file_.exists("/documents/id"))
       throw BadData("'" + path_ + "' is an HDF5 file but not of tovamill: it has no /documents");
@@ -194,12 +105,12 @@ class Exporter {
 
   static std::string csv_header() {
     std::string line;
-    visit_columns(Row{}, [&](const char* name, const auto&) {
+    visit_columns(DocumentRow{}, [&](const char* name, const auto&) {
       line.append(line.empty() ? "" : ",").append(name);
     });
     return line;
   }
-  static std::string csv_line(const Row& row) {
+  static std::string csv_line(const DocumentRow& row) {
     std::string line;
     bool first = true;
     visit_columns(row, [&](const char*, const auto& value) {
@@ -210,7 +121,7 @@ class Exporter {
     return line;
   }
 
-  DocumentTokens tokens_of(const Row& row) const {
+  DocumentTokens tokens_of(const DocumentRow& row) const {
     if (row.end_token < row.first_token)
       throw BadData("'" + path_ + "': /tokens/offsets do not ascend: the file is damaged");
     const std::uint64_t n = row.end_token - row.first_token;
@@ -218,7 +129,7 @@ class Exporter {
             file_.read<float>("/tokens/nll", row.first_token, n)};
   }
 
-  void write_csv_tokens(const Row& row) {
+  void write_csv_tokens(const DocumentRow& row) {
     const DocumentTokens tokens = tokens_of(row);
     const std::string front =
         csv_field(row.id) + "," + csv_field(row.file) + "," + digits(row.offset) + ",";
@@ -226,7 +137,7 @@ class Exporter {
       write(front + digits(i) + "," + digits(tokens.ids[i]) + "," + csv_field(tokens.nll[i]));
   }
 
-  std::string json_line(const Row& row) const {
+  std::string json_line(const DocumentRow& row) const {
     json object;
     visit_columns(row, [&](const char* name, const auto& value) { object[name] = value; });
     if (options_.tokens) {
@@ -250,6 +161,7 @@ class Exporter {
   std::string path_;
   Hdf5File file_;
   ExportOptions options_;
+  bool generates_ = false;
   std::ostream& out_;
 };
 

@@ -12,7 +12,8 @@ ExportFormat export_format_named(std::string_view name);  // "csv", "jsonl"; thr
 
 struct ExportOptions {
   ExportFormat format = ExportFormat::csv;
-  bool tokens = false;  // what --token-nll stored; Error(usage) if it is not there
+  // What --token-nll stored, Error(usage) if it is not there; of generated texts their ids.
+  bool tokens = false;
 };
 
 // A row or object per document, in the file's order, failed ones included with their reason: the
@@ -24,6 +25,12 @@ struct ExportOptions {
 //        id, file, offset, token, token_id, nll.
 //   jsonl: with `tokens` each object has token_ids and token_nll. Bytes that are not UTF-8 become
 //   U+FFFD.
+// Of a file with /generations a row or object per generated text and per failed document:
+//   csv: id, file, line, offset, status (generated, failed), question, question_index, sample,
+//        prompt_tokens, new_tokens, finish_reason, text, references (a JSON array), rouge1, ...,
+//        exact_match, rouge1_mean, ..., prompt_hash, failure_reason, failure_text, and with
+//        `tokens` token_ids (with blanks between); what a row does not have is empty.
+//   jsonl: generation_json.h.
 // Memory is constant (a document's tokens aside). Throws Error(no_input), BadData (not a results
 // file, or another schema), Error(io) as soon as `out` takes no more (a broken pipe: SIGPIPE must
 // be ignored).

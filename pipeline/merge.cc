@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "io/corpus.h"
 #include "io/durable.h"
-#include "io/journal.h"
+#include "pipeline/indexed_documents.h"
 #include "pipeline/line_numbers.h"
 
 namespace tovamill {
@@ -29,28 +26,6 @@ double number_at(const json& object, const char* key) {
              : std::numeric_limits<double>::quiet_NaN();
 }
 
-// The journals that are open at a time: few, for a long-lived run directory may hold thousands.
-class OpenJournals {
- public:
-  explicit OpenJournals(const JournalIndex& index) : index_(index) {}
-
-  DocumentRecord read(const DocumentLocation& at) {
-    auto found = readers_.find(at.journal);
-    if (found == readers_.end()) {
-      if (readers_.size() >= kMostOpen) readers_.erase(readers_.begin());
-      found = readers_.try_emplace(at.journal, index_.journals[at.journal].path).first;
-    }
-    found->second.read(at.position);
-    return decode_document(found->second.payload(), "'" + index_.journals[at.journal].path +
-                                                        "' at byte " + std::to_string(at.position));
-  }
-
- private:
-  static constexpr std::size_t kMostOpen = 256;
-  const JournalIndex& index_;
-  std::map<std::uint32_t, JournalReader> readers_;
-};
-
 // Removed again unless it got its final name.
 class TemporaryFile {
  public:
@@ -64,14 +39,6 @@ class TemporaryFile {
  private:
   std::string path_;
 };
-
-// The name of a record that has none of its own.
-std::string default_id(const std::string& file, std::uint64_t line, std::uint64_t offset) {
-  const std::string name = std::filesystem::path(file).filename().string();
-  const std::optional<CorpusFile> known = corpus_file_at(file);
-  if (known && known->kind == CorpusFile::Kind::text) return name;
-  return line > 0 ? name + ":" + std::to_string(line) : name + "@" + std::to_string(offset);
-}
 
 std::size_t longest_id(const JournalIndex& index, const std::vector<std::uint64_t>& lines) {
   std::size_t longest = index.longest_id;
@@ -109,10 +76,11 @@ CorpusSummary merge_journals(const std::string& run_directory, const JournalInde
                                           .n_tokens = index.n_tokens,
                                           .longest_id = longest_id(index, lines),
                                           .longest_file = index.longest_file,
-                                          .longest_failure = index.longest_failure});
-  OpenJournals journals(index);
+                                          .longest_failure = index.longest_failure,
+                                          .generates = header.job != "score"});
+  IndexedDocuments documents(index);
   for (std::size_t i = 0; i < index.documents.size(); ++i) {
-    DocumentRecord record = journals.read(index.documents[i]);
+    DocumentRecord record = documents.read(index.documents[i]);
     if (lines[i] > 0) record.line = lines[i];
     if (record.id.empty()) record.id = default_id(record.file, lines[i], record.offset);
     writer.add(record);

@@ -18,7 +18,7 @@ constexpr std::size_t kLongestName = 16;  // of a status, a reason code, a kind 
 
 struct ResultsWriter::Documents {
   Documents(Hdf5File& file, const ResultsSizes& s)
-      : n(s.n_documents), made(make_group(file, s.n_documents)), f(file) {
+      : n(s.n_documents), made(make_group(file, s.n_documents)), generates(s.generates), f(file) {
     id.emplace(f, "/documents/id", about("identifier of the document"), s.longest_id);
     path.emplace(f, "/documents/file", about("corpus file"), s.longest_file);
   }
@@ -36,7 +36,8 @@ struct ResultsWriter::Documents {
   }
 
   void add(const DocumentRecord& r) {
-    const bool failed = r.status == DocumentRecord::Status::failed;
+    const bool failed = r.status == DocumentRecord::Status::failed,
+               generated = generates || !r.generations.empty();
     id->append(r.id);
     path->append(r.file);
     line.append(r.line);
@@ -45,11 +46,11 @@ struct ResultsWriter::Documents {
     n_words.append(r.n_words);
     n_tokens.append(r.n_tokens);
     n_scored.append(r.n_scored);
-    nll_sum.append(failed ? kNan : r.nll_sum);
-    nll_sum_sq.append(failed ? kNan : r.nll_sum_sq);
+    nll_sum.append(failed || generated ? kNan : r.nll_sum);
+    nll_sum_sq.append(failed || generated ? kNan : r.nll_sum_sq);
     positions.append(failed ? std::string_view() : name_of(static_cast<Positions>(r.positions)));
     clip_distance.append(r.clip_distance);
-    status.append(failed ? "failed" : "scored");
+    status.append(failed ? "failed" : generated ? "generated" : "scored");
   }
 
   void finish() {
@@ -63,7 +64,7 @@ struct ResultsWriter::Documents {
 
   using Counts = Hdf5Appender<std::uint64_t>;
   std::uint64_t n;
-  bool made;
+  bool made, generates;
   Hdf5File& f;
   std::optional<Hdf5StringAppender> id, path;
   Counts line{f, "/documents/line", about("line of a .jsonl file, from 1; 0 in a .txt file")};
@@ -83,8 +84,11 @@ struct ResultsWriter::Documents {
   Hdf5Appender<std::int32_t> clip_distance{
       f, "/documents/clip_distance",
       about("greatest rotary distance to the state as used", "tokens")};
-  Hdf5StringAppender status{f, "/documents/status", about("scored, or failed: see /failures"),
-                            kLongestName};
+  Hdf5StringAppender status{
+      f, "/documents/status",
+      about(generates ? "generated: see /generations, or failed: see /failures"
+                      : "scored, or failed: see /failures"),
+      kLongestName};
 };
 
 // ---- /failures ----
@@ -226,17 +230,22 @@ struct ResultsWriter::Tokens {
 // ---- the file ----
 
 ResultsWriter::ResultsWriter(const std::string& path, const ResultsSizes& sizes)
-    : file_(path, Hdf5File::Mode::create),
+    : generates_(sizes.generates),
+      file_(path, Hdf5File::Mode::create),
       documents_(std::make_unique<Documents>(file_, sizes)),
       failures_(std::make_unique<Failures>(file_, sizes)),
-      tokens_(std::make_unique<Tokens>(file_, sizes)) {}
+      tokens_(std::make_unique<Tokens>(file_, sizes)),
+      generations_(file_, sizes.n_documents, sizes.longest_id),
+      summary_(sizes.generates) {}
 
 ResultsWriter::~ResultsWriter() = default;
 
 void ResultsWriter::add(const DocumentRecord& record) {
+  generates_ = generates_ || !record.generations.empty();
   documents_->add(record);
   if (record.status == DocumentRecord::Status::failed) failures_->add(record);
   tokens_->add(record);
+  generations_.add(record, n_added_++);
   cache_.add(record);
   summary_.add(record);
 }
@@ -245,6 +254,7 @@ CorpusSummary ResultsWriter::finish(const ResultsHeader& header, const std::vect
   documents_->finish();
   failures_->finish();
   tokens_->finish();
+  generations_.finish(generates_);
   cache_.write(file_);
   const CorpusSummary summary = summary_.finish();
   write_summary(summary);
@@ -265,18 +275,41 @@ void ResultsWriter::write_summary(const CorpusSummary& s) {
   count("n_scored", s.n_scored);
   count("n_words", s.n_words);
   count("n_bytes", s.n_bytes);
-  file_.set_attribute("/summary", "nll_sum", s.nll_sum);
-  const auto estimate = [&](const std::string& name, const Estimate& e) {
-    file_.set_attribute("/summary", name, e.value);
-    file_.set_attribute("/summary", name + "_se", e.standard_error);
-  };
-  estimate("perplexity_token", s.perplexity_token);
-  estimate("perplexity_word", s.perplexity_word);
-  estimate("bits_per_byte", s.bits_per_byte);
-  estimate("perplexity_token_macro", s.perplexity_token_macro);
-  estimate("perplexity_word_macro", s.perplexity_word_macro);
-  estimate("bits_per_byte_macro", s.bits_per_byte_macro);
   file_.set_attribute("/summary", "mean_attended", s.mean_attended);
+  if (s.generates)
+    write_text_summary(s);
+  else
+    write_perplexities(s);
+}
+
+void ResultsWriter::write_estimate(const std::string& name, const Estimate& e) {
+  file_.set_attribute("/summary", name, e.value);
+  file_.set_attribute("/summary", name + "_se", e.standard_error);
+}
+
+void ResultsWriter::write_perplexities(const CorpusSummary& s) {
+  file_.set_attribute("/summary", "nll_sum", s.nll_sum);
+  write_estimate("perplexity_token", s.perplexity_token);
+  write_estimate("perplexity_word", s.perplexity_word);
+  write_estimate("bits_per_byte", s.bits_per_byte);
+  write_estimate("perplexity_token_macro", s.perplexity_token_macro);
+  write_estimate("perplexity_word_macro", s.perplexity_word_macro);
+  write_estimate("bits_per_byte_macro", s.bits_per_byte_macro);
+}
+
+void ResultsWriter::write_text_summary(const CorpusSummary& s) {
+  const auto count = [&](const char* name, std::uint64_t n) {
+    file_.set_attribute("/summary", name, static_cast<std::int64_t>(n));
+  };
+  count("n_generations", s.n_generations);
+  count("n_new_tokens", s.n_new_tokens);
+  count("n_stop", s.n_stop);
+  count("n_length", s.n_length);
+  count("n_with_references", s.n_with_references);
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    write_estimate(kTextScoreNames[i], s.text_best[i]);
+    write_estimate(std::string(kTextScoreNames[i]) + "_mean", s.text_mean[i]);
+  }
 }
 
 void ResultsWriter::write_runs(const std::vector<RunRow>& runs) {
@@ -333,7 +366,11 @@ void ResultsWriter::write_root(const ResultsHeader& h, const CorpusSummary& s) {
   set("policy", h.policy);
   set("cache_size", h.cache_size);
   set("positions", h.positions);
-  set("ppl_definition", kPerplexityDefinition);
+  set("job", h.job);
+  if (s.generates)
+    set("text_scores_definition", kTextScoresDefinition);
+  else
+    set("ppl_definition", kPerplexityDefinition);
   set("config", h.config);
   set("program_version", h.program_version);
   set("git_hash", h.git_hash);

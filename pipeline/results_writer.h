@@ -11,6 +11,7 @@
 
 #include "pipeline/cache_statistics.h"
 #include "pipeline/document_record.h"
+#include "pipeline/generation_columns.h"
 #include "pipeline/run_directory.h"
 #include "pipeline/summary.h"
 
@@ -27,7 +28,8 @@ struct ResultsHeader {
   std::int64_t cache_size = 0;  // tokens
   std::string config;           // all options, as JSON or INI text
   std::string program_version, git_hash;
-  bool complete = false;  // every record of the corpus is in
+  bool complete = false;      // every record of the corpus is in
+  std::string job = "score";  // or "summarize", "generate"
   // Of this run; named in the root attribute `run_dependent_attributes`:
   std::string created;  // ISO 8601
   std::string command;
@@ -48,6 +50,8 @@ struct RunRow {
 struct ResultsSizes {
   std::uint64_t n_documents = 0, n_failed = 0, n_tokens = 0;
   std::size_t longest_id = 0, longest_file = 0, longest_failure = 0;  // bytes
+  // The job writes texts and scores nothing: /generations is there, the perplexities are not.
+  bool generates = false;
 };
 
 class ResultsWriter {
@@ -66,13 +70,19 @@ class ResultsWriter {
   struct Failures;
   struct Tokens;
   void write_summary(const CorpusSummary& summary);
+  void write_estimate(const std::string& name, const Estimate& estimate);
+  void write_perplexities(const CorpusSummary& summary);
+  void write_text_summary(const CorpusSummary& summary);
   void write_runs(const std::vector<RunRow>& runs);
   void write_root(const ResultsHeader& header, const CorpusSummary& summary);
 
+  bool generates_;
   Hdf5File file_;
+  std::uint64_t n_added_ = 0;  // documents
   std::unique_ptr<Documents> documents_;
   std::unique_ptr<Failures> failures_;
   std::unique_ptr<Tokens> tokens_;
+  GenerationColumns generations_;
   CacheStatistics cache_;
   SummaryBuilder summary_;
 };

@@ -122,8 +122,14 @@ std::string now() {
   return text;
 }
 
+std::string job_of(const json& header) {
+  const std::string job = text_at(header, "job");
+  return job.empty() ? "score" : job;  // the only one of older programs
+}
+
 void describe_by(ResultsHeader& h, const json& header) {
   const json print = print_of(header);
+  h.job = job_of(header);
   h.model = text_at(header, "model");
   h.tokenizer = text_at(header, "tokenizer");
   h.policy = text_at(print, "policy");
@@ -150,14 +156,20 @@ std::string line_of_history(const JournalFile& journal, const json& header) {
 void check_mergeable(const JournalIndex& index) {
   const JournalFile* first = nullptr;
   json expected;
+  std::string job;
   for (const JournalFile& journal : index.journals) {
-    const json print = print_of(header_of(journal));
+    const json header = header_of(journal), print = print_of(header);
     if (print.is_null()) continue;  // torn before it could say
     if (!first) {
       first = &journal;
       expected = print;
+      job = job_of(header);
       continue;
     }
+    if (job_of(header) != job)
+      throw Error(ExitCode::configuration, "'" + first->path + "' is of the job " + job + " and '" +
+                                               journal.path + "' of " + job_of(header) +
+                                               ": only runs of the same job can be merged");
     const std::string what = differences(expected, print);
     if (!what.empty())
       throw Error(ExitCode::configuration,

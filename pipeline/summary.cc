@@ -3,25 +3,27 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <utility>
 
 namespace tovamill {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-// sum nll / sum n and its standard error, in nats. `count` gives a document's n.
-template <class Documents, class Count>
-Estimate ratio(const Documents& documents, Count count) {
-  double nll = 0.0, n = 0.0;
+// sum y / sum n and its standard error over documents. `value` and `count` give a document's y
+// (the NLL in nats, say) and n.
+template <class Documents, class Value, class Count>
+Estimate ratio(const Documents& documents, Value value, Count count) {
+  double sum = 0.0, n = 0.0;
   for (const auto& d : documents) {
-    nll += d.nll;
+    sum += value(d);
     n += static_cast<double>(count(d));
   }
   if (n == 0.0) return {kNan, kNan};
-  const double r = nll / n;
+  const double r = sum / n;
   double squares = 0.0;
   for (const auto& d : documents) {
-    const double residual = d.nll - r * static_cast<double>(count(d));
+    const double residual = value(d) - r * static_cast<double>(count(d));
     squares += residual * residual;
   }
   const auto size = static_cast<double>(documents.size());
@@ -65,34 +67,72 @@ const char* const kPerplexityDefinition =
     "of each one's own "
     "number, with the standard error of that mean; NaN for fewer than two documents";
 
+const char* const kTextScoresDefinition =
+    "ROUGE-1, -2, -L (F-measure), token F1 and exact match of a generated text, each in [0, 1]; "
+    "best: "
+    "the highest over its references; mean: the mean over them; of the corpus: r = sum y / sum n, "
+    "the "
+    "mean over the texts that have references, n of them in a document, y the sum of their scores; "
+    "standard error: sqrt(D/(D-1) * sum (y_i - r n_i)^2) / sum n over the D documents with such "
+    "texts "
+    "(ratio estimator: the texts of a document are not independent); NaN for fewer than two "
+    "documents";
+
+void SummaryBuilder::add_texts(const std::vector<Generation>& generations) {
+  if (!generations.empty() && !std::exchange(totals_.generates, true)) documents_.clear();
+  TextSums sums;
+  for (const Generation& g : generations) {
+    ++totals_.n_generations;
+    totals_.n_new_tokens += g.n_new_tokens;
+    ++(g.finish_reason == FinishReason::stop ? totals_.n_stop : totals_.n_length);
+    if (!g.scores) continue;
+    ++sums.n;
+    for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+      sums.scores.best[i] += g.scores->best[i];
+      sums.scores.mean[i] += g.scores->mean[i];
+    }
+  }
+  totals_.n_with_references += sums.n;
+  if (sums.n > 0) texts_.push_back(sums);
+}
+
 void SummaryBuilder::add(const DocumentRecord& r) {
   ++totals_.n_documents;
   if (r.status == DocumentRecord::Status::failed) {
     ++totals_.n_failed;
     return;
   }
-  documents_.push_back({r.nll_sum, r.n_scored, r.n_words, r.n_bytes});
+  if (!totals_.generates) documents_.push_back({r.nll_sum, r.n_scored, r.n_words, r.n_bytes});
   totals_.n_tokens += r.n_tokens;
   totals_.n_scored += r.n_scored;
   totals_.n_words += r.n_words;
   totals_.n_bytes += r.n_bytes;
   totals_.nll_sum += r.nll_sum;
   for (const LayerCounters& layer : r.layers) n_attended_ += layer.n_attended;
+  add_texts(r.generations);
   n_queries_ += r.layers.size() * r.n_groups * r.n_tokens;
 }
 
 CorpusSummary SummaryBuilder::finish() const {
   CorpusSummary s = totals_;
+  const auto nll = [](const Sums& d) { return d.nll; };
   const auto tokens = [](const Sums& d) { return d.n_scored; };
   const auto words = [](const Sums& d) { return d.n_words; };
   const auto bytes = [](const Sums& d) { return d.n_bytes; };
   const auto exponent = [](double x) { return std::exp(x); };
-  s.perplexity_token = exponential(ratio(documents_, tokens));
-  s.perplexity_word = exponential(ratio(documents_, words));
-  s.bits_per_byte = in_bits(ratio(documents_, bytes));
+  s.perplexity_token = exponential(ratio(documents_, nll, tokens));
+  s.perplexity_word = exponential(ratio(documents_, nll, words));
+  s.bits_per_byte = in_bits(ratio(documents_, nll, bytes));
   s.perplexity_token_macro = mean_of(documents_, tokens, exponent);
   s.perplexity_word_macro = mean_of(documents_, words, exponent);
   s.bits_per_byte_macro = in_bits(mean_of(documents_, bytes, [](double x) { return x; }));
+  const auto texts = [](const TextSums& d) { return d.n; };
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    s.text_best[i] = ratio(
+        texts_, [i](const TextSums& d) { return d.scores.best[i]; }, texts);
+    s.text_mean[i] = ratio(
+        texts_, [i](const TextSums& d) { return d.scores.mean[i]; }, texts);
+  }
   s.mean_attended =
       n_queries_ > 0 ? static_cast<double>(n_attended_) / static_cast<double>(n_queries_) : kNan;
   return s;

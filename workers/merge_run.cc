@@ -57,6 +57,14 @@ RunSummary summary_of(const CorpusSummary& c) {
   s.bits_per_byte = c.bits_per_byte.value;
   s.bits_per_byte_se = c.bits_per_byte.standard_error;
   s.mean_attended = c.mean_attended;
+  s.generates = c.generates;
+  s.n_generations = c.n_generations;
+  s.n_new_tokens = c.n_new_tokens;
+  s.n_stop = c.n_stop;
+  s.n_length = c.n_length;
+  s.n_with_references = c.n_with_references;
+  s.text_best = c.text_best;
+  s.text_mean = c.text_mean;
   s.peak_rss_bytes = peak_rss_bytes();
   s.results_path = c.results_path;
   return s;

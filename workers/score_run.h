@@ -2,6 +2,7 @@
 // results.h5.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -65,7 +66,12 @@ struct RunSummary {
   double perplexity_token = 0.0, perplexity_token_se = 0.0;  // micro, standard error over documents
   double perplexity_word = 0.0, perplexity_word_se = 0.0;
   double bits_per_byte = 0.0, bits_per_byte_se = 0.0;
-  double mean_attended = 0.0;      // tokens attended per query and layer
+  double mean_attended = 0.0;  // tokens attended per query and layer
+  // Of a job that writes texts, as in CorpusSummary.
+  bool generates = false;
+  std::uint64_t n_generations = 0, n_new_tokens = 0;
+  std::uint64_t n_stop = 0, n_length = 0, n_with_references = 0;
+  std::array<Estimate, kTextScoreNames.size()> text_best{}, text_mean{};
   double tokens_per_second = 0.0;  // of this start
   double seconds = 0.0;  // of this start, model loading excluded; 0 where nothing was left to do
   std::uint64_t peak_rss_bytes = 0;  // of rank 0

@@ -31,6 +31,15 @@ DocumentRecord with_everything() {
   r.layers[1].evicted_weight = std::numeric_limits<double>::denorm_min();
   r.token_lifetimes.push_back({std::numeric_limits<std::int32_t>::max(), 1, 2});
   r.rank = -1;
+  r.generations = synthetic_document(1, {.generations = true}).generations;
+  Generation& last = r.generations.emplace_back();
+  last.question = last.sample = std::numeric_limits<std::uint32_t>::max();
+  last.text = std::string("\0nul", 4);
+  last.finish_reason = FinishReason::stop;
+  last.references = {"", std::string(1, '\0'), "\xe6\x97\xa5"};
+  last.scores.emplace();
+  last.scores->best[4] = 1.0;
+  last.scores->mean[0] = std::numeric_limits<double>::denorm_min();
   return r;
 }
 
@@ -49,6 +58,40 @@ TEST(DocumentRecord, ComesBackAsItWent) {
   for (const DocumentRecord& r :
        {DocumentRecord{}, with_everything(), synthetic_document(3), synthetic_document(7)})
     EXPECT_EQ(decode_document(encode(r), "here"), r);
+  for (int i = 0; i < 100; ++i) {
+    const DocumentRecord r = synthetic_document(i, {.generations = true});
+    EXPECT_EQ(decode_document(encode(r), "here"), r);
+  }
+}
+
+TEST(DocumentRecord, OfAnotherVersionIsRefusedByNumber) {
+  std::vector<std::byte> bytes = encode(synthetic_document(1));
+  bytes[0] = std::byte{2};
+  try {
+    decode_key(bytes, "here");
+    ADD_FAILURE() << "it was read";
+  } catch (const BadData& e) {
+    EXPECT_EQ(std::string(e.what()),
+              "here: the record has version 2, this program reads 3: the file is damaged or of "
+              "another program version");
+  }
+}
+
+TEST(DocumentRecord, RefusesTextsThatCannotBe) {
+  for (const auto change :
+       {+[](DocumentRecord& r) { r.generations[0].ids.push_back(1); },
+        +[](DocumentRecord& r) { r.generations[0].prompt_hash += "0"; },
+        +[](DocumentRecord& r) { r.generations[1] = r.generations[0]; },
+        +[](DocumentRecord& r) { std::swap(r.generations[0], r.generations[1]); },
+        +[](DocumentRecord& r) { r.generations.back().references.clear(); },
+        +[](DocumentRecord& r) { r.generations[0].finish_reason = static_cast<FinishReason>(2); },
+        +[](DocumentRecord& r) { r.status = DocumentRecord::Status::failed; }}) {
+    DocumentRecord r = with_everything();
+    ASSERT_GE(r.generations.size(), 3u);
+    ASSERT_EQ(r.generations[0].prompt_hash.size(), 16u);
+    change(r);
+    EXPECT_THROW(decode_document(encode(r), "here"), BadData);
+  }
 }
 
 TEST(DocumentRecord, KeepsTheBitsOfNaN) {

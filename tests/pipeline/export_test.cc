@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -145,6 +146,127 @@ TEST(ExportJson, IsAnObjectPerDocument) {
       EXPECT_EQ(static_cast<float>(o["token_nll"][t].get<double>()), r.token_nll[t]);
   }
   EXPECT_EQ(n, records.size());
+}
+
+// ---- generated texts ----
+
+std::vector<DocumentRecord> some_texts(int n) {
+  std::vector<DocumentRecord> records = some(n, {.generations = true});
+  for (std::size_t i = 0; i < records.size(); ++i) records[i].file = "/x", records[i].offset = i;
+  return records;
+}
+
+std::string results_of_texts(const TemporaryDirectory& d,
+                             const std::vector<DocumentRecord>& records) {
+  write_journal(d.path(), 0, 1, records);
+  ResultsHeader header;
+  header.job = "generate";
+  return merge_journals(d.path(), scan_journals(d.path()), header).results_path;
+}
+
+TEST(ExportJson, IsAnObjectPerTextAndPerFailure) {
+  TemporaryDirectory d;
+  const auto records = some_texts(200);  // several batches of texts
+  std::istringstream lines(
+      text_of(results_of_texts(d, records), {.format = ExportFormat::jsonl, .tokens = true}));
+  std::string line;
+  std::size_t n_texts = 0;
+  for (const DocumentRecord& r : records) {
+    if (r.status == DocumentRecord::Status::failed) {
+      ASSERT_TRUE(std::getline(lines, line));
+      EXPECT_EQ(nlohmann::json::parse(line), (nlohmann::json{{"id", r.id},
+                                                             {"file", r.file},
+                                                             {"line", r.line},
+                                                             {"offset", r.offset},
+                                                             {"status", "failed"},
+                                                             {"failure_reason", r.failure_reason},
+                                                             {"failure_text", r.failure_text}}));
+    }
+    for (const Generation& g : r.generations) {
+      ASSERT_TRUE(std::getline(lines, line));
+      ++n_texts;
+      nlohmann::json wanted{{"id", r.id},
+                            {"file", r.file},
+                            {"line", r.line},
+                            {"offset", r.offset},
+                            {"question_index", g.question},
+                            {"sample", g.sample},
+                            {"prompt_tokens", g.n_prompt_tokens},
+                            {"new_tokens", g.n_new_tokens},
+                            {"finish_reason", name_of(g.finish_reason)},
+                            {"text", g.text},
+                            {"prompt_hash", g.prompt_hash},
+                            {"token_ids", g.ids}};
+      if (!g.question_text.empty()) wanted["question"] = g.question_text;
+      if (!g.references.empty()) wanted["references"] = g.references;
+      for (std::size_t k = 0; g.scores && k < kTextScoreNames.size(); ++k) {
+        wanted[kTextScoreNames[k]] = g.scores->best[k];
+        wanted[std::string(kTextScoreNames[k]) + "_mean"] = g.scores->mean[k];
+      }
+      EXPECT_EQ(nlohmann::json::parse(line), wanted) << line;
+      EXPECT_EQ(line.rfind("{\"id\":\"doc", 0), 0u);
+    }
+  }
+  EXPECT_FALSE(std::getline(lines, line)) << line;
+  EXPECT_GT(n_texts, 200u);
+}
+
+TEST(ExportCsv, OfTextsHasARowForEachTextAndFailure) {
+  TemporaryDirectory d;
+  const auto records = some_texts(100);
+  const std::string path = results_of_texts(d, records);
+  const auto plain = parse_csv(text_of(path, {})),
+             rows = parse_csv(text_of(path, {.tokens = true}));
+  ASSERT_EQ(rows.size(), plain.size());
+  const auto column = [&](const std::string& name) {
+    const auto at = std::find(rows[0].begin(), rows[0].end(), name);
+    EXPECT_NE(at, rows[0].end()) << name;
+    return static_cast<std::size_t>(at - rows[0].begin());
+  };
+  const std::size_t text = column("text"), references = column("references"),
+                    rouge1 = column("rouge1"), mean = column("exact_match_mean"),
+                    hash = column("prompt_hash"), ids = column("token_ids");
+  std::size_t i = 0;
+  for (const DocumentRecord& r : records) {
+    if (r.status == DocumentRecord::Status::failed) {
+      ASSERT_EQ(rows[++i].size(), rows[0].size());
+      EXPECT_EQ(rows[i][column("status")], "failed");
+      EXPECT_EQ(rows[i][column("failure_reason")], r.failure_reason);
+      EXPECT_EQ(rows[i][column("failure_text")], r.failure_text);
+      EXPECT_EQ(rows[i][text] + rows[i][rouge1] + rows[i][hash] + rows[i][ids], "");
+    }
+    for (const Generation& g : r.generations) {
+      ASSERT_EQ(rows[++i].size(), rows[0].size());
+      EXPECT_EQ(plain[i].size(), rows[0].size() - 1);
+      EXPECT_EQ(rows[i][0], r.id);
+      EXPECT_EQ(rows[i][column("status")], "generated");
+      EXPECT_EQ(rows[i][column("question")], g.question_text);
+      EXPECT_EQ(rows[i][column("sample")], std::to_string(g.sample));
+      EXPECT_EQ(rows[i][column("new_tokens")], std::to_string(g.n_new_tokens));
+      EXPECT_EQ(rows[i][text], g.text);
+      EXPECT_EQ(rows[i][references],
+                g.references.empty() ? "" : nlohmann::json(g.references).dump());
+      EXPECT_EQ(rows[i][rouge1].empty(), !g.scores);
+      if (g.scores) {
+        EXPECT_EQ(std::stod(rows[i][rouge1]), g.scores->best[0]);
+        EXPECT_EQ(std::stod(rows[i][mean]), g.scores->mean[4]);
+      }
+      EXPECT_EQ(rows[i][hash], g.prompt_hash);
+      EXPECT_EQ(rows[i][column("failure_text")], "");
+      std::string wanted;
+      for (const std::int32_t id : g.ids)
+        wanted += (wanted.empty() ? "" : " ") + std::to_string(id);
+      EXPECT_EQ(rows[i][ids], wanted);
+    }
+  }
+  EXPECT_EQ(i + 1, rows.size());
+}
+
+TEST(Export, OfNoTextsIsEmptyOrTheHeader) {
+  TemporaryDirectory d;
+  const std::string path = results_of_texts(d, {});
+  EXPECT_EQ(text_of(path, {.format = ExportFormat::jsonl}), "");
+  EXPECT_EQ(parse_csv(text_of(path, {})).size(), 1u);
 }
 
 TEST(Export, SaysWhatIsMissing) {

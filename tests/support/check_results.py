@@ -21,12 +21,22 @@ def check_datasets(f):
     f.visititems(visit)
 
 
-def check_summary(f):
+def check_documents(f):
     d = {k: v[()] for k, v in f["documents"].items()}
+    failed = d["status"] == b"failed"
+    assert (d["status"][~failed] == (b"scored" if f.attrs["job"] == "score" else b"generated")).all()
+    a = f["summary"].attrs
+    assert a["n_documents"] == f.attrs["n_documents"] == len(failed)
+    assert a["n_failed"] == f.attrs["n_failed"] == failed.sum() == len(f["failures/file"])
+    keys = list(zip(d["file"], d["offset"]))
+    assert keys == sorted(keys)
+    assert all("\xe9" in s.decode("utf-8") for s in d["id"])
+    return d
+
+
+def check_perplexities(f, d):
     scored = d["status"] == b"scored"
     a = f["summary"].attrs
-    assert a["n_documents"] == f.attrs["n_documents"] == len(scored)
-    assert a["n_failed"] == f.attrs["n_failed"] == (~scored).sum() == len(f["failures/file"])
     nll = d["nll_sum"][scored]
 
     def micro(n):
@@ -47,10 +57,48 @@ def check_summary(f):
     n = d["n_bytes"][scored].astype(float)
     r, se = micro(n)
     same("bits_per_byte", r / np.log(2), se / np.log(2))
-    keys = list(zip(d["file"], d["offset"]))
-    assert keys == sorted(keys)
-    assert all("\xe9" in s.decode("utf-8") for s in d["id"])
-    return d
+
+
+def check_generations(f, d):
+    """Rows in order, ragged arrays without gaps, texts as Python strings, the scores of /summary from the columns."""
+    assert not any(name.startswith(("perplexity", "bits_per_byte", "nll")) for name in f["summary"].attrs)
+    assert np.isnan(d["nll_sum"]).all()
+    g = {k: v[()] for k, v in f["generations"].items() if v.dtype.kind != "O"}
+    texts, questions = (list(f["generations"][k].asstr()[()]) for k in ("text", "question_text"))
+    n = len(texts)
+    keys = list(zip(g["document"], g["question"], g["sample"]))
+    assert keys == sorted(set(keys)) and len(keys) == n == f["summary"].attrs["n_generations"]
+    assert (g["id"] == d["id"][g["document"]]).all()
+    assert not any("\0" in t for t in texts + questions)
+    if n:
+        assert "" in texts and "" in questions and "nul \ufffd in it" in texts
+        assert any("\u65e5\u672c" in t for t in texts) and any(len(t.encode()) > 512 for t in texts)
+    for offsets, counts, values in (("token_offsets", "n_new_tokens", g["token_id"]),
+                                    ("reference_offsets", "n_references", f["references/text"])):
+        o = g[offsets].astype(np.int64)
+        assert o[0] == 0 and o[-1] == len(values) and (np.diff(o) == g[counts]).all()
+    a = f["summary"].attrs
+    assert a["n_new_tokens"] == g["n_new_tokens"].sum()
+    for reason in ("stop", "length"):
+        assert a["n_" + reason] == (g["finish_reason"] == reason.encode()).sum()
+    with_references = g["n_references"] > 0
+    assert a["n_with_references"] == with_references.sum()
+    document = g["document"][with_references]
+    size = np.bincount(document, minlength=1)
+    for name in ("rouge1", "rouge2", "rougeL", "token_f1", "exact_match"):
+        for name in (name, name + "_mean"):
+            assert (np.isnan(g[name]) == ~with_references).all()
+            if not n:
+                assert np.isnan(a[name]) and np.isnan(a[name + "_se"])
+                continue
+            score = g[name][with_references]
+            total = np.bincount(document, weights=score)[size > 0]
+            n_texts = size[size > 0]
+            residual = total - score.mean() * n_texts
+            D = len(n_texts)
+            assert np.isclose(a[name], score.mean(), rtol=1e-12)
+            se = np.sqrt(D / (D - 1) * (residual ** 2).sum()) / n_texts.sum()
+            assert np.isclose(a[name + "_se"], se, rtol=1e-9)
 
 
 def check_tokens(f, d):
@@ -68,11 +116,13 @@ def check_tokens(f, d):
 
 
 def check_attributes(f):
-    for name in ("fingerprint", "model", "tokenizer", "policy", "positions", "ppl_definition", "config", "program_version",
+    for name in ("fingerprint", "model", "tokenizer", "policy", "positions", "config", "job", "program_version",
                  "git_hash", "created", "command", "host", "slurm_job", "history"):
         assert isinstance(f.attrs[name], str), name
     assert set(f.attrs["run_dependent_attributes"].split()) <= set(f.attrs)
     assert f.attrs["complete"] in (0, 1)
+    scores = f.attrs["job"] == "score"
+    assert ("ppl_definition" in f.attrs) == scores and ("text_scores_definition" in f.attrs) != scores
 
 
 def check_with_xarray(path, groups):
@@ -85,6 +135,8 @@ def check_with_xarray(path, groups):
         with xarray.open_dataset(path, group=group, engine="h5netcdf") as ds:
             ds.load()
             assert not any(str(dim).startswith("phony") for dim in ds.sizes), (group, ds.sizes)
+            if group in ("generations", "documents"):
+                ds.to_dataframe() if group == "documents" else ds["text"].to_dataframe()
 
 
 def main(path):
@@ -92,7 +144,11 @@ def main(path):
         groups = list(f)
         check_datasets(f)
         check_attributes(f)
-        d = check_summary(f)
+        d = check_documents(f)
+        if f.attrs["job"] == "score":
+            check_perplexities(f, d)
+        else:
+            check_generations(f, d)
         if "tokens" in f:
             check_tokens(f, d)
     check_with_xarray(path, groups)

@@ -1,5 +1,6 @@
 #include "tests/support/synthetic_run.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -28,6 +29,40 @@ void fill_layer(LayerCounters& c, std::mt19937& random, std::uint64_t n_tokens) 
   }
 }
 
+std::string some_text(std::mt19937& random) {
+  constexpr std::array<const char*, 6> kWords{
+      "a",          "caf\xc3\xa9", "\xe6\x97\xa5\xe6\x9c\xac", "\xf0\x9f\x99\x82",
+      "\"quoted\"", "line\nbreak"};
+  std::string text;
+  for (unsigned n = random() % 8 == 0 ? 400 : random() % 6; n > 0; --n)
+    text.append(text.empty() ? "" : " ").append(kWords[random() % kWords.size()]);
+  return text;
+}
+
+Generation some_generation(std::mt19937& random, std::uint32_t question, std::uint32_t sample,
+                           std::uint64_t n_document_tokens) {
+  Generation g;
+  g.question = question;
+  g.sample = sample;
+  if (question > 0) g.question_text = "question " + std::to_string(question) + ", \xc3\xa9?";
+  g.text = some_text(random);
+  g.n_prompt_tokens = n_document_tokens + 10;
+  for (std::uint64_t n = random() % 9; n > 0; --n)
+    g.ids.push_back(static_cast<std::int32_t>(random() % 500));
+  g.n_new_tokens = g.ids.size();
+  g.finish_reason = random() % 3 == 0 ? FinishReason::stop : FinishReason::length;
+  g.prompt_hash = "0123456789abcdef";
+  for (std::size_t i = g.prompt_hash.size(); i-- > 8;)
+    g.prompt_hash[i] = "0123456789abcdef"[random() % 16];
+  for (std::uint32_t n = random() % 3; n > 0; --n) g.references.push_back(some_text(random));
+  if (g.references.empty()) return g;
+  g.scores.emplace();
+  for (auto* values : {&g.scores->best, &g.scores->mean}) {
+    for (double& x : *values) x = static_cast<double>(random() % 1000) / 999.0;
+  }
+  return g;
+}
+
 std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
 
 }  // namespace
@@ -52,10 +87,17 @@ DocumentRecord synthetic_document(int i, const SyntheticOptions& o) {
   r.n_words = i % 50 == 7 ? 0 : 1 + r.n_tokens / 2;
   r.n_bytes = 4 * r.n_tokens;
   r.clip_distance = 7936;
+  if (o.generations) {
+    r.n_scored = 0;
+    for (std::uint32_t q = 0, n = i % 5 == 4 ? 0 : 1 + random() % 3; q < n; ++q) {
+      for (const std::uint32_t sample : {0u, 1u})
+        r.generations.push_back(some_generation(random, q, sample, r.n_tokens));
+    }
+  }
   for (std::uint64_t t = 0; t < r.n_tokens; ++t) {
     const float nll = t == 0 ? std::numeric_limits<float>::quiet_NaN()
                              : static_cast<float>(random() % 9000) / 1000;
-    if (t > 0) {
+    if (t > 0 && !o.generations) {
       r.nll_sum += nll;
       r.nll_sum_sq += static_cast<double>(nll) * nll;
     }

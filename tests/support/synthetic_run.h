@@ -13,10 +13,12 @@ struct SyntheticOptions {
   bool tokens = false;
   bool trace = false;
   int mean_tokens = 40;
+  bool generations = false;  // texts instead of scores
 };
 
 // The i-th document: a function of `i` and the options alone; one in ten failed, one in fifty
-// without words.
+// without words. With `generations` one in five has no texts, the others have two samples of one to
+// three questions, some with references; among them empty, long and non-ASCII texts.
 DocumentRecord synthetic_document(int i, const SyntheticOptions& options = {});
 
 // Writes documents to the journal of a rank and launch, with header and, unless `killed`, footer.
