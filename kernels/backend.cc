@@ -19,6 +19,43 @@ std::int32_t protected_recent(const CacheOptions& cache) {
   return cache.recent >= 0 ? cache.recent : cache.cache_size / 2;
 }
 
+CacheOptions block_options(const CacheOptions& cache, std::int32_t pin) {
+  CacheOptions o = cache;
+  switch (cache.policy) {
+    case Policy::tova:
+    case Policy::tova_head:
+    case Policy::tova_ema:
+      o.pin = std::max(cache.pin, pin);
+      break;
+    case Policy::h2o:
+    case Policy::h2o_head:
+      o.pin = pin;
+      o.recent = std::min(protected_recent(cache), cache.cache_size - pin);
+      break;
+    case Policy::window:
+      o.sinks = std::max(cache.sinks, pin);
+      break;
+    case Policy::full:
+      break;
+  }
+  return o;
+}
+
+void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held) {
+  if (!is_bounded(cache)) return;
+  const std::string k = std::to_string(cache.cache_size);
+  if (block.pin < 0 || block.pin >= cache.cache_size) {
+    throw Error(ExitCode::internal, "a block pins " + std::to_string(block.pin) +
+                                        " tokens (the cache size is " + k + "): pin fewer");
+  }
+  if (!block.keeps_all && n_held > cache.cache_size && block.n_tokens != 1) {
+    throw Error(ExitCode::internal, "a block of " + std::to_string(block.n_tokens) +
+                                        " tokens meets a state of " + std::to_string(n_held) +
+                                        " (the cache size is " + k +
+                                        "): bring the state down by a block of one token first");
+  }
+}
+
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options) {
   if (device == "auto" || device == "cpu") return make_cpu_backend(options);
   if (device == "reference") return make_reference_backend(options);

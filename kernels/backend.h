@@ -52,11 +52,14 @@ struct StepBlock {
   std::int32_t n_tokens = 0;
   std::int64_t position = 0;  // of the first token, counted from the stream's (chunk's) first
   // Tokens whose position is below never leave, beside those that the cache options pin (tova
-  // policies) or keep as sinks (window). Below the cache size.
+  // policies) or keep as sinks (window). Pinned tokens take their places from the cache size, under
+  // `window` and h2o from those of the newest tokens. Below the cache size; under `window` the same
+  // in all blocks of a stream.
   std::int32_t pin = 0;
-  // No token leaves in this block: the state grows, as of `full`. The first block without it must
-  // have one token: its query's weights bring the state down to the cache size at once (the prompt
-  // processing of the paper's authors).
+  // No token leaves in this block and the policy remembers nothing of it: the state grows, as of
+  // `full`. A block without it that finds more than the cache size must have one token: what the
+  // policy makes of its query's weights brings the state down to the cache size at once (the prompt
+  // processing of the paper's authors), and the state's memory to that of a bounded one.
   bool keeps_all = false;
 };
 
@@ -71,7 +74,8 @@ struct Eviction {
 
 // What attention leaves behind of one block in one layer.
 struct BlockEvents {
-  std::vector<Eviction> evictions;  // of each group in order of steps
+  // Of each group in order of steps, of one step as if one after another.
+  std::vector<Eviction> evictions;
   std::uint64_t n_attended = 0;  // tokens attended, summed over the block's queries and the groups
 };
 
@@ -109,14 +113,21 @@ class Backend {
   virtual std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) = 0;
   virtual std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                               BufferType type) = 0;
-  virtual std::unique_ptr<StreamState> make_state() = 0;
-  virtual std::uint64_t state_bytes() const = 0;      // of one stream (bounded policies)
+  virtual std::unique_ptr<StreamState> make_state() = 0;  // of state_bytes_for(0, false)
+  // Of a stream that is bounded, or as long as a chunk or the trained context.
+  virtual std::uint64_t state_bytes() const = 0;
+  // What a state has allocated that has taken `n_tokens`, with `keeps_all` in all of its blocks or
+  // in none: the same for every n_tokens where the policy is bounded and keeps_all is false, else
+  // growing with it, by an eighth at a time. The block that brings a state of n tokens down needs
+  // state_bytes_for(n + 1, true).
+  virtual std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const = 0;
   virtual std::uint64_t workspace_bytes() const = 0;  // everything but weights, buffers and states
 
   // --- the step; no allocation but the growth of an unbounded state
 
   // Announces the blocks of the next step; later calls refer to them. Grows unbounded states,
-  // prepares rotations.
+  // prepares rotations. Throws Error(internal) where a block does not fit its state
+  // (StepBlock::pin, keeps_all), OutOfMemory; no state has changed but in size then.
   virtual void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) = 0;
   // out[row] = row ids[row] of `embedding` (vocab_size, hidden_size).
   virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding,
@@ -141,8 +152,18 @@ class Backend {
 
   // --- states
 
-  // Forgets everything: the stream starts anew at position 0.
+  // Forgets everything: the stream starts anew at position 0. Memory that a bounded state grew by
+  // keeps_all is given back, that of `full` stays for the next stream.
   virtual void reset(StreamState& state) = 0;
+  // Between steps: makes room at once for what the state will be when the stream has taken
+  // `n_tokens`, so that it need not be moved while it grows. Throws OutOfMemory; nothing has
+  // changed then.
+  virtual void reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) = 0;
+  // Between steps: makes `to`, whatever it was before, what `from` is, of this backend both, its
+  // room included. Throws OutOfMemory; nothing has changed then.
+  virtual void copy(const StreamState& from, StreamState& to) = 0;
+  // Tokens that the stream has taken: the position of its next one.
+  virtual std::int64_t n_tokens(const StreamState& state) const = 0;
   // Between steps: appends to `out` all that the stream's later numbers depend on, self-contained
   // and little-endian (saved_state.h): about the bytes of the tokens that the state holds.
   virtual void save(const StreamState& state, std::vector<std::byte>& out) const = 0;
@@ -183,5 +204,10 @@ std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
 std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape);
 // Newest tokens that h2o protects.
 std::int32_t protected_recent(const CacheOptions& cache);
+// The cache options as they hold for a block with StepBlock::pin: `pin` (tova policies, h2o) and
+// `sinks` (window) are the tokens that never leave, `recent` what h2o protects beside them.
+CacheOptions block_options(const CacheOptions& cache, std::int32_t pin);
+// Throws Error(internal) unless a block may follow on a state that holds `n_held` tokens a group.
+void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held);
 
 }  // namespace tovamill

@@ -14,7 +14,7 @@ static_assert(std::endian::native == std::endian::little,
               "the byte order of states is written for little-endian machines");
 
 constexpr std::uint32_t kMagic = 0x53535654;  // "TVSS"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 
 // Everything that decides what the bytes of a state mean and how its stream goes on.
 std::vector<std::uint64_t> signature(StateKind kind, const ModelShape& s, const CacheOptions& c) {
@@ -46,17 +46,19 @@ void StateReader::expect_left(std::uint64_t n_bytes) const {
 }
 
 void write_state_head(StateWriter& out, StateKind kind, const ModelShape& shape,
-                      const CacheOptions& cache, std::int64_t n_tokens) {
+                      const CacheOptions& cache, const StateCounts& counts) {
   const std::vector<std::uint64_t> words = signature(kind, shape, cache);
   out.number(kMagic);
   out.number(kVersion);
   out.number(static_cast<std::uint32_t>(words.size()));
   out.bytes(std::as_bytes(std::span(words)));
-  out.number(n_tokens);
+  out.number(counts.n_tokens);
+  out.number(counts.n_held);
+  out.number(counts.pin);
 }
 
-std::int64_t read_state_head(StateReader& in, StateKind kind, const ModelShape& shape,
-                             const CacheOptions& cache) {
+StateCounts read_state_head(StateReader& in, StateKind kind, const ModelShape& shape,
+                            const CacheOptions& cache) {
   if (in.number<std::uint32_t>() != kMagic) in.fail("it does not begin as one");
   if (in.number<std::uint32_t>() != kVersion) in.fail("its version is unknown");
   const std::vector<std::uint64_t> expected = signature(kind, shape, cache);
@@ -64,28 +66,35 @@ std::int64_t read_state_head(StateReader& in, StateKind kind, const ModelShape& 
   std::vector<std::uint64_t> found(expected.size());
   in.bytes(std::as_writable_bytes(std::span(found)));
   if (found != expected) in.fail("the model's shape, the cache options or the dtype differ");
-  const auto n_tokens = in.number<std::int64_t>();
-  if (n_tokens < 0 || n_tokens > std::numeric_limits<std::int32_t>::max())
+  StateCounts counts;
+  counts.n_tokens = in.number<std::int64_t>();
+  if (counts.n_tokens < 0 || counts.n_tokens > std::numeric_limits<std::int32_t>::max())
     in.fail("its number of tokens is impossible");
-  return n_tokens;
+  const std::int64_t fewest = is_bounded(cache)
+                                  ? std::min<std::int64_t>(counts.n_tokens, cache.cache_size)
+                                  : counts.n_tokens;
+  counts.n_held = in.number<std::int64_t>();
+  if (counts.n_held < fewest || counts.n_held > counts.n_tokens)
+    in.fail("its number of held tokens is impossible");
+  counts.pin = in.number<std::int32_t>();
+  const std::int32_t most = is_bounded(cache) ? cache.cache_size - 1 : 0;
+  if (counts.pin < 0 || counts.pin > most) in.fail("its number of pinned tokens is impossible");
+  return counts;
 }
 
-std::int64_t n_held(const CacheOptions& cache, std::int64_t n_tokens) {
-  return is_bounded(cache) ? std::min<std::int64_t>(n_tokens, cache.cache_size) : n_tokens;
-}
-
-void check_positions(const CacheOptions& cache, std::int64_t n_tokens,
+void check_positions(const CacheOptions& cache, const StateCounts& counts,
                      std::vector<std::int32_t> positions) {
   std::sort(positions.begin(), positions.end());
   if (positions.empty()) return;
-  if (positions.front() < 0 || positions.back() >= n_tokens)
+  if (positions.front() < 0 || positions.back() >= counts.n_tokens)
     StateReader::fail("a token lies outside the document");
   if (std::adjacent_find(positions.begin(), positions.end()) != positions.end())
     StateReader::fail("a token is there twice");
-  if (cache.policy != Policy::window) return;
-  const std::int64_t oldest = n_tokens - (cache.cache_size - cache.sinks);
+  if (cache.policy != Policy::window || counts.n_held > cache.cache_size) return;
+  const std::int32_t sinks = block_options(cache, counts.pin).sinks;
+  const std::int64_t oldest = counts.n_tokens - (cache.cache_size - sinks);
   for (const std::int32_t p : positions) {
-    if (p >= cache.sinks && p < oldest) StateReader::fail("a token is older than the window");
+    if (p >= sinks && p < oldest) StateReader::fail("a token is older than the window");
   }
 }
 

@@ -1,7 +1,7 @@
 // What the saved states of all backends have in common. Little-endian, without padding:
 //   u32 magic "TVSS", u32 version
 //   u32 number of words, u64 words: who saved in which type, the model's shape, the cache options
-//   i64 n_tokens that the stream has taken
+//   i64 n_tokens that the stream has taken, i64 n_held of them in each group of a layer, i32 pin
 //   then what the backend keeps (cpu/saved_state.cc, reference/saved_state.cc)
 #pragma once
 
@@ -55,18 +55,25 @@ class StateReader {
   std::span<const std::byte> rest_;
 };
 
-void write_state_head(StateWriter& out, StateKind kind, const ModelShape& shape,
-                      const CacheOptions& cache, std::int64_t n_tokens);
-// Returns n_tokens (0 to 2^31 - 1). Throws BadData where the head is not what `write_state_head`
-// makes of the same kind, shape and options.
-std::int64_t read_state_head(StateReader& in, StateKind kind, const ModelShape& shape,
-                             const CacheOptions& cache);
+struct StateCounts {
+  std::int64_t n_tokens = 0;  // that the stream has taken, below 2^31
+  // That each deciding group of a layer holds: all of a short stream, else the cache size, or more
+  // (StepBlock::keeps_all).
+  std::int64_t n_held = 0;
+  std::int32_t pin = 0;  // StepBlock::pin
+  bool operator==(const StateCounts&) const = default;
+};
 
-// Tokens that each deciding group of a layer holds after a step that ends behind `n_tokens`.
-std::int64_t n_held(const CacheOptions& cache, std::int64_t n_tokens);
-// Throws BadData unless a group may hold tokens of these positions, in any order, behind
-// `n_tokens`: none doubled, none to come, of `window` exactly those that the rule leaves.
-void check_positions(const CacheOptions& cache, std::int64_t n_tokens,
+void write_state_head(StateWriter& out, StateKind kind, const ModelShape& shape,
+                      const CacheOptions& cache, const StateCounts& counts);
+// Throws BadData where the head is not what `write_state_head` makes of the same kind, shape and
+// options, or the counts are impossible.
+StateCounts read_state_head(StateReader& in, StateKind kind, const ModelShape& shape,
+                            const CacheOptions& cache);
+
+// Throws BadData unless a group may hold tokens of these positions, in any order: none doubled,
+// none to come, of `window` exactly those that the rule leaves.
+void check_positions(const CacheOptions& cache, const StateCounts& counts,
                      std::vector<std::int32_t> positions);
 
 }  // namespace tovamill

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cpu/attention_tile.h"
+#include "kernels/error.h"
 
 namespace tovamill::cpu {
 namespace {
@@ -55,25 +56,38 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
   row_angles_.resize(rows * static_cast<std::size_t>(shape_.head_dim));
   rotated_keys_.resize(rows * static_cast<std::size_t>(shape_.kv_size()));
   value_norms_.resize(rows);
-  make_room(capacity(kFirstColumns));
+  for (ThreadScratch& s : scratch_) {
+    s.angles.resize(static_cast<std::size_t>(shape_.head_dim));
+    s.inverse_sum.resize(static_cast<std::size_t>(shape_.n_heads));
+  }
+  make_room(capacity(kFirstColumns, false), !needs_scan(cache_.policy));
 }
 
-std::int64_t Attention::capacity(std::int64_t n_tokens) const {
-  return pad_columns(is_bounded(cache_) ? static_cast<std::int64_t>(cache_.cache_size) + tile_
-                                        : n_tokens + tile_);
+// Growing states grow by an eighth: each column moves a few times at most, however long the stream.
+std::int64_t Attention::capacity(std::int64_t n_tokens, bool keeps_all) const {
+  const std::int64_t bounded = pad_columns(static_cast<std::int64_t>(cache_.cache_size) + tile_);
+  if (is_bounded(cache_) && !keeps_all) return bounded;
+  std::int64_t columns = kGroupTokens;
+  while (columns < n_tokens)
+    columns += std::max<std::int64_t>(1, columns / 8 / kGroupTokens) * kGroupTokens;
+  return is_bounded(cache_) ? std::max(bounded, columns) : columns;
 }
 
-void Attention::make_room(std::int64_t n_columns) {
-  if (n_columns <= columns_) return;
-  columns_ = n_columns;
-  const auto columns = static_cast<std::size_t>(n_columns),
-             kv = static_cast<std::size_t>(shape_.n_kv_heads);
+void Attention::make_room(std::int64_t n_columns, bool keeps_all) {
+  if (n_columns <= columns_ && keeps_all <= keeps_all_) return;
+  columns_ = std::max(n_columns, columns_);
+  keeps_all_ = keeps_all || keeps_all_;
+  const auto columns = static_cast<std::size_t>(columns_),
+             kv = static_cast<std::size_t>(shape_.n_kv_heads),
+             heads = static_cast<std::size_t>(shape_.n_heads);
   const auto tile = static_cast<std::size_t>(tile_), groups = static_cast<std::size_t>(groups_);
   for (Slot& slot : slots_) {
     slot.keys = AlignedBytes(kv * static_cast<std::size_t>(shape_.head_dim) * columns * 4);
     slot.values = AlignedBytes(kv * static_cast<std::size_t>(padded_dim_) * columns * 4);
-    if (needs_scan(cache_.policy))
-      slot.weights = AlignedBytes(static_cast<std::size_t>(shape_.n_heads) * tile * columns * 4);
+    // Of a tile that is scanned, its state bounded, or of one token with any state.
+    const std::size_t scanned =
+        needs_scan(cache_.policy) ? tile * static_cast<std::size_t>(capacity(0, false)) : 0;
+    slot.weights = AlignedBytes(heads * std::max(scanned, columns) * 4);
     slot.policy = AlignedBytes(groups * 3 * columns * 4 +
                                groups * tile * static_cast<std::size_t>(heads_per_group_) * 4);
     slot.evicted.assign(groups * tile, -1);
@@ -86,13 +100,14 @@ void Attention::make_room(std::int64_t n_columns) {
   const std::size_t part_rows =
       static_cast<std::size_t>(part_steps_) * static_cast<std::size_t>(per_kv_);
   for (ThreadScratch& s : scratch_) {
-    const std::size_t rows = needs_scan(cache_.policy) ? kPanelRows : part_rows;
+    const std::size_t rows = std::max<std::size_t>(needs_scan(cache_.policy) ? kPanelRows : 0,
+                                                   keeps_all_ ? part_rows : 0);
     s.weights = AlignedBytes(rows * columns * 4);
     s.rows = AlignedBytes(std::max<std::size_t>(kPanelRows, part_rows) *
                           static_cast<std::size_t>(padded_dim_) * 4);
-    s.angles.resize(static_cast<std::size_t>(shape_.head_dim));
     s.order.resize(columns);
     s.rank.resize(columns);
+    s.dropped.reserve(columns);
   }
 }
 
@@ -108,25 +123,52 @@ std::uint64_t Attention::workspace_bytes() const {
 void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
   blocks_.assign(blocks.begin(), blocks.end());
   n_rows_ = n_rows;
-  if (!is_bounded(cache_)) {
-    std::int64_t most = 0;
-    for (const StepBlock& b : blocks) {
-      const std::int64_t needed = capacity(b.position + b.n_tokens);
-      auto* state = static_cast<CpuState*>(b.state);
-      if (needed > state->capacity()) state->reserve(std::max(needed, 2 * state->capacity()));
-      most = std::max(most, state->capacity());
+  single_.clear();
+  longer_.clear();
+  for (std::size_t b = 0; b < blocks_.size(); ++b)
+    (blocks_[b].n_tokens == 1 ? single_ : longer_).push_back(b);
+  fit_states();
+  pool_.run(static_cast<std::int64_t>(blocks_.size()),
+            [&](std::int64_t b, int) { fill_angles(blocks_[static_cast<std::size_t>(b)]); });
+}
+
+void Attention::fit_states() {
+  std::int64_t most = 0;
+  bool keeps_all = false;
+  for (const StepBlock& b : blocks_) {
+    auto& state = *static_cast<CpuState*>(b.state);
+    const std::int64_t held = state.n_columns(0);
+    check_block(cache_, b, held);
+    if (cache_.policy == Policy::window && state.n_tokens() > 0 &&
+        block_options(cache_, b.pin).sinks != block_options(cache_, state.pin()).sinks) {
+      throw Error(ExitCode::internal,
+                  "a stream's pin changes (a window has no place for more): keep it");
     }
-    make_room(most);
+    if (is_bounded(cache_)) state.pin() = b.pin;
+    const bool grows = b.keeps_all || held > cache_.cache_size;
+    const std::int64_t needed = capacity(held + b.n_tokens, grows);
+    if (needed > state.capacity()) state.resize(needed);
+    most = std::max(most, state.capacity());
+    keeps_all = keeps_all || b.keeps_all;
   }
-  const std::int32_t half = shape_.head_dim / 2;
-  pool_.run(static_cast<std::int64_t>(blocks_.size()), [&](std::int64_t b, int) {
-    const StepBlock& block = blocks_[static_cast<std::size_t>(b)];
-    for (std::int32_t i = 0; i < block.n_tokens; ++i) {
-      float* row =
-          row_angles_.data() + static_cast<std::int64_t>(block.first_row + i) * shape_.head_dim;
-      angles_.fill(rotary_position(block.position + i), row, row + half);
+  make_room(most, keeps_all);
+}
+
+// Of the block's rows. In-state positions go on from the tokens that were held when the row's group
+// of 256 began.
+void Attention::fill_angles(const StepBlock& block) {
+  auto& state = *static_cast<CpuState*>(block.state);
+  const std::int64_t held = state.n_columns(0);
+  const bool grows = !is_bounded(cache_) || block.keeps_all || held > cache_.cache_size;
+  for (std::int32_t i = 0; i < block.n_tokens; ++i) {
+    const std::int64_t position = block.position + i;
+    if (position % kGroupTokens == 0) {
+      state.group_base() = grows ? held + i : std::min<std::int64_t>(held + i, cache_.cache_size);
     }
-  });
+    float* row =
+        row_angles_.data() + static_cast<std::int64_t>(block.first_row + i) * shape_.head_dim;
+    angles_.fill(rotary_position(position, state.group_base()), row, row + shape_.head_dim / 2);
+  }
 }
 
 // Norms of Qwen3's heads, rotation of Q in place and of K beside it, the norms of the values.
@@ -169,9 +211,14 @@ void Attention::run(std::int32_t layer, std::span<const float> q_norm,
                     std::span<BlockEvents> events) {
   prepare_rows(q_norm, k_norm, qkv);
   qkv_ = qkv;
-  for (std::size_t b = 0; b < blocks_.size(); b += slots_.size()) {
-    run_wave(layer, b, std::min(slots_.size(), blocks_.size() - b), out, events);
-  }
+  pool_.run(static_cast<std::int64_t>(single_.size()), [&](std::int64_t i, int thread) {
+    const std::size_t b = single_[static_cast<std::size_t>(i)];
+    decode(layer, b, out, events[b], thread);
+  });
+  const std::span<const std::size_t> longer(longer_);
+  for (std::size_t b = 0; b < longer.size(); b += slots_.size())
+    run_wave(layer, longer.subspan(b, std::min(slots_.size(), longer.size() - b)), out, events);
+  for (const StepBlock& block : blocks_) give_back(block);
 }
 
 // The next tile of a block of which `done` tokens are through: it ends at a multiple of the tile's
@@ -180,7 +227,10 @@ bool Attention::next_tile(std::size_t block, std::int64_t& done, Tile& tile) con
   const StepBlock& b = blocks_[block];
   if (done >= b.n_tokens) return false;
   tile.position = b.position + done;
-  const std::int64_t end = std::min(b.position + b.n_tokens, (tile.position / tile_ + 1) * tile_);
+  tile.pin = b.pin;
+  tile.keeps_all = b.keeps_all;
+  const std::int64_t size = b.keeps_all ? kGroupTokens : tile_;
+  const std::int64_t end = std::min(b.position + b.n_tokens, (tile.position / size + 1) * size);
   tile.n_steps = static_cast<std::int32_t>(end - tile.position);
   tile.first_row = b.first_row + static_cast<std::int32_t>(done);
   tile.state = static_cast<CpuState*>(b.state);
@@ -188,25 +238,32 @@ bool Attention::next_tile(std::size_t block, std::int64_t& done, Tile& tile) con
   return true;
 }
 
-void Attention::run_wave(std::int32_t layer, std::size_t first_block, std::size_t n_blocks,
-                         void* out, std::span<BlockEvents> events) {
+// Policies without scores, and blocks in which nothing leaves, need none.
+bool Attention::is_scanned(const Tile& tile) const {
+  return needs_scan(cache_.policy) && !tile.keeps_all;
+}
+bool Attention::may_drop(const Tile& tile) const { return is_bounded(cache_) && !tile.keeps_all; }
+
+void Attention::run_wave(std::int32_t layer, std::span<const std::size_t> wave, void* out,
+                         std::span<BlockEvents> events) {
   const std::int32_t kvs = shape_.n_kv_heads;
   constexpr std::size_t kMostSlots = 1024;
   std::int64_t done[kMostSlots] = {};
   Tile tiles[kMostSlots];
   std::size_t owner[kMostSlots];
-  for (std::size_t i = 0; i < n_blocks; ++i) {
-    events[first_block + i].evictions.clear();
-    events[first_block + i].n_attended = 0;
+  for (const std::size_t block : wave) {
+    events[block].evictions.clear();
+    events[block].n_attended = 0;
   }
   while (true) {
     std::size_t n = 0;
     std::int32_t parts = 0;
-    for (std::size_t i = 0; i < n_blocks; ++i) {
-      if (!next_tile(first_block + i, done[i], tiles[n])) continue;
+    for (std::size_t i = 0; i < wave.size(); ++i) {
+      if (!next_tile(wave[i], done[i], tiles[n])) continue;
       tiles[n].slot = &slots_[i];
-      owner[n] = first_block + i;
+      owner[n] = wave[i];
       join(layer, tiles[n]);
+      if (!needs_scan(cache_.policy)) plan_window_deaths(layer, tiles[n]);
       parts = std::max(parts, n_parts(tiles[n]));
       ++n;
     }
@@ -223,19 +280,20 @@ void Attention::run_wave(std::int32_t layer, std::size_t first_block, std::size_
           body(tile, static_cast<std::int32_t>(task / parts % kvs), part, thread);
       });
     };
-    if (needs_scan(cache_.policy)) {
-      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int) {
+    for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
+      if (is_scanned(tile)) {
         score(layer, tile, kv, part);
-      });
-      pool_.run(n_tiles * groups_, [&](std::int64_t task, int) {
-        scan(layer, tiles[task / groups_], static_cast<std::int32_t>(task % groups_));
-      });
-      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
-        weigh_values(layer, tile, kv, part, out, thread);
-      });
-    } else {
-      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
+      } else {
         attend_unscanned(layer, tile, kv, part, out, thread);
+      }
+    });
+    if (std::any_of(tiles, tiles + n, [&](const Tile& tile) { return is_scanned(tile); })) {
+      pool_.run(n_tiles * groups_, [&](std::int64_t task, int) {
+        const Tile& tile = tiles[task / groups_];
+        if (is_scanned(tile)) scan(layer, tile, static_cast<std::int32_t>(task % groups_));
+      });
+      for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
+        if (is_scanned(tile)) weigh_values(layer, tile, kv, part, out, thread);
       });
     }
     for (std::size_t i = 0; i < n; ++i) {
@@ -259,12 +317,13 @@ void Attention::report(std::int32_t layer, const Tile& tile, BlockEvents& events
       ++living;
       if (shape_.sliding_window > 0) {
         for (std::int32_t j = 0; j <= tile.n_state + step; ++j) {
-          const bool lives = !is_bounded(cache_) || deaths[j] >= step;
+          const bool lives = !may_drop(tile) || deaths[j] >= step;
           events.n_attended += lives && positions[j] > hidden_below(tile.position + step);
         }
       } else {
         events.n_attended += static_cast<std::uint64_t>(living);
       }
+      if (!may_drop(tile)) continue;
       const auto at = static_cast<std::size_t>(g * tile_ + step);
       const std::int32_t column = slot.evicted[at];
       if (column < 0) continue;

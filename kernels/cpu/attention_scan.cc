@@ -64,12 +64,41 @@ void Attention::score(std::int32_t layer, const Tile& tile, std::int32_t kv, std
   }
 }
 
-void Attention::scan(std::int32_t layer, const Tile& tile, std::int32_t group) {
+// All of the scan's input and output but the weights and how a row is restored.
+ScanTile Attention::scan_tile(std::int32_t layer, const Tile& tile, std::int32_t group) const {
   Slot& slot = *tile.slot;
-  CpuState& state = *tile.state;
+  const CpuState& state = *tile.state;
   const std::int64_t scratch = static_cast<std::int64_t>(groups_) * columns_;
   auto* floats = reinterpret_cast<float*>(slot.policy.data());
-  RestoreContext context{this, &tile, state.positions(layer, group), death(slot, group),
+  const bool is_h2o = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head;
+  const CacheOptions cache = block_options(cache_, tile.pin);
+  return {.ld = tile.ld,
+          .n_heads = heads_per_group_,
+          .n_steps = tile.n_steps,
+          .n_state = tile.n_state,
+          .first_position = static_cast<std::int32_t>(tile.position),
+          .positions = state.positions(layer, group),
+          .rule = layout_.averages ? ScanRule::moving_average
+                  : is_h2o         ? ScanRule::accumulated
+                                   : ScanRule::newest_weight,
+          .cache_size = cache_.cache_size,
+          .pin = cache.pin,
+          .recent = is_h2o ? protected_recent(cache) : -1,
+          .decay = static_cast<float>(cache_.ema),
+          .memory = layout_.remembers ? state.memory(layer, group) : nullptr,
+          .decay_power = layout_.averages ? state.decay_power(layer, group) : nullptr,
+          .value_norm = layout_.averages ? state.value_norm(layer, group) : nullptr,
+          .scratch = floats + scratch + 2 * static_cast<std::int64_t>(group) * columns_,
+          .death = death(slot, group),
+          .inverse_sum =
+              floats + 3 * scratch + static_cast<std::int64_t>(group) * tile_ * heads_per_group_,
+          .evicted = slot.evicted.data() + static_cast<std::int64_t>(group) * tile_,
+          .evicted_weight = slot.evicted_weight.data() + static_cast<std::int64_t>(group) * tile_};
+}
+
+void Attention::scan(std::int32_t layer, const Tile& tile, std::int32_t group) {
+  const Slot& slot = *tile.slot;
+  RestoreContext context{this, &tile, tile.state->positions(layer, group), death(slot, group),
                          group * heads_per_group_};
   float* weights[1024];
   for (std::int32_t h = 0; h < heads_per_group_; ++h) {
@@ -77,51 +106,29 @@ void Attention::scan(std::int32_t layer, const Tile& tile, std::int32_t group) {
     weights[h] = weight_rows(slot, tile.ld, head / per_kv_) +
                  static_cast<std::int64_t>(head % per_kv_) * tile.ld;
   }
-  const bool is_h2o = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head;
-  ScanTile t{
-      .weights = weights,
-      .step_stride = static_cast<std::int64_t>(per_kv_) * tile.ld,
-      .ld = tile.ld,
-      .n_heads = heads_per_group_,
-      .n_steps = tile.n_steps,
-      .n_state = tile.n_state,
-      .first_position = static_cast<std::int32_t>(tile.position),
-      .positions = state.positions(layer, group),
-      .rule = layout_.averages ? ScanRule::moving_average
-              : is_h2o         ? ScanRule::accumulated
-                               : ScanRule::newest_weight,
-      .cache_size = cache_.cache_size,
-      .pin = is_h2o ? 0 : cache_.pin,
-      .recent = is_h2o ? protected_recent(cache_) : -1,
-      .decay = static_cast<float>(cache_.ema),
-      .memory = layout_.remembers ? state.memory(layer, group) : nullptr,
-      .decay_power = layout_.averages ? state.decay_power(layer, group) : nullptr,
-      .value_norm = layout_.averages ? state.value_norm(layer, group) : nullptr,
-      .scratch = floats + scratch + 2 * static_cast<std::int64_t>(group) * columns_,
-      .restore =
-          [](void* c, std::int32_t head, std::int32_t step) {
-            const auto& r = *static_cast<RestoreContext*>(c);
-            const Attention& a = *r.attention;
-            const std::int32_t h = r.first_head + head, kv = h / a.per_kv_;
-            const std::int32_t row = step * a.per_kv_ + h % a.per_kv_;
-            const float* query = a.query(*r.tile, kv, row);
-            float* weights = a.weight_rows(*r.tile->slot, r.tile->ld, kv) +
-                             static_cast<std::int64_t>(row) * r.tile->ld;
-            const float* keys = reinterpret_cast<const float*>(r.tile->slot->keys.data()) +
-                                static_cast<std::int64_t>(kv) * a.shape_.head_dim * a.columns_;
-            a.isa_.multiply(&query, 1, a.shape_.head_dim, keys, r.tile->ld, r.tile->ld, weights,
-                            r.tile->ld);
-            a.isa_.exponentiate(weights, r.tile->n_state + step + 1, r.tile->ld, a.scale_,
-                                a.shape_.sliding_window > 0 ? r.positions : nullptr,
-                                a.hidden_below(r.tile->position + step), r.death, step);
-          },
-      .restore_context = &context,
-      .death = death(slot, group),
-      .inverse_sum =
-          floats + 3 * scratch + static_cast<std::int64_t>(group) * tile_ * heads_per_group_,
-      .evicted = slot.evicted.data() + static_cast<std::int64_t>(group) * tile_,
-      .evicted_weight = slot.evicted_weight.data() + static_cast<std::int64_t>(group) * tile_};
+  ScanTile t = scan_tile(layer, tile, group);
+  t.weights = weights;
+  t.step_stride = static_cast<std::int64_t>(per_kv_) * tile.ld;
+  t.restore = [](void* c, std::int32_t head, std::int32_t step) {
+    const auto& r = *static_cast<RestoreContext*>(c);
+    r.attention->restore(r, head, step);
+  };
+  t.restore_context = &context;
   isa_.scan(t);
+}
+
+// A row of weights anew, relative to the highest score among the living.
+void Attention::restore(const RestoreContext& r, std::int32_t head, std::int32_t step) const {
+  const Tile& tile = *r.tile;
+  const std::int32_t h = r.first_head + head, kv = h / per_kv_, row = step * per_kv_ + h % per_kv_;
+  const float* from = query(tile, kv, row);
+  float* weights = weight_rows(*tile.slot, tile.ld, kv) + static_cast<std::int64_t>(row) * tile.ld;
+  const float* keys = reinterpret_cast<const float*>(tile.slot->keys.data()) +
+                      static_cast<std::int64_t>(kv) * shape_.head_dim * columns_;
+  isa_.multiply(&from, 1, shape_.head_dim, keys, tile.ld, tile.ld, weights, tile.ld);
+  isa_.exponentiate(weights, tile.n_state + step + 1, tile.ld, scale_,
+                    shape_.sliding_window > 0 ? r.positions : nullptr,
+                    hidden_below(tile.position + step), r.death, step);
 }
 
 void Attention::write_out(const Tile& tile, std::int32_t kv, std::int32_t row, const float* sums,

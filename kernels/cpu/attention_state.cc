@@ -16,20 +16,12 @@ std::int64_t Attention::wanted_rotation(std::int64_t position) const {
 }
 
 // Of a token of the current group. Only distances matter, so clipped positions count from where the
-// clipping begins: they stay within the trained context however long the document is.
-std::int64_t Attention::rotary_position(std::int64_t position) const {
-  const std::int64_t group_start = position / kGroupTokens * kGroupTokens;
-  switch (cache_.positions) {
-    case Positions::absolute:
-      return position;
-    case Positions::clipped:
-      return position - wanted_rotation(position);
-    case Positions::in_state:
-      break;
-  }
-  const std::int64_t base =
-      is_bounded(cache_) ? std::min<std::int64_t>(group_start, cache_.cache_size) : group_start;
-  return base + position - group_start;
+// clipping begins: they stay within the trained context however long the document is. `group_base`
+// is CpuState's.
+std::int64_t Attention::rotary_position(std::int64_t position, std::int64_t group_base) const {
+  if (cache_.positions == Positions::absolute) return position;
+  if (cache_.positions == Positions::clipped) return position - wanted_rotation(position);
+  return group_base + position % kGroupTokens;
 }
 
 std::byte* Attention::storage_row(std::byte* head, std::int64_t column) const {
@@ -61,7 +53,19 @@ void Attention::join(std::int32_t layer, Tile& tile) {
           value_norms_[static_cast<std::size_t>(tile.first_row + i)];
     }
   }
-  if (!needs_scan(cache_.policy)) plan_window_deaths(layer, tile);
+}
+
+// A row of the step joins a KV head.
+void Attention::store_row(std::int32_t layer, const Tile& tile, std::int32_t kv, std::int64_t row,
+                          std::int64_t column) const {
+  const CpuState& state = *tile.state;
+  const std::int32_t d = shape_.head_dim;
+  const std::int64_t stride = shape_.q_size() + 2 * shape_.kv_size();
+  const float* k = qkv_ + row * stride + shape_.q_size() + kv * d;
+  if (layout_.keeps_unrotated) to_storage(k, storage_row(state.unrotated(layer, kv), column));
+  to_storage(rotated_keys_.data() + row * shape_.kv_size() + kv * d,
+             storage_row(state.rotated(layer, kv), column));
+  to_storage(k + shape_.kv_size(), storage_row(state.values(layer, kv), column));
 }
 
 void Attention::append(std::int32_t layer, const Tile& tile, std::int32_t kv, int thread) {
@@ -69,15 +73,8 @@ void Attention::append(std::int32_t layer, const Tile& tile, std::int32_t kv, in
   const std::int32_t d = shape_.head_dim;
   if (state.rotation(layer) != wanted_rotation(tile.position))
     refresh_rotation(layer, tile, kv, thread);
-  const std::int64_t stride = shape_.q_size() + 2 * shape_.kv_size();
-  for (std::int32_t i = 0; i < tile.n_steps; ++i) {
-    const std::int64_t row = tile.first_row + i, column = tile.n_state + i;
-    const float* k = qkv_ + row * stride + shape_.q_size() + kv * d;
-    if (layout_.keeps_unrotated) to_storage(k, storage_row(state.unrotated(layer, kv), column));
-    to_storage(rotated_keys_.data() + row * shape_.kv_size() + kv * d,
-               storage_row(state.rotated(layer, kv), column));
-    to_storage(k + shape_.kv_size(), storage_row(state.values(layer, kv), column));
-  }
+  for (std::int32_t i = 0; i < tile.n_steps; ++i)
+    store_row(layer, tile, kv, tile.first_row + i, tile.n_state + i);
   float* keys = reinterpret_cast<float*>(tile.slot->keys.data()) +
                 static_cast<std::int64_t>(kv) * d * columns_;
   const std::byte* rotated = state.rotated(layer, kv);
@@ -157,7 +154,7 @@ void Attention::leave(std::int32_t layer, const Tile& tile, std::int32_t group) 
   state.rotation(layer) = wanted_rotation(tile.position);
   state.n_columns(layer) = tile.n_columns();
   state.n_tokens() = tile.position + tile.n_steps;
-  if (!is_bounded(cache_)) return;
+  if (!may_drop(tile)) return;
   const std::int32_t* deaths = death(slot, group);
   std::int32_t n_dead = 0;
   for (std::int32_t step = 0; step < tile.n_steps; ++step)
@@ -170,29 +167,38 @@ void Attention::leave(std::int32_t layer, const Tile& tile, std::int32_t group) 
     const auto at = static_cast<std::size_t>(group * tile_ + n_moves++);
     slot.move_from[at] = from;
     slot.move_to[at] = to;
-    state.positions(layer, group)[to] = state.positions(layer, group)[from];
-    if (layout_.remembers) state.memory(layer, group)[to] = state.memory(layer, group)[from];
-    if (layout_.averages) {
-      state.decay_power(layer, group)[to] = state.decay_power(layer, group)[from];
-      state.value_norm(layer, group)[to] = state.value_norm(layer, group)[from];
-    }
+    move_memory(state, layer, group, from, to);
     ++from;
   }
   state.n_columns(layer) = n_left;
 }
 
+void Attention::move_memory(CpuState& state, std::int32_t layer, std::int32_t group,
+                            std::int32_t from, std::int32_t to) const {
+  state.positions(layer, group)[to] = state.positions(layer, group)[from];
+  if (layout_.remembers) state.memory(layer, group)[to] = state.memory(layer, group)[from];
+  if (!layout_.averages) return;
+  state.decay_power(layer, group)[to] = state.decay_power(layer, group)[from];
+  state.value_norm(layer, group)[to] = state.value_norm(layer, group)[from];
+}
+
+void Attention::move_rows(CpuState& state, std::int32_t layer, std::int32_t kv, std::int32_t from,
+                          std::int32_t to) const {
+  const std::size_t bytes = static_cast<std::size_t>(shape_.head_dim) * element_bytes(storage_);
+  if (layout_.keeps_unrotated) {
+    std::byte* unrotated = state.unrotated(layer, kv);
+    std::memcpy(storage_row(unrotated, to), storage_row(unrotated, from), bytes);
+  }
+  for (std::byte* head : {state.rotated(layer, kv), state.values(layer, kv)})
+    std::memcpy(storage_row(head, to), storage_row(head, from), bytes);
+}
+
 void Attention::compact(std::int32_t layer, const Tile& tile, std::int32_t kv) {
   const Slot& slot = *tile.slot;
-  CpuState& state = *tile.state;
   const std::int32_t group = kv / kv_per_group_;
-  const std::size_t bytes = static_cast<std::size_t>(shape_.head_dim) * element_bytes(storage_);
   for (std::int32_t i = 0; i < slot.n_moves[static_cast<std::size_t>(group)]; ++i) {
     const auto at = static_cast<std::size_t>(group * tile_ + i);
-    for (std::byte* head :
-         {state.unrotated(layer, kv), state.rotated(layer, kv), state.values(layer, kv)}) {
-      std::memcpy(storage_row(head, slot.move_to[at]), storage_row(head, slot.move_from[at]),
-                  bytes);
-    }
+    move_rows(*tile.state, layer, kv, slot.move_from[at], slot.move_to[at]);
   }
 }
 

@@ -22,6 +22,8 @@ struct Attention::Tile {
   std::int64_t position;  // of the first query in its stream
   std::int32_t n_state;   // columns before the tile joined
   std::int32_t ld;        // padded columns after
+  std::int32_t pin;       // positions below never leave
+  bool keeps_all;         // StepBlock::keeps_all
   std::int32_t n_columns() const { return n_state + n_steps; }
 };
 

@@ -1,4 +1,4 @@
-// Attention where deaths are known beforehand: `window` and `full`.
+// Attention where deaths are known beforehand: `window`, `full` and blocks in which nothing leaves.
 
 #include <algorithm>
 
@@ -18,7 +18,7 @@ void Attention::attend_unscanned(std::int32_t layer, const Tile& tile, std::int3
                       static_cast<std::int64_t>(kv) * d * columns_;
   const std::int32_t* positions =
       shape_.sliding_window > 0 ? tile.state->positions(layer, group) : nullptr;
-  const std::int32_t* deaths = is_bounded(cache_) ? death(*tile.slot, group) : nullptr;
+  const std::int32_t* deaths = may_drop(tile) ? death(*tile.slot, group) : nullptr;
   const float* values = packed_values(layer, tile, kv);
   for (std::int32_t r = first * per_kv_; r < last * per_kv_; r += kPartRows) {
     const std::int32_t n = std::min(kPartRows, last * per_kv_ - r);
@@ -34,8 +34,9 @@ void Attention::attend_unscanned(std::int32_t layer, const Tile& tile, std::int3
       total[i] = isa_.exponentiate(row, tile.n_state + step + 1,
                                    static_cast<std::int32_t>(pad_columns(depth)), scale_, positions,
                                    hidden_below(tile.position + step), deaths, step);
-      const std::int32_t evicted = tile.slot->evicted[static_cast<std::size_t>(step)];
-      if (deaths != nullptr && evicted >= 0) {
+      const std::int32_t evicted =
+          deaths != nullptr ? tile.slot->evicted[static_cast<std::size_t>(step)] : -1;
+      if (evicted >= 0) {
         tile.slot->head_weight[static_cast<std::size_t>(kv * tile_ + step)] +=
             static_cast<double>(row[evicted] / total[i]);
       }
@@ -55,14 +56,15 @@ void Attention::plan_window_deaths(std::int32_t layer, const Tile& tile) {
   Slot& slot = *tile.slot;
   std::fill(slot.evicted.begin(), slot.evicted.end(), -1);
   std::fill(slot.head_weight.begin(), slot.head_weight.end(), 0.0);
-  if (!is_bounded(cache_)) return;
+  if (!may_drop(tile)) return;
   const std::int32_t* positions = tile.state->positions(layer, 0);
+  const std::int32_t sinks = block_options(cache_, tile.pin).sinks;
   std::int32_t* deaths = death(slot, 0);
   for (std::int32_t j = 0; j < tile.ld; ++j) {
     deaths[j] = j < tile.n_columns() ? kAlive : -1;
-    if (j >= tile.n_columns() || positions[j] < cache_.sinks) continue;
+    if (j >= tile.n_columns() || positions[j] < sinks) continue;
     const std::int64_t step =
-        positions[j] + static_cast<std::int64_t>(cache_.cache_size - cache_.sinks) - tile.position;
+        positions[j] + static_cast<std::int64_t>(cache_.cache_size - sinks) - tile.position;
     if (step >= tile.n_steps) continue;
     deaths[j] = static_cast<std::int32_t>(step);
     slot.evicted[static_cast<std::size_t>(step)] = j;

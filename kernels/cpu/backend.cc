@@ -170,15 +170,13 @@ std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_
 }
 
 std::unique_ptr<StreamState> CpuBackend::make_state() {
-  return std::make_unique<CpuState>(attention_.layout(), attention_.capacity(kGroupTokens));
+  return std::make_unique<CpuState>(attention_.layout(), attention_.capacity(0, false));
 }
 
 std::uint64_t CpuBackend::state_bytes() const {
-  const StateLayout layout = attention_.layout();
-  const std::int64_t tokens = options_.cache.chunk_tokens > 0 ? options_.cache.chunk_tokens
-                                                              : options_.shape.trained_context;
-  return layout.layer_bytes(attention_.capacity(tokens)) *
-         static_cast<std::size_t>(layout.n_layers);
+  return state_bytes_for(options_.cache.chunk_tokens > 0 ? options_.cache.chunk_tokens
+                                                         : options_.shape.trained_context,
+                         false);
 }
 
 std::uint64_t CpuBackend::workspace_bytes() const {
@@ -332,7 +330,30 @@ void CpuBackend::target_nll(const Buffer& x, const Matrix& head,
   }
 }
 
-void CpuBackend::reset(StreamState& state) { static_cast<CpuState&>(state).reset(); }
+std::uint64_t CpuBackend::state_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
+  const StateLayout layout = attention_.layout();
+  return layout.layer_bytes(attention_.capacity(n_tokens, keeps_all)) *
+         static_cast<std::size_t>(layout.n_layers);
+}
+
+void CpuBackend::reset(StreamState& state) {
+  auto& s = static_cast<CpuState&>(state);
+  s.reset();
+  if (is_bounded(options_.cache)) s.resize(attention_.capacity(0, false));
+}
+
+void CpuBackend::reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) {
+  auto& s = static_cast<CpuState&>(state);
+  s.resize(std::max(s.capacity(), attention_.capacity(n_tokens, keeps_all)));
+}
+
+void CpuBackend::copy(const StreamState& from, StreamState& to) {
+  static_cast<CpuState&>(to).assign(static_cast<const CpuState&>(from));
+}
+
+std::int64_t CpuBackend::n_tokens(const StreamState& state) const {
+  return static_cast<const CpuState&>(state).n_tokens();
+}
 
 std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, std::int32_t layer,
                                                      std::int32_t group) const {

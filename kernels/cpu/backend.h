@@ -41,6 +41,7 @@ class CpuBackend final : public Backend {
                                       BufferType type) override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
+  std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
   std::uint64_t workspace_bytes() const override;
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
@@ -55,6 +56,9 @@ class CpuBackend final : public Backend {
                   std::span<float> nll) override;
 
   void reset(StreamState& state) override;
+  void reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) override;
+  void copy(const StreamState& from, StreamState& to) override;
+  std::int64_t n_tokens(const StreamState& state) const override;
   void save(const StreamState& state, std::vector<std::byte>& out) const override;
   std::int64_t load(StreamState& state, std::span<const std::byte> bytes) override;
   std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,

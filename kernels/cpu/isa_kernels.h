@@ -64,6 +64,21 @@ struct IsaKernels {
                         const std::int32_t* positions, std::int32_t hidden_below,
                         const std::int32_t* death, std::int32_t step);
   void (*scan)(const ScanTile& tile);
+  // Scores of queries (n_queries, depth) against rows as a state stores them (n_rows, depth):
+  // out[q * ld + j] = queries[q] . rows[j]. Equal rows get equal scores wherever they stand.
+  void (*dot_rows_f32)(const float* queries, std::int32_t n_queries, std::int32_t depth,
+                       const float* rows, std::int32_t n_rows, float* out, std::int64_t ld);
+  void (*dot_rows_bf16)(const float* queries, std::int32_t n_queries, std::int32_t depth,
+                        const std::uint16_t* rows, std::int32_t n_rows, float* out,
+                        std::int64_t ld);
+  // Weighted sums of such rows: out[q * ldo + i] = sum_j weights[q * ldw + j] rows[j][i], in order
+  // of j.
+  void (*add_rows_f32)(const float* weights, std::int64_t ldw, std::int32_t n_queries,
+                       const float* rows, std::int32_t n_rows, std::int32_t depth, float* out,
+                       std::int64_t ldo);
+  void (*add_rows_bf16)(const float* weights, std::int64_t ldw, std::int32_t n_queries,
+                        const std::uint16_t* rows, std::int32_t n_rows, std::int32_t depth,
+                        float* out, std::int64_t ldo);
   // out[j] = death[j] >= step ? row[j] : 0, and returns the sum in the scan's own order. n is a
   // multiple of kColumnPad.
   float (*mask)(const float* row, const std::int32_t* death, std::int32_t step, std::int32_t n,

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/isa_attention.h"
 #include "kernels/cpu/isa_elementwise.h"
+#include "kernels/cpu/isa_rows.h"
 
 namespace {
 
@@ -13,6 +14,10 @@ constexpr tovamill::cpu::IsaKernels make_table(const char* name) {
           .multiply = multiply,
           .exponentiate = exponentiate,
           .scan = scan,
+          .dot_rows_f32 = dot_rows<float>,
+          .dot_rows_bf16 = dot_rows<std::uint16_t>,
+          .add_rows_f32 = add_rows<float>,
+          .add_rows_bf16 = add_rows<std::uint16_t>,
           .mask = mask,
           .transpose_f32 = transpose<float>,
           .transpose_bf16 = transpose<std::uint16_t>,

@@ -47,6 +47,8 @@ void CpuState::reset() {
   std::fill(n_columns_.begin(), n_columns_.end(), 0);
   std::fill(rotation_.begin(), rotation_.end(), 0);
   n_tokens_ = 0;
+  group_base_ = 0;
+  pin_ = 0;
 }
 
 std::byte* CpuState::layer_base(std::int32_t layer) const {
@@ -97,17 +99,36 @@ std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer,
   return parts;
 }
 
-void CpuState::reserve(std::int64_t capacity) {
-  if (capacity <= capacity_) return;
-  CpuState larger(layout_, capacity);
+void CpuState::resize(std::int64_t capacity) {
+  if (capacity == capacity_) return;
+  CpuState other(layout_, capacity);
+  other.copy_columns(*this);
+  arena_ = std::move(other.arena_);
+  capacity_ = capacity;
+}
+
+void CpuState::assign(const CpuState& other) {
+  if (this == &other) return;
+  if (capacity_ != other.capacity_) {
+    CpuState empty(layout_, other.capacity_);
+    arena_ = std::move(empty.arena_);
+    capacity_ = other.capacity_;
+  }
+  copy_columns(other);
+  n_columns_ = other.n_columns_;
+  rotation_ = other.rotation_;
+  n_tokens_ = other.n_tokens_;
+  group_base_ = other.group_base_;
+  pin_ = other.pin_;
+}
+
+void CpuState::copy_columns(const CpuState& other) {
   for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
-    const std::vector<std::span<std::byte>> from = parts(layer, n_columns(layer)),
-                                            to = larger.parts(layer, n_columns(layer));
+    const std::int32_t n = other.n_columns(layer);
+    const std::vector<std::span<std::byte>> from = other.parts(layer, n), to = parts(layer, n);
     for (std::size_t i = 0; i < from.size(); ++i)
       std::memcpy(to[i].data(), from[i].data(), from[i].size());
   }
-  arena_ = std::move(larger.arena_);
-  capacity_ = capacity;
 }
 
 }  // namespace tovamill::cpu

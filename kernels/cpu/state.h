@@ -46,9 +46,12 @@ class CpuState final : public StreamState {
  public:
   CpuState(const StateLayout& layout, std::int64_t capacity);
 
-  // Makes room for `capacity` columns a layer, keeping what is there.
-  void reserve(std::int64_t capacity);
+  // Makes room for exactly `capacity` columns a layer, keeping what is there: no layer may hold
+  // more. Throws OutOfMemory; nothing has changed then.
+  void resize(std::int64_t capacity);
   void reset();
+  // Becomes what `other`, of the same layout, is. Throws OutOfMemory; nothing has changed then.
+  void assign(const CpuState& other);
 
   std::int64_t capacity() const { return capacity_; }
   std::int32_t& n_columns(std::int32_t layer) {
@@ -87,6 +90,13 @@ class CpuState final : public StreamState {
   // That the stream has taken: the position of its next one.
   std::int64_t& n_tokens() { return n_tokens_; }
   std::int64_t n_tokens() const { return n_tokens_; }
+  // In-state positions: tokens held when the current group of 256 began.
+  std::int64_t& group_base() { return group_base_; }
+  std::int64_t group_base() const { return group_base_; }
+  // StepBlock::pin of the blocks so far.
+  std::int32_t& pin() { return pin_; }
+  std::int32_t pin() const { return pin_; }
+  std::uint64_t n_bytes() const { return arena_.size(); }
 
   // The arrays of a layer in the order of memory (unrotated and rotated keys and values, a head
   // each; positions and the policy's rows, a group each), cut to their first `n_columns` columns.
@@ -95,6 +105,7 @@ class CpuState final : public StreamState {
   std::vector<std::size_t> column_bytes() const;
 
  private:
+  void copy_columns(const CpuState& other);
   std::byte* layer_base(std::int32_t layer) const;
   std::byte* head(std::int32_t layer, std::int32_t kv, int array) const;
   float* policy_row(std::int32_t layer, std::int32_t group, int array) const;
@@ -105,7 +116,8 @@ class CpuState final : public StreamState {
   AlignedBytes arena_;
   std::vector<std::int32_t> n_columns_;
   std::vector<std::int64_t> rotation_;
-  std::int64_t n_tokens_ = 0;
+  std::int64_t n_tokens_ = 0, group_base_ = 0;
+  std::int32_t pin_ = 0;
 };
 
 }  // namespace tovamill::cpu

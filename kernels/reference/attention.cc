@@ -1,6 +1,6 @@
 // Attention over a bounded multi-state as Algorithm 1 of Oren et al. 2024 has it, one token at a
 // time in float64: the newest token joins the state, attends to all of it, and if the state holds
-// more than k tokens one leaves.
+// more than k tokens one leaves (one after another, where StepBlock::keeps_all let it grow).
 
 #include <algorithm>
 #include <cmath>
@@ -51,7 +51,7 @@ double ReferenceBackend::rotary_position(const HeadState& head, std::size_t toke
 }
 
 void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query,
-                                    BlockEvents& events) {
+                                    const StepBlock& block, BlockEvents& events) {
   const ModelShape& shape = options_.shape;
   const std::int32_t d = shape.head_dim, per_kv = shape.queries_per_kv_head();
   const double scale = 1.0 / std::sqrt(static_cast<double>(d));
@@ -101,14 +101,15 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
       }
     }
   }
-  decide(heads, query.step, head_weights, events);
+  decide(heads, query.step, head_weights, block, events);
 }
 
-// Lets each deciding group (the layer, or each KV head) drop a token if it holds more than k.
+// Lets each deciding group (the layer, or each KV head) drop tokens while it holds more than k.
 void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
                               const std::vector<std::vector<double>>& head_weights,
-                              BlockEvents& events) {
+                              const StepBlock& block, BlockEvents& events) {
   const ModelShape& shape = options_.shape;
+  const CacheOptions cache = block_options(options_.cache, block.pin);
   const std::int32_t groups = n_groups(options_.cache, shape),
                      heads_per_group = shape.n_heads / groups;
   const std::int32_t kv_per_group = shape.n_kv_heads / groups;
@@ -123,24 +124,25 @@ void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
       events.n_attended +=
           shape.sliding_window <= 0 || token.position > step - shape.sliding_window;
     }
+    if (block.keeps_all) continue;
     for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
-      remember(options_.cache, weights, heads[static_cast<std::size_t>(kv)].tokens);
+      remember(cache, weights, heads[static_cast<std::size_t>(kv)].tokens);
     }
-    if (!is_bounded(options_.cache) ||
-        static_cast<std::int64_t>(tokens.size()) <= options_.cache.cache_size)
-      continue;
-    const std::int64_t out = choose_evicted(options_.cache, step, weights, tokens);
-    if (out < 0) continue;
-    events.evictions.push_back(
-        {.position = static_cast<std::int32_t>(tokens[static_cast<std::size_t>(out)].position),
-         .step = static_cast<std::int32_t>(step),
-         .group = g,
-         .weight = static_cast<float>(weights[static_cast<std::size_t>(out)])});
-    for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
-      HeadState& head = heads[static_cast<std::size_t>(kv)];
-      head.tokens.erase(head.tokens.begin() + out);
-      head.keys.erase(head.keys.begin() + out);
-      head.values.erase(head.values.begin() + out);
+    while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > cache.cache_size) {
+      const std::int64_t out = choose_evicted(cache, step, weights, tokens);
+      if (out < 0) break;
+      events.evictions.push_back(
+          {.position = static_cast<std::int32_t>(tokens[static_cast<std::size_t>(out)].position),
+           .step = static_cast<std::int32_t>(step),
+           .group = g,
+           .weight = static_cast<float>(weights[static_cast<std::size_t>(out)])});
+      weights.erase(weights.begin() + out);
+      for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
+        HeadState& head = heads[static_cast<std::size_t>(kv)];
+        head.tokens.erase(head.tokens.begin() + out);
+        head.keys.erase(head.keys.begin() + out);
+        head.values.erase(head.values.begin() + out);
+      }
     }
   }
 }
@@ -154,6 +156,7 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
     auto& state = *static_cast<ReferenceState*>(block.state);
     auto& heads = state.layers[static_cast<std::size_t>(layer)];
     state.n_tokens = block.position + block.n_tokens;
+    if (is_bounded(options_.cache)) state.pin = block.pin;
     events[b].evictions.clear();
     events[b].n_attended = 0;
     for (std::int32_t i = 0; i < block.n_tokens; ++i) {
@@ -171,7 +174,7 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
                     .k = k,
                     .v = k + shape.kv_size(),
                     .out = static_cast<ReferenceBuffer&>(out).row(block.first_row + i)},
-                   events[b]);
+                   block, events[b]);
     }
   }
 }

@@ -87,15 +87,36 @@ std::uint64_t ReferenceBackend::state_bytes() const {
          static_cast<std::uint64_t>(options_.cache.cache_size + 1);
 }
 
+std::uint64_t ReferenceBackend::state_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
+  const ModelShape& s = options_.shape;
+  const bool grows = keeps_all || !is_bounded(options_.cache);
+  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) *
+         static_cast<std::uint64_t>(s.kv_size()) *
+         static_cast<std::uint64_t>(grows ? n_tokens : options_.cache.cache_size + 1);
+}
+
+void ReferenceBackend::copy(const StreamState& from, StreamState& to) {
+  static_cast<ReferenceState&>(to) = static_cast<const ReferenceState&>(from);
+}
+
+std::int64_t ReferenceBackend::n_tokens(const StreamState& state) const {
+  return static_cast<const ReferenceState&>(state).n_tokens;
+}
+
 void ReferenceBackend::reset(StreamState& state) {
   const ModelShape& s = options_.shape;
   static_cast<ReferenceState&>(state).n_tokens = 0;
+  static_cast<ReferenceState&>(state).pin = 0;
   static_cast<ReferenceState&>(state).layers.assign(
       static_cast<std::size_t>(s.n_layers),
       std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
 }
 
 void ReferenceBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
+  for (const StepBlock& b : blocks) {
+    const auto& heads = static_cast<const ReferenceState*>(b.state)->layers.at(0);
+    check_block(options_.cache, b, static_cast<std::int64_t>(heads.at(0).tokens.size()));
+  }
   blocks_.assign(blocks.begin(), blocks.end());
   n_rows_ = n_rows;
 }

@@ -38,6 +38,7 @@ struct HeadState {
 struct ReferenceState final : StreamState {
   std::vector<std::vector<HeadState>> layers;  // (n_layers, n_kv_heads)
   std::int64_t n_tokens = 0;                   // that the stream has taken
+  std::int32_t pin = 0;                        // of the blocks so far
 };
 
 class ReferenceBackend final : public Backend {
@@ -55,6 +56,8 @@ class ReferenceBackend final : public Backend {
                                       BufferType type) override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
+  // Of keys and values.
+  std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
   std::uint64_t workspace_bytes() const override { return 0; }
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
@@ -69,6 +72,9 @@ class ReferenceBackend final : public Backend {
                   std::span<float> nll) override;
 
   void reset(StreamState& state) override;
+  void reserve(StreamState&, std::int64_t, bool) override {}
+  void copy(const StreamState& from, StreamState& to) override;
+  std::int64_t n_tokens(const StreamState& state) const override;
   void save(const StreamState& state, std::vector<std::byte>& out) const override;
   std::int64_t load(StreamState& state, std::span<const std::byte> bytes) override;
   std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
@@ -76,9 +82,11 @@ class ReferenceBackend final : public Backend {
 
  private:
   struct Query;  // one token on its way through attention
-  void attend_token(std::vector<HeadState>& heads, const Query& query, BlockEvents& events);
+  void attend_token(std::vector<HeadState>& heads, const Query& query, const StepBlock& block,
+                    BlockEvents& events);
   void decide(std::vector<HeadState>& heads, std::int64_t step,
-              const std::vector<std::vector<double>>& head_weights, BlockEvents& events);
+              const std::vector<std::vector<double>>& head_weights, const StepBlock& block,
+              BlockEvents& events);
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
 
   BackendOptions options_;

@@ -16,7 +16,7 @@ bool is_protected(const CacheOptions& o, std::int64_t step, std::int64_t positio
       return position < o.pin;
     case Policy::h2o:
     case Policy::h2o_head:
-      return position > step - protected_recent(o);
+      return position < o.pin || position > step - protected_recent(o);
     case Policy::window:
       return position < o.sinks;
     case Policy::full:

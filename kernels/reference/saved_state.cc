@@ -36,11 +36,12 @@ std::int64_t read_count(StateReader& in, std::int64_t n_tokens) {
   return n;
 }
 
-HeadState load_head(StateReader& in, const CacheOptions& cache, std::int64_t n_tokens,
+HeadState load_head(StateReader& in, const CacheOptions& cache, const StateCounts& counts,
                     std::int32_t head_dim) {
   HeadState head;
-  const auto n = static_cast<std::size_t>(n_held(cache, n_tokens));
-  if (read_count(in, n_tokens) != n_held(cache, n_tokens)) in.fail("a head's size is wrong");
+  const std::int64_t n_tokens = counts.n_tokens;
+  const auto n = static_cast<std::size_t>(counts.n_held);
+  if (read_count(in, n_tokens) != counts.n_held) in.fail("a head's size is wrong");
   head.group_base = read_count(in, n_tokens);
   head.tokens.resize(n);
   const std::vector<double> row(static_cast<std::size_t>(head_dim));
@@ -59,7 +60,7 @@ HeadState load_head(StateReader& in, const CacheOptions& cache, std::int64_t n_t
     positions.push_back(static_cast<std::int32_t>(t.position));
   }
   if (!std::is_sorted(positions.begin(), positions.end())) in.fail("tokens are out of order");
-  check_positions(cache, n_tokens, std::move(positions));
+  check_positions(cache, counts, std::move(positions));
   return head;
 }
 
@@ -68,7 +69,9 @@ HeadState load_head(StateReader& in, const CacheOptions& cache, std::int64_t n_t
 void ReferenceBackend::save(const StreamState& state, std::vector<std::byte>& out) const {
   const auto& s = static_cast<const ReferenceState&>(state);
   StateWriter writer(out);
-  write_state_head(writer, StateKind::reference, options_.shape, options_.cache, s.n_tokens);
+  const auto n_held = static_cast<std::int64_t>(s.layers.at(0).at(0).tokens.size());
+  write_state_head(writer, StateKind::reference, options_.shape, options_.cache,
+                   {.n_tokens = s.n_tokens, .n_held = n_held, .pin = s.pin});
   for (const std::vector<HeadState>& layer : s.layers) {
     for (const HeadState& head : layer) save_head(head, writer);
   }
@@ -78,22 +81,21 @@ std::int64_t ReferenceBackend::load(StreamState& state, std::span<const std::byt
   reset(state);
   const ModelShape& shape = options_.shape;
   StateReader reader(bytes);
-  const std::int64_t n_tokens =
-      read_state_head(reader, StateKind::reference, shape, options_.cache);
+  const StateCounts counts = read_state_head(reader, StateKind::reference, shape, options_.cache);
   const auto token_numbers = kTokenFields + 2 * static_cast<std::uint64_t>(shape.head_dim);
-  const auto head_numbers =
-      kHeadFields + static_cast<std::uint64_t>(n_held(options_.cache, n_tokens)) * token_numbers;
+  const auto head_numbers = kHeadFields + static_cast<std::uint64_t>(counts.n_held) * token_numbers;
   reader.expect_left(static_cast<std::uint64_t>(shape.n_layers) *
                      static_cast<std::uint64_t>(shape.n_kv_heads) * head_numbers * 8);
   ReferenceState loaded;
-  loaded.n_tokens = n_tokens;
+  loaded.n_tokens = counts.n_tokens;
+  loaded.pin = counts.pin;
   for (std::int32_t l = 0; l < shape.n_layers; ++l) {
     std::vector<HeadState>& layer = loaded.layers.emplace_back();
     for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv)
-      layer.push_back(load_head(reader, options_.cache, n_tokens, shape.head_dim));
+      layer.push_back(load_head(reader, options_.cache, counts, shape.head_dim));
   }
   static_cast<ReferenceState&>(state) = std::move(loaded);
-  return n_tokens;
+  return counts.n_tokens;
 }
 
 }  // namespace tovamill::reference
