@@ -13,6 +13,7 @@ Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
   qkv_ = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
   attended_ = make(shape.q_size(), BufferType::compute);
   gated_ = make(shape.intermediate_size, BufferType::compute);
+  buffer_bytes_ += n_logit_rows() * static_cast<std::uint64_t>(shape.vocab_size) * sizeof(float);
   nll_.resize(static_cast<std::size_t>(max_rows));
   events_.resize(static_cast<std::size_t>(shape.n_layers) * static_cast<std::size_t>(max_blocks));
   // Head-wise policies drop one token per KV head and query.
@@ -25,6 +26,21 @@ std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
 }
 
 StepOutput Forward::run(const StepInput& input) {
+  const std::size_t n_blocks = input.blocks.size(), n_rows = input.ids.size();
+  run_layers(input);
+  const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
+                                     [](std::int32_t t) { return t >= 0; });
+  if (is_scored || !input.logit_rows.empty())
+    backend_.rms_norm(*hidden_, model_.final_norm, *normed_);
+  std::fill_n(nll_.begin(), n_rows, 0.0f);
+  if (is_scored) backend_.target_nll(*normed_, *model_.head, input.targets, nll_);
+  read_logits(input);
+  return {.nll = std::span(nll_).first(n_rows),
+          .events = std::span(events_).first(model_.layers.size() * n_blocks),
+          .n_blocks = n_blocks};
+}
+
+void Forward::run_layers(const StepInput& input) {
   const std::size_t n_blocks = input.blocks.size();
   backend_.begin_step(input.blocks, static_cast<std::int32_t>(input.ids.size()));
   backend_.embed(input.ids, model_.embedding, *hidden_);
@@ -39,16 +55,20 @@ StepOutput Forward::run(const StepInput& input) {
     backend_.project_gated(*normed_, *layer.gate_up, *gated_);
     backend_.project_add(*gated_, *layer.down, *hidden_);
   }
-  if (std::any_of(input.targets.begin(), input.targets.end(),
-                  [](std::int32_t t) { return t >= 0; })) {
-    backend_.rms_norm(*hidden_, model_.final_norm, *normed_);
-    backend_.target_nll(*normed_, *model_.head, input.targets, nll_);
-  } else {
-    std::fill_n(nll_.begin(), input.targets.size(), 0.0f);
+}
+
+// The head in blocks of rows, each read into the same memory.
+void Forward::read_logits(const StepInput& input) {
+  if (input.logit_rows.empty()) return;
+  const auto vocab = static_cast<std::size_t>(model_.config.shape.vocab_size);
+  logits_.resize(n_logit_rows() * vocab);
+  for (std::size_t begin = 0; begin < input.logit_rows.size(); begin += n_logit_rows()) {
+    const std::size_t n = std::min(n_logit_rows(), input.logit_rows.size() - begin);
+    const auto block = std::span(logits_).first(n * vocab);
+    backend_.read_logits(*normed_, *model_.head, input.logit_rows.subspan(begin, n), block);
+    for (std::size_t i = 0; i < n; ++i)
+      input.take_logits(begin + i, block.subspan(i * vocab, vocab));
   }
-  return {.nll = std::span(nll_).first(input.ids.size()),
-          .events = std::span(events_).first(model_.layers.size() * n_blocks),
-          .n_blocks = n_blocks};
 }
 
 }  // namespace tovamill

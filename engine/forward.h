@@ -2,7 +2,10 @@
 // negative log-likelihood.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -12,12 +15,21 @@
 
 namespace tovamill {
 
+// Rows whose logits exist at one time (design 3.5).
+inline constexpr std::int32_t kLogitRows = 32;
+
 // One step's input: rows of all blocks one after another.
 struct StepInput {
   std::span<const StepBlock> blocks;
   std::span<const std::int32_t> ids;  // (n_rows)
-  std::span<const std::int32_t>
-      targets;  // (n_rows) the token that follows each, -1 where nothing is scored
+  // (n_rows) the token that follows each, -1 where nothing is scored; empty where nothing is at
+  // all.
+  std::span<const std::int32_t> targets = {};
+  // Rows of the step, ascending, whose next token's logits are wanted, and who takes them: called
+  // in order of i, the index into logit_rows, with vocab_size logits that it may overwrite. They
+  // are valid during the call only.
+  std::span<const std::int32_t> logit_rows = {};
+  std::function<void(std::size_t i, std::span<float> logits)> take_logits = {};
 };
 
 // Valid until the next step.
@@ -37,11 +49,17 @@ class Forward {
   Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks,
           std::int32_t max_block);
 
+  // Allocates nothing but the logits' block, in the first step that wants logits.
   StepOutput run(const StepInput& input);
-  std::uint64_t buffer_bytes() const { return buffer_bytes_; }
+  std::uint64_t buffer_bytes() const { return buffer_bytes_; }  // the logits' block included
 
  private:
   std::unique_ptr<Buffer> make(std::int32_t n_cols, BufferType type);
+  void run_layers(const StepInput& input);
+  std::size_t n_logit_rows() const {
+    return static_cast<std::size_t>(std::min(kLogitRows, max_rows_));
+  }
+  void read_logits(const StepInput& input);
 
   const Model& model_;
   Backend& backend_;
@@ -53,6 +71,7 @@ class Forward {
   std::unique_ptr<Buffer> attended_;  // (max_rows, q_size)
   std::unique_ptr<Buffer> gated_;     // (max_rows, intermediate_size)
   std::vector<float> nll_;
+  std::vector<float> logits_;  // (kLogitRows, vocab_size), or fewer rows where a step has fewer
   std::vector<BlockEvents> events_;
 };
 

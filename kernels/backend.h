@@ -149,6 +149,11 @@ class Backend {
   // 0. Logits exist for a few rows at a time only.
   virtual void target_nll(const Buffer& x, const Matrix& head,
                           std::span<const std::int32_t> targets, std::span<float> nll) = 0;
+  // logits[i] = (x H^T + b)[rows[i]], in float32 on the host: dense (rows.size(), head.n_out()).
+  // `rows` of the step in any order; `x` has hidden_size columns. A row gives the same bits in
+  // every call that holds it.
+  virtual void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
+                           std::span<float> logits) = 0;
 
   // --- states
 

@@ -90,6 +90,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const Is
       pool_(std::clamp(options.n_threads, 1, 1024), use_one_thread),
       products_(type, pool_.size(), options.weights),
       attention_(options, type, pool_, isa),
+      gathered_(kRowTile, options.shape.hidden_size, element_bytes(type)),
       tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
   const std::int32_t chunk = Products::chunk_columns(options.shape.vocab_size);
   const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
@@ -180,8 +181,8 @@ std::uint64_t CpuBackend::state_bytes() const {
 }
 
 std::uint64_t CpuBackend::workspace_bytes() const {
-  return attention_.workspace_bytes() + tiles_.size() + chunk_sums_.size() * sizeof(ChunkSum) +
-         products_.scratch_bytes();
+  return attention_.workspace_bytes() + gathered_.bytes.size() + tiles_.size() +
+         chunk_sums_.size() * sizeof(ChunkSum) + products_.scratch_bytes();
 }
 
 void CpuBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
@@ -196,6 +197,7 @@ template <class Wanted, class Body>
 void CpuBackend::for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::int32_t n_rows,
                                Wanted&& wanted, Body&& body) {
   const std::span<const RowTile> tiles = row_cut_.cut(n_rows, w.tile_sizes());
+  if (tiles.empty()) return;
   const auto n = static_cast<std::int64_t>(tiles.size());
   const bool is_balanced =
       w.n_chunks() % pool_.size() == 0 || w.n_chunks() >= kManyTasks * pool_.size();
@@ -327,6 +329,31 @@ void CpuBackend::target_nll(const Buffer& x, const Matrix& head,
       sum += static_cast<double>(s[c].sum) * std::exp(static_cast<double>(s[c].highest - highest));
     nll[row] = static_cast<float>(static_cast<double>(highest) + std::log(sum) -
                                   static_cast<double>(target_logits_[row]));
+  }
+}
+
+// The rows side by side, so that a few of a long step cost a small tile.
+void CpuBackend::read_logits(const Buffer& x, const Matrix& head,
+                             std::span<const std::int32_t> rows, std::span<float> logits) {
+  const auto& w = static_cast<const PackedMatrix&>(head);
+  for (std::size_t begin = 0; begin < rows.size(); begin += kRowTile) {
+    const auto some = rows.subspan(begin, std::min<std::size_t>(kRowTile, rows.size() - begin));
+    const auto n = static_cast<std::int32_t>(some.size());
+    for (std::int32_t i = 0; i < n; ++i) {
+      std::memcpy(gathered_.row(i), cast(x).row(some[static_cast<std::size_t>(i)]),
+                  gathered_.row_bytes);
+    }
+    float* out = logits.data() + begin * static_cast<std::size_t>(w.n_out());
+    for_each_tile(w, gathered_, n, every_tile,
+                  [&](const RowTile& tile, std::int32_t chunk, const float* product) {
+                    const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
+                    for (std::int32_t r = 0; r < std::min(tile.rows(), n - tile.first); ++r) {
+                      const float* line = product + static_cast<std::int64_t>(r) * cols;
+                      float* to = out + std::int64_t{tile.first + r} * w.n_out() + first;
+                      std::copy(line, line + cols, to);
+                      if (w.bias() != nullptr) add(w.bias() + first, cols, to);
+                    }
+                  });
   }
 }
 

@@ -54,6 +54,8 @@ class CpuBackend final : public Backend {
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
                   std::span<float> nll) override;
+  void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
+                   std::span<float> logits) override;
 
   void reset(StreamState& state) override;
   void reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) override;
@@ -91,6 +93,7 @@ class CpuBackend final : public Backend {
   Products products_;
   RowCut row_cut_;
   Attention attention_;
+  CpuBuffer gathered_;                // (kRowTile, hidden_size) rows whose logits are read
   AlignedBytes tiles_;                // (n_threads, kRowTile, widest chunk) float32
   std::vector<ChunkSum> chunk_sums_;  // (max_rows, chunks of the vocabulary)
   std::vector<float> target_logits_;  // (max_rows)

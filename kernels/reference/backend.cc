@@ -188,6 +188,15 @@ void ReferenceBackend::target_nll(const Buffer& x, const Matrix& head,
   }
 }
 
+void ReferenceBackend::read_logits(const Buffer& x, const Matrix& head,
+                                   std::span<const std::int32_t> rows, std::span<float> logits) {
+  std::size_t at = 0;
+  for (const std::int32_t row : rows) {
+    for (std::int32_t o = 0; o < head.n_out(); ++o)
+      logits[at++] = static_cast<float>(dot_row(cast(head), o, cast(x).row(row)));
+  }
+}
+
 std::vector<std::int32_t> ReferenceBackend::read_positions(const StreamState& state,
                                                            std::int32_t layer,
                                                            std::int32_t group) const {

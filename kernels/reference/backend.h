@@ -70,6 +70,8 @@ class ReferenceBackend final : public Backend {
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
                   std::span<float> nll) override;
+  void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
+                   std::span<float> logits) override;
 
   void reset(StreamState& state) override;
   void reserve(StreamState&, std::int64_t, bool) override {}

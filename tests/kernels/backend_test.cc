@@ -5,11 +5,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -234,6 +236,83 @@ TEST_P(BackendTest, TargetNllEqualsTheReference) {
     // Two logits, each a sum of 33 terms of 1 on average, and a logarithm.
     ASSERT_TRUE(near(static_cast<double>(actual[r]), static_cast<double>(truth[r]), 2.0 * kHidden,
                      kSumFactor))
+        << r;
+  }
+}
+
+TEST_P(BackendTest, ReadLogitsEqualsTheReferenceForAnyRows) {
+  const std::int32_t vocab = GetParam().vocab_size;
+  const std::vector<float> head = random(vocab * kHidden), bias = random(vocab),
+                           in = random(n_rows() * kHidden);
+  const Backend::MatrixSource source{
+      .parts = {view(head, {vocab, kHidden})}, .biases = {view(bias, {vocab})}, .interleaved = {}};
+  const auto packed = cpu_->pack(source), expected = reference_->pack(source);
+  Pair x = make(kHidden, BufferType::compute, in);
+  // The last row first, and one of them twice.
+  std::vector<std::int32_t> rows = {n_rows() - 1, 0};
+  for (std::int32_t r = 0; r < n_rows(); r += 1 + r / 200) rows.push_back(r);
+  const auto width = static_cast<std::size_t>(vocab);
+  std::vector<float> actual(rows.size() * width + 1, 99.0f), truth(rows.size() * width, 98.0f);
+  cpu_->read_logits(*x.cpu, *packed, rows, std::span(actual).first(truth.size()));
+  reference_->read_logits(*x.reference, *expected, rows, truth);
+  EXPECT_EQ(actual.back(), 99.0f);  // what lies behind the logits
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::size_t o = 0; o < width; ++o) {
+      // 33 terms below 1 and the bias.
+      ASSERT_TRUE(near(static_cast<double>(actual[i * width + o]),
+                       static_cast<double>(truth[i * width + o]), kHidden + 1, kSumFactor))
+          << rows[i] << ' ' << o;
+    }
+  }
+  cpu_->read_logits(*x.cpu, *packed, {}, {});
+}
+
+TEST_P(BackendTest, ReadLogitsGivesARowTheSameBitsInEveryCall) {
+  const std::int32_t vocab = GetParam().vocab_size;
+  const std::vector<float> head = random(vocab * kHidden);
+  const auto packed =
+      cpu_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden));
+  std::vector<std::int32_t> rows;
+  for (std::int32_t r = 0; r < n_rows(); ++r) rows.push_back(r);
+  const auto width = static_cast<std::size_t>(vocab);
+  std::vector<float> all(rows.size() * width), some(rows.size() * width);
+  cpu_->read_logits(*x.cpu, *packed, rows, all);
+  for (std::size_t n = 1; n <= rows.size(); n += 1 + n / 20) {
+    const std::size_t first = rows.size() - n;
+    cpu_->read_logits(*x.cpu, *packed, std::span(rows).subspan(first),
+                      std::span(some).first(n * width));
+    ASSERT_TRUE(std::equal(all.begin() + static_cast<std::ptrdiff_t>(first * width), all.end(),
+                           some.begin()))
+        << "the last " << n << " rows";
+  }
+}
+
+// A target's NLL is what the row's logits say.
+TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
+  const std::int32_t vocab = GetParam().vocab_size;
+  const std::vector<float> head = random(vocab * kHidden, 2.0f);
+  const auto packed =
+      cpu_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
+  std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows())), rows(targets.size());
+  for (std::size_t r = 0; r < targets.size(); ++r) {
+    rows[r] = static_cast<std::int32_t>(r);
+    targets[r] = static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
+  }
+  const auto width = static_cast<std::size_t>(vocab);
+  std::vector<float> nll(targets.size()), logits(rows.size() * width);
+  cpu_->target_nll(*x.cpu, *packed, targets, nll);
+  cpu_->read_logits(*x.cpu, *packed, rows, logits);
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const auto line = std::span(logits).subspan(r * width, width);
+    const auto highest = static_cast<double>(*std::max_element(line.begin(), line.end()));
+    double sum = 0;
+    for (float l : line) sum += std::exp(static_cast<double>(l) - highest);
+    const auto target = static_cast<double>(line[static_cast<std::size_t>(targets[r])]);
+    // Both read the same logits; what differs is the sum of exponentials in float32.
+    ASSERT_TRUE(near(static_cast<double>(nll[r]), highest + std::log(sum) - target,
+                     std::abs(highest) + std::abs(target) + 2, kSumFactor))
         << r;
   }
 }

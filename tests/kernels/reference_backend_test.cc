@@ -109,6 +109,17 @@ TEST_F(ReferenceBackendTest, TargetNllIsLogSumExpMinusTheTarget) {
   EXPECT_EQ(nll, (std::vector<float>{std::log(4.0f), 0.0f, 1000.0f, 0.0f}));
 }
 
+TEST_F(ReferenceBackendTest, ReadLogitsGivesTheRowsAskedForInTheirOrder) {
+  const std::vector<float> head = {1, 2, -3}, bias = {0, 0.5f, 0};
+  const auto w = backend_.pack(
+      {.parts = {view(head, {3, 1})}, .biases = {view(bias, {3})}, .interleaved = {}});
+  const ReferenceBuffer x = buffer(1, {0, 1, 2, 3});
+  const std::vector<std::int32_t> rows = {3, 0, 1};
+  std::vector<float> logits(9);
+  backend_.read_logits(x, *w, rows, logits);
+  EXPECT_EQ(logits, (std::vector<float>{3, 6.5f, -9, 0, 0.5f, 0, 1, 2.5f, -3}));
+}
+
 TEST(ReferenceRotate, TurnsHalfSplitPairs) {
   const double quarter = std::acos(0.0);
   std::vector<double> head = {1, 2, 3, 4};
