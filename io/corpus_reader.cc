@@ -9,6 +9,7 @@
 #include "io/corpus.h"
 #include "io/file_window.h"
 #include "io/json_record.h"
+#include "io/questions.h"
 #include "io/utf8.h"
 
 namespace tovamill {
@@ -27,7 +28,8 @@ struct CorpusReader::Impl {
       : file(f),
         max_bytes(std::min(o.max_record_bytes, kLargestRecord)),
         name(std::filesystem::path(f.path).filename().string()),
-        json(o.text_key, o.id_key),
+        options(o),
+        json(o),
         window(f),
         range(r) {
     if (range.begin == 0) window.skip_byte_order_mark();
@@ -192,6 +194,7 @@ struct CorpusReader::Impl {
     if (!fields.reason.empty()) return fail(record, fields.reason, fields.explanation);
     record.text = std::move(*fields.text);
     if (record.text.empty()) return fail(record, "empty", "the text is empty");
+    if (!read_questions(fields.questions, fields.references, options, record)) record.text.clear();
     return true;
   }
 
@@ -220,6 +223,7 @@ struct CorpusReader::Impl {
   CorpusFile file;
   std::uint64_t max_bytes;
   std::string name;
+  CorpusOptions options;
   JsonRecordParser json;
   FileWindow window;
   CorpusRange range;

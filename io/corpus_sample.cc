@@ -66,7 +66,7 @@ std::vector<std::string> thinned(std::vector<std::string> texts, std::uint64_t r
 class Sampler {
  public:
   Sampler(const std::vector<CorpusFile>& files, const CorpusOptions& options)
-      : files_(files), options_(options), json_(options.text_key, options.id_key) {}
+      : files_(files), options_(options), json_(options) {}
 
   std::vector<Sample> take() { return std::move(samples_); }
 

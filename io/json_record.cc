@@ -110,7 +110,7 @@ bool has_lone_surrogate(std::string_view line) {
 }  // namespace
 
 struct JsonRecordParser::Impl {
-  std::string text_key, id_key;
+  std::string text_key, id_key, question_key, reference_key;
   simdjson::dom::parser parser;
 
   JsonFields failed(const char* reason, std::string explanation) {
@@ -141,6 +141,13 @@ struct JsonRecordParser::Impl {
     JsonFields fields;
     fields.id = std::move(events.id);
     fields.text = std::move(events.text);
+    if (!question_key.empty() || !reference_key.empty()) {
+      const nlohmann::json root = nlohmann::json::parse(line, nullptr, false);
+      if (root.is_object() && root.contains(question_key))
+        fields.questions = root[question_key].dump();
+      if (root.is_object() && root.contains(reference_key))
+        fields.references = root[reference_key].dump();
+    }
     return finish(events.is_object, events.has_text, std::move(fields));
   }
 
@@ -167,6 +174,9 @@ struct JsonRecordParser::Impl {
         has_text = true;
         fields.text = is_string ? std::optional<std::string>(string) : std::nullopt;
       }
+      if (!question_key.empty() && key == question_key) fields.questions = simdjson::minify(value);
+      if (!reference_key.empty() && key == reference_key)
+        fields.references = simdjson::minify(value);
       if (key == id_key)
         fields.id = is_string ? std::optional<std::string>(string) : number_in(value);
     }
@@ -187,9 +197,11 @@ struct JsonRecordParser::Impl {
   }
 };
 
-JsonRecordParser::JsonRecordParser(std::string text_key, std::string id_key) : impl_(new Impl) {
-  impl_->text_key = std::move(text_key);
-  impl_->id_key = std::move(id_key);
+JsonRecordParser::JsonRecordParser(const CorpusOptions& options) : impl_(new Impl) {
+  impl_->text_key = options.text_key;
+  impl_->id_key = options.id_key;
+  impl_->question_key = options.question_key;
+  impl_->reference_key = options.reference_key;
 }
 JsonRecordParser::~JsonRecordParser() = default;
 

@@ -81,7 +81,7 @@ void set_field(RunOptions& options, std::string_view wanted, const std::string& 
     if (name != wanted) return;
     if constexpr (kIsList<std::remove_reference_t<decltype(field)>>) {
       for (const std::string& value : values) {
-        if (value.empty()) throw Error(ExitCode::usage, shown + " '' is empty: give a path");
+        if (value.empty()) throw Error(ExitCode::usage, shown + " '' is empty: give a value");
         field.push_back(value);
       }
     } else {
@@ -131,6 +131,7 @@ void apply_command_line(const Command& command, const std::vector<po::option>& p
     }
   }
   if (!given.corpus.paths.empty()) request.options.corpus.paths = given.corpus.paths;
+  if (!given.generation.stop.empty()) request.options.generation.stop = given.generation.stop;
 }
 
 void check_operands(const Command& command, const std::vector<std::string>& operands) {
@@ -153,6 +154,7 @@ void check_operands(const Command& command, const std::vector<std::string>& oper
 Request parse_arguments(const Command& command, const std::vector<std::string>& arguments) {
   const po::parsed_options parsed = parse_or_refuse(command, arguments);
   Request request;
+  request.options = command.defaults;
   for (const ExtraOption& extra : command.extras) request.extras[extra.name] = extra.initial;
   const auto asks_help = [](const po::option& option) { return option.string_key == "help"; };
   if (std::any_of(parsed.options.begin(), parsed.options.end(), asks_help)) {

@@ -48,6 +48,7 @@ struct Command {
   std::string
       operand;  // as shown by --help, "FILE"; empty where none is taken. Exactly one is wanted ...
   bool takes_many = false;                       // ... or at least one
+  RunOptions defaults;                           // where no option is given
   int (*run)(const Request& request) = nullptr;  // returns the exit code
 };
 

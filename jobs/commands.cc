@@ -12,7 +12,8 @@ namespace {
 
 constexpr const char* kPurpose =
     "tovamill scores corpora of documents with language models whose key-value cache is\n"
-    "bounded: however long a document is, each layer keeps at most --cache-size tokens.\n";
+    "bounded: however long a document is, each layer keeps at most --cache-size tokens. It\n"
+    "summarises them and answers questions about them with such models, too.\n";
 
 std::string program_help() {
   std::string text = std::string(kPurpose) + "\nUsage: tovamill COMMAND [options]\n\nCommands:\n";
@@ -43,7 +44,9 @@ int print_help(const std::vector<std::string>& words) {
 }
 
 // Started as several tasks, they share the work of this command; of others the first task does all.
-bool shares_work(const std::string& command) { return command == "score"; }
+bool shares_work(const std::string& command) {
+  return command == "score" || command == "summarize" || command == "generate";
+}
 
 void print_note(const Launcher& launcher) {
   const std::string note = note_on_launch(launcher);
@@ -53,8 +56,9 @@ void print_note(const Launcher& launcher) {
 }  // namespace
 
 std::vector<Command> all_commands() {
-  return {score_command(),   plan_command(),  status_command(), tokenize_command(),
-          inspect_command(), merge_command(), export_command(), doctor_command()};
+  return {score_command(),  summarize_command(), generate_command(), plan_command(),
+          status_command(), tokenize_command(),  inspect_command(),  merge_command(),
+          export_command(), doctor_command()};
 }
 
 OptionGroup corpus_group() {

@@ -9,6 +9,8 @@
 namespace tovamill {
 
 Command score_command();
+Command summarize_command();
+Command generate_command();
 Command tokenize_command();
 Command plan_command();
 Command status_command();

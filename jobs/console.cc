@@ -44,6 +44,7 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
     text += row("ranks", std::to_string(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
                              (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
   }
+  if (!info.work.empty()) text += row("prompt", info.work);
   text += row("state", state);
   if (info.streams > 0)
     text += row("memory", human_bytes(info.weight_bytes) + " weights, " +
@@ -73,6 +74,34 @@ std::string with_error(double value, double standard_error, std::uint64_t n_docu
   return n_documents < 2 ? text : text + " +- " + fixed_point(standard_error, 4);
 }
 
+std::string scoring_rows(const RunSummary& s, std::uint64_t n_good) {
+  std::string text =
+      row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_scored) + " scored)");
+  text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
+  text +=
+      row("perplexity per token", with_error(s.perplexity_token, s.perplexity_token_se, n_good));
+  text += row("perplexity per word", with_error(s.perplexity_word, s.perplexity_word_se, n_good));
+  return text + row("bits per byte", with_error(s.bits_per_byte, s.bits_per_byte_se, n_good));
+}
+
+std::string generation_rows(const RunSummary& s, std::uint64_t n_good) {
+  std::string text =
+      row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_new_tokens) + " new)");
+  text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
+  text += row("texts", with_thousands(s.n_generations) + " (" + with_thousands(s.n_stop) +
+                           " ended by the model, " + with_thousands(s.n_length) +
+                           " by --max-new-tokens)");
+  if (s.n_with_references == 0) return text;
+  text += row("with references", with_thousands(s.n_with_references));
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    text += row(kTextScoreNames[i],
+                with_error(s.text_best[i].value, s.text_best[i].standard_error, n_good) +
+                    " (mean of references " +
+                    with_error(s.text_mean[i].value, s.text_mean[i].standard_error, n_good) + ")");
+  }
+  return text;
+}
+
 std::string summary_table(const RunSummary& s) {
   const std::uint64_t n_good = s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
   std::string text = row("documents", with_thousands(s.n_documents));
@@ -85,20 +114,35 @@ std::string summary_table(const RunSummary& s) {
   if (s.n_ranks_lost > 0) {
     text += row("ranks lost", std::to_string(s.n_ranks_lost) + " (others did their work)");
   }
-  text +=
-      row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_scored) + " scored)");
-  text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
-  text +=
-      row("perplexity per token", with_error(s.perplexity_token, s.perplexity_token_se, n_good));
-  text += row("perplexity per word", with_error(s.perplexity_word, s.perplexity_word_se, n_good));
-  text += row("bits per byte", with_error(s.bits_per_byte, s.bits_per_byte_se, n_good));
+  text += s.generates ? generation_rows(s, n_good) : scoring_rows(s, n_good);
   text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
   text += row("speed", s.seconds > 0.0 ? fixed_point(s.tokens_per_second, 0) + " tokens/s over " +
                                              human_duration(s.seconds)
                                        : "- (everything was done before)");
   text += row("peak memory", human_bytes(s.peak_rss_bytes));
   text += row("results", s.results_path);
-  return text + row("to read them", "tovamill export " + s.results_path + " --format csv");
+  return text + row("to read them", "tovamill export " + s.results_path + " --format " +
+                                        (s.generates ? "jsonl" : "csv"));
+}
+
+// In place of what only scoring gives.
+void add_generation(Json& event, const RunSummary& s) {
+  for (const char* name : {"scored", "perplexity_token", "perplexity_token_se", "perplexity_word",
+                           "perplexity_word_se", "bits_per_byte", "bits_per_byte_se"})
+    event.erase(name);
+  event["texts"] = s.n_generations;
+  event["new_tokens"] = s.n_new_tokens;
+  event["stop"] = s.n_stop;
+  event["length"] = s.n_length;
+  event["with_references"] = s.n_with_references;
+  if (s.n_with_references == 0) return;
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    const std::string name = kTextScoreNames[i];
+    event[name] = s.text_best[i].value;
+    event[name + "_se"] = s.text_best[i].standard_error;
+    event[name + "_mean"] = s.text_mean[i].value;
+    event[name + "_mean_se"] = s.text_mean[i].standard_error;
+  }
 }
 
 }  // namespace
@@ -181,26 +225,28 @@ void Console::finished(const RunSummary& s) {
     out_ << summary_table(s) << std::flush;
     return;
   }
-  print_json(out_, {{"event", "finished"},
-                    {"documents", s.n_documents},
-                    {"failed", s.n_failed},
-                    {"tokens", s.n_tokens},
-                    {"scored", s.n_scored},
-                    {"words", s.n_words},
-                    {"bytes", s.n_bytes},
-                    {"perplexity_token", s.perplexity_token},
-                    {"perplexity_token_se", s.perplexity_token_se},
-                    {"perplexity_word", s.perplexity_word},
-                    {"perplexity_word_se", s.perplexity_word_se},
-                    {"bits_per_byte", s.bits_per_byte},
-                    {"bits_per_byte_se", s.bits_per_byte_se},
-                    {"mean_attended", s.mean_attended},
-                    {"tokens_per_second", s.tokens_per_second},
-                    {"seconds", s.seconds},
-                    {"peak_rss_bytes", s.peak_rss_bytes},
-                    {"set_aside", s.n_set_aside},
-                    {"ranks_lost", s.n_ranks_lost},
-                    {"results", s.results_path}});
+  Json event{{"event", "finished"},
+             {"documents", s.n_documents},
+             {"failed", s.n_failed},
+             {"tokens", s.n_tokens},
+             {"scored", s.n_scored},
+             {"words", s.n_words},
+             {"bytes", s.n_bytes},
+             {"perplexity_token", s.perplexity_token},
+             {"perplexity_token_se", s.perplexity_token_se},
+             {"perplexity_word", s.perplexity_word},
+             {"perplexity_word_se", s.perplexity_word_se},
+             {"bits_per_byte", s.bits_per_byte},
+             {"bits_per_byte_se", s.bits_per_byte_se},
+             {"mean_attended", s.mean_attended},
+             {"tokens_per_second", s.tokens_per_second},
+             {"seconds", s.seconds},
+             {"peak_rss_bytes", s.peak_rss_bytes},
+             {"set_aside", s.n_set_aside},
+             {"ranks_lost", s.n_ranks_lost},
+             {"results", s.results_path}};
+  if (s.generates) add_generation(event, s);
+  print_json(out_, event);
 }
 
 }  // namespace tovamill

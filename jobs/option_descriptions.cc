@@ -17,12 +17,14 @@ constexpr unsigned kHelpColumns = 80;
 // What --help shows for the argument of a field.
 template <class Field>
 std::string argument_name(std::string_view name, const Field&) {
+  if (name == "stop") return "TEXT";
+  if (name == "prompt" || name == "stream-jsonl") return "FILE";
   if (kIsList<Field>) return "PATH...";
   if (name == "model" || name == "out") return "PATH";
   if (name == "memory-budget" || name == "max-record-bytes") return "BYTES";
   if (name == "part") return "I/N";
   if (name == "glob") return "PATTERN";
-  if (name == "text-key" || name == "id-key") return "KEY";
+  if (name.ends_with("-key")) return "KEY";
   if (std::is_integral_v<Field>) return "N";
   if (std::is_floating_point_v<Field>) return "X";
   return "NAME";
@@ -61,10 +63,11 @@ po::value_semantic* semantic_of(std::string_view name, const Field& field, Purpo
   }
 }
 
-std::unique_ptr<po::options_description> describe_group(const OptionGroup& group, Purpose purpose) {
+std::unique_ptr<po::options_description> describe_group(const OptionGroup& group,
+                                                        const RunOptions& defaults,
+                                                        Purpose purpose) {
   auto description =
       std::make_unique<po::options_description>(group.title, kHelpColumns, kHelpColumns / 2);
-  const RunOptions defaults;
   for (const std::string& wanted : group.names) {
     visit_fields(defaults, [&](std::string_view name, const auto& field, Effect, const char* help) {
       if (name != wanted) return;
@@ -79,7 +82,8 @@ std::unique_ptr<po::options_description> describe_group(const OptionGroup& group
 
 po::options_description describe_options(const Command& command, Purpose purpose) {
   po::options_description all(kHelpColumns, kHelpColumns / 2);
-  for (const OptionGroup& group : command.groups) all.add(*describe_group(group, purpose));
+  for (const OptionGroup& group : command.groups)
+    all.add(*describe_group(group, command.defaults, purpose));
   po::options_description others("Other options", kHelpColumns, kHelpColumns / 2);
   for (const ExtraOption& extra : command.extras) {
     const std::string note =

@@ -9,6 +9,7 @@
 #include "kernels/error.h"
 #include "pipeline/merge.h"
 #include "pipeline/run_set.h"
+#include "pipeline/stream_file.h"
 #include "workers/fingerprint.h"
 #include "workers/memory_plan.h"
 #include "workers/option_text.h"
@@ -204,6 +205,7 @@ void CoordinatingRank::announce() {
     info.model_description = loaded->model_description;
     info.device = loaded->device;
     info.sharing_note = loaded->sharing_note;
+    info.work = loaded->work;
     info.threads = loaded->n_threads;
     info.streams = loaded->n_streams;
     info.weight_bytes = loaded->weight_bytes;
@@ -260,7 +262,9 @@ CorpusSummary CoordinatingRank::merge() {
   status_->merging();
   std::future<CorpusSummary> merged = std::async(std::launch::async, [this] {
     const JournalIndex index = scan_journals(options_.out);
-    return merge_journals(options_.out, index, results_header(index));
+    CorpusSummary summary = merge_journals(options_.out, index, results_header(index));
+    if (streams_results(options_)) reconcile_stream(options_.generation.stream_jsonl, index);
+    return summary;
   });
   while (!is_ready(merged)) {
     const double now = now_s();

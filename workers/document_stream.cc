@@ -37,14 +37,7 @@ DocumentStream::DocumentStream(const StreamSetting& setting, Backend& backend, C
                   std::to_string(setting.vocab_size);
   }
   if (tokens_.empty()) obstacle_ = "its text has no token";
-  result_.id = record_.id;
-  result_.file = record_.file;
-  result_.line = record_.line;
-  result_.offset = record_.offset;
-  result_.span_begin = record_.span_begin;
-  result_.span_end = record_.span_end;
-  result_.n_lines = record_.n_lines;
-  result_.n_bytes = record_.text.size();
+  result_ = record_of(record_);
   result_.n_words = count_words(record_.text);
   result_.n_tokens = tokens_.size();
   result_.positions = setting.positions;

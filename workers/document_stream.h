@@ -15,6 +15,7 @@
 #include "io/corpus.h"
 #include "kernels/backend.h"
 #include "pipeline/document_record.h"
+#include "workers/document_work.h"
 
 namespace tovamill {
 
@@ -33,17 +34,20 @@ struct StreamSetting {
   std::int32_t clip_distance = 0;
 };
 
-class DocumentStream {
+class DocumentStream final : public DocumentUnderWay {
  public:
   DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record,
                  const Tokenizer& tokenizer, bool parse_special,
                  std::unique_ptr<StreamState> state);
 
-  bool finished() const { return next_ >= n_tokens(); }
+  bool finished() const override { return next_ >= n_tokens(); }
   std::uint64_t n_tokens() const { return tokens_.size(); }
   std::uint64_t n_done() const { return next_; }
   std::int32_t n_next() const;  // tokens of the next block; 0 when finished
-  std::uint64_t n_bytes() const { return record_.n_bytes; }
+  std::uint64_t n_bytes() const override { return record_.n_bytes; }
+  double fraction_done() const override {
+    return tokens_.empty() ? 0.0 : static_cast<double>(next_) / static_cast<double>(tokens_.size());
+  }
 
   // The next block: appends its ids and targets, and says where it lies. Not to be called when
   // finished.
@@ -53,19 +57,13 @@ class DocumentStream {
   // block of the step.
   void take(const StepOutput& output, const StepBlock& block, std::size_t index);
 
-  // Where the document stands after its last step, as bytes: everything counted so far and the
-  // state, about state_bytes() and what --token-nll and --trace-state keep. Not to be called when
-  // finished.
-  std::vector<std::byte> save() const;
-  // Takes up what `save` gave, on a stream freshly made of the same record with the same setting
-  // (its backend may differ as Backend::load says). False where the bytes do not fit, or are none
-  // of ours: the stream is fresh then. Throws OutOfMemory.
-  bool restore(std::span<const std::byte> bytes);
+  // About state_bytes() and what --token-nll and --trace-state keep.
+  std::vector<std::byte> save() const override;
+  bool restore(std::span<const std::byte> bytes) override;
 
   // The finished document, and its state for the next one.
-  DocumentRecord finish(int rank);
-  // Why the document cannot go through the model at all; empty where it can.
-  const std::string& obstacle() const { return obstacle_; }
+  DocumentRecord finish(int rank) override;
+  const std::string& obstacle() const override { return obstacle_; }
   std::unique_ptr<StreamState> release_state() { return std::move(state_); }
 
  private:

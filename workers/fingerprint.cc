@@ -13,7 +13,7 @@ namespace tovamill {
 namespace {
 
 // Counts up when the same options give other numbers or another journal format than before.
-constexpr int kNumbersVersion = 2;
+constexpr int kNumbersVersion = 3;
 
 std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
@@ -47,14 +47,20 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
                            const std::string& dtype) {
   nlohmann::json print = nlohmann::json::object();
   visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
-    if (effect != Effect::results) return;
+    const bool counts = effect == Effect::results ||
+                        (effect == Effect::generation && options.job_kind != Job::score);
+    if (!counts) return;
     if constexpr (requires { field.front().front(); }) {
-      for (const std::string& path : field)
-        print[std::string(name)].push_back(as_utf8(absolute(path)));
+      for (const std::string& value : field)
+        print[std::string(name)].push_back(as_utf8(name == "corpus" ? absolute(value) : value));
     } else {
       print[std::string(name)] = as_utf8(text_of(field));
     }
   });
+  if (options.job_kind != Job::score) {
+    print["job"] = name_of(options.job_kind);
+    print["prompt"] = as_utf8(options.generation.prompt);
+  }
   print["model"] = files.digest();
   print["tokenizer"] = tokenizer.digest();
   print["dtype"] = dtype;

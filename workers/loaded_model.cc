@@ -45,7 +45,10 @@ LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
   loaded.plan = plan_rows(options);
   set_rows(loaded.plan);
   const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
-  fit_streams(loaded.plan, options, *loaded.backend,
+  const std::uint64_t buffers = Forward(loaded.model, *loaded.backend, loaded.plan.max_rows,
+                                        loaded.plan.n_streams, loaded.plan.block)
+                                    .buffer_bytes();
+  fit_streams(loaded.plan, options, *loaded.backend, buffers,
               options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
   set_rows(loaded.plan);
   loaded.forward = std::make_unique<Forward>(loaded.model, *loaded.backend, loaded.plan.max_rows,

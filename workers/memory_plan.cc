@@ -12,6 +12,15 @@ namespace {
 constexpr std::int32_t kFullRows = 1024;
 // Documents side by side at most: short ones fill a step together.
 constexpr std::int32_t kMostStreams = 16;
+// Texts written side by side: more than that gain little on a CPU, and only wait longer.
+constexpr std::int32_t kMostWriters = 64;
+
+// How many there are where nothing but memory bounds them.
+std::int32_t wanted_streams(const RunOptions& options) {
+  if (options.streams > 0) return options.streams;
+  if (options.job_kind == Job::score) return kMostStreams;
+  return options.memory_budget > 0 ? kFullRows : kMostWriters;
+}
 
 }  // namespace
 
@@ -40,7 +49,7 @@ std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
 StepPlan plan_rows(const RunOptions& options) {
   StepPlan plan;
   plan.block = options.block > 0 ? options.block : kGroupTokens;
-  plan.n_streams = options.streams > 0 ? options.streams : kMostStreams;
+  plan.n_streams = wanted_streams(options);
   return plan;
 }
 
@@ -50,17 +59,25 @@ void set_rows(StepPlan& plan) {
       static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, kFullRows)));
 }
 
+bool has_constant_states(const RunOptions& options) {
+  return options.job_kind == Job::score ||
+         (is_bounded(options.cache) && options.generation.prefill == Prefill::stream);
+}
+
 void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
-                 std::uint64_t budget) {
-  const std::uint64_t fixed = backend.workspace_bytes(),
+                 std::uint64_t buffer_bytes, std::uint64_t budget) {
+  const std::uint64_t fixed = backend.workspace_bytes() + buffer_bytes,
                       each = std::max<std::uint64_t>(1, backend.state_bytes());
-  if (budget < fixed + each) {
+  const std::uint64_t least = has_constant_states(options) ? each : 1;
+  if (budget < fixed + least) {
     throw Error(ExitCode::configuration,
                 "--memory-budget " + std::to_string(budget) + ": one stream takes " +
                     std::to_string(each) + " bytes of state and " + std::to_string(fixed) +
                     " of workspace: give more memory, a smaller --cache-size or fewer --threads");
   }
-  const std::uint64_t fit = (budget - fixed) / each;
+  plan.state_budget = budget - fixed;
+  if (!has_constant_states(options)) return;  // each document shows what it takes
+  const std::uint64_t fit = plan.state_budget / each;
   if (options.streams > 0 && fit < static_cast<std::uint64_t>(options.streams)) {
     throw Error(ExitCode::configuration, "--streams " + std::to_string(options.streams) +
                                              ": the memory is enough for " + std::to_string(fit) +

@@ -13,6 +13,7 @@ struct StepPlan {
   std::int32_t block = kGroupTokens;  // tokens of one stream in a step
   std::int32_t n_streams = 1;
   std::int32_t max_rows = kGroupTokens;
+  std::uint64_t state_budget = 0;  // bytes of all states together at most
 };
 
 // Bytes of the packed weights in a type of `element_bytes`.
@@ -27,9 +28,12 @@ std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
 StepPlan plan_rows(const RunOptions& options);
 // As many rows as the streams fill, up to enough for products at their full rate.
 void set_rows(StepPlan& plan);
-// As many streams as fit `budget` bytes, at most those planned. Throws Error(configuration) where
-// one does not fit, or not as many as the options ask for.
+// Whether each stream's state takes the same bytes however long it is.
+bool has_constant_states(const RunOptions& options);
+// As many streams as fit `budget` bytes beside `buffer_bytes` of activations, at most those
+// planned; and what is left for their states. Throws Error(configuration) where one does not fit,
+// or not as many as the options ask for.
 void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
-                 std::uint64_t budget);
+                 std::uint64_t buffer_bytes, std::uint64_t budget);
 
 }  // namespace tovamill

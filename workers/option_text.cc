@@ -17,6 +17,40 @@ constexpr std::array<std::pair<BosMode, std::string_view>, 3> kBosModes{{
     {BosMode::never, "never"},
 }};
 
+constexpr std::array<std::pair<TaskChoice, std::string_view>, 4> kTasks{{
+    {TaskChoice::automatic, "auto"},
+    {TaskChoice::summary, "summary"},
+    {TaskChoice::qa, "qa"},
+    {TaskChoice::continuation, "continue"},
+}};
+constexpr std::array<std::pair<InstructionChoice, std::string_view>, 4> kInstructions{{
+    {InstructionChoice::automatic, "auto"},
+    {InstructionChoice::before, "before"},
+    {InstructionChoice::after, "after"},
+    {InstructionChoice::both, "both"},
+}};
+constexpr std::array<std::pair<Prefill, std::string_view>, 2> kPrefills{{
+    {Prefill::stream, "stream"},
+    {Prefill::full, "full"},
+}};
+constexpr std::array<std::pair<Truncation, std::string_view>, 2> kTruncations{{
+    {Truncation::end, "end"},
+    {Truncation::middle, "middle"},
+}};
+constexpr std::array<std::pair<Strategy, std::string_view>, 2> kStrategies{{
+    {Strategy::stream, "stream"},
+    {Strategy::chunk, "chunk"},
+}};
+
+// Enums by a table of their names.
+template <class Table, class Value>
+std::string name_in(const Table& table, Value value) {
+  for (const auto& [known, name] : table) {
+    if (known == value) return std::string(name);
+  }
+  return "?";
+}
+
 struct Suffix {
   std::string_view text;
   double factor;
@@ -45,6 +79,19 @@ constexpr std::array<Suffix, 16> kSuffixes{{
 [[noreturn]] void refuse(std::string_view option, std::string_view text, std::string_view wanted) {
   throw Error(ExitCode::usage,
               std::string(option) + " '" + std::string(text) + "' is not " + std::string(wanted));
+}
+
+template <class Table, class Value>
+void read_in(const Table& table, std::string_view option, std::string_view text, Value& value) {
+  std::string names;
+  for (const auto& [known, name] : table) {
+    if (name == text) {
+      value = known;
+      return;
+    }
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  refuse(option, text, "known: choose one of " + names);
 }
 
 // True if the whole of `text` is a number of Value's type.
@@ -82,12 +129,12 @@ std::string text_of(double value) {
 std::string text_of(Policy value) { return std::string(name_of(value)); }
 std::string text_of(Positions value) { return std::string(name_of(value)); }
 
-std::string text_of(BosMode value) {
-  for (const auto& [mode, name] : kBosModes) {
-    if (mode == value) return std::string(name);
-  }
-  return "?";
-}
+std::string text_of(BosMode value) { return name_in(kBosModes, value); }
+std::string text_of(TaskChoice value) { return name_in(kTasks, value); }
+std::string text_of(InstructionChoice value) { return name_in(kInstructions, value); }
+std::string text_of(Prefill value) { return name_in(kPrefills, value); }
+std::string text_of(Truncation value) { return name_in(kTruncations, value); }
+std::string text_of(Strategy value) { return name_in(kStrategies, value); }
 
 std::string text_of(Part value) {
   return std::to_string(value.index) + "/" + std::to_string(value.n);
@@ -137,13 +184,22 @@ void read_text(std::string_view option, std::string_view text, Positions& value)
 }
 
 void read_text(std::string_view option, std::string_view text, BosMode& value) {
-  for (const auto& [mode, name] : kBosModes) {
-    if (name == text) {
-      value = mode;
-      return;
-    }
-  }
-  refuse(option, text, "known: choose one of auto, always, never");
+  read_in(kBosModes, option, text, value);
+}
+void read_text(std::string_view option, std::string_view text, TaskChoice& value) {
+  read_in(kTasks, option, text, value);
+}
+void read_text(std::string_view option, std::string_view text, InstructionChoice& value) {
+  read_in(kInstructions, option, text, value);
+}
+void read_text(std::string_view option, std::string_view text, Prefill& value) {
+  read_in(kPrefills, option, text, value);
+}
+void read_text(std::string_view option, std::string_view text, Truncation& value) {
+  read_in(kTruncations, option, text, value);
+}
+void read_text(std::string_view option, std::string_view text, Strategy& value) {
+  read_in(kStrategies, option, text, value);
 }
 
 void read_text(std::string_view option, std::string_view text, Part& value) {

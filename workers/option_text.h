@@ -22,6 +22,11 @@ std::string text_of(Policy value);
 std::string text_of(Positions value);
 std::string text_of(BosMode value);
 std::string text_of(Part value);  // "3/16"
+std::string text_of(TaskChoice value);
+std::string text_of(InstructionChoice value);
+std::string text_of(Prefill value);
+std::string text_of(Truncation value);
+std::string text_of(Strategy value);
 
 // Reads `text` into `value`; `option` names it in messages ("--pin"). Numbers are decimal and
 // complete; whole unsigned numbers may carry K, M, G, T or KiB, MiB, GiB, TiB (powers of 1024), or
@@ -35,6 +40,11 @@ void read_text(std::string_view option, std::string_view text, Policy& value);
 void read_text(std::string_view option, std::string_view text, Positions& value);
 void read_text(std::string_view option, std::string_view text, BosMode& value);
 void read_text(std::string_view option, std::string_view text, Part& value);
+void read_text(std::string_view option, std::string_view text, TaskChoice& value);
+void read_text(std::string_view option, std::string_view text, InstructionChoice& value);
+void read_text(std::string_view option, std::string_view text, Prefill& value);
+void read_text(std::string_view option, std::string_view text, Truncation& value);
+void read_text(std::string_view option, std::string_view text, Strategy& value);
 
 // One `key = value` line for each field of `options` whose name `wanted(name)` accepts, in the
 // order of visit_fields; a list gives a line per value. Values with a leading quote, edge blanks or

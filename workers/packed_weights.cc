@@ -44,7 +44,7 @@ class Packing {
   void pack(const std::string& dtype, WeightStore* store) {
     const StepPlan& plan = loaded_.plan;
     loaded_.backend = make_backend(options_.device, {.shape = loaded_.config.shape,
-                                                     .cache = options_.cache,
+                                                     .cache = cache_of(options_),
                                                      .dtype = dtype,
                                                      .n_threads = n_threads_,
                                                      .max_rows = plan.max_rows,

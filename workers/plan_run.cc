@@ -40,7 +40,7 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
   plan.step = plan_rows(options);
   set_rows(plan.step);
   BackendOptions made{.shape = shape,
-                      .cache = options.cache,
+                      .cache = cache_of(options),
                       .dtype = chosen_dtype(options, shape, plan),
                       .n_threads = plan.n_threads,
                       .max_rows = plan.step.max_rows,
@@ -53,8 +53,14 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
   const std::uint64_t left = memory.available_bytes > memory.weight_bytes
                                  ? memory.available_bytes - memory.weight_bytes
                                  : 0;
+  Model shell;  // for the sizes of the buffers, which do not depend on the weights
+  shell.config = head.config;
+  const auto buffers = [&] {
+    return Forward(shell, *backend, plan.step.max_rows, plan.step.n_streams, plan.step.block)
+        .buffer_bytes();
+  };
   try {
-    fit_streams(plan.step, options, *backend,
+    fit_streams(plan.step, options, *backend, buffers(),
                 options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
   } catch (const Error& e) {
     if (plan.obstacle.empty()) plan.obstacle = e.what();
@@ -65,11 +71,7 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
   memory.state_bytes = backend->state_bytes();
   memory.all_states_bytes = memory.state_bytes * static_cast<std::uint64_t>(plan.step.n_streams);
   memory.workspace_bytes = backend->workspace_bytes();
-  Model shell;  // for the sizes of the buffers, which do not depend on the weights
-  shell.config = head.config;
-  memory.buffer_bytes =
-      Forward(shell, *backend, plan.step.max_rows, plan.step.n_streams, plan.step.block)
-          .buffer_bytes();
+  memory.buffer_bytes = buffers();
   return made;
 }
 

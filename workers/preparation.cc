@@ -10,11 +10,13 @@
 #include "pipeline/journal_review.h"
 #include "pipeline/run_directory.h"
 #include "pipeline/selection.h"
+#include "pipeline/stream_file.h"
 #include "workers/fingerprint.h"
 
 namespace tovamill {
 namespace {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 using FileNumbers = std::unordered_map<std::string_view, std::uint32_t>;
 
@@ -126,12 +128,14 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
   if (options.overwrite && !is_overwritten(options)) {
     if (!events.may_overwrite()) return std::nullopt;
     clear_run_directory(options.out);
+    if (streams_results(options)) fs::remove(options.generation.stream_jsonl);
     if (!options.job.empty()) write_file_durably(overwritten_path(options.out), options.job + "\n");
   }
   events.on_locked();
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, print, options.out);
   check_strict(options, earlier);
+  if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
   p.work.pieces = pieces_left(options, p.work.files, earlier);
   p.work.suspects = suspects_of(earlier, p.work.files);
   p.work.launch = reserve_launch(options.out);

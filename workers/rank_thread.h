@@ -6,8 +6,8 @@
 
 #include "pipeline/rank_info.h"
 #include "pipeline/worker_link.h"
-#include "workers/score_worker.h"
 #include "workers/work_desk.h"
+#include "workers/worker.h"
 
 namespace tovamill {
 

@@ -60,6 +60,16 @@ void check_policy_options(const CacheOptions& o) {
 
 }  // namespace
 
+bool streams_results(const RunOptions& options) {
+  return options.job_kind != Job::score && !options.generation.stream_jsonl.empty();
+}
+
+CacheOptions cache_of(const RunOptions& options) {
+  CacheOptions cache = options.cache;
+  if (options.job_kind != Job::score) cache.chunk_tokens = 0;
+  return cache;
+}
+
 void validate(const RunOptions& o) {
   check_given(!o.model.empty(), "--model", "a Hugging Face model directory or a .gguf file");
   check_given(!o.corpus.paths.empty(), "--corpus",
@@ -93,6 +103,7 @@ void validate(const RunOptions& o) {
               text_of(o.max_bad_fraction), "give a fraction between 0 and 1");
   validate(o.cache);
   check_policy_options(o.cache);
+  if (o.job_kind != Job::score) validate_generation(o);
 }
 
 }  // namespace tovamill

@@ -9,6 +9,7 @@
 #include "io/corpus.h"
 #include "kernels/cache_options.h"
 #include "pipeline/selection.h"
+#include "workers/generation_options.h"
 
 namespace tovamill {
 
@@ -42,7 +43,9 @@ struct RunOptions {
   bool overwrite = false;              // delete what --out holds and start afresh
   std::string log_format = "text";     // text, json
   double progress_seconds = 30.0;      // between progress lines in a log
+  GenerationOptions generation;        // of `summarize` and `generate`
   // Not options, but what the caller knows of the launch, for the attributes of results.h5.
+  Job job_kind = Job::score;
   std::string command;    // the command line
   std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
   // What all starts and restarts of one job have in common, and whether this is a restart: then
@@ -54,6 +57,7 @@ struct RunOptions {
 // What a field does to the numbers of a document.
 enum class Effect : std::uint8_t {
   results,      // changes them: part of the fingerprint
+  generation,   // changes those of `summarize` and `generate`, and of no other
   convenience,  // does not: how fast, where, how much is shown
 };
 
@@ -97,6 +101,51 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("token-nll", o.token_nll, results, "store every token's id and NLL in /tokens");
   visit("trace-state", o.trace_state, results,
         "store the death step of every token in every layer in /trace");
+  visit("question-key", o.corpus.question_key, generation,
+        "JSON key of a record's question, or list of questions (one answer each)");
+  visit(
+      "reference-key", o.corpus.reference_key, generation,
+      "JSON key of what an answer is compared with: a string or list of strings, of each question");
+  visit("task", o.generation.task, generation,
+        "built-in prompt: summary, qa, continue, or auto: summary of `summarize`, of `generate` qa "
+        "where a record has a question, else continue");
+  visit("prompt", o.generation.prompt_file, convenience,
+        "file of a prompt with {document} and {question}, or of an instruction (braces doubled)");
+  visit("chat-template", o.generation.chat_template, generation,
+        "auto (the model's own), none, chatml, llama2, llama3, mistral, qwen");
+  visit("instruction", o.generation.instruction, generation,
+        "where it stands: before, after, both, or auto: both, with --policy full after");
+  visit("pin-instruction", o.generation.pin_instruction, generation,
+        "what stands before the document never leaves the state");
+  visit(
+      "prefill", o.generation.prefill, generation,
+      "stream: bounded throughout; full: unbounded, then cut to the cache size at its last token");
+  visit("max-document-tokens", o.generation.max_document_tokens, generation,
+        "leave out what is beyond so many tokens of a document; 0 is never");
+  visit("truncate", o.generation.truncate, generation,
+        "what is left out of a longer document: end, middle");
+  visit("strategy", o.generation.strategy, generation,
+        "stream: the document as a whole; chunk: answers to its pieces of --chunk-tokens, then to "
+        "these answers");
+  visit("max-new-tokens", o.generation.max_new_tokens, generation, "of an answer at most (tokens)");
+  visit("min-new-tokens", o.generation.min_new_tokens, generation,
+        "of an answer at least (tokens)");
+  visit("samples", o.generation.samples, generation, "answers to each prompt");
+  visit("temperature", o.generation.sampling.temperature, generation,
+        "of sampling; 0 takes the likeliest token");
+  visit("top-k", o.generation.sampling.top_k, generation,
+        "sample from the so many likeliest tokens; 0 is all");
+  visit("top-p", o.generation.sampling.top_p, generation,
+        "sample from the likeliest tokens that have this probability together");
+  visit("min-p", o.generation.sampling.min_p, generation,
+        "sample from tokens of at least this share of the highest probability");
+  visit("repetition-penalty", o.generation.sampling.repetition_penalty, generation,
+        "over 1: tokens that are there already become less likely");
+  visit("seed", o.generation.sampling.seed, generation, "of sampling");
+  visit("stop", o.generation.stop, generation, "texts that end an answer; may be given repeatedly");
+  visit("stem", o.generation.stem, generation, "compare stems of words in ROUGE");
+  visit("stream-jsonl", o.generation.stream_jsonl, convenience,
+        "file to which each result is added as soon as it is durable");
   visit("device", o.device, results, "auto, cpu, cuda");
   visit("dtype", o.dtype, results,
         "weights and matrix products: bf16, f32, or auto: bf16 where the CPU is faster with it or "
@@ -127,6 +176,11 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("progress-seconds", o.progress_seconds, convenience,
         "between progress lines where there is no terminal (seconds); 0 is every step");
 }
+
+// Whether --stream-jsonl is at work.
+bool streams_results(const RunOptions& options);
+// What bounds the states: --chunk-tokens restarts them in scoring only.
+CacheOptions cache_of(const RunOptions& options);
 
 // Throws Error(usage or configuration) naming the option and what to give instead.
 void validate(const RunOptions& options);

@@ -23,7 +23,7 @@ constexpr double kShowSeconds = 0.1;       // as CoordinatingRank
 constexpr double kReviewSeconds = 0.5;     // to read the journal of a dead worker
 constexpr double kStartSeconds = 5.0;      // in which the workers become ready
 constexpr double kMostSeconds = 3600.0;    // simulated; longer is a failure
-constexpr std::size_t kMostUnsynced = 16;  // as ScoreLoop
+constexpr std::size_t kMostUnsynced = 16;  // as DocumentLoop
 constexpr double kMedianBytes = 4096.0, kSigma = 1.0;
 constexpr double kDone = 0.5;  // bytes: less is rounding
 
@@ -113,7 +113,7 @@ class SimulatedCluster::Port final : public Channel {
   int rank_;
 };
 
-// A worker as ScoreLoop and LeaseSource have it.
+// A worker as DocumentLoop and LeaseSource have it.
 struct SimulatedCluster::Worker {
   int rank = 0;
   bool alive = true;

@@ -1,5 +1,6 @@
-#include "workers/score_worker.h"
+#include "workers/worker.h"
 
+#include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -9,10 +10,12 @@
 #include "kernels/version.h"
 #include "pipeline/run_directory.h"
 #include "workers/crash_mark.h"
+#include "workers/document_loop.h"
 #include "workers/fingerprint.h"
+#include "workers/generate_work.h"
 #include "workers/option_text.h"
 #include "workers/saved_states.h"
-#include "workers/score_loop.h"
+#include "workers/score_work.h"
 
 namespace tovamill {
 namespace {
@@ -29,10 +32,24 @@ std::string iso_time(std::time_t t) {
   return text;
 }
 
+// The options that mean something to the job.
+std::string config_of(const RunOptions& options) {
+  std::vector<std::string> others;
+  visit_fields(options, [&](std::string_view name, const auto&, Effect effect, const char*) {
+    const bool generates =
+        effect == Effect::generation || name == "prompt" || name == "stream-jsonl";
+    if (generates && options.job_kind == Job::score) others.emplace_back(name);
+  });
+  return config_lines(options, [&](std::string_view name) {
+    return std::find(others.begin(), others.end(), name) == others.end();
+  });
+}
+
 // Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
 std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
   const json header{{"fingerprint", print},
-                    {"config", config_lines(options, [](std::string_view) { return true; })},
+                    {"job", name_of(options.job_kind)},
+                    {"config", config_of(options)},
                     {"model", model.files->path() + " (" + model.description + ")"},
                     {"tokenizer", model.tokenizer->description()},
                     {"host", host_name()},
@@ -73,12 +90,13 @@ WeightSharing sharing(const WorkerPlace& place, const Pulse& orders) {
   return how;
 }
 
-LoadedInfo info_of(const LoadedModel& model) {
+LoadedInfo info_of(const LoadedModel& model, const DocumentWork& documents) {
   return {.model_description = model.files->path() + ": " + model.description,
           .tokenizer_description = model.tokenizer->description(),
           .device = model.backend->description(),
           .dtype = model.backend->dtype_name(),
           .sharing_note = model.sharing_note,
+          .work = documents.description(),
           .n_threads = model.backend->n_threads(),
           .n_streams = model.plan.n_streams,
           .weight_bytes = model.model.weight_bytes(),
@@ -114,15 +132,20 @@ void close_quietly(const Close& close) {
   }
 }
 
-void score_documents(const RunOptions& options, LoadedModel& model, const json& print, int rank,
-                     WorkDesk& desk) {
+std::unique_ptr<DocumentWork> make_work(const RunOptions& options, LoadedModel& model) {
+  if (options.job_kind == Job::score) return std::make_unique<ScoreWork>(model, options);
+  return std::make_unique<GenerateWork>(model, options);
+}
+
+void work_through(const RunOptions& options, DocumentWork& documents, const LoadedModel& model,
+                  const json& print, int rank, WorkDesk& desk) {
   const double start = now_s();
   RunJournal journal(journal_path(options.out, rank, desk.orders().launch),
                      journal_header(options, model, print), options.sync_seconds);
   const CrashMark mark(journal.descriptor());
   const SavedStates states(options.out, print.dump());
   LeaseSource source(options.corpus, desk, journal);
-  ScoreLoop loop(model, options, rank, source, journal, states, desk);
+  DocumentLoop loop(documents, options, rank, source, journal, states, desk);
   const WorkerCounters& c = loop.counters();
   const auto close = [&](bool complete) {
     journal.close(json{
@@ -130,6 +153,7 @@ void score_documents(const RunOptions& options, LoadedModel& model, const json& 
         {"seconds_computing", c.seconds_computing},
         {"seconds_waiting", c.seconds_waiting},
         {"seconds_writing", journal.seconds_writing()},
+        {"work", json::parse(documents.statistics())},
         {"complete",
          complete}}.dump());
   };
@@ -165,11 +189,12 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   options.dtype = given.dtype;
   const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
                                  model.backend->dtype_name());
-  stream_setting(model, options);  // what it refuses is refused before the first lease
-  desk.introduce(hello_of(model, print), info_of(model));
+  // What it refuses is refused before the first lease.
+  const std::unique_ptr<DocumentWork> documents = make_work(options, model);
+  desk.introduce(hello_of(model, print), info_of(model, *documents));
   if (!wait_for(desk, [](const Pulse& p) { return p.launch > 0 && p.is_known; }))
     return leave({}, false, desk);
-  score_documents(options, model, print, place.rank, desk);
+  work_through(options, *documents, model, print, place.rank, desk);
 }
 
 }  // namespace

@@ -10,22 +10,21 @@
 #include <utility>
 #include <vector>
 
-#include "workers/document_stream.h"
+#include "pipeline/stream_file.h"
+#include "workers/document_work.h"
 #include "workers/lease_source.h"
-#include "workers/loaded_model.h"
 #include "workers/run_journal.h"
+#include "workers/run_options.h"
 #include "workers/saved_states.h"
 #include "workers/work_desk.h"
 
 namespace tovamill {
 
-StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options);
-
-class ScoreLoop {
+class DocumentLoop {
  public:
   // Bad records throw with `strict`, else they go to the journal as failures.
-  ScoreLoop(LoadedModel& model, const RunOptions& options, int rank, LeaseSource& source,
-            RunJournal& journal, const SavedStates& states, WorkDesk& desk);
+  DocumentLoop(DocumentWork& work, const RunOptions& options, int rank, LeaseSource& source,
+               RunJournal& journal, const SavedStates& states, WorkDesk& desk);
 
   // Until the desk's orders end it. Whether everything was done; otherwise the states of documents
   // under way have been saved. Throws what reading, computing or writing throws; before out of
@@ -36,7 +35,7 @@ class ScoreLoop {
 
  private:
   struct Active {
-    std::unique_ptr<DocumentStream> stream;
+    std::unique_ptr<DocumentUnderWay> document;
     std::uint64_t grant = 0;
     std::string file;
     std::uint64_t offset = 0;
@@ -47,10 +46,10 @@ class ScoreLoop {
   bool turn();
   void wait();
   void fill();
-  void admit(LeaseSource::Item item);
+  bool admit(LeaseSource::Item& item, bool was_held);
   void fail(const LeaseSource::Item& item, const std::string& reason, const std::string& text);
+  void put_away(const DocumentRecord& record);
   void count_failure(const DocumentRecord& record);
-  std::int32_t rows_ready() const;
   void step();
   void retire();
   void sync_done();
@@ -60,21 +59,18 @@ class ScoreLoop {
   void publish();
   std::uint64_t bytes_open() const;
 
-  LoadedModel& model_;
+  DocumentWork& work_;
   const RunOptions& options_;
   int rank_;
   LeaseSource& source_;
   RunJournal& journal_;
   const SavedStates& states_;
   WorkDesk& desk_;
-  StreamSetting setting_;
-  std::list<Active> streams_;
-  std::vector<std::unique_ptr<StreamState>> idle_states_;
+  std::list<Active> documents_;
   std::optional<LeaseSource::Item> held_;  // has no room yet
   std::vector<std::pair<std::string, std::uint64_t>> done_with_state_;
-  std::vector<StepBlock> blocks_;
-  std::vector<DocumentStream*> owners_;
-  std::vector<std::int32_t> ids_, targets_;
+  std::optional<StreamFile> stream_;          // --stream-jsonl
+  std::vector<DocumentRecord> not_streamed_;  // in the journal, and not yet durable
   WorkerCounters counters_;
 };
 

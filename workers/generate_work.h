@@ -1,0 +1,72 @@
+// Generating with continuous batching: each step takes a block of every strand that reads, as far
+// as its rows go, and a token of every strand that writes. A strand that is done gives its state to
+// the next at once.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "workers/document_work.h"
+#include "workers/generation_document.h"
+#include "workers/loaded_model.h"
+
+namespace tovamill {
+
+// Throws as Prompting does.
+GenerationSetting generation_setting(const LoadedModel& model, const RunOptions& options,
+                                     const Prompting& prompting);
+
+class GenerateWork final : public DocumentWork {
+ public:
+  // Both outlive the object.
+  GenerateWork(LoadedModel& model, const RunOptions& options);
+  ~GenerateWork() override;
+
+  std::size_t n_open() const override { return documents_.size(); }
+  bool has_room() const override;
+  std::unique_ptr<DocumentUnderWay> open(CorpusRecord& record) override;
+  std::size_t step() override;
+  void close(std::unique_ptr<DocumentUnderWay> document) override;
+  std::string description() const override { return prompting_.description(); }
+  // "decoding": [[strands, seconds, tokens], ...] of the steps in which all strands wrote,
+  // "seconds_reading" of all others, and the tokens read and written.
+  std::string statistics() const override;
+
+ private:
+  struct Row {  // of the step: a strand's block
+    GenerationDocument* document;
+    GenerationDocument::ActiveStrand* active;
+    std::int32_t n;
+  };
+  struct Decoding {
+    double seconds = 0.0;
+    std::uint64_t n_tokens = 0;
+  };
+
+  void hand_out_states();
+  std::int32_t rows_to_read() const;
+  void gather(bool writers);
+  void count(double seconds);
+
+  LoadedModel& model_;
+  const RunOptions& options_;
+  Prompting prompting_;
+  GenerationSetting setting_;
+  StatePool pool_;
+  Sampler sampler_;
+  std::list<GenerationDocument*> documents_;  // in the order in which they were opened
+  std::unique_ptr<GenerationDocument> held_;  // made, but there was no room for it
+  std::vector<Row> rows_;
+  std::vector<StepBlock> blocks_;
+  std::vector<std::int32_t> ids_, logit_rows_;
+  std::vector<std::size_t> choosers_;         // rows_ whose next token is chosen
+  std::map<std::size_t, Decoding> decoding_;  // by strands
+  double seconds_reading_ = 0.0;
+  std::uint64_t n_read_ = 0, n_written_ = 0;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,376 @@
+#include "workers/generation_document.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "engine/text_metrics.h"
+#include "io/digest.h"
+
+namespace tovamill {
+namespace {
+
+// A shorter beginning is read again by each answer: a copy of a state would cost more.
+constexpr std::size_t kFewestShared = 64;
+
+TextScores score_text(const std::string& text, const std::vector<std::string>& references,
+                      bool stems) {
+  TextScores scores;
+  for (const std::string& reference : references) {
+    const TextMetrics m = text_metrics(text, reference, stems);
+    const std::array<double, 5> values{m.rouge1, m.rouge2, m.rouge_l, m.token_f1, m.exact_match};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      scores.best[i] = std::max(scores.best[i], values[i]);
+      scores.mean[i] += values[i] / static_cast<double>(references.size());
+    }
+  }
+  return scores;
+}
+
+}  // namespace
+
+GenerationDocument::GenerationDocument(const GenerationSetting& setting, const Prompting& prompting,
+                                       Backend& backend, StatePool& pool, CorpusRecord record)
+    : setting_(setting),
+      prompting_(prompting),
+      backend_(backend),
+      pool_(pool),
+      record_(std::move(record)),
+      counts_(setting.strand.n_layers, setting.strand.n_groups) {
+  result_ = record_of(record_);
+  result_.n_words = count_words(record_.text);
+  result_.positions = setting.positions;
+  result_.clip_distance = setting.clip_distance;
+  result_.n_groups = static_cast<std::uint32_t>(setting.strand.n_groups);
+  if (const std::string why = prompting.obstacle(record_); !why.empty()) {
+    refuse("missing-question", why);
+    return;
+  }
+  make_prompts();
+  if (obstacle_.empty()) check_memory();
+}
+
+void GenerationDocument::refuse(const std::string& reason, const std::string& text) {
+  obstacle_reason_ = reason;
+  obstacle_ = text;
+}
+
+const std::string* GenerationDocument::question_of(const Answer& answer) const {
+  return prompting_.n_questions(record_) > 0 ? &record_.questions[answer.question] : nullptr;
+}
+
+void GenerationDocument::make_prompts() {
+  const std::string text = prompting_.shortened(record_.text);
+  const std::size_t n_questions = std::max<std::size_t>(1, prompting_.n_questions(record_));
+  for (std::size_t q = 0; q < n_questions; ++q) {
+    for (std::int32_t s = 0; s < setting_.samples; ++s) {
+      answers_.emplace_back();
+      answers_.back().question = q;
+      answers_.back().sample = static_cast<std::uint32_t>(s);
+    }
+  }
+  if (setting_.piece_tokens > 0) {
+    for (Answer& a : answers_) cut(a, text);
+    record_.text = text;
+    n_expected_ = answers_.size() * (text.size() / 4 + 1);
+    return;
+  }
+  std::vector<PromptIds> prompts;
+  for (std::size_t q = 0; q < n_questions; ++q) {
+    const Answer& first = answers_[q * static_cast<std::size_t>(setting_.samples)];
+    prompts.push_back(prompting_.prompt(text, question_of(first)));
+  }
+  for (Answer& a : answers_) a.pieces.resize(1);
+  record_.text = std::string();
+  find_shared(std::move(prompts));
+}
+
+// Splits the prompts into what they have in common and the rest, of which each keeps a token at
+// least.
+void GenerationDocument::find_shared(std::vector<PromptIds> prompts) {
+  std::size_t n = prompts.front().ids.size();
+  for (const PromptIds& p : prompts) {
+    if (p.ids.empty()) return refuse("bad-tokens", "its prompt has no token");
+    const std::size_t most = std::min(n, p.ids.size() - 1);
+    const auto end = prompts.front().ids.begin() + static_cast<std::ptrdiff_t>(most);
+    n = static_cast<std::size_t>(
+        std::mismatch(prompts.front().ids.begin(), end, p.ids.begin()).first -
+        prompts.front().ids.begin());
+    for (const TokenId id : p.ids) {
+      if (id >= setting_.strand.vocab_size)
+        return refuse("bad-tokens", "its text has the token " + std::to_string(id) +
+                                        ", but the model only " +
+                                        std::to_string(setting_.strand.vocab_size));
+    }
+  }
+  if (answers_.size() == 1 || n < kFewestShared) n = 0;
+  const std::vector<TokenId>& first = prompts.front().ids;
+  const auto border = static_cast<std::ptrdiff_t>(n);
+  if (n > 0)
+    shared_ = std::make_shared<const std::vector<TokenId>>(first.begin(), first.begin() + border);
+  for (const PromptIds& p : prompts) tails_.emplace_back(p.ids.begin() + border, p.ids.end());
+  shares_ = n > 0 && pool_.most() > 1;
+  if (setting_.pins_instruction) {
+    pin_ = static_cast<std::int32_t>(prompts.front().n_leading);
+    if (setting_.cache_size > 0 && pin_ >= setting_.cache_size)
+      return refuse("instruction-too-long",
+                    "--pin-instruction: the instruction has " + std::to_string(pin_) +
+                        " tokens, as many as the state keeps: give a larger --cache-size");
+  }
+  n_expected_ = n;
+  for (const Answer& a : answers_)
+    n_expected_ += tails_[a.question].size() + (shares_ ? 0 : n) +
+                   static_cast<std::uint64_t>(setting_.strand.max_new_tokens);
+}
+
+void GenerationDocument::check_memory() {
+  std::uint64_t most = 0;
+  for (std::size_t a = 0; a < answers_.size(); ++a) {
+    for (std::size_t p = 0; p < answers_[a].pieces.size(); ++p)
+      most = std::max(most, task_bytes({a, p}));
+  }
+  if (shares_) most += strand_bytes(setting_.strand, pool_, shared_->size(), true);
+  if (most <= pool_.budget()) return;
+  refuse("too-large",
+         "its state takes " + std::to_string(most) + " bytes, but the memory has room for " +
+             std::to_string(pool_.budget()) +
+             ": use a bounded policy with --prefill stream, fewer --max-document-tokens, "
+             "or a larger --memory-budget");
+}
+
+void GenerationDocument::cut(Answer& answer, const std::string& text) {
+  answer.pieces.clear();
+  for (std::string& piece : prompting_.pieces(text, setting_.piece_tokens))
+    answer.pieces.push_back({std::move(piece), std::nullopt, false});
+}
+
+std::optional<GenerationDocument::Task> GenerationDocument::next_task() const {
+  for (std::size_t a = 0; a < answers_.size(); ++a) {
+    for (std::size_t p = 0; p < answers_[a].pieces.size(); ++p) {
+      if (!answers_[a].pieces[p].is_begun) return Task{a, p};
+    }
+  }
+  return std::nullopt;
+}
+
+std::size_t GenerationDocument::n_waiting() const {
+  std::size_t n = 0;
+  for (const Answer& a : answers_) {
+    for (const Piece& p : a.pieces) n += !p.is_begun;
+  }
+  return n;
+}
+
+std::uint64_t GenerationDocument::random_text(const Task& task) const {
+  const Answer& a = answers_[task.answer];
+  Digest d;
+  d.add(std::string_view(std::filesystem::path(result_.file).filename().string()));
+  for (const std::uint64_t n :
+       {result_.offset, static_cast<std::uint64_t>(a.question), std::uint64_t{a.sample},
+        std::uint64_t{a.level}, static_cast<std::uint64_t>(task.piece)})
+    d.add(n);
+  return d.value();
+}
+
+StrandPlan GenerationDocument::trunk_plan() const {
+  StrandPlan plan;
+  plan.shared = shared_;
+  plan.pin = pin_;
+  plan.only_reads = true;
+  return plan;
+}
+
+StrandPlan GenerationDocument::plan_of(const Task& task) const {
+  const Answer& a = answers_[task.answer];
+  StrandPlan plan;
+  plan.random_text = random_text(task);
+  if (setting_.piece_tokens > 0) {
+    PromptIds prompt = prompting_.prompt(a.pieces[task.piece].text, question_of(a));
+    plan.pin = setting_.pins_instruction ? static_cast<std::int32_t>(prompt.n_leading) : 0;
+    plan.own = std::move(prompt.ids);
+    return plan;
+  }
+  plan.shared = shared_;
+  plan.own = tails_[a.question];
+  plan.pin = pin_;
+  return plan;
+}
+
+GenerationDocument::ActiveStrand* GenerationDocument::trunk() {
+  return !strands_.empty() && strands_.front().is_trunk ? &strands_.front() : nullptr;
+}
+const GenerationDocument::ActiveStrand* GenerationDocument::trunk() const {
+  return !strands_.empty() && strands_.front().is_trunk ? &strands_.front() : nullptr;
+}
+
+std::optional<std::uint64_t> GenerationDocument::wants_state() const {
+  if (is_broken_) return std::nullopt;
+  for (const ActiveStrand& s : strands_) {
+    if (s.strand.waits_with_state() && !s.strand.has_state()) return s.strand.state_bytes(pool_);
+  }
+  if (shares_ && !trunk_begun_) return strand_bytes(setting_.strand, pool_, shared_->size(), true);
+  const ActiveStrand* t = trunk();
+  if (t != nullptr && !t->strand.is_done()) return std::nullopt;
+  const std::optional<Task> task = next_task();
+  if (!task) return std::nullopt;
+  return task_bytes(*task);
+}
+
+std::uint64_t GenerationDocument::task_bytes(const Task& task) const {
+  std::size_t n = 0;
+  if (setting_.piece_tokens == 0) {
+    n = tails_[answers_[task.answer].question].size() + (shared_ ? shared_->size() : 0);
+  } else if (setting_.cache_size == 0 || setting_.strand.keeps_prompt) {
+    n = plan_of(task).own.size();  // else it makes no difference
+  }
+  return strand_bytes(setting_.strand, pool_, n, false);
+}
+
+GenerationDocument::ActiveStrand& GenerationDocument::begin(const Task& task) {
+  Answer& a = answers_[task.answer];
+  a.pieces[task.piece].is_begun = true;
+  strands_.push_back({Strand(setting_.strand, plan_of(task)), false, task.answer, task.piece});
+  a.n_prompt_tokens += strands_.back().strand.n_prompt();
+  return strands_.back();
+}
+
+void GenerationDocument::give(StatePool::Lease state) {
+  for (ActiveStrand& s : strands_) {
+    if (!s.strand.waits_with_state() || s.strand.has_state()) continue;
+    s.strand.give(std::move(state));
+    s.strand.load_state(backend_);
+    s.strand.reserve(backend_);
+    return;
+  }
+  if (shares_ && !trunk_begun_) {
+    trunk_begun_ = true;
+    strands_.push_front({Strand(setting_.strand, trunk_plan()), true, 0, 0});
+    strands_.front().strand.give(std::move(state));
+    strands_.front().strand.reserve(backend_);
+    return;
+  }
+  const std::optional<Task> task = next_task();
+  if (!task) return;
+  ActiveStrand& s = begin(*task);
+  s.strand.give(std::move(state));
+  if (trunk() != nullptr) s.strand.branch_from(trunk()->strand, backend_);
+  s.strand.reserve(backend_);
+  settle();
+}
+
+void GenerationDocument::drop_trunk() {
+  if (trunk() != nullptr) strands_.pop_front();
+  shares_ = false;
+}
+
+void GenerationDocument::took(ActiveStrand& active, std::int32_t n, const StepOutput& output,
+                              std::size_t index) {
+  active.strand.took(n);
+  result_.n_tokens += static_cast<std::uint64_t>(n);
+  const TokenAt at = token_at(active.strand);
+  for (std::size_t l = 0; l < static_cast<std::size_t>(setting_.strand.n_layers); ++l)
+    counts_.count(l, output.at(l, index), active.strand.first_deaths(), at);
+}
+
+TokenAt GenerationDocument::token_at(const Strand& strand) const {
+  return
+      [&strand](std::int64_t position) { return strand.token(static_cast<std::size_t>(position)); };
+}
+
+void GenerationDocument::complete(Answer& answer, const Strand& strand) {
+  Generation g;
+  g.question = static_cast<std::uint32_t>(answer.question);
+  g.sample = answer.sample;
+  if (const std::string* question = question_of(answer)) g.question_text = *question;
+  g.text = answer.pieces.front().answer.value_or("");
+  g.n_prompt_tokens = answer.n_prompt_tokens;
+  g.n_new_tokens = strand.n_written();
+  g.finish_reason = strand.finish_reason();
+  g.ids = strand.ids();
+  Digest prompt;
+  for (std::size_t i = 0; i < strand.n_prompt(); ++i)
+    prompt.add(static_cast<std::uint64_t>(strand.token(i)));
+  g.prompt_hash = prompt.hex();
+  if (answer.question < record_.references.size() &&
+      (question_of(answer) != nullptr || record_.references.size() == 1))
+    g.references = record_.references[answer.question];
+  if (!g.references.empty()) g.scores = score_text(g.text, g.references, setting_.stems);
+  answer.generation = std::move(g);
+}
+
+void GenerationDocument::put_away(ActiveStrand& active) {
+  const Strand& strand = active.strand;
+  if (strand.failed()) {
+    is_broken_ = true;
+    return;
+  }
+  Answer& answer = answers_[active.answer];
+  counts_.end(backend_, strand.state(), static_cast<std::int64_t>(strand.n_taken()),
+              strand.first_deaths(), token_at(strand));
+  answer.pieces[active.piece].answer = strand.text();
+  if (answer.pieces.size() == 1) return complete(answer, strand);
+  const auto is_answered = [](const Piece& p) { return p.answer.has_value(); };
+  if (!std::all_of(answer.pieces.begin(), answer.pieces.end(), is_answered)) return;
+  std::string joined;
+  for (const Piece& p : answer.pieces) joined += (joined.empty() ? "" : "\n\n") + *p.answer;
+  answer.source = std::move(joined);
+  ++answer.level;
+  cut(answer, answer.source);
+}
+
+void GenerationDocument::settle() {
+  for (auto it = strands_.begin(); it != strands_.end();) {
+    if (it->is_trunk || !it->strand.is_done()) {
+      ++it;
+      continue;
+    }
+    put_away(*it);
+    it = strands_.erase(it);
+  }
+  if (is_broken_) strands_.clear();
+  ActiveStrand* t = trunk();
+  if (t == nullptr || !t->strand.is_done() || !t->strand.has_state()) return;
+  // The last answer takes the trunk's state itself.
+  const std::size_t waiting = n_waiting();
+  if (waiting == 1) {
+    ActiveStrand& s = begin(*next_task());
+    s.strand.follow(t->strand);
+    s.strand.reserve(backend_);
+  }
+  if (waiting <= 1) strands_.pop_front();
+}
+
+bool GenerationDocument::finished() const {
+  if (!obstacle_.empty() || is_broken_) return true;
+  return std::all_of(answers_.begin(), answers_.end(),
+                     [](const Answer& a) { return a.generation.has_value(); });
+}
+
+double GenerationDocument::fraction_done() const {
+  return std::min(1.0, static_cast<double>(result_.n_tokens) /
+                           static_cast<double>(std::max<std::uint64_t>(1, n_expected_)));
+}
+
+DocumentRecord GenerationDocument::finish(int rank) {
+  if (!obstacle_.empty()) {
+    CorpusRecord where = record_;
+    where.n_bytes = result_.n_bytes;
+    where.text.clear();
+    return failed_record(where, obstacle_reason_, obstacle_, rank);
+  }
+  if (is_broken_) {
+    CorpusRecord where = record_;
+    where.n_bytes = result_.n_bytes;
+    where.text.clear();
+    return failed_record(where, "not-finite",
+                         "the model gives no finite likelihoods: are its weights damaged, or too "
+                         "large for this dtype?",
+                         rank);
+  }
+  result_.layers = counts_.layers();
+  result_.token_lifetimes = counts_.lifetimes();
+  for (Answer& a : answers_) result_.generations.push_back(std::move(*a.generation));
+  result_.rank = rank;
+  return std::move(result_);
+}
+
+}  // namespace tovamill

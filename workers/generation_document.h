@@ -1,0 +1,128 @@
+// A document for which texts are written: an answer to each of its questions (or one), each so many
+// times as samples are wanted.
+//
+// In one stream (--strategy stream) what all prompts have in common, the document above all, is
+// read once; each answer goes on from a copy of that state. In pieces (--strategy chunk) each piece
+// of the document is answered on its own, then the answers one after another take the document's
+// place, until one piece is left.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "workers/document_work.h"
+#include "workers/prompting.h"
+#include "workers/strand.h"
+
+namespace tovamill {
+
+// What the documents of a run have in common.
+struct GenerationSetting {
+  StrandSetting strand;
+  std::int32_t samples = 1;
+  std::int32_t piece_tokens = 0;  // --strategy chunk; 0: in one stream
+  std::int32_t cache_size = 0;    // 0: unbounded
+  bool pins_instruction = false;
+  bool stems = false;
+  std::uint8_t positions = 0;  // for the record
+  std::int32_t clip_distance = 0;
+};
+
+class GenerationDocument final : public DocumentUnderWay {
+ public:
+  struct ActiveStrand {
+    Strand strand;
+    bool is_trunk = false;              // reads what all answers share
+    std::size_t answer = 0, piece = 0;  // that it writes, unless it is the trunk
+  };
+
+  GenerationDocument(const GenerationSetting& setting, const Prompting& prompting, Backend& backend,
+                     StatePool& pool, CorpusRecord record);
+
+  bool finished() const override;
+  const std::string& obstacle() const override { return obstacle_; }
+  std::uint64_t n_bytes() const override { return result_.n_bytes; }
+  double fraction_done() const override;
+  std::vector<std::byte> save() const override;
+  bool restore(std::span<const std::byte> bytes) override;
+  DocumentRecord finish(int rank) override;
+
+  // Whether several answers wait for one trunk: it must be possible to hold two states.
+  bool shares() const { return shares_; }
+  // Bytes of the state that its next strand waits for; nothing where none waits.
+  std::optional<std::uint64_t> wants_state() const;
+  // Begins that strand, or goes on with it.
+  void give(StatePool::Lease state);
+  // Lets the trunk go: the answers that are left read all of their prompts themselves.
+  void drop_trunk();
+  std::list<ActiveStrand>& strands() { return strands_; }
+  // The step has taken `n` tokens of the strand, its `index`-th block; before the choice of the
+  // next one.
+  void took(ActiveStrand& active, std::int32_t n, const StepOutput& output, std::size_t index);
+  // Puts away the strands that are done, and begins what can begin without another state.
+  void settle();
+
+ private:
+  struct Piece {
+    std::string text;  // of the document; empty in one stream
+    std::optional<std::string> answer;
+    bool is_begun = false;
+  };
+  struct Answer {
+    std::size_t question = 0;
+    std::uint32_t sample = 0;
+    std::uint32_t level = 0;  // how often answers have taken the document's place
+    std::string source;       // what the pieces are of, from level 1 on
+    std::vector<Piece> pieces;
+    std::uint64_t n_prompt_tokens = 0;  // of all its prompts
+    std::optional<Generation> generation;
+  };
+  struct Task {
+    std::size_t answer, piece;
+  };
+
+  void make_prompts();
+  void find_shared(std::vector<PromptIds> prompts);
+  void check_memory();
+  void cut(Answer& answer, const std::string& text);
+  std::optional<Task> next_task() const;
+  std::uint64_t task_bytes(const Task& task) const;
+  std::size_t n_waiting() const;
+  const std::string* question_of(const Answer& answer) const;
+  StrandPlan trunk_plan() const;
+  StrandPlan plan_of(const Task& task) const;
+  std::uint64_t random_text(const Task& task) const;
+  ActiveStrand& begin(const Task& task);
+  ActiveStrand* trunk();
+  const ActiveStrand* trunk() const;
+  void put_away(ActiveStrand& active);
+  void complete(Answer& answer, const Strand& strand);
+  TokenAt token_at(const Strand& strand) const;
+  std::string digest() const;
+  void take_up(std::span<const std::byte> bytes);
+  void refuse(const std::string& reason, const std::string& text);
+
+  const GenerationSetting& setting_;
+  const Prompting& prompting_;
+  Backend& backend_;
+  StatePool& pool_;
+  CorpusRecord record_;  // its text only where pieces are cut from it
+  std::string obstacle_, obstacle_reason_;
+  std::shared_ptr<const std::vector<TokenId>> shared_;
+  std::vector<std::vector<TokenId>> tails_;  // of each question, behind what is shared
+  std::int32_t pin_ = 0;
+  bool shares_ = false;  // a trunk is read first
+  bool trunk_begun_ = false;
+  bool is_broken_ = false;  // no finite logits
+  std::vector<Answer> answers_;
+  std::list<ActiveStrand> strands_;
+  CacheCounts counts_;
+  std::uint64_t n_expected_ = 0;  // tokens that all strands take at most, about
+  DocumentRecord result_;
+};
+
+}  // namespace tovamill
