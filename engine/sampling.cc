@@ -145,12 +145,21 @@ void Sampler::keep_candidates(std::span<const float> logits,
                                     ? std::min(kGreatestDepth, 1e-6 - std::log(options_.min_p))
                                     : kGreatestDepth;
   const double total = has_top_p ? sum_probabilities(logits, probability, blocks_) : 0.0;
-  double depth = has_top_p ? std::min(8.0, greatest_depth) : greatest_depth;
-  gather_within(logits, probability, depth);
-  while (!cut_candidates(probability, options_.top_p * total) && depth < greatest_depth) {
-    depth = std::min(4.0 * depth, greatest_depth);
+  const double needed = options_.top_p * total;
+  double depth = has_top_p ? std::min(4.0, greatest_depth) : greatest_depth;
+  for (bool done = false; !done; depth = std::min(1.5 * depth, greatest_depth)) {
     gather_within(logits, probability, depth);
+    const bool may_do = depth >= greatest_depth || may_reach(probability, needed);
+    done = may_do && (cut_candidates(probability, needed) || depth >= greatest_depth);
   }
+}
+
+// Whether the candidates' probabilities may sum to `needed`, without the cost of sorting them; the
+// slack is for another order of the sum.
+bool Sampler::may_reach(const RelativeProbability& probability, double needed) const {
+  double sum = 0.0;
+  for (const Candidate& candidate : candidates_) sum += probability(candidate.logit);
+  return sum * (1.0 + 1e-9) >= needed;
 }
 
 // The n highest, in no particular order: the candidates are twice as many at times, and halved.

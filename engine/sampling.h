@@ -91,6 +91,7 @@ class Sampler {
   void gather_highest(std::span<const float> logits, std::size_t n);
   void gather_within(std::span<const float> logits, const RelativeProbability& probability,
                      double depth);
+  bool may_reach(const RelativeProbability& probability, double needed) const;
   bool cut_candidates(const RelativeProbability& probability, double needed);
   TokenId draw_from_all(std::span<const float> logits, const RelativeProbability& probability,
                         double random);
