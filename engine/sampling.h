@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/logit_scan.h"
@@ -88,19 +89,25 @@ class Sampler {
   bool draws(float highest) const;
   bool cuts(std::size_t vocab_size) const;
   void keep_candidates(std::span<const float> logits, const RelativeProbability& probability);
-  void gather_highest(std::span<const float> logits, std::size_t n);
+  double sum_of_weights() const;
+  double greatest_depth() const;
+  void gather_highest(std::span<const float> logits, const RelativeProbability& probability,
+                      std::size_t n);
   void gather_within(std::span<const float> logits, const RelativeProbability& probability,
                      double depth);
-  bool may_reach(const RelativeProbability& probability, double needed) const;
-  bool cut_candidates(const RelativeProbability& probability, double needed);
+  void gather_enough(std::span<const float> logits, const RelativeProbability& probability,
+                     double needed);
+  void cut_top_p(double needed);
+  void cut_min_p();
   TokenId draw_from_all(std::span<const float> logits, const RelativeProbability& probability,
                         double random);
   TokenId draw_from_candidates(double random) const;
 
   SamplingOptions options_;
   std::vector<Candidate> candidates_;
-  std::vector<double> weights_;  // of the candidates: relative probabilities
-  std::vector<double> blocks_;   // sums of kScanBlock relative probabilities
+  std::vector<double> weights_;                       // of the candidates: relative probabilities
+  std::vector<std::pair<Candidate, double>> border_;  // candidates of which top-p keeps some
+  std::vector<double> blocks_;                        // sums of kScanBlock relative probabilities
 };
 
 }  // namespace tovamill
