@@ -59,7 +59,7 @@ struct TokenProbability {
 // every cut. The chosen token depends on the arguments alone. Logits (vocab_size) are overwritten.
 // NaN logits and forbidden tokens are never chosen; where none is left the result is -1. Where the
 // highest logit is infinite, the first of that value is chosen.
-// After the first call of a vocabulary's size nothing is allocated.
+// After the first call of a vocabulary's size nothing is allocated. One object per thread.
 class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options) : options_(options) {}
