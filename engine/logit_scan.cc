@@ -41,7 +41,7 @@ TokenId first_with_logit(std::span<const float> logits, float value) {
 
 double sum_probabilities(std::span<const float> logits, const RelativeProbability& probability,
                          std::vector<double>& blocks) {
-  constexpr std::size_t kLanes = 8;
+  constexpr std::size_t kPairs = 4;
   blocks.clear();
   double total = 0.0;
   for (std::size_t begin = 0; begin < logits.size(); begin += kScanBlock) {
@@ -53,12 +53,13 @@ double sum_probabilities(std::span<const float> logits, const RelativeProbabilit
       std::copy_n(x, n, padded.begin());
       x = padded.data();
     }
-    std::array<double, kLanes> lanes{};
-    for (std::size_t i = 0; i < kScanBlock; i += kLanes) {
-      for (std::size_t j = 0; j < kLanes; ++j) lanes[j] += probability(x[i + j]);
+    std::array<DoublePair, kPairs> lanes{};
+    for (std::size_t i = 0; i < kScanBlock; i += 2 * kPairs) {
+      for (std::size_t j = 0; j < kPairs; ++j)
+        lanes[j] += probability(x[i + 2 * j], x[i + 2 * j + 1]);
     }
     double sum = 0.0;
-    for (const double lane : lanes) sum += lane;
+    for (const DoublePair& lane : lanes) sum += lane[0] + lane[1];
     blocks.push_back(sum);
     total += sum;
   }

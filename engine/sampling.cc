@@ -1,7 +1,7 @@
 // Only the order of the logits and their distance from the highest matter, so no logit is divided
 // by the temperature and no probability normalised: a weight is a probability over that of the most
-// probable token. Each cut keeps a beginning of one order, the most probable first and ties by id,
-// so candidates are sorted only as far as something is kept.
+// probable token. Each cut keeps a beginning of one order, the most probable first and ties by id;
+// what is certainly within is not sorted.
 #include "engine/sampling.h"
 
 #include <algorithm>
@@ -118,100 +118,145 @@ std::vector<TokenProbability> Sampler::distribution(std::span<float> logits, con
     return {{id, 1.0}};
   }
   keep_candidates(logits, {highest, 1.0 / options_.temperature});
-  double total = 0.0;
-  for (const double weight : weights_) total += weight;
+  const double total = sum_of_weights();
   std::vector<TokenProbability> out;
   for (std::size_t i = 0; i < weights_.size(); ++i)
     out.push_back({candidates_[i].id, weights_[i] / total});
+  std::ranges::sort(out, [](const TokenProbability& a, const TokenProbability& b) {
+    return a.probability > b.probability || (a.probability == b.probability && a.id < b.id);
+  });
   return out;
 }
 
-// Leaves the kept ones in candidates_, sorted, and their weights.
+// Leaves the kept ones in candidates_ and their weights in weights_, in no order that matters.
 void Sampler::keep_candidates(std::span<const float> logits,
                               const RelativeProbability& probability) {
   candidates_.reserve(logits.size());
   weights_.reserve(logits.size());
-  const bool has_top_p = options_.top_p < 1.0;
   if (options_.top_k > 0 && static_cast<std::size_t>(options_.top_k) < logits.size()) {
-    gather_highest(logits, static_cast<std::size_t>(options_.top_k));
-    std::sort(candidates_.begin(), candidates_.end());
-    double total = 0.0;
-    for (const Candidate& candidate : candidates_) total += probability(candidate.logit);
-    cut_candidates(probability, options_.top_p * total);
-    return;
+    gather_highest(logits, probability, static_cast<std::size_t>(options_.top_k));
+    if (options_.top_p < 1.0) cut_top_p(options_.top_p * sum_of_weights());
+  } else if (options_.top_p < 1.0) {
+    const double needed = options_.top_p * sum_probabilities(logits, probability, blocks_);
+    gather_enough(logits, probability, needed);
+    cut_top_p(needed);
+  } else {
+    gather_within(logits, probability, greatest_depth());
   }
-  // What min-p cuts need not be gathered; the slack is for rounding.
-  const double greatest_depth = options_.min_p > 0.0
-                                    ? std::min(kGreatestDepth, 1e-6 - std::log(options_.min_p))
-                                    : kGreatestDepth;
-  const double total = has_top_p ? sum_probabilities(logits, probability, blocks_) : 0.0;
-  double depth = has_top_p ? std::min(8.0, greatest_depth) : greatest_depth;
-  gather_within(logits, probability, depth);
-  while (!cut_candidates(probability, options_.top_p * total) && depth < greatest_depth) {
-    depth = std::min(4.0 * depth, greatest_depth);
-    gather_within(logits, probability, depth);
-  }
+  cut_min_p();
 }
 
-// The n highest, in no particular order: the candidates are twice as many at times, and halved.
-void Sampler::gather_highest(std::span<const float> logits, std::size_t n) {
+double Sampler::sum_of_weights() const {
+  double sum = 0.0;
+  for (const double weight : weights_) sum += weight;
+  return sum;
+}
+
+// How far below the highest, as the logarithm of their probabilities' ratio, tokens may be kept:
+// those that min-p cuts need not be gathered. The slack is for rounding.
+double Sampler::greatest_depth() const {
+  if (options_.min_p == 0.0) return kGreatestDepth;
+  return std::min(kGreatestDepth, 1e-6 - std::log(options_.min_p));
+}
+
+// The n highest, by id. The candidates are twice as many at times, and halved.
+void Sampler::gather_highest(std::span<const float> logits, const RelativeProbability& probability,
+                             std::size_t n) {
   candidates_.clear();
   const std::size_t limit = std::min(2 * n, logits.size());
-  const auto nth = static_cast<std::ptrdiff_t>(n);
   float threshold = kLowest;
+  const auto halve = [&] {
+    const auto nth = candidates_.begin() + static_cast<std::ptrdiff_t>(n);
+    std::nth_element(candidates_.begin(), nth - 1, candidates_.end());
+    candidates_.erase(nth, candidates_.end());
+    threshold = candidates_.back().logit;
+  };
   for_each_above(logits, threshold, [&](TokenId id) {
     candidates_.push_back({logits[static_cast<std::size_t>(id)], id});
-    if (candidates_.size() == limit && limit > n) {
-      std::nth_element(candidates_.begin(), candidates_.begin() + nth - 1, candidates_.end());
-      candidates_.resize(n);
-      threshold = candidates_.back().logit;
-    }
+    if (candidates_.size() == limit) halve();
     return threshold;
   });
-  if (candidates_.size() <= n) return;
-  std::nth_element(candidates_.begin(), candidates_.begin() + nth - 1, candidates_.end());
-  candidates_.resize(n);
+  if (candidates_.size() > n) halve();
+  std::ranges::sort(candidates_, {}, &Candidate::id);
+  weights_.clear();
+  for (const Candidate& candidate : candidates_) weights_.push_back(probability(candidate.logit));
 }
 
-// Those of at least e^-depth of the highest probability, and perhaps a few more.
+// Those of at least e^-depth of the highest probability, and perhaps a few more; by id.
 void Sampler::gather_within(std::span<const float> logits, const RelativeProbability& probability,
                             double depth) {
   candidates_.clear();
+  weights_.clear();
   const double lowest = probability.highest - depth / probability.inverse_temperature;
   const float threshold = std::nextafter(static_cast<float>(lowest), kLowest);
   for_each_above(logits, threshold, [&](TokenId id) {
-    candidates_.push_back({logits[static_cast<std::size_t>(id)], id});
+    const float logit = logits[static_cast<std::size_t>(id)];
+    candidates_.push_back({logit, id});
+    weights_.push_back(probability(logit));
     return threshold;
   });
 }
 
-// Sorts the candidates as far as they are kept and drops the others: with top-p, what comes after
-// those whose weights sum to `needed`; what min-p does not let through; weights of 0. False where
-// top-p would keep more than there are.
-bool Sampler::cut_candidates(const RelativeProbability& probability, double needed) {
-  const bool has_top_p = options_.top_p < 1.0;
-  weights_.clear();
+// Those within a depth at which their weights certainly sum to `needed`, whatever the order of the
+// sum, or all that may be kept.
+void Sampler::gather_enough(std::span<const float> logits, const RelativeProbability& probability,
+                            double needed) {
+  const double greatest = greatest_depth();
+  for (double depth = std::min(4.0, greatest);; depth = std::min(1.5 * depth, greatest)) {
+    gather_within(logits, probability, depth);
+    if (depth >= greatest || sum_of_weights() * (1.0 - 1e-9) >= needed) return;
+  }
+}
+
+// Keeps the fewest highest whose weights sum to `needed`, but one at least. The candidates are
+// counted into buckets by their logits; only the bucket in which the sum is reached is sorted.
+void Sampler::cut_top_p(double needed) {
+  constexpr std::size_t kBuckets = 256;
+  const auto [last_one, first_one] = std::ranges::minmax(candidates_, {}, &Candidate::logit);
+  const double highest = first_one.logit, range = highest - last_one.logit;
+  const double scale = range > 0.0 ? kBuckets / range : 0.0;
+  const auto bucket_of = [&](const Candidate& candidate) {
+    return std::min(kBuckets - 1, static_cast<std::size_t>((highest - candidate.logit) * scale));
+  };
+  std::array<double, kBuckets> sums{};
+  for (std::size_t i = 0; i < candidates_.size(); ++i)
+    sums[bucket_of(candidates_[i])] += weights_[i];
   double sum = 0.0;
-  std::size_t n_sorted = 0, n_next = 64;
+  std::size_t border = 0;
+  while (border + 1 < kBuckets && sum + sums[border] < needed) sum += sums[border++];
+
+  border_.clear();
+  border_.reserve(candidates_.capacity());
+  std::size_t n = 0;
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
-    if (i == n_sorted) {
-      n_sorted = std::min(n_sorted + n_next, candidates_.size());
-      n_next *= 4;
-      const auto first = candidates_.begin() + static_cast<std::ptrdiff_t>(i);
-      const auto last = candidates_.begin() + static_cast<std::ptrdiff_t>(n_sorted);
-      if (last != candidates_.end()) std::nth_element(first, last, candidates_.end());
-      std::sort(first, last);
-    }
-    const double weight = probability(candidates_[i].logit);
-    const bool enough = i > 0 && has_top_p && sum >= needed;
-    if (enough || weight < options_.min_p || weight == 0.0) {
-      candidates_.resize(i);
-      return true;
-    }
-    weights_.push_back(weight);
+    const std::size_t bucket = bucket_of(candidates_[i]);
+    if (bucket == border) border_.emplace_back(candidates_[i], weights_[i]);
+    if (bucket >= border) continue;
+    candidates_[n] = candidates_[i];
+    weights_[n++] = weights_[i];
+  }
+  std::sort(border_.begin(), border_.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [candidate, weight] : border_) {
+    if (n > 0 && sum >= needed) break;
+    candidates_[n] = candidate;
+    weights_[n++] = weight;
     sum += weight;
   }
-  return !has_top_p || sum >= needed;
+  candidates_.resize(n);
+  weights_.resize(n);
+}
+
+// Drops what min-p does not let through, and weights of 0.
+void Sampler::cut_min_p() {
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    if (weights_[i] == 0.0 || weights_[i] < options_.min_p) continue;
+    candidates_[n] = candidates_[i];
+    weights_[n++] = weights_[i];
+  }
+  candidates_.resize(n);
+  weights_.resize(n);
 }
 
 TokenId Sampler::draw_from_all(std::span<const float> logits,
@@ -236,9 +281,7 @@ TokenId Sampler::draw_from_all(std::span<const float> logits,
 }
 
 TokenId Sampler::draw_from_candidates(double random) const {
-  double total = 0.0;
-  for (const double weight : weights_) total += weight;
-  const double place = random * total;
+  const double place = random * sum_of_weights();
   double sum = 0.0;
   std::size_t at = 0;
   while (at + 1 < weights_.size() && place >= (sum += weights_[at])) ++at;

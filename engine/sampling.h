@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/logit_scan.h"
@@ -58,7 +59,7 @@ struct TokenProbability {
 // every cut. The chosen token depends on the arguments alone. Logits (vocab_size) are overwritten.
 // NaN logits and forbidden tokens are never chosen; where none is left the result is -1. Where the
 // highest logit is infinite, the first of that value is chosen.
-// After the first call of a vocabulary's size nothing is allocated.
+// After the first call of a vocabulary's size nothing is allocated. One object per thread.
 class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options) : options_(options) {}
@@ -88,18 +89,25 @@ class Sampler {
   bool draws(float highest) const;
   bool cuts(std::size_t vocab_size) const;
   void keep_candidates(std::span<const float> logits, const RelativeProbability& probability);
-  void gather_highest(std::span<const float> logits, std::size_t n);
+  double sum_of_weights() const;
+  double greatest_depth() const;
+  void gather_highest(std::span<const float> logits, const RelativeProbability& probability,
+                      std::size_t n);
   void gather_within(std::span<const float> logits, const RelativeProbability& probability,
                      double depth);
-  bool cut_candidates(const RelativeProbability& probability, double needed);
+  void gather_enough(std::span<const float> logits, const RelativeProbability& probability,
+                     double needed);
+  void cut_top_p(double needed);
+  void cut_min_p();
   TokenId draw_from_all(std::span<const float> logits, const RelativeProbability& probability,
                         double random);
   TokenId draw_from_candidates(double random) const;
 
   SamplingOptions options_;
   std::vector<Candidate> candidates_;
-  std::vector<double> weights_;  // of the candidates: relative probabilities
-  std::vector<double> blocks_;   // sums of kScanBlock relative probabilities
+  std::vector<double> weights_;                       // of the candidates: relative probabilities
+  std::vector<std::pair<Candidate, double>> border_;  // candidates of which top-p keeps some
+  std::vector<double> blocks_;                        // sums of kScanBlock relative probabilities
 };
 
 }  // namespace tovamill
