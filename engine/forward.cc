@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "kernels/error.h"
+
 namespace tovamill {
 
 Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
                  std::int32_t max_blocks, std::int32_t max_block)
-    : model_(model), backend_(backend), max_rows_(max_rows) {
+    : model_(model), backend_(backend), max_rows_(max_rows), max_blocks_(max_blocks) {
   const ModelShape& shape = model.config.shape;
   hidden_ = make(shape.hidden_size, BufferType::full);
   normed_ = make(shape.hidden_size, BufferType::compute);
@@ -16,8 +18,9 @@ Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
   buffer_bytes_ += n_logit_rows() * static_cast<std::uint64_t>(shape.vocab_size) * sizeof(float);
   nll_.resize(static_cast<std::size_t>(max_rows));
   events_.resize(static_cast<std::size_t>(shape.n_layers) * static_cast<std::size_t>(max_blocks));
-  // Head-wise policies drop one token per KV head and query.
-  for (BlockEvents& e : events_) e.evictions.reserve(static_cast<std::size_t>(max_block));
+  // Where a step has many blocks, most of them are of one token.
+  const std::int32_t room = std::clamp(4 * max_rows / max_blocks, 1, max_block);
+  for (BlockEvents& e : events_) e.evictions.reserve(static_cast<std::size_t>(room));
 }
 
 std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
@@ -27,6 +30,9 @@ std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
 
 StepOutput Forward::run(const StepInput& input) {
   const std::size_t n_blocks = input.blocks.size(), n_rows = input.ids.size();
+  if (n_blocks > static_cast<std::size_t>(max_blocks_) ||
+      n_rows > static_cast<std::size_t>(max_rows_))
+    throw Error(ExitCode::internal, "a step has more blocks or rows than the model was made for");
   run_layers(input);
   const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
                                      [](std::int32_t t) { return t >= 0; });

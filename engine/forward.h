@@ -63,7 +63,7 @@ class Forward {
 
   const Model& model_;
   Backend& backend_;
-  std::int32_t max_rows_;
+  std::int32_t max_rows_, max_blocks_;
   std::uint64_t buffer_bytes_ = 0;
   std::unique_ptr<Buffer> hidden_;    // (max_rows, hidden_size)
   std::unique_ptr<Buffer> normed_;    // (max_rows, hidden_size)

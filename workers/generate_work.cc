@@ -39,7 +39,8 @@ GenerateWork::GenerateWork(LoadedModel& model, const RunOptions& options)
       options_(options),
       prompting_(model, options),
       setting_(generation_setting(model, options, prompting_)),
-      pool_(*model.backend, model.plan.n_streams, model.plan.state_budget),
+      // One text at a time may go on from a state that is kept for the next.
+      pool_(*model.backend, std::max(2, model.plan.n_streams), model.plan.state_budget),
       sampler_(options.generation.sampling) {}
 
 GenerateWork::~GenerateWork() = default;
@@ -54,12 +55,19 @@ std::int32_t GenerateWork::rows_to_read() const {
   return rows;
 }
 
+// Strands that a step may take.
+std::int32_t GenerateWork::n_running() const {
+  std::int32_t n = 0;
+  for (GenerationDocument* d : documents_) {
+    for (const auto& s : d->strands()) n += s.strand.has_state() && !s.strand.is_done();
+  }
+  return n;
+}
+
 // Who is there already comes first.
 bool GenerateWork::has_room() const {
   const auto waits = [](const GenerationDocument* d) { return d->wants_state().has_value(); };
-  return pool_.has_room(setting_.cache_size > 0 && !setting_.strand.keeps_prompt
-                            ? strand_bytes(setting_.strand, pool_, 1, false)
-                            : 0) &&
+  return n_running() < model_.plan.n_streams && pool_.has_room(0) &&
          rows_to_read() < model_.plan.max_rows &&
          std::none_of(documents_.begin(), documents_.end(), waits);
 }
@@ -78,6 +86,7 @@ std::unique_ptr<DocumentUnderWay> GenerateWork::open(CorpusRecord& record) {
       return nullptr;
     }
     documents_.push_back(document.get());
+    give_states(*document);
   }
   record = CorpusRecord{};
   return document;
@@ -87,26 +96,24 @@ void GenerateWork::close(std::unique_ptr<DocumentUnderWay> document) {
   documents_.remove(static_cast<GenerationDocument*>(document.get()));
 }
 
+void GenerateWork::give_states(GenerationDocument& document) {
+  while (n_running() < model_.plan.n_streams) {
+    if (document.follow_trunk()) continue;
+    const std::optional<std::uint64_t> bytes = document.wants_state();
+    if (!bytes) return;
+    StatePool::Lease state = pool_.take(*bytes);
+    if (!state) return;
+    document.give(std::move(state));
+  }
+}
+
 // First to the documents that have been there longest: they end soonest.
 void GenerateWork::hand_out_states() {
-  bool anything_runs = false;
-  for (GenerationDocument* d : documents_) {
-    while (const std::optional<std::uint64_t> bytes = d->wants_state()) {
-      StatePool::Lease state = pool_.take(*bytes);
-      if (!state) break;
-      d->give(std::move(state));
-    }
-    for (const auto& s : d->strands()) anything_runs |= s.strand.has_state() && !s.strand.is_done();
-  }
-  if (anything_runs || documents_.empty()) return;
-  // All states are held by trunks whose answers wait for one.
+  for (GenerationDocument* d : documents_) give_states(*d);
+  if (n_running() > 0 || documents_.empty()) return;
+  // Memory has become less, and all states are held for answers that wait for one.
   for (GenerationDocument* d : documents_) d->drop_trunk();
-  for (GenerationDocument* d : documents_) {
-    const std::optional<std::uint64_t> bytes = d->wants_state();
-    if (!bytes) continue;
-    StatePool::Lease state = pool_.take(*bytes);
-    if (state) d->give(std::move(state));
-  }
+  for (GenerationDocument* d : documents_) give_states(*d);
 }
 
 // Adds the blocks of the strands that write, or of those that read, as far as the rows go.

@@ -47,7 +47,9 @@ class GenerateWork final : public DocumentWork {
     std::uint64_t n_tokens = 0;
   };
 
+  void give_states(GenerationDocument& document);
   void hand_out_states();
+  std::int32_t n_running() const;
   std::int32_t rows_to_read() const;
   void gather(bool writers);
   void count(double seconds);

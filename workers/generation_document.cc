@@ -108,7 +108,7 @@ void GenerationDocument::find_shared(std::vector<PromptIds> prompts) {
   if (n > 0)
     shared_ = std::make_shared<const std::vector<TokenId>>(first.begin(), first.begin() + border);
   for (const PromptIds& p : prompts) tails_.emplace_back(p.ids.begin() + border, p.ids.end());
-  shares_ = n > 0 && pool_.most() > 1;
+  shares_ = n > 0;
   if (setting_.pins_instruction) {
     pin_ = static_cast<std::int32_t>(prompts.front().n_leading);
     if (setting_.cache_size > 0 && pin_ >= setting_.cache_size)
@@ -212,6 +212,7 @@ std::optional<std::uint64_t> GenerationDocument::wants_state() const {
   if (t != nullptr && !t->strand.is_done()) return std::nullopt;
   const std::optional<Task> task = next_task();
   if (!task) return std::nullopt;
+  if (t != nullptr && t->strand.has_state() && n_waiting() == 1) return std::nullopt;
   return task_bytes(*task);
 }
 
@@ -254,7 +255,6 @@ void GenerationDocument::give(StatePool::Lease state) {
   s.strand.give(std::move(state));
   if (trunk() != nullptr) s.strand.branch_from(trunk()->strand, backend_);
   s.strand.reserve(backend_);
-  settle();
 }
 
 void GenerationDocument::drop_trunk() {
@@ -327,16 +327,18 @@ void GenerationDocument::settle() {
     it = strands_.erase(it);
   }
   if (is_broken_) strands_.clear();
+  if (trunk() != nullptr && trunk()->strand.is_done() && n_waiting() == 0) strands_.pop_front();
+}
+
+bool GenerationDocument::follow_trunk() {
   ActiveStrand* t = trunk();
-  if (t == nullptr || !t->strand.is_done() || !t->strand.has_state()) return;
-  // The last answer takes the trunk's state itself.
-  const std::size_t waiting = n_waiting();
-  if (waiting == 1) {
-    ActiveStrand& s = begin(*next_task());
-    s.strand.follow(t->strand);
-    s.strand.reserve(backend_);
-  }
-  if (waiting <= 1) strands_.pop_front();
+  if (t == nullptr || !t->strand.is_done() || !t->strand.has_state() || n_waiting() != 1)
+    return false;
+  ActiveStrand& s = begin(*next_task());
+  s.strand.follow(t->strand);
+  s.strand.reserve(backend_);
+  strands_.pop_front();
+  return true;
 }
 
 bool GenerationDocument::finished() const {

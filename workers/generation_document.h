@@ -63,8 +63,10 @@ class GenerationDocument final : public DocumentUnderWay {
   // The step has taken `n` tokens of the strand, its `index`-th block; before the choice of the
   // next one.
   void took(ActiveStrand& active, std::int32_t n, const StepOutput& output, std::size_t index);
-  // Puts away the strands that are done, and begins what can begin without another state.
+  // Puts away the strands that are done.
   void settle();
+  // Begins the last answer with the trunk's own state; false where it is not the time.
+  bool follow_trunk();
 
  private:
   struct Piece {

@@ -68,11 +68,14 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
                  std::uint64_t buffer_bytes, std::uint64_t budget) {
   const std::uint64_t fixed = backend.workspace_bytes() + buffer_bytes,
                       each = std::max<std::uint64_t>(1, backend.state_bytes());
-  const std::uint64_t least = has_constant_states(options) ? each : 1;
+  // Of generation one state may be kept for the next text while one is written.
+  const std::uint64_t n_least = options.job_kind == Job::score ? 1 : 2;
+  const std::uint64_t least = has_constant_states(options) ? n_least * each : 1;
   if (budget < fixed + least) {
     throw Error(ExitCode::configuration,
                 "--memory-budget " + std::to_string(budget) + ": one stream takes " +
-                    std::to_string(each) + " bytes of state and " + std::to_string(fixed) +
+                    std::to_string(n_least * each) + " bytes of state and " +
+                    std::to_string(fixed) +
                     " of workspace: give more memory, a smaller --cache-size or fewer --threads");
   }
   plan.state_budget = budget - fixed;

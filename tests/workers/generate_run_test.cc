@@ -280,7 +280,7 @@ TEST_F(GenerateRun, APromptThatDoesNotFitTheMemoryIsRefusedWithTheNumber) {
 }
 
 TEST_F(GenerateRun, ThePinnedInstructionStays) {
-  write_corpus(3);
+  const std::vector<std::string> texts = write_corpus(3);
   d.write("prompt.txt", "Remember the old house of stone. {document} And now:");
   RunOptions o = options();
   o.generation.prompt_file = d.path() / "prompt.txt";
@@ -291,8 +291,7 @@ TEST_F(GenerateRun, ThePinnedInstructionStays) {
   const std::vector<WrittenRow> found = rows(o);
   const std::string front = "Remember the old house of stone. ";
   std::size_t i = 0;
-  for (const char name : {'a', 'b', 'c'}) {
-    const std::string text = d.read(std::string("corpus/") + name + ".txt");
+  for (const std::string& text : texts) {
     const auto ids = tiny_ids(front + text + " And now:");
     const auto lead = tiny_ids(front), together = tiny_ids(front + text);
     const auto pin = std::mismatch(lead.begin(), lead.end(), together.begin()).first - lead.begin();
@@ -301,7 +300,7 @@ TEST_F(GenerateRun, ThePinnedInstructionStays) {
                                                             .max_new_tokens = 24,
                                                             .end_ids = {kEndOfText},
                                                             .pin = static_cast<std::int32_t>(pin)});
-    EXPECT_EQ(difference(wanted, found[i++].ids), "") << name;
+    EXPECT_EQ(difference(wanted, found[i++].ids), "") << text;
   }
 }
 
@@ -323,41 +322,48 @@ TEST_F(GenerateRun, DocumentsAreCutAtTheEndOrInTheMiddle) {
 }
 
 TEST_F(GenerateRun, PiecesAreAnsweredAndTheirAnswersAnsweredAgain) {
-  const std::string text = testing::digits(150, 3);
+  const std::string text = testing::digits(600, 3);
   d.write("corpus/a.txt", text);
   RunOptions o = options("chunk");
   o.generation.max_new_tokens = 16;
   RunOptions plain = o;
   o.generation.strategy = Strategy::chunk;
-  o.cache.chunk_tokens = 64;
+  o.cache.chunk_tokens = 256;
   const std::vector<WrittenRow> found = rows(o);
   ASSERT_EQ(found.size(), 1u);
   // By hand: three pieces, then what was written for them.
   for (std::size_t i = 0; i < 3; ++i)
-    d.write("pieces/" + std::to_string(i) + ".txt", text.substr(64 * i, 64));
+    d.write("pieces/" + std::to_string(i) + ".txt", text.substr(256 * i, 256));
   plain.corpus.paths = {d.path() / "pieces"};
   plain.out = d.path() / "by-hand";
   std::string joined;
   for (const WrittenRow& row : rows(plain)) joined += (joined.empty() ? "" : "\n\n") + row.text;
-  ASSERT_LE(tiny_ids(joined).size(), 64u);
+  ASSERT_LE(tiny_ids(joined).size(), 256u);
   d.write("joined/j.txt", joined);
   plain.corpus.paths = {d.path() / "joined"};
   plain.out = d.path() / "last";
   const WrittenRow last = rows(plain).front();
   EXPECT_EQ(found[0].ids, last.ids);
   EXPECT_EQ(found[0].prompt_hash, last.prompt_hash);
-  EXPECT_EQ(found[0].n_prompt, 150 + last.n_prompt);
+  EXPECT_EQ(found[0].n_prompt, 600 + last.n_prompt);
 }
 
 TEST_F(GenerateRun, StopStringsAndBoundsOfLength) {
   write_corpus(4);
   RunOptions o = options("free");
   const std::vector<WrittenRow> free_rows = rows(o);
-  const std::string& text = free_rows[0].text;
-  ASSERT_GT(text.size(), 4u);
+  std::size_t row = 0, at = 0;
+  std::string text;
+  const auto is_plain = [](char c) { return c > ' ' && c < 127; };
+  for (; row < free_rows.size() && at == 0; row += at == 0) {
+    text = free_rows[row].text;
+    for (std::size_t i = 2; i + 1 < text.size() && at == 0; ++i)
+      at = is_plain(text[i]) && is_plain(text[i + 1]) ? i : 0;
+  }
+  ASSERT_GT(at, 0u) << "no text has two plain characters";
   o.out = d.path() / "stop";
-  o.generation.stop = {text.substr(text.size() / 2, 2)};
-  const WrittenRow stopped = rows(o).front();
+  o.generation.stop = {text.substr(at, 2)};
+  const WrittenRow stopped = rows(o).at(row);
   EXPECT_EQ(stopped.finish_reason, "stop");
   EXPECT_EQ(stopped.text, text.substr(0, text.find(o.generation.stop[0])));
   o.out = d.path() / "least";
