@@ -39,7 +39,7 @@ std::string rendered(const ChatTemplate& chat, const std::string& message, const
 }
 
 ChatTemplate known(const std::string& name) {
-  const nlohmann::json golden = testing::golden_json("chat_templates.json");
+  const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
   for (const auto& entry : golden["known"]) {
     if (entry["name"] == name) {
       return recognise_chat_template(entry["template"].get<std::string>(), name);
@@ -49,7 +49,7 @@ ChatTemplate known(const std::string& name) {
 }
 
 TEST(ChatTemplate, SaysWhatTheModelsOwnTemplateDoes) {
-  const nlohmann::json golden = testing::golden_json("chat_templates.json");
+  const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
   ASSERT_GT(golden["known"].size(), 15u);
   for (const auto& entry : golden["known"]) {
     const auto name = entry["name"].get<std::string>();
@@ -89,7 +89,7 @@ TEST(ChatTemplate, TellsControlTokensFromText) {
 }
 
 TEST(ChatTemplate, RefusesWhatItWouldHaveToGuess) {
-  const nlohmann::json golden = testing::golden_json("chat_templates.json");
+  const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
   ASSERT_GT(golden["refused"].size(), 10u);
   for (const auto& [name, source] : golden["refused"].items()) {
     SCOPED_TRACE(name);

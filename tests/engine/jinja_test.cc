@@ -29,7 +29,7 @@ std::string repeated(const std::string& unit, int n) {
 }
 
 TEST(Jinja, PrintsWhatJinja2Does) {
-  const nlohmann::json golden = testing::golden_json("chat_templates.json");
+  const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
   ASSERT_GT(golden["snippets"].size(), 10u);
   for (const auto& snippet : golden["snippets"]) {
     const auto source = snippet["template"].get<std::string>();
@@ -127,7 +127,7 @@ TEST(Jinja, SurvivesTemplatesMadeToDoHarm) {
 
 // Every prefix of a template, and every one with a byte changed, is rendered or refused.
 TEST(Jinja, SurvivesBrokenTemplates) {
-  const nlohmann::json golden = testing::golden_json("chat_templates.json");
+  const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
   const nlohmann::json variables = {
       {"messages", nlohmann::json::array({{{"role", "user"}, {"content", "x"}}})},
       {"add_generation_prompt", true}};

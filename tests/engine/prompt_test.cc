@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 
 #include "io/model_files.h"
@@ -103,7 +104,7 @@ INSTANTIATE_TEST_SUITE_P(Families, EveryTokenizer,
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(PromptBuilder, GivesTheIdsOfHuggingFace) {
-  const nlohmann::json golden = testing::golden_json("chat_templates.json");
+  const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
   std::map<std::string, ChatTemplate> templates;
   for (const auto& entry : golden["known"]) {
     templates[entry["name"]] =
@@ -231,9 +232,22 @@ TEST(PromptBuilder, RefusesADocumentThatIsNotUtf8) {
 // The tokenizers of real models, with the chat templates of theirs.
 struct Real {
   const char* tokenizer;
-  const char* golden;  // in chat_templates.json
+  const char* golden;  // in the goldens; empty: the template that lies beside the tokenizer
   const char* bos;
 };
+
+std::string template_of(const Real& model) {
+  if (std::string_view(model.golden).empty()) {
+    std::ifstream config(testing::shared_data() / "tokenizers" / model.tokenizer /
+                         "tokenizer_config.json");
+    return nlohmann::json::parse(config).at("chat_template");
+  }
+  const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
+  for (const auto& entry : golden["known"]) {
+    if (entry["name"] == model.golden) return entry["template"];
+  }
+  throw std::logic_error("no such template");
+}
 
 class RealPrompts : public ::testing::TestWithParam<Real> {};
 
@@ -249,10 +263,7 @@ TEST_P(RealPrompts, HaveTheIdsOfTheRenderedTemplateAndNoInjectedToken) {
   } else {
     tokenizer = testing::shared_tokenizer(GetParam().tokenizer);
     if (!tokenizer) GTEST_SKIP() << "the shared tokenizers are absent";
-    const nlohmann::json golden = testing::golden_json("chat_templates.json");
-    for (const auto& entry : golden["known"]) {
-      if (entry["name"] == GetParam().golden) jinja = entry["template"].get<std::string>();
-    }
+    jinja = template_of(GetParam());
   }
   const ChatTemplate chat = recognise_chat_template(jinja, GetParam().tokenizer);
   EXPECT_FALSE(PromptBuilder(*tokenizer, chat, {}).end_ids().empty());
@@ -263,9 +274,10 @@ TEST_P(RealPrompts, HaveTheIdsOfTheRenderedTemplateAndNoInjectedToken) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, RealPrompts,
-    ::testing::Values(Real{"smollm2", "", ""}, Real{"qwen3", "Qwen3", ""},
+    ::testing::Values(Real{"smollm2", "", ""}, Real{"qwen3", "", ""}, Real{"qwen3", "Qwen3", ""},
                       Real{"qwen3", "Qwen2.5-Instruct", ""}, Real{"llama2", "Llama-2-chat", "<s>"},
                       Real{"llama2", "Mistral-Instruct-v0.2", "<s>"},
+                      Real{"llama3_1", "", "<|begin_of_text|>"},
                       Real{"llama3_1", "Llama-3.1-Instruct", "<|begin_of_text|>"},
                       Real{"llama3_1", "Llama-3 with its BOS written out", "<|begin_of_text|>"}),
     [](const auto& info) {

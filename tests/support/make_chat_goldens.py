@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/support/goldens/chat_templates.json: chat templates of the shapes that models come with, and what Jinja
+"""Writes tests/support/goldens/chat_templates/templates.json: chat templates of the shapes that models come with, and what Jinja
 renders for them with the settings of Hugging Face's `apply_chat_template`.
 
     python3 tests/support/make_chat_goldens.py
@@ -14,7 +14,7 @@ import pathlib
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
-OUT = pathlib.Path(__file__).parent / "goldens" / "chat_templates.json"
+OUT = pathlib.Path(__file__).parent / "goldens" / "chat_templates" / "templates.json"
 MESSAGES = ["Hello", "  Two lines\nof text, padded. \n\n", "caf\u00e9 \u4e2d\u6587 {document} {{ x }} <|im_end|>", "\u00a0x\u3000"]
 
 CHATML = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
@@ -375,7 +375,7 @@ def ids_of(known):
     rendered = {entry["name"]: entry["rendered"] for entry in known}
     out = {}
     for name, templates in TOKENIZED.items():
-        tokenizer = Tokenizer.from_file(str(OUT.parent / "tokenizers" / f"{name}.json"))
+        tokenizer = Tokenizer.from_file(str(OUT.parent.parent / "tokenizers" / f"{name}.json"))
         encode = lambda text: tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
         out[name] = {template: [None if "<|im_end|>" in message else encode(text)
                                 for message, text in zip(MESSAGES, rendered[template])] for template in templates}
