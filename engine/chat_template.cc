@@ -27,7 +27,8 @@ constexpr std::string_view kQwenSystem =
 constexpr char kMark = '\x01';
 constexpr char kBos[] = "\x01<bos>", kEos[] = "\x01<eos>";
 constexpr char kMessage[] = "The miller's 7 Words";
-constexpr char kPadded[] = " \n The miller's 7 Words\n ";
+constexpr char kPaddedStart[] = " \n\t The miller's 7 Words";
+constexpr char kPaddedEnd[] = "The miller's 7 Words\n\t ";
 
 std::string joined(std::initializer_list<std::string_view> parts) {
   std::string out;
@@ -122,7 +123,7 @@ std::string llama3_name(const Surroundings& around) {
                                                                                         : "";
 }
 
-std::string inst_name(const Surroundings& around, bool trims) {
+std::string inst_name(const Surroundings& around, bool trims_end) {
   std::string_view before = around.before, after = around.after;
   take_prefix(before, "<s>");
   take_prefix(before, " ");
@@ -130,7 +131,7 @@ std::string inst_name(const Surroundings& around, bool trims) {
   take_prefix(before, " ");
   take_prefix(after, " ");
   if (!take_prefix(after, "[/INST]") || (!after.empty() && after != " ")) return {};
-  if (before.empty()) return trims ? "llama2" : "mistral";
+  if (before.empty()) return trims_end ? "llama2" : "mistral";
   const auto system = system_message(before, "<<SYS>>\n", "\n<</SYS>>\n\n", "");
   return system ? "llama2" : "";
 }
@@ -169,17 +170,22 @@ std::string rendered(std::string_view jinja, const char* message) {
                                            kChatTemplateNames);
 }
 
+// Whether a template that prints `around` around the message takes the white space off one that is
+// padded at one end. Throws JinjaError where it does something else with it.
+bool is_trimmed(const std::string& printed, const char* padded, const Surroundings& around) {
+  if (printed == around.before + padded + around.after) return false;
+  if (printed == around.before + kMessage + around.after) return true;
+  throw JinjaError(1, "it changes white space of the message");
+}
+
 ChatTemplate recognise(std::string_view jinja, const std::string& where) {
   const std::string once = rendered(jinja, kMessage);
   const std::size_t at = once.find(kMessage);
   if (at == std::string::npos) refuse(where, "it leaves the message out or changes it");
   Surroundings around{once.substr(0, at), once.substr(at + std::string_view(kMessage).size())};
   if (around.after.find(kMessage) != std::string::npos) refuse(where, "it says the message twice");
-  const std::string padded = rendered(jinja, kPadded);
-  const bool trims = padded == once;
-  if (!trims && padded != around.before + kPadded + around.after) {
-    refuse(where, "it changes white space of the message");
-  }
+  const bool trims_start = is_trimmed(rendered(jinja, kPaddedStart), kPaddedStart, around);
+  const bool trims_end = is_trimmed(rendered(jinja, kPaddedEnd), kPaddedEnd, around);
   const bool starts_with_bos = around.before.starts_with(kBos);
   if (starts_with_bos) around.before.erase(0, std::string_view(kBos).size());
   if ((around.before + around.after).find(kMark) != std::string::npos) {
@@ -187,13 +193,14 @@ ChatTemplate recognise(std::string_view jinja, const std::string& where) {
   }
   std::string name = chatml_name(around);
   if (name.empty()) name = llama3_name(around);
-  if (name.empty()) name = inst_name(around, trims);
+  if (name.empty()) name = inst_name(around, trims_end);
   if (name.empty()) {
     refuse(where, "it puts " + printable(around.before) + " before a message and " +
                       printable(around.after) + " behind it");
   }
   ChatTemplate out = made_of(std::move(name), around);
-  out.trims_message = trims;
+  out.trims_start = trims_start;
+  out.trims_end = trims_end;
   out.starts_with_bos = starts_with_bos;
   return out;
 }
@@ -221,7 +228,7 @@ ChatTemplate chat_template_named(std::string_view name) {
     throw Error(ExitCode::usage, "--chat-template " + printable(name) +
                                      ": is not known: choose auto or one of " + kChatTemplateNames);
   }
-  out.trims_message = name == "llama2" || name == "llama3";
+  out.trims_start = out.trims_end = name == "llama2" || name == "llama3";
   out.starts_with_bos = name == "llama2" || name == "llama3" || name == "mistral";
   return out;
 }

@@ -22,11 +22,12 @@ struct PromptPiece {
 };
 
 struct ChatTemplate {
-  std::string name;                     // "none", "chatml", "llama2", "llama3", "mistral", "qwen"
-  std::vector<PromptPiece> before;      // of the user's message, the tokenizer's BOS not included
-  std::vector<PromptPiece> after;       // of it, up to where the answer begins
-  bool starts_with_bos = false;         // the template itself puts the tokenizer's BOS first
-  bool trims_message = false;           // white space at both ends of the message is left out
+  std::string name;                 // "none", "chatml", "llama2", "llama3", "mistral", "qwen"
+  std::vector<PromptPiece> before;  // of the user's message, the tokenizer's BOS not included
+  std::vector<PromptPiece> after;   // of it, up to where the answer begins
+  bool starts_with_bos = false;     // the template itself puts the tokenizer's BOS first
+  // White space at these ends of the message is left out, as Python's strip() does.
+  bool trims_start = false, trims_end = false;
   std::vector<std::string> end_tokens;  // control tokens that end an answer, beside the model's
                                         // own; those that the tokenizer has count
 };

@@ -113,12 +113,13 @@ PromptIds PromptBuilder::build(const PromptTemplate& prompt, std::string_view do
   std::string message = before;
   if (prompt.has_document()) message.append(document).append(prompt.after_document(question));
   std::size_t n_before = before.size();  // bytes of the message before the document
-  if (chat_.trims_message) {
+  if (chat_.trims_start) {
     const std::size_t space = leading_space(message);
     message.erase(0, space);
-    message.erase(message.size() - trailing_space(message));
-    n_before = std::min(n_before - std::min(n_before, space), message.size());
+    n_before -= std::min(n_before, space);
   }
+  if (chat_.trims_end) message.erase(message.size() - trailing_space(message));
+  n_before = std::min(n_before, message.size());
 
   PromptIds out;
   if (bos_) out.ids.push_back(*bos_);

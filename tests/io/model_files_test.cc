@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -185,6 +186,83 @@ TEST_F(ModelFilesTest, RefusesBadIndexes) {
   write("hf/model.safetensors.index.json", with_map({{"model.embed_tokens.weight", shard},
                                                      {"model.norm.weight", "copy.safetensors"}}));
   EXPECT_TRUE(contains(error("hf", ExitCode::bad_data), "is there twice: also in "));
+}
+
+TEST_F(ModelFilesTest, TheChatTemplateIsWhereTheFilesHaveIt) {
+  const auto chat_template = [&] {
+    return ModelFiles::open(path("hf"), Parts::tokenizer_only)->chat_template();
+  };
+  const auto configure = [&](const nlohmann::json& value) {
+    write("hf/tokenizer_config.json", nlohmann::json({{"chat_template", value}}).dump());
+  };
+  hf();
+  EXPECT_EQ(chat_template(), "");
+  configure("{{ a }}");
+  EXPECT_EQ(chat_template(), "{{ a }}");
+  configure(nullptr);
+  EXPECT_EQ(chat_template(), "");
+  configure({{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}});
+  EXPECT_EQ(chat_template(), "d");
+  configure({{{"name", "tool_use"}, {"template", "t"}}});
+  EXPECT_EQ(chat_template(), "");
+  write("hf/chat_template.jinja", "caf\u00e9\n");
+  EXPECT_EQ(chat_template(), "caf\u00e9\n");
+  remove("hf/tokenizer_config.json");
+  EXPECT_EQ(chat_template(), "caf\u00e9\n");
+  remove("hf/chat_template.jinja");
+  EXPECT_EQ(chat_template(), "");
+
+  EXPECT_EQ(ModelFiles::open(gguf(), Parts::all)->chat_template(), "");
+  testing::GgufBuilder with;
+  write("with.gguf", with.text("tokenizer.chat_template", "{{ g }}").bytes());
+  EXPECT_EQ(ModelFiles::open(path("with.gguf"), Parts::all)->chat_template(), "{{ g }}");
+}
+
+TEST_F(ModelFilesTest, RefusesBadChatTemplates) {
+  hf();
+  const auto message = [&](const std::string& name) {
+    return error_of([&] { ModelFiles::open(path(name), Parts::tokenizer_only)->chat_template(); });
+  };
+  const nlohmann::json bad[] = {5,
+                                true,
+                                {{"name", "default"}},
+                                nlohmann::json::array({"x"}),
+                                nlohmann::json::array({{{"name", "default"}}}),
+                                nlohmann::json::array({{{"name", "default"}, {"template", 5}}})};
+  for (const nlohmann::json& value : bad) {
+    SCOPED_TRACE(value.dump());
+    write("hf/tokenizer_config.json", nlohmann::json({{"chat_template", value}}).dump());
+    EXPECT_TRUE(contains(message("hf"), "tokenizer_config.json: its chat template is "));
+    // Only who asks for it is told.
+    EXPECT_NO_THROW(ModelFiles::open(path("hf"), Parts::all));
+  }
+  const std::string large((1 << 20) + 1, 'x');
+  write("hf/tokenizer_config.json", nlohmann::json({{"chat_template", large}}).dump());
+  EXPECT_TRUE(contains(message("hf"), "has 1048577 bytes"));
+  write("hf/chat_template.jinja", large);
+  EXPECT_TRUE(contains(message("hf"), "chat_template.jinja: its chat template has 1048577 bytes"));
+  write("hf/chat_template.jinja", "ab\xff");
+  EXPECT_TRUE(contains(message("hf"), "is not UTF-8 at its byte 2"));
+  testing::GgufBuilder number;
+  write("number.gguf", number.u32("tokenizer.chat_template", 5).bytes());
+  EXPECT_TRUE(contains(message("number.gguf"), "is neither a text nor a list"));
+}
+
+TEST_F(ModelFilesTest, AFileOfTheChatTemplateIsPartOfTheModel) {
+  const auto open = [&] { return ModelFiles::open(path("hf"), Parts::all); };
+  hf();
+  const auto without = open();
+  const std::size_t n_without = without->file_paths().size();
+  write("hf/chat_template.jinja", "{{ a }}");
+  const auto with = open();
+  const auto paths = with->file_paths();
+  EXPECT_EQ(paths.size(), n_without + 1);
+  EXPECT_EQ(std::count(paths.begin(), paths.end(), path("hf/chat_template.jinja")), 1);
+  EXPECT_NE(with->digest(), without->digest());
+  write("hf/chat_template.jinja", "{{ b }}");
+  EXPECT_NE(open()->digest(), with->digest());
+  remove("hf/chat_template.jinja");
+  EXPECT_EQ(open()->digest(), without->digest());
 }
 
 TEST_F(ModelFilesTest, TheDigestIsThatOfTheContent) {
