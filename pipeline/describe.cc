@@ -1,7 +1,10 @@
 // The text of `tovamill inspect` for an HDF5 file.
 #include <charconv>
+#include <cstdio>
+#include <map>
 
 #include "io/hdf5_file.h"
+#include "pipeline/document_record.h"
 #include "pipeline/export.h"
 
 namespace tovamill {
@@ -63,6 +66,35 @@ void describe_group(const Hdf5File& file, const std::string& group, std::string&
   }
 }
 
+std::string rounded(double x) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.4f", x);
+  return buffer;
+}
+
+// What a job that writes texts came to: their number and ends, and how near they are to their
+// references. Empty of other files.
+std::string describe_texts(const Hdf5File& file) {
+  if (!file.exists("/generations") || !file.exists("/summary")) return "";
+  std::map<std::string, std::int64_t> counts;
+  std::map<std::string, double> numbers;
+  for (const auto& [name, value] : file.attributes("/summary")) {
+    if (const auto* n = std::get_if<std::int64_t>(&value)) counts[name] = *n;
+    if (const auto* x = std::get_if<double>(&value)) numbers[name] = *x;
+  }
+  std::string out = std::to_string(counts["n_generations"]) + " texts with " +
+                    std::to_string(counts["n_new_tokens"]) + " new tokens (finish reasons: stop " +
+                    std::to_string(counts["n_stop"]) + ", length " +
+                    std::to_string(counts["n_length"]) + ").\n";
+  if (counts["n_with_references"] == 0) return out;
+  out += "Best over references, mean of " + std::to_string(counts["n_with_references"]) +
+         " texts (standard error over documents):";
+  for (const char* name : kTextScoreNames)
+    out += std::string(name == kTextScoreNames.front() ? " " : ", ") + name + " " +
+           rounded(numbers[name]) + " (" + rounded(numbers[std::string(name) + "_se"]) + ")";
+  return out + "\n";
+}
+
 }  // namespace
 
 std::string describe_results(const std::string& path) {
@@ -74,6 +106,7 @@ std::string describe_results(const std::string& path) {
       out += *complete ? "A complete run.\n"
                        : "An incomplete run: run the same command again to continue it.\n";
   }
+  out += describe_texts(file);
   describe_group(file, "/", out);
   return out;
 }

@@ -21,8 +21,9 @@
 namespace tovamill {
 namespace {
 
-// A write lock of the whole file, waited for. That of an open file description where there is one:
-// the lock of a process would be lost as soon as any other descriptor of the file is closed.
+// A write lock of the whole file, waited for. NFS asks the server anew for the size once it is
+// held. That of an open file description where there is one: the lock of a process would be lost as
+// soon as any other descriptor of the file is closed.
 class FileLock {
  public:
   FileLock(int fd, const std::string& path) : fd_(fd) {

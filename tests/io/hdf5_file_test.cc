@@ -93,6 +93,26 @@ TEST(Hdf5File, ReadsBackWhatWasWritten) {
   }
 }
 
+TEST(Hdf5File, TakesLongStringsOfManyChunks) {
+  TemporaryDirectory d;
+  const auto text = [](std::uint64_t i) {
+    const std::string longest(i % 9 == 0 ? 900000 : i % 5, static_cast<char>('a' + i % 26));
+    return longest + "\xe6\x97\xa5" + std::to_string(i);
+  };
+  for (const char* name : {"a.h5", "b.h5"}) {
+    Hdf5File file(d.path() / name, Hdf5File::Mode::create);
+    Hdf5StringAppender strings(file, "/texts", {.long_name = "texts", .scales = {}}, SIZE_MAX);
+    for (std::uint64_t i = 0; i < 100; ++i) strings.append(text(i));
+    strings.finish();
+    file.close();
+  }
+  const Hdf5File file(d.path() / "a.h5", Hdf5File::Mode::read);
+  EXPECT_EQ(file.type_name("/texts"), "string");
+  const auto back = file.read_strings("/texts", 0, 100);
+  for (std::uint64_t i = 0; i < 100; ++i) ASSERT_TRUE(back[i] == text(i)) << i;
+  EXPECT_TRUE(slurp(d.path() / "a.h5") == slurp(d.path() / "b.h5"));
+}
+
 TEST(Hdf5File, HasAttributesAndLists) {
   TemporaryDirectory d;
   const std::string path = d.path() / "x.h5";

@@ -322,5 +322,25 @@ TEST(Describe, NamesGroupsShapesAndCompleteness) {
   EXPECT_EQ(describe_results(results_of(e, {})).rfind("A complete run.", 0), 0u);
 }
 
+TEST(Describe, TellsOfTexts) {
+  TemporaryDirectory d;
+  Generation text;
+  text.references = {"a"};
+  text.n_new_tokens = 2;
+  text.ids = {1, 2};
+  text.scores.emplace();
+  text.scores->best = {0.5, 0.25, 0.125, 0.0, 1.0};
+  std::vector<DocumentRecord> records = some_texts(2);
+  for (DocumentRecord& r : records) r.generations = {text};
+  records[1].generations[0].finish_reason = FinishReason::stop;
+  const std::string shown = describe_results(results_of_texts(d, records));
+  for (const char* wanted :
+       {"2 texts with 4 new tokens (finish reasons: stop 1, length 1).\n",
+        "mean of 2 texts (standard error over documents): rouge1 0.5000 (0.0000), rouge2 0.2500",
+        "exact_match 1.0000 (0.0000)\n", "@job = \"generate\"", "@n_generations = 2",
+        "  text [2] string: reference that"})
+    EXPECT_NE(shown.find(wanted), std::string::npos) << wanted << "\n" << shown;
+}
+
 }  // namespace
 }  // namespace tovamill

@@ -249,6 +249,29 @@ TEST(RunSet, OfOtherOptionsIsRefusedByName) {
             R"({"cache-size":"512","corpus":["/x","/y"],"limit":["0","7"],"policy":"tova"})");
 }
 
+TEST(RunSet, IsOfOneJob) {
+  TemporaryDirectory d;
+  const std::string old = d.path() / "old", score = d.path() / "score", qa = d.path() / "qa";
+  const auto write_header = [](const std::string& run, const std::string& header) {
+    create_run_directory(run);
+    JournalWriter(journal_path(run, 0, 1)).append(JournalEntry::header, bytes_of(header));
+  };
+  write_header(old, R"({"fingerprint":{}})");
+  write_header(score, R"({"fingerprint":{},"job":"score"})");
+  write_header(qa, R"({"fingerprint":{},"job":"generate"})");
+  EXPECT_EQ(header_of({old}).job, "score");
+  EXPECT_EQ(header_of({old, score}).job, "score");
+  EXPECT_EQ(header_of({qa}).job, "generate");
+  try {
+    header_of({score, qa});
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::configuration);
+    EXPECT_NE(std::string(e.what()).find("only runs of the same job"), std::string::npos)
+        << e.what();
+  }
+}
+
 TEST(RunSet, IsCompleteWithAllParts) {
   TemporaryDirectory d;
   std::vector<std::string> runs;

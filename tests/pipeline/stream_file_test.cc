@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -204,6 +206,35 @@ TEST(ReconcileStream, WritesWhatWasLost) {
   EXPECT_EQ(run.reconcile(), n_lost);
   EXPECT_EQ(sorted(lines_of(run.path)), run.wanted);
   EXPECT_EQ(slurp(run.path).rfind(kept, 0), 0u) << "what stood there was touched";
+}
+
+TEST(ReconcileStream, CompletesWhatAKilledProcessBegan) {
+  StreamedRun run;
+  const pid_t pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    try {
+      StreamFile file(run.path);
+      for (std::size_t i = 0;; i = (i + 1) % run.records.size())
+        file.append(std::span(run.records).subspan(i, 1));
+    } catch (...) {
+    }
+    _exit(1);
+  }
+  const auto size = [&] {
+    std::error_code not_yet;
+    const auto n = std::filesystem::file_size(run.path, not_yet);
+    return not_yet ? 0 : n;
+  };
+  int status = 0;
+  while (size() < 20000 && waitpid(pid, &status, WNOHANG) == 0) usleep(100);
+  kill(pid, SIGKILL);
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  run.reconcile();
+  auto lines = sorted(lines_of(run.path));
+  lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
+  EXPECT_EQ(lines, run.wanted);
 }
 
 TEST(ReconcileStream, LeavesWhatWasDoneTwice) {

@@ -1,5 +1,6 @@
 #include "tests/support/synthetic_run.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -120,8 +121,12 @@ void write_journal(const std::string& run_directory, int rank, int launch,
                    const std::vector<DocumentRecord>& documents, bool killed) {
   create_run_directory(run_directory);
   JournalWriter writer(journal_path(run_directory, rank, launch));
-  writer.append(JournalEntry::header, bytes_of(R"({"fingerprint":"f","host":"node)" +
-                                               std::to_string(rank) + R"(","device":"CPU"})"));
+  const bool generates = std::any_of(documents.begin(), documents.end(),
+                                     [](const auto& r) { return !r.generations.empty(); });
+  const std::string header = R"({"fingerprint":"f","host":"node)" + std::to_string(rank) +
+                             R"(","device":"CPU","job":")" + (generates ? "generate" : "score") +
+                             "\"}";
+  writer.append(JournalEntry::header, bytes_of(header));
   for (const DocumentRecord& r : documents) writer.append(JournalEntry::document, encode(r));
   if (!killed)
     writer.append(

@@ -21,7 +21,8 @@ struct SyntheticOptions {
 // three questions, some with references; among them empty, long and non-ASCII texts.
 DocumentRecord synthetic_document(int i, const SyntheticOptions& options = {});
 
-// Writes documents to the journal of a rank and launch, with header and, unless `killed`, footer.
+// Writes documents to the journal of a rank and launch, with header (of the job `generate` where
+// there are texts) and, unless `killed`, footer.
 void write_journal(const std::string& run_directory, int rank, int launch,
                    const std::vector<DocumentRecord>& documents, bool killed = false);
 
