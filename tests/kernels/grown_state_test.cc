@@ -123,8 +123,11 @@ TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
       std::int64_t n = 0;
       for (const std::int32_t more : {1, 200, 55, 1, 700, 900}) {
         s.blocks.push_back({.n_tokens = more, .keeps_all = keeps_all});
+        const std::uint64_t workspace = backend.workspace_bytes_for(n + more, keeps_all);
+        EXPECT_GE(workspace, backend.workspace_bytes());
         d.run(s);
         n += more;
+        EXPECT_EQ(backend.workspace_bytes(), workspace) << n;
         EXPECT_EQ(backend.n_tokens(*s.state), n);
         EXPECT_EQ(bytes(s), backend.state_bytes_for(n, keeps_all)) << n;
       }
