@@ -122,6 +122,9 @@ class Backend {
   // state_bytes_for(n + 1, true).
   virtual std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const = 0;
   virtual std::uint64_t workspace_bytes() const = 0;  // everything but weights, buffers and states
+  // The same once a state has been at state_bytes_for(n_tokens, keeps_all): it grows with the
+  // longest and never shrinks. At least workspace_bytes().
+  virtual std::uint64_t workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const = 0;
 
   // --- the step; no allocation but the growth of an unbounded state
 

@@ -4,12 +4,11 @@
 #include <cmath>
 
 #include "kernels/cpu/attention_tile.h"
-#include "kernels/error.h"
 
 namespace tovamill::cpu {
 namespace {
 
-constexpr std::int64_t kFirstColumns = 1024;  // room of an unbounded state at first
+constexpr std::int64_t kFirstColumns = 1024;  // of an unbounded state that slots have room for
 
 bool rotates_again(const CacheOptions& cache, std::int64_t clip) {
   if (cache.positions == Positions::absolute) return false;
@@ -63,63 +62,6 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
   make_room(capacity(kFirstColumns, false), !needs_scan(cache_.policy));
 }
 
-// Growing states grow by an eighth: each column moves a few times at most, however long the stream.
-std::int64_t Attention::capacity(std::int64_t n_tokens, bool keeps_all) const {
-  const std::int64_t bounded = pad_columns(static_cast<std::int64_t>(cache_.cache_size) + tile_);
-  if (is_bounded(cache_) && !keeps_all) return bounded;
-  std::int64_t columns = kGroupTokens;
-  while (columns < n_tokens)
-    columns += std::max<std::int64_t>(1, columns / 8 / kGroupTokens) * kGroupTokens;
-  return is_bounded(cache_) ? std::max(bounded, columns) : columns;
-}
-
-void Attention::make_room(std::int64_t n_columns, bool keeps_all) {
-  if (n_columns <= columns_ && keeps_all <= keeps_all_) return;
-  columns_ = std::max(n_columns, columns_);
-  keeps_all_ = keeps_all || keeps_all_;
-  const auto columns = static_cast<std::size_t>(columns_),
-             kv = static_cast<std::size_t>(shape_.n_kv_heads),
-             heads = static_cast<std::size_t>(shape_.n_heads);
-  const auto tile = static_cast<std::size_t>(tile_), groups = static_cast<std::size_t>(groups_);
-  for (Slot& slot : slots_) {
-    slot.keys = AlignedBytes(kv * static_cast<std::size_t>(shape_.head_dim) * columns * 4);
-    slot.values = AlignedBytes(kv * static_cast<std::size_t>(padded_dim_) * columns * 4);
-    // Of a tile that is scanned, its state bounded, or of one token with any state.
-    const std::size_t scanned =
-        needs_scan(cache_.policy) ? tile * static_cast<std::size_t>(capacity(0, false)) : 0;
-    slot.weights = AlignedBytes(heads * std::max(scanned, columns) * 4);
-    slot.policy = AlignedBytes(groups * 3 * columns * 4 +
-                               groups * tile * static_cast<std::size_t>(heads_per_group_) * 4);
-    slot.evicted.assign(groups * tile, -1);
-    slot.evicted_weight.assign(groups * tile, 0.0f);
-    slot.move_from.assign(groups * tile, 0);
-    slot.move_to.assign(groups * tile, 0);
-    slot.n_moves.assign(groups, 0);
-    slot.head_weight.assign(kv * tile, 0.0);
-  }
-  const std::size_t part_rows =
-      static_cast<std::size_t>(part_steps_) * static_cast<std::size_t>(per_kv_);
-  for (ThreadScratch& s : scratch_) {
-    const std::size_t rows = std::max<std::size_t>(needs_scan(cache_.policy) ? kPanelRows : 0,
-                                                   keeps_all_ ? part_rows : 0);
-    s.weights = AlignedBytes(rows * columns * 4);
-    s.rows = AlignedBytes(std::max<std::size_t>(kPanelRows, part_rows) *
-                          static_cast<std::size_t>(padded_dim_) * 4);
-    s.order.resize(columns);
-    s.rank.resize(columns);
-    s.dropped.reserve(columns);
-  }
-}
-
-std::uint64_t Attention::workspace_bytes() const {
-  std::uint64_t sum =
-      angles_.n_bytes() + (row_angles_.size() + rotated_keys_.size() + value_norms_.size()) * 4;
-  for (const Slot& s : slots_)
-    sum += s.keys.size() + s.values.size() + s.weights.size() + s.policy.size();
-  for (const ThreadScratch& s : scratch_) sum += s.weights.size() + s.rows.size();
-  return sum;
-}
-
 void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
   blocks_.assign(blocks.begin(), blocks.end());
   n_rows_ = n_rows;
@@ -130,28 +72,6 @@ void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_row
   fit_states();
   pool_.run(static_cast<std::int64_t>(blocks_.size()),
             [&](std::int64_t b, int) { fill_angles(blocks_[static_cast<std::size_t>(b)]); });
-}
-
-void Attention::fit_states() {
-  std::int64_t most = 0;
-  bool keeps_all = false;
-  for (const StepBlock& b : blocks_) {
-    auto& state = *static_cast<CpuState*>(b.state);
-    const std::int64_t held = state.n_columns(0);
-    check_block(cache_, b, held);
-    if (cache_.policy == Policy::window && state.n_tokens() > 0 &&
-        block_options(cache_, b.pin).sinks != block_options(cache_, state.pin()).sinks) {
-      throw Error(ExitCode::internal,
-                  "a stream's pin changes (a window has no place for more): keep it");
-    }
-    if (is_bounded(cache_)) state.pin() = b.pin;
-    const bool grows = b.keeps_all || held > cache_.cache_size;
-    const std::int64_t needed = capacity(held + b.n_tokens, grows);
-    if (needed > state.capacity()) state.resize(needed);
-    most = std::max(most, state.capacity());
-    keeps_all = keeps_all || b.keeps_all;
-  }
-  make_room(most, keeps_all);
 }
 
 // Of the block's rows. In-state positions go on from the tokens that were held when the row's group

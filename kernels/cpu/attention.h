@@ -44,6 +44,7 @@ class Attention {
   // (CpuState::rotation).
   std::int64_t wanted_rotation(std::int64_t position) const;
   std::uint64_t workspace_bytes() const;
+  std::uint64_t workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const;
 
  private:
   struct Tile;
@@ -64,8 +65,14 @@ class Attention {
     std::vector<std::int32_t> dropped;  // columns that leave after one token, as if in this order
   };
   struct RestoreContext;
+  // Of one slot: keys to policy; of one thread: panel (ThreadScratch::weights), rows, lists.
+  struct RoomBytes {
+    std::size_t keys, values, weights, policy, panel, rows, lists;
+  };
 
+  RoomBytes room_bytes(std::int64_t n_columns, bool keeps_all) const;
   void make_room(std::int64_t n_columns, bool keeps_all);
+  std::uint64_t workspace_bytes_of(std::int64_t n_columns, bool keeps_all) const;
   void fit_states();
   void fill_angles(const StepBlock& block);
   void prepare_rows(std::span<const float> q_norm, std::span<const float> k_norm, float* qkv);

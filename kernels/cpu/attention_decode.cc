@@ -192,15 +192,4 @@ void Attention::close_gaps(std::int32_t layer, const Tile& tile, std::int32_t gr
   }
 }
 
-// A state that was brought down needs the room of a bounded one only.
-void Attention::give_back(const StepBlock& block) const {
-  auto& state = *static_cast<CpuState*>(block.state);
-  const std::int64_t bounded = capacity(0, false);
-  if (!is_bounded(cache_) || block.keeps_all || state.capacity() <= bounded) return;
-  for (std::int32_t layer = 0; layer < shape_.n_layers; ++layer) {
-    if (state.n_columns(layer) > cache_.cache_size) return;
-  }
-  state.resize(bounded);
-}
-
 }  // namespace tovamill::cpu

@@ -185,6 +185,11 @@ std::uint64_t CpuBackend::workspace_bytes() const {
          chunk_sums_.size() * sizeof(ChunkSum) + products_.scratch_bytes();
 }
 
+std::uint64_t CpuBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
+  return workspace_bytes() - attention_.workspace_bytes() +
+         attention_.workspace_bytes_for(n_tokens, keeps_all);
+}
+
 void CpuBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
   n_rows_ = n_rows;
   attention_.begin_step(blocks, n_rows);

@@ -16,6 +16,45 @@ inline Vf load_row(const std::uint16_t* p) { return load_bf16(p); }
 inline float value_of(float x) { return x; }
 inline float value_of(std::uint16_t x) { return bf16_value(x); }
 
+// Two vectors of a row at a time. Of bf16 the first takes the even elements, the second the odd
+// ones: a shift and a mask, where widening in order would take several instructions. What meets
+// them (queries, sums) is kept in the same order.
+constexpr int kPair = 2 * kLanes;
+struct Pair {
+  Vf first, second;
+};
+inline Pair load_pair(const float* p) { return {load(p), load(p + kLanes)}; }
+inline Pair load_pair(const std::uint16_t* p) {
+  Vu u;
+  std::memcpy(&u, p, sizeof u);
+  const Vu even = u << 16, odd = u & 0xffff0000u;
+  return {(Vf)even, (Vf)odd};
+}
+// Puts the whole pairs of a vector of the depth in that order, and back.
+template <class Row>
+inline void to_pairs(const float* from, std::int32_t depth, float* to) {
+  std::memcpy(to, from, static_cast<std::size_t>(depth) * 4);
+  if constexpr (sizeof(Row) == 4) return;
+  for (std::int32_t i = 0; i + kPair <= depth; i += kPair) {
+    for (int k = 0; k < kLanes; ++k) {
+      to[i + k] = from[i + 2 * k];
+      to[i + kLanes + k] = from[i + 2 * k + 1];
+    }
+  }
+}
+template <class Row>
+inline void from_pairs(float* x, std::int32_t depth) {
+  if constexpr (sizeof(Row) == 4) return;
+  for (std::int32_t i = 0; i + kPair <= depth; i += kPair) {
+    float ordered[kPair];
+    for (int k = 0; k < kLanes; ++k) {
+      ordered[2 * k] = x[i + k];
+      ordered[2 * k + 1] = x[i + kLanes + k];
+    }
+    std::memcpy(x + i, ordered, sizeof ordered);
+  }
+}
+
 typedef float Vf4 __attribute__((vector_size(16)));
 
 // Within each quarter of four lanes: the sums of neighbouring lanes, those of a before those of b.
@@ -51,21 +90,37 @@ constexpr int kDotQueries = kLanes == 16 ? 4 : 2;
 // Rows that are asked for before they are needed; a page is 32 rows of 64 bf16.
 constexpr int kRowsAhead = 16;
 
-// Scores of kDotRows rows (given by pointers) for kQueries queries; `n` rows are stored.
+// Longest rows; queries are put in order on the stack.
+constexpr std::int32_t kMostDepth = 1024;
+// Rows that stay in the first cache while all queries and parts of the depth pass over them.
+constexpr std::int32_t kNearRows = 64;
+
+// Scores of kDotRows rows (given by pointers) for kQueries queries (kQueries, depth), whole pairs
+// in their order; `n` rows are stored.
 template <int kQueries, class Row>
 inline void dot_block(const float* queries, std::int32_t depth, const Row* const* rows, int n,
                       float* out, std::int64_t ld) {
   Vf acc[kQueries][kDotRows] = {};
   std::int32_t i = 0;
+  for (; i + kPair <= depth; i += kPair) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kDotRows; ++r) {
+      const Pair row = load_pair(rows[r] + i);
+#pragma GCC unroll 4
+      for (int q = 0; q < kQueries; ++q) {
+        const float* x = queries + static_cast<std::int64_t>(q) * depth + i;
+        acc[q][r] += load(x) * row.first;
+        acc[q][r] += load(x + kLanes) * row.second;
+      }
+    }
+  }
   for (; i + kLanes <= depth; i += kLanes) {
-    Vf row[kDotRows];
 #pragma GCC unroll 4
-    for (int r = 0; r < kDotRows; ++r) row[r] = load_row(rows[r] + i);
+    for (int r = 0; r < kDotRows; ++r) {
+      const Vf row = load_row(rows[r] + i);
 #pragma GCC unroll 4
-    for (int q = 0; q < kQueries; ++q) {
-      const Vf x = load(queries + static_cast<std::int64_t>(q) * depth + i);
-#pragma GCC unroll 4
-      for (int r = 0; r < kDotRows; ++r) acc[q][r] += x * row[r];
+      for (int q = 0; q < kQueries; ++q)
+        acc[q][r] += load(queries + static_cast<std::int64_t>(q) * depth + i) * row;
     }
   }
 #pragma GCC unroll 4
@@ -86,9 +141,14 @@ inline void dot_block(const float* queries, std::int32_t depth, const Row* const
   }
 }
 
-template <class Row>
-void dot_rows(const float* queries, std::int32_t n_queries, std::int32_t depth, const Row* rows,
-              std::int32_t n_rows, float* out, std::int64_t ld) {
+template <int kQueries, class Row>
+void dot_queries(const float* queries, std::int32_t depth, const Row* rows, std::int32_t n_rows,
+                 float* out, std::int64_t ld) {
+  alignas(64) float ordered[kQueries * kMostDepth];
+  for (int q = 0; q < kQueries; ++q) {
+    const std::int64_t at = static_cast<std::int64_t>(q) * depth;
+    to_pairs<Row>(queries + at, depth, ordered + at);
+  }
   const std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(Row));
   for (std::int32_t j = 0; j < n_rows; j += kDotRows) {
     const int n = n_rows - j < kDotRows ? n_rows - j : kDotRows;
@@ -99,61 +159,75 @@ void dot_rows(const float* queries, std::int32_t n_queries, std::int32_t depth, 
     const Row* four[kDotRows];
     for (int r = 0; r < kDotRows; ++r)
       four[r] = first + static_cast<std::int64_t>(r < n ? r : n - 1) * depth;
-    std::int32_t q = 0;
-    for (; q + kDotQueries <= n_queries; q += kDotQueries)
-      dot_block<kDotQueries>(queries + static_cast<std::int64_t>(q) * depth, depth, four, n,
-                             out + q * ld + j, ld);
-    const float* left = queries + static_cast<std::int64_t>(q) * depth;
-    switch (n_queries - q) {
-      case 3:
-        dot_block<3>(left, depth, four, n, out + q * ld + j, ld);
-        break;
-      case 2:
-        dot_block<2>(left, depth, four, n, out + q * ld + j, ld);
-        break;
-      case 1:
-        dot_block<1>(left, depth, four, n, out + q * ld + j, ld);
-        break;
-      default:
-        break;
-    }
+    dot_block<kQueries>(ordered, depth, four, n, out + j, ld);
   }
 }
 
-// Rows that stay in the first cache while all queries and parts of the depth pass over them.
-constexpr std::int32_t kAddRows = 64;
-constexpr int kAddQueries = kLanes == 16 ? 4 : 2;
-constexpr int kAddVectors = 4;
+// Calls one<n>(q) for the queries [q, q + n) until all are through, n up to kMost.
+template <int kMost, class One>
+inline void for_each_query_group(std::int32_t n_queries, One one) {
+  std::int32_t q = 0;
+  for (; q + kMost <= n_queries; q += kMost) one.template operator()<kMost>(q);
+  switch (n_queries - q) {
+    case 3:
+      return one.template operator()<3>(q);
+    case 2:
+      return one.template operator()<2>(q);
+    case 1:
+      return one.template operator()<1>(q);
+    default:
+      return;
+  }
+}
 
-// out (kQueries, ldo) += weights (kQueries, ldw) x rows, over kVectors vectors of the depth.
-template <int kQueries, int kVectors, class Row>
+template <class Row>
+void dot_rows(const float* queries, std::int32_t n_queries, std::int32_t depth, const Row* rows,
+              std::int32_t n_rows, float* out, std::int64_t ld) {
+  for (std::int32_t j = 0; j < n_rows; j += kNearRows) {
+    const std::int32_t n = n_rows - j < kNearRows ? n_rows - j : kNearRows;
+    const Row* some = rows + static_cast<std::int64_t>(j) * depth;
+    for_each_query_group<kDotQueries>(n_queries, [&]<int kQueries>(std::int32_t q) {
+      dot_queries<kQueries>(queries + static_cast<std::int64_t>(q) * depth, depth, some, n,
+                            out + q * ld + j, ld);
+    });
+  }
+}
+
+constexpr int kAddQueries = kLanes == 16 ? 4 : 2;
+constexpr int kAddPairs = 2;
+
+// out (kQueries, ldo) += weights (kQueries, ldw) x rows, over kPairs pairs of the depth.
+template <int kQueries, int kPairs, class Row>
 inline void add_block(const float* weights, std::int64_t ldw, std::int32_t n_rows, const Row* rows,
                       std::int32_t depth, float* out, std::int64_t ldo) {
-  Vf acc[kQueries][kVectors];
+  Vf acc[kQueries][2 * kPairs];
 #pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[q][v] = load(out + q * ldo + v * kLanes);
+    for (int v = 0; v < 2 * kPairs; ++v) acc[q][v] = load(out + q * ldo + v * kLanes);
   }
   for (std::int32_t j = 0; j < n_rows; ++j) {
     const Row* row = rows + static_cast<std::int64_t>(j) * depth;
-    __builtin_prefetch(row + kRowsAhead * depth);
-    if (kVectors * kLanes * sizeof(Row) > 64)
-      __builtin_prefetch(row + kRowsAhead * depth + 64 / sizeof(Row));
-    Vf x[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) x[v] = load_row(row + v * kLanes);
+    for (int at = 0; at < kPairs * kPair; at += 64 / static_cast<int>(sizeof(Row)))
+      __builtin_prefetch(row + kRowsAhead * depth + at);
+    Vf w[kQueries];
 #pragma GCC unroll 4
-    for (int q = 0; q < kQueries; ++q) {
-      const Vf w = splat(weights[q * ldw + j]);
+    for (int q = 0; q < kQueries; ++q) w[q] = splat(weights[q * ldw + j]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[q][v] += w * x[v];
+    for (int p = 0; p < kPairs; ++p) {
+      const Pair x = load_pair(row + p * kPair);
+#pragma GCC unroll 4
+      for (int q = 0; q < kQueries; ++q) {
+        acc[q][2 * p] += w[q] * x.first;
+        acc[q][2 * p + 1] += w[q] * x.second;
+      }
     }
   }
 #pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store(out + q * ldo + v * kLanes, acc[q][v]);
+    for (int v = 0; v < 2 * kPairs; ++v) store(out + q * ldo + v * kLanes, acc[q][v]);
   }
 }
 
@@ -161,15 +235,15 @@ template <int kQueries, class Row>
 inline void add_queries(const float* weights, std::int64_t ldw, std::int32_t n_rows,
                         const Row* rows, std::int32_t depth, float* out, std::int64_t ldo) {
   std::int32_t i = 0;
-  for (; i + kAddVectors * kLanes <= depth; i += kAddVectors * kLanes)
-    add_block<kQueries, kAddVectors>(weights, ldw, n_rows, rows + i, depth, out + i, ldo);
-  for (; i + kLanes <= depth; i += kLanes)
+  for (; i + kAddPairs * kPair <= depth; i += kAddPairs * kPair)
+    add_block<kQueries, kAddPairs>(weights, ldw, n_rows, rows + i, depth, out + i, ldo);
+  for (; i + kPair <= depth; i += kPair)
     add_block<kQueries, 1>(weights, ldw, n_rows, rows + i, depth, out + i, ldo);
-  for (; i < depth; ++i) {
+  for (std::int32_t j = 0; j < n_rows; ++j) {
+    const Row* row = rows + static_cast<std::int64_t>(j) * depth;
     for (int q = 0; q < kQueries; ++q) {
-      for (std::int32_t j = 0; j < n_rows; ++j)
-        out[q * ldo + i] +=
-            weights[q * ldw + j] * value_of(rows[static_cast<std::int64_t>(j) * depth + i]);
+      for (std::int32_t t = i; t < depth; ++t)
+        out[q * ldo + t] += weights[q * ldw + j] * value_of(row[t]);
     }
   }
 }
@@ -180,27 +254,14 @@ void add_rows(const float* weights, std::int64_t ldw, std::int32_t n_queries, co
   for (std::int32_t q = 0; q < n_queries; ++q) {
     for (std::int32_t i = 0; i < depth; ++i) out[q * ldo + i] = 0.0f;
   }
-  for (std::int32_t j = 0; j < n_rows; j += kAddRows) {
-    const std::int32_t n = n_rows - j < kAddRows ? n_rows - j : kAddRows;
+  for (std::int32_t j = 0; j < n_rows; j += kNearRows) {
+    const std::int32_t n = n_rows - j < kNearRows ? n_rows - j : kNearRows;
     const Row* some = rows + static_cast<std::int64_t>(j) * depth;
-    std::int32_t q = 0;
-    for (; q + kAddQueries <= n_queries; q += kAddQueries)
-      add_queries<kAddQueries>(weights + q * ldw + j, ldw, n, some, depth, out + q * ldo, ldo);
-    const float* w = weights + q * ldw + j;
-    switch (n_queries - q) {
-      case 3:
-        add_queries<3>(w, ldw, n, some, depth, out + q * ldo, ldo);
-        break;
-      case 2:
-        add_queries<2>(w, ldw, n, some, depth, out + q * ldo, ldo);
-        break;
-      case 1:
-        add_queries<1>(w, ldw, n, some, depth, out + q * ldo, ldo);
-        break;
-      default:
-        break;
-    }
+    for_each_query_group<kAddQueries>(n_queries, [&]<int kQueries>(std::int32_t q) {
+      add_queries<kQueries>(weights + q * ldw + j, ldw, n, some, depth, out + q * ldo, ldo);
+    });
   }
+  for (std::int32_t q = 0; q < n_queries; ++q) from_pairs<Row>(out + q * ldo, depth);
 }
 
 }  // namespace

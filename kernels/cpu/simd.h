@@ -30,8 +30,9 @@ inline Vi load(const std::int32_t* p) {
   return v;
 }
 inline void store(float* p, Vf v) { std::memcpy(p, &v, sizeof v); }
-inline Vf splat(float x) { return Vf{} + x; }
-inline Vi splat(std::int32_t x) { return Vi{} + x; }
+// x - 0 is x whatever x is, so that no instruction is left of it; x + 0 is not of -0.
+inline Vf splat(float x) { return x - Vf{}; }
+inline Vi splat(std::int32_t x) { return x - Vi{}; }
 inline Vf max(Vf a, Vf b) { return a > b ? a : b; }
 inline Vf min(Vf a, Vf b) { return a < b ? a : b; }
 

@@ -59,6 +59,7 @@ class ReferenceBackend final : public Backend {
   // Of keys and values.
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
   std::uint64_t workspace_bytes() const override { return 0; }
+  std::uint64_t workspace_bytes_for(std::int64_t, bool) const override { return 0; }
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
   void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;

@@ -170,6 +170,51 @@ TEST(ReferenceAttend, AttendsWithKnownWeightsAndDropsTheLowestMean) {
   EXPECT_TRUE(backend.read_positions(*state, 0, 0).empty());
 }
 
+// Nothing leaves of four tokens; the fifth's query, which weighs them 4 : 2 : 8 : 2 : 1, brings the
+// state down at once: the lowest weight first, the older of equals first.
+TEST(ReferenceAttend, BringsAGrownStateDownToTheHighestWeightsOfOneQuery) {
+  const std::vector<double> ratios = {4, 2, 8, 2, 1};
+  struct Case {
+    std::int32_t cache_size, pin;
+    std::vector<std::int32_t> gone, kept;
+  };
+  for (const Case& c : {Case{2, 0, {4, 1, 3}, {0, 2}}, Case{3, 2, {4, 3}, {0, 1, 2}},
+                        Case{3, 0, {4, 1}, {0, 2, 3}}, Case{5, 0, {}, {0, 1, 2, 3, 4}}}) {
+    ReferenceBackend backend(
+        {.shape = tiny_shape(), .cache = {.policy = Policy::tova, .cache_size = c.cache_size}});
+    const auto state = backend.make_state();
+    std::vector<double> rows;
+    for (const double n : ratios)
+      rows.insert(rows.end(), {1, 0, 1, 0, std::sqrt(2.0) * std::log(n), 0, n, 0});
+    ReferenceBuffer qkv = buffer(8, rows), out = buffer(4, std::vector<double>(20));
+    std::vector<BlockEvents> events(1);
+    const StepBlock prompt{.state = state.get(),
+                           .first_row = 0,
+                           .n_tokens = 4,
+                           .position = 0,
+                           .pin = c.pin,
+                           .keeps_all = true};
+    backend.begin_step({&prompt, 1}, 4);
+    backend.attend(0, {}, qkv, out, events);
+    EXPECT_TRUE(events[0].evictions.empty());
+    EXPECT_EQ(events[0].n_attended, 1u + 2u + 3u + 4u);
+    const StepBlock last{
+        .state = state.get(), .first_row = 4, .n_tokens = 1, .position = 4, .pin = c.pin};
+    backend.begin_step({&last, 1}, 5);
+    backend.attend(0, {}, qkv, out, events);
+    EXPECT_DOUBLE_EQ(out.row(4)[0], (16 + 4 + 64 + 4 + 1) / 17.0);
+    EXPECT_EQ(events[0].n_attended, 5u);
+    ASSERT_EQ(events[0].evictions.size(), c.gone.size());
+    for (std::size_t i = 0; i < c.gone.size(); ++i) {
+      EXPECT_EQ(events[0].evictions[i].position, c.gone[i]);
+      EXPECT_EQ(events[0].evictions[i].step, 4);
+      EXPECT_FLOAT_EQ(events[0].evictions[i].weight,
+                      static_cast<float>(ratios[static_cast<std::size_t>(c.gone[i])] / 17));
+    }
+    EXPECT_EQ(backend.read_positions(*state, 0, 0), c.kept);
+  }
+}
+
 TEST(ReferenceAttend, SlidingWindowHidesKeysOutsideIt) {
   ModelShape shape = tiny_shape();
   shape.sliding_window = 2;
