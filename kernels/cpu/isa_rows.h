@@ -87,8 +87,9 @@ inline Vf4 sum_lanes(Vf a, Vf b, Vf c, Vf d) {
 // Registers: 4 rows by so many queries of accumulators, 4 rows, and what addresses need.
 constexpr int kDotRows = 4;
 constexpr int kDotQueries = kLanes == 16 ? 4 : 2;
-// Rows that are asked for before they are needed; a page is 32 rows of 64 bf16.
-constexpr int kRowsAhead = 16;
+// Rows that are asked for before they are needed: beyond the page of 4 KiB that the hardware's own
+// prefetching stops at.
+constexpr int kRowsAhead = 64;
 
 // Longest rows; queries are put in order on the stack.
 constexpr std::int32_t kMostDepth = 1024;

@@ -1,5 +1,7 @@
 #include "kernels/cpu/state.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -11,16 +13,24 @@ namespace tovamill::cpu {
 namespace {
 
 constexpr std::size_t kAlign = 64;
+// Linux's huge page. A stream's rows of one layer lie on a hundred pages of 4 KiB, which decoding
+// visits once a step: finding them took a sixth of its time (16 streams, 512 columns). What is
+// behind the last whole huge page stays in small ones.
+constexpr std::size_t kHugePage = std::size_t{2} << 20, kLarge = 2 * kHugePage;
 std::size_t align_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
 }  // namespace
 
 AlignedBytes::AlignedBytes(std::size_t n_bytes) : n_bytes_(n_bytes) {
-  void* p = std::aligned_alloc(kAlign, align_up(std::max<std::size_t>(n_bytes, 1)));
+  const bool is_large = n_bytes >= kLarge;
+  void* p = is_large
+                ? std::aligned_alloc(kHugePage, (n_bytes + kHugePage - 1) / kHugePage * kHugePage)
+                : std::aligned_alloc(kAlign, align_up(std::max<std::size_t>(n_bytes, 1)));
   if (p == nullptr) {
     throw OutOfMemory("out of memory: " + std::to_string(n_bytes) +
                       " bytes could not be had; use fewer --streams or a smaller --cache-size");
   }
+  if (is_large) madvise(p, n_bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish, no more
   std::memset(p, 0, n_bytes);
   data_.reset(static_cast<std::byte*>(p));
 }
