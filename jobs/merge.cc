@@ -17,8 +17,11 @@ int run(const Request& request) {
                 "tovamill merge --help)");
   const RunSummary summary = merge_run(request.operands, out);
   std::cout << counted(summary.n_documents, "document") << " (" << with_thousands(summary.n_failed)
-            << " failed), " << counted(summary.n_tokens, "token") << ", perplexity per token "
-            << fixed_point(summary.perplexity_token, 4) << ": " << summary.results_path << "\n";
+            << " failed), " << counted(summary.n_tokens, "token") << ", "
+            << (summary.generates
+                    ? counted(summary.n_generations, "text")
+                    : "perplexity per token " + fixed_point(summary.perplexity_token, 4))
+            << ": " << summary.results_path << "\n";
   if (!summary.complete) {
     std::cerr << "tovamill: the results are incomplete (complete=0): "
               << (request.operands.size() > 1

@@ -72,10 +72,13 @@ Prompting::Prompting(const LoadedModel& model, const RunOptions& options)
   if (wants_bos && !model.tokenizer->bos_id())
     throw Error(ExitCode::configuration,
                 "--bos always: the model's tokenizer has no BOS token; use --bos never");
-  const std::optional<TokenId> bos = wants_bos ? model.tokenizer->bos_id() : std::nullopt;
+  const std::optional<TokenId> bos = model.tokenizer->bos_id();
   const ChatTemplate chat = chat_template_of(model, options);
-  chat_.emplace(tokenizer_, chat, bos);
-  plain_.emplace(tokenizer_, chat_template_named("none"), bos);
+  // With `auto` a chat template decides by what it begins with.
+  const bool chat_wants =
+      options.bos == BosMode::automatic && chat.name != "none" ? chat.starts_with_bos : wants_bos;
+  chat_.emplace(tokenizer_, chat, chat_wants ? bos : std::nullopt);
+  plain_.emplace(tokenizer_, chat_template_named("none"), wants_bos ? bos : std::nullopt);
   const ModelFiles& files = *model.files;
   end_ids_ =
       files.format() == ModelFiles::Format::gguf

@@ -74,6 +74,13 @@ std::vector<std::byte> GenerationDocument::save() const {
 }
 
 bool GenerationDocument::restore(std::span<const std::byte> bytes) {
+  // A strand may have been begun already: no step has taken it.
+  strands_.clear();
+  trunk_begun_ = false;
+  for (Answer& a : answers_) {
+    for (Piece& p : a.pieces) p.is_begun = false;
+    a.n_prompt_tokens = 0;
+  }
   const std::vector<Answer> fresh = answers_;
   const bool shares = shares_;
   try {

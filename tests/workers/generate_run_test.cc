@@ -322,30 +322,30 @@ TEST_F(GenerateRun, DocumentsAreCutAtTheEndOrInTheMiddle) {
 }
 
 TEST_F(GenerateRun, PiecesAreAnsweredAndTheirAnswersAnsweredAgain) {
-  const std::string text = testing::digits(600, 3);
+  const std::string text = testing::digits(1200, 3);
   d.write("corpus/a.txt", text);
   RunOptions o = options("chunk");
   o.generation.max_new_tokens = 16;
   RunOptions plain = o;
   o.generation.strategy = Strategy::chunk;
-  o.cache.chunk_tokens = 256;
+  o.cache.chunk_tokens = 512;
   const std::vector<WrittenRow> found = rows(o);
   ASSERT_EQ(found.size(), 1u);
   // By hand: three pieces, then what was written for them.
   for (std::size_t i = 0; i < 3; ++i)
-    d.write("pieces/" + std::to_string(i) + ".txt", text.substr(256 * i, 256));
+    d.write("pieces/" + std::to_string(i) + ".txt", text.substr(512 * i, 512));
   plain.corpus.paths = {d.path() / "pieces"};
   plain.out = d.path() / "by-hand";
   std::string joined;
   for (const WrittenRow& row : rows(plain)) joined += (joined.empty() ? "" : "\n\n") + row.text;
-  ASSERT_LE(tiny_ids(joined).size(), 256u);
+  ASSERT_LE(tiny_ids(joined).size(), 512u);
   d.write("joined/j.txt", joined);
   plain.corpus.paths = {d.path() / "joined"};
   plain.out = d.path() / "last";
   const WrittenRow last = rows(plain).front();
   EXPECT_EQ(found[0].ids, last.ids);
   EXPECT_EQ(found[0].prompt_hash, last.prompt_hash);
-  EXPECT_EQ(found[0].n_prompt, 600 + last.n_prompt);
+  EXPECT_EQ(found[0].n_prompt, 1200 + last.n_prompt);
 }
 
 TEST_F(GenerateRun, StopStringsAndBoundsOfLength) {
@@ -358,7 +358,7 @@ TEST_F(GenerateRun, StopStringsAndBoundsOfLength) {
   for (; row < free_rows.size() && at == 0; row += at == 0) {
     text = free_rows[row].text;
     for (std::size_t i = 2; i + 1 < text.size() && at == 0; ++i)
-      at = is_plain(text[i]) && is_plain(text[i + 1]) ? i : 0;
+      at = is_plain(text[i - 1]) && is_plain(text[i]) && is_plain(text[i + 1]) ? i : 0;
   }
   ASSERT_GT(at, 0u) << "no text has two plain characters";
   o.out = d.path() / "stop";
