@@ -4,9 +4,9 @@
 #   cpu_generate.sh [MODEL [TEXT]]      (the quickstart's model and text)
 # Set by the environment, beside what common.sh says: PROMPT_TOKENS (4000), about, of each of 32 prompts cut from TEXT, of
 # which the others get 8; NEW_TOKENS (128) written after each; STREAMS side by side (32); CACHE_SIZE (512); CURVE_TOKENS
-# (1024) of the prompts of the curve over 1, 2, 4, ... 64 streams: the speed of writing does not depend on them once the
-# state is full; REPEATS of everything, of which the best counts (1); PYTHON (python3); CURVE=no and OTHERS=no leave out
-# the curve (and with it the memory) and the other programs.
+# (1024) of the prompts of the curve over CURVE ("1 2 4 8 16 32 64") streams: the speed of writing does not depend on them
+# once the state is full; REPEATS of everything, of which the best counts (1); PYTHON (python3). CURVE=no and OTHERS=no
+# leave out the curve and the other programs. The memory is measured from the curve's 32 and 64 streams.
 # Prefill: tokens of the prompts by the seconds of reading them, from a run that writes one token. Decode: new tokens by
 # the seconds of the steps in which all streams write and none reads. Nobody ends early. The others attend to all of the
 # prompt, as our `full` does; `/ others` compares with the best of theirs in any dtype.
@@ -43,9 +43,10 @@ cut_prompts() { # FOLDER N TOKENS: N pieces of about TOKENS tokens, one after an
   rm "$work/all.txt"
 }
 
-# Steps until N prompts of TOKENS are read, at the most: 1024 rows a step, three or four blocks of 256 beside those that
-# write already, or one stream's. So many tokens more are written that all streams write together at the end.
-reading_steps() { echo $((($1 / 3 + 1) * ($2 / 256 + 1))); }
+# reading_steps N TOKENS: steps until N prompts are read, at the most: beside those that write already, a step of 1024 rows
+# has three blocks of 256, and a document comes in every other step. So many tokens more are written that all streams
+# write together at the end.
+reading_steps() { echo $((($1 / 3 + 1) * ($2 / 256 + 1) + 2 * $1)); }
 
 tova=(--policy tova --cache-size "$cache_size")
 
@@ -65,11 +66,14 @@ larger() { printf '%s\n' "$@" | sort -g | tail -n 1; }
 declare -A prefill decode peak
 # measure KEY COMMAND...: keeps the best figures of what prints JSON.
 measure() {
-  local key=$1 lines
+  local key=$1 lines code
   shift
   for ((i = 0; i < repeats; ++i)); do
-    if ! lines=$("$@" 2>"$work/error.txt"); then
-      say "$key is not done: $(tail -n 1 "$work/error.txt")"
+    code=0
+    lines=$("$@" 2>"$work/error.txt") || code=$?
+    [ "$code" -ne 75 ] || fail 75 "stopped"  # it was told to, and so is the script
+    if [ "$code" -ne 0 ]; then
+      say "$key is not done (exit code $code): $(tail -n 1 "$work/error.txt")"
       return 0
     fi
     prefill[$key]=$(larger "${prefill[$key]:-}" "$(field prefill_tokens_per_second <<<"$lines")")
@@ -104,9 +108,10 @@ both ours,bf16 bf16 "tova $cache_size" "$streams" "${tova[@]}"
 both ours,f32 f32 "tova $cache_size" "$streams" "${tova[@]}"
 both full,bf16 bf16 full "$n_others" --policy full
 
-if [ "${CURVE:-yes}" = yes ]; then
-  cut_prompts "$work/curve" 64 "$curve_tokens"
-  for n in 1 2 4 8 16 32 64; do
+if [ "${CURVE:-}" != no ]; then
+  read -ra curve <<<"${CURVE:-1 2 4 8 16 32 64}"
+  cut_prompts "$work/curve" "$(larger "${curve[@]}")" "$curve_tokens"
+  for n in "${curve[@]}"; do
     say "tova $cache_size, bf16, $n streams after $curve_tokens tokens"
     row_of "curve,$n" "tova $cache_size" bf16 "$n" "$curve_tokens"
     measure "curve,$n" ours "$work/curve" "$n" $((new_tokens + $(reading_steps "$n" "$curve_tokens"))) --dtype bf16 \

@@ -5,7 +5,9 @@
 # The files are as published: SQuALITY 1.3, and QMSum with a meeting a line. --quick takes the first 3 stories and
 # meetings only, for a trial. Every row is a run of its own below the work directory; a script that was broken off
 # continues. Set by the environment, beside what common.sh says: DTYPE (bf16), NEW_TOKENS at most of an answer (256),
-# STREAMS (0: as many as fit), PYTHON (python3).
+# STREAMS (0: as many as fit), PYTHON (python3). Prompts are the program's own: the instruction stands on both sides of
+# the document where the state is bounded, and after it with `full`; RUN_OPTIONS="--instruction both" makes them equal.
+# Speeds are of reading and writing together, by the seconds of all starts; `-` where one was killed.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 here="$root/jobs/bench"
@@ -58,9 +60,12 @@ rounded() { if [ -n "$2" ]; then printf '%.*f' "$1" "$2"; else printf '%s' -; fi
 
 row='| %-8s | %-16s | %5s | %-21s | %-21s | %-21s | %13s | %12s | %8s | %8s |\n'
 line() { # DATA POLICY SIZE
-  local run="$work/$1-$2-$3" name=$2 size=$3 event="" figures="" memory=""
+  local run="$work/$1-$2-$3" name=$2 size=$3 event="" figures="" memory="" code=0
   say "$1, $2 $3"
-  if summarize "$@"; then
+  summarize "$@" || code=$?
+  # 75: it was told to stop, and so is the script.
+  [ "$code" -ne 75 ] || fail 75 "stopped: the same command continues"
+  if [ "$code" -eq 0 ]; then
     event=$(grep '"finished"' "$run.events.txt" | tail -n 1)
     figures=$(cat "$run.figures.txt")
     # Of the starts that computed something.
@@ -68,7 +73,7 @@ line() { # DATA POLICY SIZE
     memory=$(grep '"finished"' "$run.events.txt" | grep -v '"seconds":0.0[,}]' | sed 's/.*"peak_rss_bytes": *\([0-9]*\).*/\1/' |
       sort -g | tail -n 1) || true
   else
-    say "not done: $(tail -n 1 "$run.error.txt")"
+    say "not done (exit code $code): $(tail -n 1 "$run.error.txt")"
   fi
   [ "$2" != window ] || name="window --sinks 4"
   [ "$2" != full ] || size=all
