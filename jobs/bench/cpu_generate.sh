@@ -31,7 +31,9 @@ rm -rf "$work/prompts" "$work/curve" "$work/out"
 
 say() { echo "# $*" >&2; }
 
-cut_prompts() { # FOLDER N TOKENS: N pieces of about TOKENS tokens, one after another
+# cut_prompts FOLDER N TOKENS: N pieces of about TOKENS tokens, one after another, each a file, and as records of
+# FOLDER.jsonl: files are leased one by one, records many together.
+cut_prompts() {
   local folder=$1 n=$2 each
   mkdir -p "$folder"
   cut_text "$model" "$text" $((n * $3)) "$work/all.txt"
@@ -41,20 +43,27 @@ cut_prompts() { # FOLDER N TOKENS: N pieces of about TOKENS tokens, one after an
       first_bytes "$each" >"$folder/$(printf '%03d' "$i").txt" || true  # `head` closes the pipe early
   done
   rm "$work/all.txt"
+  "$python" - "$folder" <<'PYTHON'
+import json, pathlib, sys
+folder = sys.argv[1]
+with open(folder + ".jsonl", "w", encoding="utf-8") as out:
+    for path in sorted(pathlib.Path(folder).glob("*.txt")):
+        out.write(json.dumps({"id": path.stem, "text": path.read_text(encoding="utf-8")}) + "\n")
+PYTHON
 }
 
 # reading_steps N TOKENS: steps until N prompts are read, at the most: beside those that write already, a step of 1024 rows
-# has three blocks of 256, and a document comes in every other step. So many tokens more are written that all streams
+# has three blocks of 256, and one document comes in each step. So many tokens more are written that all streams
 # write together at the end.
-reading_steps() { echo $((($1 / 3 + 1) * ($2 / 256 + 1) + 2 * $1)); }
+reading_steps() { echo $((($1 / 3 + 1) * ($2 / 256 + 1) + $1)); }
 
 tova=(--policy tova --cache-size "$cache_size")
 
-# ours FOLDER STREAMS NEW_TOKENS OPTION...: its figures and its last event.
+# ours PROMPTS.jsonl STREAMS NEW_TOKENS OPTION...: its figures and its last event.
 ours() {
-  local folder=$1 n=$2 n_new=$3
+  local prompts=$1 n=$2 n_new=$3
   shift 3
-  "$tovamill" generate --model "$model" --corpus "$folder" --limit "$n" --streams "$n" --min-new-tokens "$n_new" \
+  "$tovamill" generate --model "$model" --corpus "$prompts" --limit "$n" --streams "$n" --min-new-tokens "$n_new" \
     --max-new-tokens "$n_new" --task continue --threads "$threads" --log-format json --out "$work/out" --overwrite \
     "${run_options[@]}" "$@" >"$work/events.txt" || return
   "$python" "$here/generation_figures.py" "$tovamill" "$work/out" --strands "$n" || return
@@ -96,9 +105,9 @@ both() {
   shift 4
   row_of "$key" "$name" "$dtype" "$n" "$prompt_tokens"
   say "$name, $dtype, $n streams: reading"
-  measure "$key,read" ours "$work/prompts" "$n" 1 --dtype "$dtype" "$@"
+  measure "$key,read" ours "$work/prompts.jsonl" "$n" 1 --dtype "$dtype" "$@"
   say "$name, $dtype, $n streams: reading and writing"
-  measure "$key" ours "$work/prompts" "$n" $((new_tokens + $(reading_steps "$n" "$prompt_tokens"))) --dtype "$dtype" "$@"
+  measure "$key" ours "$work/prompts.jsonl" "$n" $((new_tokens + $(reading_steps "$n" "$prompt_tokens"))) --dtype "$dtype" "$@"
   prefill[$key]=${prefill[$key,read]:-}
 }
 
@@ -114,7 +123,7 @@ if [ "${CURVE:-}" != no ]; then
   for n in "${curve[@]}"; do
     say "tova $cache_size, bf16, $n streams after $curve_tokens tokens"
     row_of "curve,$n" "tova $cache_size" bf16 "$n" "$curve_tokens"
-    measure "curve,$n" ours "$work/curve" "$n" $((new_tokens + $(reading_steps "$n" "$curve_tokens"))) --dtype bf16 \
+    measure "curve,$n" ours "$work/curve.jsonl" "$n" $((new_tokens + $(reading_steps "$n" "$curve_tokens"))) --dtype bf16 \
       "${tova[@]}"
     prefill[curve,$n]=""  # its reading is mixed with writing
   done
@@ -172,7 +181,7 @@ echo "decode, bf16, $streams streams: $(ratio "${decode[ours,bf16]:-}" "$best_de
 echo "prefill, bf16: $(ratio "${prefill[ours,bf16]:-}" "$best_transformers") times the best of transformers (bar: 1.6)"
 
 # What 32 streams more take of resident memory, all of their states being full.
-planned=$("$tovamill" plan --model "$model" --corpus "$work/prompts" --dtype bf16 "${tova[@]}" \
+planned=$("$tovamill" plan --model "$model" --corpus "$work/prompts.jsonl" --dtype bf16 "${tova[@]}" \
   --streams 64 --threads "$threads" --no-calibration --json "${run_options[@]}" 2>/dev/null | field state_bytes) || planned=""
 awk -v few="${peak[curve,32]:-}" -v many="${peak[curve,64]:-}" -v planned="$planned" 'BEGIN {
   if (few + 0 <= 0 || many + 0 <= 0 || planned + 0 <= 0) { print "memory of a stream: not measured"; exit }
