@@ -65,8 +65,9 @@ def write_gguf(source, target, kind):
 class Scorer:
     """llama.cpp's C interface, as far as it is needed here."""
 
-    def __init__(self, llama_cpp, model, chunk, threads):
+    def __init__(self, llama_cpp, model, threads):
         self.api = llama_cpp
+        self.threads = threads
         llama_cpp.llama_backend_init()
         self.log = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self.log, None)
@@ -77,15 +78,19 @@ class Scorer:
             raise RuntimeError(f"llama.cpp cannot load {model}")
         self.vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
-        context = llama_cpp.llama_context_default_params()
-        context.n_ctx, context.n_batch, context.n_ubatch = chunk, N_BATCH, N_BATCH
-        context.n_threads = context.n_threads_batch = threads
-        self.context = llama_cpp.llama_init_from_model(self.model, context)
-        if not self.context:
-            raise RuntimeError(f"llama.cpp cannot make a context of {chunk} tokens")
         self.batch = llama_cpp.llama_batch_init(N_BATCH, 0, 1)
         self.pool = concurrent.futures.ThreadPoolExecutor(threads)
         self.eval_seconds = 0.0
+
+    def open_context(self, n_tokens, n_sequences=1):
+        """For so many sequences, each of so many tokens at most."""
+        context = self.api.llama_context_default_params()
+        context.n_ctx, context.n_seq_max = n_tokens * n_sequences, n_sequences
+        context.n_batch, context.n_ubatch = N_BATCH, N_BATCH
+        context.n_threads = context.n_threads_batch = self.threads
+        self.context = self.api.llama_init_from_model(self.model, context)
+        if not self.context:
+            raise RuntimeError(f"llama.cpp cannot make a context of {n_sequences} times {n_tokens} tokens")
 
     def tokenize(self, text, n_tokens):
         data = text.encode()
@@ -136,7 +141,8 @@ def main():
         if arguments.weights != "as-is":
             model = pathlib.Path(folder) / f"{arguments.weights}.gguf"
             write_gguf(arguments.model, model, arguments.weights)
-        scorer = Scorer(llama_cpp, model, arguments.chunk, arguments.threads)
+        scorer = Scorer(llama_cpp, model, arguments.threads)
+        scorer.open_context(arguments.chunk)
         text = arguments.text.read_text(encoding="utf-8")[: 16 * arguments.tokens]
         ids = scorer.tokenize(text, arguments.tokens)
         chunks = [ids[i : i + arguments.chunk] for i in range(0, len(ids), arguments.chunk)]
