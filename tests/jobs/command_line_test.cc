@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "jobs/commands.h"
+#include "jobs/option_descriptions.h"
 #include "kernels/error.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/option_text.h"
@@ -58,7 +60,24 @@ RunOptions unusual_options() {
               "*.t?t",
               "content",
               "",
-              12345678901234567ull};
+              12345678901234567ull,
+              "asks # what",
+              "answers;"};
+  o.generation.task = TaskChoice::qa;
+  o.generation.prompt_file = "prompts/my prompt.txt";
+  o.generation.chat_template = "chatml";
+  o.generation.instruction = InstructionChoice::before;
+  o.generation.pin_instruction = o.generation.stem = true;
+  o.generation.prefill = Prefill::full;
+  o.generation.max_document_tokens = 8000;
+  o.generation.truncate = Truncation::middle;
+  o.generation.strategy = Strategy::chunk;
+  o.generation.max_new_tokens = 99;
+  o.generation.min_new_tokens = 9;
+  o.generation.samples = 3;
+  o.generation.sampling = {0.7, 40, 0.9, 0.05, 1.2, 18446744073709551615ull};
+  o.generation.stop = {"\n\n", " \"end\" ", "# no comment"};
+  o.generation.stream_jsonl = "out/live results.jsonl";
   o.cache = {Policy::window, 77, 3, 2, 9, 0.1 + 0.2, Positions::in_state, 4096, 1000};
   o.bos = BosMode::never;
   o.parse_special = o.token_nll = o.trace_state = o.strict = o.overwrite = true;
@@ -83,10 +102,11 @@ RunOptions unusual_options() {
 TEST(CommandLine, PrintedConfigReadsBackToTheSameOptions) {
   const testing::TemporaryDirectory directory;
   for (const RunOptions& options : {RunOptions(), unusual_options()}) {
-    const std::string text = config_text(score_command(), options);
+    const std::string text = lines_of(options).empty() ? "" : "# all\n" + lines_of(options);
     const RunOptions again = options_of({"--config", directory.write("run.ini", text)});
     EXPECT_EQ(lines_of(again), lines_of(options));
-    EXPECT_EQ(config_text(score_command(), again), text);
+    for (const Command& command : {score_command(), summarize_command()})
+      EXPECT_EQ(config_text(command, again), config_text(command, options));
   }
 }
 
@@ -103,19 +123,25 @@ TEST(CommandLine, UnusualOptionsDifferFromTheDefaultsInEveryField) {
   for (std::size_t i = 0; i < usual.size(); ++i) EXPECT_NE(usual[i], unusual[i]);
 }
 
-TEST(CommandLine, ScoreShowsEveryOptionOfARunInOneGroup) {
-  std::multiset<std::string> shown;
-  for (const OptionGroup& group : score_command().groups)
-    shown.insert(group.names.begin(), group.names.end());
-  const RunOptions defaults;
-  std::size_t n_fields = 0;
-  visit_fields(defaults, [&](std::string_view name, const auto&, Effect, const char* help) {
-    ++n_fields;
-    EXPECT_EQ(shown.count(std::string(name)), 1u) << name;
-    EXPECT_NE(std::string(help), "") << name;
-    EXPECT_NE(help_text(score_command()).find("--" + std::string(name)), std::string::npos) << name;
-  });
-  EXPECT_EQ(shown.size(), n_fields);
+TEST(CommandLine, EveryOptionOfARunIsShownInOneGroupOfTheCommandsThatTakeIt) {
+  std::map<std::string, std::multiset<std::string>> shown;
+  for (const Command& command : {score_command(), summarize_command()}) {
+    for (const OptionGroup& group : command.groups)
+      shown[command.name].insert(group.names.begin(), group.names.end());
+  }
+  visit_fields(RunOptions(),
+               [&](std::string_view field, const auto&, Effect effect, const char* help) {
+                 const std::string name(field);
+                 EXPECT_NE(std::string(help), "") << name;
+                 for (const Command& command : {score_command(), summarize_command()}) {
+                   EXPECT_LE(shown[command.name].count(name), 1u) << name;
+                   EXPECT_EQ(help_text(command).find("--" + name) != std::string::npos,
+                             takes(command, name) || name == "help")
+                       << command.name << " --" << name;
+                 }
+                 EXPECT_GE(shown["score"].count(name) + shown["summarize"].count(name), 1u) << name;
+                 EXPECT_FALSE(effect == Effect::generation && takes(score_command(), name)) << name;
+               });
 }
 
 TEST(CommandLine, CommandLineWinsOverTheFileAndReplacesItsLists) {

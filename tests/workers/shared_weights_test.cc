@@ -304,7 +304,7 @@ TEST_F(SharedModel, RanksOfAHostDivideTheMemory) {
   };
   const LoadedModel leader = load(kMemory, {.role = Role::leader});
   const std::uint64_t each = leader.backend->state_bytes(),
-                      fixed = leader.backend->workspace_bytes(),
+                      fixed = leader.backend->workspace_bytes() + leader.forward->buffer_bytes(),
                       weights = leader.private_weight_bytes;
   // Enough for the workspace and ten streams of one rank; four share four times that.
   const std::uint64_t ten = (fixed + 10 * each + each / 2) / 8 * 10;
