@@ -129,19 +129,19 @@ TEST(CommandLine, EveryOptionOfARunIsShownInOneGroupOfTheCommandsThatTakeIt) {
     for (const OptionGroup& group : command.groups)
       shown[command.name].insert(group.names.begin(), group.names.end());
   }
-  visit_fields(RunOptions(),
-               [&](std::string_view field, const auto&, Effect effect, const char* help) {
-                 const std::string name(field);
-                 EXPECT_NE(std::string(help), "") << name;
-                 for (const Command& command : {score_command(), summarize_command()}) {
-                   EXPECT_LE(shown[command.name].count(name), 1u) << name;
-                   EXPECT_EQ(help_text(command).find("--" + name) != std::string::npos,
-                             takes(command, name) || name == "help")
-                       << command.name << " --" << name;
-                 }
-                 EXPECT_GE(shown["score"].count(name) + shown["summarize"].count(name), 1u) << name;
-                 EXPECT_FALSE(effect == Effect::generation && takes(score_command(), name)) << name;
-               });
+  const RunOptions defaults;
+  visit_fields(defaults, [&](std::string_view field, const auto&, Effect effect, const char* help) {
+    const std::string name(field);
+    EXPECT_NE(std::string(help), "") << name;
+    for (const Command& command : {score_command(), summarize_command()}) {
+      EXPECT_LE(shown[command.name].count(name), 1u) << name;
+      EXPECT_EQ(help_text(command).find("--" + name) != std::string::npos,
+                takes(command, name) || name == "help")
+          << command.name << " --" << name;
+    }
+    EXPECT_GE(shown["score"].count(name) + shown["summarize"].count(name), 1u) << name;
+    EXPECT_FALSE(effect == Effect::generation && takes(score_command(), name)) << name;
+  });
 }
 
 TEST(CommandLine, CommandLineWinsOverTheFileAndReplacesItsLists) {
