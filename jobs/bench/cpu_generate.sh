@@ -185,6 +185,10 @@ echo "prefill, by the best of transformers: $(ratio "${prefill[ours,bf16]:-}" "$
 # What 32 streams more take of resident memory, all of their states being full.
 planned=$("$tovamill" plan --model "$model" --corpus "$work/prompts.jsonl" --dtype bf16 "${tova[@]}" \
   --streams 64 --threads "$threads" --no-calibration --json "${run_options[@]}" 2>/dev/null | field state_bytes) || planned=""
+if [ -z "$planned" ]; then  # an option that `plan` does not take: what the last run of the curve said
+  planned=$(awk -v all="$(field state_bytes <"$work/events.txt")" -v n="$(field streams <"$work/events.txt")" \
+    'BEGIN { if (n > 0) print all / n }')
+fi
 awk -v few="${peak[curve,32]:-}" -v many="${peak[curve,64]:-}" -v planned="$planned" 'BEGIN {
   if (few + 0 <= 0 || many + 0 <= 0 || planned + 0 <= 0) { print "memory of a stream: not measured"; exit }
   each = (many - few) / 32
