@@ -53,9 +53,9 @@ PYTHON
 }
 
 # reading_steps N TOKENS: steps until N prompts are read, at the most: beside those that write already, a step of 1024 rows
-# has three blocks of 256, and one document comes in each step. So many tokens more are written that all streams
+# has three blocks of 256, and a document comes in every other step. So many tokens more are written that all streams
 # write together at the end.
-reading_steps() { echo $((($1 / 3 + 1) * ($2 / 256 + 1) + $1)); }
+reading_steps() { echo $((($1 / 3 + 1) * ($2 / 256 + 1) + 2 * $1)); }
 
 tova=(--policy tova --cache-size "$cache_size")
 
@@ -164,25 +164,31 @@ mib() { if [ -n "${1:-}" ]; then awk -v b="$1" 'BEGIN { printf "%.0f", b / 10485
 
 echo "$("$tovamill" --version | head -n 1); $(basename "$model"); $new_tokens tokens and more after each prompt; $threads" \
   "threads of $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | sed -n 1p); load $(cut -d' ' -f1-3 /proc/loadavg)"
-row='| %-12s | %-5s | %9s | %13s | %15s | %14s | %8s | %8s | %8s |\n'
+row='| %-12s | %-5s | %9s | %13s | %16s | %8s | %15s | %8s | %8s |\n'
 # shellcheck disable=SC2059
-printf "$row" "" dtype sequences "prompt tokens" "prefill tokens/s" "decode tokens/s" "/ others" "/ others" "peak MiB"
+printf "$row" "" dtype sequences "prompt tokens" "prefill tokens/s" "/ others" "decode tokens/s" "/ others" "peak MiB"
 # shellcheck disable=SC2059
-printf "$row" ------------ ----- --------- ------------- --------------- -------------- -------- -------- --------
+printf "$row" ------------ ----- --------- ------------- ---------------- -------- --------------- -------- --------
 for key in "${keys[@]}"; do
   IFS='|' read -r name dtype n tokens <<<"${label[$key]}"
   # shellcheck disable=SC2059
-  printf "$row" "$name" "$dtype" "$n" "$tokens" "$(rounded "${prefill[$key]:-}")" "$(rounded "${decode[$key]:-}")" \
-    "$(ratio "${prefill[$key]:-}" "$best_prefill")" "$(ratio "${decode[$key]:-}" "$best_decode")" "$(mib "${peak[$key]:-}")"
+  printf "$row" "$name" "$dtype" "$n" "$tokens" "$(rounded "${prefill[$key]:-}")" "$(ratio "${prefill[$key]:-}" "$best_prefill")" \
+    "$(rounded "${decode[$key]:-}")" "$(ratio "${decode[$key]:-}" "$best_decode")" "$(mib "${peak[$key]:-}")"
 done
 
 echo
-echo "decode, bf16, $streams streams: $(ratio "${decode[ours,bf16]:-}" "$best_decode") times the best of the others (bar: 3)"
-echo "prefill, bf16: $(ratio "${prefill[ours,bf16]:-}" "$best_transformers") times the best of transformers (bar: 1.6)"
+echo "decode, $streams streams, by the best of the others: $(ratio "${decode[ours,bf16]:-}" "$best_decode") in bf16 (bar: 3)," \
+  "$(ratio "${decode[ours,f32]:-}" "$best_decode") in f32"
+echo "prefill, by the best of transformers: $(ratio "${prefill[ours,bf16]:-}" "$best_transformers") in bf16 (bar: 1.6)," \
+  "$(ratio "${prefill[ours,f32]:-}" "$best_transformers") in f32"
 
 # What 32 streams more take of resident memory, all of their states being full.
 planned=$("$tovamill" plan --model "$model" --corpus "$work/prompts.jsonl" --dtype bf16 "${tova[@]}" \
   --streams 64 --threads "$threads" --no-calibration --json "${run_options[@]}" 2>/dev/null | field state_bytes) || planned=""
+if [ -z "$planned" ]; then  # an option that `plan` does not take: what the last run of the curve said
+  planned=$(awk -v all="$(field state_bytes <"$work/events.txt")" -v n="$(field streams <"$work/events.txt")" \
+    'BEGIN { if (n > 0) print all / n }')
+fi
 awk -v few="${peak[curve,32]:-}" -v many="${peak[curve,64]:-}" -v planned="$planned" 'BEGIN {
   if (few + 0 <= 0 || many + 0 <= 0 || planned + 0 <= 0) { print "memory of a stream: not measured"; exit }
   each = (many - few) / 32
