@@ -10,6 +10,9 @@ namespace tovamill {
 namespace {
 
 constexpr double kWaitSeconds = 0.05;  // for a lease, before looking at the orders again
+// A lease that is asked for is there within a few milliseconds; a step with few documents takes
+// nearly as long as a full one.
+constexpr double kPatienceSeconds = 0.1;
 // Leases that are through and wait for the journal's next sync: more are not worth the wait.
 constexpr std::size_t kMostUnsynced = 16;
 
@@ -51,12 +54,26 @@ bool DocumentLoop::turn() {
   fill();
   publish();
   if (documents_.empty()) return false;
+  fill_up();
   step();
   retire();
   if (source_.n_open() > kMostUnsynced) journal_.sync();
   if (journal_.sync_if_due()) sync_done();
   save_due();
   return true;
+}
+
+// Waits for more leases before the step as long as they keep coming. One wait in vain is the last,
+// until a lease comes by itself.
+void DocumentLoop::fill_up() {
+  while (is_patient_ && work_.has_room() && !held_ && desk_.keep_going()) {
+    const double start = now_s();
+    desk_.wait_for_news(kPatienceSeconds);
+    counters_.seconds_waiting += now_s() - start;
+    is_patient_ = false;
+    fill();
+    publish();
+  }
 }
 
 void DocumentLoop::wait() {
@@ -84,6 +101,7 @@ void DocumentLoop::fill() {
     held_.reset();
     if (!item) item = source_.next();
     if (!item) return;
+    is_patient_ = true;
     if (item->mode == LeaseMode::set_aside) {
       fail(*item, "kills-its-rank", item->note);
     } else if (!item->record.ok()) {

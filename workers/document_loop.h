@@ -44,6 +44,7 @@ class DocumentLoop {
   };
 
   bool turn();
+  void fill_up();
   void wait();
   void fill();
   bool admit(LeaseSource::Item& item, bool was_held);
@@ -67,6 +68,7 @@ class DocumentLoop {
   const SavedStates& states_;
   WorkDesk& desk_;
   std::list<Active> documents_;
+  bool is_patient_ = true;
   std::optional<LeaseSource::Item> held_;  // has no room yet
   std::vector<std::pair<std::string, std::uint64_t>> done_with_state_;
   std::optional<StreamFile> stream_;          // --stream-jsonl

@@ -27,9 +27,13 @@ void StatePool::Lease::give_back() {
   state_.reset();
 }
 
+// The workspace grows with the longest state only, but each is counted as if it were the longest.
 std::uint64_t StatePool::bytes_of(std::int64_t n_tokens, std::int64_t n_kept) const {
-  return std::max(backend_.state_bytes_for(n_tokens, false),
-                  backend_.state_bytes_for(n_kept, n_kept > 0));
+  const auto bytes = [&](std::int64_t n, bool keeps_all) {
+    return backend_.state_bytes_for(n, keeps_all) + backend_.workspace_bytes_for(n, keeps_all) -
+           backend_.workspace_bytes_for(0, false);
+  };
+  return std::max(bytes(n_tokens, false), bytes(n_kept, n_kept > 0));
 }
 
 bool StatePool::has_room(std::uint64_t n_bytes, std::int32_t n_states) const {
