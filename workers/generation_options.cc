@@ -97,7 +97,6 @@ void read_prompt_file(GenerationOptions& options) {
                          ? ": is longer than 1 MiB: give a prompt"
                          : std::string(" cannot be read: ") + std::strerror(errno)));
   text.resize(static_cast<std::size_t>(file.gcount()));
-  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
   if (text.empty())
     throw Error(ExitCode::configuration, "--prompt " + options.prompt_file + " is empty");
   options.prompt = std::move(text);
