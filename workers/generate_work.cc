@@ -79,9 +79,8 @@ std::unique_ptr<DocumentUnderWay> GenerateWork::open(CorpusRecord& record) {
         std::make_unique<GenerationDocument>(setting_, prompting_, *model_.backend, pool_, record);
   }
   if (document->obstacle().empty()) {
-    const std::optional<std::uint64_t> bytes = document->wants_state();
     const std::int32_t n_states = document->shares() ? 2 : 1;  // a trunk and an answer at least
-    if (bytes && !pool_.has_room(*bytes, n_states) && !documents_.empty()) {
+    if (!documents_.empty() && !pool_.has_room(document->least_bytes(), n_states)) {
       held_ = std::move(document);
       return nullptr;
     }

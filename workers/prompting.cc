@@ -121,10 +121,12 @@ std::string Prompting::shortened(std::string_view document) const {
   return text.substr(0, before_character(text, bytes_of(head))) + text.substr(from);
 }
 
-std::vector<std::string> Prompting::pieces(std::string_view text, std::int32_t n_tokens) const {
+std::vector<std::string> Prompting::pieces(std::string_view text, std::int32_t n_tokens,
+                                           std::size_t most) const {
   std::vector<TokenId> ids;
   tokenizer_.encode(text, false, ids);
-  const auto each = static_cast<std::size_t>(n_tokens);
+  auto each = static_cast<std::size_t>(n_tokens);
+  if (most > 0) each = std::max(each, ids.size() / most + (ids.size() % most != 0));
   if (ids.size() <= each) return {std::string(text)};
   const std::string all = tokenizer_.decode(ids, true);
   std::vector<std::string> pieces;
