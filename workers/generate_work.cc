@@ -40,7 +40,8 @@ GenerateWork::GenerateWork(LoadedModel& model, const RunOptions& options)
       prompting_(model, options),
       setting_(generation_setting(model, options, prompting_)),
       // One text at a time may go on from a state that is kept for the next.
-      pool_(*model.backend, std::max(2, model.plan.n_streams), model.plan.state_budget),
+      pool_(*model.backend, std::max(2, model.plan.n_streams), model.plan.state_budget,
+            setting_.strand.keeps_prompt),
       sampler_(options.generation.sampling) {}
 
 GenerateWork::~GenerateWork() = default;

@@ -166,14 +166,14 @@ std::uint64_t GenerationDocument::least_bytes() const {
 
 void GenerationDocument::check_memory() {
   const std::uint64_t most = most_task_bytes();
-  if (shares_ && 2 * trunk_bytes() > pool_.budget()) may_share_ = shares_ = false;
-  if (most > pool_.budget()) refuse_as_too_large(most);
+  if (shares_ && trunk_bytes() > pool_.most_bytes(2)) may_share_ = shares_ = false;
+  if (most > pool_.most_bytes(1)) refuse_as_too_large(most);
 }
 
 void GenerationDocument::refuse_as_too_large(std::uint64_t n_bytes) {
   refuse("too-large",
          "its state takes " + std::to_string(n_bytes) + " bytes, but the memory has room for " +
-             std::to_string(pool_.budget()) +
+             std::to_string(pool_.most_bytes(1)) +
              ": use a bounded policy with --prefill stream, fewer --max-document-tokens, "
              "or a larger --memory-budget");
 }
@@ -376,7 +376,7 @@ void GenerationDocument::put_away(ActiveStrand& active) {
   for (const Piece& p : answer.pieces) joined += (joined.empty() ? "" : "\n\n") + *p.answer;
   ++answer.level;
   take_place(answer, std::move(joined), std::max<std::size_t>(1, answer.pieces.size() * 3 / 4));
-  if (const std::uint64_t most = most_task_bytes(); most > pool_.budget())
+  if (const std::uint64_t most = most_task_bytes(); most > pool_.most_bytes(1))
     refuse_as_too_large(most);
 }
 

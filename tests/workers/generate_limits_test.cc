@@ -12,7 +12,9 @@
 #include "tests/support/generate_runs.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/temporary_directory.h"
+#include "workers/loaded_model.h"
 #include "workers/score_run.h"
+#include "workers/state_pool.h"
 
 namespace tovamill {
 namespace {
@@ -99,6 +101,34 @@ TEST_F(GenerateLimits, ADocumentThatFitsOnceIsAnsweredTwice) {
         << "the smallest budget that does has no room for a copy";
   }
   EXPECT_EQ(n_tight, 1u);
+}
+
+// The workspace grows with the longest state.
+TEST_F(GenerateLimits, StatesAndTheWorkspaceTheyNeedShareOneBudget) {
+  RunOptions o = options();
+  o.cache.policy = Policy::full;
+  const LoadedModel model = load_model(open_model(o.model), o, 4, std::uint64_t{1} << 32);
+  Backend& backend = *model.backend;
+  const std::uint64_t budget = 64u << 20, before = backend.workspace_bytes();
+  StatePool pool(backend, 8, budget, false);
+  for (const std::int32_t n_states : {1, 2}) {
+    SCOPED_TRACE(n_states);
+    const std::uint64_t each = pool.most_bytes(n_states);
+    const auto all = [&](std::int64_t n) {
+      return static_cast<std::uint64_t>(n_states) * pool.bytes_of(n, 0) +
+             backend.workspace_bytes_for(n, false) - before;
+    };
+    std::int64_t n = 1;
+    while (pool.bytes_of(n + 1, 0) <= each) ++n;
+    EXPECT_GT(n, 1000);
+    EXPECT_LE(all(n), budget);
+    EXPECT_GT(all(n + 1), budget);
+  }
+  const StatePool::Lease one = pool.take(pool.most_bytes(2));
+  EXPECT_FALSE(pool.has_room(pool.most_bytes(1)));
+  const StatePool::Lease two = pool.take(pool.most_bytes(2));
+  EXPECT_TRUE(one && two);
+  EXPECT_FALSE(pool.take(pool.most_bytes(2)));
 }
 
 // Changes one byte of a state's payload, so that its checksum is right again.
