@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kKeepParserBytes = 64u << 20;  // a parser that grew beyond is made anew
 
 const char* kNotAString = "is not a string";
+constexpr std::size_t kMostLevels = 1024;  // simdjson's
+const char* kTooDeep = "nested too deeply (over 1024 levels)";
 
 // Collects text and id from the events of the outermost object.
 class SecondOpinion : public nlohmann::json_sax<nlohmann::json> {
@@ -35,13 +37,13 @@ class SecondOpinion : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_object(std::size_t) override {
     other();
-    if (depth_++ == 0) is_object = true;
-    return true;
+    if (depth_ == 0) is_object = true;
+    return deeper();
   }
   bool end_object() override { return --depth_, true; }
   bool start_array(std::size_t) override {
     other();
-    return ++depth_, true;
+    return deeper();
   }
   bool end_array() override { return --depth_, true; }
   bool key(string_t& v) override {
@@ -56,7 +58,7 @@ class SecondOpinion : public nlohmann::json_sax<nlohmann::json> {
     return false;
   }
 
-  bool is_object = false, has_text = false;
+  bool is_object = false, has_text = false, is_too_deep = false;
   std::optional<std::string> text, id;
   std::string error;
   std::size_t error_position = 0;
@@ -67,6 +69,11 @@ class SecondOpinion : public nlohmann::json_sax<nlohmann::json> {
     if (at(text_key_)) text.reset();
     if (at(id_key_)) id.reset();
     return true;
+  }
+  // What is taken out of the line is written by recursion.
+  bool deeper() {
+    is_too_deep = ++depth_ > kMostLevels;
+    return !is_too_deep;
   }
   bool number(const std::string& written) {
     other();
@@ -135,7 +142,9 @@ struct JsonRecordParser::Impl {
       return failed("invalid-utf8",
                     "a surrogate escape (\\ud800 to \\udfff) without its other half");
     SecondOpinion events(text_key, id_key);
-    if (!nlohmann::json::sax_parse(line, &events))
+    const bool is_whole = nlohmann::json::sax_parse(line, &events);
+    if (events.is_too_deep) return failed("invalid-json", kTooDeep);
+    if (!is_whole)
       return failed("invalid-json", "broken JSON at byte " + std::to_string(events.error_position) +
                                         " of the line");
     JsonFields fields;
@@ -143,10 +152,12 @@ struct JsonRecordParser::Impl {
     fields.text = std::move(events.text);
     if (!question_key.empty() || !reference_key.empty()) {
       const nlohmann::json root = nlohmann::json::parse(line, nullptr, false);
-      if (root.is_object() && root.contains(question_key))
-        fields.questions = root[question_key].dump();
-      if (root.is_object() && root.contains(reference_key))
-        fields.references = root[reference_key].dump();
+      const auto value_of = [&](const std::string& key) {
+        return key.empty() || !root.is_object() || !root.contains(key) ? std::string()
+                                                                       : root[key].dump();
+      };
+      fields.questions = value_of(question_key);
+      fields.references = value_of(reference_key);
     }
     return finish(events.is_object, events.has_text, std::move(fields));
   }
@@ -160,8 +171,7 @@ struct JsonRecordParser::Impl {
     line.reserve(line.size() + simdjson::SIMDJSON_PADDING);
     simdjson::dom::element root;
     const simdjson::error_code error = parser.parse(line.data(), line.size(), false).get(root);
-    if (error == simdjson::DEPTH_ERROR)
-      return failed("invalid-json", "nested too deeply (over 1024 levels)");
+    if (error == simdjson::DEPTH_ERROR) return failed("invalid-json", kTooDeep);
     if (error) return second_opinion(line);
     simdjson::dom::object object;
     if (root.get(object)) return finish(false, false, {});

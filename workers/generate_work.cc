@@ -40,7 +40,8 @@ GenerateWork::GenerateWork(LoadedModel& model, const RunOptions& options)
       prompting_(model, options),
       setting_(generation_setting(model, options, prompting_)),
       // One text at a time may go on from a state that is kept for the next.
-      pool_(*model.backend, std::max(2, model.plan.n_streams), model.plan.state_budget),
+      pool_(*model.backend, std::max(2, model.plan.n_streams), model.plan.state_budget,
+            setting_.strand.keeps_prompt),
       sampler_(options.generation.sampling) {}
 
 GenerateWork::~GenerateWork() = default;
@@ -79,9 +80,8 @@ std::unique_ptr<DocumentUnderWay> GenerateWork::open(CorpusRecord& record) {
         std::make_unique<GenerationDocument>(setting_, prompting_, *model_.backend, pool_, record);
   }
   if (document->obstacle().empty()) {
-    const std::optional<std::uint64_t> bytes = document->wants_state();
     const std::int32_t n_states = document->shares() ? 2 : 1;  // a trunk and an answer at least
-    if (bytes && !pool_.has_room(*bytes, n_states) && !documents_.empty()) {
+    if (!documents_.empty() && !pool_.has_room(document->least_bytes(), n_states)) {
       held_ = std::move(document);
       return nullptr;
     }

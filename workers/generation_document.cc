@@ -5,6 +5,7 @@
 
 #include "engine/text_metrics.h"
 #include "io/digest.h"
+#include "kernels/error.h"
 
 namespace tovamill {
 namespace {
@@ -69,78 +70,128 @@ void GenerationDocument::make_prompts() {
     }
   }
   if (setting_.piece_tokens > 0) {
-    for (Answer& a : answers_) cut(a, text);
+    const std::vector<Piece> pieces = cut(text, 0);
+    for (Answer& a : answers_) a.pieces = pieces;
     record_.text = text;
     n_expected_ = answers_.size() * (text.size() / 4 + 1);
-    return;
+  } else {
+    for (Answer& a : answers_) a.pieces.resize(1);
+    record_.text = std::string();
+    read_prompts(text, n_questions);
   }
-  std::vector<PromptIds> prompts;
-  for (std::size_t q = 0; q < n_questions; ++q) {
-    const Answer& first = answers_[q * static_cast<std::size_t>(setting_.samples)];
-    prompts.push_back(prompting_.prompt(text, question_of(first)));
-  }
-  for (Answer& a : answers_) a.pieces.resize(1);
-  record_.text = std::string();
-  find_shared(std::move(prompts));
+  if (obstacle_.empty() && setting_.pins_instruction) check_pins();
 }
 
-// Splits the prompts into what they have in common and the rest, of which each keeps a token at
-// least.
-void GenerationDocument::find_shared(std::vector<PromptIds> prompts) {
-  std::size_t n = prompts.front().ids.size();
-  for (const PromptIds& p : prompts) {
-    if (p.ids.empty()) return refuse("bad-tokens", "its prompt has no token");
-    const std::size_t most = std::min(n, p.ids.size() - 1);
-    const auto end = prompts.front().ids.begin() + static_cast<std::ptrdiff_t>(most);
-    n = static_cast<std::size_t>(
-        std::mismatch(prompts.front().ids.begin(), end, p.ids.begin()).first -
-        prompts.front().ids.begin());
-    for (const TokenId id : p.ids) {
-      if (id >= setting_.strand.vocab_size)
-        return refuse("bad-tokens", "its text has the token " + std::to_string(id) +
-                                        ", but the model only " +
-                                        std::to_string(setting_.strand.vocab_size));
-    }
+// The prompts, of which only what differs from the first is kept: there may be many questions to a
+// long document. What they share leaves each a token at least.
+void GenerationDocument::read_prompts(const std::string& text, std::size_t n_questions) {
+  std::vector<TokenId> first;
+  std::vector<std::size_t> n_common;
+  for (std::size_t q = 0; q < n_questions; ++q) {
+    PromptIds prompt = prompting_.prompt(
+        text, question_of(answers_[q * static_cast<std::size_t>(setting_.samples)]));
+    std::vector<TokenId>& ids = prompt.ids;
+    if (ids.empty()) return refuse("bad-tokens", "its prompt has no token");
+    if (const TokenId most = *std::max_element(ids.begin(), ids.end());
+        most >= setting_.strand.vocab_size)
+      return refuse("bad-tokens", "its text has the token " + std::to_string(most) +
+                                      ", but the model only " +
+                                      std::to_string(setting_.strand.vocab_size));
+    if (q == 0) first = ids;
+    const auto border = std::mismatch(ids.begin(), ids.end() - 1, first.begin(), first.end()).first;
+    n_common.push_back(static_cast<std::size_t>(border - ids.begin()));
+    tails_.emplace_back(border, ids.end());
+    pins_.push_back(setting_.pins_instruction ? static_cast<std::int32_t>(prompt.n_leading) : 0);
   }
-  if (answers_.size() == 1 || n < kFewestShared) n = 0;
-  const std::vector<TokenId>& first = prompts.front().ids;
-  const auto border = static_cast<std::ptrdiff_t>(n);
-  if (n > 0)
-    shared_ = std::make_shared<const std::vector<TokenId>>(first.begin(), first.begin() + border);
-  for (const PromptIds& p : prompts) tails_.emplace_back(p.ids.begin() + border, p.ids.end());
-  shares_ = n > 0;
-  if (setting_.pins_instruction) {
-    pin_ = static_cast<std::int32_t>(prompts.front().n_leading);
-    if (setting_.cache_size > 0 && pin_ >= setting_.cache_size)
-      return refuse("instruction-too-long",
-                    "--pin-instruction: the instruction has " + std::to_string(pin_) +
-                        " tokens, as many as the state keeps: give a larger --cache-size");
-  }
+  share(first, std::move(n_common));
+}
+
+void GenerationDocument::share(const std::vector<TokenId>& first,
+                               std::vector<std::size_t> n_common) {
+  std::size_t n = *std::min_element(n_common.begin(), n_common.end());
+  const auto pinned = [&](std::int32_t pin) { return std::min(static_cast<std::size_t>(pin), n); };
+  const bool pins_alike = std::all_of(pins_.begin(), pins_.end(), [&](std::int32_t pin) {
+    return pinned(pin) == pinned(pins_.front());
+  });
+  if (answers_.size() == 1 || n < kFewestShared || !pins_alike) n = 0;
+  const auto border = first.begin() + static_cast<std::ptrdiff_t>(n);
+  if (n > 0) shared_ = std::make_shared<const std::vector<TokenId>>(first.begin(), border);
+  for (std::size_t q = 0; q < tails_.size(); ++q)
+    tails_[q].insert(tails_[q].begin(), border,
+                     first.begin() + static_cast<std::ptrdiff_t>(n_common[q]));
+  may_share_ = shares_ = n > 0;
   n_expected_ = n;
   for (const Answer& a : answers_)
-    n_expected_ += tails_[a.question].size() + (shares_ ? 0 : n) +
-                   static_cast<std::uint64_t>(setting_.strand.max_new_tokens);
+    n_expected_ +=
+        tails_[a.question].size() + static_cast<std::uint64_t>(setting_.strand.max_new_tokens);
 }
 
-void GenerationDocument::check_memory() {
+void GenerationDocument::check_pins() {
+  if (setting_.cache_size == 0) return;
+  for (std::size_t a = 0; a < answers_.size(); a += static_cast<std::size_t>(setting_.samples)) {
+    const std::int32_t pin =
+        pins_.empty()
+            ? static_cast<std::int32_t>(
+                  prompting_.prompt(*answers_[a].pieces.front().text, question_of(answers_[a]))
+                      .n_leading)
+            : pins_[answers_[a].question];
+    if (pin < setting_.cache_size) continue;
+    return refuse("instruction-too-long",
+                  "--pin-instruction: the instruction has " + std::to_string(pin) +
+                      " tokens, as many as the state keeps: give a larger --cache-size");
+  }
+}
+
+std::uint64_t GenerationDocument::trunk_bytes() const {
+  // Its state may go on to be that of the last answer.
+  std::size_t longest = 0;
+  for (const std::vector<TokenId>& tail : tails_) longest = std::max(longest, tail.size());
+  return strand_bytes(setting_.strand, pool_, shared_->size() + longest, false);
+}
+
+// Samples of a question all take the same.
+std::uint64_t GenerationDocument::most_task_bytes() const {
   std::uint64_t most = 0;
-  for (std::size_t a = 0; a < answers_.size(); ++a) {
+  for (std::size_t a = 0; a < answers_.size(); a += static_cast<std::size_t>(setting_.samples)) {
     for (std::size_t p = 0; p < answers_[a].pieces.size(); ++p)
       most = std::max(most, task_bytes({a, p}));
   }
-  if (shares_) most += strand_bytes(setting_.strand, pool_, shared_->size(), true);
-  if (most <= pool_.budget()) return;
+  return most;
+}
+
+std::uint64_t GenerationDocument::least_bytes() const {
+  if (shares_) return 2 * trunk_bytes();
+  return wants_state().value_or(0);
+}
+
+void GenerationDocument::check_memory() {
+  const std::uint64_t most = most_task_bytes();
+  if (shares_ && trunk_bytes() > pool_.most_bytes(2)) may_share_ = shares_ = false;
+  if (most > pool_.most_bytes(1)) refuse_as_too_large(most);
+}
+
+void GenerationDocument::refuse_as_too_large(std::uint64_t n_bytes) {
   refuse("too-large",
-         "its state takes " + std::to_string(most) + " bytes, but the memory has room for " +
-             std::to_string(pool_.budget()) +
+         "its state takes " + std::to_string(n_bytes) + " bytes, but the memory has room for " +
+             std::to_string(pool_.most_bytes(1)) +
              ": use a bounded policy with --prefill stream, fewer --max-document-tokens, "
              "or a larger --memory-budget");
 }
 
-void GenerationDocument::cut(Answer& answer, const std::string& text) {
-  answer.pieces.clear();
-  for (std::string& piece : prompting_.pieces(text, setting_.piece_tokens))
-    answer.pieces.push_back({std::move(piece), std::nullopt, false});
+std::vector<GenerationDocument::Piece> GenerationDocument::cut(const std::string& text,
+                                                               std::size_t most) const {
+  std::vector<Piece> pieces;
+  for (std::string& piece : prompting_.pieces(text, setting_.piece_tokens, most))
+    pieces.push_back({std::make_shared<const std::string>(std::move(piece)), std::nullopt, false});
+  return pieces;
+}
+
+// What was written for the pieces, in fewer pieces, which may be longer for that: answers that are
+// as long as they may be would not get shorter for ever.
+void GenerationDocument::take_place(Answer& answer, std::string source, std::size_t most) const {
+  answer.source = std::move(source);
+  answer.most_pieces = most;
+  answer.pieces = cut(answer.source, most);
 }
 
 std::optional<GenerationDocument::Task> GenerationDocument::next_task() const {
@@ -174,7 +225,7 @@ std::uint64_t GenerationDocument::random_text(const Task& task) const {
 StrandPlan GenerationDocument::trunk_plan() const {
   StrandPlan plan;
   plan.shared = shared_;
-  plan.pin = pin_;
+  plan.pin = pins_.front();
   plan.only_reads = true;
   return plan;
 }
@@ -184,14 +235,19 @@ StrandPlan GenerationDocument::plan_of(const Task& task) const {
   StrandPlan plan;
   plan.random_text = random_text(task);
   if (setting_.piece_tokens > 0) {
-    PromptIds prompt = prompting_.prompt(a.pieces[task.piece].text, question_of(a));
-    plan.pin = setting_.pins_instruction ? static_cast<std::int32_t>(prompt.n_leading) : 0;
+    PromptIds prompt = prompting_.prompt(*a.pieces[task.piece].text, question_of(a));
+    // The instruction's last token may end elsewhere before another piece.
+    const std::size_t most = setting_.cache_size > 0
+                                 ? static_cast<std::size_t>(setting_.cache_size) - 1
+                                 : prompt.n_leading;
+    if (setting_.pins_instruction)
+      plan.pin = static_cast<std::int32_t>(std::min(prompt.n_leading, most));
     plan.own = std::move(prompt.ids);
     return plan;
   }
   plan.shared = shared_;
   plan.own = tails_[a.question];
-  plan.pin = pin_;
+  plan.pin = pins_[a.question];
   return plan;
 }
 
@@ -203,11 +259,12 @@ const GenerationDocument::ActiveStrand* GenerationDocument::trunk() const {
 }
 
 std::optional<std::uint64_t> GenerationDocument::wants_state() const {
-  if (is_broken_) return std::nullopt;
+  if (!obstacle_.empty()) return std::nullopt;
   for (const ActiveStrand& s : strands_) {
-    if (s.strand.waits_with_state() && !s.strand.has_state()) return s.strand.state_bytes(pool_);
+    if (s.strand.waits_with_state() && !s.strand.has_state())
+      return s.is_trunk ? trunk_bytes() : s.strand.state_bytes(pool_);
   }
-  if (shares_ && !trunk_begun_) return strand_bytes(setting_.strand, pool_, shared_->size(), true);
+  if (shares_ && !trunk_begun_) return trunk_bytes();
   const ActiveStrand* t = trunk();
   if (t != nullptr && !t->strand.is_done()) return std::nullopt;
   const std::optional<Task> task = next_task();
@@ -238,7 +295,11 @@ void GenerationDocument::give(StatePool::Lease state) {
   for (ActiveStrand& s : strands_) {
     if (!s.strand.waits_with_state() || s.strand.has_state()) continue;
     s.strand.give(std::move(state));
-    s.strand.load_state(backend_);
+    try {
+      s.strand.load_state(backend_);
+    } catch (const BadData&) {
+      return begin_anew();
+    }
     s.strand.reserve(backend_);
     return;
   }
@@ -299,10 +360,11 @@ void GenerationDocument::complete(Answer& answer, const Strand& strand) {
 
 void GenerationDocument::put_away(ActiveStrand& active) {
   const Strand& strand = active.strand;
-  if (strand.failed()) {
-    is_broken_ = true;
-    return;
-  }
+  if (strand.failed())
+    return refuse(
+        "not-finite",
+        "the model gives no finite likelihoods: are its weights damaged, or too large for "
+        "this dtype?");
   Answer& answer = answers_[active.answer];
   counts_.end(backend_, strand.state(), static_cast<std::int64_t>(strand.n_taken()),
               strand.first_deaths(), token_at(strand));
@@ -312,9 +374,10 @@ void GenerationDocument::put_away(ActiveStrand& active) {
   if (!std::all_of(answer.pieces.begin(), answer.pieces.end(), is_answered)) return;
   std::string joined;
   for (const Piece& p : answer.pieces) joined += (joined.empty() ? "" : "\n\n") + *p.answer;
-  answer.source = std::move(joined);
   ++answer.level;
-  cut(answer, answer.source);
+  take_place(answer, std::move(joined), std::max<std::size_t>(1, answer.pieces.size() * 3 / 4));
+  if (const std::uint64_t most = most_task_bytes(); most > pool_.most_bytes(1))
+    refuse_as_too_large(most);
 }
 
 void GenerationDocument::settle() {
@@ -326,7 +389,7 @@ void GenerationDocument::settle() {
     put_away(*it);
     it = strands_.erase(it);
   }
-  if (is_broken_) strands_.clear();
+  if (!obstacle_.empty()) strands_.clear();
   if (trunk() != nullptr && trunk()->strand.is_done() && n_waiting() == 0) strands_.pop_front();
 }
 
@@ -342,7 +405,7 @@ bool GenerationDocument::follow_trunk() {
 }
 
 bool GenerationDocument::finished() const {
-  if (!obstacle_.empty() || is_broken_) return true;
+  if (!obstacle_.empty()) return true;
   return std::all_of(answers_.begin(), answers_.end(),
                      [](const Answer& a) { return a.generation.has_value(); });
 }
@@ -358,15 +421,6 @@ DocumentRecord GenerationDocument::finish(int rank) {
     where.n_bytes = result_.n_bytes;
     where.text.clear();
     return failed_record(where, obstacle_reason_, obstacle_, rank);
-  }
-  if (is_broken_) {
-    CorpusRecord where = record_;
-    where.n_bytes = result_.n_bytes;
-    where.text.clear();
-    return failed_record(where, "not-finite",
-                         "the model gives no finite likelihoods: are its weights damaged, or too "
-                         "large for this dtype?",
-                         rank);
   }
   result_.layers = counts_.layers();
   result_.token_lifetimes = counts_.lifetimes();

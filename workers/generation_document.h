@@ -4,7 +4,7 @@
 // In one stream (--strategy stream) what all prompts have in common, the document above all, is
 // read once; each answer goes on from a copy of that state. In pieces (--strategy chunk) each piece
 // of the document is answered on its own, then the answers one after another take the document's
-// place, until one piece is left.
+// place, in fewer pieces each time, until one is left.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,8 @@
 #include "workers/strand.h"
 
 namespace tovamill {
+
+class ByteReader;
 
 // What the documents of a run have in common.
 struct GenerationSetting {
@@ -53,9 +55,11 @@ class GenerationDocument final : public DocumentUnderWay {
 
   // Whether several answers wait for one trunk: it must be possible to hold two states.
   bool shares() const { return shares_; }
+  // Bytes of all states that it must be possible to hold to come to an answer.
+  std::uint64_t least_bytes() const;
   // Bytes of the state that its next strand waits for; nothing where none waits.
   std::optional<std::uint64_t> wants_state() const;
-  // Begins that strand, or goes on with it.
+  // Begins that strand, or goes on with it; all begins anew where its saved state is damaged.
   void give(StatePool::Lease state);
   // Lets the trunk go: the answers that are left read all of their prompts themselves.
   void drop_trunk();
@@ -70,15 +74,16 @@ class GenerationDocument final : public DocumentUnderWay {
 
  private:
   struct Piece {
-    std::string text;  // of the document; empty in one stream
+    std::shared_ptr<const std::string> text;  // of the document; null in one stream
     std::optional<std::string> answer;
     bool is_begun = false;
   };
   struct Answer {
     std::size_t question = 0;
     std::uint32_t sample = 0;
-    std::uint32_t level = 0;  // how often answers have taken the document's place
-    std::string source;       // what the pieces are of, from level 1 on
+    std::uint32_t level = 0;      // how often answers have taken the document's place
+    std::string source;           // what the pieces are of, from level 1 on
+    std::size_t most_pieces = 0;  // it is cut into; 0: any number
     std::vector<Piece> pieces;
     std::uint64_t n_prompt_tokens = 0;  // of all its prompts
     std::optional<Generation> generation;
@@ -88,9 +93,15 @@ class GenerationDocument final : public DocumentUnderWay {
   };
 
   void make_prompts();
-  void find_shared(std::vector<PromptIds> prompts);
+  void read_prompts(const std::string& text, std::size_t n_questions);
+  void share(const std::vector<TokenId>& first, std::vector<std::size_t> n_common);
+  void check_pins();
   void check_memory();
-  void cut(Answer& answer, const std::string& text);
+  void begin_anew();
+  std::vector<Piece> cut(const std::string& text, std::size_t most) const;
+  void take_place(Answer& answer, std::string source, std::size_t most) const;
+  std::uint64_t trunk_bytes() const;
+  std::uint64_t most_task_bytes() const;
   std::optional<Task> next_task() const;
   std::uint64_t task_bytes(const Task& task) const;
   std::size_t n_waiting() const;
@@ -106,7 +117,11 @@ class GenerationDocument final : public DocumentUnderWay {
   TokenAt token_at(const Strand& strand) const;
   std::string digest() const;
   void take_up(std::span<const std::byte> bytes);
+  void take_up(Answer& answer, ByteReader& in) const;
+  void take_up(Generation generation, ByteReader& in);
+  void take_up_strands(ByteReader& in);
   void refuse(const std::string& reason, const std::string& text);
+  void refuse_as_too_large(std::uint64_t n_bytes);
 
   const GenerationSetting& setting_;
   const Prompting& prompting_;
@@ -116,10 +131,10 @@ class GenerationDocument final : public DocumentUnderWay {
   std::string obstacle_, obstacle_reason_;
   std::shared_ptr<const std::vector<TokenId>> shared_;
   std::vector<std::vector<TokenId>> tails_;  // of each question, behind what is shared
-  std::int32_t pin_ = 0;
-  bool shares_ = false;  // a trunk is read first
+  std::vector<std::int32_t> pins_;           // of each question; empty in pieces
+  bool may_share_ = false;                   // a trunk is read first
+  bool shares_ = false;                      // and it has not been let go
   bool trunk_begun_ = false;
-  bool is_broken_ = false;  // no finite logits
   std::vector<Answer> answers_;
   std::list<ActiveStrand> strands_;
   CacheCounts counts_;

@@ -27,8 +27,10 @@ class Prompting {
   std::string obstacle(const CorpusRecord& record) const;
   // The document's text, less what --max-document-tokens leaves out.
   std::string shortened(std::string_view document) const;
-  // Pieces of at most `n_tokens` each, cut between characters; one where all fits.
-  std::vector<std::string> pieces(std::string_view text, std::int32_t n_tokens) const;
+  // Pieces of at most `n_tokens` each, cut between characters; one where all fits. Of more tokens
+  // where they would be more than `most` pieces (0: any number).
+  std::vector<std::string> pieces(std::string_view text, std::int32_t n_tokens,
+                                  std::size_t most = 0) const;
   PromptIds prompt(std::string_view text, const std::string* question) const;
 
   const std::vector<TokenId>& end_ids() const { return end_ids_; }  // ascending

@@ -6,12 +6,59 @@
 #include "kernels/error.h"
 
 namespace tovamill {
+namespace {
 
-StatePool::StatePool(Backend& backend, std::int32_t most, std::uint64_t budget)
+constexpr std::int64_t kMostTokens = 1 << 30;
+
+// The greatest number of tokens for which `holds`, which holds for all below it; 0 where none.
+template <class Holds>
+std::int64_t last_for_which(const Holds& holds) {
+  std::int64_t good = 0, bad = kMostTokens + 1;
+  while (bad - good > 1) {
+    const std::int64_t middle = good + (bad - good) / 2;
+    (holds(middle) ? good : bad) = middle;
+  }
+  return good;
+}
+
+}  // namespace
+
+StatePool::StatePool(Backend& backend, std::int32_t most, std::uint64_t budget, bool keeps_prompt)
     : backend_(backend),
       most_(most),
       budget_(budget),
-      common_bytes_(backend.state_bytes_for(0, false)) {}
+      keeps_prompt_(keeps_prompt),
+      common_bytes_(backend.state_bytes_for(0, false)),
+      first_workspace_(backend.workspace_bytes()),
+      longest_{longest(1), longest(2)} {}
+
+std::uint64_t StatePool::bytes_of_tokens(std::int64_t n_tokens) const {
+  return bytes_of(n_tokens, keeps_prompt_ ? n_tokens : 0);
+}
+
+std::uint64_t StatePool::growth_of_tokens(std::int64_t n_tokens) const {
+  const std::uint64_t grown =
+      std::max(backend_.workspace_bytes_for(n_tokens, false),
+               keeps_prompt_ ? backend_.workspace_bytes_for(n_tokens, true) : 0);
+  return grown - std::min(grown, first_workspace_);
+}
+
+// The longest strands that fit, so many of them and nothing else.
+StatePool::Longest StatePool::longest(std::int32_t n_states) const {
+  const auto fits = [&](std::int64_t n) {
+    return static_cast<std::uint64_t>(n_states) * bytes_of_tokens(n) + growth_of_tokens(n) <=
+           budget_;
+  };
+  const std::int64_t n = last_for_which(fits);
+  return {n, bytes_of_tokens(n)};
+}
+
+// What the workspace will have grown once a state has taken so many bytes.
+std::uint64_t StatePool::growth_of(std::uint64_t n_bytes) const {
+  if (bytes_of_tokens(kMostTokens) == common_bytes_) return 0;
+  return growth_of_tokens(
+      last_for_which([&](std::int64_t n) { return bytes_of_tokens(n) <= n_bytes; }));
+}
 
 StatePool::Lease& StatePool::Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
@@ -37,7 +84,9 @@ std::uint64_t StatePool::bytes_of(std::int64_t n_tokens, std::int64_t n_kept) co
 }
 
 bool StatePool::has_room(std::uint64_t n_bytes, std::int32_t n_states) const {
-  return n_used_ + n_states <= most_ && n_bytes <= budget_ - std::min(budget_, used_);
+  if (n_used_ + n_states > most_) return false;
+  return used_ + n_bytes + growth_of(n_bytes) <= budget_ ||
+         (n_used_ == 0 && n_bytes <= most_bytes(n_states) * static_cast<std::uint64_t>(n_states));
 }
 
 StatePool::Lease StatePool::take(std::uint64_t n_bytes) {

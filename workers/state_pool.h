@@ -1,7 +1,9 @@
 // The states of a worker's strands within a budget of bytes. States of bounded policies are all
-// alike and are used again; others grow with their strand and are given back.
+// alike and are used again; others grow with their strand and are given back. With the longest of
+// them the backend's workspace grows, which comes out of the same budget.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -12,8 +14,9 @@ namespace tovamill {
 
 class StatePool {
  public:
-  // At most `most` states of `budget` bytes together.
-  StatePool(Backend& backend, std::int32_t most, std::uint64_t budget);
+  // At most `most` states, which take, with what the workspace grows, `budget` bytes together.
+  // `keeps_prompt`: strands keep all of their prompt. The backend has taken no step yet.
+  StatePool(Backend& backend, std::int32_t most, std::uint64_t budget, bool keeps_prompt);
 
   // A state in use, given back when it is destroyed.
   class Lease {
@@ -44,16 +47,29 @@ class StatePool {
   std::int32_t n_used() const { return n_used_; }
   std::int32_t most() const { return most_; }
   std::uint64_t budget() const { return budget_; }
+  // Bytes of the longest state of which one, or two at once, can be held whatever came before.
+  std::uint64_t most_bytes(std::int32_t n_states) const { return longest_[n_states > 1].bytes; }
 
  private:
   friend class Lease;
+  struct Longest {
+    std::int64_t n_tokens = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::uint64_t bytes_of_tokens(std::int64_t n_tokens) const;
+  std::uint64_t growth_of_tokens(std::int64_t n_tokens) const;
+  std::uint64_t growth_of(std::uint64_t n_bytes) const;
+  Longest longest(std::int32_t n_states) const;
   void put(std::unique_ptr<StreamState> state, std::uint64_t n_bytes);
 
   Backend& backend_;
   std::int32_t most_;
   std::uint64_t budget_, used_ = 0;
   std::int32_t n_used_ = 0;
-  std::uint64_t common_bytes_;  // of a bounded state
+  bool keeps_prompt_;
+  std::uint64_t common_bytes_;     // of a bounded state
+  std::uint64_t first_workspace_;  // of the backend, before it grew
+  std::array<Longest, 2> longest_;
   std::vector<std::unique_ptr<StreamState>> idle_;
 };
 

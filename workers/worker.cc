@@ -100,8 +100,9 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork& documents) {
           .n_threads = model.backend->n_threads(),
           .n_streams = model.plan.n_streams,
           .weight_bytes = model.model.weight_bytes(),
-          .state_bytes =
-              model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams),
+          .state_bytes = std::min(
+              model.plan.state_budget,
+              model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams)),
           .workspace_bytes = model.backend->workspace_bytes() + model.forward->buffer_bytes()};
 }
 

@@ -293,6 +293,22 @@ TEST(CorpusLines, NestedTooDeeplyFailAlone) {
   EXPECT_EQ(r[1].text, "b");
 }
 
+// Beside a number that simdjson refuses, the line goes to the other parser.
+TEST(Corpus, DeepQuestionsBesideAHugeNumberAreInvalid) {
+  const std::size_t n = 200'000;
+  CorpusOptions o;
+  o.question_key = "q";
+  const auto r =
+      read_bytes("x.jsonl",
+                 R"({"n":123456789012345678901234567890,"text":"a","q":)" + std::string(n, '[') +
+                     std::string(n, ']') +
+                     "}\n{\"n\":123456789012345678901234567890,\"text\":\"b\",\"q\":\"c\"}",
+                 o);
+  ASSERT_EQ(r.size(), 2u);
+  EXPECT_EQ(r[0].failure_reason, "invalid-json");
+  EXPECT_EQ(r[1].questions, std::vector<std::string>{"c"});
+}
+
 TEST(CorpusLines, AreBoundedExactly) {
   CorpusOptions o;
   o.max_record_bytes = 12;
