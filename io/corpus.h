@@ -27,6 +27,10 @@ struct CorpusOptions {
   // What a record asks, and what answers its text is compared with: read only where the keys are
   // not empty. A missing key is no failure.
   std::string question_key = {}, reference_key = {};
+  // A file of references alone: neither texts nor questions are looked for, so that it is the value
+  // that says whether a record's references are those of several questions: a list with a list in
+  // it. A list of strings stays one entry, of one question or one string for each.
+  bool only_references = false;
 };
 
 inline constexpr std::uint64_t kToTheEnd = UINT64_MAX;

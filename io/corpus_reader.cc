@@ -192,8 +192,9 @@ struct CorpusReader::Impl {
     JsonFields fields = json.parse(text);
     if (fields.id && !fields.id->empty()) record.id = std::move(*fields.id);
     if (!fields.reason.empty()) return fail(record, fields.reason, fields.explanation);
-    record.text = std::move(*fields.text);
-    if (record.text.empty()) return fail(record, "empty", "the text is empty");
+    if (!options.only_references) record.text = std::move(*fields.text);
+    if (record.text.empty() && !options.only_references)
+      return fail(record, "empty", "the text is empty");
     if (!read_questions(fields.questions, fields.references, options, record)) record.text.clear();
     return true;
   }

@@ -405,7 +405,8 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode) : path_(path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     throw Error(ExitCode::no_input, "the file '" + path + "' does not exist");
-  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
+  const hid_t id =
+      H5Fopen(path.c_str(), mode == Mode::edit ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access.get());
   if (id < 0) throw BadData("'" + path + "' cannot be read as an HDF5 file: " + library_text());
   file_ = {id, close_id<H5Fclose>};
 }
@@ -425,6 +426,8 @@ void Hdf5File::create_group(const std::string& path) {
 void Hdf5File::set_attribute(const std::string& object, const std::string& name,
                              const Hdf5Value& value) {
   const Hdf5Id to = own_object(H5Oopen(id(), object.c_str(), H5P_DEFAULT), "H5Oopen", object);
+  if (check(H5Aexists(to.get(), name.c_str()), "H5Aexists", object + "@" + name) > 0)
+    check(H5Adelete(to.get(), name.c_str()), "H5Adelete", object + "@" + name);
   if (const auto* text = std::get_if<std::string>(&value))
     return set_text_attribute(to.get(), object, name, *text);
   const bool is_integer = std::holds_alternative<std::int64_t>(value);
@@ -470,6 +473,26 @@ template void Hdf5File::create_scale(const std::string&, std::span<const std::in
                                      const std::string&, const std::string&);
 template void Hdf5File::create_scale(const std::string&, std::span<const std::uint64_t>,
                                      const std::string&, const std::string&);
+
+template <class T>
+void Hdf5File::overwrite(const std::string& path, std::uint64_t first, std::span<const T> values) {
+  const Hdf5Id dataset = open_dataset(id(), path);
+  const Selection s = select_range(dataset.get(), path, first, values.size());
+  if (values.empty()) return;
+  check(H5Dwrite(dataset.get(), type_of<T>(), s.memory.get(), s.file.get(), H5P_DEFAULT,
+                 values.data()),
+        "H5Dwrite", path);
+}
+
+template void Hdf5File::overwrite(const std::string&, std::uint64_t, std::span<const double>);
+template void Hdf5File::overwrite(const std::string&, std::uint64_t,
+                                  std::span<const std::uint32_t>);
+template void Hdf5File::overwrite(const std::string&, std::uint64_t,
+                                  std::span<const std::uint64_t>);
+
+void Hdf5File::remove(const std::string& path) {
+  check(H5Ldelete(id(), path.c_str(), H5P_DEFAULT), "H5Ldelete", path);
+}
 
 bool Hdf5File::exists(const std::string& path) const {
   for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {

@@ -126,9 +126,10 @@ struct Hdf5Object {
 
 class Hdf5File {
  public:
-  enum class Mode { create, read };
-  // `create` replaces a file that is there. Throws Error(cannot_create), Error(no_input), BadData
-  // if it is no HDF5 file.
+  enum class Mode { create, read, edit };
+  // `create` replaces a file that is there; `edit` changes one, which must be a copy: a death in
+  // the middle leaves it broken. Throws Error(cannot_create), Error(no_input), BadData if it is no
+  // HDF5 file.
   Hdf5File(const std::string& path, Mode mode);
   // Writes everything that is held back; a destructor cannot say that it failed.
   void close();
@@ -136,7 +137,8 @@ class Hdf5File {
 
   // ---- writing ----
   void create_group(const std::string& path);
-  // An attribute of a group or dataset. Strings are UTF-8 of variable length: h5py gives `str`.
+  // An attribute of a group or dataset, in the place of one of that name. Strings are UTF-8 of
+  // variable length: h5py gives `str`.
   void set_attribute(const std::string& object, const std::string& name, const Hdf5Value& value);
   // A dimension without values of its own, as netCDF-4 marks one: takes no room.
   void create_dimension(const std::string& path, std::uint64_t size, const std::string& long_name);
@@ -144,6 +146,14 @@ class Hdf5File {
   template <class T>
   void create_scale(const std::string& path, std::span<const T> values,
                     const std::string& long_name, const std::string& units = "1");
+
+  // ---- editing ----
+  // Values in the place of those from `first` of a dataset of one axis, which keeps its type and
+  // its length. Throws BadData where it is shorter. T: double, std::uint32_t, std::uint64_t.
+  template <class T>
+  void overwrite(const std::string& dataset, std::uint64_t first, std::span<const T> values);
+  // A group with all in it, or a dataset.
+  void remove(const std::string& path);
 
   // ---- reading ----
   bool exists(const std::string& path) const;

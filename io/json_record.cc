@@ -118,6 +118,7 @@ bool has_lone_surrogate(std::string_view line) {
 
 struct JsonRecordParser::Impl {
   std::string text_key, id_key, question_key, reference_key;
+  bool wants_text = true;
   simdjson::dom::parser parser;
 
   JsonFields failed(const char* reason, std::string explanation) {
@@ -130,6 +131,7 @@ struct JsonRecordParser::Impl {
   JsonFields finish(bool is_object, bool has_text, JsonFields fields) {
     const std::string key = "the key '" + text_key + "' ";
     if (!is_object) return failed("invalid-json", "the line is JSON but not an object");
+    if (!wants_text) return fields;
     if (!has_text)
       fields.reason = "missing-key", fields.explanation = key + "is missing: see --text-key";
     else if (!fields.text)
@@ -212,6 +214,7 @@ JsonRecordParser::JsonRecordParser(const CorpusOptions& options) : impl_(new Imp
   impl_->id_key = options.id_key;
   impl_->question_key = options.question_key;
   impl_->reference_key = options.reference_key;
+  impl_->wants_text = !options.only_references;
 }
 JsonRecordParser::~JsonRecordParser() = default;
 

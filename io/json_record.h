@@ -13,7 +13,7 @@ namespace tovamill {
 
 struct JsonFields {
   std::optional<std::string> id;    // a string, or a number as written; nothing for any other value
-  std::optional<std::string> text;  // set unless `reason` is
+  std::optional<std::string> text;  // set unless `reason` is, or texts are not wanted
   // The JSON of the question's and the references' values; empty where the key is absent or not
   // asked for.
   std::string questions, references;

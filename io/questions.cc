@@ -1,5 +1,6 @@
 #include "io/questions.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace tovamill {
@@ -51,12 +52,17 @@ bool read_questions(const std::string& questions, const std::string& references,
   }
   if (expected.is_null()) return true;
   const char* wrong = "is neither a string nor a list of strings: see --reference-key";
-  if (!record.has_question_list) {
+  const bool has_lists =
+      expected.is_array() && std::any_of(expected.begin(), expected.end(),
+                                         [](const json& each) { return each.is_array(); });
+  const bool is_for_several = options.only_references ? has_lists : record.has_question_list;
+  if (!is_for_several) {
     record.references.emplace_back();
     return read_texts(expected, record.references.back()) ||
            fail(record, "bad-reference", options.reference_key, wrong);
   }
-  if (!expected.is_array() || expected.size() != record.questions.size())
+  if (!options.only_references &&
+      (!expected.is_array() || expected.size() != record.questions.size()))
     return fail(record, "bad-reference", options.reference_key,
                 "is not a list of one entry for each of the " +
                     std::to_string(record.questions.size()) + " questions");

@@ -58,7 +58,7 @@ void print_note(const Launcher& launcher) {
 std::vector<Command> all_commands() {
   return {score_command(),  summarize_command(), generate_command(), plan_command(),
           status_command(), tokenize_command(),  inspect_command(),  merge_command(),
-          export_command(), doctor_command()};
+          export_command(), rescore_command(),   doctor_command()};
 }
 
 OptionGroup corpus_group() {

@@ -17,6 +17,7 @@ Command status_command();
 Command inspect_command();
 Command merge_command();
 Command export_command();
+Command rescore_command();
 Command doctor_command();
 
 // In the order of the program's help.
@@ -24,6 +25,9 @@ std::vector<Command> all_commands();
 
 // The groups of options that several subcommands share.
 OptionGroup corpus_group();
+
+// The results.h5 of an operand, which is one or a run directory with one. Throws Error(no_input).
+std::string results_of_operand(const std::string& operand);
 
 // The program as `main` calls it: dispatches on the first argument, returns the exit code. Throws
 // what goes wrong.

@@ -102,8 +102,11 @@ std::string generation_rows(const RunSummary& s, std::uint64_t n_good) {
   return text;
 }
 
+std::uint64_t n_good(const RunSummary& s) {
+  return s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
+}
+
 std::string summary_table(const RunSummary& s) {
-  const std::uint64_t n_good = s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
   std::string text = row("documents", with_thousands(s.n_documents));
   text += row("failed", with_thousands(s.n_failed) +
                             (s.n_failed > 0 ? " (listed in /failures of the results)" : ""));
@@ -114,7 +117,7 @@ std::string summary_table(const RunSummary& s) {
   if (s.n_ranks_lost > 0) {
     text += row("ranks lost", std::to_string(s.n_ranks_lost) + " (others did their work)");
   }
-  text += s.generates ? generation_rows(s, n_good) : scoring_rows(s, n_good);
+  text += s.generates ? generation_rows(s, n_good(s)) : scoring_rows(s, n_good(s));
   text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
   text += row("speed", s.seconds > 0.0 ? fixed_point(s.tokens_per_second, 0) + " tokens/s over " +
                                              human_duration(s.seconds)
@@ -146,6 +149,12 @@ void add_generation(Json& event, const RunSummary& s) {
 }
 
 }  // namespace
+
+void print_texts(const RunSummary& s, std::ostream& out) {
+  out << row("documents", with_thousands(s.n_documents))
+      << row("failed", with_thousands(s.n_failed)) << generation_rows(s, n_good(s))
+      << row("results", s.results_path) << std::flush;
+}
 
 Console::Console(const RunOptions& options, std::ostream& out, std::ostream& err, bool is_terminal)
     : options_(options),

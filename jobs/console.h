@@ -9,6 +9,9 @@
 
 namespace tovamill {
 
+// The rows of the final table that tell of texts and their scores, and where these are.
+void print_texts(const RunSummary& summary, std::ostream& out);
+
 class Console : public RunObserver {
  public:
   // `is_terminal`: `err` is a terminal, whose last line is redrawn; otherwise a line is printed

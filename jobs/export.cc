@@ -17,15 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A run directory stands for the results in it.
-std::string results_of(const std::string& operand) {
-  if (!fs::is_directory(operand)) return operand;
-  const std::string path = results_path(operand);
-  if (fs::exists(path)) return path;
-  throw Error(ExitCode::no_input, operand + " holds no results.h5: run tovamill merge " + operand +
-                                      " if it is a run that was stopped");
-}
-
 // The file is whole or absent.
 void export_to_file(const std::string& results, const ExportOptions& options,
                     const std::string& path) {
@@ -51,7 +42,7 @@ int run(const Request& request) {
   ExportOptions options;
   options.format = export_format_named(request.extras.at("format"));
   options.tokens = request.flag("tokens");
-  const std::string results = results_of(request.operands.front());
+  const std::string results = results_of_operand(request.operands.front());
   const std::string& output = request.extras.at("output");
   if (output.empty()) {
     export_results(results, options, std::cout);
@@ -62,6 +53,14 @@ int run(const Request& request) {
 }
 
 }  // namespace
+
+std::string results_of_operand(const std::string& operand) {
+  if (!fs::is_directory(operand)) return operand;
+  const std::string path = results_path(operand);
+  if (fs::exists(path)) return path;
+  throw Error(ExitCode::no_input, operand + " holds no results.h5: run tovamill merge " + operand +
+                                      " if it is a run that was stopped");
+}
 
 Command export_command() {
   Command command;

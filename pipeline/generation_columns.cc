@@ -12,6 +12,9 @@ constexpr std::size_t kAnyLength = std::numeric_limits<std::size_t>::max();
 constexpr std::uint64_t kLeastExpected = 256;
 constexpr const char* kEdges = "/generations/edge";
 constexpr const char* kGenerations = "/generations/generation";
+constexpr const char* kReferenceDimension = "/references/reference";
+constexpr const char* kAboutReferences = "reference, text after text";
+constexpr const char* kAboutReference = "reference that a generated text is compared with";
 
 }  // namespace
 
@@ -25,6 +28,43 @@ std::string without_nul(std::string_view text) {
       clean += c;
   }
   return clean;
+}
+
+void overwrite_scores(Hdf5File& file, std::uint64_t first,
+                      std::span<const std::optional<TextScores>> scores) {
+  std::vector<double> best(scores.size()), mean(scores.size());
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t k = 0; k < kTextScoreNames.size(); ++k) {
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      best[i] = scores[i] ? scores[i]->best[k] : kNan;
+      mean[i] = scores[i] ? scores[i]->mean[k] : kNan;
+    }
+    const std::string path = std::string("/generations/") + kTextScoreNames[k];
+    file.overwrite<double>(path, first, best);
+    file.overwrite<double>(path + "_mean", first, mean);
+  }
+}
+
+void replace_references(Hdf5File& file, std::span<const std::vector<std::string>> references) {
+  std::vector<std::uint32_t> n_of;
+  std::vector<std::uint64_t> offsets{0};
+  file.remove("/references");
+  file.create_group("/references");
+  Hdf5StringAppender texts(file, "/references/text",
+                           {.long_name = kAboutReference,
+                            .units = "1",
+                            .scales = {kReferenceDimension},
+                            .expected = std::max<std::uint64_t>(references.size(), kLeastExpected)},
+                           kAnyLength);
+  for (const std::vector<std::string>& of_text : references) {
+    for (const std::string& reference : of_text) texts.append(without_nul(reference));
+    n_of.push_back(static_cast<std::uint32_t>(of_text.size()));
+    offsets.push_back(offsets.back() + of_text.size());
+  }
+  file.create_dimension(kReferenceDimension, offsets.back(), kAboutReferences);
+  texts.finish();
+  file.overwrite<std::uint32_t>("/generations/n_references", 0, n_of);
+  file.overwrite<std::uint64_t>("/generations/reference_offsets", 0, offsets);
 }
 
 Hdf5DatasetOptions GenerationColumns::about(const std::string& long_name, const std::string& units,
@@ -70,10 +110,8 @@ void GenerationColumns::create() {
       file_, "/generations/reference_offsets",
       about("first of a text's references in /references; the last entry is the number of all",
             "references", kEdges));
-  reference_.emplace(
-      file_, "/references/text",
-      about("reference that a generated text is compared with", "1", "/references/reference"),
-      kAnyLength);
+  reference_.emplace(file_, "/references/text", about(kAboutReference, "1", kReferenceDimension),
+                     kAnyLength);
 }
 
 void GenerationColumns::create_scores() {
@@ -127,7 +165,7 @@ void GenerationColumns::finish(bool wanted) {
                          "generated text, in the order of file, byte offset, question and sample");
   file_.create_dimension(kEdges, token_offsets_->n_columns(), "edge between texts");
   file_.create_dimension("/generations/token", n_tokens_, "generated token, text after text");
-  file_.create_dimension("/references/reference", n_references_, "reference, text after text");
+  file_.create_dimension(kReferenceDimension, n_references_, kAboutReferences);
   for (auto* column :
        {&document_, &n_prompt_tokens_, &n_new_tokens_, &token_offsets_, &reference_offsets_})
     (*column)->finish();

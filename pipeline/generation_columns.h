@@ -5,8 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/hdf5_file.h"
 #include "pipeline/document_record.h"
@@ -16,6 +18,12 @@ namespace tovamill {
 // A text as the columns hold it. A string of HDF5 ends at its first NUL and a model may write one,
 // so that each U+0000 is replaced by U+FFFD here; the ids of the tokens stay what they were.
 std::string without_nul(std::string_view text);
+
+// Other scores in the columns of a file that is there, from row `first` on; nothing: NaN.
+void overwrite_scores(Hdf5File& file, std::uint64_t first,
+                      std::span<const std::optional<TextScores>> scores);
+// Other references, those of each row of /generations.
+void replace_references(Hdf5File& file, std::span<const std::vector<std::string>> references);
 
 class GenerationColumns {
  public:

@@ -229,6 +229,30 @@ struct ResultsWriter::Tokens {
 
 // ---- the file ----
 
+namespace {
+
+void write_estimate(Hdf5File& file, const std::string& name, const Estimate& e) {
+  file.set_attribute("/summary", name, e.value);
+  file.set_attribute("/summary", name + "_se", e.standard_error);
+}
+
+}  // namespace
+
+void write_text_summary(Hdf5File& file, const CorpusSummary& s) {
+  const auto count = [&](const char* name, std::uint64_t n) {
+    file.set_attribute("/summary", name, static_cast<std::int64_t>(n));
+  };
+  count("n_generations", s.n_generations);
+  count("n_new_tokens", s.n_new_tokens);
+  count("n_stop", s.n_stop);
+  count("n_length", s.n_length);
+  count("n_with_references", s.n_with_references);
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    write_estimate(file, kTextScoreNames[i], s.text_best[i]);
+    write_estimate(file, std::string(kTextScoreNames[i]) + "_mean", s.text_mean[i]);
+  }
+}
+
 ResultsWriter::ResultsWriter(const std::string& path, const ResultsSizes& sizes)
     : generates_(sizes.generates),
       file_(path, Hdf5File::Mode::create),
@@ -277,39 +301,19 @@ void ResultsWriter::write_summary(const CorpusSummary& s) {
   count("n_bytes", s.n_bytes);
   file_.set_attribute("/summary", "mean_attended", s.mean_attended);
   if (s.generates)
-    write_text_summary(s);
+    write_text_summary(file_, s);
   else
     write_perplexities(s);
 }
 
-void ResultsWriter::write_estimate(const std::string& name, const Estimate& e) {
-  file_.set_attribute("/summary", name, e.value);
-  file_.set_attribute("/summary", name + "_se", e.standard_error);
-}
-
 void ResultsWriter::write_perplexities(const CorpusSummary& s) {
   file_.set_attribute("/summary", "nll_sum", s.nll_sum);
-  write_estimate("perplexity_token", s.perplexity_token);
-  write_estimate("perplexity_word", s.perplexity_word);
-  write_estimate("bits_per_byte", s.bits_per_byte);
-  write_estimate("perplexity_token_macro", s.perplexity_token_macro);
-  write_estimate("perplexity_word_macro", s.perplexity_word_macro);
-  write_estimate("bits_per_byte_macro", s.bits_per_byte_macro);
-}
-
-void ResultsWriter::write_text_summary(const CorpusSummary& s) {
-  const auto count = [&](const char* name, std::uint64_t n) {
-    file_.set_attribute("/summary", name, static_cast<std::int64_t>(n));
-  };
-  count("n_generations", s.n_generations);
-  count("n_new_tokens", s.n_new_tokens);
-  count("n_stop", s.n_stop);
-  count("n_length", s.n_length);
-  count("n_with_references", s.n_with_references);
-  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
-    write_estimate(kTextScoreNames[i], s.text_best[i]);
-    write_estimate(std::string(kTextScoreNames[i]) + "_mean", s.text_mean[i]);
-  }
+  write_estimate(file_, "perplexity_token", s.perplexity_token);
+  write_estimate(file_, "perplexity_word", s.perplexity_word);
+  write_estimate(file_, "bits_per_byte", s.bits_per_byte);
+  write_estimate(file_, "perplexity_token_macro", s.perplexity_token_macro);
+  write_estimate(file_, "perplexity_word_macro", s.perplexity_word_macro);
+  write_estimate(file_, "bits_per_byte_macro", s.bits_per_byte_macro);
 }
 
 void ResultsWriter::write_runs(const std::vector<RunRow>& runs) {
@@ -368,7 +372,7 @@ void ResultsWriter::write_root(const ResultsHeader& h, const CorpusSummary& s) {
   set("positions", h.positions);
   set("job", h.job);
   if (s.generates)
-    set("text_scores_definition", kTextScoresDefinition);
+    set("text_scores_definition", text_scores_definition(h.stems));
   else
     set("ppl_definition", kPerplexityDefinition);
   set("config", h.config);

@@ -30,6 +30,7 @@ struct ResultsHeader {
   std::string program_version, git_hash;
   bool complete = false;      // every record of the corpus is in
   std::string job = "score";  // or "summarize", "generate"
+  bool stems = false;         // words of ROUGE were stemmed
   // Of this run; named in the root attribute `run_dependent_attributes`:
   std::string created;  // ISO 8601
   std::string command;
@@ -54,6 +55,9 @@ struct ResultsSizes {
   bool generates = false;
 };
 
+// The attributes of /summary that tell of texts, in the place of those that are there.
+void write_text_summary(Hdf5File& file, const CorpusSummary& summary);
+
 class ResultsWriter {
  public:
   ResultsWriter(const std::string& path, const ResultsSizes& sizes);
@@ -70,9 +74,7 @@ class ResultsWriter {
   struct Failures;
   struct Tokens;
   void write_summary(const CorpusSummary& summary);
-  void write_estimate(const std::string& name, const Estimate& estimate);
   void write_perplexities(const CorpusSummary& summary);
-  void write_text_summary(const CorpusSummary& summary);
   void write_runs(const std::vector<RunRow>& runs);
   void write_root(const ResultsHeader& header, const CorpusSummary& summary);
 

@@ -134,6 +134,7 @@ void describe_by(ResultsHeader& h, const json& header) {
   h.tokenizer = text_at(header, "tokenizer");
   h.policy = text_at(print, "policy");
   h.positions = text_at(print, "positions");
+  h.stems = text_at(print, "stem") == "true";
   const std::string size = text_at(print, "cache-size");
   h.cache_size = 0;
   std::from_chars(size.data(), size.data() + size.size(), h.cache_size);

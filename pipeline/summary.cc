@@ -67,7 +67,7 @@ const char* const kPerplexityDefinition =
     "of each one's own "
     "number, with the standard error of that mean; NaN for fewer than two documents";
 
-const char* const kTextScoresDefinition =
+constexpr const char* kTextScoresDefinition =
     "ROUGE-1, -2, -L (F-measure), token F1 and exact match of a generated text, each in [0, 1]; "
     "best: "
     "the highest over its references; mean: the mean over them; of the corpus: r = sum y / sum n, "
@@ -77,6 +77,11 @@ const char* const kTextScoresDefinition =
     "texts "
     "(ratio estimator: the texts of a document are not independent); NaN for fewer than two "
     "documents";
+
+std::string text_scores_definition(bool stems) {
+  return kTextScoresDefinition +
+         std::string(stems ? "; words of more than 3 letters stemmed (Porter) for ROUGE" : "");
+}
 
 void SummaryBuilder::add_texts(const std::vector<Generation>& generations) {
   if (!generations.empty() && !std::exchange(totals_.generates, true)) documents_.clear();

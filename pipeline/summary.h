@@ -76,7 +76,7 @@ class SummaryBuilder {
 
 // One sentence for the attribute `ppl_definition`.
 extern const char* const kPerplexityDefinition;
-// The same for `text_scores_definition`.
-extern const char* const kTextScoresDefinition;
+// The same for `text_scores_definition`. `stems`: words of ROUGE were stemmed.
+std::string text_scores_definition(bool stems);
 
 }  // namespace tovamill

@@ -1,24 +1,28 @@
 #!/usr/bin/env bash
 # Kills whatever can be killed of runs on several ranks, at random moments, and compares what they end with to the
 # results of an undisturbed run of one process.
-#   chaos.sh [--rounds N] [--seed S] [--build FOLDER] [--keep]
+#   chaos.sh [--rounds N] [--seed S] [--job score|generate|both] [--build FOLDER] [--keep]
 # Every round starts jobs/launch.sh with a random number of ranks and random options, and deals one to five blows: to a
 # rank, to the coordinator, to all ranks, to mpirun, to a rank while it starts; by SIGKILL, by SIGSTOP until long after
 # it was given up, by SIGSEGV (once a round), or by SIGUSR1 to all (save and stop). Where launch.sh gives up, it is
-# started again. Exits 1 where any round ends with other results, or does not end. Takes 10 to 20 s a round.
+# started again. With --job both (the default) every third round, from the second on, samples texts instead of scoring;
+# its --stream-jsonl file must hold each text, too. Exits 1 where any round ends with other results, or does not end.
+# Takes 10 to 20 s a round.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-rounds=50 seed=1 build=$root/build keep=no
+rounds=50 seed=1 job=both build=$root/build keep=no
 while [ $# -gt 0 ]; do
   case "$1" in
     --rounds) rounds=$2; shift 2 ;;
     --seed) seed=$2; shift 2 ;;
+    --job) job=$2; shift 2 ;;
     --build) build=$(cd "$2" && pwd) || exit 64; shift 2 ;;
     --keep) keep=yes; shift ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
   esac
 done
+case "$job" in score | generate | both) ;; *) echo "chaos.sh: --job $job: score, generate or both" >&2; exit 64 ;; esac
 for name in tovamill make_tiny_run compare_results; do
   [ -x "$build/$name" ] || { echo "chaos.sh: $build/$name is not built" >&2; exit 66; }
 done
@@ -93,16 +97,42 @@ strike() {
 start_launch() {  # RANKS OPTIONS...
   local n=$1
   shift
-  "$root/jobs/launch.sh" -n "$n" "$build/tovamill" score --model "$work/tiny/model" --corpus "$work/tiny/corpus" \
-    --cache-size 32 --trace-state --dtype f32 --threads 1 "$@" --out "$out" >>"$out.log" 2>&1 &
+  "$root/jobs/launch.sh" -n "$n" "$build/tovamill" "${work_of_round[@]}" "$@" --out "$out" >>"$out.log" 2>&1 &
   launcher=$!
+}
+
+# The command of a job without what differs from run to run; --stream-jsonl lies beside $out.
+set_work() {  # JOB
+  job_of_round=$1
+  work_of_round=("$1" --model "$work/tiny/model" --corpus "$work/tiny/corpus" --cache-size 32 --dtype f32 --threads 1)
+  if [ "$1" = score ]; then
+    work_of_round+=(--trace-state)
+  else
+    work_of_round+=(--temperature 1 --samples 2 --max-new-tokens 64 --min-new-tokens 16 --stream-jsonl "$out.jsonl")
+  fi
+}
+
+# The texts in JSON lines by file, offset, question and sample.
+texts_in() {
+  sed -nE 's/.*"file":"([^"]*)".*"offset":([0-9]+).*"question_index":([0-9]+),"sample":([0-9]+).*/\1 \2 \3 \4/p' | sort -u
+}
+
+# Whether the round's results are those of the undisturbed run, and all of its texts are in the file of --stream-jsonl.
+is_equal() {
+  "$build/compare_results" "$work/whole-$job_of_round/results.h5" "$out/results.h5" >"$out.diff" 2>&1 || return 1
+  [ "$job_of_round" = score ] && return 0
+  "$build/tovamill" export "$out" --format jsonl | texts_in >"$out.texts"
+  [ -s "$out.texts" ] && texts_in <"$out.jsonl" | diff - "$out.texts" >"$out.diff" 2>&1
 }
 
 echo "chaos.sh: $rounds rounds from seed $seed"
 "$build/make_tiny_run" "$work/tiny" 150 "$seed" || exit 1
-out=$work/whole
-"$build/tovamill" score --model "$work/tiny/model" --corpus "$work/tiny/corpus" --cache-size 32 --trace-state \
-  --dtype f32 --threads 1 --out "$out" >"$out.log" 2>&1 || { cat "$out.log"; exit 1; }
+for kind in score generate; do
+  if [ "$job" != both ] && [ "$job" != "$kind" ]; then continue; fi
+  out=$work/whole-$kind
+  set_work "$kind"
+  "$build/tovamill" "${work_of_round[@]}" --out "$out" >"$out.log" 2>&1 || { cat "$out.log"; exit 1; }
+done
 
 n_bad=0 n_blows=0 n_starts_all=0
 for ((round = 1; round <= rounds; ++round)); do
@@ -111,7 +141,10 @@ for ((round = 1; round <= rounds; ++round)); do
   options=(--silence-seconds 4 --sync-seconds "$(pick 0.05 0.5 5)" --streams "$(pick 0 1 3)")
   if [ "$(below 3)" = 0 ]; then options+=(--save-every "$(pick 0.1 0.5)"); fi
   if [ "$(below 4)" = 0 ] && [ "$n" -gt 1 ]; then options+=(--dedicated-coordinator); fi
-  echo -n "$round: $n ranks:"
+  kind=$job
+  if [ "$job" = both ]; then if [ $((round % 3)) -eq 2 ]; then kind=generate; else kind=score; fi; fi
+  set_work "$kind"
+  echo -n "$round: $kind, $n ranks:"
   start_launch "$n" "${options[@]}"
   if [ "$(below 5)" = 0 ]; then nap $((100 + $(below 600))); else nap $((1000 + $(below 2500))); fi
   for ((blow = 0; blow < blows; ++blow)); do
@@ -132,10 +165,9 @@ for ((round = 1; round <= rounds; ++round)); do
     fi
   done
   n_starts_all=$((n_starts_all + starts))
-  if [ "$code" = 0 ] && "$build/compare_results" "$work/whole/results.h5" "$out/results.h5" >"$out.diff" 2>&1 &&
-    [ ! -e "$out/states" ]; then
+  if [ "$code" = 0 ] && is_equal && [ ! -e "$out/states" ]; then
     echo " -> equal, $(find "$out/journal" -name '[0-9]*.log' | wc -l) journals, $((SECONDS - started)) s"
-    rm -rf "$out" "$out.log" "$out.diff"
+    rm -rf "$out" "$out".{log,diff,jsonl,texts}
   else
     n_bad=$((n_bad + 1))
     echo " -> BAD (exit code $code)"

@@ -3,29 +3,15 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "engine/text_metrics.h"
 #include "io/digest.h"
 #include "kernels/error.h"
+#include "workers/text_scores.h"
 
 namespace tovamill {
 namespace {
 
 // A shorter beginning is read again by each answer: a copy of a state would cost more.
 constexpr std::size_t kFewestShared = 64;
-
-TextScores score_text(const std::string& text, const std::vector<std::string>& references,
-                      bool stems) {
-  TextScores scores;
-  for (const std::string& reference : references) {
-    const TextMetrics m = text_metrics(text, reference, stems);
-    const std::array<double, 5> values{m.rouge1, m.rouge2, m.rouge_l, m.token_f1, m.exact_match};
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      scores.best[i] = std::max(scores.best[i], values[i]);
-      scores.mean[i] += values[i] / static_cast<double>(references.size());
-    }
-  }
-  return scores;
-}
 
 }  // namespace
 

@@ -64,12 +64,37 @@ TEST(Texts, AreMergedExportedAndInspected) {
   EXPECT_EQ(n_objects, n_texts + n_failed);
 }
 
+TEST(Texts, AreScoredAgainWhereTheyHaveReferences) {
+  testing::TemporaryDirectory d;
+  std::vector<DocumentRecord> records;
+  for (int i = 0; i < 40; ++i)
+    records.push_back(testing::synthetic_document(i, {.generations = true}));
+  const std::string run = d.path() / "run", copy = d.path() / "copy.h5";
+  testing::write_journal(run, 0, 1, records);
+  ASSERT_EQ(run_tovamill({"merge", run}).exit_code, 0);
+  const ProgramResult rescored = run_tovamill({"rescore", run, "--stem", "--out", copy});
+  EXPECT_EQ(rescored.exit_code, 0) << rescored.err;
+  EXPECT_NE(rescored.out.find("\nrougeL "), std::string::npos) << rescored.out;
+  EXPECT_NE(rescored.out.find(copy), std::string::npos) << rescored.out;
+  const json before = json_of({"inspect", run, "--json"}),
+             after = json_of({"inspect", copy, "--json"});
+  EXPECT_EQ(after["groups"]["/summary"]["n_with_references"],
+            before["groups"]["/summary"]["n_with_references"]);
+  EXPECT_NE(after["groups"]["/"]["text_scores_definition"].get<std::string>().find("stemmed"),
+            std::string::npos);
+  EXPECT_EQ(run_tovamill({"rescore", d.path() / "nothing.h5"}).exit_code, 66);
+}
+
 TEST(Texts, OfAJobThatScoresAreNotSpokenOf) {
   testing::TemporaryDirectory d;
   testing::write_journal(d.path(), 0, 1, {testing::synthetic_document(1)});
   const json journal = json_of({"inspect", journal_path(d.path(), 0, 1), "--json"});
   EXPECT_EQ(journal["job"], "score");
   EXPECT_EQ(journal["documents_scored"], 1);
+  ASSERT_EQ(run_tovamill({"merge", d.path()}).exit_code, 0);
+  const ProgramResult rescored = run_tovamill({"rescore", d.path()});
+  EXPECT_EQ(rescored.exit_code, 65);
+  EXPECT_NE(rescored.err.find("holds no generated texts"), std::string::npos) << rescored.err;
   EXPECT_FALSE(journal.contains("texts"));
 }
 

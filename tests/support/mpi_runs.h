@@ -1,0 +1,46 @@
+// What tests of runs under mpirun look at while the ranks work.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/support/results_text.h"
+#include "tests/support/running_program.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tovamill::testing {
+
+// Run directories lie in `d` and are named by their names there.
+class MpiRuns : public ::testing::Test {
+ protected:
+  std::string results(const std::string& out) const {
+    return results_text(d.path() / out / "results.h5");
+  }
+  nlohmann::json status(const std::string& out) const {
+    std::ifstream file(d.path() / out / "status.json");
+    return nlohmann::json::parse(file, nullptr, false);
+  }
+  std::uintmax_t journal_bytes(const std::string& out, int rank, int launch = 1) const {
+    std::error_code none;
+    const auto n = std::filesystem::file_size(
+        d.path() / out / "journal" / (std::to_string(rank) + "-" + std::to_string(launch) + ".log"),
+        none);
+    return none ? 0 : n;
+  }
+  // mpirun may stay when ranks have died: the run has ended when its status says so.
+  bool wait_for_end(RunningProgram& program, const std::string& out) {
+    program.wait_until([&] {
+      const nlohmann::json s = status(out);
+      return s.is_object() && s.contains("exit_code");
+    });
+    return status(out).contains("exit_code");
+  }
+
+  TemporaryDirectory d;
+};
+
+}  // namespace tovamill::testing
