@@ -107,8 +107,8 @@ summarize_corpus() {
   # little chance among likely tokens and a light penalty on words that are there already prevent most of it; more of a
   # penalty would forbid the words of the text itself. The numbers of chance come from --seed: the texts are the same
   # each time. 1024 tokens: what a summary needs of a long text is more than what predicts the next word.
-  run "$work/summaries" summarize --cache-size 1024 --max-new-tokens 128 --temperature 0.4 --min-p 0.1 \
-    --repetition-penalty 1.1
+  run "$work/summaries" summarize --cache-size 1024 --max-new-tokens 128 --temperature 0.3 --min-p 0.1 \
+    --repetition-penalty 1.05
   say "Every summary"
   "$root/build/tovamill" export "$work/summaries/results.h5" --format jsonl | python3 -c '
 import json, sys, textwrap
