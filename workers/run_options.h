@@ -92,10 +92,9 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("positions", o.cache.positions, results, "rotary positions: clipped, absolute, in-state");
   visit("clip-distance", o.cache.clip_distance, results,
         "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");
-  visit(
-      "chunk-tokens", o.cache.chunk_tokens, results,
-      "score: restart the state every so many tokens, a BOS included; else: tokens of a piece with "
-      "--strategy chunk; 0 is never");
+  visit("chunk-tokens", o.cache.chunk_tokens, results,
+        "tokens of a chunk of a document, each read with a fresh state, a BOS included; 0 is the "
+        "whole document");
   visit("bos", o.bos, results,
         "a BOS before each document, chunk or prompt: auto (as the model's tokenizer or chat "
         "template "
