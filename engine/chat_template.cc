@@ -226,7 +226,7 @@ ChatTemplate chat_template_named(std::string_view name) {
     out = made_of("mistral", {"[INST] ", "[/INST]"});
   } else {
     throw Error(ExitCode::usage, "--chat-template " + printable(name) +
-                                     ": is not known: choose auto or one of " + kChatTemplateNames);
+                                     " is not known: choose auto or one of " + kChatTemplateNames);
   }
   out.trims_start = out.trims_end = name == "llama2" || name == "llama3";
   out.starts_with_bos = name == "llama2" || name == "llama3" || name == "mistral";

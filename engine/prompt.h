@@ -29,8 +29,10 @@ class PromptTemplate {
   static PromptTemplate parse(std::string_view text, const std::string& where);
   // The built-in one. `has_question`: the record asks something (a summary is then focused on it);
   // qa always has one. With `both`, what stands before the document does not say the question, so
-  // that it is the same for all questions about a document.
-  static PromptTemplate built_in(Task task, InstructionPlace place, bool has_question);
+  // that it is the same for all questions about a document. `is_chat`: a chat template asks for the
+  // answer to begin, so that a summary without a question needs no "Summary:" at the end.
+  static PromptTemplate built_in(Task task, InstructionPlace place, bool has_question,
+                                 bool is_chat = false);
   // An instruction without {document} around a document, an empty line between them; one that has
   // {document} stays as it is.
   PromptTemplate around_document(InstructionPlace place) const;

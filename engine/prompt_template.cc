@@ -38,11 +38,12 @@ struct Instruction {
   const char* cue;
 };
 
+// Asked for a few sentences and what to say in them, small models repeat themselves least and end.
 constexpr Instruction kSummary{
-    "Write a short summary of the text below. Give its main points in your own words and add "
-    "nothing that it does not say.",
-    "Write a short summary of the text above. Give its main points in your own words and add "
-    "nothing that it does not say.",
+    "Write a summary of the text below in a few sentences: what kind of text it is, what it is "
+    "about, and its main points. Add nothing that the text does not say.",
+    "Write a summary of the text above in a few sentences: what kind of text it is, what it is "
+    "about, and its main points. Add nothing that the text does not say.",
     "Read the text below. You will be asked to write a short summary of it.", "Summary:"};
 constexpr Instruction kFocusedSummary{
     "Write a short summary of the text below that answers the question. Use your own words and add "
@@ -99,17 +100,21 @@ PromptTemplate PromptTemplate::parse(std::string_view text, const std::string& w
   return out;
 }
 
-PromptTemplate PromptTemplate::built_in(Task task, InstructionPlace place, bool has_question) {
+PromptTemplate PromptTemplate::built_in(Task task, InstructionPlace place, bool has_question,
+                                        bool is_chat) {
   if (task == Task::continuation) return parse("{document}", "the built-in prompt");
   const Instruction& instruction = task == Task::qa ? kQuestion
                                    : has_question   ? kFocusedSummary
                                                     : kSummary;
+  // After a bare "Summary:" small chat models copy sentences of the document.
+  const bool has_cue = !is_chat || has_question || task == Task::qa;
   std::string text;
   if (place == InstructionPlace::before) text += instruction.before + std::string("\n\n");
   if (place == InstructionPlace::both) text += instruction.announcement + std::string("\n\n");
-  text += "{document}\n\n";
-  if (place != InstructionPlace::before) text += instruction.after + std::string("\n\n");
-  return parse(text + instruction.cue, "the built-in prompt");
+  text += "{document}";
+  if (place != InstructionPlace::before) text += std::string("\n\n") + instruction.after;
+  if (has_cue) text += std::string("\n\n") + instruction.cue;
+  return parse(text, "the built-in prompt");
 }
 
 PromptTemplate PromptTemplate::around_document(InstructionPlace place) const {

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -68,10 +69,12 @@ std::string progress_line(const RunProgress& p) {
   return line + (p.seconds_left >= 0.0 ? ", " + human_duration(p.seconds_left) + " left" : "");
 }
 
-// "27.78 +- 0.41", the latter the standard error over documents, which one document does not have.
+// "27.78 +- 0.41", the latter the standard error over documents, which one document does not have
+// (NaN).
 std::string with_error(double value, double standard_error, std::uint64_t n_documents) {
   const std::string text = fixed_point(value, 4);
-  return n_documents < 2 ? text : text + " +- " + fixed_point(standard_error, 4);
+  if (n_documents < 2 || std::isnan(standard_error)) return text;
+  return text + " +- " + fixed_point(standard_error, 4);
 }
 
 std::string scoring_rows(const RunSummary& s, std::uint64_t n_good) {
@@ -89,8 +92,8 @@ std::string generation_rows(const RunSummary& s, std::uint64_t n_good) {
       row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_new_tokens) + " new)");
   text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
   text += row("texts", with_thousands(s.n_generations) + " (" + with_thousands(s.n_stop) +
-                           " ended by the model, " + with_thousands(s.n_length) +
-                           " by --max-new-tokens)");
+                           " ended by themselves, " + with_thousands(s.n_length) +
+                           " cut at --max-new-tokens)");
   if (s.n_with_references == 0) return text;
   text += row("with references", with_thousands(s.n_with_references));
   for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {

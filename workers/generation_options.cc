@@ -94,11 +94,12 @@ void read_prompt_file(GenerationOptions& options) {
                     : ExitCode::no_input,
                 "--prompt " + options.prompt_file +
                     (file.gcount() > static_cast<std::streamsize>(kLongestPromptFile)
-                         ? ": is longer than 1 MiB: give a prompt"
+                         ? " is longer than 1 MiB: give a file that holds a prompt"
                          : std::string(" cannot be read: ") + std::strerror(errno)));
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (text.empty())
-    throw Error(ExitCode::configuration, "--prompt " + options.prompt_file + " is empty");
+    throw Error(ExitCode::configuration,
+                "--prompt " + options.prompt_file + " is empty: write an instruction into it");
   options.prompt = std::move(text);
 }
 

@@ -37,11 +37,12 @@ PromptTemplate own_prompt(const RunOptions& options) {
   return prompt.has_document() ? prompt : prompt.around_document(place_of(options));
 }
 
-PromptTemplate choose_prompt(const RunOptions& options, TaskChoice task, bool has_question) {
+PromptTemplate choose_prompt(const RunOptions& options, TaskChoice task, bool has_question,
+                             bool is_chat) {
   if (!options.generation.prompt.empty()) return own_prompt(options);
   const InstructionPlace place = place_of(options);
   if (task == TaskChoice::summary)
-    return PromptTemplate::built_in(Task::summary, place, has_question);
+    return PromptTemplate::built_in(Task::summary, place, has_question, is_chat);
   if (task == TaskChoice::qa || (task == TaskChoice::automatic && has_question))
     return PromptTemplate::built_in(Task::qa, place, true);
   return PromptTemplate::built_in(Task::continuation, place, false);
@@ -68,19 +69,20 @@ Prompting::Prompting(const LoadedModel& model, const RunOptions& options)
     : tokenizer_(*model.tokenizer),
       options_(options),
       task_(task_of(options)),
-      with_question_(choose_prompt(options, task_, true)),
-      without_question_(choose_prompt(options, task_, false)) {
+      template_(chat_template_of(model, options)),
+      with_question_(choose_prompt(options, task_, true, template_.name != "none")),
+      without_question_(choose_prompt(options, task_, false, template_.name != "none")) {
   const bool wants_bos = options.bos == BosMode::always ||
                          (options.bos == BosMode::automatic && model.tokenizer->adds_bos());
   if (wants_bos && !model.tokenizer->bos_id())
     throw Error(ExitCode::configuration,
                 "--bos always: the model's tokenizer has no BOS token; use --bos never");
   const std::optional<TokenId> bos = model.tokenizer->bos_id();
-  const ChatTemplate chat = chat_template_of(model, options);
   // With `auto` a chat template decides by what it begins with.
-  const bool chat_wants =
-      options.bos == BosMode::automatic && chat.name != "none" ? chat.starts_with_bos : wants_bos;
-  chat_.emplace(tokenizer_, chat, chat_wants ? bos : std::nullopt);
+  const bool chat_wants = options.bos == BosMode::automatic && template_.name != "none"
+                              ? template_.starts_with_bos
+                              : wants_bos;
+  chat_.emplace(tokenizer_, template_, chat_wants ? bos : std::nullopt);
   plain_.emplace(tokenizer_, chat_template_named("none"), wants_bos ? bos : std::nullopt);
   const ModelFiles& files = *model.files;
   end_ids_ =
@@ -90,7 +92,7 @@ Prompting::Prompting(const LoadedModel& model, const RunOptions& options)
   end_ids_.insert(end_ids_.end(), chat_->end_ids().begin(), chat_->end_ids().end());
   std::sort(end_ids_.begin(), end_ids_.end());
   end_ids_.erase(std::unique(end_ids_.begin(), end_ids_.end()), end_ids_.end());
-  description_ = "chat template " + chat.name + ", " +
+  description_ = "chat template " + template_.name + ", " +
                  (options.generation.prompt.empty() ? "task " + text_of(task_)
                                                     : "prompt " + options.generation.prompt_file);
 }

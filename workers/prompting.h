@@ -44,6 +44,7 @@ class Prompting {
   const Tokenizer& tokenizer_;
   const RunOptions& options_;
   TaskChoice task_;
+  ChatTemplate template_;
   PromptTemplate with_question_, without_question_;
   std::optional<PromptBuilder> chat_, plain_;  // plain: of a bare continuation
   std::vector<TokenId> end_ids_;

@@ -93,9 +93,12 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("clip-distance", o.cache.clip_distance, results,
         "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");
   visit("chunk-tokens", o.cache.chunk_tokens, results,
-        "restart the state every so many tokens, a BOS included; 0 is never");
+        "tokens of a chunk of a document, each read with a fresh state, a BOS included; 0 is the "
+        "whole document");
   visit("bos", o.bos, results,
-        "a BOS before each document and chunk: auto (as the model's tokenizer), always, never");
+        "a BOS before each document, chunk or prompt: auto (as the model's tokenizer or chat "
+        "template "
+        "puts it), always, never");
   visit("parse-special", o.parse_special, results,
         "recognise control tokens in the text of documents");
   visit("token-nll", o.token_nll, results, "store every token's id and NLL in /tokens");
@@ -103,18 +106,21 @@ void visit_fields(Options& o, Visit&& visit) {
         "store the death step of every token in every layer in /trace");
   visit("question-key", o.corpus.question_key, generation,
         "JSON key of a record's question, or list of questions (one answer each)");
-  visit(
-      "reference-key", o.corpus.reference_key, generation,
-      "JSON key of what an answer is compared with: a string or list of strings, of each question");
+  visit("reference-key", o.corpus.reference_key, generation,
+        "JSON key of what an answer is compared with: a string or a list; of a list of questions a "
+        "list with one of these each");
   visit("task", o.generation.task, generation,
-        "built-in prompt: summary, qa, continue, or auto: summary of `summarize`, of `generate` qa "
-        "where a record has a question, else continue");
+        "built-in prompt: summary, qa, continue, or auto: qa where a record has a question, else "
+        "continue (generate) or summary (summarize)");
   visit("prompt", o.generation.prompt_file, convenience,
-        "file of a prompt with {document} and {question}, or of an instruction (braces doubled)");
+        "file with a prompt of your own: {document} and {question} stand for these, literal braces "
+        "are doubled; without {document} it is an instruction");
   visit("chat-template", o.generation.chat_template, generation,
-        "auto (the model's own), none, chatml, llama2, llama3, mistral, qwen");
+        "auto (the model's own, none where it has none), none, chatml, llama2, llama3, mistral, "
+        "qwen");
   visit("instruction", o.generation.instruction, generation,
-        "where it stands: before, after, both, or auto: both, with --policy full after");
+        "where an instruction stands: before or after the document, both, or auto: both, with "
+        "--policy full after");
   visit("pin-instruction", o.generation.pin_instruction, generation,
         "what stands before the document never leaves the state");
   visit(
@@ -125,12 +131,13 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("truncate", o.generation.truncate, generation,
         "what is left out of a longer document: end, middle");
   visit("strategy", o.generation.strategy, generation,
-        "stream: the document as a whole; chunk: answers to its pieces of --chunk-tokens, then to "
-        "these answers");
-  visit("max-new-tokens", o.generation.max_new_tokens, generation, "of an answer at most (tokens)");
-  visit("min-new-tokens", o.generation.min_new_tokens, generation,
-        "of an answer at least (tokens)");
-  visit("samples", o.generation.samples, generation, "answers to each prompt");
+        "stream: the document as a whole; chunk: its pieces of --chunk-tokens on their own, then "
+        "what "
+        "was written about these");
+  visit("max-new-tokens", o.generation.max_new_tokens, generation, "of a text at most (tokens)");
+  visit("min-new-tokens", o.generation.min_new_tokens, generation, "of a text at least (tokens)");
+  visit("samples", o.generation.samples, generation,
+        "texts after each prompt; more than 1 needs a --temperature");
   visit("temperature", o.generation.sampling.temperature, generation,
         "of sampling; 0 takes the likeliest token");
   visit("top-k", o.generation.sampling.top_k, generation,
@@ -140,19 +147,21 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("min-p", o.generation.sampling.min_p, generation,
         "sample from tokens of at least this share of the highest probability");
   visit("repetition-penalty", o.generation.sampling.repetition_penalty, generation,
-        "over 1: tokens that are there already become less likely");
-  visit("seed", o.generation.sampling.seed, generation, "of sampling");
-  visit("stop", o.generation.stop, generation, "texts that end an answer; may be given repeatedly");
-  visit("stem", o.generation.stem, generation, "compare stems of words in ROUGE");
+        "over 1: tokens of the prompt and of the text so far become less likely");
+  visit("seed", o.generation.sampling.seed, generation, "of the random numbers");
+  visit("stop", o.generation.stop, generation,
+        "a string at which a text ends, itself left out; may be given several times");
+  visit("stem", o.generation.stem, generation, "ROUGE compares stems of words (English)");
   visit("stream-jsonl", o.generation.stream_jsonl, convenience,
-        "file to which each result is added as soon as it is durable");
+        "JSON lines file to which each text is added as soon as it is durable");
   visit("device", o.device, results, "auto, cpu, cuda");
   visit("dtype", o.dtype, results,
         "weights and matrix products: bf16, f32, or auto: bf16 where the CPU is faster with it or "
         "only that fits, else f32");
   visit("block", o.block, results, "tokens of one stream processed in one step; 0 is auto (256)");
   visit("streams", o.streams, convenience,
-        "documents side by side; 0 is auto: what fits the memory, at most 16");
+        "documents or texts side by side; 0 is auto: what fits the memory, at most 16 documents "
+        "(score) or 64 texts");
   visit("memory-budget", o.memory_budget, convenience,
         "bytes for states and workspace (suffixes K, M, G); 0 is auto");
   visit("threads", o.threads, convenience,

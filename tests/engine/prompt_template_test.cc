@@ -88,6 +88,18 @@ TEST(PromptTemplate, BuiltInOnesHaveEachFieldWhereItBelongs) {
   }
 }
 
+TEST(PromptTemplate, AChatIsNotCuedForASummaryWithoutQuestion) {
+  for (const auto place :
+       {InstructionPlace::before, InstructionPlace::after, InstructionPlace::both}) {
+    const auto text = [&](Task task, bool asks, bool is_chat) {
+      return filled(PromptTemplate::built_in(task, place, asks, is_chat));
+    };
+    EXPECT_EQ(text(Task::summary, false, true) + "\n\nSummary:", text(Task::summary, false, false));
+    EXPECT_EQ(text(Task::summary, true, true), text(Task::summary, true, false));
+    EXPECT_EQ(text(Task::qa, true, true), text(Task::qa, true, false));
+  }
+}
+
 TEST(PromptTemplate, ContinuationIsTheDocumentAlone) {
   for (const auto place :
        {InstructionPlace::before, InstructionPlace::after, InstructionPlace::both}) {
