@@ -77,12 +77,7 @@ void GenerationDocument::read_prompts(const std::string& text, std::size_t n_que
     PromptIds prompt = prompting_.prompt(
         text, question_of(answers_[q * static_cast<std::size_t>(setting_.samples)]));
     std::vector<TokenId>& ids = prompt.ids;
-    if (ids.empty()) return refuse("bad-tokens", "its prompt has no token");
-    if (const TokenId most = *std::max_element(ids.begin(), ids.end());
-        most >= setting_.strand.vocab_size)
-      return refuse("bad-tokens", "its text has the token " + std::to_string(most) +
-                                      ", but the model only " +
-                                      std::to_string(setting_.strand.vocab_size));
+    if (!check_tokens(ids)) return;
     if (q == 0) first = ids;
     const auto border = std::mismatch(ids.begin(), ids.end() - 1, first.begin(), first.end()).first;
     n_common.push_back(static_cast<std::size_t>(border - ids.begin()));
@@ -90,6 +85,19 @@ void GenerationDocument::read_prompts(const std::string& text, std::size_t n_que
     pins_.push_back(setting_.pins_instruction ? static_cast<std::int32_t>(prompt.n_leading) : 0);
   }
   share(first, std::move(n_common));
+}
+
+// Refuses a prompt that the model cannot take.
+bool GenerationDocument::check_tokens(const std::vector<TokenId>& ids) {
+  if (ids.empty()) {
+    refuse("bad-tokens", "its prompt has no token");
+    return false;
+  }
+  const TokenId most = *std::max_element(ids.begin(), ids.end());
+  if (most < setting_.strand.vocab_size) return true;
+  refuse("bad-tokens", "its text has the token " + std::to_string(most) + ", but the model only " +
+                           std::to_string(setting_.strand.vocab_size));
+  return false;
 }
 
 void GenerationDocument::share(const std::vector<TokenId>& first,
@@ -298,6 +306,8 @@ void GenerationDocument::give(StatePool::Lease state) {
   }
   const std::optional<Task> task = next_task();
   if (!task) return;
+  // What was written for pieces may be no text at all.
+  if (setting_.piece_tokens > 0 && !check_tokens(plan_of(*task).own)) return;
   ActiveStrand& s = begin(*task);
   s.strand.give(std::move(state));
   if (trunk() != nullptr) s.strand.branch_from(trunk()->strand, backend_);

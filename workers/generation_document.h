@@ -95,6 +95,7 @@ class GenerationDocument final : public DocumentUnderWay {
   void make_prompts();
   void read_prompts(const std::string& text, std::size_t n_questions);
   void share(const std::vector<TokenId>& first, std::vector<std::size_t> n_common);
+  bool check_tokens(const std::vector<TokenId>& ids);
   void check_pins();
   void check_memory();
   void begin_anew();
