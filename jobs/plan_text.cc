@@ -119,7 +119,7 @@ std::string time_rows(const RunPlan& plan) {
                                      " side by side: a token of each takes " +
                                      fixed_point(1e3 * c.writing_s, 1) + " ms");
   std::string time =
-      (plan.writing ? "at most " : "") + human_duration(plan.seconds()) + " of computing";
+      (plan.writing ? "up to about " : "") + human_duration(plan.seconds()) + " of computing";
   if (plan.n_ranks > 1) {
     time += " with " + counted(static_cast<std::uint64_t>(plan.n_ranks), "rank") +
             (plan.largest_decides() ? ", as long as the largest file takes" : "");
