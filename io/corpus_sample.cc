@@ -9,6 +9,7 @@
 #include "io/byte_stream.h"
 #include "io/json_record.h"
 #include "io/line_probe.h"
+#include "io/questions.h"
 #include "io/utf8.h"
 
 namespace tovamill {
@@ -137,6 +138,7 @@ class Sampler {
                      file.n_bytes > options_.max_record_bytes;
     sample.n_bad = bad ? 1 : 0;
     if (!bad) {
+      sample.n_questions = 1;
       sample.n_text_bytes = whole ? text.size() : n;
       sample.texts.emplace_back(text);
     }
@@ -163,6 +165,13 @@ class Sampler {
       ++sample.n_bad;
       return;
     }
+    CorpusRecord asked;
+    if (!read_questions(fields.questions, fields.references, options_, asked)) {
+      ++sample.n_bad;
+      return;
+    }
+    sample.n_questions += std::max<std::size_t>(1, asked.questions.size());
+    if (sample.question.empty() && !asked.questions.empty()) sample.question = asked.questions[0];
     sample.n_text_bytes += fields.text->size();
     sample.texts.push_back(std::move(*fields.text));
   }

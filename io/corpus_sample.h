@@ -28,6 +28,8 @@ struct Sample {
   std::uint64_t n_text_bytes = 0;  // of the texts of the good records, decoded
   std::uint64_t n_records = 0;     // looked at: the lines of a .jsonl; 1 of a .txt, whole or not
   std::uint64_t n_bad = 0;         // of these; a file that cannot be read is one
+  std::uint64_t n_questions = 0;   // of the good records; one of a record that asks nothing
+  std::string question = {};       // the first of them
   // How often it counts in sums: a place falls into a long line the more often the longer it is.
   double weight = 1.0;
   std::vector<std::string> texts;  // pieces of the texts, valid UTF-8, in order

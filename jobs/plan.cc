@@ -1,5 +1,7 @@
-// tovamill plan: what `score` with these options would run, without running it.
+// tovamill plan: what a run with these options would be, without running it.
+#include <algorithm>
 #include <iostream>
+#include <iterator>
 
 #include "jobs/commands.h"
 #include "jobs/launcher.h"
@@ -23,9 +25,45 @@ std::int32_t ranks_of(const Request& request, const Launcher& launcher) {
   return n > 0 ? n : launcher.n_tasks;
 }
 
-int run(const Request& request) {
+// The options of the job that is planned.
+RunOptions options_of(const Request& request) {
   RunOptions options = request.options;
-  if (options.out.empty()) options.out = ".";  // nothing is written; `score` alone must have it
+  options.job_kind = job_named(request.extras.at("job"));
+  if (options.job_kind == Job::score) {
+    options.corpus.question_key = options.corpus.reference_key = "";
+    return options;
+  }
+  if (options.job_kind == Job::summarize && options.generation.task == TaskChoice::automatic)
+    options.generation.task = TaskChoice::summary;
+  read_prompt_file(options.generation);
+  return options;
+}
+
+// The groups of two commands, those of one title together.
+std::vector<OptionGroup> united(std::vector<OptionGroup> groups,
+                                const std::vector<OptionGroup>& others) {
+  const auto has = [&](const std::string& name) {
+    return std::any_of(groups.begin(), groups.end(), [&](const OptionGroup& g) {
+      return std::find(g.names.begin(), g.names.end(), name) != g.names.end();
+    });
+  };
+  for (const OptionGroup& other : others) {
+    OptionGroup rest{other.title, {}};
+    std::copy_if(other.names.begin(), other.names.end(), std::back_inserter(rest.names),
+                 [&](const std::string& name) { return !has(name); });
+    const auto same = std::find_if(groups.begin(), groups.end(),
+                                   [&](const OptionGroup& g) { return g.title == other.title; });
+    if (same != groups.end())
+      same->names.insert(same->names.end(), rest.names.begin(), rest.names.end());
+    else if (!rest.names.empty())
+      groups.push_back(std::move(rest));
+  }
+  return groups;
+}
+
+int run(const Request& request) {
+  RunOptions options = options_of(request);
+  if (options.out.empty()) options.out = ".";  // nothing is written; a run alone must have it
   validate(options);
   const Launcher launcher = find_launcher(process_environment());
   const std::int32_t automatic = launcher.threads.value_or(cpu_info().n_cores_usable());
@@ -47,11 +85,13 @@ int run(const Request& request) {
 Command plan_command() {
   Command command = score_command();
   command.name = "plan";
-  command.synopsis = "--model M --corpus PATH... [--ranks N] [options]";
+  command.synopsis = "--model M --corpus PATH... [--job NAME] [--ranks N] [options]";
   command.summary = "what would run: documents, tokens, shards, memory, time";
   command.introduction =
-      "Takes the options of `score` and tells what that would be: documents, bytes and tokens of\n"
-      "the corpus, how it would be cut, the memory of a rank, and the time. Nothing is written.\n"
+      "Takes the options of `score`, `summarize` or `generate` (--job) and tells what that would\n"
+      "be: documents, bytes and tokens of the corpus, texts that would be written, how it would "
+      "be\n"
+      "cut, the memory of a rank, and the time. Nothing is written.\n"
       "Texts are read at about 64 places, at most 2 MiB in all; what is not counted is estimated\n"
       "from them (\"about\"). The speed is measured with two layers of the model and its head, "
       "for\n"
@@ -59,8 +99,12 @@ Command plan_command() {
   command.examples =
       "  tovamill plan --model model.gguf --corpus novels/\n"
       "  tovamill plan --model Llama-2-7b-hf/ --corpus 'web/*.jsonl' --ranks 64 --threads 16\n"
+      "  tovamill plan --job summarize --model model.gguf --corpus reports/ --cache-size 1024\n"
       "  tovamill plan --config run2.ini --no-calibration --json\n";
+  command.groups = united(summarize_command().groups, command.groups);
+  command.defaults.corpus.question_key = summarize_command().defaults.corpus.question_key;
   command.extras = {
+      {"job", "NAME", "score", "what is planned: score, summarize, generate"},
       {"ranks", "N", "0", "ranks that share the corpus; 0 is auto: the launcher's tasks, else 1"},
       {"no-calibration", "", "false", "measure nothing: no speed and no time"},
       {"json", "", "false", "print a JSON object"}};

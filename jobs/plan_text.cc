@@ -46,6 +46,17 @@ std::string corpus_rows(const CorpusPlan& c) {
   return text;
 }
 
+std::string writing_rows(const WritingPlan& w, const CorpusPlan& c) {
+  std::string text =
+      row("prompt", w.prompt + ": " +
+                        counted(static_cast<std::uint64_t>(std::max(0, w.prompt_tokens)), "token") +
+                        " around a document" + (c.question.empty() ? "" : " and a question"));
+  text += row("texts", number(w.n_texts, w.texts_are_exact));
+  text += row("tokens read", number(w.n_read, false));
+  return text + row("tokens written", "at most " + number(w.n_written, w.texts_are_exact) +
+                                          ", where every text takes --max-new-tokens");
+}
+
 std::string end_row(const RunPlan& plan) {
   const LargestFile& file = plan.corpus.largest;
   if (file.path.empty() || plan.corpus.n_tokens <= 0.0) return "";
@@ -96,13 +107,19 @@ std::string time_rows(const RunPlan& plan) {
   const std::string threads = counted(static_cast<std::uint64_t>(plan.n_threads), "thread");
   if (!plan.calibration) return row("time", "not measured");
   const Calibration& c = *plan.calibration;
-  std::string text = row("speed of a rank",
+  std::string text = row(plan.writing ? "reading speed" : "speed of a rank",
                          fixed_point(c.tokens_per_second(), 0) + " tokens/s with " + threads +
                              ": a step of " + counted(static_cast<std::uint64_t>(c.n_rows), "row") +
                              " takes " + fixed_point(1e3 * c.layer_s, 1) + " ms a layer, " +
                              fixed_point(1e3 * c.head_s, 1) + " ms the head (medians of " +
                              counted(static_cast<std::uint64_t>(c.n_repeats), "step") + ")");
-  std::string time = human_duration(plan.seconds()) + " of computing";
+  if (plan.writing)
+    text += row("writing speed", fixed_point(c.written_per_second(), 0) + " tokens/s with " +
+                                     counted(static_cast<std::uint64_t>(c.n_writers), "text") +
+                                     " side by side: a token of each takes " +
+                                     fixed_point(1e3 * c.writing_s, 1) + " ms");
+  std::string time =
+      (plan.writing ? "up to about " : "") + human_duration(plan.seconds()) + " of computing";
   if (plan.n_ranks > 1) {
     time += " with " + counted(static_cast<std::uint64_t>(plan.n_ranks), "rank") +
             (plan.largest_decides() ? ", as long as the largest file takes" : "");
@@ -120,7 +137,8 @@ std::string time_rows(const RunPlan& plan) {
 std::string plan_text(const RunPlan& plan) {
   return row("model", plan.model) + row("tokenizer", plan.tokenizer) +
          row("device", plan.device + ", " + plan.dtype) + corpus_rows(plan.corpus) +
-         shard_row(plan) + end_row(plan) + memory_rows(plan) + time_rows(plan);
+         (plan.writing ? writing_rows(*plan.writing, plan.corpus) : "") + shard_row(plan) +
+         end_row(plan) + memory_rows(plan) + time_rows(plan);
 }
 
 Json plan_json(const RunPlan& plan) {
@@ -134,7 +152,8 @@ Json plan_json(const RunPlan& plan) {
                      {"documents", rounded(kind.n_documents)},
                      {"tokens_per_byte", kind.tokens_per_byte}});
   }
-  Json json{{"model", plan.model},
+  Json json{{"job", name_of(plan.job)},
+            {"model", plan.model},
             {"tokenizer", plan.tokenizer},
             {"device", plan.device},
             {"dtype", plan.dtype},
@@ -165,6 +184,15 @@ Json plan_json(const RunPlan& plan) {
                     {"states_bytes", m.all_states_bytes},   {"state_bytes", m.state_bytes},
                     {"workspace_bytes", m.workspace_bytes}, {"buffer_bytes", m.buffer_bytes},
                     {"page_cache_bytes", m.file_bytes},     {"available_bytes", m.available_bytes}};
+  if (const auto& w = plan.writing) {
+    json["prompt"] = w->prompt;
+    json["prompt_tokens"] = w->prompt_tokens;
+    json["texts"] = rounded(w->n_texts);
+    json["texts_exact"] = w->texts_are_exact;
+    json["tokens_read"] = rounded(w->n_read);
+    json["tokens_written_most"] = rounded(w->n_written);
+    json["tokens_written_per_second"] = nullptr;
+  }
   json["obstacle"] = plan.obstacle.empty() ? Json() : Json(plan.obstacle);
   json["calibration"] = nullptr;
   json["tokens_per_second"] = nullptr;
@@ -174,6 +202,11 @@ Json plan_json(const RunPlan& plan) {
         {"rows", k->n_rows},       {"blocks", k->n_blocks}, {"state_tokens", k->state_tokens},
         {"repeats", k->n_repeats}, {"layer_s", k->layer_s}, {"head_s", k->head_s},
         {"other_s", k->other_s},   {"step_s", k->step_s},   {"seconds", k->seconds}};
+    if (plan.writing) {
+      json["calibration"]["writers"] = k->n_writers;
+      json["calibration"]["writing_s"] = k->writing_s;
+      json["tokens_written_per_second"] = plan.written_per_second();
+    }
     json["tokens_per_second"] = plan.tokens_per_second();
     json["seconds"] = plan.seconds();
   }

@@ -174,7 +174,7 @@ std::string next_step(const std::string& directory, const RunReport& r) {
                        ": look at its log"
                  : "nothing: it is at work";
   }
-  if (r.state == "done") return "tovamill export " + results_path(directory) + " --format csv";
+  if (r.state == "done") return "tovamill export " + results_path(directory);
   if (r.state == "failed")
     return "mend what the message says, then run the same command again" + so_far;
   return "run the same command again to continue" + so_far;

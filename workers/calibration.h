@@ -17,6 +17,7 @@ struct CalibrationInput {
   StepPlan plan;                      // its streams: those that really run side by side
   double document_tokens = 0.0;       // of an average document: how full the states get
   std::span<const std::int32_t> ids;  // real tokens, used again and again
+  std::int32_t n_writers = 0;         // texts written side by side; 0: none are
 };
 
 // Medians over `n_repeats`, in seconds of a step of `n_rows` rows.
@@ -29,8 +30,12 @@ struct Calibration {
   double head_s = 0.0;   // the log-softmax over the vocabulary
   double other_s = 0.0;  // what a step takes beside them
   double step_s = 0.0;   // of the whole model
+  // Of a step in which n_writers streams take one token each and choose the next from its logits.
+  std::int32_t n_writers = 0;
+  double writing_s = 0.0;
   double seconds = 0.0;  // that the calibration took
 
+  double written_per_second() const { return writing_s > 0.0 ? n_writers / writing_s : 0.0; }
   double tokens_per_second() const { return step_s > 0.0 ? n_rows / step_s : 0.0; }
 };
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/forward.h"
 #include "workers/document_work.h"
 #include "workers/prompting.h"
 #include "workers/strand.h"

@@ -26,7 +26,7 @@ std::string name_of(const Stratum& stratum) {
 
 // Sums over the samples of a stratum.
 struct Sums {
-  double disk_bytes = 0.0, text_bytes = 0.0, records = 0.0, bad = 0.0;
+  double disk_bytes = 0.0, text_bytes = 0.0, records = 0.0, bad = 0.0, questions = 0.0;
   double tokens = 0.0;                // in those texts: each sample's as its pieces have them
   std::set<std::size_t> whole_files;  // that went through the tokenizer to the last byte
 };
@@ -57,6 +57,7 @@ class Planner {
     for (KindPlan& kind : plan_.kinds) {
       plan_.n_documents += kind.n_documents;
       plan_.n_bad += kind.n_bad;
+      plan_.n_questions += kind.n_questions;
       plan_.n_text_bytes += kind.n_text_bytes;
       words += kind.n_text_bytes * kind.tokens_per_byte;
       plan_.documents_are_exact &= kind.is_exact || kind.name.starts_with(".txt");
@@ -82,6 +83,7 @@ class Planner {
     const double share = chosen_share(options_, plan_.n_documents);
     plan_.n_documents *= share;
     plan_.n_bad *= share;
+    plan_.n_questions *= share;
     plan_.n_text_bytes *= share;
     words *= share;
     plan_.tokens_are_exact &= share == 1.0;
@@ -96,6 +98,8 @@ class Planner {
       sums.text_bytes += s.weight * static_cast<double>(s.n_text_bytes);
       sums.records += s.weight * static_cast<double>(s.n_records);
       sums.bad += s.weight * static_cast<double>(s.n_bad);
+      sums.questions += s.weight * static_cast<double>(s.n_questions);
+      if (plan_.question.empty()) plan_.question = s.question;
       double n_kept = 0.0, n_tokens = 0.0;
       for (const std::string& text : s.texts) {
         ids.clear();
@@ -135,6 +139,8 @@ class Planner {
     kind.n_documents = stratum.first == Kind::text ? static_cast<double>(members.size()) : lines;
     if (kind.is_exact && stratum.first == Kind::jsonl) kind.n_documents = sums.records;
     kind.n_bad = kind.n_documents * ratio(sums.bad, sums.records);
+    kind.n_questions =
+        (kind.n_documents - kind.n_bad) * ratio(sums.questions, sums.records - sums.bad);
     const bool can_be_cut = stratum.first == Kind::jsonl && stratum.second == Compression::none;
     if (!can_be_cut) note_largest(members, ratio(kind.n_text_bytes * kind.tokens_per_byte, bytes));
     plan_.kinds.push_back(std::move(kind));

@@ -19,6 +19,7 @@ struct KindPlan {
   std::uint64_t n_bytes = 0;     // on disk
   double n_documents = 0.0;      // bad records included
   double n_bad = 0.0;            // of these
+  double n_questions = 0.0;      // of the good ones; one of a record that asks nothing
   double n_text_bytes = 0.0;     // of the good ones, decompressed and decoded
   double tokens_per_byte = 0.0;  // of text; a BOS is not counted
   bool is_exact = false;         // every file was read whole
@@ -36,6 +37,8 @@ struct CorpusPlan {
   std::uint64_t n_files = 0;
   std::uint64_t n_bytes = 0;
   double n_documents = 0.0, n_bad = 0.0, n_text_bytes = 0.0;
+  double n_questions = 0.0;          // as in KindPlan
+  std::string question;              // one of them, empty where no record of the sample has any
   double n_tokens = 0.0;             // as a run would process them, each BOS included
   bool documents_are_exact = false;  // counted, not estimated
   bool tokens_are_exact = false;

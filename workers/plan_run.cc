@@ -9,6 +9,7 @@
 #include "kernels/error.h"
 #include "workers/loaded_model.h"
 #include "workers/model_parts.h"
+#include "workers/prompting.h"
 
 namespace tovamill {
 namespace {
@@ -75,10 +76,45 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
   return made;
 }
 
-// The streams that a corpus of few documents really fills.
+// What is read and written where nothing ends before --max-new-tokens.
+WritingPlan plan_writing(const ModelHead& head, const RunOptions& options, const CorpusPlan& c) {
+  const GenerationOptions& g = options.generation;
+  const Prompting prompting(*head.files, *head.tokenizer, options);
+  CorpusRecord record;
+  if (!c.question.empty()) record.questions = {c.question};
+  const bool asks = prompting.n_questions(record) > 0;
+  const double n_good = c.n_documents - c.n_bad;
+  WritingPlan w{.prompt = prompting.description()};
+  w.prompt_tokens = static_cast<std::int32_t>(
+      prompting.prompt("", asks ? &record.questions.front() : nullptr).ids.size());
+  w.n_texts = (asks ? c.n_questions : n_good) * g.samples;
+  w.texts_are_exact = c.tokens_are_exact;
+  double each = c.tokens_per_document();
+  if (g.max_document_tokens > 0) each = std::min<double>(each, g.max_document_tokens);
+  if (g.strategy == Strategy::stream) {
+    w.n_read = n_good * each + w.n_texts * w.prompt_tokens;
+    w.n_written = w.n_texts * g.max_new_tokens;
+    return w;
+  }
+  // Each answer reads all pieces, then the answers to them, and so on until one piece is left.
+  const double piece = options.cache.chunk_tokens;
+  double n_prompts = 0.0, n_read = 0.0;
+  for (double length = each;; length = std::ceil(length / piece) * g.max_new_tokens) {
+    const double n_pieces = std::max(1.0, std::ceil(length / piece));
+    n_prompts += n_pieces;
+    n_read += length;
+    if (n_pieces <= 1.0) break;
+  }
+  w.n_read = w.n_texts * (n_read + n_prompts * w.prompt_tokens);
+  w.n_written = w.n_texts * n_prompts * g.max_new_tokens;
+  return w;
+}
+
+// The streams that a corpus of few documents, or of few texts, really fills.
 StepPlan busy_step(const RunPlan& plan) {
   StepPlan step = plan.step;
-  const double of_a_rank = std::ceil(plan.corpus.n_documents / plan.n_ranks);
+  const double n = plan.writing ? plan.writing->n_texts : plan.corpus.n_documents;
+  const double of_a_rank = std::ceil(n / plan.n_ranks);
   const double busy = std::clamp(of_a_rank, 1.0, static_cast<double>(step.n_streams));
   step.n_streams = static_cast<std::int32_t>(busy);
   set_rows(step);
@@ -99,13 +135,18 @@ void calibrate_plan(const ModelHead& head, const RunOptions& options, BackendOpt
                                 .backend = made,
                                 .plan = step,
                                 .document_tokens = plan.corpus.tokens_per_document(),
-                                .ids = ids});
+                                .ids = ids,
+                                .n_writers = plan.writing ? step.n_streams : 0});
 }
 
 }  // namespace
 
 double RunPlan::tokens_per_second() const {
   return calibration ? calibration->tokens_per_second() * n_ranks : 0.0;
+}
+
+double RunPlan::written_per_second() const {
+  return calibration ? calibration->written_per_second() * n_ranks : 0.0;
 }
 
 double RunPlan::largest_share() const {
@@ -117,11 +158,14 @@ bool RunPlan::largest_decides() const { return n_ranks > 1 && largest_share() * 
 double RunPlan::seconds() const {
   const double rate = tokens_per_second();
   if (!(rate > 0.0)) return 0.0;
-  return corpus.n_tokens / rate * (largest_decides() ? largest_share() * n_ranks : 1.0);
+  double seconds = (writing ? writing->n_read : corpus.n_tokens) / rate;
+  if (writing && written_per_second() > 0.0) seconds += writing->n_written / written_per_second();
+  return seconds * (largest_decides() ? largest_share() * n_ranks : 1.0);
 }
 
 RunPlan plan_run(const RunOptions& options, const PlanSetting& setting) {
   RunPlan plan;
+  plan.job = options.job_kind;
   plan.n_ranks = setting.n_ranks;
   plan.n_threads = setting.n_threads;
   plan.n_cores = cpu_info().n_cores_usable();
@@ -132,8 +176,10 @@ RunPlan plan_run(const RunOptions& options, const PlanSetting& setting) {
   plan.tokenizer = head.tokenizer->description();
   const BackendOptions made = plan_memory(head, options, plan);
   plan.shards = plan_shards(files, plan.n_ranks);
-  plan.corpus =
-      plan_corpus(std::move(files), options, *head.tokenizer, wants_bos(options, *head.tokenizer));
+  // The prompts of texts have a BOS of their own.
+  const bool has_bos = options.job_kind == Job::score && wants_bos(options, *head.tokenizer);
+  plan.corpus = plan_corpus(std::move(files), options, *head.tokenizer, has_bos);
+  if (options.job_kind != Job::score) plan.writing = plan_writing(head, options, plan.corpus);
   if (setting.calibrates) calibrate_plan(head, options, made, plan);
   return plan;
 }

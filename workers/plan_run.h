@@ -27,7 +27,19 @@ struct MemoryPlan {
   }
 };
 
+// Of `summarize` and `generate`. Tokens are estimates; those written and the time are what they
+// come to where each text takes --max-new-tokens, none ending before.
+struct WritingPlan {
+  std::string prompt;              // "chat template chatml, task summary"
+  std::int32_t prompt_tokens = 0;  // around a document, with a question of the sample
+  double n_texts = 0.0;
+  bool texts_are_exact = false;
+  double n_read = 0.0;     // documents, and what stands around them
+  double n_written = 0.0;  // of all texts, those of pieces included
+};
+
 struct RunPlan {
+  Job job = Job::score;
   std::string model, tokenizer, device, dtype;
   std::int32_t n_ranks = 1;
   std::int32_t n_threads = 1;  // of each rank
@@ -37,10 +49,12 @@ struct RunPlan {
   ShardPlan shards;
   MemoryPlan memory;
   std::string obstacle;  // why the run would not start on this machine; empty where it would
+  std::optional<WritingPlan> writing;  // unless it scores
   std::optional<Calibration> calibration;
 
-  double tokens_per_second() const;  // of all ranks; 0 without a calibration
-  double largest_share() const;      // of the tokens, that stand in the largest indivisible file
+  double tokens_per_second() const;   // read by all ranks; 0 without a calibration
+  double written_per_second() const;  // the same
+  double largest_share() const;       // of the tokens, that stand in the largest indivisible file
   // Computing, loading and merging aside: what the ranks share, or the largest file alone where
   // that takes longer. 0 without a calibration.
   double seconds() const;

@@ -48,12 +48,12 @@ PromptTemplate choose_prompt(const RunOptions& options, TaskChoice task, bool ha
   return PromptTemplate::built_in(Task::continuation, place, false);
 }
 
-ChatTemplate chat_template_of(const LoadedModel& model, const RunOptions& options) {
+ChatTemplate chat_template_of(const ModelFiles& files, const RunOptions& options) {
   const std::string& name = options.generation.chat_template;
   if (name != "auto") return chat_template_named(name);
-  const std::string jinja = model.files->chat_template();
+  const std::string jinja = files.chat_template();
   if (jinja.empty()) return chat_template_named("none");
-  return recognise_chat_template(jinja, model.files->path());
+  return recognise_chat_template(jinja, files.path());
 }
 
 // Bytes of `text` up to at most `n`, without the part of a character.
@@ -65,26 +65,25 @@ std::size_t before_character(std::string_view text, std::size_t n) {
 
 }  // namespace
 
-Prompting::Prompting(const LoadedModel& model, const RunOptions& options)
-    : tokenizer_(*model.tokenizer),
+Prompting::Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const RunOptions& options)
+    : tokenizer_(tokenizer),
       options_(options),
       task_(task_of(options)),
-      template_(chat_template_of(model, options)),
+      template_(chat_template_of(files, options)),
       with_question_(choose_prompt(options, task_, true, template_.name != "none")),
       without_question_(choose_prompt(options, task_, false, template_.name != "none")) {
-  const bool wants_bos = options.bos == BosMode::always ||
-                         (options.bos == BosMode::automatic && model.tokenizer->adds_bos());
-  if (wants_bos && !model.tokenizer->bos_id())
+  const bool wants_bos =
+      options.bos == BosMode::always || (options.bos == BosMode::automatic && tokenizer.adds_bos());
+  if (wants_bos && !tokenizer.bos_id())
     throw Error(ExitCode::configuration,
                 "--bos always: the model's tokenizer has no BOS token; use --bos never");
-  const std::optional<TokenId> bos = model.tokenizer->bos_id();
+  const std::optional<TokenId> bos = tokenizer.bos_id();
   // With `auto` a chat template decides by what it begins with.
   const bool chat_wants = options.bos == BosMode::automatic && template_.name != "none"
                               ? template_.starts_with_bos
                               : wants_bos;
   chat_.emplace(tokenizer_, template_, chat_wants ? bos : std::nullopt);
   plain_.emplace(tokenizer_, chat_template_named("none"), wants_bos ? bos : std::nullopt);
-  const ModelFiles& files = *model.files;
   end_ids_ =
       files.format() == ModelFiles::Format::gguf
           ? gguf_end_token_ids(files.config(), tokenizer_, files.path())

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "engine/prompt.h"
+#include "engine/tokenizer.h"
 #include "io/corpus.h"
-#include "workers/loaded_model.h"
+#include "io/model_files.h"
 #include "workers/run_options.h"
 
 namespace tovamill {
@@ -19,7 +20,7 @@ class Prompting {
  public:
   // Throws Error(configuration, usage) for a chat template or prompt that cannot be used with the
   // model.
-  Prompting(const LoadedModel& model, const RunOptions& options);
+  Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const RunOptions& options);
 
   // How many questions of the record are asked: 0 where the prompt asks none.
   std::size_t n_questions(const CorpusRecord& record) const;

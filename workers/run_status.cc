@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 #include <fstream>
+#include <system_error>
 
 #include "io/durable.h"
 #include "io/system_facts.h"
@@ -98,10 +99,14 @@ bool RunStatus::is_writing() const {
          writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
 }
 
-// A file system that hangs must not keep rank 0 from talking.
+// A file system that hangs must not keep rank 0 from talking; and where there is no room for a
+// thread just now, the next status comes in some seconds.
 void RunStatus::write_aside() {
-  writing_ = std::async(std::launch::async,
-                        [path = path_, content = text()] { replace_file(path, content); });
+  try {
+    writing_ = std::async(std::launch::async,
+                          [path = path_, content = text()] { replace_file(path, content); });
+  } catch (const std::system_error&) {
+  }
 }
 
 void RunStatus::fill(const RunProgress& p, const Coordinator& coordinator, double now_s) {

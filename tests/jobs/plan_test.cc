@@ -66,6 +66,28 @@ TEST_F(PlanCommand, MeasuresUnlessToldNotTo) {
   EXPECT_EQ(json["threads"], 1);
 }
 
+TEST_F(PlanCommand, PlansTextsToo) {
+  const auto text = plan({"--job", "summarize", "--max-new-tokens", "10"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  for (const char* part :
+       {"task summary: ", "tokens around a document", "texts                 2\n",
+        "tokens written        at most 20, where", "states of 64 streams"})
+    EXPECT_TRUE(contains(text.out, part)) << part << "\n" << text.out;
+  const auto measured = run_tovamill({"plan", "--model", d.path() / "model", "--corpus",
+                                      d.path() / "corpus", "--threads", "1", "--json", "--job",
+                                      "generate", "--samples", "2", "--temperature", "1"});
+  EXPECT_EQ(measured.exit_code, 0) << measured.err;
+  const auto json = nlohmann::json::parse(measured.out);
+  EXPECT_EQ(json["job"], "generate");
+  EXPECT_EQ(json["texts"], 4);
+  EXPECT_EQ(json["tokens_written_most"], 4 * 256);
+  EXPECT_EQ(json["calibration"]["writers"], 4);
+  EXPECT_GT(json["tokens_written_per_second"], 0.0);
+  EXPECT_EQ(plan({"--job", "read"}).exit_code, 64);
+  EXPECT_EQ(plan({"--job", "generate", "--samples", "2"}).exit_code, 78) << "greedy: all equal";
+  EXPECT_EQ(plan({"--job", "generate", "--prompt", d.path() / "nothing"}).exit_code, 66);
+}
+
 TEST_F(PlanCommand, RefusesWhatAScoreWould) {
   EXPECT_EQ(plan({"--ranks", "-1"}).exit_code, 78);
   EXPECT_EQ(plan({"--ranks", "two"}).exit_code, 64);

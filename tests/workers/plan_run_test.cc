@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "tests/support/error_of.h"
+#include "tests/support/generate_runs.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/score_runs.h"
 #include "tests/support/temporary_directory.h"
@@ -156,6 +157,88 @@ TEST_F(Plan, OneLayerModelsAndOtherPoliciesAreMeasuredToo) {
     o.cache.policy = policy;
     EXPECT_GT(plan(o, 1, true).tokens_per_second(), 0.0);
   }
+}
+
+// ---- of texts ----
+
+class PlanTexts : public Plan {
+ protected:
+  PlanTexts() {
+    d.write("corpus/a.jsonl", "{\"text\": \"" + testing::digits(300, 1) +
+                                  "\", \"question\": [\"01\", \"2345\"]}\n" + "{\"text\": \"" +
+                                  testing::digits(100, 2) + "\"}\n{broken\n");
+    d.write("corpus/b.txt", testing::digits(200, 3));
+  }
+  RunOptions generation() const {
+    RunOptions o =
+        testing::tiny_generation(d.path() / "model", d.path() / "corpus", d.path() / "run");
+    o.generation.task = TaskChoice::automatic;
+    o.generation.sampling.temperature = 1.0;
+    o.generation.samples = 3;
+    return o;
+  }
+};
+
+TEST_F(PlanTexts, TextsAndMemoryAreThoseOfARun) {
+  for (const std::int32_t streams : {0, 1, 5}) {
+    RunOptions o = generation();
+    o.streams = streams;
+    o.overwrite = true;
+    const RunPlan planned = plan(o);
+    testing::QuietObserver observer;
+    const RunSummary run = run_score(o, observer);
+    ASSERT_TRUE(planned.writing);
+    EXPECT_EQ(planned.writing->n_texts, 12.0) << "of two questions and two documents, three each";
+    EXPECT_EQ(planned.writing->n_texts, static_cast<double>(run.n_generations));
+    EXPECT_TRUE(planned.writing->texts_are_exact);
+    EXPECT_EQ(planned.writing->n_written, 12.0 * 24.0);
+    EXPECT_EQ(planned.step.n_streams, observer.info.streams);
+    EXPECT_EQ(planned.memory.all_states_bytes, observer.info.state_bytes);
+    EXPECT_EQ(planned.memory.state_bytes,
+              observer.info.state_bytes / static_cast<std::uint64_t>(observer.info.streams));
+    EXPECT_NEAR(static_cast<double>(planned.memory.workspace_bytes + planned.memory.buffer_bytes),
+                static_cast<double>(observer.info.workspace_bytes), 16384.0);
+  }
+}
+
+TEST_F(PlanTexts, PromptsStandAroundDocuments) {
+  RunOptions o = generation();
+  o.generation.task = TaskChoice::continuation;
+  o.generation.samples = 1;
+  const RunPlan bare = plan(o);
+  EXPECT_EQ(bare.writing->prompt_tokens, 0);
+  EXPECT_EQ(bare.writing->n_texts, 3.0) << "a continuation asks nothing";
+  EXPECT_NEAR(bare.writing->n_read, 600.0, 1e-6);
+  o.generation.max_document_tokens = 50;
+  EXPECT_NEAR(plan(o).writing->n_read, 150.0, 1e-6);
+  o.generation.max_document_tokens = 0;
+  o.generation.strategy = Strategy::chunk;
+  o.generation.max_new_tokens = 20;
+  o.cache.chunk_tokens = 60;
+  // 200 tokens: four pieces, their 80 tokens of answers two, and the 40 of these one.
+  EXPECT_NEAR(plan(o).writing->n_read, 3 * (200.0 + 80.0 + 40.0), 1e-6);
+  EXPECT_NEAR(plan(o).writing->n_written, 3 * 7 * 20.0, 1e-6);
+  o = generation();
+  o.generation.task = TaskChoice::summary;
+  EXPECT_GT(plan(o).writing->prompt_tokens, 20);
+}
+
+TEST_F(PlanTexts, WritingIsMeasuredBesideReading) {
+  for (const Policy policy : {Policy::tova, Policy::full}) {
+    for (const std::int32_t n_layers : {1, 3}) {
+      write_model(n_layers);
+      RunOptions o = generation();
+      o.cache.policy = policy;
+      const RunPlan planned = plan(o, 2, true);
+      ASSERT_TRUE(planned.calibration);
+      const Calibration& c = *planned.calibration;
+      EXPECT_EQ(c.n_writers, 6) << "twelve texts on two ranks";
+      EXPECT_GT(c.writing_s, 0.0);
+      EXPECT_NEAR(planned.written_per_second(), 2.0 * 6 / c.writing_s, 1e-6);
+      EXPECT_GT(planned.seconds(), 12.0 * 24 / planned.written_per_second());
+    }
+  }
+  EXPECT_FALSE(plan(options()).writing);
 }
 
 TEST(PlanShards, CutPlainJsonlOnly) {
