@@ -149,8 +149,8 @@ void damage(const fs::path& path, std::mt19937_64& random) {
 TEST_F(GenerateLimits, ARunEndsWhateverStandsInTheStatesItFinds) {
   const std::vector<std::string> questions{"where is the cat?", "who watches?", "why rain?"};
   write_records({{{"text", words(20, 4)}, {"question", "why?"}},
-                 {{"text", words(300, 5)}, {"question", questions}},
-                 {{"text", words(500, 6)}, {"question", questions}}});
+                 {{"text", words(6'000, 5)}, {"question", questions}},
+                 {{"text", words(9'000, 6)}, {"question", questions}}});
   RunOptions o = options("stopped");
   o.generation.task = TaskChoice::qa;
   o.generation.max_new_tokens = 200;
