@@ -83,7 +83,7 @@ def check_generations(f, d):
         assert a["n_" + reason] == (g["finish_reason"] == reason.encode()).sum()
     with_references = g["n_references"] > 0
     assert a["n_with_references"] == with_references.sum()
-    document = g["document"][with_references]
+    document = g["document"][with_references].astype(np.int64)
     size = np.bincount(document, minlength=1)
     for name in ("rouge1", "rouge2", "rougeL", "token_f1", "exact_match"):
         for name in (name, name + "_mean"):
