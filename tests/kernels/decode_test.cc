@@ -60,6 +60,7 @@ void for_each_dtype(Check&& check) {
     try {
       check(std::string(dtype));
     } catch (const Error& e) {
+      if (std::string(dtype) != "bf16" || e.code() != ExitCode::configuration) throw;
       GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
     }
   }
