@@ -40,6 +40,7 @@ StepOutput Forward::run(const StepInput& input) {
     backend_.rms_norm(*hidden_, model_.final_norm, *normed_);
   std::fill_n(nll_.begin(), n_rows, 0.0f);
   if (is_scored) backend_.target_nll(*normed_, *model_.head, input.targets, nll_);
+  backend_.finish_step();
   read_logits(input);
   return {.nll = std::span(nll_).first(n_rows),
           .events = std::span(events_).first(model_.layers.size() * n_blocks),

@@ -9,7 +9,7 @@ packages=(g++ cmake make pkg-config git ca-certificates
           libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libopenmpi-dev openmpi-bin)
 for part in "$@"; do
   case "$part" in
-    tests) packages+=(libgtest-dev python3 python3-numpy python3-h5py hdf5-tools) ;;
+    tests) packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py hdf5-tools) ;;
     slurm) packages+=(slurm-wlm munge slurm-client) ;;
     model) packages+=(python3 python3-pip) ;;
     *) echo "usage: $0 [tests] [slurm] [model]" >&2; exit 64 ;;

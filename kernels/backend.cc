@@ -59,9 +59,7 @@ void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options) {
   if (device == "auto" || device == "cpu") return make_cpu_backend(options);
   if (device == "reference") return make_reference_backend(options);
-  if (device == "cuda") {
-    throw Error(ExitCode::no_device, "--device cuda: this build has no CUDA; use --device cpu");
-  }
+  if (device == "cuda") return make_cuda_backend(options);
   throw Error(ExitCode::usage,
               "--device '" + device + "' is not known: choose one of auto, cpu, cuda");
 }

@@ -1,6 +1,7 @@
 // The arithmetic of a decoder-only transformer with bounded states, one operation per sentence of
 // the paper's layer. Implemented by reference/ (float64, token by token), cpu/ and cuda/. Calls are
-// enqueued in order; only `read_*` waits.
+// enqueued in order; only `finish_step` and `read_*` wait, and what calls before them were to write
+// to the host is there after them.
 #pragma once
 
 #include <cstddef>
@@ -113,6 +114,11 @@ class Backend {
   virtual std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) = 0;
   virtual std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                               BufferType type) = 0;
+  // Rows of a buffer, from `first_row` on, as float32: dense (n, n_cols), whatever the type. Both
+  // wait for what is under way.
+  virtual void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) = 0;
+  virtual void read_rows(const Buffer& buffer, std::int32_t first_row,
+                         std::span<float> rows) const = 0;
   virtual std::unique_ptr<StreamState> make_state() = 0;  // of state_bytes_for(0, false)
   // Of a stream that is bounded, or as long as a chunk or the trained context.
   virtual std::uint64_t state_bytes() const = 0;
@@ -158,6 +164,9 @@ class Backend {
   virtual void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
                            std::span<float> logits) = 0;
 
+  // Waits for the step: what its attend and target_nll were to write is there after it.
+  virtual void finish_step() {}
+
   // --- states
 
   // Forgets everything: the stream starts anew at position 0. Memory that a bounded state grew by
@@ -196,12 +205,15 @@ struct BackendOptions {
   // Of the packed matrices and their biases; null is memory of the backend's own. Outlives the
   // backend. The reference backend makes no use of it.
   WeightStore* weights = nullptr;
+  int device_index = 0;             // cuda: which of the GPUs that this process sees
+  std::uint64_t device_bytes = 0;   // cuda: of its memory; 0: 92 %
 };
 
 // Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do
 // the dtype.
 std::unique_ptr<Backend> make_reference_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 // "auto", "cpu", "cuda" or "reference".
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options);
 

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
+#include "kernels/stacked_rows.h"
 
 namespace tovamill {
 namespace {
@@ -43,38 +44,12 @@ const CpuBuffer& cast(const Buffer& b) { return static_cast<const CpuBuffer&>(b)
 // Whole tiles.
 std::int32_t n_tiles(std::int32_t n_rows) { return (n_rows + kRowTile - 1) / kRowTile; }
 
-// Row of the half-split rotary layout -> row of llama.cpp's interleaved one, head by head.
-std::int64_t interleaved_row(std::int64_t row, std::int32_t head_dim) {
-  const std::int64_t head = row / head_dim, i = row % head_dim, half = head_dim / 2;
-  return head * head_dim + 2 * (i % half) + i / half;
-}
-
 // row += terms, n of each.
 void add(const float* terms, std::int32_t n, float* row) {
   for (std::int32_t i = 0; i < n; ++i) row[i] += terms[i];
 }
 
 bool every_tile(const RowTile&) { return true; }
-
-// The biases of all parts one after another, zero where a part has none.
-std::vector<float> stacked_bias(const Backend::MatrixSource& source) {
-  std::vector<float> bias;
-  for (std::size_t p = 0; p < source.biases.size(); ++p) {
-    std::vector<float> part(static_cast<std::size_t>(source.parts[p].n_rows()), 0.0f);
-    if (source.biases[p].data != nullptr) {
-      std::vector<float> file(part.size());
-      dequantize_row(source.biases[p], 0, file.data());
-      const bool interleaved = !source.interleaved.empty() && source.interleaved[p];
-      for (std::size_t r = 0; r < part.size(); ++r) {
-        const auto row = static_cast<std::int64_t>(r);
-        part[r] = file[static_cast<std::size_t>(interleaved ? interleaved_row(row, source.head_dim)
-                                                            : row)];
-      }
-    }
-    bias.insert(bias.end(), part.begin(), part.end());
-  }
-  return bias;
-}
 
 }  // namespace
 
@@ -127,22 +102,10 @@ std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int
 }
 
 std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
-  std::int64_t n_out = 0;
-  for (const TensorView& part : source.parts) n_out += part.n_rows();
-  // Row r of the stacked matrix from the part that holds it.
-  const auto read_row = [](const void* context, std::int64_t row, float* out) {
-    const auto& s = *static_cast<const MatrixSource*>(context);
-    std::size_t p = 0;
-    for (; row >= s.parts[p].n_rows(); ++p) row -= s.parts[p].n_rows();
-    const bool interleaved = !s.interleaved.empty() && s.interleaved[p];
-    dequantize_row(s.parts[p], interleaved ? interleaved_row(row, s.head_dim) : row, out);
-  };
-  const auto rows = static_cast<std::int32_t>(n_out);
-  const bool has_bias = std::any_of(source.biases.begin(), source.biases.end(),
-                                    [](const TensorView& b) { return b.data != nullptr; });
-  auto matrix = pack_rows(rows, static_cast<std::int32_t>(source.parts.at(0).n_cols()),
-                          Products::chunk_columns(rows), has_bias, read_row, &source);
-  if (has_bias && !matrix->is_filled()) Products::set_bias(*matrix, stacked_bias(source));
+  const StackedRows rows(source);
+  auto matrix = pack_rows(rows.n_rows(), rows.n_cols(), Products::chunk_columns(rows.n_rows()),
+                          rows.has_bias(), StackedRows::read, &rows);
+  if (rows.has_bias() && !matrix->is_filled()) Products::set_bias(*matrix, rows.bias());
   return matrix;
 }
 
@@ -168,6 +131,27 @@ std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_
                                                 BufferType type) {
   return std::make_unique<CpuBuffer>(n_rows, n_cols,
                                      type == BufferType::full ? 4 : element_bytes(type_));
+}
+
+void CpuBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
+  const CpuBuffer& b = cast(buffer);
+  const auto n = static_cast<std::int64_t>(rows.size());
+  if (b.element_bytes() == 4) {
+    std::copy(rows.begin(), rows.end(), b.f32(first_row));
+  } else {
+    isa_.to_bf16(rows.data(), n, b.bf16(first_row));
+  }
+}
+
+void CpuBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
+                           std::span<float> rows) const {
+  const CpuBuffer& b = cast(buffer);
+  const auto n = static_cast<std::int64_t>(rows.size());
+  if (b.element_bytes() == 4) {
+    std::copy_n(b.f32(first_row), n, rows.begin());
+  } else {
+    isa_.from_bf16(b.bf16(first_row), n, rows.data());
+  }
 }
 
 std::unique_ptr<StreamState> CpuBackend::make_state() {

@@ -19,6 +19,7 @@ struct CpuBuffer final : Buffer {
   std::int32_t cols;
   std::size_t row_bytes;
   AlignedBytes bytes;  // rows in whole tiles
+  std::size_t element_bytes() const { return row_bytes / static_cast<std::size_t>(cols); }
   std::byte* row(std::int64_t r) const {
     return bytes.data() + r * static_cast<std::int64_t>(row_bytes);
   }
@@ -39,6 +40,8 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                       BufferType type) override;
+  void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
+  void read_rows(const Buffer& buffer, std::int32_t first_row, std::span<float> rows) const override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;

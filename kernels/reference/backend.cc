@@ -74,6 +74,17 @@ std::unique_ptr<Buffer> ReferenceBackend::make_buffer(std::int32_t n_rows, std::
   return buffer;
 }
 
+void ReferenceBackend::write_rows(Buffer& buffer, std::int32_t first_row,
+                                  std::span<const float> rows) {
+  std::copy(rows.begin(), rows.end(), static_cast<ReferenceBuffer&>(buffer).row(first_row));
+}
+
+void ReferenceBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
+                                 std::span<float> rows) const {
+  const double* from = static_cast<const ReferenceBuffer&>(buffer).row(first_row);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(from[i]);
+}
+
 std::unique_ptr<StreamState> ReferenceBackend::make_state() {
   auto state = std::make_unique<ReferenceState>();
   reset(*state);

@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "kernels/cpu/state.h"
 #include "kernels/error.h"
 #include "tests/support/attention_streams.h"
 #include "tests/support/error_of.h"

@@ -12,8 +12,7 @@
 #include <tuple>
 #include <vector>
 
-#include "kernels/cpu/backend.h"
-#include "kernels/reference/backend.h"
+#include "kernels/backend.h"
 #include "kernels/tensor.h"
 
 namespace tovamill::testing {
@@ -69,7 +68,6 @@ class AttentionDevice {
               .inv_freq = {}};
     for (std::int32_t i = 0; i < s.head_dim / 2; ++i)
       shape_.inv_freq.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
-    is_reference_ = s.device == "reference";
     backend_ = make_backend(s.device, {.shape = shape_,
                                        .cache = s.cache,
                                        .dtype = s.dtype,
@@ -118,6 +116,7 @@ class AttentionDevice {
     for (std::int32_t layer = 0; layer < kLayers; ++layer) {
       for (std::size_t b = 0; b < blocks.size(); ++b) fill(*streams[b], layer, blocks[b]);
       backend_->attend(layer, {}, *qkv_, *out_, events);
+      backend_->finish_step();
       for (std::size_t b = 0; b < blocks.size(); ++b)
         note(*streams[b], layer, blocks[b], events[b]);
     }
@@ -147,30 +146,18 @@ class AttentionDevice {
     for (std::int32_t r = 0; r < b.n_tokens; ++r) {
       const float* from =
           s.input[static_cast<std::size_t>(layer)].data() + (b.position + r) * row();
-      if (is_reference_) {
-        std::copy_n(from, row(),
-                    static_cast<reference::ReferenceBuffer&>(*qkv_).row(b.first_row + r));
-      } else {
-        std::copy_n(from, row(), static_cast<cpu::CpuBuffer&>(*qkv_).f32(b.first_row + r));
-      }
+      backend_->write_rows(*qkv_, b.first_row + r, {from, static_cast<std::size_t>(row())});
     }
-  }
-  double out(std::int64_t r, std::int32_t i) const {
-    if (is_reference_) return static_cast<const reference::ReferenceBuffer&>(*out_).row(r)[i];
-    const auto& rows = static_cast<const cpu::CpuBuffer&>(*out_);
-    return static_cast<double>(backend_->dtype_name() == "bf16" ? float_from_bf16(rows.bf16(r)[i])
-                                                                : rows.f32(r)[i]);
   }
   void note(AttentionStream& s, std::int32_t layer, const StepBlock& b,
             const BlockEvents& e) const {
     const auto q_size = static_cast<std::size_t>(shape_.q_size());
     s.out.resize(static_cast<std::size_t>(b.position + b.n_tokens) * kLayers * q_size);
+    std::vector<float> row(q_size);
     for (std::int32_t r = 0; r < b.n_tokens; ++r) {
-      for (std::size_t i = 0; i < q_size; ++i)
-        s.out[(static_cast<std::size_t>(b.position + r) * kLayers +
-               static_cast<std::size_t>(layer)) *
-                  q_size +
-              i] = out(b.first_row + r, static_cast<std::int32_t>(i));
+      backend_->read_rows(*out_, b.first_row + r, row);
+      const auto at = (static_cast<std::size_t>(b.position + r) * kLayers + static_cast<std::size_t>(layer)) * q_size;
+      std::copy(row.begin(), row.end(), s.out.begin() + static_cast<std::ptrdiff_t>(at));
     }
     for (const Eviction& x : e.evictions) {
       s.left.push_back({layer, x.step, x.group, x.position});
@@ -180,7 +167,6 @@ class AttentionDevice {
   }
 
   ModelShape shape_;
-  bool is_reference_ = false;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Buffer> qkv_, out_;
 };

@@ -1,0 +1,106 @@
+// CUDA's runtime as the backend uses it: calls that throw, memory, streams and events that free
+// themselves, launches.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "kernels/error.h"
+
+namespace tovamill::cuda {
+
+// A call of CUDA that failed: `call` and what it was for ("tensor model.layers.3.mlp.down").
+// After it the device may be of no use to this process any more.
+class DeviceError : public Error {
+ public:
+  DeviceError(cudaError_t error, const std::string& call, const std::string& what);
+};
+
+void check(cudaError_t error, const char* call, const std::string& what = "");
+#define TOVAMILL_CUDA(call) ::tovamill::cuda::check((call), #call)
+
+void* device_malloc(std::size_t n_bytes);  // throws OutOfMemory
+void device_free(void* p) noexcept;
+
+// Page-locked memory of the host, which copies run from and to while the host goes on.
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  explicit PinnedMemory(std::size_t n_bytes);  // throws OutOfMemory
+  PinnedMemory(PinnedMemory&& other) noexcept { *this = std::move(other); }
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept;
+  ~PinnedMemory();
+  std::byte* data() const { return data_; }
+  std::size_t size() const { return n_bytes_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t n_bytes_ = 0;
+};
+
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+  void synchronize() const;
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+class Event {
+ public:
+  explicit Event(bool timed = false);
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  cudaEvent_t get() const { return event_; }
+  void record(const Stream& stream) const;
+  void synchronize() const;
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// A grid of `blocks` blocks of `threads` threads with `shared_bytes` of dynamic shared memory.
+struct Grid {
+  dim3 blocks, threads;
+  std::size_t shared_bytes = 0;
+  unsigned cluster = 1;  // blocks along x that share their shared memory
+};
+
+// Beyond this a kernel must be told that it may have more (allow_shared).
+inline constexpr std::size_t kUsualSharedBytes = 48 << 10;
+
+template <class... Expected, class... Actual>
+void launch(void (*kernel)(Expected...), const char* name, const Grid& grid, const Stream& stream,
+            Actual&&... arguments) {
+  if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid.blocks;
+  config.blockDim = grid.threads;
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = stream.get();
+  cudaLaunchAttribute cluster{};
+  if (grid.cluster > 1) {
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = grid.cluster;
+    cluster.val.clusterDim.y = 1;
+    cluster.val.clusterDim.z = 1;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+  }
+  if (grid.shared_bytes > kUsualSharedBytes)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(grid.shared_bytes)),
+          name, "shared memory");
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Expected>(arguments)...), name, "launch");
+}
+
+}  // namespace tovamill::cuda

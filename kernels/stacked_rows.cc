@@ -1,0 +1,46 @@
+#include "kernels/stacked_rows.h"
+
+#include <algorithm>
+
+namespace tovamill {
+
+StackedRows::StackedRows(const Backend::MatrixSource& source) : source_(source) {
+  std::int64_t n = 0;
+  for (const TensorView& part : source.parts) n += part.n_rows();
+  n_rows_ = static_cast<std::int32_t>(n);
+  n_cols_ = static_cast<std::int32_t>(source.parts.at(0).n_cols());
+  has_bias_ = std::any_of(source.biases.begin(), source.biases.end(),
+                          [](const TensorView& b) { return b.data != nullptr; });
+}
+
+// A row of the half-split rotary layout stands elsewhere in llama.cpp's interleaved one, head by
+// head.
+std::int64_t StackedRows::row_in_file(std::size_t part, std::int64_t row) const {
+  if (!is_interleaved(part)) return row;
+  const std::int64_t d = source_.head_dim, head = row / d, i = row % d, half = d / 2;
+  return head * d + 2 * (i % half) + i / half;
+}
+
+void StackedRows::read(std::int64_t row, float* out) const {
+  std::size_t part = 0;
+  for (; row >= source_.parts[part].n_rows(); ++part) row -= source_.parts[part].n_rows();
+  dequantize_row(source_.parts[part], row_in_file(part, row), out);
+}
+
+std::vector<float> StackedRows::bias() const {
+  std::vector<float> bias;
+  for (std::size_t p = 0; p < source_.parts.size(); ++p) {
+    const auto n = static_cast<std::size_t>(source_.parts[p].n_rows());
+    std::vector<float> part(n, 0.0f);
+    if (p < source_.biases.size() && source_.biases[p].data != nullptr) {
+      std::vector<float> file(n);
+      dequantize_row(source_.biases[p], 0, file.data());
+      for (std::size_t r = 0; r < n; ++r)
+        part[r] = file[static_cast<std::size_t>(row_in_file(p, static_cast<std::int64_t>(r)))];
+    }
+    bias.insert(bias.end(), part.begin(), part.end());
+  }
+  return bias;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,38 @@
+// The rows of several weight matrices one below the other, as Backend::pack takes them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace tovamill {
+
+class StackedRows {
+ public:
+  explicit StackedRows(const Backend::MatrixSource& source);
+
+  std::int32_t n_rows() const { return n_rows_; }
+  std::int32_t n_cols() const { return n_cols_; }
+  bool has_bias() const { return has_bias_; }
+  // Row `row` as float32, n_cols of them, in the half-split rotary layout.
+  void read(std::int64_t row, float* out) const;
+  // The biases of all parts one after another, zero where a part has none.
+  std::vector<float> bias() const;
+  // `context` is a StackedRows.
+  static void read(const void* context, std::int64_t row, float* out) {
+    static_cast<const StackedRows*>(context)->read(row, out);
+  }
+
+ private:
+  bool is_interleaved(std::size_t part) const {
+    return !source_.interleaved.empty() && source_.interleaved[part];
+  }
+  std::int64_t row_in_file(std::size_t part, std::int64_t row) const;
+
+  const Backend::MatrixSource& source_;
+  std::int32_t n_rows_ = 0, n_cols_ = 0;
+  bool has_bias_ = false;
+};
+
+}  // namespace tovamill
