@@ -5,7 +5,7 @@
 
 #include <iosfwd>
 
-#include "workers/score_run.h"
+#include "workers/corpus_run.h"
 
 namespace tovamill {
 

@@ -4,7 +4,7 @@
 #include "jobs/commands.h"
 #include "jobs/format.h"
 #include "kernels/error.h"
-#include "workers/score_run.h"
+#include "workers/corpus_run.h"
 
 namespace tovamill {
 namespace {

@@ -16,7 +16,7 @@ int run(const Request& request) {
   RunProcess process(options);
   return process.run([&](RunLaunch& launch) {
     Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
-    if (const auto summary = run_score(options, launch, console)) console.finished(*summary);
+    if (const auto summary = run_corpus(options, launch, console)) console.finished(*summary);
   });
 }
 

@@ -10,11 +10,11 @@
 
 #include "pipeline/process_watch.h"
 #include "pipeline/summary.h"
+#include "workers/corpus_run.h"
 #include "workers/preparation.h"
 #include "workers/rank_thread.h"
 #include "workers/run_launch.h"
 #include "workers/run_status.h"
-#include "workers/score_run.h"
 
 namespace tovamill {
 

@@ -8,13 +8,6 @@
 #include "workers/text_scores.h"
 
 namespace tovamill {
-namespace {
-
-// A shorter beginning is read again by each answer: a copy of a state would cost more.
-constexpr std::size_t kFewestShared = 64;
-
-}  // namespace
-
 GenerationDocument::GenerationDocument(const GenerationSetting& setting, const Prompting& prompting,
                                        Backend& backend, StatePool& pool, CorpusRecord record)
     : setting_(setting),
@@ -63,72 +56,27 @@ void GenerationDocument::make_prompts() {
   } else {
     for (Answer& a : answers_) a.pieces.resize(1);
     record_.text = std::string();
-    read_prompts(text, n_questions);
+    prompts_ = DocumentPrompts(prompting_, record_, text, setting_.samples,
+                               setting_.strand.vocab_size, setting_.pins_instruction);
+    if (!prompts_.obstacle().empty()) return refuse("bad-tokens", prompts_.obstacle());
+    may_share_ = shares_ = prompts_.shared() != nullptr;
+    n_expected_ = prompts_.n_shared();
+    for (const Answer& a : answers_)
+      n_expected_ += prompts_.tail(a.question).size() +
+                     static_cast<std::uint64_t>(setting_.strand.max_new_tokens);
   }
   if (obstacle_.empty() && setting_.pins_instruction) check_pins();
-}
-
-// The prompts, of which only what differs from the first is kept: there may be many questions to a
-// long document. What they share leaves each a token at least.
-void GenerationDocument::read_prompts(const std::string& text, std::size_t n_questions) {
-  std::vector<TokenId> first;
-  std::vector<std::size_t> n_common;
-  for (std::size_t q = 0; q < n_questions; ++q) {
-    PromptIds prompt = prompting_.prompt(
-        text, question_of(answers_[q * static_cast<std::size_t>(setting_.samples)]));
-    std::vector<TokenId>& ids = prompt.ids;
-    if (!check_tokens(ids)) return;
-    if (q == 0) first = ids;
-    const auto border = std::mismatch(ids.begin(), ids.end() - 1, first.begin(), first.end()).first;
-    n_common.push_back(static_cast<std::size_t>(border - ids.begin()));
-    tails_.emplace_back(border, ids.end());
-    pins_.push_back(setting_.pins_instruction ? static_cast<std::int32_t>(prompt.n_leading) : 0);
-  }
-  share(first, std::move(n_common));
-}
-
-// Refuses a prompt that the model cannot take.
-bool GenerationDocument::check_tokens(const std::vector<TokenId>& ids) {
-  if (ids.empty()) {
-    refuse("bad-tokens", "its prompt has no token");
-    return false;
-  }
-  const TokenId most = *std::max_element(ids.begin(), ids.end());
-  if (most < setting_.strand.vocab_size) return true;
-  refuse("bad-tokens", "its text has the token " + std::to_string(most) + ", but the model only " +
-                           std::to_string(setting_.strand.vocab_size));
-  return false;
-}
-
-void GenerationDocument::share(const std::vector<TokenId>& first,
-                               std::vector<std::size_t> n_common) {
-  std::size_t n = *std::min_element(n_common.begin(), n_common.end());
-  const auto pinned = [&](std::int32_t pin) { return std::min(static_cast<std::size_t>(pin), n); };
-  const bool pins_alike = std::all_of(pins_.begin(), pins_.end(), [&](std::int32_t pin) {
-    return pinned(pin) == pinned(pins_.front());
-  });
-  if (answers_.size() == 1 || n < kFewestShared || !pins_alike) n = 0;
-  const auto border = first.begin() + static_cast<std::ptrdiff_t>(n);
-  if (n > 0) shared_ = std::make_shared<const std::vector<TokenId>>(first.begin(), border);
-  for (std::size_t q = 0; q < tails_.size(); ++q)
-    tails_[q].insert(tails_[q].begin(), border,
-                     first.begin() + static_cast<std::ptrdiff_t>(n_common[q]));
-  may_share_ = shares_ = n > 0;
-  n_expected_ = n;
-  for (const Answer& a : answers_)
-    n_expected_ +=
-        tails_[a.question].size() + static_cast<std::uint64_t>(setting_.strand.max_new_tokens);
 }
 
 void GenerationDocument::check_pins() {
   if (setting_.cache_size == 0) return;
   for (std::size_t a = 0; a < answers_.size(); a += static_cast<std::size_t>(setting_.samples)) {
     const std::int32_t pin =
-        pins_.empty()
+        setting_.piece_tokens > 0
             ? static_cast<std::int32_t>(
                   prompting_.prompt(*answers_[a].pieces.front().text, question_of(answers_[a]))
                       .n_leading)
-            : pins_[answers_[a].question];
+            : prompts_.pin(answers_[a].question);
     if (pin < setting_.cache_size) continue;
     return refuse("instruction-too-long",
                   "--pin-instruction: the instruction has " + std::to_string(pin) +
@@ -138,9 +86,7 @@ void GenerationDocument::check_pins() {
 
 std::uint64_t GenerationDocument::trunk_bytes() const {
   // Its state may go on to be that of the last answer.
-  std::size_t longest = 0;
-  for (const std::vector<TokenId>& tail : tails_) longest = std::max(longest, tail.size());
-  return strand_bytes(setting_.strand, pool_, shared_->size() + longest, false);
+  return strand_bytes(setting_.strand, pool_, prompts_.n_shared() + prompts_.longest_tail(), false);
 }
 
 // Samples of a question all take the same.
@@ -218,8 +164,8 @@ std::uint64_t GenerationDocument::random_text(const Task& task) const {
 
 StrandPlan GenerationDocument::trunk_plan() const {
   StrandPlan plan;
-  plan.shared = shared_;
-  plan.pin = pins_.front();
+  plan.shared = prompts_.shared();
+  plan.pin = prompts_.pin(0);
   plan.only_reads = true;
   return plan;
 }
@@ -239,9 +185,9 @@ StrandPlan GenerationDocument::plan_of(const Task& task) const {
     plan.own = std::move(prompt.ids);
     return plan;
   }
-  plan.shared = shared_;
-  plan.own = tails_[a.question];
-  plan.pin = pins_[a.question];
+  plan.shared = prompts_.shared();
+  plan.own = prompts_.tail(a.question);
+  plan.pin = prompts_.pin(a.question);
   return plan;
 }
 
@@ -270,7 +216,7 @@ std::optional<std::uint64_t> GenerationDocument::wants_state() const {
 std::uint64_t GenerationDocument::task_bytes(const Task& task) const {
   std::size_t n = 0;
   if (setting_.piece_tokens == 0) {
-    n = tails_[answers_[task.answer].question].size() + (shared_ ? shared_->size() : 0);
+    n = prompts_.n_shared() + prompts_.tail(answers_[task.answer].question).size();
   } else if (setting_.cache_size == 0 || setting_.strand.keeps_prompt) {
     n = plan_of(task).own.size();  // else it makes no difference
   }
@@ -307,7 +253,10 @@ void GenerationDocument::give(StatePool::Lease state) {
   const std::optional<Task> task = next_task();
   if (!task) return;
   // What was written for pieces may be no text at all.
-  if (setting_.piece_tokens > 0 && !check_tokens(plan_of(*task).own)) return;
+  if (setting_.piece_tokens > 0) {
+    const std::string why = obstacle_of_tokens(plan_of(*task).own, setting_.strand.vocab_size);
+    if (!why.empty()) return refuse("bad-tokens", why);
+  }
   ActiveStrand& s = begin(*task);
   s.strand.give(std::move(state));
   if (trunk() != nullptr) s.strand.branch_from(trunk()->strand, backend_);

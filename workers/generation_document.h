@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/forward.h"
+#include "workers/document_prompts.h"
 #include "workers/document_work.h"
 #include "workers/prompting.h"
 #include "workers/strand.h"
@@ -94,9 +95,6 @@ class GenerationDocument final : public DocumentUnderWay {
   };
 
   void make_prompts();
-  void read_prompts(const std::string& text, std::size_t n_questions);
-  void share(const std::vector<TokenId>& first, std::vector<std::size_t> n_common);
-  bool check_tokens(const std::vector<TokenId>& ids);
   void check_pins();
   void check_memory();
   void begin_anew();
@@ -131,11 +129,9 @@ class GenerationDocument final : public DocumentUnderWay {
   StatePool& pool_;
   CorpusRecord record_;  // its text only where pieces are cut from it
   std::string obstacle_, obstacle_reason_;
-  std::shared_ptr<const std::vector<TokenId>> shared_;
-  std::vector<std::vector<TokenId>> tails_;  // of each question, behind what is shared
-  std::vector<std::int32_t> pins_;           // of each question; empty in pieces
-  bool may_share_ = false;                   // a trunk is read first
-  bool shares_ = false;                      // and it has not been let go
+  DocumentPrompts prompts_;  // none in pieces
+  bool may_share_ = false;   // a trunk is read first
+  bool shares_ = false;      // and it has not been let go
   bool trunk_begun_ = false;
   std::vector<Answer> answers_;
   std::list<ActiveStrand> strands_;

@@ -9,9 +9,9 @@
 #include "pipeline/merge.h"
 #include "pipeline/run_directory.h"
 #include "pipeline/run_set.h"
+#include "workers/corpus_run.h"
 #include "workers/option_text.h"
 #include "workers/run_guard.h"
-#include "workers/score_run.h"
 
 namespace tovamill {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "pipeline/coordinator.h"
-#include "workers/score_run.h"
+#include "workers/corpus_run.h"
 
 namespace tovamill {
 

@@ -36,9 +36,7 @@ std::string GenerationDocument::digest() const {
   d.add(result_.offset);
   d.add(std::string_view(record_.text));
   for (const std::string& q : record_.questions) d.add(std::string_view(q));
-  d.add(std::as_bytes(std::span(pins_)));
-  if (shared_) d.add(std::as_bytes(std::span(*shared_)));
-  for (const auto& tail : tails_) d.add(std::as_bytes(std::span(tail)));
+  prompts_.add_to(d);
   return d.hex();
 }
 
@@ -179,7 +177,7 @@ void GenerationDocument::take_up_strands(ByteReader& in) {
     const bool is_trunk = in.fixed<std::uint8_t>() != 0;
     const Task task{static_cast<std::size_t>(in.varint()), static_cast<std::size_t>(in.varint())};
     const std::span<const std::byte> strand = in.bytes();
-    if (is_trunk ? i > 0 || !shared_ || !trunk_begun_
+    if (is_trunk ? i > 0 || !prompts_.shared() || !trunk_begun_
                  : under_way.erase({task.answer, task.piece}) == 0)
       in.fail("a strand of it has no place");
     strands_.push_back({Strand(setting_.strand, is_trunk ? trunk_plan() : plan_of(task)), is_trunk,

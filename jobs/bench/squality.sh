@@ -5,7 +5,7 @@
 # The files are as published: SQuALITY 1.3, and QMSum with a meeting a line. --quick takes the first 3 stories and
 # meetings only, for a trial. Every row is a run of its own below the work directory; a script that was broken off
 # continues. Set by the environment, beside what common.sh says: DTYPE (bf16), NEW_TOKENS at most of an answer (256),
-# STREAMS (0: as many as fit), PYTHON (python3). Prompts are the program's own: the instruction stands on both sides of
+# STREAMS (0: as many as fit), PYTHON (python3), ROWS ("squality:tova:512 qmsum:full:0 ..."). Prompts are the program's own: the instruction stands on both sides of
 # the document where the state is bounded, and after it with `full`; RUN_OPTIONS="--instruction both" makes them equal.
 # Speeds are of reading and writing together, by the seconds of all starts; `-` where one was killed.
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -21,6 +21,8 @@ model=${3:-$quickstart_model}
 python=${PYTHON:-python3}
 new_tokens=${NEW_TOKENS:-256}
 work=${WORK:-$root/build/bench/squality}/$kind
+rows=${ROWS:-squality:tova:512 squality:tova:1024 squality:window:512 squality:window:1024 squality:full:0 qmsum:tova:1024
+             qmsum:window:1024 qmsum:full:0}
 need "$1"
 need "$2"
 need "$model"
@@ -95,9 +97,7 @@ printf "$row" data policy k ROUGE-1 ROUGE-2 ROUGE-L "read tokens/s" "new tokens/
 # shellcheck disable=SC2059
 printf "$row" -------- ---------------- ----- --------------------- --------------------- --------------------- \
   ------------- ------------ -------- --------
-for size in 512 1024; do line squality tova "$size"; done
-for size in 512 1024; do line squality window "$size"; done
-line squality full 0
-line qmsum tova 1024
-line qmsum window 1024
-line qmsum full 0
+for line in $rows; do
+  IFS=: read -r data policy size <<<"$line"
+  line "$data" "$policy" "$size"
+done

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::int32_t kCache = 40;
 constexpr double kOutTolerance = 2e-5;
-constexpr double kBf16Tolerance = 2 * kEpsBf16;
+// Results are rounded to bf16, half an eps of up to 4, and so are the weights that they are made of.
+constexpr double kBf16Tolerance = 3 * kEpsBf16;
 
 std::vector<NextBlock> blocks_of(std::int32_t n_tokens, std::int32_t each) {
   std::vector<NextBlock> blocks;

@@ -58,7 +58,7 @@ void QuietObserver::progress(const RunProgress& progress) {
 
 RunSummary score(const RunOptions& options) {
   QuietObserver observer;
-  return run_score(options, observer);
+  return run_corpus(options, observer);
 }
 
 Results::Results(const std::string& run_directory) {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "workers/corpus_run.h"
 #include "workers/run_options.h"
-#include "workers/score_run.h"
 
 namespace tovamill::testing {
 

@@ -12,8 +12,8 @@
 #include "tests/support/generate_runs.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/temporary_directory.h"
+#include "workers/corpus_run.h"
 #include "workers/loaded_model.h"
-#include "workers/score_run.h"
 #include "workers/state_pool.h"
 
 namespace tovamill {
@@ -157,7 +157,7 @@ TEST_F(GenerateLimits, ARunEndsWhateverStandsInTheStatesItFinds) {
   o.streams = 4;
   o.block = 32;
   QuietObserver observer(1);
-  EXPECT_THROW(run_score(o, observer), Error);
+  EXPECT_THROW(run_corpus(o, observer), Error);
   ASSERT_TRUE(fs::exists(d.path() / "stopped" / "states"));
   std::mt19937_64 random(1);
   std::size_t n_damaged = 0;

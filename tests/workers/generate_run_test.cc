@@ -16,7 +16,7 @@
 #include "tests/support/reference_writer.h"
 #include "tests/support/results_text.h"
 #include "tests/support/temporary_directory.h"
-#include "workers/score_run.h"
+#include "workers/corpus_run.h"
 
 namespace tovamill {
 namespace {
@@ -190,7 +190,7 @@ TEST_F(GenerateRun, AStoppedRunGoesOnInTheMiddleOfReadingAndOfWriting) {
     QuietObserver observer(stop_after);
     s.streams = 1 + stop_after % 5;
     try {
-      run_score(s, observer);
+      run_corpus(s, observer);
     } catch (const Error& e) {
       ASSERT_EQ(e.code(), ExitCode::stopped) << e.what();
       ++n_stops;

@@ -59,7 +59,7 @@ TEST_F(Plan, MemoryIsWhatARunTakes) {
   write_corpus();
   const RunPlan planned = plan(options());
   testing::QuietObserver observer;
-  run_score(options(), observer);
+  run_corpus(options(), observer);
   EXPECT_EQ(planned.step.n_streams, observer.info.streams);
   EXPECT_EQ(planned.memory.all_states_bytes, observer.info.state_bytes);
   // The products' own scratch is sized when the matrices are packed: a few KiB a thread.
@@ -186,7 +186,7 @@ TEST_F(PlanTexts, TextsAndMemoryAreThoseOfARun) {
     o.overwrite = true;
     const RunPlan planned = plan(o);
     testing::QuietObserver observer;
-    const RunSummary run = run_score(o, observer);
+    const RunSummary run = run_corpus(o, observer);
     ASSERT_TRUE(planned.writing);
     EXPECT_EQ(planned.writing->n_texts, 12.0) << "of two questions and two documents, three each";
     EXPECT_EQ(planned.writing->n_texts, static_cast<double>(run.n_generations));

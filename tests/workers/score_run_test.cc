@@ -1,7 +1,5 @@
 // Whole runs of scoring on tiny models: what stands in results.h5 against single documents sent
 // through the model one by one, and against naive counts from the trace.
-#include "workers/score_run.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,6 +20,7 @@
 #include "tests/support/run_document.h"
 #include "tests/support/score_runs.h"
 #include "tests/support/temporary_directory.h"
+#include "workers/corpus_run.h"
 
 namespace tovamill {
 namespace {
@@ -376,12 +375,12 @@ TEST_F(ScoreRun, AStoppedRunContinuesToTheSameResults) {
   o.streams = 2;
   for (const int stop_after : {1, 2, 3}) {
     QuietObserver observer(stop_after);
-    const std::string message = error_of([&] { run_score(o, observer); }, ExitCode::stopped);
+    const std::string message = error_of([&] { run_corpus(o, observer); }, ExitCode::stopped);
     EXPECT_TRUE(contains(message, "run the same command again")) << message;
   }
   EXPECT_FALSE(std::filesystem::exists(results_path(o.out)));
   QuietObserver observer;
-  run_score(o, observer);
+  run_corpus(o, observer);
   EXPECT_GT(observer.info.n_documents_done, 0u);
   EXPECT_LT(observer.info.n_documents_done, 8u);
   EXPECT_TRUE(results_text(results_path(o.out)) == results_text(results_path(whole.out)));
@@ -394,7 +393,7 @@ TEST_F(ScoreRun, OtherOptionsThatChangeResultsAreRefusedByName) {
     QuietObserver observer(0);
     RunOptions first = before;
     first.streams = 1;
-    error_of([&] { run_score(first, observer); }, ExitCode::stopped);
+    error_of([&] { run_corpus(first, observer); }, ExitCode::stopped);
   }
   const auto refused = [&](const char* name, auto change) {
     RunOptions o = before;
@@ -645,7 +644,7 @@ TEST_F(ScoreRun, AMessageThatIsNoneChangesNothing) {
   FaultyChannel channel(false);
   RunLaunch launch = lone_launch(channel);
   QuietObserver observer;
-  EXPECT_EQ(run_score(options(), launch, observer)->n_documents, 7u);
+  EXPECT_EQ(run_corpus(options(), launch, observer)->n_documents, 7u);
 }
 
 TEST_F(ScoreRun, AFaultBeforeAnythingIsOverwrittenEndsTheRun) {
@@ -655,7 +654,7 @@ TEST_F(ScoreRun, AFaultBeforeAnythingIsOverwrittenEndsTheRun) {
   FaultyChannel channel(true);
   RunLaunch launch = lone_launch(channel);
   QuietObserver observer;
-  EXPECT_TRUE(contains(error_of([&] { run_score(o, launch, observer); }, ExitCode::internal),
+  EXPECT_TRUE(contains(error_of([&] { run_corpus(o, launch, observer); }, ExitCode::internal),
                        "MPI_Iprobe"));
 }
 

@@ -45,7 +45,7 @@ struct RunProgress {
   int n_ranks = 1;                 // that are at work
 };
 
-// Progress of a run for whoever shows it: on rank 0, on the thread that called run_score;
+// Progress of a run for whoever shows it: on rank 0, on the thread that called run_corpus;
 // `progress` several times a second.
 class RunObserver {
  public:
@@ -85,10 +85,10 @@ struct RunSummary {
 // Runs or continues the job as one of the launch's ranks. Rank 0 returns what the run came to; the
 // others return nothing once they may end. Throws Error as the design's exit codes say; a stop by
 // signal is Error(stopped). After either, `launch` says how MPI may end.
-std::optional<RunSummary> run_score(const RunOptions& options, RunLaunch& launch,
-                                    RunObserver& observer);
+std::optional<RunSummary> run_corpus(const RunOptions& options, RunLaunch& launch,
+                                     RunObserver& observer);
 // The same as a run of this process alone.
-RunSummary run_score(const RunOptions& options, RunObserver& observer);
+RunSummary run_corpus(const RunOptions& options, RunObserver& observer);
 
 // Merges what the journals of run directories hold into the results.h5 of `out`, a directory that
 // holds nothing else; empty: of the only run directory. Complete or not: see RunSummary::complete.

@@ -1,4 +1,4 @@
-#include "workers/score_run.h"
+#include "workers/corpus_run.h"
 
 #include <chrono>
 #include <thread>
@@ -65,8 +65,8 @@ RunLaunch lone_launch(Channel& channel) {
   return launch;
 }
 
-std::optional<RunSummary> run_score(const RunOptions& options, RunLaunch& launch,
-                                    RunObserver& observer) {
+std::optional<RunSummary> run_corpus(const RunOptions& options, RunLaunch& launch,
+                                     RunObserver& observer) {
   validate(options);
   const StopSignals signals;  // a stop asked for while the model loads holds before the first step
   if (launch.channel->rank() != 0) {
@@ -77,10 +77,10 @@ std::optional<RunSummary> run_score(const RunOptions& options, RunLaunch& launch
   return rank.run();
 }
 
-RunSummary run_score(const RunOptions& options, RunObserver& observer) {
+RunSummary run_corpus(const RunOptions& options, RunObserver& observer) {
   LocalChannel channel;
   RunLaunch launch = lone_launch(channel);
-  return *run_score(options, launch, observer);
+  return *run_corpus(options, launch, observer);
 }
 
 }  // namespace tovamill
