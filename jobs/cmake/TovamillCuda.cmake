@@ -12,4 +12,7 @@ if(architectures_are_ours AND CUDAToolkit_VERSION VERSION_LESS 12.8)
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)  # it does not know 100 yet
 endif()
 set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know how nvcc is told so
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()

@@ -261,8 +261,7 @@ void Attention::fit(const StepBlock& block) {
   }
 }
 
-// A state that has been brought down gives the memory of its growth back, once the step is through.
-void Attention::give_back() {
+void Attention::finish_step() {
   for (const StepBlock& block : blocks_) {
     auto& state = *static_cast<CudaState*>(block.state);
     if (!is_bounded(cache_) || block.keeps_all || state.capacity <= capacity(0, false)) continue;
@@ -271,7 +270,6 @@ void Attention::give_back() {
 }
 
 void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
-  give_back();  // of the step before
   blocks_.assign(blocks.begin(), blocks.end());
   n_rows_ = n_rows;
   for (const StepBlock& block : blocks_) fit(block);

@@ -42,6 +42,9 @@ class Attention {
   // Begins to bring what left the states to the host; afterwards, once the stream has been waited
   // for, what block `block` left in `layer`.
   void fetch_events();
+  // Once the step is through: states that have been brought down give the memory of their growth
+  // back.
+  void finish_step();
   void read_events(std::int32_t layer, std::size_t block, BlockEvents& events) const;
 
   // What the rotated keys of a state are relative to while the query at `position` is at work.
@@ -75,7 +78,6 @@ class Attention {
 
   std::int64_t held_after(const StepBlock& block, std::int64_t n_held, std::int64_t n) const;
   void fit(const StepBlock& block);
-  void give_back();
   Way way_of(const StepBlock& block) const;
   void lay_out();
   void add_waves(const std::vector<std::pair<TileInfo, std::size_t>>& tiles, Way way);

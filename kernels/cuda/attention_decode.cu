@@ -6,6 +6,7 @@
 // (2 or 4), which bound it; the weights (4 * n_heads * n_columns, written and read twice) stay in
 // the L2 cache.
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/warp.h"
 
 namespace tovamill::cuda {
 namespace {

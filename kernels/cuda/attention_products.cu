@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/warp.h"
 
 namespace tovamill::cuda {
 namespace {

@@ -9,6 +9,7 @@
 // heads, 768 columns: 98 KB, 1,536 clocks of an SM's special function units at 16 a clock), and
 // two barriers and two reductions.
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/warp.h"
 
 namespace tovamill::cuda {
 namespace {

@@ -5,6 +5,7 @@
 // and 3 kv numbers; rotating anew reads and writes each key of the state once, every 256 tokens
 // beyond the clip distance; moving together reads and writes at most as many tokens as left.
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/warp.h"
 
 namespace tovamill::cuda {
 namespace {

@@ -3,6 +3,7 @@
 //
 // Bytes a layer and tile: a position and a death for each column.
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/warp.h"
 
 namespace tovamill::cuda {
 namespace {

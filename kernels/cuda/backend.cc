@@ -335,6 +335,7 @@ void CudaBackend::finish_step() {
   if (!promised_nll_.empty()) std::memcpy(promised_nll_.data(), host_nll_.data(), promised_nll_.size_bytes());
   promised_events_.clear();
   promised_nll_ = {};
+  attention_->finish_step();
 }
 
 // The wanted rows side by side; each is multiplied as a row of its kind is.

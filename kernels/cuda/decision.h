@@ -88,15 +88,4 @@ __host__ __device__ inline bool leaves_before(const Candidate& a, const Candidat
   return a.position < b.position;
 }
 
-// The one of all lanes that leaves first, in all lanes.
-__device__ inline Candidate warp_first(Candidate c) {
-  for (int i = kLanes / 2; i > 0; i /= 2) {
-    const Candidate other{__shfl_xor_sync(kAllLanes, c.score, i),
-                          __shfl_xor_sync(kAllLanes, c.position, i),
-                          __shfl_xor_sync(kAllLanes, c.column, i)};
-    if (leaves_before(other, c)) c = other;
-  }
-  return c;
-}
-
 }  // namespace tovamill::cuda

@@ -1,6 +1,5 @@
-// What all kernels use: how numbers are stored, sums and maxima over the lanes of a warp, memory
-// shared by a thread block. Sources of kernels use of CUDA's language what this file and
-// cuda_runtime.h give, and no `<<< >>>`: so that the tests can compile them as C++ and run them on
+// How numbers are stored, for host and device. Sources of kernels use of CUDA's language what
+// cuda_runtime.h gives and no `<<< >>>`, so that the tests can compile them as C++ and run them on
 // the CPU (tests/support/cuda_emulation).
 #pragma once
 
@@ -9,11 +8,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-
-// Memory of a block whose size the launch says, 16-byte aligned.
-#ifndef TOVAMILL_DYNAMIC_SHARED
-#define TOVAMILL_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
-#endif
 
 namespace tovamill::cuda {
 
@@ -59,46 +53,6 @@ __host__ __device__ inline Bf16 from_float<Bf16>(float x) {
 template <class T>
 __host__ __device__ inline float rounded(float x) {
   return to_float(from_float<T>(x));
-}
-
-// The same in all lanes, in a fixed order.
-__device__ inline float warp_sum(float x) {
-  for (int i = kLanes / 2; i > 0; i /= 2) x += __shfl_xor_sync(kAllLanes, x, i);
-  return x;
-}
-
-// NaN where any lane brings one.
-__device__ inline float warp_max(float x) {
-  for (int i = kLanes / 2; i > 0; i /= 2) {
-    const float other = __shfl_xor_sync(kAllLanes, x, i);
-    x = (other > x || other != other) ? other : x;
-  }
-  return x;
-}
-
-// Sums and maxima over a block of whole warps; `shared` holds a float a warp. All threads must
-// take part; the result is the same in all.
-__device__ inline float block_sum(float x, float* shared) {
-  x = warp_sum(x);
-  __syncthreads();  // who still reads of the last one
-  if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
-  __syncthreads();
-  float sum = 0.0f;
-  for (unsigned w = 0; w < blockDim.x / kLanes; ++w) sum += shared[w];
-  return sum;
-}
-
-__device__ inline float block_max(float x, float* shared) {
-  x = warp_max(x);
-  __syncthreads();
-  if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
-  __syncthreads();
-  float highest = shared[0];
-  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) {
-    const float other = shared[w];
-    highest = (other > highest || other != other) ? other : highest;
-  }
-  return highest;
 }
 
 }  // namespace tovamill::cuda

@@ -2,6 +2,7 @@
 // rows, a layer's: norms 2 * r * hidden * (4 + element), gate r * intermediate * (8 + element);
 // joining and rotating stand in attention_state.cu.
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/warp.h"
 
 namespace tovamill::cuda {
 namespace {

@@ -13,6 +13,7 @@
 
 #include "engine/model_config.h"
 #include "io/model_files.h"
+#include "tests/support/device_room.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/temporary_directory.h"
 
@@ -34,6 +35,7 @@ class LoadedTiny {
     options.cache = {.cache_size = 16};
     options.dtype = "f32";
     options.n_threads = 2;
+    options.device_bytes = kTestDeviceBytes;
     options.max_rows = options.max_block = kMaxRows;
     backend_ = make_backend(device, options);
     model_ = pack_model(config_, weights_, *backend_);
@@ -172,7 +174,7 @@ TEST_P(ForwardLogits, AreCountedInTheBuffersBeforeTheyAreThere) {
   EXPECT_GE(before, std::uint64_t{kLogitRows} * kVocab * sizeof(float));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, ForwardLogits, ::testing::Values("cpu", "reference"),
+INSTANTIATE_TEST_SUITE_P(Devices, ForwardLogits, ::testing::Values("cpu", "reference", "cuda"),
                          [](const auto& info) { return info.param; });
 
 // Both backends give the same logits, within the rounding of float32.

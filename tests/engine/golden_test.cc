@@ -65,6 +65,7 @@ std::vector<Setting> settings() {
   for (const std::string& name : golden_names()) {
     all.push_back({name, "reference", 256});
     for (std::int32_t block : {1, 37, 64, 256}) all.push_back({name, "cpu", block});
+    for (std::int32_t block : {1, 256}) all.push_back({name, "cuda", block});
   }
   return all;
 }

@@ -37,32 +37,35 @@ std::vector<std::int32_t> positions(AttentionDevice& device, const AttentionStre
 }
 
 TEST(GrownState, IsBroughtDownAsInTheReference) {
-  for (const NamedCache& p : all_policies(kCache)) {
-    for (const Positions at : {Positions::clipped, Positions::absolute, Positions::in_state}) {
-      for (const std::int32_t pin : {0, 7}) {
-        for (const std::int32_t sliding_window : {0, 120}) {
-          if ((pin == 0 || sliding_window > 0) && at != Positions::clipped) continue;
-          SCOPED_TRACE(p.name + " " + std::string(name_of(at)) + " pin " + std::to_string(pin) +
-                       " " + std::to_string(sliding_window));
-          AttentionSetting setting{.sliding_window = sliding_window, .cache = p.cache};
-          setting.cache.positions = at;
-          setting.cache.clip_distance = at == Positions::clipped ? 100 : 0;
-          AttentionDevice cpu(setting);
-          setting.device = "reference";
-          AttentionDevice reference(setting);
-          AttentionStream actual{.input = cpu.input(331, 1), .blocks = prompt_and_answer(pin)},
-              expected{.input = actual.input, .blocks = actual.blocks};
-          cpu.run(actual);
-          reference.run(expected);
-          EXPECT_EQ(actual.left, expected.left);
-          EXPECT_EQ(actual.n_attended, expected.n_attended);
-          ASSERT_EQ(actual.out.size(), expected.out.size());
-          for (std::size_t i = 0; i < actual.out.size(); ++i)
-            ASSERT_NEAR(actual.out[i], expected.out[i], kOutTolerance) << i;
-          EXPECT_EQ(positions(cpu, actual), positions(reference, expected));
-          if (!is_bounded(p.cache)) continue;
-          EXPECT_EQ(positions(cpu, actual).size(), static_cast<std::size_t>(kCache));
-          EXPECT_EQ(expected.left.front().step, 300);
+  for (const std::string device : {"cpu", "cuda"}) {
+    for (const NamedCache& p : all_policies(kCache)) {
+      for (const Positions at : {Positions::clipped, Positions::absolute, Positions::in_state}) {
+        for (const std::int32_t pin : {0, 7}) {
+          for (const std::int32_t sliding_window : {0, 120}) {
+            if ((pin == 0 || sliding_window > 0) && at != Positions::clipped) continue;
+            SCOPED_TRACE(p.name + " " + device + " " + std::string(name_of(at)) + " pin " +
+                         std::to_string(pin) + " " + std::to_string(sliding_window));
+            AttentionSetting setting{
+                .sliding_window = sliding_window, .cache = p.cache, .device = device};
+            setting.cache.positions = at;
+            setting.cache.clip_distance = at == Positions::clipped ? 100 : 0;
+            AttentionDevice fast(setting);
+            setting.device = "reference";
+            AttentionDevice reference(setting);
+            AttentionStream actual{.input = fast.input(331, 1), .blocks = prompt_and_answer(pin)},
+                expected{.input = actual.input, .blocks = actual.blocks};
+            fast.run(actual);
+            reference.run(expected);
+            EXPECT_EQ(actual.left, expected.left);
+            EXPECT_EQ(actual.n_attended, expected.n_attended);
+            ASSERT_EQ(actual.out.size(), expected.out.size());
+            for (std::size_t i = 0; i < actual.out.size(); ++i)
+              ASSERT_NEAR(actual.out[i], expected.out[i], kOutTolerance) << i;
+            EXPECT_EQ(positions(fast, actual), positions(reference, expected));
+            if (!is_bounded(p.cache)) continue;
+            EXPECT_EQ(positions(fast, actual).size(), static_cast<std::size_t>(kCache));
+            EXPECT_EQ(expected.left.front().step, 300);
+          }
         }
       }
     }
@@ -84,7 +87,7 @@ TEST(GrownState, AttendsAsFullDoes) {
 
 // All weights are equal: the oldest leave, but for those that are pinned.
 TEST(GrownState, LetsTheOldestOfEqualsGo) {
-  for (const char* device : {"cpu", "reference"}) {
+  for (const char* device : {"cpu", "reference", "cuda"}) {
     for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::h2o, Policy::window}) {
       AttentionDevice d({.cache = {.policy = policy, .cache_size = 10}, .device = device});
       AttentionStream s{.input = d.input(51, 3, 0.0f),
@@ -98,7 +101,7 @@ TEST(GrownState, LetsTheOldestOfEqualsGo) {
 }
 
 TEST(GrownState, WantsOneTokenToComeDownAndFewPins) {
-  for (const char* device : {"cpu", "reference"}) {
+  for (const char* device : {"cpu", "reference", "cuda"}) {
     AttentionDevice d({.cache = {.cache_size = 10}, .device = device});
     AttentionStream s{.input = d.input(60, 4),
                       .blocks = {{.n_tokens = 20, .keeps_all = true}, {.n_tokens = 2}}};
@@ -151,7 +154,7 @@ TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
 
 // A copy goes its own way, to the bit as if its stream had been the only one.
 TEST(CopiedState, GoesItsOwnWay) {
-  for (const char* device : {"cpu", "reference"}) {
+  for (const char* device : {"cpu", "reference", "cuda"}) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const bool keeps_all : {false, true}) {
         for (const bool used : {false, true}) {
@@ -205,10 +208,10 @@ TEST(CopiedState, GoesItsOwnWay) {
 
 // Saved while grown, in the middle of a group of positions, and right after it was brought down.
 TEST(SavedGrownState, GoesOnToTheBit) {
-  for (const char* device : {"cpu", "reference"}) {
+  for (const char* device : {"cpu", "reference", "cuda"}) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const Positions at : {Positions::clipped, Positions::in_state}) {
-        if (std::string(device) == "reference" && at == Positions::clipped) continue;
+        if (std::string(device) != "cpu" && at == Positions::clipped) continue;
         AttentionSetting setting{.cache = p.cache, .device = device};
         setting.cache.positions = at;
         setting.cache.clip_distance = at == Positions::clipped ? 100 : 0;

@@ -13,6 +13,7 @@
 #include "engine/model_config.h"
 #include "io/model_files.h"
 #include "kernels/error.h"
+#include "tests/support/device_room.h"
 #include "tests/support/error_of.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/temporary_directory.h"
@@ -50,7 +51,8 @@ class Device {
                                        .dtype = dtype,
                                        .n_threads = n_threads,
                                        .max_rows = kMaxRows,
-                                       .max_block = kMaxRows})),
+                                       .max_block = kMaxRows,
+                                       .device_bytes = kTestDeviceBytes})),
         model_(pack_model(
             config_,
             weights_from_hf(
@@ -208,6 +210,11 @@ TEST_F(SavedState, GoesOnToTheBitInBf16) {
 TEST_F(SavedState, GoesOnToTheBitInTheReference) {
   for (const auto& [block, n_blocks] : {std::pair{256u, 1u}, {100u, 2u}})
     expect_undisturbed("reference", "f32", 300, block, n_blocks);
+}
+
+TEST_F(SavedState, GoesOnToTheBitOnAGpu) {
+  expect_undisturbed("cuda", "f32", 300, 256, 1);
+  expect_undisturbed("cuda", "bf16", 300, 100, 2);
 }
 
 // An unbounded state takes as much room as its tokens need, not as its owner had.

@@ -14,6 +14,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/tensor.h"
+#include "tests/support/device_room.h"
 
 namespace tovamill::testing {
 
@@ -73,7 +74,8 @@ class AttentionDevice {
                                        .dtype = s.dtype,
                                        .n_threads = s.n_threads,
                                        .max_rows = kMaxRows,
-                                       .max_block = kMaxRows});
+                                       .max_block = kMaxRows,
+                                       .device_bytes = kTestDeviceBytes});
     qkv_ = backend_->make_buffer(kMaxRows, row(), BufferType::full);
     out_ = backend_->make_buffer(kMaxRows, shape_.q_size(), BufferType::compute);
   }
@@ -112,13 +114,16 @@ class AttentionDevice {
       n_rows += next.n_tokens;
     }
     backend_->begin_step(blocks, n_rows);
-    std::vector<BlockEvents> events(blocks.size());
+    std::vector<std::vector<BlockEvents>> events(kLayers, std::vector<BlockEvents>(blocks.size()));
     for (std::int32_t layer = 0; layer < kLayers; ++layer) {
       for (std::size_t b = 0; b < blocks.size(); ++b) fill(*streams[b], layer, blocks[b]);
-      backend_->attend(layer, {}, *qkv_, *out_, events);
-      backend_->finish_step();
+      backend_->attend(layer, {}, *qkv_, *out_, events[static_cast<std::size_t>(layer)]);
+      for (std::size_t b = 0; b < blocks.size(); ++b) note(*streams[b], layer, blocks[b]);
+    }
+    backend_->finish_step();
+    for (std::int32_t layer = 0; layer < kLayers; ++layer) {
       for (std::size_t b = 0; b < blocks.size(); ++b)
-        note(*streams[b], layer, blocks[b], events[b]);
+        note(*streams[b], layer, events[static_cast<std::size_t>(layer)][b]);
     }
     for (AttentionStream* s : streams) s->position += s->blocks[s->n_blocks++].n_tokens;
   }
@@ -149,16 +154,19 @@ class AttentionDevice {
       backend_->write_rows(*qkv_, b.first_row + r, {from, static_cast<std::size_t>(row())});
     }
   }
-  void note(AttentionStream& s, std::int32_t layer, const StepBlock& b,
-            const BlockEvents& e) const {
+  void note(AttentionStream& s, std::int32_t layer, const StepBlock& b) const {
     const auto q_size = static_cast<std::size_t>(shape_.q_size());
     s.out.resize(static_cast<std::size_t>(b.position + b.n_tokens) * kLayers * q_size);
     std::vector<float> row(q_size);
     for (std::int32_t r = 0; r < b.n_tokens; ++r) {
       backend_->read_rows(*out_, b.first_row + r, row);
-      const auto at = (static_cast<std::size_t>(b.position + r) * kLayers + static_cast<std::size_t>(layer)) * q_size;
+      const auto at =
+          (static_cast<std::size_t>(b.position + r) * kLayers + static_cast<std::size_t>(layer)) *
+          q_size;
       std::copy(row.begin(), row.end(), s.out.begin() + static_cast<std::ptrdiff_t>(at));
     }
+  }
+  static void note(AttentionStream& s, std::int32_t layer, const BlockEvents& e) {
     for (const Eviction& x : e.evictions) {
       s.left.push_back({layer, x.step, x.group, x.position});
       s.weights.push_back(x.weight);

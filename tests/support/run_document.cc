@@ -6,6 +6,7 @@
 #include "engine/forward.h"
 #include "engine/model_config.h"
 #include "io/model_files.h"
+#include "tests/support/device_room.h"
 
 namespace tovamill::testing {
 
@@ -25,7 +26,8 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
                                .dtype = setting.dtype,
                                .n_threads = setting.n_threads,
                                .max_rows = setting.block,
-                               .max_block = setting.block};
+                               .max_block = setting.block,
+                               .device_bytes = kTestDeviceBytes};
   const auto backend = make_backend(setting.device, options);
   const Model model = pack_model(config, weights, *backend);
   Forward forward(model, *backend, setting.block, 1, setting.block);

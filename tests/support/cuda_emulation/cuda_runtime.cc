@@ -28,7 +28,7 @@ struct EmulatedEvent {
 namespace {
 
 constexpr int kGarbage = 0xC7;
-constexpr std::size_t kDefaultDeviceBytes = std::size_t{320} << 20;
+constexpr std::size_t kDefaultDeviceBytes = std::size_t{1} << 30;
 
 bool is_eager = false;
 std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0;

@@ -1,0 +1,65 @@
+// What the threads of a warp and of a thread block work out together. For sources of kernels only.
+#pragma once
+
+#include "kernels/cuda/decision.h"
+#include "kernels/cuda/device_code.h"
+
+// Memory of a block whose size the launch says, 16-byte aligned.
+#ifndef TOVAMILL_DYNAMIC_SHARED
+#define TOVAMILL_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#endif
+
+namespace tovamill::cuda {
+
+// The same in all lanes, in a fixed order.
+__device__ inline float warp_sum(float x) {
+  for (int i = kLanes / 2; i > 0; i /= 2) x += __shfl_xor_sync(kAllLanes, x, i);
+  return x;
+}
+
+// NaN where any lane brings one.
+__device__ inline float warp_max(float x) {
+  for (int i = kLanes / 2; i > 0; i /= 2) {
+    const float other = __shfl_xor_sync(kAllLanes, x, i);
+    x = (other > x || other != other) ? other : x;
+  }
+  return x;
+}
+
+// Sums and maxima over a block of whole warps; `shared` holds a float a warp. All threads must
+// take part; the result is the same in all.
+__device__ inline float block_sum(float x, float* shared) {
+  x = warp_sum(x);
+  __syncthreads();  // who still reads of the last one
+  if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
+  __syncthreads();
+  float sum = 0.0f;
+  for (unsigned w = 0; w < blockDim.x / kLanes; ++w) sum += shared[w];
+  return sum;
+}
+
+__device__ inline float block_max(float x, float* shared) {
+  x = warp_max(x);
+  __syncthreads();
+  if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
+  __syncthreads();
+  float highest = shared[0];
+  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) {
+    const float other = shared[w];
+    highest = (other > highest || other != other) ? other : highest;
+  }
+  return highest;
+}
+
+// The one of all lanes that leaves first, in all lanes.
+__device__ inline Candidate warp_first(Candidate c) {
+  for (int i = kLanes / 2; i > 0; i /= 2) {
+    const Candidate other{__shfl_xor_sync(kAllLanes, c.score, i),
+                          __shfl_xor_sync(kAllLanes, c.position, i),
+                          __shfl_xor_sync(kAllLanes, c.column, i)};
+    if (leaves_before(other, c)) c = other;
+  }
+  return c;
+}
+
+}  // namespace tovamill::cuda
