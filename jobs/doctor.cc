@@ -7,6 +7,7 @@
 #include "jobs/launcher.h"
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
+#include "kernels/gpu_info.h"
 #include "pipeline/mpi_session.h"
 #include "workers/device.h"
 
@@ -73,9 +74,10 @@ void print_launcher(const Launcher& launcher, const CpuInfo& cpu) {
 }
 
 void print_cuda() {
-  const bool has_driver = std::filesystem::exists("/proc/driver/nvidia/version");
-  print("CUDA",
-        has_driver ? "not built in, though this machine has an NVIDIA driver" : "not built in");
+  const GpuInfo info = gpu_info();
+  if (info.is_built) print("CUDA", info.versions);
+  for (const std::string& device : info.devices) print("GPU", device);
+  if (!info.obstacle.empty()) print(info.is_built ? "GPU" : "CUDA", info.obstacle);
 }
 
 void print_rate(const char* name, DType dtype, std::int32_t n_threads) {

@@ -205,8 +205,8 @@ struct BackendOptions {
   // Of the packed matrices and their biases; null is memory of the backend's own. Outlives the
   // backend. The reference backend makes no use of it.
   WeightStore* weights = nullptr;
-  int device_index = 0;             // cuda: which of the GPUs that this process sees
-  std::uint64_t device_bytes = 0;   // cuda: of its memory; 0: 92 %
+  int device_index = 0;            // cuda: which of the GPUs that this process sees
+  std::uint64_t device_bytes = 0;  // cuda: of its memory; 0: 92 %
 };
 
 // Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do

@@ -1,6 +1,9 @@
 // What stands for the CUDA backend in builds without it.
+#include <filesystem>
+
 #include "kernels/backend.h"
 #include "kernels/error.h"
+#include "kernels/gpu_info.h"
 
 namespace tovamill {
 
@@ -8,6 +11,17 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
   throw Error(ExitCode::no_device,
               "--device cuda: this build has no CUDA (build with -DTOVAMILL_CUDA=ON); use --device "
               "cpu");
+}
+
+GpuInfo gpu_info() {
+  std::error_code unknown;  // a machine without /proc has no driver that we know of either
+  const bool has_driver = std::filesystem::exists("/proc/driver/nvidia/version", unknown);
+  return {.is_built = false,
+          .versions = "",
+          .obstacle = has_driver ? "not built in, though this machine has an NVIDIA driver (build "
+                                   "with -DTOVAMILL_CUDA=ON)"
+                                 : "not built in",
+          .devices = {}};
 }
 
 }  // namespace tovamill

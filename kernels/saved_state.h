@@ -18,7 +18,13 @@
 
 namespace tovamill {
 
-enum class StateKind : std::uint32_t { reference = 1, cpu_f32 = 2, cpu_bf16 = 3, cuda_f32 = 4, cuda_bf16 = 5 };
+enum class StateKind : std::uint32_t {
+  reference = 1,
+  cpu_f32 = 2,
+  cpu_bf16 = 3,
+  cuda_f32 = 4,
+  cuda_bf16 = 5
+};
 
 class StateWriter {
  public:

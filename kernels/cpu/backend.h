@@ -41,7 +41,8 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                       BufferType type) override;
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
-  void read_rows(const Buffer& buffer, std::int32_t first_row, std::span<float> rows) const override;
+  void read_rows(const Buffer& buffer, std::int32_t first_row,
+                 std::span<float> rows) const override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;

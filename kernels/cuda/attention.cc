@@ -121,9 +121,8 @@ std::size_t Attention::event_bytes(std::int32_t n_rows) const {
 
 // Growing states grow by an eighth: each column moves a few times at most, however long the stream.
 std::int64_t Attention::capacity(std::int64_t n_tokens, bool keeps_all) const {
-  const std::int64_t bounded =
-      padded(static_cast<std::int64_t>(cache_.cache_size) +
-             std::min<std::int64_t>(kGroupTokens, options_.max_block));
+  const std::int64_t bounded = padded(static_cast<std::int64_t>(cache_.cache_size) +
+                                      std::min<std::int64_t>(kGroupTokens, options_.max_block));
   if (is_bounded(cache_) && !keeps_all) return bounded;
   std::int64_t columns = kGroupTokens;
   while (columns < n_tokens)
@@ -161,8 +160,8 @@ std::int64_t Attention::single_bytes(std::int64_t ld) const {
 std::int64_t Attention::scratch_bytes(std::int64_t n_columns) const {
   const std::int64_t ld = padded(n_columns), each = std::max(slot_bytes(ld), single_bytes(ld));
   const std::int64_t rows = options_.max_rows;
-  const std::int64_t most = std::max(slot_bytes(ld) * ((rows + kGroupTokens - 1) / kGroupTokens + 1),
-                                     single_bytes(ld) * rows);
+  const std::int64_t most = std::max(
+      slot_bytes(ld) * ((rows + kGroupTokens - 1) / kGroupTokens + 1), single_bytes(ld) * rows);
   return std::max(each, std::min(most, kScratchBytes));
 }
 
@@ -191,8 +190,8 @@ std::uint64_t Attention::workspace_bytes_for(std::int64_t n_tokens, bool keeps_a
 
 void Attention::resize(CudaState& state, std::int64_t capacity) {
   if (state.capacity == capacity) return;
-  const auto bytes =
-      static_cast<std::size_t>(layout_.layer_bytes(capacity)) * static_cast<std::size_t>(layout_.n_layers);
+  const auto bytes = static_cast<std::size_t>(layout_.layer_bytes(capacity)) *
+                     static_cast<std::size_t>(layout_.n_layers);
   ArenaPiece memory = arena_.take(bytes, "the state of a stream");
   // Values that no token has written are multiplied by a weight of 0: they must be numbers.
   TOVAMILL_CUDA(cudaMemsetAsync(memory.data(), 0, bytes, stream_.get()));
@@ -201,12 +200,12 @@ void Attention::resize(CudaState& state, std::int64_t capacity) {
     for (std::int32_t l = 0; l < layout_.n_layers; ++l) {
       const auto* from = state.data() + l * layout_.layer_bytes(state.capacity);
       auto* to = static_cast<unsigned char*>(memory.data()) + l * layout_.layer_bytes(capacity);
-      copy_arrays(to, layout_.head_bytes(capacity), from, layout_.head_bytes(state.capacity), row * state.n_held,
-                  layout_.n_kv_heads * layout_.n_head_arrays());
+      copy_arrays(to, layout_.head_bytes(capacity), from, layout_.head_bytes(state.capacity),
+                  row * state.n_held, layout_.n_kv_heads * layout_.n_head_arrays());
       from += layout_.n_kv_heads * layout_.n_head_arrays() * layout_.head_bytes(state.capacity);
       to += layout_.n_kv_heads * layout_.n_head_arrays() * layout_.head_bytes(capacity);
-      copy_arrays(to, layout_.row_bytes(capacity), from, layout_.row_bytes(state.capacity), 4 * state.n_held,
-                  layout_.n_groups * layout_.n_row_arrays());
+      copy_arrays(to, layout_.row_bytes(capacity), from, layout_.row_bytes(state.capacity),
+                  4 * state.n_held, layout_.n_groups * layout_.n_row_arrays());
     }
   }
   stream_.synchronize();  // the old memory may be another state's from now on
@@ -217,8 +216,9 @@ void Attention::resize(CudaState& state, std::int64_t capacity) {
 void Attention::copy_arrays(unsigned char* to, std::int64_t to_pitch, const unsigned char* from,
                             std::int64_t from_pitch, std::int64_t width, std::int64_t n) const {
   TOVAMILL_CUDA(cudaMemcpy2DAsync(to, static_cast<std::size_t>(to_pitch), from,
-                                  static_cast<std::size_t>(from_pitch), static_cast<std::size_t>(width),
-                                  static_cast<std::size_t>(n), cudaMemcpyDeviceToDevice, stream_.get()));
+                                  static_cast<std::size_t>(from_pitch),
+                                  static_cast<std::size_t>(width), static_cast<std::size_t>(n),
+                                  cudaMemcpyDeviceToDevice, stream_.get()));
 }
 
 void Attention::copy(const CudaState& from, CudaState& to) {
@@ -228,8 +228,8 @@ void Attention::copy(const CudaState& from, CudaState& to) {
     to.memory = std::move(empty.memory);
     to.capacity = from.capacity;
   }
-  TOVAMILL_CUDA(cudaMemcpyAsync(to.data(), from.data(), from.memory.size(), cudaMemcpyDeviceToDevice,
-                                stream_.get()));
+  TOVAMILL_CUDA(cudaMemcpyAsync(to.data(), from.data(), from.memory.size(),
+                                cudaMemcpyDeviceToDevice, stream_.get()));
   to.n_held = from.n_held;
   to.n_tokens = from.n_tokens;
   to.rotation = from.rotation;
@@ -240,7 +240,8 @@ void Attention::copy(const CudaState& from, CudaState& to) {
 // ---- laying out a step
 
 // Columns of a state that holds `n_held` and takes `n` more tokens.
-std::int64_t Attention::held_after(const StepBlock& block, std::int64_t n_held, std::int64_t n) const {
+std::int64_t Attention::held_after(const StepBlock& block, std::int64_t n_held,
+                                   std::int64_t n) const {
   if (!is_bounded(cache_) || block.keeps_all) return n_held + n;
   return std::min<std::int64_t>(n_held + n, cache_.cache_size);
 }
@@ -252,7 +253,8 @@ void Attention::fit(const StepBlock& block) {
   check_block(cache_, block, state.n_held);
   if (block.position != state.n_tokens)
     throw Error(ExitCode::internal, "a block begins at position " + std::to_string(block.position) +
-                                        " where its stream is at " + std::to_string(state.n_tokens));
+                                        " where its stream is at " +
+                                        std::to_string(state.n_tokens));
   const bool grows = !is_bounded(cache_) || block.keeps_all || state.n_held > cache_.cache_size;
   if (grows) {
     const std::int64_t wanted = capacity(state.n_held + block.n_tokens, true);
@@ -274,7 +276,8 @@ void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_row
   n_rows_ = n_rows;
   for (const StepBlock& block : blocks_) fit(block);
   held_before_.clear();
-  for (const StepBlock& block : blocks_) held_before_.push_back(static_cast<const CudaState*>(block.state)->n_held);
+  for (const StepBlock& block : blocks_)
+    held_before_.push_back(static_cast<const CudaState*>(block.state)->n_held);
   lay_out();
   upload();
 }
@@ -363,14 +366,17 @@ void Attention::add_waves(const std::vector<std::pair<TileInfo, std::size_t>>& t
       const std::int32_t columns = std::max(wave.max_columns, t.n_columns());
       const std::int64_t ld = padded(columns),
                          each = way == Way::single ? single_bytes(ld) : slot_bytes(ld);
-      if (end > begin && each * static_cast<std::int64_t>(end - begin + 1) > static_cast<std::int64_t>(scratch_.size()))
+      if (end > begin && each * static_cast<std::int64_t>(end - begin + 1) >
+                             static_cast<std::int64_t>(scratch_.size()))
         break;
       wave.max_columns = columns;
       wave.max_steps = std::max(wave.max_steps, t.n_steps);
-      wave.max_drops = std::max(wave.max_drops, t.drops != 0 ? t.n_columns() - t.rule.cache_size : 0);
+      wave.max_drops =
+          std::max(wave.max_drops, t.drops != 0 ? t.n_columns() - t.rule.cache_size : 0);
       wave.rotates |= t.rotates;
       for (std::int32_t i = 0; i < t.n_steps; ++i)
-        row_tile_[static_cast<std::size_t>(t.first_row + i)] = static_cast<std::int32_t>(tiles_.size());
+        row_tile_[static_cast<std::size_t>(t.first_row + i)] =
+            static_cast<std::int32_t>(tiles_.size());
       tiles_.push_back(t);
       tile_blocks_.push_back(tiles[end].second);
     }
@@ -426,8 +432,8 @@ void Attention::run_wave(const Wave& wave, std::int32_t layer, const float* q_no
     rotate_again<T>({shape_, layout_, layer, tiles, static_cast<const double*>(inv_freq_.data())},
                     wave.n_tiles, stream_);
   join<T>({shape_, layout_, layer, static_cast<const TileInfo*>(device_tiles_.data()), wave.first,
-           wave.first + wave.n_tiles, static_cast<const std::int32_t*>(device_row_tile_.data()), qkv,
-           static_cast<const float*>(angles_.data()), q_norm, k_norm, queries},
+           wave.first + wave.n_tiles, static_cast<const std::int32_t*>(device_row_tile_.data()),
+           qkv, static_cast<const float*>(angles_.data()), q_norm, k_norm, queries},
           n_rows_, stream_);
   if (wave.way == Way::single) return run_singles(wave, layer, out);
   const std::int64_t ld = padded(wave.max_columns), n = wave.n_tiles;
@@ -445,17 +451,19 @@ void Attention::run_wave(const Wave& wave, std::int32_t layer, const float* q_no
   s.move_to = parts.take<std::int32_t>(n * shape_.n_groups * kGroupTokens);
   s.n_moves = parts.take<std::int32_t>(n * shape_.n_groups);
   const bool needs_partial = scan_partial_bytes(shape_, wave.n_tiles, s.ld) > 0;
-  float* partial = needs_partial ? parts.take<float>(n * shape_.n_groups * kScanWarps * ld) : nullptr;
+  float* partial =
+      needs_partial ? parts.take<float>(n * shape_.n_groups * kScanWarps * ld) : nullptr;
   const bool scans = wave.way == Way::scanned;
   const ScanArguments scan{shape_, layout_, layer, tiles, s, partial};
-  score_tiles<T>({shape_, layout_, layer, tiles, queries, s}, wave.n_tiles, wave.max_columns, wave.max_steps,
-                 stream_);
+  score_tiles<T>({shape_, layout_, layer, tiles, queries, s}, wave.n_tiles, wave.max_columns,
+                 wave.max_steps, stream_);
   if (scans) {
     scan_tiles(scan, wave.n_tiles, stream_);
   } else {
     plan_deaths(scan, wave.n_tiles, stream_);
   }
-  weigh_tiles<T>({shape_, layout_, layer, tiles, s, scans, !scans, out}, wave.n_tiles, wave.max_steps, stream_);
+  weigh_tiles<T>({shape_, layout_, layer, tiles, s, scans, !scans, out}, wave.n_tiles,
+                 wave.max_steps, stream_);
   const LeaveArguments leaving{shape_, layout_, layer, tiles, s, !scans, events_of(layer)};
   leave(leaving, wave.n_tiles, stream_);
   if (is_bounded(cache_)) compact<T>(leaving, wave.n_tiles, stream_);
@@ -482,33 +490,39 @@ void Attention::run_singles(const Wave& wave, std::int32_t layer, T* out) {
   a.max_drops = wave.max_drops;
   a.drops = wave.max_drops > 1 ? parts.take<EventRecord>(n * groups * wave.max_drops) : nullptr;
   a.events = events_of(layer);
-  TOVAMILL_CUDA(cudaMemsetAsync(a.n_done, 0, static_cast<std::size_t>(n * groups) * sizeof(unsigned), stream_.get()));
+  TOVAMILL_CUDA(cudaMemsetAsync(
+      a.n_done, 0, static_cast<std::size_t>(n * groups) * sizeof(unsigned), stream_.get()));
   decode(a, wave.n_tiles, stream_);
   if (a.drops != nullptr) keep_drops(wave, layer, a.drops);
 }
 
 // States that are brought down at once lose many tokens after one query: rare, and waited for.
 void Attention::keep_drops(const Wave& wave, std::int32_t layer, const EventRecord* drops) {
-  const auto n = static_cast<std::size_t>(wave.n_tiles) * static_cast<std::size_t>(shape_.n_groups) *
+  const auto n = static_cast<std::size_t>(wave.n_tiles) *
+                 static_cast<std::size_t>(shape_.n_groups) *
                  static_cast<std::size_t>(wave.max_drops);
   std::vector<EventRecord> records(n);
-  TOVAMILL_CUDA(cudaMemcpyAsync(records.data(), drops, n * sizeof(EventRecord), cudaMemcpyDeviceToHost, stream_.get()));
+  TOVAMILL_CUDA(cudaMemcpyAsync(records.data(), drops, n * sizeof(EventRecord),
+                                cudaMemcpyDeviceToHost, stream_.get()));
   stream_.synchronize();
   for (std::int32_t i = 0; i < wave.n_tiles; ++i) {
     const TileInfo& t = tiles_[static_cast<std::size_t>(wave.first + i)];
     const std::int32_t n_drops = t.drops != 0 ? std::max(0, t.n_columns() - t.rule.cache_size) : 0;
     for (std::int32_t g = 0; g < shape_.n_groups; ++g) {
-      const auto first = records.begin() +
-                         (static_cast<std::ptrdiff_t>(i) * shape_.n_groups + g) * wave.max_drops;
-      drops_.push_back({layer, g, tile_blocks_[static_cast<std::size_t>(wave.first + i)], {first, first + n_drops}});
+      const auto first =
+          records.begin() + (static_cast<std::ptrdiff_t>(i) * shape_.n_groups + g) * wave.max_drops;
+      drops_.push_back({layer,
+                        g,
+                        tile_blocks_[static_cast<std::size_t>(wave.first + i)],
+                        {first, first + n_drops}});
     }
   }
 }
 
 void Attention::fetch_events() {
   if (n_rows_ == 0) return;
-  TOVAMILL_CUDA(cudaMemcpyAsync(host_events_.data(), events_.data(), event_bytes(n_rows_), cudaMemcpyDeviceToHost,
-                                stream_.get()));
+  TOVAMILL_CUDA(cudaMemcpyAsync(host_events_.data(), events_.data(), event_bytes(n_rows_),
+                                cudaMemcpyDeviceToHost, stream_.get()));
 }
 
 void Attention::read_events(std::int32_t layer, std::size_t block, BlockEvents& events) const {
@@ -530,8 +544,10 @@ void Attention::read_events(std::int32_t layer, std::size_t block, BlockEvents& 
   for (std::int32_t g = 0; g < shape_.n_groups; ++g) {
     std::int64_t held = n_held;
     for (std::int32_t i = 0; i < b.n_tokens; ++i) {
-      const EventRecord& r = records[static_cast<std::int64_t>(b.first_row + i) * shape_.n_groups + g];
-      events.n_attended += static_cast<std::uint64_t>(shape_.sliding_window > 0 ? r.n_attended : held + 1);
+      const EventRecord& r =
+          records[static_cast<std::int64_t>(b.first_row + i) * shape_.n_groups + g];
+      events.n_attended +=
+          static_cast<std::uint64_t>(shape_.sliding_window > 0 ? r.n_attended : held + 1);
       held = held_after(b, held, 1);
       if (!drops_many && r.position >= 0) add(r, b.position + i, g);
     }

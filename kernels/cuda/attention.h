@@ -105,14 +105,15 @@ class Attention {
   std::vector<TileInfo> tiles_;
   std::vector<std::size_t> tile_blocks_;  // which block each tile is of
   std::vector<Wave> waves_;
-  std::vector<std::int64_t> positions_;   // (n_rows) rotary
-  std::vector<std::int32_t> row_tile_;    // (n_rows) index of tiles_
+  std::vector<std::int64_t> positions_;    // (n_rows) rotary
+  std::vector<std::int32_t> row_tile_;     // (n_rows) index of tiles_
   std::vector<std::int64_t> held_before_;  // (blocks) columns of their states before the step
   std::vector<Drops> drops_;
 
-  ArenaPiece scratch_;                    // of the tiles of a wave
-  std::int64_t scratch_columns_ = 0;      // for which there is a slot at least
-  ArenaPiece device_tiles_, device_row_tile_, device_positions_, angles_, inv_freq_, queries_, events_;
+  ArenaPiece scratch_;                // of the tiles of a wave
+  std::int64_t scratch_columns_ = 0;  // for which there is a slot at least
+  ArenaPiece device_tiles_, device_row_tile_, device_positions_, angles_, inv_freq_, queries_,
+      events_;
   PinnedMemory staging_, host_events_;
   Event uploaded_;
 };

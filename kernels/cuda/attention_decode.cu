@@ -29,10 +29,11 @@ __device__ Pack<T, kWidth> read_pack(const T* p) {
 
 // scores[q * ld + j] = queries[q] . rows[j] * scale, kGroup lanes to a row.
 template <class T, int kWidth, int kGroup>
-__device__ void score_rows(const T* queries, std::int32_t n_queries, const T* rows, std::int32_t n, std::int32_t d,
-                           float scale, float* scores, std::int32_t ld) {
+__device__ void score_rows(const T* queries, std::int32_t n_queries, const T* rows, std::int32_t n,
+                           std::int32_t d, float scale, float* scores, std::int32_t ld) {
   constexpr int kRows = kLanes / kGroup;
-  const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes, lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
+  const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes,
+             lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
   const std::int32_t part = lane % kGroup;
   for (std::int32_t first = warp * kRows; first < n; first += kWarps * kRows) {
     const std::int32_t j = first + lane / kGroup;
@@ -44,7 +45,8 @@ __device__ void score_rows(const T* queries, std::int32_t n_queries, const T* ro
         if (q >= n_queries) break;
         const auto x = read_pack<T, kWidth>(queries + q * d + i);
 #pragma unroll
-        for (int e = 0; e < kWidth; ++e) sum[q] = fmaf(to_float(k.at[e]), to_float(x.at[e]), sum[q]);
+        for (int e = 0; e < kWidth; ++e)
+          sum[q] = fmaf(to_float(k.at[e]), to_float(x.at[e]), sum[q]);
       }
     }
 #pragma unroll
@@ -56,12 +58,14 @@ __device__ void score_rows(const T* queries, std::int32_t n_queries, const T* ro
   }
 }
 
-// sums[(q * kWarps + warp) * d + i] = sum over the warp's columns of weights[q * ld + j] values[j][i].
+// sums[(q * kWarps + warp) * d + i] = sum over the warp's columns of weights[q * ld + j]
+// values[j][i].
 template <class T, int kWidth, int kGroup>
-__device__ void add_rows(const float* weights, std::int32_t ld, std::int32_t n_queries, const T* values, std::int32_t n,
-                         std::int32_t d, float* sums) {
+__device__ void add_rows(const float* weights, std::int32_t ld, std::int32_t n_queries,
+                         const T* values, std::int32_t n, std::int32_t d, float* sums) {
   constexpr int kRows = kLanes / kGroup;
-  const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes, lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
+  const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes,
+             lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
   for (std::int32_t begin = 0; begin < d; begin += kGroup * kWidth) {
     const std::int32_t i = begin + lane % kGroup * kWidth;
     float sum[kQueries][kWidth] = {};
@@ -80,7 +84,8 @@ __device__ void add_rows(const float* weights, std::int32_t ld, std::int32_t n_q
       if (q >= n_queries) break;
 #pragma unroll
       for (int e = 0; e < kWidth; ++e) {
-        for (int l = kGroup; l < kLanes; l *= 2) sum[q][e] += __shfl_xor_sync(kAllLanes, sum[q][e], l);
+        for (int l = kGroup; l < kLanes; l *= 2)
+          sum[q][e] += __shfl_xor_sync(kAllLanes, sum[q][e], l);
         if (lane < kGroup && i < d) sums[(q * kWarps + warp) * d + i + e] = sum[q][e];
       }
     }
@@ -101,9 +106,10 @@ __device__ Candidate block_first(Candidate c, Candidate* shared) {
 }
 
 template <class T>
-__device__ void move_rows(const LayerView& layer, std::int32_t kv, std::int32_t from, std::int32_t to,
-                          std::int32_t d, bool unrotated) {
-  T* arrays[3] = {layer.rotated<T>(kv), layer.values<T>(kv), unrotated ? layer.unrotated<T>(kv) : nullptr};
+__device__ void move_rows(const LayerView& layer, std::int32_t kv, std::int32_t from,
+                          std::int32_t to, std::int32_t d, bool unrotated) {
+  T* arrays[3] = {layer.rotated<T>(kv), layer.values<T>(kv),
+                  unrotated ? layer.unrotated<T>(kv) : nullptr};
   for (T* rows : arrays) {
     if (rows == nullptr) continue;
     for (auto e = static_cast<std::int32_t>(threadIdx.x % kLanes); e < d; e += kLanes)
@@ -113,7 +119,8 @@ __device__ void move_rows(const LayerView& layer, std::int32_t kv, std::int32_t 
 
 // By the last block of a group.
 template <class T>
-__device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int32_t group, Candidate* candidates) {
+__device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int32_t group,
+                       Candidate* candidates) {
   const AttentionShape& shape = a.shape;
   const TileInfo& tile = a.tiles[slot];
   const auto thread = static_cast<std::int32_t>(threadIdx.x);
@@ -129,7 +136,8 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
   const float* value_norm = a.layout.averages ? layer.value_norm(group) : nullptr;
   const float share = 1.0f / static_cast<float>(shape.heads_per_group);
   const std::int64_t event = static_cast<std::int64_t>(tile.event_row) * shape.n_groups + group;
-  const std::int32_t n_drops = tile.drops != 0 && n > tile.rule.cache_size ? n - tile.rule.cache_size : 0;
+  const std::int32_t n_drops =
+      tile.drops != 0 && n > tile.rule.cache_size ? n - tile.rule.cache_size : 0;
   std::int32_t n_visible = 0;
   for (std::int32_t j = thread; j < n; j += kThreads) {
     float weight = 0.0f;
@@ -182,7 +190,8 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
       death[best.column] = 0;
       const EventRecord record{positions[best.column], mean[best.column], n_visible};
       if (a.drops != nullptr) {
-        a.drops[(static_cast<std::int64_t>(slot) * shape.n_groups + group) * a.max_drops + drop] = record;
+        a.drops[(static_cast<std::int64_t>(slot) * shape.n_groups + group) * a.max_drops + drop] =
+            record;
       } else {
         a.events[event] = record;
       }
@@ -231,25 +240,28 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeArguments<T> a) 
   __shared__ Candidate candidates[kWarps];
   __shared__ unsigned n_done;
   const AttentionShape& shape = a.shape;
-  const auto kv = static_cast<std::int32_t>(blockIdx.x), slot = static_cast<std::int32_t>(blockIdx.y);
+  const auto kv = static_cast<std::int32_t>(blockIdx.x),
+             slot = static_cast<std::int32_t>(blockIdx.y);
   const auto thread = static_cast<std::int32_t>(threadIdx.x);
   const TileInfo& tile = a.tiles[slot];
   const std::int32_t n = tile.n_columns(), d = shape.head_dim, group = kv / shape.kv_per_group;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   const std::int64_t row = tile.first_row, first_head = kv * shape.per_kv;
   const T* queries = a.queries + row * shape.q_size() + first_head * d;
-  float* weights = a.weights + (static_cast<std::int64_t>(slot) * shape.n_heads + first_head) * a.ld;
+  float* weights =
+      a.weights + (static_cast<std::int64_t>(slot) * shape.n_heads + first_head) * a.ld;
   const std::int32_t* positions = layer.positions(group);
   for (std::int32_t q = 0; q < shape.per_kv; q += kQueries) {
-    score_rows<T, kWidth, kGroup>(queries + q * d, shape.per_kv - q, layer.rotated<T>(kv), n, d, shape.scale,
-                                  weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
+    score_rows<T, kWidth, kGroup>(queries + q * d, shape.per_kv - q, layer.rotated<T>(kv), n, d,
+                                  shape.scale, weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
   }
   __syncthreads();
   for (std::int32_t q = 0; q < shape.per_kv; ++q) {
     float* w = weights + static_cast<std::int64_t>(q) * a.ld;
     float top = -INFINITY, sum = 0.0f;
     for (std::int32_t j = thread; j < n; j += kThreads) {
-      const bool sees = shape.sliding_window <= 0 || is_visible(shape.sliding_window, tile.position, positions[j]);
+      const bool sees = shape.sliding_window <= 0 ||
+                        is_visible(shape.sliding_window, tile.position, positions[j]);
       if (!sees) w[j] = -INFINITY;
       top = (w[j] > top || w[j] != w[j]) ? w[j] : top;
     }
@@ -259,12 +271,13 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeArguments<T> a) 
       sum += w[j];
     }
     sum = block_sum(sum, reduced);
-    if (thread == 0) a.inverse_sum[static_cast<std::int64_t>(slot) * shape.n_heads + first_head + q] = 1.0f / sum;
+    if (thread == 0)
+      a.inverse_sum[static_cast<std::int64_t>(slot) * shape.n_heads + first_head + q] = 1.0f / sum;
   }
   __syncthreads();
   for (std::int32_t q = 0; q < shape.per_kv; q += kQueries) {
-    add_rows<T, kWidth, kGroup>(weights + static_cast<std::int64_t>(q) * a.ld, a.ld, shape.per_kv - q,
-                                layer.values<T>(kv), n, d, sums + q * kWarps * d);
+    add_rows<T, kWidth, kGroup>(weights + static_cast<std::int64_t>(q) * a.ld, a.ld,
+                                shape.per_kv - q, layer.values<T>(kv), n, d, sums + q * kWarps * d);
   }
   __syncthreads();
   for (std::int32_t i = thread; i < shape.per_kv * d; i += kThreads) {
@@ -290,7 +303,8 @@ void launch_decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stre
   launch(decode_kernel<T, kWidth, kGroup>, "decode",
          {.blocks = dim3(static_cast<unsigned>(a.shape.n_kv_heads), static_cast<unsigned>(n_tiles)),
           .threads = dim3(kThreads),
-          .shared_bytes = static_cast<std::size_t>(a.shape.per_kv * kWarps * a.shape.head_dim) * sizeof(float)},
+          .shared_bytes =
+              static_cast<std::size_t>(a.shape.per_kv * kWarps * a.shape.head_dim) * sizeof(float)},
          stream, a);
 }
 

@@ -117,15 +117,15 @@ struct DecodeArguments {
   const T* queries;
   T* out;  // (rows, q_size)
   std::int32_t ld;
-  float* weights;        // (slots, n_heads, ld)
-  float* inverse_sum;    // (slots, n_heads)
-  float* mean;           // (slots, n_groups, ld) of the weights, over the heads of a group
-  std::int32_t* death;   // (slots, n_groups, ld)
+  float* weights;         // (slots, n_heads, ld)
+  float* inverse_sum;     // (slots, n_heads)
+  float* mean;            // (slots, n_groups, ld) of the weights, over the heads of a group
+  std::int32_t* death;    // (slots, n_groups, ld)
   std::int32_t* move_to;  // (slots, n_groups, ld)
-  unsigned* n_done;      // (slots, n_groups) KV heads of a group that are through; 0 between launches
+  unsigned* n_done;  // (slots, n_groups) KV heads of a group that are through; 0 between launches
   std::int32_t max_drops;  // of a tile
-  EventRecord* events;   // (event rows, n_groups) of this layer; of one drop a tile
-  EventRecord* drops;    // (slots, n_groups, max_drops), where max_drops is above 1; else null
+  EventRecord* events;     // (event rows, n_groups) of this layer; of one drop a tile
+  EventRecord* drops;      // (slots, n_groups, max_drops), where max_drops is above 1; else null
 };
 // Attention of one query a stream, the decision and the departure, each key and value read once.
 template <class T>

@@ -94,7 +94,8 @@ template <int kColumns>
 __global__ void __launch_bounds__(kThreads) scan_kernel(ScanArguments a) {
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
   __shared__ Candidate candidates[kScanWarps];
-  const auto slot = static_cast<std::int32_t>(blockIdx.x), group = static_cast<std::int32_t>(blockIdx.y);
+  const auto slot = static_cast<std::int32_t>(blockIdx.x),
+             group = static_cast<std::int32_t>(blockIdx.y);
   const auto thread = static_cast<std::int32_t>(threadIdx.x);
   const std::int32_t warp = thread / kLanes, lane = thread % kLanes;
   const TileInfo& tile = a.tiles[slot];
@@ -113,7 +114,8 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanArguments a) {
                                         : reinterpret_cast<float*>(shared_bytes);
   const float share = 1.0f / static_cast<float>(shape.heads_per_group);
 
-  for (std::int32_t j = thread; j < ld; j += kThreads) death[j] = j < tile.n_columns() ? kAlive : -1;
+  for (std::int32_t j = thread; j < ld; j += kThreads)
+    death[j] = j < tile.n_columns() ? kAlive : -1;
   for (std::int32_t j = thread; j < kScanWarps * ld; j += kThreads) partial[j] = 0.0f;
   __syncthreads();
   std::int32_t n_living = tile.n_state;
@@ -126,13 +128,17 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanArguments a) {
     const bool decides = is_full || memory != nullptr;
     for (std::int32_t h = warp; h < shape.heads_per_group; h += kScanWarps) {
       const std::int32_t head = first_head + h;
-      const RowPlace row{a.scratch.scores + a.scratch.score_row(slot, head, step, shape.n_heads), living, death,
+      const RowPlace row{a.scratch.scores + a.scratch.score_row(slot, head, step, shape.n_heads),
+                         living,
+                         death,
                          shape.sliding_window > 0 ? positions : nullptr,
-                         static_cast<std::int64_t>(position) - shape.sliding_window, n};
+                         static_cast<std::int64_t>(position) - shape.sliding_window,
+                         n};
       float highest = 0.0f, scale = 0.0f;
       weigh_row<kColumns>(row, partial + static_cast<std::int64_t>(warp) * ld, highest, scale);
       if (lane == 0) {
-        const std::int64_t at = (static_cast<std::int64_t>(slot) * shape.n_heads + head) * kGroupTokens + step;
+        const std::int64_t at =
+            (static_cast<std::int64_t>(slot) * shape.n_heads + head) * kGroupTokens + step;
         a.scratch.row_max[at] = highest;
         a.scratch.row_scale[at] = scale;
       }
@@ -197,7 +203,8 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanArguments a) {
 template <int kColumns>
 void launch_scan(const ScanArguments& a, std::int32_t n_tiles, const Stream& stream) {
   const std::size_t bytes =
-      a.partial != nullptr ? 0 : static_cast<std::size_t>(a.scratch.ld) * kScanWarps * sizeof(float);
+      a.partial != nullptr ? 0
+                           : static_cast<std::size_t>(a.scratch.ld) * kScanWarps * sizeof(float);
   launch(scan_kernel<kColumns>, "scan",
          {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups)),
           .threads = dim3(kThreads),

@@ -144,11 +144,13 @@ __global__ void rotate_again_kernel(RotateArguments a) {
 // warp takes a group of a tile, tells what left, moves what the group knows of its columns, and
 // lists the moves for `compact`.
 __global__ void leave_kernel(LeaveArguments a) {
-  const auto slot = static_cast<std::int32_t>(blockIdx.x), group = static_cast<std::int32_t>(blockIdx.y);
+  const auto slot = static_cast<std::int32_t>(blockIdx.x),
+             group = static_cast<std::int32_t>(blockIdx.y);
   const TileInfo& tile = a.tiles[slot];
   const auto lane = static_cast<std::int32_t>(threadIdx.x);
   const AttentionShape& shape = a.shape;
-  const std::int64_t list = (static_cast<std::int64_t>(slot) * shape.n_groups + group) * kGroupTokens;
+  const std::int64_t list =
+      (static_cast<std::int64_t>(slot) * shape.n_groups + group) * kGroupTokens;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   std::int32_t* positions = layer.positions(group);
   const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_groups);
@@ -163,13 +165,17 @@ __global__ void leave_kernel(LeaveArguments a) {
       if (a.sums_heads) {  // of `window`, which has one group
         float sum = 0.0f;
         for (std::int32_t h = 0; h < shape.n_heads; ++h)
-          sum += a.scratch.head_weight[(static_cast<std::int64_t>(slot) * shape.n_heads + h) * kGroupTokens + step];
+          sum += a.scratch.head_weight[(static_cast<std::int64_t>(slot) * shape.n_heads + h) *
+                                           kGroupTokens +
+                                       step];
         record.weight = sum / static_cast<float>(shape.n_heads);
       }
     }
     for (std::int32_t j = 0; shape.sliding_window > 0 && j <= tile.n_state + step; ++j) {
       record.n_attended +=
-          death[j] >= step && is_visible(shape.sliding_window, tile.position + step, positions[j]) ? 1 : 0;
+          death[j] >= step && is_visible(shape.sliding_window, tile.position + step, positions[j])
+              ? 1
+              : 0;
     }
     a.events[(static_cast<std::int64_t>(tile.event_row) + step) * shape.n_groups + group] = record;
   }
@@ -188,7 +194,8 @@ __global__ void leave_kernel(LeaveArguments a) {
     const unsigned fillers = __ballot_sync(kAllLanes, lives && j >= n_left);
     const unsigned before = (1u << lane) - 1u;
     if ((holes >> lane & 1u) != 0) a.scratch.move_to[list + n_to + __popc(holes & before)] = j;
-    if ((fillers >> lane & 1u) != 0) a.scratch.move_from[list + n_from + __popc(fillers & before)] = j;
+    if ((fillers >> lane & 1u) != 0)
+      a.scratch.move_from[list + n_from + __popc(fillers & before)] = j;
     n_to += __popc(holes);
     n_from += __popc(fillers);
   }
@@ -207,10 +214,12 @@ __global__ void leave_kernel(LeaveArguments a) {
 // A block takes one array (unrotated, rotated, values) of a KV head, a warp a move.
 template <class T>
 __global__ void compact_kernel(LeaveArguments a) {
-  const auto slot = static_cast<std::int32_t>(blockIdx.x), kv = static_cast<std::int32_t>(blockIdx.y);
+  const auto slot = static_cast<std::int32_t>(blockIdx.x),
+             kv = static_cast<std::int32_t>(blockIdx.y);
   const TileInfo& tile = a.tiles[slot];
   const std::int32_t group = kv / a.shape.kv_per_group, d = a.shape.head_dim;
-  const std::int64_t list = (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
+  const std::int64_t list =
+      (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   T* rows = blockIdx.z == 0   ? layer.values<T>(kv)
             : blockIdx.z == 1 ? layer.rotated<T>(kv)
@@ -231,21 +240,23 @@ constexpr unsigned kThreads = 256;
 
 template <class T>
 void join(const JoinArguments<T>& a, std::int32_t n_rows, const Stream& stream) {
-  launch(join_kernel<T>, "join", {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(kThreads)},
-         stream, a);
+  launch(join_kernel<T>, "join",
+         {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(kThreads)}, stream, a);
 }
 
-void fill_angles(const std::int64_t* positions, const double* inv_freq, std::int32_t half, float* angles,
-                 std::int32_t n_rows, const Stream& stream) {
-  launch(angles_kernel, "angles", {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(64)}, stream,
-         positions, inv_freq, half, angles);
+void fill_angles(const std::int64_t* positions, const double* inv_freq, std::int32_t half,
+                 float* angles, std::int32_t n_rows, const Stream& stream) {
+  launch(angles_kernel, "angles",
+         {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(64)}, stream, positions,
+         inv_freq, half, angles);
 }
 
 template <class T>
 void rotate_again(const RotateArguments& a, std::int32_t n_tiles, const Stream& stream) {
   constexpr unsigned kParts = 4;
   launch(rotate_again_kernel<T>, "rotate_again",
-         {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_kv_heads), kParts),
+         {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_kv_heads),
+                         kParts),
           .threads = dim3(kThreads)},
          stream, a);
 }

@@ -9,14 +9,17 @@ namespace tovamill::cuda {
 namespace {
 
 __global__ void plan_kernel(ScanArguments a) {
-  const auto slot = static_cast<std::int32_t>(blockIdx.x), group = static_cast<std::int32_t>(blockIdx.y);
-  const auto thread = static_cast<std::int32_t>(threadIdx.x), n_threads = static_cast<std::int32_t>(blockDim.x);
+  const auto slot = static_cast<std::int32_t>(blockIdx.x),
+             group = static_cast<std::int32_t>(blockIdx.y);
+  const auto thread = static_cast<std::int32_t>(threadIdx.x),
+             n_threads = static_cast<std::int32_t>(blockDim.x);
   const TileInfo& tile = a.tiles[slot];
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   const std::int32_t* positions = layer.positions(group);
   std::int32_t* death = a.scratch.deaths(slot, group, a.shape.n_groups);
   std::int32_t* evicted =
-      a.scratch.evicted + (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
+      a.scratch.evicted +
+      (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
   for (std::int32_t step = thread; step < kGroupTokens; step += n_threads) evicted[step] = -1;
   __syncthreads();
   for (std::int32_t j = thread; j < a.scratch.ld; j += n_threads) {

@@ -51,7 +51,8 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                       BufferType type) override;
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
-  void read_rows(const Buffer& buffer, std::int32_t first_row, std::span<float> rows) const override;
+  void read_rows(const Buffer& buffer, std::int32_t first_row,
+                 std::span<float> rows) const override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
@@ -112,11 +113,11 @@ class CudaBackend final : public Backend {
   Stream stream_;
   std::unique_ptr<Products> products_;
   std::unique_ptr<Attention> attention_;
-  ArenaPiece gate_up_;   // (max_rows, 2 intermediate) in the compute type
-  ArenaPiece logits_;    // (kHeadRows, vocab) float32
-  ArenaPiece gathered_;  // (kHeadRows, hidden) in the compute type
-  ArenaPiece ids_, targets_, nll_;  // (max_rows)
-  std::unique_ptr<CudaMatrix> table_;      // the embedding
+  ArenaPiece gate_up_;                 // (max_rows, 2 intermediate) in the compute type
+  ArenaPiece logits_;                  // (kHeadRows, vocab) float32
+  ArenaPiece gathered_;                // (kHeadRows, hidden) in the compute type
+  ArenaPiece ids_, targets_, nll_;     // (max_rows)
+  std::unique_ptr<CudaMatrix> table_;  // the embedding
   const std::byte* table_source_ = nullptr;
   std::unordered_map<const float*, ArenaPiece> vectors_;  // norms, by where the host has them
   PinnedMemory host_rows_, host_nll_, host_logits_;

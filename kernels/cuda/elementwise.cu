@@ -13,19 +13,23 @@ template <class T>
 __global__ void embed_kernel(const std::int32_t* ids, const T* table, std::int32_t n, float* out) {
   const std::int64_t row = blockIdx.x;
   const T* from = table + static_cast<std::int64_t>(ids[row]) * n;
-  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n; i += static_cast<std::int32_t>(blockDim.x))
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
+       i += static_cast<std::int32_t>(blockDim.x))
     out[row * n + i] = to_float(from[i]);
 }
 
 template <class T>
-__global__ void rms_norm_kernel(const float* x, const float* weight, std::int32_t n, float eps, T* out) {
+__global__ void rms_norm_kernel(const float* x, const float* weight, std::int32_t n, float eps,
+                                T* out) {
   __shared__ float shared[kThreads / kLanes];
   const std::int64_t row = blockIdx.x;
-  const auto first = static_cast<std::int32_t>(threadIdx.x), by = static_cast<std::int32_t>(blockDim.x);
+  const auto first = static_cast<std::int32_t>(threadIdx.x),
+             by = static_cast<std::int32_t>(blockDim.x);
   float sum = 0.0f;
   for (std::int32_t i = first; i < n; i += by) sum += x[row * n + i] * x[row * n + i];
   const float factor = 1.0f / sqrtf(block_sum(sum, shared) / static_cast<float>(n) + eps);
-  for (std::int32_t i = first; i < n; i += by) out[row * n + i] = from_float<T>(x[row * n + i] * factor * weight[i]);
+  for (std::int32_t i = first; i < n; i += by)
+    out[row * n + i] = from_float<T>(x[row * n + i] * factor * weight[i]);
 }
 
 template <class T>
@@ -41,11 +45,13 @@ __global__ void gate_kernel(const T* gate_up, std::int32_t n, T* out) {
 
 __global__ void add_bias_kernel(float* x, const float* bias, std::int32_t n) {
   const std::int64_t row = blockIdx.x;
-  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n; i += static_cast<std::int32_t>(blockDim.x))
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
+       i += static_cast<std::int32_t>(blockDim.x))
     x[row * n + i] += bias[i];
 }
 
-__global__ void nll_kernel(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll) {
+__global__ void nll_kernel(const float* logits, const std::int32_t* targets, std::int32_t n,
+                           float* nll) {
   __shared__ float shared[kThreads / kLanes];
   const std::int64_t row = blockIdx.x;
   const std::int32_t target = targets[row];
@@ -54,9 +60,11 @@ __global__ void nll_kernel(const float* logits, const std::int32_t* targets, std
     return;
   }
   const float* x = logits + row * n;
-  const auto first = static_cast<std::int32_t>(threadIdx.x), by = static_cast<std::int32_t>(blockDim.x);
+  const auto first = static_cast<std::int32_t>(threadIdx.x),
+             by = static_cast<std::int32_t>(blockDim.x);
   float highest = -INFINITY, sum = 0.0f;
-  for (std::int32_t i = first; i < n; i += by) highest = (x[i] > highest || x[i] != x[i]) ? x[i] : highest;
+  for (std::int32_t i = first; i < n; i += by)
+    highest = (x[i] > highest || x[i] != x[i]) ? x[i] : highest;
   highest = block_max(highest, shared);
   for (std::int32_t i = first; i < n; i += by) sum += expf(x[i] - highest);
   sum = block_sum(sum, shared);
@@ -66,39 +74,45 @@ __global__ void nll_kernel(const float* logits, const std::int32_t* targets, std
 template <class T>
 __global__ void gather_kernel(const T* x, const std::int32_t* rows, std::int32_t n, T* out) {
   const std::int64_t row = blockIdx.x, from = rows[row];
-  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n; i += static_cast<std::int32_t>(blockDim.x))
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
+       i += static_cast<std::int32_t>(blockDim.x))
     out[row * n + i] = x[from * n + i];
 }
 
-Grid rows_of(std::int32_t n_rows) { return {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(kThreads)}; }
+Grid rows_of(std::int32_t n_rows) {
+  return {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(kThreads)};
+}
 
 }  // namespace
 
 template <class T>
-void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float* out, std::int32_t n_rows,
-                const Stream& stream) {
+void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float* out,
+                std::int32_t n_rows, const Stream& stream) {
   launch(embed_kernel<T>, "embed", rows_of(n_rows), stream, ids, table, n, out);
 }
 
 template <class T>
-void rms_norm_rows(const float* x, const float* weight, std::int32_t n, float eps, T* out, std::int32_t n_rows,
-                   const Stream& stream) {
+void rms_norm_rows(const float* x, const float* weight, std::int32_t n, float eps, T* out,
+                   std::int32_t n_rows, const Stream& stream) {
   launch(rms_norm_kernel<T>, "rms_norm", rows_of(n_rows), stream, x, weight, n, eps, out);
 }
 
 template <class T>
-void gate_rows(const T* gate_up, std::int32_t n, T* out, std::int32_t n_rows, const Stream& stream) {
+void gate_rows(const T* gate_up, std::int32_t n, T* out, std::int32_t n_rows,
+               const Stream& stream) {
   Grid grid = rows_of(n_rows);
-  grid.blocks.y = static_cast<unsigned>((n + 4 * static_cast<int>(kThreads) - 1) / (4 * static_cast<int>(kThreads)));
+  grid.blocks.y = static_cast<unsigned>((n + 4 * static_cast<int>(kThreads) - 1) /
+                                        (4 * static_cast<int>(kThreads)));
   launch(gate_kernel<T>, "gate", grid, stream, gate_up, n, out);
 }
 
-void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows, const Stream& stream) {
+void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
+              const Stream& stream) {
   launch(add_bias_kernel, "add_bias", rows_of(n_rows), stream, x, bias, n);
 }
 
-void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll, std::int32_t n_rows,
-              const Stream& stream) {
+void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll,
+              std::int32_t n_rows, const Stream& stream) {
   launch(nll_kernel, "nll", rows_of(n_rows), stream, logits, targets, n, nll);
 }
 
@@ -108,13 +122,19 @@ void gather_rows(const T* x, const std::int32_t* rows, std::int32_t n, T* out, s
   launch(gather_kernel<T>, "gather", rows_of(n_rows), stream, x, rows, n, out);
 }
 
-template void embed_rows<float>(const std::int32_t*, const float*, std::int32_t, float*, std::int32_t, const Stream&);
-template void embed_rows<Bf16>(const std::int32_t*, const Bf16*, std::int32_t, float*, std::int32_t, const Stream&);
-template void rms_norm_rows<float>(const float*, const float*, std::int32_t, float, float*, std::int32_t, const Stream&);
-template void rms_norm_rows<Bf16>(const float*, const float*, std::int32_t, float, Bf16*, std::int32_t, const Stream&);
+template void embed_rows<float>(const std::int32_t*, const float*, std::int32_t, float*,
+                                std::int32_t, const Stream&);
+template void embed_rows<Bf16>(const std::int32_t*, const Bf16*, std::int32_t, float*, std::int32_t,
+                               const Stream&);
+template void rms_norm_rows<float>(const float*, const float*, std::int32_t, float, float*,
+                                   std::int32_t, const Stream&);
+template void rms_norm_rows<Bf16>(const float*, const float*, std::int32_t, float, Bf16*,
+                                  std::int32_t, const Stream&);
 template void gate_rows<float>(const float*, std::int32_t, float*, std::int32_t, const Stream&);
 template void gate_rows<Bf16>(const Bf16*, std::int32_t, Bf16*, std::int32_t, const Stream&);
-template void gather_rows<float>(const float*, const std::int32_t*, std::int32_t, float*, std::int32_t, const Stream&);
-template void gather_rows<Bf16>(const Bf16*, const std::int32_t*, std::int32_t, Bf16*, std::int32_t, const Stream&);
+template void gather_rows<float>(const float*, const std::int32_t*, std::int32_t, float*,
+                                 std::int32_t, const Stream&);
+template void gather_rows<Bf16>(const Bf16*, const std::int32_t*, std::int32_t, Bf16*, std::int32_t,
+                                const Stream&);
 
 }  // namespace tovamill::cuda

@@ -11,21 +11,22 @@ namespace tovamill::cuda {
 
 // out (n_rows, n) = rows ids[row] of table (vocab, n).
 template <class T>
-void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float* out, std::int32_t n_rows,
-                const Stream& stream);
+void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float* out,
+                std::int32_t n_rows, const Stream& stream);
 // out = x / rms(x) * weight, x (n_rows, n).
 template <class T>
-void rms_norm_rows(const float* x, const float* weight, std::int32_t n, float eps, T* out, std::int32_t n_rows,
-                   const Stream& stream);
+void rms_norm_rows(const float* x, const float* weight, std::int32_t n, float eps, T* out,
+                   std::int32_t n_rows, const Stream& stream);
 // out (n_rows, n) = silu(gate) * up; both (n_rows, 2 n): gate, then up.
 template <class T>
 void gate_rows(const T* gate_up, std::int32_t n, T* out, std::int32_t n_rows, const Stream& stream);
 // x (n_rows, n) += bias (n).
-void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows, const Stream& stream);
+void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
+              const Stream& stream);
 // nll[i] = log sum exp(logits[i]) - logits[i][targets[i]]; 0 where the target is negative. logits
 // (n_rows, n).
-void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll, std::int32_t n_rows,
-              const Stream& stream);
+void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll,
+              std::int32_t n_rows, const Stream& stream);
 // out (n_rows, n) = rows[i] of x (any, n).
 template <class T>
 void gather_rows(const T* x, const std::int32_t* rows, std::int32_t n, T* out, std::int32_t n_rows,

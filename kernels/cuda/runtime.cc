@@ -15,8 +15,9 @@ void* device_malloc(std::size_t n_bytes) {
   const cudaError_t error = cudaMalloc(&p, n_bytes);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // it is dealt with here
-    throw OutOfMemory("out of GPU memory: " + std::to_string(n_bytes) +
-                      " bytes could not be had; is another process on the GPU? Give a smaller --memory-budget");
+    throw OutOfMemory(
+        "out of GPU memory: " + std::to_string(n_bytes) +
+        " bytes could not be had; is another process on the GPU? Give a smaller --memory-budget");
   }
   check(error, "cudaMalloc", std::to_string(n_bytes) + " bytes");
   return p;
@@ -29,7 +30,8 @@ PinnedMemory::PinnedMemory(std::size_t n_bytes) : n_bytes_(n_bytes) {
   const cudaError_t error = cudaHostAlloc(&p, n_bytes > 0 ? n_bytes : 1, cudaHostAllocDefault);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    throw OutOfMemory("out of memory: " + std::to_string(n_bytes) + " page-locked bytes could not be had; use fewer --streams");
+    throw OutOfMemory("out of memory: " + std::to_string(n_bytes) +
+                      " page-locked bytes could not be had; use fewer --streams");
   }
   check(error, "cudaHostAlloc", std::to_string(n_bytes) + " bytes");
   data_ = static_cast<std::byte*>(p);
@@ -48,10 +50,13 @@ Stream::~Stream() { cudaStreamDestroy(stream_); }
 void Stream::synchronize() const { TOVAMILL_CUDA(cudaStreamSynchronize(stream_)); }
 
 Event::Event(bool timed) {
-  TOVAMILL_CUDA(cudaEventCreateWithFlags(&event_, timed ? cudaEventDefault : cudaEventDisableTiming));
+  TOVAMILL_CUDA(
+      cudaEventCreateWithFlags(&event_, timed ? cudaEventDefault : cudaEventDisableTiming));
 }
 Event::~Event() { cudaEventDestroy(event_); }
-void Event::record(const Stream& stream) const { TOVAMILL_CUDA(cudaEventRecord(event_, stream.get())); }
+void Event::record(const Stream& stream) const {
+  TOVAMILL_CUDA(cudaEventRecord(event_, stream.get()));
+}
 void Event::synchronize() const { TOVAMILL_CUDA(cudaEventSynchronize(event_)); }
 
 }  // namespace tovamill::cuda

@@ -24,10 +24,10 @@ std::uint64_t layer_body(const StateLayout& layout, std::int64_t n_held) {
   return static_cast<std::uint64_t>(rows + numbers);
 }
 
-// Copies between the arrays of a layer, cut to n_held columns, and the dense bytes of one. `to_host`
-// or from it.
-void copy_layer(const StateLayout& layout, const CudaState& state, std::int32_t layer, std::int64_t n_held,
-                std::byte* dense, bool to_host, const Stream& stream) {
+// Copies between the arrays of a layer, cut to n_held columns, and the dense bytes of one.
+// `to_host` or from it.
+void copy_layer(const StateLayout& layout, const CudaState& state, std::int32_t layer,
+                std::int64_t n_held, std::byte* dense, bool to_host, const Stream& stream) {
   unsigned char* at = state.data() + layer * layout.layer_bytes(state.capacity);
   const auto copy = [&](std::int64_t pitch, std::int64_t width, std::int64_t n) {
     if (width > 0) {
@@ -36,7 +36,8 @@ void copy_layer(const StateLayout& layout, const CudaState& state, std::int32_t 
       TOVAMILL_CUDA(cudaMemcpy2DAsync(to, static_cast<std::size_t>(to_host ? width : pitch), from,
                                       static_cast<std::size_t>(to_host ? pitch : width),
                                       static_cast<std::size_t>(width), static_cast<std::size_t>(n),
-                                      to_host ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice, stream.get()));
+                                      to_host ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice,
+                                      stream.get()));
     }
     at += pitch * n;
     dense += width * n;
@@ -58,7 +59,8 @@ void CudaBackend::save(const StreamState& state, std::vector<std::byte>& out) co
   const auto each = static_cast<std::size_t>(layer_body(layout, s.n_held));
   const PinnedMemory dense(each * static_cast<std::size_t>(layout.n_layers));
   for (std::int32_t l = 0; l < layout.n_layers; ++l)
-    copy_layer(layout, s, l, s.n_held, dense.data() + static_cast<std::size_t>(l) * each, true, stream_);
+    copy_layer(layout, s, l, s.n_held, dense.data() + static_cast<std::size_t>(l) * each, true,
+               stream_);
   stream_.synchronize();
   writer.bytes({dense.data(), dense.size()});
 }
@@ -68,7 +70,8 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
   reset(s);
   StateReader reader(bytes);
   const StateLayout& layout = attention_->layout();
-  const StateCounts counts = read_state_head(reader, kind_of(type_), options_.shape, options_.cache);
+  const StateCounts counts =
+      read_state_head(reader, kind_of(type_), options_.shape, options_.cache);
   const auto each = static_cast<std::size_t>(layer_body(layout, counts.n_held));
   const std::size_t n_bytes = each * static_cast<std::size_t>(layout.n_layers);
   reader.expect_left(sizeof(std::int64_t) + n_bytes);
@@ -77,20 +80,25 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
   const PinnedMemory dense(n_bytes);
   reader.bytes({dense.data(), n_bytes});
   for (std::int32_t l = 0; l < layout.n_layers; ++l) {
-    const std::byte* positions = dense.data() + static_cast<std::size_t>(l) * each +
-                                 static_cast<std::size_t>(layout.n_kv_heads * layout.n_head_arrays() * counts.n_held *
-                                                          layout.head_dim * layout.element_bytes);
+    const std::byte* positions =
+        dense.data() + static_cast<std::size_t>(l) * each +
+        static_cast<std::size_t>(layout.n_kv_heads * layout.n_head_arrays() * counts.n_held *
+                                 layout.head_dim * layout.element_bytes);
     for (std::int32_t g = 0; g < layout.n_groups; ++g) {
       std::vector<std::int32_t> held(static_cast<std::size_t>(counts.n_held));
-      std::memcpy(held.data(), positions + static_cast<std::size_t>(g * layout.n_row_arrays() * counts.n_held * 4),
-                  held.size() * sizeof(std::int32_t));
+      std::memcpy(
+          held.data(),
+          positions + static_cast<std::size_t>(g * layout.n_row_arrays() * counts.n_held * 4),
+          held.size() * sizeof(std::int32_t));
       check_positions(options_.cache, counts, std::move(held));
     }
   }
-  attention_->resize(s, std::max(s.capacity, attention_->capacity(counts.n_held,
-                                                                  counts.n_held > options_.cache.cache_size)));
+  attention_->resize(
+      s, std::max(s.capacity,
+                  attention_->capacity(counts.n_held, counts.n_held > options_.cache.cache_size)));
   for (std::int32_t l = 0; l < layout.n_layers; ++l)
-    copy_layer(layout, s, l, counts.n_held, dense.data() + static_cast<std::size_t>(l) * each, false, stream_);
+    copy_layer(layout, s, l, counts.n_held, dense.data() + static_cast<std::size_t>(l) * each,
+               false, stream_);
   stream_.synchronize();
   s.n_held = counts.n_held;
   s.n_tokens = counts.n_tokens;

@@ -93,13 +93,13 @@ struct LayerView {
 
 class CudaState final : public StreamState {
  public:
-  ArenaPiece memory;           // layout.layer_bytes(capacity) of each layer
-  std::int64_t capacity = 0;   // columns
-  std::int64_t n_held = 0;     // columns of each group of each layer
-  std::int64_t n_tokens = 0;   // that the stream has taken: the position of its next one
-  std::int64_t rotation = 0;   // what the rotated keys are relative to (wanted_rotation)
-  std::int64_t group_base = 0; // in-state positions: tokens held when the current group began
-  std::int32_t pin = 0;        // StepBlock::pin of the blocks so far
+  ArenaPiece memory;            // layout.layer_bytes(capacity) of each layer
+  std::int64_t capacity = 0;    // columns
+  std::int64_t n_held = 0;      // columns of each group of each layer
+  std::int64_t n_tokens = 0;    // that the stream has taken: the position of its next one
+  std::int64_t rotation = 0;    // what the rotated keys are relative to (wanted_rotation)
+  std::int64_t group_base = 0;  // in-state positions: tokens held when the current group began
+  std::int32_t pin = 0;         // StepBlock::pin of the blocks so far
 
   unsigned char* data() const { return static_cast<unsigned char*>(memory.data()); }
 };

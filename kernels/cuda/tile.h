@@ -32,8 +32,8 @@ struct TileInfo {
 
 // What a query's decision leaves for the host.
 struct EventRecord {
-  std::int32_t position;  // of the token that left; -1: none did
-  float weight;           // its weight from the query, the mean over the heads that decided
+  std::int32_t position;    // of the token that left; -1: none did
+  float weight;             // its weight from the query, the mean over the heads that decided
   std::int32_t n_attended;  // tokens that the query attended to; 0 where no window hides any
 };
 
@@ -42,8 +42,8 @@ struct AttentionShape {
   std::int32_t n_heads, n_kv_heads, head_dim, per_kv, n_groups, heads_per_group, kv_per_group;
   std::int32_t sliding_window;  // 0: none
   float eps;
-  float scale;     // 1 / sqrt(head_dim)
-  bool in_state;   // positions (design 3.4)
+  float scale;    // 1 / sqrt(head_dim)
+  bool in_state;  // positions (design 3.4)
 
   __host__ __device__ std::int32_t q_size() const { return n_heads * head_dim; }
   __host__ __device__ std::int32_t kv_size() const { return n_kv_heads * head_dim; }
@@ -52,14 +52,14 @@ struct AttentionShape {
 
 // Scratch of the tiles of a wave, each in its slot; device memory.
 struct WaveScratch {
-  float* scores;                 // (slots, n_heads, kGroupTokens, ld) q . k / sqrt(d)
-  std::int32_t ld;               // a multiple of kProductTile
-  std::int32_t* death;           // (slots, n_groups, ld)
-  float* row_max;                // (slots, n_heads, kGroupTokens) highest among the living
-  float* row_scale;              // the same: 1 / sum of exponentials among the living
-  std::int32_t* evicted;         // (slots, n_groups, kGroupTokens) columns, -1: none
-  float* evicted_weight;         // the same
-  float* head_weight;            // (slots, n_heads, kGroupTokens): weights of the evicted
+  float* scores;                      // (slots, n_heads, kGroupTokens, ld) q . k / sqrt(d)
+  std::int32_t ld;                    // a multiple of kProductTile
+  std::int32_t* death;                // (slots, n_groups, ld)
+  float* row_max;                     // (slots, n_heads, kGroupTokens) highest among the living
+  float* row_scale;                   // the same: 1 / sum of exponentials among the living
+  std::int32_t* evicted;              // (slots, n_groups, kGroupTokens) columns, -1: none
+  float* evicted_weight;              // the same
+  float* head_weight;                 // (slots, n_heads, kGroupTokens): weights of the evicted
   std::int32_t *move_from, *move_to;  // (slots, n_groups, kGroupTokens)
   std::int32_t* n_moves;              // (slots, n_groups)
 

@@ -13,7 +13,7 @@
 
 #include "engine/model_config.h"
 #include "io/model_files.h"
-#include "tests/support/device_room.h"
+#include "tests/support/devices.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/temporary_directory.h"
 
@@ -101,6 +101,7 @@ class ForwardLogits : public ::testing::TestWithParam<std::string> {
   }
   static void TearDownTestSuite() { directory_.reset(); }
   void SetUp() override {
+    if (devices({GetParam()}).empty()) GTEST_SKIP() << "no GPU";
     tiny_ = std::make_unique<LoadedTiny>((directory_->path() / "tiny").string(), GetParam());
   }
   static std::unique_ptr<TemporaryDirectory> directory_;

@@ -1,6 +1,5 @@
-// Attention of the CUDA backend, its kernels run on the CPU (tests/support/cuda_emulation), against
-// the reference: every policy, kind of positions and size of blocks, with the threads of a block in
-// any order.
+// Attention of the CUDA backend against the reference: every policy, kind of positions and size of
+// blocks. Where it is emulated, the threads of a block run in any order.
 
 #include <gtest/gtest.h>
 
@@ -12,7 +11,8 @@ namespace {
 
 constexpr std::int32_t kCache = 40;
 constexpr double kOutTolerance = 2e-5;
-// Results are rounded to bf16, half an eps of up to 4, and so are the weights that they are made of.
+// Results are rounded to bf16, half an eps of up to 4, and so are the weights that they are made
+// of.
 constexpr double kBf16Tolerance = 3 * kEpsBf16;
 
 std::vector<NextBlock> blocks_of(std::int32_t n_tokens, std::int32_t each) {
@@ -45,7 +45,14 @@ void expect_same(const AttentionStream& actual, const AttentionStream& expected,
     ASSERT_NEAR(actual.weights[i], expected.weights[i], is_bf16 ? 1e-4 : kOutTolerance);
 }
 
-TEST(CudaAttention, EqualsTheReferenceInBlocksOfAnySize) {
+class CudaAttention : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (devices({"cuda"}).empty()) GTEST_SKIP() << "no GPU";
+  }
+};
+
+TEST_F(CudaAttention, EqualsTheReferenceInBlocksOfAnySize) {
   for (const NamedCache& p : all_policies(kCache)) {
     for (const std::int32_t each : {1, 7, 90}) {
       SCOPED_TRACE(p.name + " " + std::to_string(each));
@@ -56,11 +63,13 @@ TEST(CudaAttention, EqualsTheReferenceInBlocksOfAnySize) {
   }
 }
 
-TEST(CudaAttention, EqualsTheReferenceAcrossGroupsOfPositions) {
+TEST_F(CudaAttention, EqualsTheReferenceAcrossGroupsOfPositions) {
+  std::size_t n_settings = 0;
   for (const NamedCache& p : all_policies(kCache)) {
     for (const Positions positions :
          {Positions::clipped, Positions::absolute, Positions::in_state}) {
       for (const std::int32_t sliding_window : {0, 25}) {
+        if (!runs_on("cuda", n_settings++, 5)) continue;
         SCOPED_TRACE(p.name + " " + std::string(name_of(positions)) + " " +
                      std::to_string(sliding_window));
         AttentionSetting setting{.sliding_window = sliding_window, .cache = p.cache};
@@ -74,11 +83,13 @@ TEST(CudaAttention, EqualsTheReferenceAcrossGroupsOfPositions) {
   }
 }
 
-TEST(CudaAttention, EqualsTheReferenceAtAllHeadSizesAndTypes) {
+TEST_F(CudaAttention, EqualsTheReferenceAtAllHeadSizesAndTypes) {
+  std::size_t n_settings = 0;
   for (const std::string dtype : {"f32", "bf16"}) {
     for (const std::int32_t head_dim : {10, 16, 64, 80, 128, 256}) {
       for (const std::int32_t per_kv : {1, 3, 5}) {
         for (const std::int32_t each : {1, 45}) {
+          if (!runs_on("cuda", n_settings++, 5)) continue;
           SCOPED_TRACE(dtype + " " + std::to_string(head_dim) + " x " + std::to_string(per_kv) +
                        " in blocks of " + std::to_string(each));
           const AttentionSetting setting{.head_dim = head_dim,

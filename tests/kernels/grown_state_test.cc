@@ -37,12 +37,14 @@ std::vector<std::int32_t> positions(AttentionDevice& device, const AttentionStre
 }
 
 TEST(GrownState, IsBroughtDownAsInTheReference) {
-  for (const std::string device : {"cpu", "cuda"}) {
+  std::size_t n_settings = 0;
+  for (const std::string& device : devices({"cpu", "cuda"})) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const Positions at : {Positions::clipped, Positions::absolute, Positions::in_state}) {
         for (const std::int32_t pin : {0, 7}) {
           for (const std::int32_t sliding_window : {0, 120}) {
             if ((pin == 0 || sliding_window > 0) && at != Positions::clipped) continue;
+            if (!runs_on(device, n_settings++, 7)) continue;
             SCOPED_TRACE(p.name + " " + device + " " + std::string(name_of(at)) + " pin " +
                          std::to_string(pin) + " " + std::to_string(sliding_window));
             AttentionSetting setting{
@@ -87,7 +89,7 @@ TEST(GrownState, AttendsAsFullDoes) {
 
 // All weights are equal: the oldest leave, but for those that are pinned.
 TEST(GrownState, LetsTheOldestOfEqualsGo) {
-  for (const char* device : {"cpu", "reference", "cuda"}) {
+  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
     for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::h2o, Policy::window}) {
       AttentionDevice d({.cache = {.policy = policy, .cache_size = 10}, .device = device});
       AttentionStream s{.input = d.input(51, 3, 0.0f),
@@ -101,7 +103,7 @@ TEST(GrownState, LetsTheOldestOfEqualsGo) {
 }
 
 TEST(GrownState, WantsOneTokenToComeDownAndFewPins) {
-  for (const char* device : {"cpu", "reference", "cuda"}) {
+  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
     AttentionDevice d({.cache = {.cache_size = 10}, .device = device});
     AttentionStream s{.input = d.input(60, 4),
                       .blocks = {{.n_tokens = 20, .keeps_all = true}, {.n_tokens = 2}}};
@@ -154,13 +156,15 @@ TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
 
 // A copy goes its own way, to the bit as if its stream had been the only one.
 TEST(CopiedState, GoesItsOwnWay) {
-  for (const char* device : {"cpu", "reference", "cuda"}) {
+  std::size_t n_settings = 0;
+  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const bool keeps_all : {false, true}) {
         for (const bool used : {false, true}) {
+          if (!runs_on(device, n_settings++, 5)) continue;
           SCOPED_TRACE(p.name + " " + device + (keeps_all ? " grown" : "") + (used ? " used" : ""));
           AttentionDevice d({.cache = p.cache, .device = device});
-          const std::int32_t n = std::string(device) == "cpu" ? 290 : 50;
+          const std::int32_t n = device == "cpu" ? 290 : 50;
           const AttentionInput one = d.input(n + 40, 6);
           AttentionInput other = d.input(n + 40, 7);
           for (std::size_t l = 0; l < one.size(); ++l)
@@ -185,7 +189,7 @@ TEST(CopiedState, GoesItsOwnWay) {
           d.run(first);
           d.backend().copy(*first.state, *second.state);
           EXPECT_EQ(d.backend().n_tokens(*second.state), n);
-          if (std::string(device) == "cpu") {
+          if (device == "cpu") {
             EXPECT_EQ(bytes(first), bytes(second));
           }
           second.position = n;
@@ -208,10 +212,12 @@ TEST(CopiedState, GoesItsOwnWay) {
 
 // Saved while grown, in the middle of a group of positions, and right after it was brought down.
 TEST(SavedGrownState, GoesOnToTheBit) {
-  for (const char* device : {"cpu", "reference", "cuda"}) {
+  std::size_t n_settings = 0;
+  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const Positions at : {Positions::clipped, Positions::in_state}) {
-        if (std::string(device) != "cpu" && at == Positions::clipped) continue;
+        if (device != "cpu" && at == Positions::clipped) continue;
+        if (!runs_on(device, n_settings++, 4)) continue;
         AttentionSetting setting{.cache = p.cache, .device = device};
         setting.cache.positions = at;
         setting.cache.clip_distance = at == Positions::clipped ? 100 : 0;

@@ -14,7 +14,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/tensor.h"
-#include "tests/support/device_room.h"
+#include "tests/support/devices.h"
 
 namespace tovamill::testing {
 

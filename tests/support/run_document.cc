@@ -6,7 +6,7 @@
 #include "engine/forward.h"
 #include "engine/model_config.h"
 #include "io/model_files.h"
-#include "tests/support/device_room.h"
+#include "tests/support/devices.h"
 
 namespace tovamill::testing {
 

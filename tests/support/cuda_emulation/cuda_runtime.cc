@@ -127,15 +127,18 @@ cudaError_t cudaHostAlloc(void** p, std::size_t n, unsigned) {
 
 cudaError_t cudaFreeHost(void* p) { return std::free(p), cudaSuccess; }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t n, cudaMemcpyKind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t n, cudaMemcpyKind,
+                            cudaStream_t stream) {
   return enqueue(stream, [=] { std::memmove(to, from, n); });
 }
 
-cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
-                              std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t stream) {
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind, cudaStream_t stream) {
   return enqueue(stream, [=] {
     for (std::size_t i = 0; i < height; ++i)
-      std::memmove(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
+      std::memmove(static_cast<char*>(to) + i * to_pitch,
+                   static_cast<const char*>(from) + i * from_pitch, width);
   });
 }
 
@@ -179,7 +182,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   });
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t event) { return reach(*event, event->n_recorded), cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return reach(*event, event->n_recorded), cudaSuccess;
+}
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return event->n_reached == event->n_recorded ? cudaSuccess : cudaErrorNotReady;
@@ -216,10 +221,14 @@ cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "cudaSuccess";
-    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
-    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
-    case cudaErrorNotReady: return "cudaErrorNotReady";
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
   }
   return "unknown";
 }

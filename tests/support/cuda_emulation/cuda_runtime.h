@@ -82,7 +82,8 @@ T __shfl_sync(unsigned mask, T value, int from, int = 32) {
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lanes, int = 32) {
-  return __shfl_sync(mask, value, static_cast<int>(tovamill::emulation::lane() ^ static_cast<unsigned>(lanes)));
+  return __shfl_sync(mask, value,
+                     static_cast<int>(tovamill::emulation::lane() ^ static_cast<unsigned>(lanes)));
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned by, int = 32) {
@@ -129,8 +130,17 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorNotReady = 600,
 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
-enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0 };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost = 2,
+  cudaMemcpyDeviceToDevice = 3
+};
+enum {
+  cudaStreamNonBlocking = 1,
+  cudaEventDefault = 0,
+  cudaEventDisableTiming = 2,
+  cudaHostAllocDefault = 0
+};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
@@ -172,9 +182,11 @@ cudaError_t cudaMalloc(void** p, std::size_t n);
 cudaError_t cudaFree(void* p);
 cudaError_t cudaHostAlloc(void** p, std::size_t n, unsigned flags);
 cudaError_t cudaFreeHost(void* p);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t n, cudaMemcpyKind kind, cudaStream_t stream);
-cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
-                              std::size_t width, std::size_t height, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t n, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t n, cudaStream_t stream);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
@@ -188,7 +200,8 @@ cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags = 0);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                 unsigned long long flags = 0);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
@@ -212,13 +225,16 @@ void set_device_bytes(std::size_t n);
 }  // namespace tovamill::emulation
 
 template <class... Expected, class... Actual>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Expected...), Actual&&... arguments) {
-  tovamill::emulation::Launch launch{.grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z},
-                                     .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
-                                     .cluster = 1,
-                                     .shared_bytes = config->dynamicSmemBytes};
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Expected...),
+                               Actual&&... arguments) {
+  tovamill::emulation::Launch launch{
+      .grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z},
+      .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
+      .cluster = 1,
+      .shared_bytes = config->dynamicSmemBytes};
   for (unsigned i = 0; i < config->numAttrs; ++i) {
-    if (config->attrs[i].id == cudaLaunchAttributeClusterDimension) launch.cluster = config->attrs[i].val.clusterDim.x;
+    if (config->attrs[i].id == cudaLaunchAttributeClusterDimension)
+      launch.cluster = config->attrs[i].val.clusterDim.x;
   }
   std::tuple<Expected...> values(std::forward<Actual>(arguments)...);
   return tovamill::emulation::enqueue(config->stream, [launch, kernel, values] {

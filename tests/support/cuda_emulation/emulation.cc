@@ -147,14 +147,14 @@ void run_cluster(const Launch& launch, const std::function<void()>& kernel, std:
     t.place = {at(in_block, launch.block), block.index, launch.block, launch.grid};
     t.lane = static_cast<unsigned>(in_block % kLanes);
     t.warp = static_cast<unsigned>(in_block / kLanes);
-    t.fiber = context::fiber(std::allocator_arg, stacks,
-                             [&t, &own, &kernel](context::fiber&& back) {
-                               own = std::move(back);
-                               running = &t;
-                               kernel();
-                               t.has_ended = true;
-                               return std::move(own);
-                             });
+    t.fiber =
+        context::fiber(std::allocator_arg, stacks, [&t, &own, &kernel](context::fiber&& back) {
+          own = std::move(back);
+          running = &t;
+          kernel();
+          t.has_ended = true;
+          return std::move(own);
+        });
   }
   cluster = &c;
   scheduler = &own;
@@ -175,7 +175,8 @@ void run_cluster(const Launch& launch, const std::function<void()>& kernel, std:
       c.blocks[t.rank].barrier.leave();
       c.barrier.leave();
     }
-    if (n_events == before) give_up("threads wait for each other for ever: a barrier that not all of them reach");
+    if (n_events == before)
+      give_up("threads wait for each other for ever: a barrier that not all of them reach");
   }
   cluster = nullptr;
   running = nullptr;

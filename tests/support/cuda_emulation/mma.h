@@ -1,7 +1,7 @@
-// Tensor-core products as CUDA's warp matrix functions give them, for the emulation: of 16 x 16 x 16
-// bfloat16 with float32 sums. A fragment's elements are spread over the lanes of a warp: lane i has
-// elements 8 i to 8 i + 7 of the row-major matrix, as memory of its own, and what a product needs of
-// the others it gets by exchanges.
+// Tensor-core products as CUDA's warp matrix functions give them, for the emulation: of 16 x 16 x
+// 16 bfloat16 with float32 sums. A fragment's elements are spread over the lanes of a warp: lane i
+// has elements 8 i to 8 i + 7 of the row-major matrix, as memory of its own, and what a product
+// needs of the others it gets by exchanges.
 #pragma once
 
 #include <bit>
@@ -27,7 +27,9 @@ struct fragment {
   float x[num_elements];
 };
 
-inline float as_float(__nv_bfloat16 v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v.bits) << 16); }
+inline float as_float(__nv_bfloat16 v) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(v.bits) << 16);
+}
 
 template <class F>
 void fill_fragment(F& f, float value) {
@@ -35,7 +37,8 @@ void fill_fragment(F& f, float value) {
 }
 
 template <class Use, class Order>
-void load_matrix_sync(fragment<Use, 16, 16, 16, __nv_bfloat16, Order>& f, const __nv_bfloat16* p, unsigned ld) {
+void load_matrix_sync(fragment<Use, 16, 16, 16, __nv_bfloat16, Order>& f, const __nv_bfloat16* p,
+                      unsigned ld) {
   tovamill::emulation::exchange(0xffffffffu, 0, 0);  // the warp meets
   const unsigned lane = tovamill::emulation::lane();
   for (unsigned i = 0; i < 8; ++i) {
@@ -58,7 +61,7 @@ void mma_sync(D& d, const A& a, const B& b, const C& c) {
   std::uint64_t left[32], right[32];
   tovamill::emulation::exchange_all(kAll, reinterpret_cast<std::uint64_t>(a.x), left);
   tovamill::emulation::exchange_all(kAll, reinterpret_cast<std::uint64_t>(b.x), right);
-  const auto element = [](const std::uint64_t (&lanes)[32], unsigned r, unsigned col) {
+  const auto element = [](const std::uint64_t(&lanes)[32], unsigned r, unsigned col) {
     return reinterpret_cast<const float*>(lanes[(r * 16 + col) / 8])[(r * 16 + col) % 8];
   };
   const unsigned lane = tovamill::emulation::lane();

@@ -7,7 +7,8 @@ namespace tovamill::cuda {
 namespace {
 
 float element(const void* p, ElementType type, std::int64_t i) {
-  return type == ElementType::bf16 ? to_float(static_cast<const Bf16*>(p)[i]) : static_cast<const float*>(p)[i];
+  return type == ElementType::bf16 ? to_float(static_cast<const Bf16*>(p)[i])
+                                   : static_cast<const float*>(p)[i];
 }
 
 }  // namespace
@@ -16,12 +17,13 @@ struct Products::Impl {
   ElementType type;
 };
 
-Products::Products(ElementType type, std::int32_t, Arena&) : impl_(std::make_unique<Impl>(Impl{type})) {}
+Products::Products(ElementType type, std::int32_t, Arena&)
+    : impl_(std::make_unique<Impl>(Impl{type})) {}
 Products::~Products() = default;
 std::size_t Products::workspace_bytes() const { return 0; }
 
-void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind, void* out, ElementType out_type,
-                        bool adds, const Stream& stream) {
+void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind, void* out,
+                        ElementType out_type, bool adds, const Stream& stream) {
   const ElementType type = impl_->type;
   emulation::enqueue(stream.get(), [=] {
     for (std::int64_t r = 0; r < n_rows; ++r) {

@@ -1,0 +1,56 @@
+#include "tests/support/devices.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "kernels/backend.h"
+#include "kernels/error.h"
+
+namespace tovamill::testing {
+namespace {
+
+bool is_there(const std::string& device) {
+  if (device != "cuda") return true;
+  const BackendOptions smallest{.shape = {.n_layers = 1,
+                                          .hidden_size = 8,
+                                          .intermediate_size = 8,
+                                          .n_heads = 1,
+                                          .n_kv_heads = 1,
+                                          .head_dim = 8,
+                                          .vocab_size = 8,
+                                          .trained_context = 512,
+                                          .inv_freq = {1.0, 0.5, 0.25, 0.125}},
+                                .cache = {.cache_size = 8},
+                                .max_rows = 8,
+                                .max_block = 8,
+                                .device_bytes = kTestDeviceBytes};
+  try {
+    make_backend(device, smallest);
+  } catch (const Error& e) {
+    if (e.code() != ExitCode::no_device) throw;
+    return false;
+  }
+  return true;
+}
+
+bool is_slow(const std::string& device) {
+#ifdef TOVAMILL_EMULATES_CUDA
+  return device == "cuda" && std::getenv("TOVAMILL_EMULATE_ALL") == nullptr;
+#else
+  return device.empty();
+#endif
+}
+
+}  // namespace
+
+std::vector<std::string> devices(const std::vector<std::string>& names) {
+  std::vector<std::string> there;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(there), is_there);
+  return there;
+}
+
+bool runs_on(const std::string& device, std::size_t i, std::size_t every) {
+  return !is_slow(device) || i % every == 0;
+}
+
+}  // namespace tovamill::testing
