@@ -89,9 +89,12 @@ std::string describe_texts(const Hdf5File& file) {
   if (counts["n_with_references"] == 0) return out;
   out += "Best over references, mean of " + std::to_string(counts["n_with_references"]) +
          " texts (standard error over documents):";
-  for (const char* name : kTextScoreNames)
-    out += std::string(name == kTextScoreNames.front() ? " " : ", ") + name + " " +
-           rounded(numbers[name]) + " (" + rounded(numbers[std::string(name) + "_se"]) + ")";
+  std::string separator = " ";
+  for (const char* name : kTextScoreNames) {
+    out += separator + name + " " + rounded(numbers[name]) + " (" +
+           rounded(numbers[std::string(name) + "_se"]) + ")";
+    separator = ", ";
+  }
   return out + "\n";
 }
 
