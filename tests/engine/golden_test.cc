@@ -68,8 +68,8 @@ std::vector<Setting> settings() {
   for (const std::string& name : golden_names()) {
     all.push_back({name, "reference", 256});
     for (std::int32_t block : {1, 37, 64, 256}) all.push_back({name, "cpu", block});
-    for (std::int32_t block : {1, 256}) {
-      if (runs_on("cuda", n_settings++, 6)) all.push_back({name, "cuda", block});
+    for (std::int32_t block : {256, 1}) {
+      if (runs_on("cuda", n_settings++, 1000)) all.push_back({name, "cuda", block});
     }
   }
   return all;

@@ -172,7 +172,7 @@ class SavedState : public ::testing::Test {
     const std::size_t cut = block * n_blocks;
     std::size_t n_settings = 0;
     for (const NamedCache& p : policies_and_positions()) {
-      if (!runs_on(device, n_settings++, 6)) continue;
+      if (!runs_on(device, n_settings++, 29)) continue;
       SCOPED_TRACE(p.name + " " + device + " " + dtype + " in blocks of " + std::to_string(block));
       Device first(model(), device, dtype, p.cache, 1);
       first.run(ids, 0, cut, block);

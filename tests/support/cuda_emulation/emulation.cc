@@ -73,6 +73,9 @@ struct Thread {
   unsigned rank = 0;  // of its block in the cluster
   unsigned lane = 0, warp = 0;
   bool has_ended = false;
+  // It waits while this number is `seen`; null: it does not wait.
+  const std::uint64_t* watched = nullptr;
+  std::uint64_t seen = 0;
 };
 
 Cluster* cluster = nullptr;
@@ -88,13 +91,21 @@ void yield() {
   running = self;
 }
 
+// Until `n_meetings`, which is `meeting` now, has changed.
+void wait_for(const std::uint64_t& n_meetings, std::uint64_t meeting) {
+  running->watched = &n_meetings;
+  running->seen = meeting;
+  yield();
+  running->watched = nullptr;
+}
+
 void wait(Barrier& barrier) {
   const std::uint64_t meeting = barrier.n_meetings;
   if (barrier.arrive()) {
     ++n_events;
     return;
   }
-  while (barrier.n_meetings == meeting) yield();
+  wait_for(barrier.n_meetings, meeting);
 }
 
 // The values that all lanes of `mask` bring.
@@ -112,7 +123,7 @@ const std::uint64_t* meet(std::uint32_t mask, std::uint64_t value) {
     ++warp.n_meetings;
     ++n_events;
   } else {
-    while (warp.n_meetings == meeting) yield();
+    wait_for(warp.n_meetings, meeting);
   }
   return values;
 }
@@ -166,7 +177,7 @@ void run_cluster(const Launch& launch, const std::function<void()>& kernel, std:
     const std::uint64_t before = n_events;
     for (const std::size_t i : order) {
       Thread& t = threads[i];
-      if (t.has_ended) continue;
+      if (t.has_ended || (t.watched != nullptr && *t.watched == t.seen)) continue;
       running = &t;
       t.fiber = std::move(t.fiber).resume();
       if (!t.has_ended) continue;
