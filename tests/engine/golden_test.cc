@@ -69,7 +69,7 @@ std::vector<Setting> settings() {
     all.push_back({name, "reference", 256});
     for (std::int32_t block : {1, 37, 64, 256}) all.push_back({name, "cpu", block});
     for (std::int32_t block : {256, 1}) {
-      if (runs_on("cuda", n_settings++, 1000)) all.push_back({name, "cuda", block});
+      if (runs_on("cuda", n_settings++, kFirst)) all.push_back({name, "cuda", block});
     }
   }
   return all;

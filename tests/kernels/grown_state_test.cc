@@ -44,7 +44,7 @@ TEST(GrownState, IsBroughtDownAsInTheReference) {
         for (const std::int32_t pin : {0, 7}) {
           for (const std::int32_t sliding_window : {0, 120}) {
             if ((pin == 0 || sliding_window > 0) && at != Positions::clipped) continue;
-            if (!runs_on(device, n_settings++, 25)) continue;
+            if (!runs_on(device, n_settings++, kNever)) continue;
             SCOPED_TRACE(p.name + " " + device + " " + std::string(name_of(at)) + " pin " +
                          std::to_string(pin) + " " + std::to_string(sliding_window));
             AttentionSetting setting{
@@ -161,7 +161,7 @@ TEST(CopiedState, GoesItsOwnWay) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const bool keeps_all : {false, true}) {
         for (const bool used : {false, true}) {
-          if (!runs_on(device, n_settings++, 17)) continue;
+          if (!runs_on(device, n_settings++, kNever)) continue;
           SCOPED_TRACE(p.name + " " + device + (keeps_all ? " grown" : "") + (used ? " used" : ""));
           AttentionDevice d({.cache = p.cache, .device = device});
           const std::int32_t n = device == "cpu" ? 290 : 50;
@@ -217,7 +217,7 @@ TEST(SavedGrownState, GoesOnToTheBit) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const Positions at : {Positions::clipped, Positions::in_state}) {
         if (device != "cpu" && at == Positions::clipped) continue;
-        if (!runs_on(device, n_settings++, 10)) continue;
+        if (!runs_on(device, n_settings++, kNever)) continue;
         AttentionSetting setting{.cache = p.cache, .device = device};
         setting.cache.positions = at;
         setting.cache.clip_distance = at == Positions::clipped ? 100 : 0;
