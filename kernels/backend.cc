@@ -11,6 +11,13 @@ std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape) {
   return std::max(1, shape.trained_context - kGroupTokens);
 }
 
+bool rotates_again(const CacheOptions& cache, std::int64_t clip) {
+  if (cache.positions == Positions::absolute) return false;
+  if (cache.chunk_tokens <= 0) return true;
+  const std::int64_t last_group = (cache.chunk_tokens - 1) / kGroupTokens * kGroupTokens;
+  return cache.positions == Positions::in_state ? last_group > 0 : last_group > clip;
+}
+
 std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape) {
   return is_head_wise(cache.policy) ? shape.n_kv_heads : 1;
 }

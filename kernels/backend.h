@@ -220,6 +220,9 @@ std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOp
 // What the cache options come to for a model: trained context - kGroupTokens unless given, at
 // least 1.
 std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
+// Whether keys of a state are ever rotated anew, `clip` being the clip distance: not where positions
+// are absolute, nor where a chunk ends before that begins.
+bool rotates_again(const CacheOptions& cache, std::int64_t clip);
 // Decisions per layer and step: the KV heads of head-wise policies, else 1.
 std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape);
 // Newest tokens that h2o protects.

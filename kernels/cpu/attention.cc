@@ -10,13 +10,6 @@ namespace {
 
 constexpr std::int64_t kFirstColumns = 1024;  // of an unbounded state that slots have room for
 
-bool rotates_again(const CacheOptions& cache, std::int64_t clip) {
-  if (cache.positions == Positions::absolute) return false;
-  if (cache.chunk_tokens <= 0) return true;
-  const std::int64_t last_group = (cache.chunk_tokens - 1) / kGroupTokens * kGroupTokens;
-  return cache.positions == Positions::in_state ? last_group > 0 : last_group > clip;
-}
-
 }  // namespace
 
 Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool& pool,

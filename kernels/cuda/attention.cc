@@ -12,13 +12,6 @@ namespace {
 // Of the scratch of a wave: more tiles side by side than fill the GPU gain nothing.
 constexpr std::int64_t kScratchBytes = std::int64_t{1} << 30;
 
-bool rotates_again(const CacheOptions& cache, std::int64_t clip) {
-  if (cache.positions == Positions::absolute) return false;
-  if (cache.chunk_tokens <= 0) return true;
-  const std::int64_t last_group = (cache.chunk_tokens - 1) / kGroupTokens * kGroupTokens;
-  return cache.positions == Positions::in_state ? last_group > 0 : last_group > clip;
-}
-
 std::int64_t padded(std::int64_t columns) {
   return (columns + kProductTile - 1) / kProductTile * kProductTile;
 }
