@@ -9,18 +9,25 @@ namespace tovamill {
 Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
                  std::int32_t max_blocks, std::int32_t max_block)
     : model_(model), backend_(backend), max_rows_(max_rows), max_blocks_(max_blocks) {
-  const ModelShape& shape = model.config.shape;
-  hidden_ = make(shape.hidden_size, BufferType::full);
-  normed_ = make(shape.hidden_size, BufferType::compute);
-  qkv_ = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
-  attended_ = make(shape.q_size(), BufferType::compute);
-  gated_ = make(shape.intermediate_size, BufferType::compute);
-  buffer_bytes_ += n_logit_rows() * static_cast<std::uint64_t>(shape.vocab_size) * sizeof(float);
-  nll_.resize(static_cast<std::size_t>(max_rows));
-  events_.resize(static_cast<std::size_t>(shape.n_layers) * static_cast<std::size_t>(max_blocks));
+  lanes_.resize(static_cast<std::size_t>(backend.n_lanes()));
+  for (Lane& lane : lanes_) make_lane(lane, max_block);
+  buffer_bytes_ +=
+      n_logit_rows() * static_cast<std::uint64_t>(model.config.shape.vocab_size) * sizeof(float);
+}
+
+void Forward::make_lane(Lane& lane, std::int32_t max_block) {
+  const ModelShape& shape = model_.config.shape;
+  lane.hidden = make(shape.hidden_size, BufferType::full);
+  lane.normed = make(shape.hidden_size, BufferType::compute);
+  lane.qkv = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
+  lane.attended = make(shape.q_size(), BufferType::compute);
+  lane.gated = make(shape.intermediate_size, BufferType::compute);
+  lane.nll.resize(static_cast<std::size_t>(max_rows_));
+  lane.events.resize(static_cast<std::size_t>(shape.n_layers) *
+                     static_cast<std::size_t>(max_blocks_));
   // Where a step has many blocks, most of them are of one token.
-  const std::int32_t room = std::clamp(4 * max_rows / max_blocks, 1, max_block);
-  for (BlockEvents& e : events_) e.evictions.reserve(static_cast<std::size_t>(room));
+  const std::int32_t room = std::clamp(4 * max_rows_ / max_blocks_, 1, max_block);
+  for (BlockEvents& e : lane.events) e.evictions.reserve(static_cast<std::size_t>(room));
 }
 
 std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
@@ -28,53 +35,69 @@ std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
   return backend_.make_buffer(max_rows_, n_cols, type);
 }
 
-StepOutput Forward::run(const StepInput& input) {
+void Forward::submit(const StepInput& input) {
   const std::size_t n_blocks = input.blocks.size(), n_rows = input.ids.size();
   if (n_blocks > static_cast<std::size_t>(max_blocks_) ||
       n_rows > static_cast<std::size_t>(max_rows_))
     throw Error(ExitCode::internal, "a step has more blocks or rows than the model was made for");
-  run_layers(input);
+  if (n_under_way_ == lanes_.size())
+    throw Error(ExitCode::internal, "more steps are under way than the device has lanes");
+  Lane& lane = lanes_[next_];
+  run_layers(input, lane);
   const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
                                      [](std::int32_t t) { return t >= 0; });
   if (is_scored || !input.logit_rows.empty())
-    backend_.rms_norm(*hidden_, model_.final_norm, *normed_);
-  std::fill_n(nll_.begin(), n_rows, 0.0f);
-  if (is_scored) backend_.target_nll(*normed_, *model_.head, input.targets, nll_);
-  backend_.finish_step();
-  read_logits(input);
-  return {.nll = std::span(nll_).first(n_rows),
-          .events = std::span(events_).first(model_.layers.size() * n_blocks),
-          .n_blocks = n_blocks};
+    backend_.rms_norm(*lane.hidden, model_.final_norm, *lane.normed);
+  std::fill_n(lane.nll.begin(), n_rows, 0.0f);
+  if (is_scored) backend_.target_nll(*lane.normed, *model_.head, input.targets, lane.nll);
+  lane.n_rows = n_rows;
+  lane.n_blocks = n_blocks;
+  lane.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
+  lane.take_logits = input.take_logits;
+  next_ = (next_ + 1) % lanes_.size();
+  ++n_under_way_;
 }
 
-void Forward::run_layers(const StepInput& input) {
+StepOutput Forward::collect() {
+  if (n_under_way_ == 0) throw Error(ExitCode::internal, "no step is under way");
+  Lane& lane = lanes_[(next_ + lanes_.size() - n_under_way_) % lanes_.size()];
+  --n_under_way_;
+  backend_.finish_step();
+  read_logits(lane);
+  return {.nll = std::span(lane.nll).first(lane.n_rows),
+          .events = std::span(lane.events).first(model_.layers.size() * lane.n_blocks),
+          .n_blocks = lane.n_blocks};
+}
+
+void Forward::run_layers(const StepInput& input, Lane& lane) {
   const std::size_t n_blocks = input.blocks.size();
   backend_.begin_step(input.blocks, static_cast<std::int32_t>(input.ids.size()));
-  backend_.embed(input.ids, model_.embedding, *hidden_);
+  backend_.embed(input.ids, model_.embedding, *lane.hidden);
   for (std::size_t l = 0; l < model_.layers.size(); ++l) {
     const Layer& layer = model_.layers[l];
-    backend_.rms_norm(*hidden_, layer.attention_norm, *normed_);
-    backend_.project(*normed_, *layer.attention.qkv, *qkv_);
-    backend_.attend(static_cast<std::int32_t>(l), layer.attention, *qkv_, *attended_,
-                    std::span(events_).subspan(l * n_blocks, n_blocks));
-    backend_.project_add(*attended_, *layer.o, *hidden_);
-    backend_.rms_norm(*hidden_, layer.ffn_norm, *normed_);
-    backend_.project_gated(*normed_, *layer.gate_up, *gated_);
-    backend_.project_add(*gated_, *layer.down, *hidden_);
+    backend_.rms_norm(*lane.hidden, layer.attention_norm, *lane.normed);
+    backend_.project(*lane.normed, *layer.attention.qkv, *lane.qkv);
+    backend_.attend(static_cast<std::int32_t>(l), layer.attention, *lane.qkv, *lane.attended,
+                    std::span(lane.events).subspan(l * n_blocks, n_blocks));
+    backend_.project_add(*lane.attended, *layer.o, *lane.hidden);
+    backend_.rms_norm(*lane.hidden, layer.ffn_norm, *lane.normed);
+    backend_.project_gated(*lane.normed, *layer.gate_up, *lane.gated);
+    backend_.project_add(*lane.gated, *layer.down, *lane.hidden);
   }
 }
 
 // The head in blocks of rows, each read into the same memory.
-void Forward::read_logits(const StepInput& input) {
-  if (input.logit_rows.empty()) return;
+void Forward::read_logits(Lane& lane) {
+  if (lane.logit_rows.empty()) return;
   const auto vocab = static_cast<std::size_t>(model_.config.shape.vocab_size);
   logits_.resize(n_logit_rows() * vocab);
-  for (std::size_t begin = 0; begin < input.logit_rows.size(); begin += n_logit_rows()) {
-    const std::size_t n = std::min(n_logit_rows(), input.logit_rows.size() - begin);
+  const std::span<const std::int32_t> rows = lane.logit_rows;
+  for (std::size_t begin = 0; begin < rows.size(); begin += n_logit_rows()) {
+    const std::size_t n = std::min(n_logit_rows(), rows.size() - begin);
     const auto block = std::span(logits_).first(n * vocab);
-    backend_.read_logits(*normed_, *model_.head, input.logit_rows.subspan(begin, n), block);
+    backend_.read_logits(*lane.normed, *model_.head, rows.subspan(begin, n), block);
     for (std::size_t i = 0; i < n; ++i)
-      input.take_logits(begin + i, block.subspan(i * vocab, vocab));
+      lane.take_logits(begin + i, block.subspan(i * vocab, vocab));
   }
 }
 

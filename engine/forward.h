@@ -1,16 +1,16 @@
-// The forward step: a block of each of several streams through all layers, down to each token's
-// negative log-likelihood.
+// The forward step on one device: a block of each of several streams through all layers, down to
+// each token's negative log-likelihood.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "engine/model.h"
+#include "engine/step_runner.h"
 #include "kernels/backend.h"
 
 namespace tovamill {
@@ -18,61 +18,49 @@ namespace tovamill {
 // Rows whose logits exist at one time (design 3.5).
 inline constexpr std::int32_t kLogitRows = 32;
 
-// One step's input: rows of all blocks one after another.
-struct StepInput {
-  std::span<const StepBlock> blocks;
-  std::span<const std::int32_t> ids;  // (n_rows)
-  // (n_rows) the token that follows each, -1 where nothing is scored; empty where nothing is at
-  // all.
-  std::span<const std::int32_t> targets = {};
-  // Rows of the step, ascending, whose next token's logits are wanted, and who takes them: called
-  // in order of i, the index into logit_rows, with vocab_size logits that it may overwrite. They
-  // are valid during the call only.
-  std::span<const std::int32_t> logit_rows = {};
-  std::function<void(std::size_t i, std::span<float> logits)> take_logits = {};
-};
-
-// Valid until the next step.
-struct StepOutput {
-  std::span<const float> nll;  // (n_rows) nats; 0 where nothing is scored
-  // (n_layers, n_blocks)
-  std::span<const BlockEvents> events;
-  std::size_t n_blocks = 0;
-  const BlockEvents& at(std::size_t layer, std::size_t block) const {
-    return events[layer * n_blocks + block];
-  }
-};
-
-class Forward {
+class Forward final : public StepRunner {
  public:
   // `max_rows` and `max_blocks` of a step; `max_block` tokens of one stream in it.
   Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks,
           std::int32_t max_block);
 
+  std::int32_t most_under_way() const override { return backend_.n_lanes(); }
+  void submit(const StepInput& input) override;
   // Allocates nothing but the logits' block, in the first step that wants logits.
-  StepOutput run(const StepInput& input);
-  std::uint64_t buffer_bytes() const { return buffer_bytes_; }  // the logits' block included
+  StepOutput collect() override;
+  std::uint64_t buffer_bytes() const override { return buffer_bytes_; }
 
  private:
+  // What a step has of its own from its beginning to its end.
+  struct Lane {
+    std::unique_ptr<Buffer> hidden;    // (max_rows, hidden_size)
+    std::unique_ptr<Buffer> normed;    // (max_rows, hidden_size)
+    std::unique_ptr<Buffer> qkv;       // (max_rows, q_size + 2 kv_size)
+    std::unique_ptr<Buffer> attended;  // (max_rows, q_size)
+    std::unique_ptr<Buffer> gated;     // (max_rows, intermediate_size)
+    std::vector<float> nll;            // (max_rows)
+    std::vector<BlockEvents> events;   // (n_layers, max_blocks)
+    // Of the step that is under way.
+    std::size_t n_rows = 0, n_blocks = 0;
+    std::vector<std::int32_t> logit_rows;
+    std::function<void(std::size_t i, std::span<float> logits)> take_logits;
+  };
   std::unique_ptr<Buffer> make(std::int32_t n_cols, BufferType type);
-  void run_layers(const StepInput& input);
+  void make_lane(Lane& lane, std::int32_t max_block);
+  void run_layers(const StepInput& input, Lane& lane);
   std::size_t n_logit_rows() const {
     return static_cast<std::size_t>(std::min(kLogitRows, max_rows_));
   }
-  void read_logits(const StepInput& input);
+  void read_logits(Lane& lane);
 
   const Model& model_;
   Backend& backend_;
   std::int32_t max_rows_, max_blocks_;
   std::uint64_t buffer_bytes_ = 0;
-  std::unique_ptr<Buffer> hidden_;    // (max_rows, hidden_size)
-  std::unique_ptr<Buffer> normed_;    // (max_rows, hidden_size)
-  std::unique_ptr<Buffer> qkv_;       // (max_rows, q_size + 2 kv_size)
-  std::unique_ptr<Buffer> attended_;  // (max_rows, q_size)
-  std::unique_ptr<Buffer> gated_;     // (max_rows, intermediate_size)
-  std::vector<float> nll_;
-  std::vector<float> logits_;  // (kLogitRows, vocab_size), or fewer rows where a step has fewer
-  std::vector<BlockEvents> events_;
+  std::vector<Lane> lanes_;      // taken in turn
+  std::size_t next_ = 0;         // of lanes_, for the next step
+  std::size_t n_under_way_ = 0;  // the steps before next_
+  std::vector<float> logits_;    // (kLogitRows, vocab_size), or fewer rows where a step has fewer
 };
 
 }  // namespace tovamill

@@ -1,18 +1,21 @@
 // The arithmetic of a decoder-only transformer with bounded states, one operation per sentence of
 // the paper's layer. Implemented by reference/ (float64, token by token), cpu/ and cuda/. Calls are
 // enqueued in order; only `finish_step` and `read_*` wait, and what calls before them were to write
-// to the host is there after them.
+// to the host is there after them. A backend with several lanes keeps as many steps under way at
+// once, each with buffers of its own; what one step does to a state, a later one finds done.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/cache_options.h"
 #include "kernels/model_shape.h"
+#include "kernels/step_trace.h"
 #include "kernels/weight_store.h"
 
 namespace tovamill {
@@ -97,6 +100,11 @@ class Backend {
   virtual int n_threads() const = 0;
   // Rows of a step are padded to multiples of this (design 3.6).
   virtual std::int32_t row_tile() const = 0;
+  // Steps that may be under way at once: begun and not finished.
+  virtual std::int32_t n_lanes() const { return 1; }
+  // Bytes of the device's memory that buffers and states may still take; none where they are in the
+  // host's.
+  virtual std::optional<std::uint64_t> device_bytes_left() const { return std::nullopt; }
 
   // --- set-up; may allocate
 
@@ -134,9 +142,10 @@ class Backend {
 
   // --- the step; no allocation but the growth of an unbounded state
 
-  // Announces the blocks of the next step; later calls refer to them. Grows unbounded states,
-  // prepares rotations. Throws Error(internal) where a block does not fit its state
-  // (StepBlock::pin, keeps_all), OutOfMemory; no state has changed but in size then.
+  // Announces the blocks of the next step; later calls refer to them, until the next begin_step.
+  // Grows unbounded states, prepares rotations. Throws Error(internal) where a block does not fit
+  // its state (StepBlock::pin, keeps_all) or n_lanes() steps are under way, OutOfMemory; no state
+  // has changed but in size then.
   virtual void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) = 0;
   // out[row] = row ids[row] of `embedding` (vocab_size, hidden_size).
   virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding,
@@ -164,8 +173,12 @@ class Backend {
   virtual void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
                            std::span<float> logits) = 0;
 
-  // Waits for the step: what its attend and target_nll were to write is there after it.
+  // Waits for the oldest step under way: what its attend and target_nll were to write is there
+  // after it. read_logits and read_rows may then be asked of its buffers, until as many more steps
+  // have begun as there are lanes.
   virtual void finish_step() {}
+  // What has been measured since the last call, where BackendOptions::traces.
+  virtual StepTrace take_trace() { return {}; }
 
   // --- states
 
@@ -205,7 +218,9 @@ struct BackendOptions {
   // Of the packed matrices and their biases; null is memory of the backend's own. Outlives the
   // backend. The reference backend makes no use of it.
   WeightStore* weights = nullptr;
-  int device_index = 0;            // cuda: which of the GPUs that this process sees
+  int device_index = 0;      // cuda: which of the GPUs that this process sees
+  std::int32_t n_lanes = 1;  // cuda: steps under way at once that are wanted
+  bool traces = false;       // cuda: measures the parts of each step, at the cost of some speed
   std::uint64_t device_bytes = 0;  // cuda: of its memory; 0: 92 %
 };
 
@@ -220,8 +235,8 @@ std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOp
 // What the cache options come to for a model: trained context - kGroupTokens unless given, at
 // least 1.
 std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
-// Whether keys of a state are ever rotated anew, `clip` being the clip distance: not where positions
-// are absolute, nor where a chunk ends before that begins.
+// Whether keys of a state are ever rotated anew, `clip` being the clip distance: not where
+// positions are absolute, nor where a chunk ends before that begins.
 bool rotates_again(const CacheOptions& cache, std::int64_t clip);
 // Decisions per layer and step: the KV heads of head-wise policies, else 1.
 std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape);
