@@ -194,13 +194,27 @@ void DocumentLoop::save(Active& a) {
 
 void DocumentLoop::save_due() {
   if (options_.save_every <= 0.0) return;
+  const auto is_due = [&](const Active& a) {
+    return now_s() - a.saved_s >= options_.save_every && a.document->fraction_done() > 0.0;
+  };
+  if (std::none_of(documents_.begin(), documents_.end(), is_due)) return;
+  settle();
   for (Active& a : documents_) {
-    if (now_s() - a.saved_s >= options_.save_every && a.document->fraction_done() > 0.0) save(a);
+    if (is_due(a)) save(a);
   }
+}
+
+// Nothing is under way after it, and no finished document is left.
+void DocumentLoop::settle() {
+  const double start = now_s();
+  counters_.n_tokens += work_.settle();
+  counters_.seconds_computing += now_s() - start;
+  retire();
 }
 
 // The journal comes first: what is finished counts more than what is under way.
 void DocumentLoop::save_all() {
+  settle();
   journal_.sync_if_needed();
   sync_done();
   for (Active& a : documents_) {

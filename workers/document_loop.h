@@ -53,6 +53,7 @@ class DocumentLoop {
   void count_failure(const DocumentRecord& record);
   void step();
   void retire();
+  void settle();
   void sync_done();
   void save_due();
   void save_all();

@@ -66,21 +66,22 @@ std::size_t DocumentStream::chunk_end(std::size_t begin) const {
 
 std::int32_t DocumentStream::n_next() const {
   return static_cast<std::int32_t>(
-      std::min(static_cast<std::size_t>(setting_.block), chunk_end(chunk_begin_) - next_));
+      std::min(static_cast<std::size_t>(setting_.block), chunk_end(chunk_begin_) - planned_));
 }
 
 StepBlock DocumentStream::next_block(std::int32_t first_row, std::vector<std::int32_t>& ids,
                                      std::vector<std::int32_t>& targets) {
   const std::size_t end = chunk_end(chunk_begin_);
-  const std::size_t n = std::min(static_cast<std::size_t>(setting_.block), end - next_);
+  const auto n = static_cast<std::size_t>(n_next());
   const StepBlock block{.state = state_.get(),
                         .first_row = first_row,
                         .n_tokens = static_cast<std::int32_t>(n),
-                        .position = static_cast<std::int64_t>(next_ - chunk_begin_)};
-  for (std::size_t i = next_; i < next_ + n; ++i) {
+                        .position = static_cast<std::int64_t>(planned_ - chunk_begin_)};
+  for (std::size_t i = planned_; i < planned_ + n; ++i) {
     ids.push_back(tokens_[i]);
     targets.push_back(i + 1 < end ? tokens_[i + 1] : -1);
   }
+  planned_ += n;
   return block;
 }
 

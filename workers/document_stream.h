@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/forward.h"
+#include "engine/step_runner.h"
 #include "engine/tokenizer.h"
 #include "io/corpus.h"
 #include "kernels/backend.h"
@@ -43,21 +43,23 @@ class DocumentStream final : public DocumentUnderWay {
   bool finished() const override { return next_ >= n_tokens(); }
   std::uint64_t n_tokens() const { return tokens_.size(); }
   std::uint64_t n_done() const { return next_; }
-  std::int32_t n_next() const;  // tokens of the next block; 0 when finished
+  // Tokens of the next block; 0 where none can be planned before a step has taken those that are.
+  std::int32_t n_next() const;
   std::uint64_t n_bytes() const override { return record_.n_bytes; }
   double fraction_done() const override {
     return tokens_.empty() ? 0.0 : static_cast<double>(next_) / static_cast<double>(tokens_.size());
   }
 
-  // The next block: appends its ids and targets, and says where it lies. Not to be called when
-  // finished.
+  // Plans the next block: appends its ids and targets, and says where it lies. Not to be called
+  // where n_next() is 0.
   StepBlock next_block(std::int32_t first_row, std::vector<std::int32_t>& ids,
                        std::vector<std::int32_t>& targets);
-  // Takes what the step gave for the block of the last `next_block`; the document's `index`-th
-  // block of the step.
+  // Takes what the step gave for the oldest block that was planned and not yet taken, the step's
+  // `index`-th.
   void take(const StepOutput& output, const StepBlock& block, std::size_t index);
 
-  // About state_bytes() and what --token-nll and --trace-state keep.
+  // About state_bytes() and what --token-nll and --trace-state keep. Every planned block has been
+  // taken.
   std::vector<std::byte> save() const override;
   bool restore(std::span<const std::byte> bytes) override;
 
@@ -81,6 +83,7 @@ class DocumentStream final : public DocumentUnderWay {
   std::unique_ptr<StreamState> state_;
   std::vector<TokenId> tokens_;  // of all chunks, a BOS before each where there is one
   std::size_t next_ = 0;         // of tokens_, that no step has taken yet
+  std::size_t planned_ = 0;      // of tokens_, that no block has been planned for
   std::size_t chunk_begin_ = 0;
   DocumentRecord result_;
   std::vector<std::uint64_t> lifetime_;  // (n_tokens) steps lived, summed over layers and groups

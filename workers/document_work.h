@@ -25,7 +25,7 @@ class DocumentUnderWay {
   virtual std::uint64_t n_bytes() const = 0;  // of its text
   virtual double fraction_done() const = 0;   // 0: nothing is worth saving
   // Where the document stands between two steps, as bytes: everything counted so far and its
-  // states. Not to be called when finished.
+  // states. Not to be called when finished, nor while steps are under way (DocumentWork::settle).
   virtual std::vector<std::byte> save() const = 0;
   // Takes up what `save` gave, on a document freshly opened of the same record with the same
   // options (the backend may differ as Backend::load says). False where the bytes do not fit, or
@@ -45,9 +45,11 @@ class DocumentWork {
   // Takes the document, of which `record` is empty then; null, and `record` as it was, where memory
   // has no room for it beside those that are open. Throws OutOfMemory where none is open.
   virtual std::unique_ptr<DocumentUnderWay> open(CorpusRecord& record) = 0;
-  // One step of the model over the open documents. Returns the tokens that it took; not to be
-  // called where none is open.
+  // Puts as many steps of the model over the open documents on their way as may be, and ends the
+  // oldest. Returns the tokens that it took; not to be called where no document is open.
   virtual std::size_t step() = 0;
+  // Ends all steps that are under way, and returns their tokens.
+  virtual std::size_t settle() { return 0; }
   // Takes back what a document held, finished or not.
   virtual void close(std::unique_ptr<DocumentUnderWay> document) = 0;
   // What is done, for the first lines of a run; empty where nothing is to be said.

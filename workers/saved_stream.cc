@@ -93,7 +93,7 @@ void DocumentStream::take_up(std::span<const std::byte> bytes) {
     in.fail("its counters are of another shape");
   if (backend_.load(*state_, in.rest()) != static_cast<std::int64_t>(next - chunk_begin))
     in.fail("its state stands elsewhere");
-  next_ = static_cast<std::size_t>(next);
+  next_ = planned_ = static_cast<std::size_t>(next);
   chunk_begin_ = static_cast<std::size_t>(chunk_begin);
   not_finite_.reset();
   if (not_finite > 0) not_finite_ = static_cast<std::size_t>(not_finite - 1);

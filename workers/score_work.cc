@@ -31,15 +31,18 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
 ScoreWork::ScoreWork(LoadedModel& model, const RunOptions& options)
     : model_(model), options_(options), setting_(stream_setting(model, options)) {}
 
-std::int32_t ScoreWork::rows_ready() const {
-  std::int32_t rows = 0;
+std::int64_t ScoreWork::rows_ready() const {
+  std::int64_t rows = 0;
   for (const DocumentStream* s : streams_) rows += s->n_next();
   return rows;
 }
 
+// Steps that are under way at once want documents of their own: blocks of one document follow each
+// other.
 bool ScoreWork::has_room() const {
-  return streams_.size() < static_cast<std::size_t>(model_.plan.n_streams) &&
-         rows_ready() < model_.plan.max_rows;
+  const std::int64_t rows =
+      static_cast<std::int64_t>(model_.plan.max_rows) * model_.forward->most_under_way();
+  return streams_.size() < static_cast<std::size_t>(model_.plan.n_streams) && rows_ready() < rows;
 }
 
 // Null where memory ends and there are streams: what is there has to do.
@@ -74,26 +77,52 @@ void ScoreWork::close(std::unique_ptr<DocumentUnderWay> document) {
   idle_states_.push_back(stream.release_state());
 }
 
-// One block of as many streams as the rows take; those left out come first next time.
-std::size_t ScoreWork::step() {
-  blocks_.clear();
-  owners_.clear();
+// One block of as many streams as the rows take; those left out come first next time. False where
+// nothing can be put on its way.
+bool ScoreWork::submit() {
+  Step step;
   ids_.clear();
   targets_.clear();
-  for (DocumentStream* stream : streams_) {
-    if (stream->finished()) continue;
-    if (ids_.size() + static_cast<std::size_t>(stream->n_next()) >
-        static_cast<std::size_t>(model_.plan.max_rows))
+  auto it = streams_.begin();
+  for (std::size_t n_left = streams_.size(); n_left > 0; --n_left) {
+    DocumentStream* stream = *it;
+    const std::int32_t n = stream->n_next();
+    if (ids_.size() + static_cast<std::size_t>(n) > static_cast<std::size_t>(model_.plan.max_rows))
       break;
-    blocks_.push_back(stream->next_block(static_cast<std::int32_t>(ids_.size()), ids_, targets_));
-    owners_.push_back(stream);
+    const auto here = it++;
+    if (n == 0) continue;
+    step.blocks.push_back(
+        stream->next_block(static_cast<std::int32_t>(ids_.size()), ids_, targets_));
+    step.owners.push_back(stream);
+    streams_.splice(streams_.end(), streams_, here);
   }
-  const StepOutput output =
-      model_.forward->run({.blocks = blocks_, .ids = ids_, .targets = targets_});
-  for (std::size_t i = 0; i < blocks_.size(); ++i) owners_[i]->take(output, blocks_[i], i);
-  const auto n_taken = static_cast<std::ptrdiff_t>(blocks_.size());
-  streams_.splice(streams_.end(), streams_, streams_.begin(), std::next(streams_.begin(), n_taken));
-  return ids_.size();
+  if (step.blocks.empty()) return false;
+  step.n_tokens = ids_.size();
+  model_.forward->submit({.blocks = step.blocks, .ids = ids_, .targets = targets_});
+  under_way_.push_back(std::move(step));
+  return true;
+}
+
+std::size_t ScoreWork::collect() {
+  if (under_way_.empty()) return 0;
+  const Step step = std::move(under_way_.front());
+  under_way_.pop_front();
+  const StepOutput output = model_.forward->collect();
+  for (std::size_t i = 0; i < step.blocks.size(); ++i)
+    step.owners[i]->take(output, step.blocks[i], i);
+  return step.n_tokens;
+}
+
+std::size_t ScoreWork::step() {
+  const auto most = static_cast<std::size_t>(model_.forward->most_under_way());
+  while (under_way_.size() < most && submit()) continue;
+  return collect();
+}
+
+std::size_t ScoreWork::settle() {
+  std::size_t n_tokens = 0;
+  while (!under_way_.empty()) n_tokens += collect();
+  return n_tokens;
 }
 
 }  // namespace tovamill

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <memory>
 #include <vector>
@@ -24,19 +25,27 @@ class ScoreWork final : public DocumentWork {
   bool has_room() const override;
   std::unique_ptr<DocumentUnderWay> open(CorpusRecord& record) override;
   std::size_t step() override;
+  std::size_t settle() override;
   void close(std::unique_ptr<DocumentUnderWay> document) override;
 
  private:
+  // What a step under way will give, and to whom.
+  struct Step {
+    std::vector<StepBlock> blocks;
+    std::vector<DocumentStream*> owners;  // parallel to blocks
+    std::size_t n_tokens = 0;
+  };
   std::unique_ptr<StreamState> take_state();
-  std::int32_t rows_ready() const;
+  std::int64_t rows_ready() const;
+  bool submit();
+  std::size_t collect();
 
   LoadedModel& model_;
   const RunOptions& options_;
   StreamSetting setting_;
   std::list<DocumentStream*> streams_;  // those left out of a step come first in the next
   std::vector<std::unique_ptr<StreamState>> idle_states_;
-  std::vector<StepBlock> blocks_;
-  std::vector<DocumentStream*> owners_;
+  std::deque<Step> under_way_;  // the oldest first
   std::vector<std::int32_t> ids_, targets_;
 };
 
