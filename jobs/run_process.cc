@@ -12,6 +12,7 @@
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
 #include "workers/device.h"
+#include "workers/gpu_places.h"
 #include "workers/model_copy.h"
 
 namespace tovamill {
@@ -66,7 +67,7 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
   if (launcher_.n_tasks > 1) {
     start_session(options);
   } else {
-    launch_ = lone_launch(lone_);
+    launch_ = lone_launch(lone_, gpu_identities(options.device));
   }
   const RankInfo& self = launch_.ranks[static_cast<std::size_t>(launch_.channel->rank())];
   options.threads = choose_threads({.asked = options.threads,
@@ -81,6 +82,7 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
 void RunProcess::start_session(RunOptions& options) {
   MpiOptions mpi;
   mpi.detach_pmix = launcher_.detach_pmix;
+  mpi.gpus = gpu_identities(options.device);
   session_ = MpiSession::start(mpi);
   check_ranks(launcher_, session_->n_ranks());
   launch_.ranks = session_->ranks();

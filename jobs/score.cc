@@ -44,7 +44,7 @@ Command score_command() {
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
         "chunk-tokens"}},
       {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
-      {"Machine", {"device", "dtype", "block", "streams", "memory-budget", "threads"}},
+      {"Machine", {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads"}},
       {"Running",
        {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
         "progress-seconds"}},

@@ -39,7 +39,7 @@ std::vector<OptionGroup> groups() {
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
         "prefill"}},
-      {"Machine", {"device", "dtype", "block", "streams", "memory-budget", "threads"}},
+      {"Machine", {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads"}},
       {"Running",
        {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
         "progress-seconds"}},

@@ -221,7 +221,7 @@ struct BackendOptions {
   int device_index = 0;      // cuda: which of the GPUs that this process sees
   std::int32_t n_lanes = 1;  // cuda: steps under way at once that are wanted
   bool traces = false;       // cuda: measures the parts of each step, at the cost of some speed
-  std::uint64_t device_bytes = 0;  // cuda: of its memory; 0: 92 %
+  std::uint64_t device_bytes = 0;  // cuda: of its memory at most; 0: 92 %
 };
 
 // Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do

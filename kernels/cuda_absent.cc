@@ -13,6 +13,8 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
               "cpu");
 }
 
+std::vector<Gpu> usable_gpus() { return {}; }
+
 GpuInfo gpu_info() {
   std::error_code unknown;  // a machine without /proc has no driver that we know of either
   const bool has_driver = std::filesystem::exists("/proc/driver/nvidia/version", unknown);

@@ -236,7 +236,7 @@ class Session : public MpiSession {
   // once has crashed Open MPI's TCP.
   void exchange_facts(int n_ranks) {
     std::vector<ProcessFacts> all(static_cast<std::size_t>(n_ranks));
-    const ProcessFacts mine = facts_of_this_process();
+    const ProcessFacts mine = facts_of_this_process(options_.gpus);
     const int n_bytes = static_cast<int>(all.size() * sizeof(mine));
     if (rank_ == 0) {
       all[0] = mine;

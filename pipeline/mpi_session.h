@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -32,6 +33,8 @@ struct MpiOptions {
   // Under srun, Slurm's PMIx kills a whole step for one rank that dies beside another on its node,
   // unless the ranks take leave of PMIx once they are connected. Open MPI does not foresee this.
   bool detach_pmix = false;
+  // What identifies the GPUs that this process can use, if it is to (RankInfo::gpus).
+  std::vector<std::uint64_t> gpus = {};
 };
 
 // One per process, and only where there are several ranks. All of it from the thread that called

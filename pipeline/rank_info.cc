@@ -71,12 +71,15 @@ struct Host {
 
 }  // namespace
 
-ProcessFacts facts_of_this_process() {
+ProcessFacts facts_of_this_process(std::span<const std::uint64_t> gpus) {
   ProcessFacts facts;
   if (gethostname(facts.host.data(), facts.host.size() - 1) != 0) facts.host.front() = '\0';
   facts.pid = static_cast<std::int32_t>(getpid());
   facts.host_identity = identity_of_host(facts.host.data());
   facts.cores = cores_of_this_process();
+  const std::size_t n = std::min(gpus.size(), facts.gpus.size());
+  facts.n_gpus = static_cast<std::int32_t>(n);
+  std::copy_n(gpus.begin(), n, facts.gpus.begin());
   return facts;
 }
 
@@ -95,7 +98,8 @@ std::vector<RankInfo> place_ranks(std::span<const ProcessFacts> facts) {
                 .host_identity = facts[r].host_identity,
                 .local_rank = host.n_ranks++,
                 .host_index = host.index,
-                .n_cores = std::max(1, n_bits(facts[r].cores))};
+                .n_cores = std::max(1, n_bits(facts[r].cores)),
+                .gpus = {facts[r].gpus.begin(), facts[r].gpus.begin() + facts[r].n_gpus}};
   }
   for (RankInfo& rank : ranks) {
     const Host& host = hosts.at(rank.host_identity);

@@ -14,11 +14,14 @@ namespace tovamill {
 // run are one program on one kind of machine.
 struct ProcessFacts {
   static constexpr int kMaskWords = 128;  // 8,192 hardware threads
+  static constexpr int kMostGpus = 32;
 
   std::uint64_t host_identity = 0;
   std::int32_t pid = 0;
   std::array<char, 256> host{};                   // its name, ended by a zero
   std::array<std::uint64_t, kMaskWords> cores{};  // affinity mask, bit c % 64 of word c / 64
+  std::int32_t n_gpus = 0;
+  std::array<std::uint64_t, kMostGpus> gpus{};  // what identifies those that it can use
 };
 static_assert(std::is_trivially_copyable_v<ProcessFacts>);
 
@@ -35,10 +38,12 @@ struct RankInfo {
   int n_hosts = 1;       // of the run
   int n_cores = 1;       // that this rank may run on (its affinity mask)
   int n_host_cores = 1;  // that any rank of its host may run on (the union of their masks)
+  std::vector<std::uint64_t> gpus{};  // what identifies those that it can use, in its own order
 };
 
-// Never fails: what cannot be found out makes this process a host of its own with one core.
-ProcessFacts facts_of_this_process();
+// Never fails: what cannot be found out makes this process a host of its own with one core. `gpus`
+// are the identities of those that it can use, if it is to; kMostGpus at most.
+ProcessFacts facts_of_this_process(std::span<const std::uint64_t> gpus = {});
 
 // facts[r] is of rank r; the result has the same order.
 std::vector<RankInfo> place_ranks(std::span<const ProcessFacts> facts);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <thread>
 
 #include "io/system_facts.h"
@@ -11,6 +13,7 @@
 #include "pipeline/run_set.h"
 #include "pipeline/stream_file.h"
 #include "workers/fingerprint.h"
+#include "workers/gpu_places.h"
 #include "workers/memory_plan.h"
 #include "workers/option_text.h"
 #include "workers/run_journal.h"
@@ -27,7 +30,7 @@ constexpr double kFarewellSeconds = 5.0;
 CoordinatorOptions coordinator_options(const RunOptions& options, const RunLaunch& launch) {
   CoordinatorOptions o;
   o.silence_s = options.silence_seconds;
-  o.first_worker = options.dedicated_coordinator && launch.ranks.size() > 1 ? 1 : 0;
+  o.first_worker = first_worker(options, launch);
   for (const RankInfo& r : launch.ranks) o.hosts.push_back(r.host_identity);
   return o;
 }
@@ -63,15 +66,21 @@ RunSummary CoordinatingRank::run() {
   try {
     ModelHead head = launch_.head ? std::move(*launch_.head) : open_model(options_.model);
     launch_.head.reset();
-    dtype_ = choose_dtype(options_, head.config.shape, cpu_info().memory_available_bytes);
+    if (options_.device == "cuda")
+      check_gpus(launch_.ranks, first_worker(options_, launch_), options_.ranks_per_gpu);
+    // Whether the weights fit a GPU shows where it is taken.
+    const std::uint64_t available = options_.device == "cuda"
+                                        ? std::numeric_limits<std::uint64_t>::max()
+                                        : cpu_info().memory_available_bytes;
+    dtype_ = choose_dtype(options_, head.config.shape, available);
     print_ = fingerprint(options_, *head.files, head.config, *head.tokenizer, dtype_);
     tokenizer_description_ = head.tokenizer->description();
     model_description_ = head.files->path();
     coordinator_.set_dtype(dtype_);
     start_preparation();
     if (coordinator_.is_worker(0)) {
-      thread_.emplace(options_, std::move(head), place_of(0, launch_.ranks, 0), *launch_.channel,
-                      now_s());
+      thread_.emplace(options_, std::move(head), place_of(0, launch_.ranks, 0, options_),
+                      *launch_.channel, now_s());
     }
   } catch (const std::exception&) {
     fail_by(std::current_exception());

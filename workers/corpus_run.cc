@@ -8,6 +8,7 @@
 #include "pipeline/local_channel.h"
 #include "pipeline/process_watch.h"
 #include "workers/coordinating_rank.h"
+#include "workers/gpu_places.h"
 #include "workers/run_guard.h"
 #include "workers/run_journal.h"
 
@@ -25,8 +26,8 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
   const bool is_near = launch.ranks[static_cast<std::size_t>(rank)].host_identity ==
                        launch.ranks.front().host_identity;
   if (is_near) coordinator.watch(0, launch.ranks.front().pid);
-  const int first_worker = options.dedicated_coordinator ? 1 : 0;
-  RankThread thread(options, std::move(launch.head), place_of(rank, launch.ranks, first_worker),
+  RankThread thread(options, std::move(launch.head),
+                    place_of(rank, launch.ranks, first_worker(options, launch), options),
                     *launch.channel, now_s());
   launch.head.reset();
   double ended_s = 0.0;
@@ -58,28 +59,34 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
 
 }  // namespace
 
-RunLaunch lone_launch(Channel& channel) {
+int first_worker(const RunOptions& options, const RunLaunch& launch) {
+  return options.dedicated_coordinator && launch.ranks.size() > 1 ? 1 : 0;
+}
+
+RunLaunch lone_launch(Channel& channel, std::span<const std::uint64_t> gpus) {
   RunLaunch launch;
   launch.channel = &channel;
-  launch.ranks = place_ranks(std::vector{facts_of_this_process()});
+  launch.ranks = place_ranks(std::vector{facts_of_this_process(gpus)});
   return launch;
 }
 
 std::optional<RunSummary> run_corpus(const RunOptions& options, RunLaunch& launch,
                                      RunObserver& observer) {
   validate(options);
+  RunOptions on_device = options;
+  on_device.device = choose_device(options.device, launch.ranks, first_worker(options, launch));
   const StopSignals signals;  // a stop asked for while the model loads holds before the first step
   if (launch.channel->rank() != 0) {
-    run_worker(options, launch);
+    run_worker(on_device, launch);
     return std::nullopt;
   }
-  CoordinatingRank rank(options, launch, observer);
+  CoordinatingRank rank(on_device, launch, observer);
   return rank.run();
 }
 
 RunSummary run_corpus(const RunOptions& options, RunObserver& observer) {
   LocalChannel channel;
-  RunLaunch launch = lone_launch(channel);
+  RunLaunch launch = lone_launch(channel, gpu_identities(options.device));
   return *run_corpus(options, launch, observer);
 }
 

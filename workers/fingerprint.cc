@@ -71,7 +71,7 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   print["model"] = files.digest();
   print["tokenizer"] = tokenizer.digest();
   print["dtype"] = dtype;
-  print["device"] = options.device == "auto" ? "cpu" : options.device;
+  print["device"] = options.device;
   print["block"] = text_of(options.block > 0 ? options.block : kGroupTokens);
   print["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
   print["numbers-version"] = kNumbersVersion;

@@ -1,8 +1,10 @@
 #include "workers/loaded_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
+#include "kernels/error.h"
 #include "workers/memory_plan.h"
 #include "workers/model_parts.h"
 #include "workers/packed_weights.h"
@@ -36,23 +38,55 @@ ModelHead open_model(const std::string& path) {
   return head;
 }
 
+namespace {
+
+// Fits streams and step to `budget` bytes beside the weights.
+void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t budget) {
+  StepPlan& plan = loaded.plan;
+  const auto forward = [&] {
+    return std::make_unique<Forward>(loaded.model, *loaded.backend, plan.max_rows, plan.n_streams,
+                                     plan.block);
+  };
+  const std::uint64_t buffers = forward()->buffer_bytes();
+  fit_streams(plan, options, *loaded.backend, buffers, budget);
+  set_rows(plan);
+  loaded.forward = forward();
+}
+
+// All of it was there for the taking, so what is missing will not come by itself.
+void load_on_gpu(LoadedModel& loaded, const RunOptions& options, int n_threads,
+                 std::uint64_t available_bytes, int gpu_index) {
+  try {
+    const std::uint64_t left =
+        obtain_gpu_weights(loaded, options, n_threads, available_bytes, gpu_index);
+    make_forward(loaded, options,
+                 options.memory_budget > 0 ? std::min(left, options.memory_budget) : left);
+  } catch (const OutOfMemory& e) {
+    throw Error(ExitCode::configuration,
+                "the GPU's memory, or --memory-budget, is not enough for the weights and one step "
+                "(" +
+                    std::string(e.what()) +
+                    "): give more memory, a smaller --cache-size or fewer --streams");
+  }
+}
+
+}  // namespace
+
 LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes, const WeightSharing& how) {
+                       std::uint64_t available_bytes, const WeightSharing& how, int gpu_index) {
   LoadedModel loaded;
   loaded.files = std::move(head.files);
   loaded.config = std::move(head.config);
   loaded.tokenizer = std::move(head.tokenizer);
   loaded.plan = plan_rows(options);
   set_rows(loaded.plan);
-  const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
-  const std::uint64_t buffers = Forward(loaded.model, *loaded.backend, loaded.plan.max_rows,
-                                        loaded.plan.n_streams, loaded.plan.block)
-                                    .buffer_bytes();
-  fit_streams(loaded.plan, options, *loaded.backend, buffers,
-              options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
-  set_rows(loaded.plan);
-  loaded.forward = std::make_unique<Forward>(loaded.model, *loaded.backend, loaded.plan.max_rows,
-                                             loaded.plan.n_streams, loaded.plan.block);
+  if (options.device == "cuda") {
+    load_on_gpu(loaded, options, n_threads, available_bytes, gpu_index);
+  } else {
+    const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
+    make_forward(loaded, options,
+                 options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
+  }
   loaded.description = describe_model(*loaded.files, loaded.config);
   return loaded;
 }

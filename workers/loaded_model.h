@@ -55,11 +55,12 @@ ModelHead open_model(const std::string& path);
 std::string describe_model(const ModelFiles& files, const ModelConfig& config);
 
 // Packs the weights for the device that the options ask for, or maps the leader's. Of
-// `available_bytes` of memory, of a follower as they are once the leader has packed, the weights
-// and this rank's share of the rest bound the streams. A rank that cannot share packs its own and
-// says why in `sharing_note`. Throws Error(configuration) naming the bytes where not even one
-// stream fits.
+// `available_bytes` of memory (on cuda: of GPU `gpu_index`), of a follower as they are once the
+// leader has packed, the weights and this rank's share of the rest bound the streams. A rank that
+// cannot share packs its own and says why in `sharing_note`. Throws Error(configuration) naming the
+// bytes where not even one stream fits.
 LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes, const WeightSharing& how = {});
+                       std::uint64_t available_bytes, const WeightSharing& how = {},
+                       int gpu_index = 0);
 
 }  // namespace tovamill

@@ -8,18 +8,42 @@
 namespace tovamill {
 namespace {
 
-// Enough rows for the matrix products to run at their full rate; more would only cost memory.
-constexpr std::int32_t kFullRows = 1024;
-// Documents side by side at most: short ones fill a step together.
-constexpr std::int32_t kMostStreams = 16;
-// Texts written side by side: more than that gain little on a CPU, and only wait longer.
-constexpr std::int32_t kMostWriters = 64;
+constexpr std::int32_t kFewestRows = 512;
+
+struct DeviceLimits {
+  // Enough rows for the matrix products to run at their full rate; more would only cost memory.
+  std::int32_t full_rows;
+  // Documents side by side at most: short ones fill a step together.
+  std::int32_t most_streams;
+  // Texts written side by side: more than that gain little on a CPU, and only wait longer. On a GPU
+  // the weights are read once for all of them.
+  std::int32_t most_writers;
+  // While one step's scan keeps a few multiprocessors busy, the products of another fill the rest.
+  // Where texts are written each step would read the weights for itself.
+  std::int32_t score_lanes;
+};
+
+DeviceLimits limits_of(const std::string& device) {
+  if (device == "cuda")
+    return {.full_rows = 8192, .most_streams = 64, .most_writers = 1024, .score_lanes = 2};
+  return {.full_rows = 1024, .most_streams = 16, .most_writers = 64, .score_lanes = 1};
+}
 
 // How many there are where nothing but memory bounds them.
-std::int32_t wanted_streams(const RunOptions& options) {
+std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limits) {
   if (options.streams > 0) return options.streams;
-  if (options.job_kind == Job::score) return kMostStreams;
-  return options.memory_budget > 0 ? kFullRows : kMostWriters;
+  if (options.job_kind == Job::score) return limits.most_streams;
+  return options.memory_budget > 0 ? std::max(limits.full_rows, limits.most_writers)
+                                   : limits.most_writers;
+}
+
+// Of the activations of a row, roughly: what Forward and a backend keep for each.
+std::uint64_t row_bytes(const ModelShape& s) {
+  const auto hidden = static_cast<std::uint64_t>(s.hidden_size),
+             q = static_cast<std::uint64_t>(s.q_size()),
+             kv = static_cast<std::uint64_t>(s.kv_size()),
+             inner = static_cast<std::uint64_t>(s.intermediate_size);
+  return 8 * hidden + 12 * q + 8 * kv + 12 * inner + 16 * static_cast<std::uint64_t>(s.n_layers);
 }
 
 }  // namespace
@@ -32,31 +56,48 @@ std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
                           hidden * static_cast<std::uint64_t>(s.vocab_size));
 }
 
+std::string automatic_dtype(const std::string& device) {
+  if (device == "cuda") return "bf16";
+  return preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
+}
+
 std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
                          std::uint64_t available_bytes) {
   std::string dtype = options.dtype;
-  if (dtype == "auto") dtype = preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
+  if (dtype == "auto") dtype = automatic_dtype(options.device);
   if (options.dtype == "auto" && packed_bytes(shape, 4) > available_bytes) dtype = "bf16";
   const std::uint64_t needed = packed_bytes(shape, dtype == "bf16" ? 2 : 4);
   if (needed <= available_bytes) return dtype;
+  const bool is_gpu = options.device == "cuda";
   throw Error(ExitCode::configuration,
               "the weights take " + std::to_string(needed) + " bytes in " + dtype + ", but only " +
-                  std::to_string(available_bytes) +
-                  " bytes of memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
-                  "take a machine with more memory");
+                  std::to_string(available_bytes) + " bytes of " + (is_gpu ? "GPU " : "") +
+                  "memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
+                  "take a " + (is_gpu ? "GPU" : "machine") + " with more memory");
 }
 
 StepPlan plan_rows(const RunOptions& options) {
   StepPlan plan;
   plan.block = options.block > 0 ? options.block : kGroupTokens;
-  plan.n_streams = wanted_streams(options);
+  const DeviceLimits limits = limits_of(options.device);
+  plan.n_streams = wanted_streams(options, limits);
+  plan.n_lanes = options.job_kind == Job::score ? limits.score_lanes : 1;
+  plan.full_rows = limits.full_rows / plan.n_lanes;
   return plan;
 }
 
 void set_rows(StepPlan& plan) {
   const std::int64_t all = static_cast<std::int64_t>(plan.n_streams) * plan.block;
   plan.max_rows =
-      static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, kFullRows)));
+      static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, plan.full_rows)));
+}
+
+void limit_rows(StepPlan& plan, const ModelShape& shape, std::uint64_t available_bytes) {
+  const std::uint64_t each = row_bytes(shape) * static_cast<std::uint64_t>(plan.n_lanes);
+  while (plan.full_rows > kFewestRows &&
+         each * static_cast<std::uint64_t>(plan.full_rows) > available_bytes / 4)
+    plan.full_rows /= 2;
+  set_rows(plan);
 }
 
 bool has_constant_states(const RunOptions& options) {

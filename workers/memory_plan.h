@@ -13,21 +13,29 @@ struct StepPlan {
   std::int32_t block = kGroupTokens;  // tokens of one stream in a step
   std::int32_t n_streams = 1;
   std::int32_t max_rows = kGroupTokens;
-  std::uint64_t state_budget = 0;  // bytes of all states together at most
+  std::int32_t full_rows = kGroupTokens;  // that products need for their full rate
+  std::int32_t n_lanes = 1;               // steps under way at once
+  std::uint64_t state_budget = 0;         // bytes of all states together at most
 };
 
 // Bytes of the packed weights in a type of `element_bytes`.
 std::uint64_t packed_bytes(const ModelShape& shape, std::uint64_t element_bytes);
 
-// `auto` as the CPU does best, but bf16 where only that fits the memory. Throws
+// Of what stands for the `auto` of --dtype on cpu or cuda.
+std::string automatic_dtype(const std::string& device);
+// `auto` as the device does best, but bf16 where only that fits the memory. Throws
 // Error(configuration) where nothing does.
 std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
                          std::uint64_t available_bytes);
 
-// The block, and the streams that are wanted; the rows are not set.
+// The block, and the streams that are wanted on the device of the options, which is cpu or cuda;
+// the rows are not set.
 StepPlan plan_rows(const RunOptions& options);
 // As many rows as the streams fill, up to enough for products at their full rate.
 void set_rows(StepPlan& plan);
+// Fewer rows for the full rate where activations would take more than a quarter of
+// `available_bytes`.
+void limit_rows(StepPlan& plan, const ModelShape& shape, std::uint64_t available_bytes);
 // Whether each stream's state takes the same bytes however long it is.
 bool has_constant_states(const RunOptions& options);
 // As many streams as fit `budget` bytes beside `buffer_bytes` of activations, at most those

@@ -13,17 +13,13 @@
 namespace tovamill {
 namespace {
 
-std::string automatic_dtype() {
-  return preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
-}
-
 // What must be equal for two ranks to use the same packed bytes. That oneDNN chooses the same
 // layout the backend checks matrix by matrix; the number of threads does not matter.
 std::uint64_t identity_of(const std::string& model_digest, const std::string& device,
                           const std::string& dtype) {
   Digest digest;
-  for (const std::string& part : {model_digest, device == "auto" ? std::string("cpu") : device,
-                                  dtype, program_version(), git_hash(), onednn_version()})
+  for (const std::string& part :
+       {model_digest, device, dtype, program_version(), git_hash(), onednn_version()})
     digest.add(std::string_view(part));
   return digest.value();
 }
@@ -41,6 +37,12 @@ class Packing {
         n_threads_(n_threads),
         weights_(weights_of(*loaded.files, loaded.config)) {}
 
+  // Which GPU, and how much of its memory.
+  void set_gpu(int index, std::uint64_t n_bytes) {
+    gpu_index_ = index;
+    gpu_bytes_ = n_bytes;
+  }
+
   void pack(const std::string& dtype, WeightStore* store) {
     const StepPlan& plan = loaded_.plan;
     loaded_.backend = make_backend(options_.device, {.shape = loaded_.config.shape,
@@ -49,7 +51,10 @@ class Packing {
                                                      .n_threads = n_threads_,
                                                      .max_rows = plan.max_rows,
                                                      .max_block = plan.block,
-                                                     .weights = store});
+                                                     .weights = store,
+                                                     .device_index = gpu_index_,
+                                                     .n_lanes = plan.n_lanes,
+                                                     .device_bytes = gpu_bytes_});
     loaded_.model = pack_model(loaded_.config, weights_, *loaded_.backend);
     loaded_.private_weight_bytes = loaded_.model.weight_bytes();
   }
@@ -72,7 +77,8 @@ class Packing {
 
   // The same. `auto` is what the leader chose.
   bool attach(const WeightsPlace& place) {
-    std::string dtype = options_.dtype != "auto" ? options_.dtype : automatic_dtype();
+    std::string dtype =
+        options_.dtype != "auto" ? options_.dtype : automatic_dtype(options_.device);
     if (options_.dtype == "auto" && identity("bf16") == place.identity) dtype = "bf16";
     try {
       std::string why;
@@ -106,6 +112,8 @@ class Packing {
   LoadedModel& loaded_;
   const RunOptions& options_;
   int n_threads_;
+  int gpu_index_ = 0;
+  std::uint64_t gpu_bytes_ = 0;
   ModelWeights weights_;
   std::string digest_;
 };
@@ -132,6 +140,26 @@ std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int
   packing.pack(dtype_within(share), nullptr);
   const std::uint64_t taken = loaded.private_weight_bytes;
   return share > taken ? share - taken : 0;
+}
+
+std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
+                                 std::uint64_t available_bytes, int gpu_index) {
+  const ModelShape& shape = loaded.config.shape;
+  const std::string dtype = choose_dtype(options, shape, available_bytes);
+  const std::uint64_t element = dtype == "bf16" ? 2 : 4;
+  const std::uint64_t embedding = element * static_cast<std::uint64_t>(shape.vocab_size) *
+                                  static_cast<std::uint64_t>(shape.hidden_size);
+  const std::uint64_t weights = packed_bytes(shape, element) + embedding;
+  limit_rows(loaded.plan, shape, available_bytes > weights ? available_bytes - weights : 0);
+  std::uint64_t most = available_bytes;
+  if (options.memory_budget > 0) most = std::min(most, weights + options.memory_budget);
+  Packing packing(loaded, options, n_threads);
+  packing.set_gpu(gpu_index, most);
+  packing.pack(dtype, nullptr);
+  // The workspace is taken already, the embedding comes with the first step.
+  const std::uint64_t left =
+      loaded.backend->device_bytes_left().value_or(0) + loaded.backend->workspace_bytes();
+  return left > embedding ? left - embedding : 0;
 }
 
 // oneDNN pads a chunk's columns to its blocks (64 at most), a chunk being at least 256 columns wide

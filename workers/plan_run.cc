@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <span>
 
 #include "engine/forward.h"
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
+#include "workers/gpu_places.h"
 #include "workers/loaded_model.h"
 #include "workers/model_parts.h"
 #include "workers/prompting.h"
@@ -37,7 +39,9 @@ std::string chosen_dtype(const RunOptions& options, const ModelShape& shape, Run
 BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, RunPlan& plan) {
   const ModelShape& shape = head.config.shape;
   MemoryPlan& memory = plan.memory;
-  memory.available_bytes = cpu_info().memory_available_bytes;
+  const bool is_gpu = options.device == "cuda";
+  const GpuShare gpu = is_gpu ? gpu_share({.gpu = 0, .n_on_gpu = 1}) : GpuShare{};
+  memory.available_bytes = is_gpu ? gpu.n_bytes : cpu_info().memory_available_bytes;
   plan.step = plan_rows(options);
   set_rows(plan.step);
   BackendOptions made{.shape = shape,
@@ -45,7 +49,10 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
                       .dtype = chosen_dtype(options, shape, plan),
                       .n_threads = plan.n_threads,
                       .max_rows = plan.step.max_rows,
-                      .max_block = plan.step.block};
+                      .max_block = plan.step.block,
+                      .device_index = gpu.index};
+  if (is_gpu) limit_rows(plan.step, shape, memory.available_bytes / 2);
+  made.max_rows = plan.step.max_rows;
   const std::unique_ptr<Backend> backend = make_backend(options.device, made);
   plan.device = backend->description();
   plan.dtype = backend->dtype_name();
@@ -62,7 +69,9 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
   };
   try {
     fit_streams(plan.step, options, *backend, buffers(),
-                options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
+                options.memory_budget > 0 ? options.memory_budget
+                : is_gpu                  ? left
+                                          : left / 10 * 8);
   } catch (const Error& e) {
     if (plan.obstacle.empty()) plan.obstacle = e.what();
     if (options.streams == 0) plan.step.n_streams = 1;
@@ -163,7 +172,12 @@ double RunPlan::seconds() const {
   return seconds * (largest_decides() ? largest_share() * n_ranks : 1.0);
 }
 
-RunPlan plan_run(const RunOptions& options, const PlanSetting& setting) {
+RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
+  RunOptions options = given;
+  RankInfo self;
+  self.gpus = gpu_identities(options.device);
+  options.device = choose_device(options.device, std::span(&self, 1), 0);
+  if (options.device == "cuda") check_gpus(std::span(&self, 1), 0, 1);
   RunPlan plan;
   plan.job = options.job_kind;
   plan.n_ranks = setting.n_ranks;

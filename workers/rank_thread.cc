@@ -1,6 +1,7 @@
 #include "workers/rank_thread.h"
 
 #include "kernels/error.h"
+#include "workers/gpu_places.h"
 
 namespace tovamill {
 namespace {
@@ -48,7 +49,8 @@ void RankThread::complain(double now_s) {
   }
 }
 
-WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker) {
+WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker,
+                     const RunOptions& options) {
   WorkerPlace place{.rank = rank, .n_on_host = 0, .packs_first = true};
   const std::uint64_t host = ranks[static_cast<std::size_t>(rank)].host_identity;
   for (int r = first_worker; r < static_cast<int>(ranks.size()); ++r) {
@@ -57,6 +59,11 @@ WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_wor
     if (r < rank) place.packs_first = false;
   }
   if (place.n_on_host <= 1) place.packs_first = false;
+  if (options.device == "cuda") {
+    place.packs_first = false;  // each GPU has weights of its own
+    place.gpu =
+        place_on_gpus(ranks, first_worker, options.ranks_per_gpu)[static_cast<std::size_t>(rank)];
+  }
   return place;
 }
 

@@ -37,7 +37,9 @@ class RankThread {
   std::thread thread_;
 };
 
-// Where rank `rank` stands among the working ranks of its host.
-WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker);
+// Where rank `rank` stands among the working ranks of its host, and on which GPU, where the device
+// is cuda.
+WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker,
+                     const RunOptions& options);
 
 }  // namespace tovamill

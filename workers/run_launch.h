@@ -1,7 +1,9 @@
 // How this process was started as part of a run: its ranks, and how they talk.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,10 @@ struct RunLaunch {
   bool all_alive = false;
 };
 
-// A run of this process alone; `channel` must outlive it.
-RunLaunch lone_launch(Channel& channel);
+// The first rank that computes: with --dedicated-coordinator not rank 0, unless it is the only one.
+int first_worker(const RunOptions& options, const RunLaunch& launch);
+
+// A run of this process alone, which can use `gpus` (RankInfo::gpus); `channel` must outlive it.
+RunLaunch lone_launch(Channel& channel, std::span<const std::uint64_t> gpus = {});
 
 }  // namespace tovamill

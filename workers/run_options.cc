@@ -89,6 +89,8 @@ void validate(const RunOptions& o) {
               "give 1 to 4096 tokens, or 0 for auto");
   check_range(o.streams >= 0 && o.streams <= 65536, "--streams", text_of(o.streams),
               "give 1 to 65536 documents, or 0 for auto");
+  check_range(o.ranks_per_gpu >= 1 && o.ranks_per_gpu <= 64, "--ranks-per-gpu",
+              text_of(o.ranks_per_gpu), "give 1 to 64 ranks");
   check_range(o.threads >= 0 && o.threads <= 4096, "--threads", text_of(o.threads),
               "give 1 to 4096 threads, or 0 for auto");
   check_range(o.progress_seconds >= 0.0 && o.progress_seconds <= 86400.0, "--progress-seconds",

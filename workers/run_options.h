@@ -28,9 +28,10 @@ struct RunOptions {
   std::int32_t streams = 0;         // documents side by side; 0 is auto: what fits the memory
   std::uint64_t memory_budget = 0;  // bytes of states and workspace; 0 is auto
   std::int32_t threads = 0;         // 0 is auto
-  std::uint64_t limit = 0;          // records read at most; 0 is all
-  std::uint64_t skip = 0;           // records passed over first
-  Part part;                        // of the corpus; limit and skip count within it
+  std::int32_t ranks_per_gpu = 1;
+  std::uint64_t limit = 0;  // records read at most; 0 is all
+  std::uint64_t skip = 0;   // records passed over first
+  Part part;                // of the corpus; limit and skip count within it
   bool token_nll = false;
   bool trace_state = false;  // implies token_nll's offsets and ids
   double sync_seconds = 5.0;
@@ -164,6 +165,7 @@ void visit_fields(Options& o, Visit&& visit) {
         "(score) or 64 texts");
   visit("memory-budget", o.memory_budget, convenience,
         "bytes for states and workspace (suffixes K, M, G); 0 is auto");
+  visit("ranks-per-gpu", o.ranks_per_gpu, convenience, "ranks that may share a GPU and its memory");
   visit("threads", o.threads, convenience,
         "0 is auto: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, else all cores");
   visit("sync-seconds", o.sync_seconds, convenience,

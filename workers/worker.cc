@@ -13,6 +13,7 @@
 #include "workers/document_loop.h"
 #include "workers/fingerprint.h"
 #include "workers/generate_work.h"
+#include "workers/gpu_places.h"
 #include "workers/option_text.h"
 #include "workers/saved_states.h"
 #include "workers/score_work.h"
@@ -173,15 +174,18 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
                    WorkDesk& desk) {
   RunOptions options = given;
   if (!head) head = open_model(options.model);
-  const bool follows = place.n_on_host > 1 && !place.packs_first;
+  const bool is_gpu = options.device == "cuda";
+  const bool follows = place.n_on_host > 1 && !place.packs_first && !is_gpu;
   const auto may_load = [&](const Pulse& p) {
     return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
   };
   if (!wait_for(desk, may_load)) return leave({}, false, desk);
   const Pulse orders = desk.orders();
   options.dtype = orders.dtype;
+  const GpuShare gpu = is_gpu ? gpu_share(place.gpu) : GpuShare{};
   LoadedModel model = load_model(std::move(*head), options, options.threads,
-                                 cpu_info().memory_available_bytes, sharing(place, orders));
+                                 is_gpu ? gpu.n_bytes : cpu_info().memory_available_bytes,
+                                 is_gpu ? WeightSharing{} : sharing(place, orders), gpu.index);
   if (place.packs_first) {
     // Also where they could not be shared: the others wait for the word, then pack their own.
     const WeightsPlace& p = model.weights_place;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "workers/gpu_places.h"
 #include "workers/loaded_model.h"
 #include "workers/run_options.h"
 #include "workers/work_desk.h"
@@ -15,6 +16,7 @@ struct WorkerPlace {
   int rank = 0;
   int n_on_host = 1;         // working ranks of its host
   bool packs_first = false;  // it is the first of several: packs the weights for all of them
+  GpuPlace gpu = {};         // where the device is cuda
 };
 
 // Opens the model unless `head` is given, loads the weights as the coordinator orders, then works

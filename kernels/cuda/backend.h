@@ -45,6 +45,7 @@ class CudaBackend final : public Backend {
   std::string dtype_name() const override { return type_ == ElementType::bf16 ? "bf16" : "f32"; }
   int n_threads() const override { return 1; }
   std::int32_t row_tile() const override { return 1; }
+  std::optional<std::uint64_t> device_bytes_left() const override { return arena_->n_free(); }
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;

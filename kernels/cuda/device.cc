@@ -79,17 +79,28 @@ DeviceFacts device_facts(int device) {
 }
 
 std::uint64_t arena_bytes(const DeviceFacts& facts, std::uint64_t wanted) {
-  const std::uint64_t most = facts.free_bytes > kKeptFree ? facts.free_bytes - kKeptFree : 0;
-  if (wanted > most && wanted > 0)
-    throw OutOfMemory("out of GPU memory: " + std::to_string(wanted) + " bytes are wanted, " +
-                      std::to_string(most) + " of " + facts.name +
-                      " are free; give a smaller --memory-budget");
-  return wanted > 0 ? wanted : std::min(most, facts.total_bytes / 100 * kFillPercent);
+  const std::uint64_t free = facts.free_bytes > kKeptFree ? facts.free_bytes - kKeptFree : 0;
+  return std::min(free, wanted > 0 ? wanted : facts.total_bytes / 100 * kFillPercent);
 }
 
 }  // namespace tovamill::cuda
 
 namespace tovamill {
+
+std::vector<Gpu> usable_gpus() {
+  std::vector<Gpu> gpus;
+  int n = 0;
+  if (!cuda::obstacle_to_any(n).empty()) return gpus;
+  for (int i = 0; i < n; ++i) {
+    cudaDeviceProp p{};
+    if (cudaGetDeviceProperties(&p, i) != cudaSuccess || p.major < cuda::kOldestMajor) continue;
+    std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
+    for (const char c : p.uuid.bytes)
+      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+    gpus.push_back({.index = i, .identity = hash, .total_bytes = p.totalGlobalMem, .name = p.name});
+  }
+  return gpus;
+}
 
 GpuInfo gpu_info() {
   GpuInfo info{.is_built = true, .versions = "", .obstacle = "", .devices = {}};

@@ -84,6 +84,7 @@ RunOptions unusual_options() {
   o.block = 128;
   o.streams = 7;
   o.memory_budget = (1ull << 62) + 1;
+  o.ranks_per_gpu = 2;
   o.threads = 3;
   o.limit = 10;
   o.skip = 5;

@@ -17,7 +17,7 @@ std::string words(std::size_t n, std::uint64_t seed);
 // The tiny tokenizer's ids.
 std::vector<std::int32_t> tiny_ids(const std::string& text);
 
-// --dtype f32, --cache-size 16, two threads.
+// --device cpu, --dtype f32, --cache-size 16, two threads.
 RunOptions tiny_options(const std::string& model, const std::string& corpus,
                         const std::string& out);
 

@@ -1,0 +1,130 @@
+// Whole runs on the GPU, on the emulated one in builds without CUDA: the same documents as on the
+// CPU, whatever the streams, stops and continuations.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/gpu_info.h"
+#include "pipeline/run_directory.h"
+#include "tests/support/error_of.h"
+#include "tests/support/generate_runs.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/results_text.h"
+#include "tests/support/temporary_directory.h"
+#include "workers/plan_run.h"
+
+namespace tovamill {
+namespace {
+
+using testing::QuietObserver;
+using testing::Results;
+using testing::results_text;
+using testing::score;
+using testing::words;
+using testing::written_rows;
+
+class CudaRun : public ::testing::Test {
+ protected:
+  CudaRun() { write_hf_model(testing::TinyModel{}, d.path() / "model"); }
+  void SetUp() override {
+    if (usable_gpus().empty()) GTEST_SKIP() << gpu_info().obstacle;
+  }
+  RunOptions options(const std::string& name, const std::string& device = "cuda") const {
+    RunOptions o = testing::tiny_options(d.path() / "model", d.path() / "corpus", d.path() / name);
+    o.device = device;
+    o.token_nll = o.trace_state = true;
+    return o;
+  }
+  void write_corpus(int n) const {
+    for (int i = 0; i < n; ++i) {
+      const auto length = static_cast<std::size_t>(5 + (i * 41) % 70);
+      d.write(std::string("corpus/") + static_cast<char>('a' + i) + ".txt",
+              words(length, static_cast<std::uint64_t>(i)));
+    }
+  }
+  testing::TemporaryDirectory d;
+};
+
+TEST_F(CudaRun, GivesTheNumbersOfTheCpu) {
+  write_corpus(5);
+  QuietObserver observer;
+  run_corpus(options("gpu"), observer);
+  EXPECT_EQ(observer.info.device.substr(0, 4), "CUDA");
+  score(options("cpu", "cpu"));
+  const Results gpu(d.path() / "gpu"), cpu(d.path() / "cpu");
+  ASSERT_EQ(gpu.nll.size(), cpu.nll.size());
+  EXPECT_EQ(gpu.death, cpu.death);
+  for (std::size_t i = 0; i < gpu.nll.size(); ++i) {
+    if (std::isfinite(cpu.nll[i])) {
+      EXPECT_NEAR(gpu.nll[i], cpu.nll[i], 1e-3) << i;
+    }
+  }
+}
+
+TEST_F(CudaRun, ResultsDoNotDependOnStreams) {
+  write_corpus(4);
+  std::string first;
+  for (const std::int32_t streams : {1, 0, 3}) {
+    RunOptions o = options("s" + std::to_string(streams));
+    o.streams = streams;
+    score(o);
+    const std::string text = results_text(results_path(o.out));
+    if (first.empty()) first = text;
+    EXPECT_TRUE(text == first) << streams;
+  }
+}
+
+TEST_F(CudaRun, AStoppedRunContinuesToTheSameResults) {
+  write_corpus(3);
+  d.write("corpus/z.txt", words(300, 77));
+  const RunOptions whole = options("whole");
+  score(whole);
+  RunOptions o = options("stopped");
+  o.streams = 2;
+  QuietObserver stopping(2);
+  testing::error_of([&] { run_corpus(o, stopping); }, ExitCode::stopped);
+  QuietObserver observer;
+  run_corpus(o, observer);
+  EXPECT_GT(observer.info.n_documents_done, 0u);
+  EXPECT_TRUE(results_text(results_path(o.out)) == results_text(results_path(whole.out)));
+}
+
+TEST_F(CudaRun, WritesWhatTheCpuWrites) {
+  write_corpus(4);
+  for (const char* device : {"cuda", "cpu"}) {
+    RunOptions o =
+        testing::tiny_generation(d.path() / "model", d.path() / "corpus", d.path() / device);
+    o.device = device;
+    score(o);
+  }
+  const auto gpu = written_rows(d.path() / "cuda"), cpu = written_rows(d.path() / "cpu");
+  ASSERT_EQ(gpu.size(), 4u);
+  ASSERT_EQ(gpu.size(), cpu.size());
+  for (std::size_t i = 0; i < gpu.size(); ++i) {
+    EXPECT_EQ(gpu[i].ids, cpu[i].ids) << i;
+    EXPECT_EQ(gpu[i].text, cpu[i].text) << i;
+  }
+}
+
+TEST_F(CudaRun, AutoTakesTheGpuAndPlansItsMemory) {
+  write_corpus(2);
+  RunOptions o = options("auto", "auto");
+  const RunPlan plan = plan_run(o, {.n_ranks = 1, .n_threads = 2, .calibrates = false});
+  QuietObserver observer;
+  run_corpus(o, observer);
+  EXPECT_EQ(observer.info.device.substr(0, 4), "CUDA");
+  EXPECT_EQ(plan.device, observer.info.device);
+  EXPECT_EQ(plan.step.n_streams, observer.info.streams);
+  EXPECT_EQ(plan.memory.available_bytes, usable_gpus().front().total_bytes / 100 * 92);
+}
+
+TEST_F(CudaRun, ASmallBudgetBoundsTheStreams) {
+  write_corpus(2);
+  RunOptions o = options("small");
+  o.memory_budget = 1;
+  const std::string message = testing::error_of([&] { score(o); }, ExitCode::configuration);
+  EXPECT_NE(message.find("--memory-budget"), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace tovamill
