@@ -1,6 +1,7 @@
 #include "workers/document_stream.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <unordered_map>
@@ -25,38 +26,51 @@ std::vector<TokenId> with_bos(const std::vector<TokenId>& ids, const StreamSetti
 }  // namespace
 
 DocumentStream::DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record,
-                               const Tokenizer& tokenizer, bool parse_special,
-                               std::unique_ptr<StreamState> state)
-    : setting_(setting), backend_(backend), record_(std::move(record)), state_(std::move(state)) {
-  std::vector<TokenId> ids;
-  tokenizer.encode(record_.text, parse_special, ids);
-  tokens_ = with_bos(ids, setting);
+                               std::future<TextTokens> text, std::unique_ptr<StreamState> state)
+    : setting_(setting),
+      backend_(backend),
+      record_(std::move(record)),
+      state_(std::move(state)),
+      text_(std::move(text)) {
+  backend_.reset(*state_);
+  is_ready(false);
+}
+
+bool DocumentStream::is_ready(bool waits) {
+  if (is_read_) return true;
+  if (!waits && text_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+  read(text_.get());
+  return true;
+}
+
+void DocumentStream::read(TextTokens text) {
+  is_read_ = true;
+  tokens_ = with_bos(text.ids, setting_);
   for (const TokenId id : tokens_) {
-    if (id >= setting.vocab_size)
+    if (id >= setting_.vocab_size)
       obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only " +
-                  std::to_string(setting.vocab_size);
+                  std::to_string(setting_.vocab_size);
   }
   if (tokens_.empty()) obstacle_ = "its text has no token";
+  if (!obstacle_.empty()) next_ = planned_ = tokens_.size();
   result_ = record_of(record_);
-  result_.n_words = count_words(record_.text);
+  result_.n_words = text.n_words;
   result_.n_tokens = tokens_.size();
-  result_.positions = setting.positions;
-  result_.clip_distance = setting.clip_distance;
-  result_.n_groups = static_cast<std::uint32_t>(setting.n_groups);
-  const auto layers = static_cast<std::size_t>(setting.n_layers);
+  result_.positions = setting_.positions;
+  result_.clip_distance = setting_.clip_distance;
+  result_.n_groups = static_cast<std::uint32_t>(setting_.n_groups);
+  const auto layers = static_cast<std::size_t>(setting_.n_layers);
   result_.layers.resize(layers);
-  record_.text = std::string();
   lifetime_.assign(tokens_.size(), 0);
-  first_death_.assign(layers * static_cast<std::size_t>(setting.n_groups), -1);
-  if (setting.keep_tokens || setting.keep_deaths) {
+  first_death_.assign(layers * static_cast<std::size_t>(setting_.n_groups), -1);
+  if (setting_.keep_tokens || setting_.keep_deaths) {
     result_.token_ids = tokens_;
     result_.token_nll.assign(tokens_.size(), std::numeric_limits<float>::quiet_NaN());
   }
-  if (setting.keep_deaths) {
+  if (setting_.keep_deaths) {
     result_.death.assign(layers * tokens_.size(), -1);
     n_dropped_.assign(layers * tokens_.size(), 0);
   }
-  backend_.reset(*state_);
 }
 
 std::size_t DocumentStream::chunk_end(std::size_t begin) const {

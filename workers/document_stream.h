@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,11 +12,11 @@
 #include <vector>
 
 #include "engine/step_runner.h"
-#include "engine/tokenizer.h"
 #include "io/corpus.h"
 #include "kernels/backend.h"
 #include "pipeline/document_record.h"
 #include "workers/document_work.h"
+#include "workers/tokenizer_threads.h"
 
 namespace tovamill {
 
@@ -36,11 +37,15 @@ struct StreamSetting {
 
 class DocumentStream final : public DocumentUnderWay {
  public:
+  // `text` is what becomes of the record's text.
   DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record,
-                 const Tokenizer& tokenizer, bool parse_special,
-                 std::unique_ptr<StreamState> state);
+                 std::future<TextTokens> text, std::unique_ptr<StreamState> state);
 
-  bool finished() const override { return next_ >= n_tokens(); }
+  // Whether the text's tokens are there; with `waits` they are. Until then nothing is known of it:
+  // it is not finished, and no block can be planned. Throws what Tokenizer::encode does.
+  bool is_ready(bool waits);
+
+  bool finished() const override { return is_read_ && next_ >= n_tokens(); }
   std::uint64_t n_tokens() const { return tokens_.size(); }
   std::uint64_t n_done() const { return next_; }
   // Tokens of the next block; 0 where none can be planned before a step has taken those that are.
@@ -74,6 +79,7 @@ class DocumentStream final : public DocumentUnderWay {
   void count_deaths(std::size_t layer, std::span<const Eviction> evictions);
   DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
   std::string digest() const;
+  void read(TextTokens text);
   void take_up(std::span<const std::byte> bytes);
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
 
@@ -81,6 +87,8 @@ class DocumentStream final : public DocumentUnderWay {
   Backend& backend_;
   CorpusRecord record_;  // without its text
   std::unique_ptr<StreamState> state_;
+  std::future<TextTokens> text_;
+  bool is_read_ = false;         // text_ has become tokens_
   std::vector<TokenId> tokens_;  // of all chunks, a BOS before each where there is one
   std::size_t next_ = 0;         // of tokens_, that no step has taken yet
   std::size_t planned_ = 0;      // of tokens_, that no block has been planned for

@@ -19,8 +19,8 @@ class DocumentUnderWay {
   virtual ~DocumentUnderWay() = default;
 
   virtual bool finished() const = 0;
-  // Why the document cannot go through the model at all; empty where it can. Such a document only
-  // gives its record.
+  // Why the document cannot go through the model at all; empty where it can, or where that is not
+  // known yet: it will be finished then. Such a document only gives its record.
   virtual const std::string& obstacle() const = 0;
   virtual std::uint64_t n_bytes() const = 0;  // of its text
   virtual double fraction_done() const = 0;   // 0: nothing is worth saving

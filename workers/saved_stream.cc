@@ -54,6 +54,7 @@ std::vector<std::byte> DocumentStream::save() const {
 }
 
 bool DocumentStream::restore(std::span<const std::byte> bytes) {
+  is_ready(true);
   try {
     take_up(bytes);
     return true;

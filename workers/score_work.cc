@@ -1,6 +1,7 @@
 #include "workers/score_work.h"
 
-#include <iterator>
+#include <algorithm>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -28,12 +29,25 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
                                : 0};
 }
 
+namespace {
+
+// On a CPU each core computes; beside a GPU they have time.
+int n_tokenizer_threads(const RunOptions& options) {
+  constexpr int kMost = 8;
+  return options.device == "cuda" ? std::clamp(options.threads - 1, 1, kMost) : 0;
+}
+
+}  // namespace
+
 ScoreWork::ScoreWork(LoadedModel& model, const RunOptions& options)
-    : model_(model), options_(options), setting_(stream_setting(model, options)) {}
+    : model_(model),
+      options_(options),
+      setting_(stream_setting(model, options)),
+      tokenizer_(*model.tokenizer, n_tokenizer_threads(options)) {}
 
 std::int64_t ScoreWork::rows_ready() const {
   std::int64_t rows = 0;
-  for (const DocumentStream* s : streams_) rows += s->n_next();
+  for (DocumentStream* s : streams_) rows += s->is_ready(false) ? s->n_next() : setting_.block;
   return rows;
 }
 
@@ -64,9 +78,11 @@ std::unique_ptr<StreamState> ScoreWork::take_state() {
 std::unique_ptr<DocumentUnderWay> ScoreWork::open(CorpusRecord& record) {
   std::unique_ptr<StreamState> state = take_state();
   if (!state) return nullptr;
-  auto stream =
-      std::make_unique<DocumentStream>(setting_, *model_.backend, std::move(record),
-                                       *model_.tokenizer, options_.parse_special, std::move(state));
+  // The record goes without its text, which becomes tokens.
+  std::string text = std::exchange(record.text, std::string());
+  auto stream = std::make_unique<DocumentStream>(
+      setting_, *model_.backend, std::move(record),
+      tokenizer_.start(std::move(text), options_.parse_special), std::move(state));
   if (stream->obstacle().empty()) streams_.push_back(stream.get());
   return stream;
 }
@@ -86,7 +102,7 @@ bool ScoreWork::submit() {
   auto it = streams_.begin();
   for (std::size_t n_left = streams_.size(); n_left > 0; --n_left) {
     DocumentStream* stream = *it;
-    const std::int32_t n = stream->n_next();
+    const std::int32_t n = stream->is_ready(false) ? stream->n_next() : 0;
     if (ids_.size() + static_cast<std::size_t>(n) > static_cast<std::size_t>(model_.plan.max_rows))
       break;
     const auto here = it++;
@@ -115,8 +131,18 @@ std::size_t ScoreWork::collect() {
 
 std::size_t ScoreWork::step() {
   const auto most = static_cast<std::size_t>(model_.forward->most_under_way());
-  while (under_way_.size() < most && submit()) continue;
+  do {
+    while (under_way_.size() < most && submit()) continue;
+  } while (under_way_.empty() && wait_for_text());
   return collect();
+}
+
+// Of any document; false where all have their tokens.
+bool ScoreWork::wait_for_text() {
+  for (DocumentStream* s : streams_) {
+    if (!s->is_ready(false)) return s->is_ready(true);
+  }
+  return false;
 }
 
 std::size_t ScoreWork::settle() {

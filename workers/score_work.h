@@ -37,12 +37,14 @@ class ScoreWork final : public DocumentWork {
   };
   std::unique_ptr<StreamState> take_state();
   std::int64_t rows_ready() const;
+  bool wait_for_text();
   bool submit();
   std::size_t collect();
 
   LoadedModel& model_;
   const RunOptions& options_;
   StreamSetting setting_;
+  TokenizerThreads tokenizer_;
   std::list<DocumentStream*> streams_;  // those left out of a step come first in the next
   std::vector<std::unique_ptr<StreamState>> idle_states_;
   std::deque<Step> under_way_;  // the oldest first

@@ -43,8 +43,8 @@ struct Worker {
   // On a state that this worker has used before, if it has.
   std::unique_ptr<DocumentStream> start(const CorpusRecord& record) {
     std::unique_ptr<StreamState> state = used ? std::move(used) : model.backend->make_state();
-    return std::make_unique<DocumentStream>(setting, *model.backend, record, *model.tokenizer,
-                                            false, std::move(state));
+    return std::make_unique<DocumentStream>(setting, *model.backend, record,
+                                            tokenizer.start(record.text, false), std::move(state));
   }
   void step(DocumentStream& stream) {
     std::vector<std::int32_t> ids, targets;
@@ -63,6 +63,7 @@ struct Worker {
   }
 
   LoadedModel model;
+  TokenizerThreads tokenizer{*model.tokenizer, 0};
   StreamSetting setting;
   std::unique_ptr<StreamState> used;
 };
