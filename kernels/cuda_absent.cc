@@ -3,6 +3,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/error.h"
+#include "kernels/gpu_group.h"
 #include "kernels/gpu_info.h"
 
 namespace tovamill {
@@ -12,6 +13,13 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
               "--device cuda: this build has no CUDA (build with -DTOVAMILL_CUDA=ON); use --device "
               "cpu");
 }
+
+std::optional<GpuGroupId> make_gpu_group_id(std::string& why) {
+  why = "this build has no CUDA";
+  return std::nullopt;
+}
+
+std::string nccl_version() { return ""; }
 
 std::vector<Gpu> usable_gpus() { return {}; }
 

@@ -1,4 +1,4 @@
-# The CUDA toolkit, 12.4 or later: compiler, runtime, cuBLASLt and NCCL, as imported targets.
+# The CUDA toolkit, 12.4 or later: compiler, runtime and cuBLASLt as imported targets; NCCL where it is there.
 if(NOT CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
   set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
 endif()
@@ -15,4 +15,14 @@ set(CMAKE_CUDA_STANDARD 20)
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know how nvcc is told so
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()
+
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV NCCL_HOME PATH_SUFFIXES include)
+find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR} ENV NCCL_HOME PATH_SUFFIXES lib lib64)
+if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+  add_library(tovamill_nccl INTERFACE)
+  target_include_directories(tovamill_nccl SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
+  target_link_libraries(tovamill_nccl INTERFACE ${NCCL_LIBRARY})
+else()
+  message(STATUS "NCCL is not there (libnccl-dev): each GPU will read the weights for itself")
 endif()

@@ -1,0 +1,145 @@
+#include "kernels/cuda/group.h"
+
+#include <nccl.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+namespace tovamill {
+
+std::optional<GpuGroupId> make_gpu_group_id(std::string& why) {
+  ncclUniqueId id;
+  static_assert(sizeof(id.internal) == sizeof(GpuGroupId::bytes));
+  const ncclResult_t result = ncclGetUniqueId(&id);
+  if (result != ncclSuccess) {
+    why = std::string("NCCL: ") + ncclGetErrorString(result);
+    return std::nullopt;
+  }
+  GpuGroupId made;
+  std::memcpy(made.bytes.data(), id.internal, made.bytes.size());
+  return made;
+}
+
+std::string nccl_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return "";
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
+}  // namespace tovamill
+
+namespace tovamill::cuda {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kPause = std::chrono::microseconds(200);
+
+class NcclGroup final : public Group {
+ public:
+  explicit NcclGroup(const GpuGroupPlace& place) : place_(place), host_(sizeof place.content) {}
+  // Neither waits for others nor can fail for them. Memory that a kernel of NCCL may be waiting for
+  // goes after that has been broken off: freeing it waits for the kernel.
+  ~NcclGroup() override {
+    if (communicator_ != nullptr) ncclCommAbort(communicator_);
+    device_free(device_);
+  }
+  NcclGroup(const NcclGroup&) = delete;
+  NcclGroup& operator=(const NcclGroup&) = delete;
+
+  void join(const Stream& stream) {
+    device_ = device_malloc(host_.size());
+    ncclUniqueId id;
+    std::memcpy(id.internal, place_.id.bytes.data(), sizeof(id.internal));
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;  // so that a rank that never comes cannot hold this one
+    settle(ncclCommInitRankConfig(&communicator_, place_.n_ranks, id, place_.rank, &config),
+           "the ranks do not all come");
+    check_content(stream);
+  }
+
+  bool reads() const override { return place_.rank == 0; }
+
+  void broadcast(void* data, std::size_t n_bytes, const Stream& stream,
+                 const std::string& what) override {
+    settle(ncclBroadcast(data, data, n_bytes, ncclUint8, 0, communicator_, stream.get()), what);
+  }
+
+  void finish(const Stream& stream) override {
+    wait_for(stream, "the weights do not arrive");
+    settle(ncclCommFinalize(communicator_), "the end");
+    const ncclResult_t result = ncclCommDestroy(communicator_);
+    communicator_ = nullptr;
+    if (result != ncclSuccess) throw GroupError(ncclGetErrorString(result));
+  }
+
+ private:
+  // Until the call that gave `result` is done.
+  void settle(ncclResult_t result, const std::string& what) {
+    const auto start = Clock::now();
+    while (result == ncclInProgress) {
+      check_patience(start, what);
+      std::this_thread::sleep_for(kPause);
+      const ncclResult_t asked = ncclCommGetAsyncError(communicator_, &result);
+      if (asked != ncclSuccess) result = asked;
+    }
+    if (result != ncclSuccess) throw GroupError(what + ": " + ncclGetErrorString(result));
+  }
+
+  void wait_for(const Stream& stream, const std::string& what) {
+    const Event done;
+    done.record(stream);
+    const auto start = Clock::now();
+    while (true) {
+      const cudaError_t state = cudaEventQuery(done.get());
+      if (state == cudaSuccess) return;
+      if (state != cudaErrorNotReady) check(state, "cudaEventQuery", what);
+      ncclResult_t result = ncclSuccess;
+      ncclCommGetAsyncError(communicator_, &result);
+      if (result != ncclSuccess && result != ncclInProgress)
+        throw GroupError(what + ": " + ncclGetErrorString(result));
+      check_patience(start, what);
+      std::this_thread::sleep_for(kPause);
+    }
+  }
+
+  void check_patience(Clock::time_point start, const std::string& what) const {
+    const std::chrono::duration<double> gone = Clock::now() - start;
+    if (gone.count() > place_.patience_s)
+      throw GroupError(what + ": nothing has come for " +
+                       std::to_string(static_cast<int>(place_.patience_s)) + " s");
+  }
+
+  // Matrices of other sizes would never arrive.
+  void check_content(const Stream& stream) {
+    std::memcpy(host_.data(), &place_.content, host_.size());
+    check(
+        cudaMemcpyAsync(device_, host_.data(), host_.size(), cudaMemcpyHostToDevice, stream.get()),
+        "cudaMemcpyAsync");
+    broadcast(device_, host_.size(), stream, "the ranks' model");
+    check(
+        cudaMemcpyAsync(host_.data(), device_, host_.size(), cudaMemcpyDeviceToHost, stream.get()),
+        "cudaMemcpyAsync");
+    wait_for(stream, "the ranks' model");
+    if (std::memcmp(host_.data(), &place_.content, host_.size()) != 0)
+      throw GroupError(
+          "this rank's model, dtype or program is another than that of the rank that "
+          "reads");
+  }
+
+  GpuGroupPlace place_;
+  ncclComm_t communicator_ = nullptr;
+  PinnedMemory host_;
+  void* device_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Group> join_group(const GpuGroupPlace& place, const Stream& stream) {
+  auto group = std::make_unique<NcclGroup>(place);
+  group->join(stream);
+  return group;
+}
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,21 @@
+// What stands for NCCL in builds with CUDA and without it.
+#include "kernels/cuda/group.h"
+
+namespace tovamill {
+
+std::optional<GpuGroupId> make_gpu_group_id(std::string& why) {
+  why = "this build has no NCCL";
+  return std::nullopt;
+}
+
+std::string nccl_version() { return ""; }
+
+}  // namespace tovamill
+
+namespace tovamill::cuda {
+
+std::unique_ptr<Group> join_group(const GpuGroupPlace&, const Stream&) {
+  throw GroupError("this build has none");
+}
+
+}  // namespace tovamill::cuda
