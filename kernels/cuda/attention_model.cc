@@ -71,6 +71,11 @@ std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) con
   return is_bounded(cache_) ? std::max(bounded, columns) : columns;
 }
 
+std::int64_t AttentionModel::single_columns(std::int64_t n_columns) const {
+  const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
+  return is_bounded(cache_) && n_columns <= bounded ? bounded : capacity(n_columns, true);
+}
+
 std::size_t AttentionModel::state_bytes(std::int64_t capacity) const {
   return static_cast<std::size_t>(layout_.layer_bytes(capacity)) *
          static_cast<std::size_t>(layout_.n_layers);

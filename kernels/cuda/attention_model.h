@@ -24,6 +24,9 @@ class AttentionModel {
 
   // Columns that a state has room for which has taken `n_tokens`, with keeps_all or without.
   std::int64_t capacity(std::int64_t n_tokens, bool keeps_all) const;
+  // Columns that the scratch of single tokens is laid out for whose states have `n_columns`: more,
+  // so that it is the same for many steps one after another, and always for bounded states.
+  std::int64_t single_columns(std::int64_t n_columns) const;
   // Bytes of a state with room for `capacity` columns.
   std::size_t state_bytes(std::int64_t capacity) const;
   // Columns of a state that holds `n_held` and takes `n` more tokens of the block.

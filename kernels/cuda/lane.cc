@@ -58,6 +58,18 @@ void Lane::begin(StepNumber step, std::span<const StepBlock> blocks, std::int32_
   cut_segments(blocks, n_rows);
   timer_.begin(StepPart::states, stream_);
   attention_.begin_step(blocks, n_rows);
+  defers_ = can_repeat();
+}
+
+// Whether the next steps are likely to launch the same kernels: all rows are single tokens, which
+// drop one token at the most. Events between the parts of a step do not go into a graph.
+bool Lane::can_repeat() const {
+  const std::vector<Wave>& waves = attention_.layout().waves();
+  const bool all_single = std::all_of(waves.begin(), waves.end(), [](const Wave& w) {
+    return w.way == Way::single && w.max_drops <= 1;
+  });
+  return !timer_.is_on() && all_single && segments_.size() == 1 &&
+         segments_.front().kind == RowKind::single;
 }
 
 // Rows of blocks of one token, rows of longer ones, in runs. Rows of no block are as of long ones.
@@ -94,12 +106,14 @@ const std::int32_t* Lane::stage(std::span<const std::int32_t> numbers, std::byte
 }
 
 void Lane::set_ids(std::span<const std::int32_t> ids) {
+  flush();  // who reads those before
   stage(ids, host_ids_.data(), ids_, ids_staged_);
 }
 
 void Lane::close() {
   if (!is_open_) return;
-  is_open_ = false;
+  flush();
+  is_open_ = defers_ = false;
   if (!promised_events_.empty()) attention_.fetch_events();
   if (!promised_nll_.empty())
     TOVAMILL_CUDA(cudaMemcpyAsync(host_nll_.data(), nll_.data(), promised_nll_.size_bytes(),
@@ -109,9 +123,15 @@ void Lane::close() {
 }
 
 void Lane::order(const Stream& other) {
+  flush();
   if (&other == &stream_) return;
   called_.record(stream_);
   other.wait(called_);
+}
+
+void Lane::synchronize() {
+  flush();
+  stream_.synchronize();
 }
 
 void Lane::finish(StepTrace& trace, std::shared_ptr<const Event>& last_end) {

@@ -15,6 +15,7 @@
 #include "kernels/cuda/buffers.h"
 #include "kernels/cuda/call.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/step_graphs.h"
 #include "kernels/cuda/step_timer.h"
 
 namespace tovamill::cuda {
@@ -36,7 +37,9 @@ class Lane {
   void begin(StepNumber step, std::span<const StepBlock> blocks, std::int32_t n_rows);
   // What `embed` reads.
   void set_ids(std::span<const std::int32_t> ids);
+  // Calls of a step of single tokens wait for `flush`, which launches them together.
   void issue(const Call& call);
+  void flush();
   // `events` of `layer` are to be there after `finish`.
   void promise(std::int32_t layer, std::span<BlockEvents> events) {
     promised_events_.emplace_back(layer, events);
@@ -47,6 +50,7 @@ class Lane {
   void close();
   // What is put into `other` from now on finds done what has been called so far. The host goes on.
   void order(const Stream& other);
+  void synchronize();
   // Waits for the end of the step, and keeps what was promised.
   void finish(StepTrace& trace, std::shared_ptr<const Event>& last_end);
   // Backend::read_logits of rows of the step; waits.
@@ -65,6 +69,7 @@ class Lane {
   };
   void cut_segments(std::span<const StepBlock> blocks, std::int32_t n_rows);
   RowKind kind_of(std::int32_t row) const;
+  bool can_repeat() const;
   void run(const Call& call);
   template <class T>
   void run_rows(const Call& call);
@@ -90,6 +95,9 @@ class Lane {
 
   StepNumber step_ = 0;
   bool is_open_ = false, ids_staged_ = false, targets_staged_ = false;
+  bool defers_ = false;  // calls go into graphs_
+  std::vector<Call> deferred_;
+  StepGraphs graphs_;
   std::int32_t n_rows_ = 0;
   std::vector<Segment> segments_;
   // Where `finish` brings what the step's calls promised.

@@ -6,13 +6,26 @@
 //   head           2 r n_in vocab operations, 4 r vocab written and read twice
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/lane.h"
 
 namespace tovamill::cuda {
 
-void Lane::issue(const Call& call) { run(call); }
+void Lane::issue(const Call& call) {
+  if (!defers_) return run(call);
+  deferred_.push_back(call);
+}
+
+void Lane::flush() {
+  if (deferred_.empty()) return;
+  const StepLayout& layout = attention_.layout();
+  const std::vector<Call> calls = std::exchange(deferred_, {});
+  graphs_.run({n_rows_, layout.waves(), attention_.scratch().data(), calls}, step_, stream_, [&] {
+    for (const Call& call : calls) run(call);
+  });
+}
 
 void Lane::run(const Call& call) {
   if (call.kind == Call::Kind::attend) {
@@ -74,6 +87,7 @@ void Lane::multiply_head(const CudaMatrix& head, const void* x, std::int32_t n, 
 
 void Lane::target_nll(const CudaBuffer& x, const CudaMatrix& head,
                       std::span<const std::int32_t> targets, std::span<float> nll) {
+  flush();
   const auto n_rows = static_cast<std::int32_t>(targets.size());
   const std::int32_t* wanted = stage(targets, host_targets_.data(), targets_, targets_staged_);
   const std::size_t row_bytes = static_cast<std::size_t>(head.cols) * element_bytes(type_);
@@ -94,6 +108,7 @@ void Lane::target_nll(const CudaBuffer& x, const CudaMatrix& head,
 // The wanted rows side by side; each is multiplied as a row of its kind is.
 void Lane::read_logits(const CudaBuffer& x, const CudaMatrix& head,
                        std::span<const std::int32_t> rows, std::span<float> logits) {
+  flush();
   const auto n_vocab = static_cast<std::size_t>(head.rows);
   for (std::size_t begin = 0; begin < rows.size();) {
     const RowKind kind = kind_of(rows[begin]);

@@ -27,6 +27,7 @@ void Lanes::begin(std::span<const StepBlock> blocks, std::int32_t n_rows) {
 
 StepNumber Lanes::finish() {
   if (n_finished_ == n_begun_) return 0;
+  newest().flush();  // the device goes on with it meanwhile
   at(n_finished_ + 1).finish(trace_, last_end_);
   return ++n_finished_;
 }
@@ -44,7 +45,7 @@ void Lanes::order_after(StepNumber step, const Stream& stream) {
 }
 
 void Lanes::synchronize() {
-  for (const auto& lane : lanes_) lane->stream().synchronize();
+  for (const auto& lane : lanes_) lane->synchronize();
 }
 
 std::uint64_t Lanes::workspace_bytes() const {

@@ -129,10 +129,10 @@ void StatePool::grow(std::span<const StepBlock> blocks, Lane& lane) {
       kept_.push_back({lanes_.next_step(), std::move(memory)});
     }
     try {
-      lane.attention().make_room(state.n_held + block.n_tokens);
+      lane.attention().make_room(wanted);
     } catch (const OutOfMemory&) {
       if (!release_all()) throw;
-      lane.attention().make_room(state.n_held + block.n_tokens);
+      lane.attention().make_room(wanted);
     }
   }
 }

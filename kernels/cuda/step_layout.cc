@@ -78,6 +78,12 @@ void StepLayout::place_rows(const TileInfo& tile, const CudaState& state) {
   }
 }
 
+// What the scratch is laid out for.
+std::int32_t StepLayout::columns_for(const TileInfo& tile, Way way) const {
+  return way == Way::single ? static_cast<std::int32_t>(model_.single_columns(tile.n_columns()))
+                            : tile.n_columns();
+}
+
 // As many side by side as there is scratch for.
 void StepLayout::add_waves(const std::vector<std::pair<TileInfo, std::size_t>>& tiles, Way way,
                            const AttentionScratch& scratch) {
@@ -86,7 +92,7 @@ void StepLayout::add_waves(const std::vector<std::pair<TileInfo, std::size_t>>& 
     Wave wave{.way = way, .first = static_cast<std::int32_t>(tiles_.size())};
     std::size_t end = begin;
     for (; end < tiles.size(); ++end) {
-      const std::int32_t columns = std::max(wave.max_columns, tiles[end].first.n_columns());
+      const std::int32_t columns = std::max(wave.max_columns, columns_for(tiles[end].first, way));
       const auto n = static_cast<std::int64_t>(end - begin + 1);
       const bool fits =
           way == Way::single ? scratch.holds_singles(n, columns) : scratch.holds_tiles(n, columns);
@@ -100,10 +106,11 @@ void StepLayout::add_waves(const std::vector<std::pair<TileInfo, std::size_t>>& 
 }
 
 void StepLayout::add_tile(Wave& wave, const TileInfo& tile, std::size_t block) {
-  wave.max_columns = std::max(wave.max_columns, tile.n_columns());
+  wave.max_columns = std::max(wave.max_columns, columns_for(tile, wave.way));
   wave.max_steps = std::max(wave.max_steps, tile.n_steps);
   wave.max_drops =
       std::max(wave.max_drops, tile.drops != 0 ? tile.n_columns() - tile.rule.cache_size : 0);
+  if (wave.way == Way::single) wave.max_drops = std::max(wave.max_drops, 1);
   wave.rotates |= tile.rotates;
   for (std::int32_t i = 0; i < tile.n_steps; ++i)
     row_tiles_[static_cast<std::size_t>(tile.first_row + i)] =

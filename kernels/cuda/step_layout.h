@@ -23,7 +23,8 @@ enum class Way : std::uint8_t {
   single,   // blocks of one token
 };
 
-// Tiles [first, first + n_tiles) of the step that run side by side.
+// Tiles [first, first + n_tiles) of the step that run side by side. Of single tokens max_columns
+// and max_drops are rounded up, so that the waves of many steps are equal.
 struct Wave {
   Way way = Way::scanned;
   std::int32_t first = 0, n_tiles = 0;
@@ -59,6 +60,7 @@ class StepLayout {
   void place_rows(const TileInfo& tile, const CudaState& state);
   void add_waves(const std::vector<std::pair<TileInfo, std::size_t>>& tiles, Way way,
                  const AttentionScratch& scratch);
+  std::int32_t columns_for(const TileInfo& tile, Way way) const;
   void add_tile(Wave& wave, const TileInfo& tile, std::size_t block);
 
   const AttentionModel& model_;

@@ -130,6 +130,47 @@ TEST_F(Lanes, AreWaitedForByCollectOnly) {
   model.forward().collect();
 }
 
+using StepGraphs = Lanes;
+
+// Decoding beside steps that are no graphs give the same: with BackendOptions::traces there are
+// none.
+TEST_F(StepGraphs, GiveTheBitsOfTheSameLaunches) {
+  for (const CacheOptions& cache :
+       {CacheOptions{.cache_size = 10}, CacheOptions{.policy = Policy::full},
+        CacheOptions{.policy = Policy::h2o, .cache_size = 10}}) {
+    SCOPED_TRACE(name_of(cache.policy));
+    const ScriptSetting setting{.n_streams = 3, .n_steps = 40, .max_tokens = 1, .cache = cache};
+    const auto script = random_script(setting, 5);
+    ScriptedModel without(path(), "cuda",
+                          {.shape = {}, .cache = cache, .n_lanes = 1, .traces = true});
+    take_gpu_counts();
+    const ScriptResult expected = without.run(script, setting.n_streams);
+    const auto plain = take_gpu_counts();
+    for (const std::int32_t n_lanes : {1, 2}) {
+      ScriptedModel with(path(), "cuda", {.shape = {}, .cache = cache, .n_lanes = n_lanes});
+      EXPECT_TRUE(with.run(script, setting.n_streams) == expected) << n_lanes;
+      const auto counts = take_gpu_counts();
+      if (!counts) continue;
+      EXPECT_EQ(plain->n_graphs_launched, 0u);
+      EXPECT_GT(counts->n_graphs_launched, 15u);
+      EXPECT_LE(counts->n_graphs_made, 8u);
+    }
+  }
+}
+
+// Two streams that go on token by token: once captured, each step is a graph.
+TEST_F(StepGraphs, AreTheSameWhileStatesFillAndAreFull) {
+  ScriptedModel model(path(), "cuda", {.shape = {}, .cache = {.cache_size = 12}, .n_lanes = 1});
+  take_gpu_counts();
+  const std::vector<ScriptedStep> script(40,
+                                         {.changes = {}, .blocks = {{.stream = 0}, {.stream = 1}}});
+  model.run(script, 2);
+  const auto counts = take_gpu_counts();
+  if (!counts) GTEST_SKIP() << "no emulated GPU, which counts the graphs";
+  EXPECT_EQ(counts->n_graphs_made, 1u);
+  EXPECT_EQ(counts->n_graphs_launched, 39u);
+}
+
 // Memory that a freed state had is another's only when no step reads it any more: it is waited for
 // where there is no other.
 TEST_F(Lanes, KeepWhatAFreedStateHadUntilItsStepIsDone) {
