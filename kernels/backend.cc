@@ -63,6 +63,18 @@ void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t
   }
 }
 
+std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend,
+                                                          const StreamState& state,
+                                                          std::int32_t n_layers,
+                                                          std::int32_t n_groups) {
+  std::vector<std::vector<std::int32_t>> all;
+  for (std::int32_t layer = 0; layer < n_layers; ++layer) {
+    for (std::int32_t group = 0; group < n_groups; ++group)
+      all.push_back(backend.read_positions(state, layer, group));
+  }
+  return all;
+}
+
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options) {
   if (device == "auto" || device == "cpu") return make_cpu_backend(options);
   if (device == "reference") return make_reference_backend(options);

@@ -205,6 +205,9 @@ class Backend {
   // Positions of the tokens that (layer, group) holds, ascending.
   virtual std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
                                                    std::int32_t group) const = 0;
+  // The same of every layer and group, [layer * n_groups + group], waiting once.
+  virtual std::vector<std::vector<std::int32_t>> read_all_positions(
+      const StreamState& state) const = 0;
 };
 
 // What a backend is made for.
@@ -238,6 +241,11 @@ std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
 // Whether keys of a state are ever rotated anew, `clip` being the clip distance: not where
 // positions are absolute, nor where a chunk ends before that begins.
 bool rotates_again(const CacheOptions& cache, std::int64_t clip);
+// Backend::read_all_positions by a read_positions after another.
+std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend,
+                                                          const StreamState& state,
+                                                          std::int32_t n_layers,
+                                                          std::int32_t n_groups);
 // Decisions per layer and step: the KV heads of head-wise policies, else 1.
 std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape);
 // Newest tokens that h2o protects.

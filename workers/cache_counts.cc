@@ -34,11 +34,11 @@ void CacheCounts::end(const Backend& backend, const StreamState& state, std::int
                       const FirstDeaths& first, const TokenAt& at) {
   const auto groups = static_cast<std::size_t>(n_groups_);
   const auto n = static_cast<std::uint64_t>(n_tokens);
+  const std::vector<std::vector<std::int32_t>> all = backend.read_all_positions(state);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     LayerCounters& counters = layers_[l];
     for (std::size_t g = 0; g < groups; ++g) {
-      const std::vector<std::int32_t> held =
-          backend.read_positions(state, static_cast<std::int32_t>(l), static_cast<std::int32_t>(g));
+      const std::vector<std::int32_t>& held = all[l * groups + g];
       counters.n_survivors += held.size();
       for (const std::int32_t position : held) {
         const std::uint64_t age = n - 1 - static_cast<std::uint64_t>(position);

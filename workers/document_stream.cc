@@ -151,11 +151,11 @@ void DocumentStream::trace(std::size_t layer, std::size_t token, std::int32_t st
 void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
   const std::size_t n = end - begin;
   const auto groups = static_cast<std::size_t>(setting_.n_groups);
+  const std::vector<std::vector<std::int32_t>> all = backend_.read_all_positions(*state_);
   for (std::size_t l = 0; l < result_.layers.size(); ++l) {
     LayerCounters& counters = result_.layers[l];
     for (std::size_t g = 0; g < groups; ++g) {
-      const std::vector<std::int32_t> held = backend_.read_positions(
-          *state_, static_cast<std::int32_t>(l), static_cast<std::int32_t>(g));
+      const std::vector<std::int32_t>& held = all[l * groups + g];
       counters.n_survivors += held.size();
       for (const std::int32_t position : held) {
         const std::uint64_t age = n - 1 - static_cast<std::uint64_t>(position);

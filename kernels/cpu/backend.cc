@@ -380,4 +380,10 @@ std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, s
   return positions;
 }
 
+std::vector<std::vector<std::int32_t>> CpuBackend::read_all_positions(
+    const StreamState& state) const {
+  return read_each_position(*this, state, options_.shape.n_layers,
+                            n_groups(options_.cache, options_.shape));
+}
+
 }  // namespace tovamill::cpu

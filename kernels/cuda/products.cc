@@ -49,7 +49,6 @@ struct Products::Impl {
 
   ElementType type;
   std::int32_t max_rows;
-  ArenaPiece workspace;
   cublasLtHandle_t handle = nullptr;
   cublasLtMatmulDesc_t description = nullptr;
   cublasLtMatmulPreference_t preference = nullptr;
@@ -88,11 +87,9 @@ struct Products::Impl {
   }
 };
 
-Products::Products(ElementType type, std::int32_t max_rows, Arena& arena)
-    : impl_(std::make_unique<Impl>()) {
+Products::Products(ElementType type, std::int32_t max_rows) : impl_(std::make_unique<Impl>()) {
   impl_->type = type;
   impl_->max_rows = max_rows;
-  impl_->workspace = arena.take(kWorkspaceBytes, "cuBLAS's workspace");
   TOVAMILL_CUBLAS(cublasLtCreate(&impl_->handle));
   TOVAMILL_CUBLAS(cublasLtMatmulDescCreate(&impl_->description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t transposed = CUBLAS_OP_T;
@@ -110,11 +107,14 @@ Products::Products(ElementType type, std::int32_t max_rows, Arena& arena)
 
 Products::~Products() = default;
 
-std::size_t Products::workspace_bytes() const { return impl_->workspace.size(); }
+ArenaPiece Products::make_workspace(Arena& arena) const {
+  return arena.take(kWorkspaceBytes, "cuBLAS's workspace");
+}
 
 // cuBLAS counts columns first: out^T (n_out, n_rows) = W (n_in, n_out)^T x^T (n_in, n_rows).
 void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,
-                        void* out, ElementType out_type, bool adds, const Stream& stream) {
+                        void* out, ElementType out_type, bool adds, const ArenaPiece& workspace,
+                        const Stream& stream) {
   if (n_rows == 0) return;
   const cublasLtMatmulAlgo_t& algorithm = impl_->algorithm({w.n_out, w.n_in, kind, out_type, adds});
   const Layout a(impl_->type, w.n_in, w.n_out), b(impl_->type, w.n_in, n_rows),
@@ -122,7 +122,7 @@ void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, Ro
   const float one = 1.0f, beta = adds ? 1.0f : 0.0f;
   TOVAMILL_CUBLAS(cublasLtMatmul(impl_->handle, impl_->description, &one, w.data, a.get(), x,
                                  b.get(), &beta, out, c.get(), out, c.get(), &algorithm,
-                                 impl_->workspace.data(), impl_->workspace.size(), stream.get()));
+                                 workspace.data(), workspace.size(), stream.get()));
 }
 
 }  // namespace tovamill::cuda

@@ -31,14 +31,16 @@ struct Operand {
 class Products {
  public:
   // `type` of x and W. For at most `max_rows` rows at a time.
-  Products(ElementType type, std::int32_t max_rows, Arena& arena);
+  Products(ElementType type, std::int32_t max_rows);
   ~Products();
+
+  // Products that may be under way at once have a workspace each.
+  ArenaPiece make_workspace(Arena& arena) const;
 
   // out (n_rows, w.n_out) of `out_type` = x (n_rows, w.n_in) W^T, added to what is there where
   // `adds`.
   void multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
-                ElementType out_type, bool adds, const Stream& stream);
-  std::size_t workspace_bytes() const;
+                ElementType out_type, bool adds, const ArenaPiece& workspace, const Stream& stream);
 
  private:
   struct Impl;

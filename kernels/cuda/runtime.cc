@@ -2,12 +2,32 @@
 
 namespace tovamill::cuda {
 
-DeviceError::DeviceError(cudaError_t error, const std::string& call, const std::string& what)
-    : Error(ExitCode::internal, "CUDA: " + call + (what.empty() ? "" : " (" + what + ")") + ": " +
-                                    cudaGetErrorName(error) + ": " + cudaGetErrorString(error)) {}
+namespace {
 
-void check(cudaError_t error, const char* call, const std::string& what) {
-  if (error != cudaSuccess) throw DeviceError(error, call, what);
+std::string place_of(const std::source_location& where) {
+  const std::string path = where.file_name();
+  const std::size_t kernels = path.rfind("kernels/");
+  return (kernels == std::string::npos ? path : path.substr(kernels)) + ":" +
+         std::to_string(where.line());
+}
+
+}  // namespace
+
+DeviceError::DeviceError(cudaError_t error, const std::string& call, const std::string& what,
+                         const std::source_location& where)
+    : Error(ExitCode::internal, "CUDA: " + call + (what.empty() ? "" : " (" + what + ")") + " at " +
+                                    place_of(where) + ": " + cudaGetErrorName(error) + ": " +
+                                    cudaGetErrorString(error)) {}
+
+void check(cudaError_t error, const char* call, const std::string& what,
+           const std::source_location& where) {
+  if (error == cudaSuccess) return;
+  if (error == cudaErrorNoKernelImageForDevice) {
+    throw Error(ExitCode::no_device,
+                "--device cuda: this program has no code for this GPU's architecture; use --device "
+                "cpu, or build it for that architecture (CMAKE_CUDA_ARCHITECTURES)");
+  }
+  throw DeviceError(error, call, what, where);
 }
 
 void* device_malloc(std::size_t n_bytes) {
@@ -46,8 +66,15 @@ PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
 PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }
 
 Stream::Stream() { TOVAMILL_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-Stream::~Stream() { cudaStreamDestroy(stream_); }
+Stream::~Stream() {
+  drain();
+  cudaStreamDestroy(stream_);
+}
+void Stream::drain() const noexcept { cudaStreamSynchronize(stream_); }
 void Stream::synchronize() const { TOVAMILL_CUDA(cudaStreamSynchronize(stream_)); }
+void Stream::wait(const Event& event) const {
+  TOVAMILL_CUDA(cudaStreamWaitEvent(stream_, event.get(), 0));
+}
 
 Event::Event(bool timed) {
   TOVAMILL_CUDA(
@@ -58,5 +85,11 @@ void Event::record(const Stream& stream) const {
   TOVAMILL_CUDA(cudaEventRecord(event_, stream.get()));
 }
 void Event::synchronize() const { TOVAMILL_CUDA(cudaEventSynchronize(event_)); }
+
+double seconds_between(const Event& from, const Event& to) {
+  float ms = 0.0f;
+  TOVAMILL_CUDA(cudaEventElapsedTime(&ms, from.get(), to.get()));
+  return static_cast<double>(ms) / 1e3;
+}
 
 }  // namespace tovamill::cuda

@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <source_location>
 #include <string>
 #include <utility>
 
@@ -12,14 +13,19 @@
 
 namespace tovamill::cuda {
 
-// A call of CUDA that failed: `call` and what it was for ("tensor model.layers.3.mlp.down").
+// A call of CUDA that failed: `call`, what it was for ("tensor model.layers.3.mlp.down") and the
+// line of ours that made it.
 // After it the device may be of no use to this process any more.
 class DeviceError : public Error {
  public:
-  DeviceError(cudaError_t error, const std::string& call, const std::string& what);
+  DeviceError(cudaError_t error, const std::string& call, const std::string& what,
+              const std::source_location& where);
 };
 
-void check(cudaError_t error, const char* call, const std::string& what = "");
+// Throws DeviceError unless the call succeeded; Error(no_device) where the program holds no code
+// for this GPU.
+void check(cudaError_t error, const char* call, const std::string& what = "",
+           const std::source_location& where = std::source_location::current());
 #define TOVAMILL_CUDA(call) ::tovamill::cuda::check((call), #call)
 
 void* device_malloc(std::size_t n_bytes);  // throws OutOfMemory
@@ -41,6 +47,8 @@ class PinnedMemory {
   std::size_t n_bytes_ = 0;
 };
 
+class Event;
+
 class Stream {
  public:
   Stream();
@@ -49,6 +57,9 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
   cudaStream_t get() const { return stream_; }
   void synchronize() const;
+  void drain() const noexcept;  // the same, whatever comes of it
+  // What is put into it from now on begins after the event was reached. The host goes on.
+  void wait(const Event& event) const;
 
  private:
   cudaStream_t stream_ = nullptr;
@@ -67,6 +78,9 @@ class Event {
  private:
   cudaEvent_t event_ = nullptr;
 };
+
+// Of events that have been reached, of a GPU's clock; negative where `to` was before `from`.
+double seconds_between(const Event& from, const Event& to);
 
 // A grid of `blocks` blocks of `threads` threads with `shared_bytes` of dynamic shared memory.
 struct Grid {

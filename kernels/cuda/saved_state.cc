@@ -51,17 +51,18 @@ void copy_layer(const StateLayout& layout, const CudaState& state, std::int32_t 
 
 void CudaBackend::save(const StreamState& state, std::vector<std::byte>& out) const {
   const auto& s = static_cast<const CudaState&>(state);
-  const StateLayout& layout = attention_->layout();
+  const StateLayout& layout = model_.layout();
   StateWriter writer(out);
   write_state_head(writer, kind_of(type_), options_.shape, options_.cache,
                    {.n_tokens = s.n_tokens, .n_held = s.n_held, .pin = s.pin});
   writer.number(s.group_base);
   const auto each = static_cast<std::size_t>(layer_body(layout, s.n_held));
   const PinnedMemory dense(each * static_cast<std::size_t>(layout.n_layers));
+  const Stream& stream = states_->after(s);
   for (std::int32_t l = 0; l < layout.n_layers; ++l)
     copy_layer(layout, s, l, s.n_held, dense.data() + static_cast<std::size_t>(l) * each, true,
-               stream_);
-  stream_.synchronize();
+               stream);
+  stream.synchronize();
   writer.bytes({dense.data(), dense.size()});
 }
 
@@ -69,7 +70,7 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
   auto& s = static_cast<CudaState&>(state);
   reset(s);
   StateReader reader(bytes);
-  const StateLayout& layout = attention_->layout();
+  const StateLayout& layout = model_.layout();
   const StateCounts counts =
       read_state_head(reader, kind_of(type_), options_.shape, options_.cache);
   const auto each = static_cast<std::size_t>(layer_body(layout, counts.n_held));
@@ -93,16 +94,17 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
       check_positions(options_.cache, counts, std::move(held));
     }
   }
-  attention_->resize(
+  states_->resize(
       s, std::max(s.capacity,
-                  attention_->capacity(counts.n_held, counts.n_held > options_.cache.cache_size)));
+                  model_.capacity(counts.n_held, counts.n_held > options_.cache.cache_size)));
+  const Stream& stream = states_->after(s);
   for (std::int32_t l = 0; l < layout.n_layers; ++l)
     copy_layer(layout, s, l, counts.n_held, dense.data() + static_cast<std::size_t>(l) * each,
-               false, stream_);
-  stream_.synchronize();
+               false, stream);
+  stream.synchronize();
   s.n_held = counts.n_held;
   s.n_tokens = counts.n_tokens;
-  s.rotation = counts.n_tokens > 0 ? attention_->wanted_rotation(counts.n_tokens - 1) : 0;
+  s.rotation = counts.n_tokens > 0 ? model_.wanted_rotation(counts.n_tokens - 1) : 0;
   s.group_base = group_base;
   s.pin = counts.pin;
   return counts.n_tokens;

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/arena.h"
@@ -91,8 +93,16 @@ struct LayerView {
   }
 };
 
+// Steps are numbered in the order in which they begin, from 1 on; 0 is none.
+using StepNumber = std::uint64_t;
+
+class StatePool;
+
 class CudaState final : public StreamState {
  public:
+  explicit CudaState(std::weak_ptr<StatePool> owner) : pool(std::move(owner)) {}
+  ~CudaState() override;  // steps under way may still read what it has
+
   ArenaPiece memory;            // layout.layer_bytes(capacity) of each layer
   std::int64_t capacity = 0;    // columns
   std::int64_t n_held = 0;      // columns of each group of each layer
@@ -100,6 +110,8 @@ class CudaState final : public StreamState {
   std::int64_t rotation = 0;    // what the rotated keys are relative to (wanted_rotation)
   std::int64_t group_base = 0;  // in-state positions: tokens held when the current group began
   std::int32_t pin = 0;         // StepBlock::pin of the blocks so far
+  StepNumber last_step = 0;     // that uses it
+  std::weak_ptr<StatePool> pool;
 
   unsigned char* data() const { return static_cast<unsigned char*>(memory.data()); }
 };

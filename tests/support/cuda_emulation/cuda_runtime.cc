@@ -1,75 +1,21 @@
 #include "tests/support/cuda_emulation/cuda_runtime.h"
 
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
-#include <memory>
-#include <mutex>
-#include <vector>
-
-struct EmulatedGraph {
-  std::vector<std::function<void()>> work;
-};
-
-struct EmulatedStream {
-  std::deque<std::function<void()>> waiting;
-  EmulatedGraph* captured = nullptr;
-};
-
-// An event that has been recorded and not yet reached knows the stream that will reach it.
-struct EmulatedEvent {
-  EmulatedStream* stream = nullptr;
-  std::uint64_t n_recorded = 0, n_reached = 0;
-  std::chrono::steady_clock::time_point when;
-};
 
 namespace {
 
 constexpr int kGarbage = 0xC7;
 constexpr std::size_t kDefaultDeviceBytes = std::size_t{1} << 30;
 
-bool is_eager = false;
 std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0;
 std::map<void*, std::size_t> allocations;
-EmulatedStream default_stream;
-
-EmulatedStream& of(cudaStream_t stream) { return stream != nullptr ? *stream : default_stream; }
-
-void finish(EmulatedStream& stream) {
-  while (!stream.waiting.empty()) {
-    const std::function<void()> work = std::move(stream.waiting.front());
-    stream.waiting.pop_front();
-    work();
-  }
-}
-
-// Works a stream off until it has reached the recording.
-void reach(EmulatedEvent& event, std::uint64_t recording) {
-  while (event.n_reached < recording && event.stream != nullptr && !event.stream->waiting.empty()) {
-    const std::function<void()> work = std::move(event.stream->waiting.front());
-    event.stream->waiting.pop_front();
-    work();
-  }
-}
 
 }  // namespace
 
 namespace tovamill::emulation {
 
-cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
-  EmulatedStream& s = of(stream);
-  if (s.captured != nullptr) {
-    s.captured->work.push_back(std::move(work));
-  } else {
-    s.waiting.push_back(std::move(work));
-    if (is_eager) finish(s);
-  }
-  return cudaSuccess;
-}
-
-void set_eager(bool eager) { is_eager = eager; }
 void set_device_bytes(std::size_t n) { device_bytes = n; }
 
 }  // namespace tovamill::emulation
@@ -146,77 +92,6 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t n, cudaStream_t str
   return enqueue(stream, [=] { std::memset(to, value, n); });
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return *stream = new EmulatedStream, cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  finish(of(stream));
-  delete stream;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return finish(of(stream)), cudaSuccess; }
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  const std::uint64_t recording = event->n_recorded;
-  return enqueue(stream, [=] { reach(*event, recording); });
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return *event = new EmulatedEvent, cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  if (event != nullptr) reach(*event, event->n_recorded);
-  delete event;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  event->stream = &of(stream);
-  const std::uint64_t recording = ++event->n_recorded;
-  return enqueue(stream, [=] {
-    event->n_reached = recording;
-    event->when = std::chrono::steady_clock::now();
-  });
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return reach(*event, event->n_recorded), cudaSuccess;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return event->n_reached == event->n_recorded ? cudaSuccess : cudaErrorNotReady;
-}
-
-cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
-  *ms = std::chrono::duration<float, std::milli>(to->when - from->when).count();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  of(stream).captured = new EmulatedGraph;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  *graph = std::exchange(of(stream).captured, nullptr);
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  return *exec = new EmulatedGraph(*graph), cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return delete exec, cudaSuccess; }
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  for (const std::function<void()>& work : exec->work) enqueue(stream, work);
-  return cudaSuccess;
-}
-
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 const char* cudaGetErrorName(cudaError_t error) {
@@ -227,8 +102,14 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation:
       return "cudaErrorMemoryAllocation";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
+    case cudaErrorNoKernelImageForDevice:
+      return "cudaErrorNoKernelImageForDevice";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
   }
   return "unknown";
 }

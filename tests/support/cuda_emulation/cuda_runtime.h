@@ -1,7 +1,8 @@
 // What the CUDA backend uses of CUDA's runtime, for the emulation: the same names, meant for
 // sources that nvcc compiles where there is CUDA. Memory of the device is memory of the host that
-// holds garbage at first. Work of a stream is only done when somebody waits for it (or at once, by
-// set_eager): what the host reads or changes too early is seen as wrong.
+// holds garbage at first. Work of streams is only done when somebody waits for it (or at once, by
+// set_eager), that of several streams in random order: what the host reads or changes too early,
+// and what streams do without waiting for each other, is seen as wrong.
 #pragma once
 
 #include <algorithm>
@@ -128,7 +129,10 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorNoKernelImageForDevice = 209,
   cudaErrorNotReady = 600,
+  cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToDevice = 1,
@@ -143,7 +147,10 @@ enum {
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeThreadLocal = 1,
+  cudaStreamCaptureModeRelaxed = 2
+};
 
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
@@ -223,6 +230,14 @@ namespace tovamill::emulation {
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 // Whether work is done when it is put there.
 void set_eager(bool eager);
+// In which order the operations of several streams are done from now on.
+void set_stream_order(std::uint64_t seed);
+// What has happened since the last call.
+struct StreamCounts {
+  std::uint64_t n_waits = 0;  // of the host for streams and events
+  std::uint64_t n_graphs_made = 0, n_graphs_launched = 0;
+};
+StreamCounts take_stream_counts();
 // Bytes that cudaMalloc gives at the most, together.
 void set_device_bytes(std::size_t n);
 

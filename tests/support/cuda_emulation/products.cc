@@ -17,13 +17,12 @@ struct Products::Impl {
   ElementType type;
 };
 
-Products::Products(ElementType type, std::int32_t, Arena&)
-    : impl_(std::make_unique<Impl>(Impl{type})) {}
+Products::Products(ElementType type, std::int32_t) : impl_(std::make_unique<Impl>(Impl{type})) {}
 Products::~Products() = default;
-std::size_t Products::workspace_bytes() const { return 0; }
+ArenaPiece Products::make_workspace(Arena&) const { return {}; }
 
 void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind, void* out,
-                        ElementType out_type, bool adds, const Stream& stream) {
+                        ElementType out_type, bool adds, const ArenaPiece&, const Stream& stream) {
   const ElementType type = impl_->type;
   emulation::enqueue(stream.get(), [=] {
     for (std::int64_t r = 0; r < n_rows; ++r) {

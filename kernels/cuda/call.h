@@ -1,0 +1,23 @@
+// One operation of a step between its upload and its head, with all that its launches depend on
+// beside the step's layout: calls that are equal launch the same kernels with the same arguments.
+#pragma once
+
+#include <cstdint>
+
+namespace tovamill::cuda {
+
+struct Call {
+  enum class Kind : std::uint8_t { embed, norm, project, gated, attend };
+  Kind kind = Kind::embed;
+  bool adds = false;                                 // project: to what is there
+  std::int32_t layer = 0;                            // attend
+  std::int32_t n_in = 0, n_out = 0;                  // columns of in and out; embed: of out
+  const void* in = nullptr;                          // rows of the step
+  const void* weights = nullptr;                     // matrix, norm (float32) or embedding
+  const float* bias = nullptr;                       // or none
+  const float *q_norm = nullptr, *k_norm = nullptr;  // attend, or none
+  void* out = nullptr;
+  bool operator==(const Call&) const = default;
+};
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,39 @@
+// Where a step's time goes on the GPU: an event where another part of it begins.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "kernels/cuda/runtime.h"
+#include "kernels/step_trace.h"
+
+namespace tovamill::cuda {
+
+class StepTimer {
+ public:
+  explicit StepTimer(bool is_on) : is_on_(is_on) {}
+  bool is_on() const { return is_on_; }
+
+  // A step begins with `part`; it goes on with another; it ends. All do nothing where it is off.
+  void begin(StepPart part, const Stream& stream);
+  void enter(StepPart part, const Stream& stream);
+  void end(const Stream& stream);
+  // Adds what the step took, once its end has been reached. `last_end` is the latest end of the
+  // steps before, null before the first; it is then that of these and this one.
+  void read(StepTrace& trace, std::shared_ptr<const Event>& last_end);
+
+ private:
+  struct Mark {
+    StepPart part;
+    std::shared_ptr<const Event> event;
+  };
+  std::shared_ptr<const Event> record(const Stream& stream);
+
+  bool is_on_;
+  std::vector<Mark> marks_;
+  std::shared_ptr<const Event> end_;
+  std::vector<std::shared_ptr<const Event>> spare_;
+};
+
+}  // namespace tovamill::cuda
