@@ -33,10 +33,12 @@ Model pack_model(const ModelConfig& config, const ModelWeights& weights, Backend
   Model model;
   model.config = config;
   model.embedding = weights.embedding;
+  backend.hold_embedding(weights.embedding);
   for (const LayerWeights& w : weights.layers)
     model.layers.push_back(pack_layer(config, w, backend));
   model.final_norm = read_vector(weights.final_norm);
   model.head = backend.pack({.parts = {weights.head}, .biases = {}, .interleaved = {}});
+  backend.end_set_up();
   return model;
 }
 

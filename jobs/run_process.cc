@@ -86,9 +86,34 @@ void RunProcess::start_session(RunOptions& options) {
   session_ = MpiSession::start(mpi);
   check_ranks(launcher_, session_->n_ranks());
   launch_.ranks = session_->ranks();
+  share_gpu_group(options);
   if (options.broadcast_weights) copy_model(options);
   session_->end_start_up();
   launch_.channel = &session_->channel();
+}
+
+// So that one of the ranks with a GPU each can send the others the weights that it has read. NCCL
+// has no two ranks on one GPU.
+void RunProcess::share_gpu_group(const RunOptions& options) {
+  const int first = first_worker(options, launch_), n_ranks = session_->n_ranks();
+  if (n_ranks - first < 2 || session_->rank() < first ||
+      choose_device(options.device, launch_.ranks, first) != "cuda")
+    return;
+  for (const GpuPlace& place : place_on_gpus(launch_.ranks, first, options.ranks_per_gpu)) {
+    if (place.n_on_gpu > 1) return;
+  }
+  struct Word {
+    bool is_there = false;
+    GpuGroupId id;
+  } word;
+  if (session_->rank() == first) {
+    std::string why;  // then each reads for itself
+    if (const auto id = make_gpu_group_id(why)) word = {true, *id};
+  }
+  std::vector<int> members;
+  for (int r = first; r < n_ranks; ++r) members.push_back(r);
+  session_->broadcast(std::as_writable_bytes(std::span(&word, 1)), members);
+  if (word.is_there) launch_.gpu_group = word.id;
 }
 
 // Rank 0's model goes to one rank of each other host; the ranks there open that copy, and when all

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/cache_options.h"
+#include "kernels/gpu_group.h"
 #include "kernels/model_shape.h"
 #include "kernels/step_trace.h"
 #include "kernels/weight_store.h"
@@ -120,6 +121,11 @@ class Backend {
   virtual std::unique_ptr<Matrix> pack(const MatrixSource& source) = 0;
   // Gate and up projections for `project_gated`.
   virtual std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) = 0;
+  // Brings the embedding to where `embed` reads it; without this the first `embed` does.
+  virtual void hold_embedding(const TensorView&) {}
+  // All weights are there: what only their way needs is given back. Throws GpuGroupError where they
+  // did not come.
+  virtual void end_set_up() {}
   virtual std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                               BufferType type) = 0;
   // Rows of a buffer, from `first_row` on, as float32: dense (n, n_cols), whatever the type. Both
@@ -225,6 +231,8 @@ struct BackendOptions {
   std::int32_t n_lanes = 1;  // cuda: steps under way at once that are wanted
   bool traces = false;       // cuda: measures the parts of each step, at the cost of some speed
   std::uint64_t device_bytes = 0;  // cuda: of its memory at most; 0: 92 %
+  // cuda: whose weights one of them reads.
+  std::optional<GpuGroupPlace> group = std::nullopt;
 };
 
 // Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "kernels/error.h"
+
 namespace tovamill {
 
 // What the ranks find each other by: made by one of them, told to all.
@@ -26,6 +28,13 @@ struct GpuGroupPlace {
   std::uint64_t content = 0;
   // A rank that does not come, or a matrix that does not arrive, within so long ends the group.
   double patience_s = 120.0;
+};
+
+// The group has failed: a rank did not come, died or reads something else. Each may read for
+// itself.
+class GpuGroupError : public Error {
+ public:
+  explicit GpuGroupError(const std::string& why) : Error(ExitCode::internal, "NCCL: " + why) {}
 };
 
 // "2.28.9" of the library that is linked; empty where there is none.

@@ -1,6 +1,7 @@
 #include "kernels/stacked_rows.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace tovamill {
 
@@ -21,10 +22,32 @@ std::int64_t StackedRows::row_in_file(std::size_t part, std::int64_t row) const 
   return head * d + 2 * (i % half) + i / half;
 }
 
-void StackedRows::read(std::int64_t row, float* out) const {
+const TensorView& StackedRows::part_of(std::int64_t& row) const {
   std::size_t part = 0;
   for (; row >= source_.parts[part].n_rows(); ++part) row -= source_.parts[part].n_rows();
-  dequantize_row(source_.parts[part], row_in_file(part, row), out);
+  row = row_in_file(part, row);
+  return source_.parts[part];
+}
+
+void StackedRows::read(std::int64_t row, float* out) const {
+  const TensorView& part = part_of(row);
+  dequantize_row(part, row, out);
+}
+
+void StackedRows::read_bf16(std::int64_t row, std::byte* out) const {
+  const TensorView& part = part_of(row);
+  const auto n = static_cast<std::size_t>(n_cols_);
+  if (part.dtype == DType::bf16) {
+    std::memcpy(out, part.data + static_cast<std::size_t>(row) * 2 * n, 2 * n);
+    return;
+  }
+  thread_local std::vector<float> values;
+  values.resize(n);
+  dequantize_row(part, row, values.data());
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint16_t bits = bf16_from_float(values[i]);
+    std::memcpy(out + 2 * i, &bits, 2);
+  }
 }
 
 std::vector<float> StackedRows::bias() const {

@@ -79,8 +79,8 @@ RunSummary CoordinatingRank::run() {
     coordinator_.set_dtype(dtype_);
     start_preparation();
     if (coordinator_.is_worker(0)) {
-      thread_.emplace(options_, std::move(head), place_of(0, launch_.ranks, 0, options_),
-                      *launch_.channel, now_s());
+      thread_.emplace(options_, std::move(head), place_of(0, launch_, options_), *launch_.channel,
+                      now_s());
     }
   } catch (const std::exception&) {
     fail_by(std::current_exception());

@@ -26,8 +26,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
   const bool is_near = launch.ranks[static_cast<std::size_t>(rank)].host_identity ==
                        launch.ranks.front().host_identity;
   if (is_near) coordinator.watch(0, launch.ranks.front().pid);
-  RankThread thread(options, std::move(launch.head),
-                    place_of(rank, launch.ranks, first_worker(options, launch), options),
+  RankThread thread(options, std::move(launch.head), place_of(rank, launch, options),
                     *launch.channel, now_s());
   launch.head.reset();
   double ended_s = 0.0;

@@ -53,12 +53,33 @@ void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t 
   loaded.forward = forward();
 }
 
-// All of it was there for the taking, so what is missing will not come by itself.
-void load_on_gpu(LoadedModel& loaded, const RunOptions& options, int n_threads,
-                 std::uint64_t available_bytes, int gpu_index) {
+LoadedModel with_head(ModelHead head, const RunOptions& options) {
+  LoadedModel loaded;
+  loaded.files = std::move(head.files);
+  loaded.config = std::move(head.config);
+  loaded.tokenizer = std::move(head.tokenizer);
+  loaded.plan = plan_rows(options);
+  set_rows(loaded.plan);
+  loaded.description = describe_model(*loaded.files, loaded.config);
+  return loaded;
+}
+
+}  // namespace
+
+LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
+                       std::uint64_t available_bytes, const WeightSharing& how) {
+  LoadedModel loaded = with_head(std::move(head), options);
+  const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
+  make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
+  return loaded;
+}
+
+// All of a GPU's memory was there for the taking, so what is missing will not come by itself.
+LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
+                              const GpuPart& gpu) {
+  LoadedModel loaded = with_head(std::move(head), options);
   try {
-    const std::uint64_t left =
-        obtain_gpu_weights(loaded, options, n_threads, available_bytes, gpu_index);
+    const std::uint64_t left = obtain_gpu_weights(loaded, options, n_threads, gpu);
     make_forward(loaded, options,
                  options.memory_budget > 0 ? std::min(left, options.memory_budget) : left);
   } catch (const OutOfMemory& e) {
@@ -68,26 +89,6 @@ void load_on_gpu(LoadedModel& loaded, const RunOptions& options, int n_threads,
                     std::string(e.what()) +
                     "): give more memory, a smaller --cache-size or fewer --streams");
   }
-}
-
-}  // namespace
-
-LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes, const WeightSharing& how, int gpu_index) {
-  LoadedModel loaded;
-  loaded.files = std::move(head.files);
-  loaded.config = std::move(head.config);
-  loaded.tokenizer = std::move(head.tokenizer);
-  loaded.plan = plan_rows(options);
-  set_rows(loaded.plan);
-  if (options.device == "cuda") {
-    load_on_gpu(loaded, options, n_threads, available_bytes, gpu_index);
-  } else {
-    const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
-    make_forward(loaded, options,
-                 options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
-  }
-  loaded.description = describe_model(*loaded.files, loaded.config);
   return loaded;
 }
 

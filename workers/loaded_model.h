@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/forward.h"
@@ -25,6 +26,13 @@ struct WeightSharing {
   Role role = Role::alone;
   WeightsPlace place = {};  // follower: LoadedModel::weights_place of the leader
   int n_ranks_on_host = 1;  // that share the host's memory, this one included
+};
+
+// What a rank has of a GPU, and who reads its weights.
+struct GpuPart {
+  int index = 0;                                      // BackendOptions::device_index
+  std::uint64_t n_bytes = 0;                          // of its memory that this rank may take
+  std::optional<GpuGroupPlace> group = std::nullopt;  // none: this rank reads them
 };
 
 struct LoadedModel {
@@ -55,12 +63,14 @@ ModelHead open_model(const std::string& path);
 std::string describe_model(const ModelFiles& files, const ModelConfig& config);
 
 // Packs the weights for the device that the options ask for, or maps the leader's. Of
-// `available_bytes` of memory (on cuda: of GPU `gpu_index`), of a follower as they are once the
-// leader has packed, the weights and this rank's share of the rest bound the streams. A rank that
-// cannot share packs its own and says why in `sharing_note`. Throws Error(configuration) naming the
-// bytes where not even one stream fits.
+// `available_bytes` of memory, of a follower as they are once the leader has packed, the weights
+// and this rank's share of the rest bound the streams. A rank that cannot share packs its own and
+// says why in `sharing_note`. Throws Error(configuration) naming the bytes where not even one
+// stream fits.
 LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes, const WeightSharing& how = {},
-                       int gpu_index = 0);
+                       std::uint64_t available_bytes, const WeightSharing& how = {});
+// The same on cuda.
+LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
+                              const GpuPart& gpu);
 
 }  // namespace tovamill

@@ -37,13 +37,17 @@ std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limit
                                    : limits.most_writers;
 }
 
-// Of the activations of a row, roughly: what Forward and a backend keep for each.
-std::uint64_t row_bytes(const ModelShape& s) {
+// Of the activations of a row, roughly: what Forward and a backend keep for each, its scores
+// included.
+std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
   const auto hidden = static_cast<std::uint64_t>(s.hidden_size),
              q = static_cast<std::uint64_t>(s.q_size()),
              kv = static_cast<std::uint64_t>(s.kv_size()),
              inner = static_cast<std::uint64_t>(s.intermediate_size);
-  return 8 * hidden + 12 * q + 8 * kv + 12 * inner + 16 * static_cast<std::uint64_t>(s.n_layers);
+  const auto columns = static_cast<std::uint64_t>(
+      (is_bounded(cache) ? cache.cache_size : s.trained_context) + kGroupTokens);
+  return 8 * hidden + 12 * q + 8 * kv + 12 * inner + 16 * static_cast<std::uint64_t>(s.n_layers) +
+         4 * columns * static_cast<std::uint64_t>(s.n_heads);
 }
 
 }  // namespace
@@ -92,8 +96,9 @@ void set_rows(StepPlan& plan) {
       static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, plan.full_rows)));
 }
 
-void limit_rows(StepPlan& plan, const ModelShape& shape, std::uint64_t available_bytes) {
-  const std::uint64_t each = row_bytes(shape) * static_cast<std::uint64_t>(plan.n_lanes);
+void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
+                std::uint64_t available_bytes) {
+  const std::uint64_t each = row_bytes(shape, cache) * static_cast<std::uint64_t>(plan.n_lanes);
   while (plan.full_rows > kFewestRows &&
          each * static_cast<std::uint64_t>(plan.full_rows) > available_bytes / 4)
     plan.full_rows /= 2;

@@ -35,7 +35,8 @@ StepPlan plan_rows(const RunOptions& options);
 void set_rows(StepPlan& plan);
 // Fewer rows for the full rate where activations would take more than a quarter of
 // `available_bytes`.
-void limit_rows(StepPlan& plan, const ModelShape& shape, std::uint64_t available_bytes);
+void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
+                std::uint64_t available_bytes);
 // Whether each stream's state takes the same bytes however long it is.
 bool has_constant_states(const RunOptions& options);
 // As many streams as fit `budget` bytes beside `buffer_bytes` of activations, at most those

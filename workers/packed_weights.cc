@@ -37,12 +37,6 @@ class Packing {
         n_threads_(n_threads),
         weights_(weights_of(*loaded.files, loaded.config)) {}
 
-  // Which GPU, and how much of its memory.
-  void set_gpu(int index, std::uint64_t n_bytes) {
-    gpu_index_ = index;
-    gpu_bytes_ = n_bytes;
-  }
-
   void pack(const std::string& dtype, WeightStore* store) {
     const StepPlan& plan = loaded_.plan;
     loaded_.backend = make_backend(options_.device, {.shape = loaded_.config.shape,
@@ -52,9 +46,10 @@ class Packing {
                                                      .max_rows = plan.max_rows,
                                                      .max_block = plan.block,
                                                      .weights = store,
-                                                     .device_index = gpu_index_,
+                                                     .device_index = gpu_.index,
                                                      .n_lanes = plan.n_lanes,
-                                                     .device_bytes = gpu_bytes_});
+                                                     .device_bytes = gpu_.n_bytes,
+                                                     .group = gpu_.group});
     loaded_.model = pack_model(loaded_.config, weights_, *loaded_.backend);
     loaded_.private_weight_bytes = loaded_.model.weight_bytes();
   }
@@ -73,6 +68,24 @@ class Packing {
     } catch (const Error& e) {
       return give_up(e.what());
     }
+  }
+
+  // From the group's file, or from this rank's own where the group fails.
+  void pack_on(GpuPart gpu, const std::string& dtype) {
+    gpu_ = gpu;
+    if (gpu_.group) {
+      gpu_.group->content = identity(dtype);
+      try {
+        pack(dtype, nullptr);
+        loaded_.sharing_note =
+            "weights read once for " + std::to_string(gpu.group->n_ranks) + " GPUs";
+        return;
+      } catch (const GpuGroupError& e) {
+        gpu_.group.reset();
+        give_up(e.what());
+      }
+    }
+    pack(dtype, nullptr);
   }
 
   // The same. `auto` is what the leader chose.
@@ -112,8 +125,7 @@ class Packing {
   LoadedModel& loaded_;
   const RunOptions& options_;
   int n_threads_;
-  int gpu_index_ = 0;
-  std::uint64_t gpu_bytes_ = 0;
+  GpuPart gpu_;
   ModelWeights weights_;
   std::string digest_;
 };
@@ -143,23 +155,21 @@ std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int
 }
 
 std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
-                                 std::uint64_t available_bytes, int gpu_index) {
+                                 const GpuPart& gpu) {
   const ModelShape& shape = loaded.config.shape;
-  const std::string dtype = choose_dtype(options, shape, available_bytes);
+  const std::string dtype = choose_dtype(options, shape, gpu.n_bytes);
   const std::uint64_t element = dtype == "bf16" ? 2 : 4;
-  const std::uint64_t embedding = element * static_cast<std::uint64_t>(shape.vocab_size) *
-                                  static_cast<std::uint64_t>(shape.hidden_size);
-  const std::uint64_t weights = packed_bytes(shape, element) + embedding;
-  limit_rows(loaded.plan, shape, available_bytes > weights ? available_bytes - weights : 0);
-  std::uint64_t most = available_bytes;
-  if (options.memory_budget > 0) most = std::min(most, weights + options.memory_budget);
+  const std::uint64_t weights =
+      packed_bytes(shape, element) + element * static_cast<std::uint64_t>(shape.vocab_size) *
+                                         static_cast<std::uint64_t>(shape.hidden_size);
+  limit_rows(loaded.plan, shape, options.cache, gpu.n_bytes > weights ? gpu.n_bytes - weights : 0);
+  GpuPart part = gpu;
+  if (options.memory_budget > 0)
+    part.n_bytes = std::min(part.n_bytes, weights + options.memory_budget);
   Packing packing(loaded, options, n_threads);
-  packing.set_gpu(gpu_index, most);
-  packing.pack(dtype, nullptr);
-  // The workspace is taken already, the embedding comes with the first step.
-  const std::uint64_t left =
-      loaded.backend->device_bytes_left().value_or(0) + loaded.backend->workspace_bytes();
-  return left > embedding ? left - embedding : 0;
+  packing.pack_on(part, dtype);
+  // The workspace is taken already.
+  return loaded.backend->device_bytes_left().value_or(0) + loaded.backend->workspace_bytes();
 }
 
 // oneDNN pads a chunk's columns to its blocks (64 at most), a chunk being at least 256 columns wide

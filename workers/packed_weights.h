@@ -14,10 +14,10 @@ namespace tovamill {
 std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
                              std::uint64_t available_bytes, const WeightSharing& how);
 
-// The same on GPU `gpu_index`, of whose memory this rank may take `available_bytes` at most. Limits
-// the rows of the plan by what they take. Throws Error(no_device), OutOfMemory.
+// The same on a GPU. Limits the rows of the plan by what they take. Throws Error(no_device),
+// OutOfMemory.
 std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
-                                 std::uint64_t available_bytes, int gpu_index);
+                                 const GpuPart& gpu);
 
 // At least what the packed matrices of a model of this shape take in a type of `element_bytes`:
 // the upper bound of a file that grows as it is written.

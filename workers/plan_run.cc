@@ -51,7 +51,7 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
                       .max_rows = plan.step.max_rows,
                       .max_block = plan.step.block,
                       .device_index = gpu.index};
-  if (is_gpu) limit_rows(plan.step, shape, memory.available_bytes / 2);
+  if (is_gpu) limit_rows(plan.step, shape, options.cache, memory.available_bytes / 2);
   made.max_rows = plan.step.max_rows;
   const std::unique_ptr<Backend> backend = make_backend(options.device, made);
   plan.device = backend->description();

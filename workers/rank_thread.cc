@@ -49,21 +49,22 @@ void RankThread::complain(double now_s) {
   }
 }
 
-WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker,
-                     const RunOptions& options) {
+WorkerPlace place_of(int rank, const RunLaunch& launch, const RunOptions& options) {
+  const std::vector<RankInfo>& ranks = launch.ranks;
+  const int first = first_worker(options, launch), n_ranks = static_cast<int>(ranks.size());
   WorkerPlace place{.rank = rank, .n_on_host = 0, .packs_first = true};
   const std::uint64_t host = ranks[static_cast<std::size_t>(rank)].host_identity;
-  for (int r = first_worker; r < static_cast<int>(ranks.size()); ++r) {
+  for (int r = first; r < n_ranks; ++r) {
     if (ranks[static_cast<std::size_t>(r)].host_identity != host) continue;
     ++place.n_on_host;
     if (r < rank) place.packs_first = false;
   }
   if (place.n_on_host <= 1) place.packs_first = false;
-  if (options.device == "cuda") {
-    place.packs_first = false;  // each GPU has weights of its own
-    place.gpu =
-        place_on_gpus(ranks, first_worker, options.ranks_per_gpu)[static_cast<std::size_t>(rank)];
-  }
+  if (options.device != "cuda") return place;
+  place.packs_first = false;  // each GPU has weights of its own
+  place.gpu = place_on_gpus(ranks, first, options.ranks_per_gpu)[static_cast<std::size_t>(rank)];
+  if (launch.gpu_group)
+    place.gpu_group = {.id = *launch.gpu_group, .rank = rank - first, .n_ranks = n_ranks - first};
   return place;
 }
 

@@ -6,6 +6,7 @@
 
 #include "pipeline/rank_info.h"
 #include "pipeline/worker_link.h"
+#include "workers/run_launch.h"
 #include "workers/work_desk.h"
 #include "workers/worker.h"
 
@@ -39,7 +40,6 @@ class RankThread {
 
 // Where rank `rank` stands among the working ranks of its host, and on which GPU, where the device
 // is cuda.
-WorkerPlace place_of(int rank, const std::vector<RankInfo>& ranks, int first_worker,
-                     const RunOptions& options);
+WorkerPlace place_of(int rank, const RunLaunch& launch, const RunOptions& options);
 
 }  // namespace tovamill

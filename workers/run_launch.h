@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu_group.h"
 #include "pipeline/channel.h"
 #include "pipeline/rank_info.h"
 #include "workers/loaded_model.h"
@@ -18,7 +19,9 @@ struct RunLaunch {
   std::vector<RankInfo> ranks;    // of all ranks, by rank
   std::optional<ModelHead> head;  // where the model is open already
   std::string launch_id;          // of jobs/launch.sh, for status.json
-  double lock_wait_s = 0.0;       // for the run directory, which a dying launch may still hold
+  // What ranks with a GPU each find each other by; nothing where each reads the weights for itself.
+  std::optional<GpuGroupId> gpu_group;
+  double lock_wait_s = 0.0;  // for the run directory, which a dying launch may still hold
   // Set when the run has ended, however it ended: nobody was lost, so MPI may end as usual.
   bool all_alive = false;
 };

@@ -91,6 +91,11 @@ WeightSharing sharing(const WorkerPlace& place, const Pulse& orders) {
   return how;
 }
 
+GpuPart gpu_part(const WorkerPlace& place) {
+  const GpuShare share = gpu_share(place.gpu);
+  return {.index = share.index, .n_bytes = share.n_bytes, .group = place.gpu_group};
+}
+
 LoadedInfo info_of(const LoadedModel& model, const DocumentWork& documents) {
   return {.model_description = model.files->path() + ": " + model.description,
           .tokenizer_description = model.tokenizer->description(),
@@ -182,10 +187,10 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   if (!wait_for(desk, may_load)) return leave({}, false, desk);
   const Pulse orders = desk.orders();
   options.dtype = orders.dtype;
-  const GpuShare gpu = is_gpu ? gpu_share(place.gpu) : GpuShare{};
-  LoadedModel model = load_model(std::move(*head), options, options.threads,
-                                 is_gpu ? gpu.n_bytes : cpu_info().memory_available_bytes,
-                                 is_gpu ? WeightSharing{} : sharing(place, orders), gpu.index);
+  LoadedModel model =
+      is_gpu ? load_model_on_gpu(std::move(*head), options, options.threads, gpu_part(place))
+             : load_model(std::move(*head), options, options.threads,
+                          cpu_info().memory_available_bytes, sharing(place, orders));
   if (place.packs_first) {
     // Also where they could not be shared: the others wait for the word, then pack their own.
     const WeightsPlace& p = model.weights_place;

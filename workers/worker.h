@@ -17,6 +17,7 @@ struct WorkerPlace {
   int n_on_host = 1;         // working ranks of its host
   bool packs_first = false;  // it is the first of several: packs the weights for all of them
   GpuPlace gpu = {};         // where the device is cuda
+  std::optional<GpuGroupPlace> gpu_group = std::nullopt;  // whose weights are read once
 };
 
 // Opens the model unless `head` is given, loads the weights as the coordinator orders, then works

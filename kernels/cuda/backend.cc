@@ -47,34 +47,63 @@ std::string CudaBackend::description() const { return "CUDA, " + device_name_; }
 
 // ---- set-up
 
-std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(MatrixUpload source, bool has_bias) {
+std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
+  const StackedRows rows(source);
+  const std::string& name = source.parts.front().name;
   auto matrix = std::make_unique<CudaMatrix>();
-  matrix->rows = source.n_out;
-  matrix->cols = source.n_in;
-  const auto n_out = static_cast<std::size_t>(source.n_out);
-  source.type = type_;
-  source.n_threads = options_.n_threads;
-  matrix->weights =
-      arena_->take(n_out * static_cast<std::size_t>(source.n_in) * element_bytes(type_),
-                   "tensor " + source.name);
-  if (has_bias) matrix->biases = arena_->take(n_out * sizeof(float), "tensor " + source.name);
-  upload(source, matrix->weights.data(), stream_);
+  matrix->rows = rows.n_rows();
+  matrix->cols = rows.n_cols();
+  const auto n_rows = static_cast<std::size_t>(matrix->rows);
+  const std::size_t row_bytes = static_cast<std::size_t>(matrix->cols) * element_bytes(type_);
+  matrix->weights = arena_->take(n_rows * row_bytes, "tensor " + name);
+  if (rows.has_bias()) matrix->biases = arena_->take(n_rows * sizeof(float), "tensor " + name);
+  if (options_.group && !group_) group_ = join_group(*options_.group, share_stream_);
+  if (!group_ || group_->reads()) {
+    if (!upload_) upload_ = std::make_unique<MatrixUpload>(options_.n_threads);
+    const auto write = [&](std::int64_t row, std::byte* out) {
+      if (type_ == ElementType::bf16) {
+        rows.read_bf16(row, out);
+      } else {
+        rows.read(row, reinterpret_cast<float*>(out));  // a page's beginning and whole rows
+      }
+    };
+    upload_->send({.name = name, .n_rows = matrix->rows, .row_bytes = row_bytes, .write = write},
+                  matrix->weights.data(), stream_);
+    if (rows.has_bias()) {
+      const std::vector<float> bias = rows.bias();
+      to_device(matrix->biases.data(), bias.data(), bias.size() * sizeof(float));
+    }
+  }
+  share(matrix->weights, name);
+  if (rows.has_bias()) share(matrix->biases, name);
   return matrix;
 }
 
-std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) {
-  const StackedRows rows(source);
-  auto matrix = pack_rows({.name = source.parts.front().name,
-                           .n_out = rows.n_rows(),
-                           .n_in = rows.n_cols(),
-                           .source = StackedRows::read,
-                           .context = &rows},
-                          rows.has_bias());
-  if (rows.has_bias()) {
-    const std::vector<float> bias = rows.bias();
-    to_device(matrix->biases.data(), bias.data(), bias.size() * sizeof(float));
+// What is there on the rank that reads goes to all, while that reads on.
+void CudaBackend::share(const ArenaPiece& piece, const std::string& name) {
+  if (!group_) return;
+  if (group_->reads()) {
+    const Event sent;
+    sent.record(stream_);
+    TOVAMILL_CUDA(cudaStreamWaitEvent(share_stream_.get(), sent.get(), 0));
   }
-  return matrix;
+  group_->broadcast(piece.data(), piece.size(), "tensor " + name);
+}
+
+std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) { return pack_rows(source); }
+
+void CudaBackend::hold_embedding(const TensorView& embedding) {
+  lanes_.synchronize();  // who reads the one before
+  table_ = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
+  table_source_ = embedding.data;
+}
+
+void CudaBackend::end_set_up() {
+  if (group_) group_->finish();
+  group_.reset();
+  upload_.reset();
+  options_.group.reset();
+  stream_.synchronize();
 }
 
 // Gate rows, then up rows: a product gives both side by side.

@@ -12,6 +12,7 @@
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/attention_model.h"
 #include "kernels/cuda/buffers.h"
+#include "kernels/cuda/group.h"
 #include "kernels/cuda/lanes.h"
 #include "kernels/cuda/matrix_upload.h"
 #include "kernels/cuda/products.h"
@@ -33,6 +34,8 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
+  void hold_embedding(const TensorView& embedding) override;
+  void end_set_up() override;
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                       BufferType type) override;
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
@@ -71,7 +74,8 @@ class CudaBackend final : public Backend {
       const StreamState& state) const override;
 
  private:
-  std::unique_ptr<CudaMatrix> pack_rows(MatrixUpload upload, bool has_bias);
+  std::unique_ptr<CudaMatrix> pack_rows(const MatrixSource& source);
+  void share(const ArenaPiece& piece, const std::string& name);
   const float* on_device(std::span<const float> values);
   void to_device(void* to, const void* from, std::size_t n_bytes);
   void to_host(void* to, const void* from, std::size_t n_bytes) const;
@@ -92,6 +96,10 @@ class CudaBackend final : public Backend {
   std::unique_ptr<CudaMatrix> table_;  // the embedding
   const std::byte* table_source_ = nullptr;
   std::unordered_map<const float*, ArenaPiece> vectors_;  // norms, by where the host has them
+  // Of set-up only. The group goes first: what it waits for must not be waited for.
+  std::unique_ptr<MatrixUpload> upload_;
+  Stream share_stream_;
+  std::unique_ptr<Group> group_;
 };
 
 }  // namespace tovamill::cuda

@@ -16,6 +16,7 @@ void* CudaBackend::used(const Buffer& buffer) {
 }
 
 void CudaBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
+  if (upload_ || group_) end_set_up();
   states_->prepare(blocks);
   lanes_.begin(blocks, n_rows);
 }
@@ -23,17 +24,8 @@ void CudaBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_r
 void CudaBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
                         Buffer& out) {
   if (table_source_ != embedding.data) {
-    lanes_.synchronize();  // who reads the one before
-    table_ = pack_rows({.name = embedding.name,
-                        .n_out = static_cast<std::int32_t>(embedding.n_rows()),
-                        .n_in = static_cast<std::int32_t>(embedding.n_cols()),
-                        .source =
-                            [](const void* context, std::int64_t row, float* to) {
-                              dequantize_row(*static_cast<const TensorView*>(context), row, to);
-                            },
-                        .context = &embedding},
-                       false);
-    table_source_ = embedding.data;
+    hold_embedding(embedding);
+    end_set_up();
   }
   Lane& lane = lanes_.newest();
   lane.set_ids(ids);

@@ -38,17 +38,21 @@ constexpr auto kPause = std::chrono::microseconds(200);
 
 class NcclGroup final : public Group {
  public:
-  explicit NcclGroup(const GpuGroupPlace& place) : place_(place), host_(sizeof place.content) {}
-  // Neither waits for others nor can fail for them. Memory that a kernel of NCCL may be waiting for
-  // goes after that has been broken off: freeing it waits for the kernel.
+  NcclGroup(const GpuGroupPlace& place, const Stream& stream)
+      : place_(place), stream_(stream), host_(sizeof place.content) {}
+  // Waits for no other rank: what is broken off first ends, so that the stream can be waited for,
+  // and only then may memory go that it uses.
   ~NcclGroup() override {
-    if (communicator_ != nullptr) ncclCommAbort(communicator_);
+    if (communicator_ != nullptr) {
+      ncclCommAbort(communicator_);
+      cudaStreamSynchronize(stream_.get());
+    }
     device_free(device_);
   }
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
 
-  void join(const Stream& stream) {
+  void join() {
     device_ = device_malloc(host_.size());
     ncclUniqueId id;
     std::memcpy(id.internal, place_.id.bytes.data(), sizeof(id.internal));
@@ -56,22 +60,21 @@ class NcclGroup final : public Group {
     config.blocking = 0;  // so that a rank that never comes cannot hold this one
     settle(ncclCommInitRankConfig(&communicator_, place_.n_ranks, id, place_.rank, &config),
            "the ranks do not all come");
-    check_content(stream);
+    check_content();
   }
 
   bool reads() const override { return place_.rank == 0; }
 
-  void broadcast(void* data, std::size_t n_bytes, const Stream& stream,
-                 const std::string& what) override {
-    settle(ncclBroadcast(data, data, n_bytes, ncclUint8, 0, communicator_, stream.get()), what);
+  void broadcast(void* data, std::size_t n_bytes, const std::string& what) override {
+    settle(ncclBroadcast(data, data, n_bytes, ncclUint8, 0, communicator_, stream_.get()), what);
   }
 
-  void finish(const Stream& stream) override {
-    wait_for(stream, "the weights do not arrive");
+  void finish() override {
+    wait("the weights do not arrive");
     settle(ncclCommFinalize(communicator_), "the end");
     const ncclResult_t result = ncclCommDestroy(communicator_);
     communicator_ = nullptr;
-    if (result != ncclSuccess) throw GroupError(ncclGetErrorString(result));
+    if (result != ncclSuccess) throw GpuGroupError(ncclGetErrorString(result));
   }
 
  private:
@@ -84,12 +87,12 @@ class NcclGroup final : public Group {
       const ncclResult_t asked = ncclCommGetAsyncError(communicator_, &result);
       if (asked != ncclSuccess) result = asked;
     }
-    if (result != ncclSuccess) throw GroupError(what + ": " + ncclGetErrorString(result));
+    if (result != ncclSuccess) throw GpuGroupError(what + ": " + ncclGetErrorString(result));
   }
 
-  void wait_for(const Stream& stream, const std::string& what) {
+  void wait(const std::string& what) {
     const Event done;
-    done.record(stream);
+    done.record(stream_);
     const auto start = Clock::now();
     while (true) {
       const cudaError_t state = cudaEventQuery(done.get());
@@ -98,7 +101,7 @@ class NcclGroup final : public Group {
       ncclResult_t result = ncclSuccess;
       ncclCommGetAsyncError(communicator_, &result);
       if (result != ncclSuccess && result != ncclInProgress)
-        throw GroupError(what + ": " + ncclGetErrorString(result));
+        throw GpuGroupError(what + ": " + ncclGetErrorString(result));
       check_patience(start, what);
       std::this_thread::sleep_for(kPause);
     }
@@ -107,28 +110,29 @@ class NcclGroup final : public Group {
   void check_patience(Clock::time_point start, const std::string& what) const {
     const std::chrono::duration<double> gone = Clock::now() - start;
     if (gone.count() > place_.patience_s)
-      throw GroupError(what + ": nothing has come for " +
-                       std::to_string(static_cast<int>(place_.patience_s)) + " s");
+      throw GpuGroupError(what + ": nothing has come for " +
+                          std::to_string(static_cast<int>(place_.patience_s)) + " s");
   }
 
   // Matrices of other sizes would never arrive.
-  void check_content(const Stream& stream) {
+  void check_content() {
     std::memcpy(host_.data(), &place_.content, host_.size());
     check(
-        cudaMemcpyAsync(device_, host_.data(), host_.size(), cudaMemcpyHostToDevice, stream.get()),
+        cudaMemcpyAsync(device_, host_.data(), host_.size(), cudaMemcpyHostToDevice, stream_.get()),
         "cudaMemcpyAsync");
-    broadcast(device_, host_.size(), stream, "the ranks' model");
+    broadcast(device_, host_.size(), "the ranks' model");
     check(
-        cudaMemcpyAsync(host_.data(), device_, host_.size(), cudaMemcpyDeviceToHost, stream.get()),
+        cudaMemcpyAsync(host_.data(), device_, host_.size(), cudaMemcpyDeviceToHost, stream_.get()),
         "cudaMemcpyAsync");
-    wait_for(stream, "the ranks' model");
+    wait("the ranks' model");
     if (std::memcmp(host_.data(), &place_.content, host_.size()) != 0)
-      throw GroupError(
+      throw GpuGroupError(
           "this rank's model, dtype or program is another than that of the rank that "
           "reads");
   }
 
   GpuGroupPlace place_;
+  const Stream& stream_;
   ncclComm_t communicator_ = nullptr;
   PinnedMemory host_;
   void* device_ = nullptr;
@@ -137,8 +141,8 @@ class NcclGroup final : public Group {
 }  // namespace
 
 std::unique_ptr<Group> join_group(const GpuGroupPlace& place, const Stream& stream) {
-  auto group = std::make_unique<NcclGroup>(place);
-  group->join(stream);
+  auto group = std::make_unique<NcclGroup>(place, stream);
+  group->join();
   return group;
 }
 

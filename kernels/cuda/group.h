@@ -4,32 +4,26 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/gpu_group.h"
 
 namespace tovamill::cuda {
 
-// The group has failed: a rank did not come, died or reads something else. Each may read for
-// itself.
-class GroupError : public Error {
- public:
-  explicit GroupError(const std::string& why) : Error(ExitCode::internal, "NCCL: " + why) {}
-};
-
 class Group {
  public:
   virtual ~Group() = default;      // breaks it off, unless finish() came first
   virtual bool reads() const = 0;  // whether this rank is the one that has what is broadcast
-  // `data` of the rank that reads comes to all, in the order of the stream. Throws GroupError.
-  virtual void broadcast(void* data, std::size_t n_bytes, const Stream& stream,
-                         const std::string& what) = 0;
-  // Waits for all that the stream has; then the group is over. Throws GroupError.
-  virtual void finish(const Stream& stream) = 0;
+  // `data` of the rank that reads comes to all, in the order of the stream. Throws GpuGroupError.
+  virtual void broadcast(void* data, std::size_t n_bytes, const std::string& what) = 0;
+  // Waits for all that the stream has; then the group is over. Throws GpuGroupError.
+  virtual void finish() = 0;
 };
 
-// Waits for all ranks. Throws GroupError; where the ranks read different things, in all of them.
-// Where there is no NCCL a group cannot be had: make_gpu_group_id gives no id.
+// Of work in `stream`, which outlives it. Waits for all ranks. Throws GpuGroupError; where the
+// ranks read different things, in all of them. Where there is no NCCL a group cannot be had:
+// make_gpu_group_id gives no id.
 std::unique_ptr<Group> join_group(const GpuGroupPlace& place, const Stream& stream);
 
 }  // namespace tovamill::cuda

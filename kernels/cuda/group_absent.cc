@@ -15,7 +15,7 @@ std::string nccl_version() { return ""; }
 namespace tovamill::cuda {
 
 std::unique_ptr<Group> join_group(const GpuGroupPlace&, const Stream&) {
-  throw GroupError("this build has none");
+  throw GpuGroupError("this build has none");
 }
 
 }  // namespace tovamill::cuda

@@ -2,64 +2,44 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
-#include <vector>
-
-#include "kernels/cuda/device_code.h"
-#include "kernels/tensor.h"
 
 namespace tovamill::cuda {
 namespace {
 
-constexpr std::size_t kHalfBytes = 16u << 20;
-
-void put(const std::vector<float>& row, ElementType type, std::byte* to) {
-  if (type == ElementType::f32) {
-    std::memcpy(to, row.data(), row.size() * sizeof(float));
-    return;
-  }
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    const std::uint16_t bits = bf16_from_float(row[i]);
-    std::memcpy(to + 2 * i, &bits, 2);
-  }
-}
-
-// Rows [first, first + n) by all threads.
-void fill(const MatrixUpload& m, std::int32_t first, std::int32_t n, std::byte* to) {
-  const std::size_t row_bytes = static_cast<std::size_t>(m.n_in) * element_bytes(m.type);
-  const int n_threads = std::max(1, m.n_threads);
-  const auto run = [&](int thread) {
-    std::vector<float> row(static_cast<std::size_t>(m.n_in));
-    for (std::int32_t r = thread; r < n; r += n_threads) {
-      m.source(m.context, first + r, row.data());
-      put(row, m.type, to + static_cast<std::size_t>(r) * row_bytes);
-    }
-  };
-  std::vector<std::thread> others;
-  for (int t = 1; t < n_threads; ++t) others.emplace_back(run, t);
-  run(0);
-  for (std::thread& t : others) t.join();
-}
+constexpr std::size_t kHalfBytes = 32u << 20;
+constexpr std::int32_t kRowsPerTask = 16;
 
 }  // namespace
 
-void upload(const MatrixUpload& m, void* to, const Stream& stream) {
-  const std::size_t row_bytes = static_cast<std::size_t>(m.n_in) * element_bytes(m.type);
-  const auto part = static_cast<std::int32_t>(std::max<std::size_t>(1, kHalfBytes / row_bytes));
-  const std::size_t half_bytes = static_cast<std::size_t>(std::min(part, m.n_out)) * row_bytes;
-  const PinnedMemory halves[2] = {PinnedMemory(half_bytes), PinnedMemory(half_bytes)};
-  const Event copied[2];
-  for (std::int32_t first = 0, half = 0; first < m.n_out; first += part, half = 1 - half) {
-    const std::int32_t n = std::min(part, m.n_out - first);
-    if (first >= 2 * part) copied[half].synchronize();
-    fill(m, first, n, halves[half].data());
-    check(cudaMemcpyAsync(static_cast<std::byte*>(to) + static_cast<std::size_t>(first) * row_bytes,
-                          halves[half].data(), static_cast<std::size_t>(n) * row_bytes,
-                          cudaMemcpyHostToDevice, stream.get()),
-          "cudaMemcpyAsync", "tensor " + m.name);
-    copied[half].record(stream);
+MatrixUpload::MatrixUpload(int n_threads) : pool_(std::max(1, n_threads)) {}
+
+MatrixUpload::~MatrixUpload() {
+  for (Half& half : halves_) {
+    if (half.is_used) cudaEventSynchronize(half.copied.get());  // whatever became of it
   }
-  check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize", "tensor " + m.name);
+}
+
+void MatrixUpload::send(const MatrixRows& m, void* to, const Stream& stream) {
+  const auto part = static_cast<std::int32_t>(std::max<std::size_t>(1, kHalfBytes / m.row_bytes));
+  for (std::int32_t first = 0; first < m.n_rows; first += part) {
+    const std::int32_t n = std::min(part, m.n_rows - first);
+    Half& half = halves_[next_];
+    next_ = 1 - next_;
+    const std::size_t n_bytes = static_cast<std::size_t>(n) * m.row_bytes;
+    if (half.is_used) half.copied.synchronize();
+    if (half.memory.size() < n_bytes) half.memory = PinnedMemory(std::max(n_bytes, kHalfBytes));
+    pool_.run((n + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int) {
+      const auto begin = static_cast<std::int32_t>(task) * kRowsPerTask;
+      for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n); ++r)
+        m.write(first + r, half.memory.data() + static_cast<std::size_t>(r) * m.row_bytes);
+    });
+    check(
+        cudaMemcpyAsync(static_cast<std::byte*>(to) + static_cast<std::size_t>(first) * m.row_bytes,
+                        half.memory.data(), n_bytes, cudaMemcpyHostToDevice, stream.get()),
+        "cudaMemcpyAsync", "tensor " + m.name);
+    half.copied.record(stream);
+    half.is_used = true;
+  }
 }
 
 }  // namespace tovamill::cuda

@@ -142,9 +142,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return cudaSuccess;
 }
 
+// While it is asked again and again the device goes on.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return event->recordings->n_reached == event->recordings->n_recorded ? cudaSuccess
-                                                                       : cudaErrorNotReady;
+  const Recordings& r = *event->recordings;
+  if (r.n_reached == r.n_recorded) return cudaSuccess;
+  const std::uint64_t before = n_done;
+  work_until([&] { return n_done > before; });
+  return cudaErrorNotReady;
 }
 
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace tovamill::cpu {
+namespace tovamill {
 
 class ThreadPool {
  public:
@@ -52,4 +52,4 @@ class ThreadPool {
   std::atomic<bool> stopping_{false};
 };
 
-}  // namespace tovamill::cpu
+}  // namespace tovamill

@@ -1,6 +1,6 @@
-#include "kernels/cpu/thread_pool.h"
+#include "kernels/thread_pool.h"
 
-namespace tovamill::cpu {
+namespace tovamill {
 namespace {
 
 // Loops follow each other within microseconds inside a step; between steps the threads go to sleep.
@@ -88,4 +88,4 @@ void ThreadPool::run_erased(std::int64_t n_tasks, Call call, void* body) {
   }
 }
 
-}  // namespace tovamill::cpu
+}  // namespace tovamill
