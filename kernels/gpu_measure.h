@@ -4,11 +4,15 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/tensor.h"
 
 namespace tovamill {
+
+// The release of the cuBLAS library that is loaded, "13.1.0"; empty in a build without CUDA.
+std::string cublas_version();
 
 // Of a weight matrix (n_out, n_in).
 struct ProductShape {

@@ -12,6 +12,8 @@ namespace {
 
 }  // namespace
 
+std::string cublas_version() { return ""; }
+
 std::vector<ProductTiming> measure_gpu_products(const ProductsInput&,
                                                 std::span<const ProductShape>) {
   refuse();

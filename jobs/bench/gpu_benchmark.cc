@@ -2,6 +2,7 @@
 //   gpu_benchmark score   scoring, as a share of the matrix products alone
 //   gpu_benchmark decode  decoding with all of the memory, as a share of what its bandwidth allows
 //   gpu_benchmark smollm  scoring texts with a small model: what bounds it
+//   gpu_benchmark device  the GPUs that can be used; exit code 69 and why not where none can
 // Weights and tokens of `score` and `decode` are random: only shapes count. Each measurement warms
 // up, and gives the median of its windows. --help lists the options; with --device cpu and
 // --model random:tiny all of it runs anywhere, to try the benchmark itself.
@@ -22,7 +23,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr char kUsage[] = "usage: gpu_benchmark score|decode|smollm [options]\n";
+constexpr char kUsage[] = "usage: gpu_benchmark score|decode|smollm|device [options]\n";
 
 po::options_description describe(Options& o) {
   po::options_description d("Options, with their defaults");
@@ -76,10 +77,18 @@ void check(const Options& o) {
     refuse("--streams times --block is more than a million rows");
 }
 
+int show_devices() {
+  const GpuInfo gpu = gpu_info();
+  if (!gpu.obstacle.empty()) throw Error(ExitCode::no_device, gpu.obstacle);
+  for (const std::string& device : gpu.devices) std::cout << device << ", " << gpu.versions << "\n";
+  return 0;
+}
+
 int run(int argc, char** argv) {
   Options o;
   const po::options_description description = describe(o);
   const std::string part = argc > 1 ? argv[1] : "";
+  if (part == "device") return show_devices();
   const bool wants_help = part == "--help" || part == "help";
   if (wants_help || (part != "score" && part != "decode" && part != "smollm")) {
     (wants_help ? std::cout : std::cerr) << kUsage << description;

@@ -11,6 +11,17 @@ find_package(CUDAToolkit 12.4 REQUIRED)
 if(architectures_are_ours AND CUDAToolkit_VERSION VERSION_LESS 12.8)
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)  # it does not know 100 yet
 endif()
+# NCCL's header says which it is; empty where it is not there.
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+set(TOVAMILL_NCCL_VERSION "")
+if(NCCL_INCLUDE_DIR)
+  foreach(part MAJOR MINOR PATCH)
+    file(STRINGS ${NCCL_INCLUDE_DIR}/nccl.h line REGEX "^#define NCCL_${part} [0-9]+" LIMIT_COUNT 1)
+    string(REGEX REPLACE "^#define NCCL_${part} ([0-9]+).*" "\\1" number "${line}")
+    list(APPEND TOVAMILL_NCCL_VERSION ${number})
+  endforeach()
+  list(JOIN TOVAMILL_NCCL_VERSION "." TOVAMILL_NCCL_VERSION)
+endif()
 set(CMAKE_CUDA_STANDARD 20)
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know how nvcc is told so
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)

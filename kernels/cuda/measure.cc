@@ -177,6 +177,12 @@ class ProductsBench {
 
 namespace tovamill {
 
+std::string cublas_version() {
+  const std::size_t v = cublasLtGetVersion();  // 130100 is 13.1.0
+  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
+         std::to_string(v % 100);
+}
+
 std::vector<ProductTiming> measure_gpu_products(const ProductsInput& input,
                                                 std::span<const ProductShape> shapes) {
   if (input.dtype != DType::bf16 && input.dtype != DType::f32)
