@@ -171,16 +171,17 @@ sanitizer_stage() {
     return
   fi
   # Those that run kernels of ours at small sizes: what takes minutes at most under the slowest tool.
-  local kernels='CudaAttention.*:Decode.*:GrownState.*:CopiedState.*:SavedState.*Gpu*:Cuda*:*cuda*'
-  local engine='*ForwardLogits*cuda*:*Golden.*llama3_cuda*:*Golden.*qwen2_cuda*:*Golden.*qwen3_cuda*' only=()
+  local -A filter=(
+    [kernels]='Cuda*:*cuda*:Decode.*:GrownState.*:CopiedState.*:SavedState.*Gpu*'
+    [engine]='*ForwardLogits*cuda*:*Golden.*llama3_cuda*:*Golden.*qwen2_cuda*:*Golden.*qwen3_cuda*')
+  local tool folder log only=()
   # cuBLAS's kernels are not ours to check, and slow to.
   if compute-sanitizer --help 2>&1 | grep -q -- '--kernel-name '; then only=(--kernel-name kns=tovamill); fi
-  local tool folder log
   for tool in memcheck racecheck synccheck; do
     for folder in kernels engine; do
       log=$tool-$folder
       run "compute-sanitizer $tool, tests of $folder" "$log" 3600 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-        "${only[@]}" "$build/tests_$folder" --gtest_filter="${!folder}" || true
+        "${only[@]}" "$build/tests_$folder" --gtest_filter="${filter[$folder]}" || true
       if ! grep -q 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/$log.log" || grep -q 'PASSED  \] 0 tests' "$out/$log.log"; then
         record "compute-sanitizer $tool, $folder: it saw tests" FAIL "no summary or no test, see $out/$log.log"
       fi
