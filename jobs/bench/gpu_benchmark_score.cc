@@ -217,6 +217,20 @@ void print_trace(const std::string& name, const Result& r, std::int32_t n_layers
   table.end();
 }
 
+// How long the device has nothing to do where steps follow closely.
+void print_gaps(const OpenModel& model, const Options& options) {
+  const Setting tova = settings_of(options).front();
+  for (const std::int32_t n_lanes : options.lanes) {
+    if (n_lanes < 2 || lanes_there(model, options, n_lanes) != n_lanes) continue;
+    const Result r = run_fitting(model, options, tova.cache, n_lanes, true);
+    if (r.trace.n_steps == 0) continue;
+    const double gap = r.trace.gap_seconds / static_cast<double>(r.trace.n_steps);
+    std::cout << tova.name << ", " << n_lanes << " steps under way: between steps the device has "
+              << "nothing to do for " << shown(gap * 1e6, 1) << " us\n"
+              << Json{{"benchmark", "gap"}, {"lanes", n_lanes}, {"seconds", gap}}.dump() << "\n";
+  }
+}
+
 }  // namespace
 
 void benchmark_score(const Options& options) {
@@ -252,6 +266,7 @@ void benchmark_score(const Options& options) {
   for (const Setting& setting : settings_of(options))
     print_trace(setting.name, run_fitting(model, options, setting.cache, 1, true),
                 model.config.shape.n_layers);
+  print_gaps(model, options);
   Json line{{"benchmark", "score_summary"}};
   line.update(best);
   std::cout << line.dump() << std::endl;

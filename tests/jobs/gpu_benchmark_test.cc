@@ -97,7 +97,8 @@ TEST(GpuBenchmark, ScoresTextsAndSaysWhatBoundsIt) {
   EXPECT_EQ(lines["smollm"].size(), 4u);
   const json summary = lines["smollm_summary"].at(0);
   EXPECT_GT(summary["tokens_per_second"], 0.0);
-  EXPECT_EQ(summary["slower_part"], "steps");
+  const std::string slower = summary["slower_part"];
+  EXPECT_TRUE(slower == "steps" || slower == "tokenising") << slower;
 }
 
 TEST(GpuBenchmark, RefusesWhatItCannotDo) {
