@@ -73,7 +73,9 @@ TEST_F(RandomModelRun, WritesTexts) {
 }
 
 TEST_F(RandomModelRun, CanBePlannedTokenizedAndInspected) {
-  EXPECT_NE(out_of(command("plan", {"--no-calibration"})).find("random:tiny"), std::string::npos);
+  const std::string plan = out_of(command("plan", {"--no-calibration"}));
+  EXPECT_NE(plan.find("random:tiny"), std::string::npos) << plan;
+  EXPECT_EQ(plan.find("page cache"), std::string::npos) << plan;
   const std::string tokens =
       out_of({"tokenize", "--model", "random:llama-7b", "--corpus", d.path() / "corpus/0.txt"});
   const auto line = nlohmann::json::parse(tokens);
