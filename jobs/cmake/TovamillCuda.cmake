@@ -12,7 +12,7 @@ if(architectures_are_ours AND CUDAToolkit_VERSION VERSION_LESS 12.8)
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)  # it does not know 100 yet
 endif()
 # NCCL's header says which it is; empty where it is not there.
-find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV NCCL_HOME PATH_SUFFIXES include)
 set(TOVAMILL_NCCL_VERSION "")
 if(NCCL_INCLUDE_DIR)
   foreach(part MAJOR MINOR PATCH)
