@@ -4,6 +4,7 @@
 #include <cstring>
 #include <iostream>
 
+#include "io/random_weights.h"
 #include "jobs/bench/bench_table.h"
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
@@ -12,14 +13,6 @@
 
 namespace tovamill::bench {
 namespace {
-
-// As in io/random_model.cc: SplitMix64's output function.
-std::uint64_t random_bits(std::uint64_t x) {
-  x = (x + 1) * 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 DType dtype_of(const Options& options) {
   if (options.dtype == "f32") return DType::f32;

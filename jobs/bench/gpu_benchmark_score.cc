@@ -191,6 +191,24 @@ void print_products(const ProductsRate& rate, std::int32_t n_rows) {
   table.end();
 }
 
+// Returns the share of the products' rate, of `operations` a token.
+double add_row(Table& table, const Setting& setting, const Result& r, double operations,
+               const ProductsRate& products) {
+  const double rate = r.tokens_per_s * operations, share = rate / products.operations_per_s;
+  table.row({setting.name, std::to_string(r.n_lanes), std::to_string(r.n_streams),
+             shown(static_cast<double>(r.state_bytes) / (1 << 30), 2), shown(r.step_s * 1e3, 2),
+             shown(r.submit_s * 1e3, 2), shown(r.tokens_per_s, 0), shown(rate * 1e-12, 3),
+             shown(share, 3)},
+            {{"policy", setting.name},
+             {"lanes", r.n_lanes},
+             {"streams", r.n_streams},
+             {"step_seconds", r.step_s},
+             {"submit_seconds", r.submit_s},
+             {"tokens_per_second", r.tokens_per_s},
+             {"share", share}});
+  return share;
+}
+
 constexpr std::array<const char*, kStepParts> kPartNames{
     "products", "scores", "scan", "softmax, values", "decode", "states", "rows", "head"};
 
@@ -246,18 +264,7 @@ void benchmark_score(const Options& options) {
     for (const std::int32_t n_lanes : options.lanes) {
       if (lanes_there(model, options, n_lanes) != n_lanes) continue;
       const Result r = run_fitting(model, options, setting.cache, n_lanes, false);
-      const double rate = r.tokens_per_s * operations, share = rate / products.operations_per_s;
-      table.row({setting.name, std::to_string(n_lanes), std::to_string(r.n_streams),
-                 shown(static_cast<double>(r.state_bytes) / (1 << 30), 2), shown(r.step_s * 1e3, 2),
-                 shown(r.submit_s * 1e3, 2), shown(r.tokens_per_s, 0), shown(rate * 1e-12, 3),
-                 shown(share, 3)},
-                {{"policy", setting.name},
-                 {"lanes", n_lanes},
-                 {"streams", r.n_streams},
-                 {"step_seconds", r.step_s},
-                 {"submit_seconds", r.submit_s},
-                 {"tokens_per_second", r.tokens_per_s},
-                 {"share", share}});
+      const double share = add_row(table, setting, r, operations, products);
       Json& most = best[is_bounded(setting.cache) ? "tova_share" : "full_share"];
       most = std::max(most.get<double>(), share);
     }
