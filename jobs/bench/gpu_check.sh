@@ -174,7 +174,7 @@ sanitizer_stage() {
   # Those that run kernels of ours at small sizes: what takes minutes at most under the slowest tool.
   local -A filter=(
     [kernels]='Cuda*:*cuda*:Decode.*:GrownState.*:CopiedState.*:SavedState.*Gpu*'
-    [engine]='*ForwardLogits*cuda*:*Golden.*llama3_cuda*:*Golden.*qwen2_cuda*:*Golden.*qwen3_cuda*')
+    [engine]='*Lanes*:*ForwardLogits*cuda*:*Golden.*llama3_cuda*:*Golden.*qwen2_cuda*:*Golden.*qwen3_cuda*')
   local tool folder log only=()
   # cuBLAS's kernels are not ours to check, and slow to.
   if compute-sanitizer --help 2>&1 | grep -q -- '--kernel-name '; then only=(--kernel-name kns=tovamill); fi
