@@ -5,11 +5,17 @@
 
 #include "io/gguf_model.h"
 #include "io/hf_model.h"
+#include "io/random_model.h"
 #include "kernels/error.h"
 
 namespace tovamill {
 
+bool ModelFiles::is_in_memory(const std::string& path) {
+  return path.starts_with(kRandomModelPrefix);
+}
+
 std::unique_ptr<ModelFiles> ModelFiles::open(const std::string& path, Parts parts) {
+  if (is_in_memory(path)) return std::make_unique<RandomModel>(path, parts);
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) {

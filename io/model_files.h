@@ -1,5 +1,5 @@
 // A model as it lies on disk: a Hugging Face directory or one GGUF file, memory-mapped and checked,
-// nothing decoded.
+// nothing decoded; or one of random weights that is made in memory (random_model.h).
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,10 @@ class ModelFiles {
   enum class Parts { all, tokenizer_only, weights_only };
 
   // Throws Error(no_input) where the path or a needed file is missing, BadData where a file is
-  // broken.
+  // broken, Error(usage) for "random:" with a name that is not known.
   static std::unique_ptr<ModelFiles> open(const std::string& path, Parts parts);
+  // Whether `path` names a model that has no files: "random:NAME".
+  static bool is_in_memory(const std::string& path);
   virtual ~ModelFiles() = default;
 
   virtual Format format() const = 0;
@@ -43,7 +45,8 @@ class ModelFiles {
   virtual std::optional<TensorView> find_tensor(const std::string& name) const = 0;
   virtual const std::vector<TensorView>& tensors()
       const = 0;  // in file order, supported types only
-  // The paths of the files that were read: what another machine needs to open the same model.
+  // The paths of the files that were read: what another machine needs to open the same model. Of
+  // one that is made in memory there are none.
   virtual std::vector<std::string> file_paths() const = 0;
   // A digest of the model's identity for the fingerprint, 16 hexadecimal digits: the JSON files or
   // the GGUF metadata, the names, sizes and headers of the weight files, and a sample of every

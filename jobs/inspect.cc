@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "io/model_files.h"
 #include "jobs/commands.h"
 #include "jobs/format.h"
 #include "jobs/inspect_parts.h"
@@ -33,6 +34,7 @@ struct Target {
 };
 
 Target find_target(const std::string& path) {
+  if (ModelFiles::is_in_memory(path)) return {Kind::model, path};
   if (!fs::exists(path)) throw Error(ExitCode::no_input, path + " does not exist");
   if (fs::is_directory(path)) {
     if (fs::exists(results_path(path))) return {Kind::results, results_path(path)};
@@ -105,8 +107,8 @@ Command inspect_command() {
   command.synopsis = "FILE [--json]";
   command.summary = "what a model, a results file or a journal holds";
   command.introduction =
-      "FILE is a Hugging Face model directory or a .gguf file (architecture, shape, element "
-      "types,\n"
+      "FILE is a Hugging Face model directory, a .gguf file or random:NAME (architecture, shape, "
+      "element types,\n"
       "tokenizer, bytes of state per token; every weight is looked for), a results.h5 or the run\n"
       "directory it lies in, or one of a run's journal/*.log.\n";
   command.examples = "  tovamill inspect model.gguf\n  tovamill inspect run1/results.h5 --json\n";

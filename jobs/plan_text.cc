@@ -94,7 +94,8 @@ std::string memory_rows(const RunPlan& plan) {
               counted(static_cast<std::uint64_t>(plan.step.n_streams), "stream") + ", " +
               human_bytes(m.workspace_bytes) + " workspace, " + human_bytes(m.buffer_bytes) +
               " buffers");
-  text += row("", human_bytes(m.file_bytes) + " of the model's files as page cache besides");
+  if (m.file_bytes > 0)
+    text += row("", human_bytes(m.file_bytes) + " of the model's files as page cache besides");
   std::string there = human_bytes(m.available_bytes) + " are available on this machine";
   if (m.needed_bytes() > 0)
     there += ": enough for " + counted(m.available_bytes / m.needed_bytes(), "such rank");

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "io/model_files.h"
 #include "jobs/report_error.h"
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
@@ -86,8 +87,12 @@ void RunProcess::start_session(RunOptions& options) {
   session_ = MpiSession::start(mpi);
   check_ranks(launcher_, session_->n_ranks());
   launch_.ranks = session_->ranks();
+<<<<<<< HEAD
   share_gpu_group(options);
   if (options.broadcast_weights) copy_model(options);
+=======
+  if (options.broadcast_weights && !ModelFiles::is_in_memory(options.model)) copy_model(options);
+>>>>>>> gpubench
   session_->end_start_up();
   launch_.channel = &session_->channel();
 }

@@ -4,9 +4,22 @@
 
 #include "jobs/commands.h"
 #include "kernels/cpu_info.h"
+#include "kernels/gpu_group.h"
+#include "kernels/gpu_measure.h"
 #include "pipeline/mpi_session.h"
 
 namespace tovamill {
+namespace {
+
+// CUDA as it was built with, cuBLAS and NCCL as they are loaded.
+std::string cuda_line() {
+  const std::string cublas = cublas_version(), nccl = nccl_version();
+  if (cublas.empty()) return "CUDA: not built in";
+  return std::string("CUDA ") + TOVAMILL_CUDA_VERSION + ", cuBLAS " + cublas +
+         (nccl.empty() ? ", without NCCL" : ", NCCL " + nccl);
+}
+
+}  // namespace
 
 std::vector<std::string> library_lines() {
   std::string boost = BOOST_LIB_VERSION;  // "1_74"
@@ -19,7 +32,7 @@ std::vector<std::string> library_lines() {
           std::string("PCRE2 ") + TOVAMILL_PCRE2_VERSION,
           std::string("zlib ") + TOVAMILL_ZLIB_VERSION + ", zstd " + TOVAMILL_ZSTD_VERSION,
           mpi_library_version(),
-          "CUDA: not built in"};
+          cuda_line()};
 }
 
 std::string version_text() {

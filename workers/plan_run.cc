@@ -57,7 +57,9 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
   plan.device = backend->description();
   plan.dtype = backend->dtype_name();
   memory.weight_bytes = packed_bytes(shape, plan.dtype == "bf16" ? 2 : 4);
-  for (const TensorView& t : head.files->tensors()) memory.file_bytes += t.n_bytes;
+  if (!ModelFiles::is_in_memory(options.model)) {
+    for (const TensorView& t : head.files->tensors()) memory.file_bytes += t.n_bytes;
+  }
   const std::uint64_t left = memory.available_bytes > memory.weight_bytes
                                  ? memory.available_bytes - memory.weight_bytes
                                  : 0;

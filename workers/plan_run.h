@@ -19,7 +19,7 @@ struct MemoryPlan {
   std::uint64_t all_states_bytes = 0;
   std::uint64_t workspace_bytes = 0;
   std::uint64_t buffer_bytes = 0;
-  std::uint64_t file_bytes = 0;  // the model's tensors on disk: page cache, given back if need be
+  std::uint64_t file_bytes = 0;       // of the model on disk: page cache; 0 where it has no files
   std::uint64_t available_bytes = 0;  // that are free or freeable on this machine
 
   std::uint64_t needed_bytes() const {

@@ -16,7 +16,7 @@ namespace tovamill {
 enum class BosMode : std::uint8_t { automatic, always, never };
 
 struct RunOptions {
-  std::string model;            // Hugging Face directory or .gguf file
+  std::string model;            // Hugging Face directory, .gguf file or random:NAME
   std::string out;              // run directory
   std::string device = "auto";  // auto, cpu, cuda
   std::string dtype = "auto";   // auto, bf16, f32
@@ -68,7 +68,11 @@ enum class Effect : std::uint8_t {
 template <class Options, class Visit>
 void visit_fields(Options& o, Visit&& visit) {
   using enum Effect;
-  visit("model", o.model, results, "Hugging Face model directory or .gguf file");
+  visit(
+      "model", o.model, results,
+      "Hugging Face model directory or .gguf file; or random:NAME, random weights of the shape of "
+      "llama-7b, llama-13b, llama-70b, llama-3-8b, mistral-7b, qwen2-7b, smollm2-135m or tiny, "
+      "made in memory for benchmarks and trials");
   visit("corpus", o.corpus.paths, results,
         "files, directories or globs of .txt and .jsonl, also .gz and .zst");
   visit("out", o.out, convenience, "run directory: journals, status, results.h5");

@@ -108,7 +108,7 @@ TEST(Layering, HeadersOfOtherLibrariesStandInTheirPlacesOnly) {
       {"MPI", starts({"mpi.h"}), starts({"pipeline/", "tests/"})},
       {"CUDA", starts({"cuda", "cublas", "cub/", "cooperative_groups", "nccl", "mma.h", "nv"}),
        starts({"kernels/cuda/"})},
-      {"cuBLAS", starts({"cublas"}), starts({"kernels/cuda/products.cc"})},
+      {"cuBLAS", starts({"cublas"}), starts({"kernels/cuda/products.cc", "kernels/cuda/measure.cc"})},
       {"NCCL", starts({"nccl"}), starts({"kernels/cuda/group.cc"})},
       {"oneDNN", starts({"dnnl", "oneapi/"}),
        starts({"kernels/", "jobs/bench/products_benchmark.cc"})},

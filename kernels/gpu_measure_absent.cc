@@ -1,0 +1,24 @@
+// What stands for kernels/cuda/measure.cc in builds without CUDA.
+#include "kernels/error.h"
+#include "kernels/gpu_measure.h"
+
+namespace tovamill {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw Error(ExitCode::no_device,
+              "this build has no CUDA to measure a GPU with (build with -DTOVAMILL_CUDA=ON)");
+}
+
+}  // namespace
+
+std::string cublas_version() { return ""; }
+
+std::vector<ProductTiming> measure_gpu_products(const ProductsInput&,
+                                                std::span<const ProductShape>) {
+  refuse();
+}
+
+GpuBandwidth measure_gpu_bandwidth(int, std::uint64_t) { refuse(); }
+
+}  // namespace tovamill

@@ -1,0 +1,119 @@
+// jobs/bench/gpu_check.sh with programs that stand for those of a build and a GPU: what it makes of
+// what they say.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/support/subprocess.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tovamill {
+namespace {
+
+using testing::ProgramResult;
+
+class GpuCheck : public ::testing::Test {
+ protected:
+  GpuCheck() {
+    d.write("build/CMakeCache.txt", "TOVAMILL_CUDA:BOOL=ON\n");
+    program("build/gpu_benchmark", "case $1 in device) echo A GPU;; esac");
+    for (const char* folder : {"kernels", "engine", "workers"})
+      program(std::string("build/tests_") + folder, "echo '[  PASSED  ] 3 tests.'");
+    program("bin/ctest", "echo fine");
+  }
+  void program(const std::string& name, const std::string& body) const {
+    const std::filesystem::path path = d.write(name, "#!/bin/bash\n" + body + "\n");
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  }
+  ProgramResult check(const std::vector<std::string>& arguments) const {
+    std::vector<std::string> command{TOVAMILL_SOURCE_DIR "/jobs/bench/gpu_check.sh", "--build",
+                                     d.path() / "build"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return testing::run_subprocess(
+        command, {"PATH=" + (d.path() / "bin").string() + ":/usr/local/bin:/usr/bin:/bin",
+                  "CUDA_HOME=/nowhere"});
+  }
+  // The result in the table's row of that name; empty where there is none.
+  static std::string row(const ProgramResult& result, const std::string& name) {
+    const std::size_t at = result.out.find("\n| " + name + " ");
+    if (at == std::string::npos) return "";
+    const std::size_t bar = result.out.find('|', at + 2);
+    return result.out.substr(bar + 2, result.out.find_first_of(" \n", bar + 2) - bar - 2);
+  }
+
+  testing::TemporaryDirectory d;
+};
+
+TEST_F(GpuCheck, SaysInOneLineThatThereIsNoGpu) {
+  program("build/gpu_benchmark", "echo 'gpu_benchmark: error: no driver is loaded' >&2; exit 69");
+  const ProgramResult result = check({"tests", "bench"});
+  EXPECT_EQ(result.exit_code, 69) << result.err;
+  EXPECT_NE(result.err.find("No GPU: no driver is loaded\n"), std::string::npos) << result.err;
+  EXPECT_EQ(row(result, "tests"), "not");
+  EXPECT_EQ(row(result, "bench"), "not");
+}
+
+TEST_F(GpuCheck, PassesWhereAllTestsDo) {
+  const ProgramResult result = check({"tests"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(row(result, "tests of workers"), "PASS");
+  EXPECT_EQ(row(result, "tests without a GPU"), "PASS");
+}
+
+TEST_F(GpuCheck, FailsForATestThatFailsAndForOneThatWasNotRun) {
+  program("build/tests_engine", "exit 3");
+  program("build/tests_workers", "echo Skipped: no GPU");
+  const ProgramResult result = check({"tests"});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_EQ(row(result, "tests of kernels"), "PASS");
+  EXPECT_EQ(row(result, "tests of engine"), "FAIL");
+  EXPECT_EQ(row(result, "tests of workers: all on the GPU"), "FAIL");
+}
+
+TEST_F(GpuCheck, BelievesTheSanitizersSummary) {
+  const std::string summary = "echo '[  PASSED  ] 3 tests.'; echo '==== ";
+  program("bin/compute-sanitizer", "case $2 in racecheck) " + summary +
+                                       "RACECHECK SUMMARY: 2 hazards';; *) " + summary +
+                                       "ERROR SUMMARY: 0 errors';; esac");
+  const ProgramResult result = check({"sanitizer"});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_EQ(row(result, "compute-sanitizer memcheck, tests of engine"), "PASS");
+  EXPECT_EQ(row(result, "compute-sanitizer memcheck, engine: its summary"), "");
+  EXPECT_EQ(row(result, "compute-sanitizer racecheck, kernels: its summary"), "FAIL");
+}
+
+TEST_F(GpuCheck, HoldsTheBenchmarksAgainstTheirBars) {
+  const auto bench = [&](const char* share) {
+    program("build/gpu_benchmark",
+            std::string(R"(case $1 in
+      score) echo '{"benchmark":"score_summary","tova_share":)") +
+                share + R"(,"full_share":6e-1}';;
+      decode) echo '{"benchmark":"decode_summary","tova_512_ratio":5.1,"tova_512_share":0.71,)" +
+                R"("tova_512_greedy_ratio":4.79,"tova_512_greedy_share":0.70}';;
+      smollm) echo '{"benchmark":"smollm_summary","slower_part":"steps"}';;
+    esac)");
+    return check({"--quick", "bench"});
+  };
+  const ProgramResult good = bench("0.7312");
+  EXPECT_EQ(good.exit_code, 1) << good.err;  // one of the bars of decoding
+  EXPECT_EQ(row(good, "scoring, share of the products alone"), "PASS") << good.out;
+  EXPECT_EQ(row(good, "scoring, tova against full"), "PASS");
+  EXPECT_EQ(row(good, "decoding, tova 512 / full 4096"), "PASS");
+  EXPECT_EQ(row(good, "decoding, tova 512 / full 4096, tokens chosen on the host"), "FAIL");
+  EXPECT_EQ(row(good, "a small model is not bound by tokenising"), "PASS");
+  const ProgramResult bad = bench("5.2e-01");
+  EXPECT_EQ(row(bad, "scoring, share of the products alone"), "FAIL") << bad.out;
+  EXPECT_EQ(row(bad, "scoring, tova against full"), "FAIL");
+}
+
+TEST_F(GpuCheck, RefusesAWrongCommandLine) {
+  EXPECT_EQ(check({"nothing"}).exit_code, 64);
+  EXPECT_EQ(check({"--nothing"}).exit_code, 64);
+  EXPECT_EQ(check({"--model", d.path() / "none.gguf", "bench"}).exit_code, 66);
+  d.write("build/CMakeCache.txt", "TOVAMILL_CUDA:BOOL=OFF\n");
+  EXPECT_EQ(check({"build"}).exit_code, 64);
+  EXPECT_EQ(check({"--help"}).exit_code, 0);
+}
+
+}  // namespace
+}  // namespace tovamill
