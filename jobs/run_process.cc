@@ -87,12 +87,8 @@ void RunProcess::start_session(RunOptions& options) {
   session_ = MpiSession::start(mpi);
   check_ranks(launcher_, session_->n_ranks());
   launch_.ranks = session_->ranks();
-<<<<<<< HEAD
   share_gpu_group(options);
-  if (options.broadcast_weights) copy_model(options);
-=======
   if (options.broadcast_weights && !ModelFiles::is_in_memory(options.model)) copy_model(options);
->>>>>>> gpubench
   session_->end_start_up();
   launch_.channel = &session_->channel();
 }
