@@ -30,11 +30,11 @@ void CacheCounts::count(std::size_t layer, const BlockEvents& events, FirstDeath
   }
 }
 
-void CacheCounts::end(const Backend& backend, const StreamState& state, std::int64_t n_tokens,
+void CacheCounts::end(const StateKeeper& states, const StreamState& state, std::int64_t n_tokens,
                       const FirstDeaths& first, const TokenAt& at) {
   const auto groups = static_cast<std::size_t>(n_groups_);
   const auto n = static_cast<std::uint64_t>(n_tokens);
-  const std::vector<std::vector<std::int32_t>> all = backend.read_all_positions(state);
+  const std::vector<std::vector<std::int32_t>> all = states.read_all_positions(state);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     LayerCounters& counters = layers_[l];
     for (std::size_t g = 0; g < groups; ++g) {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/token_id.h"
-#include "kernels/backend.h"
+#include "kernels/state_keeper.h"
 #include "pipeline/document_record.h"
 
 namespace tovamill {
@@ -39,7 +39,7 @@ class CacheCounts {
   // What one layer did in one block of a strand.
   void count(std::size_t layer, const BlockEvents& events, FirstDeaths& first, const TokenAt& at);
   // The strand ends after `n_tokens`: what its state holds now has survived.
-  void end(const Backend& backend, const StreamState& state, std::int64_t n_tokens,
+  void end(const StateKeeper& states, const StreamState& state, std::int64_t n_tokens,
            const FirstDeaths& first, const TokenAt& at);
 
   const std::vector<LayerCounters>& layers() const { return layers_; }

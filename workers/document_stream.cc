@@ -25,14 +25,15 @@ std::vector<TokenId> with_bos(const std::vector<TokenId>& ids, const StreamSetti
 
 }  // namespace
 
-DocumentStream::DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record,
-                               std::future<TextTokens> text, std::unique_ptr<StreamState> state)
+DocumentStream::DocumentStream(const StreamSetting& setting, StateKeeper& states,
+                               CorpusRecord record, std::future<TextTokens> text,
+                               std::unique_ptr<StreamState> state)
     : setting_(setting),
-      backend_(backend),
+      states_(states),
       record_(std::move(record)),
       state_(std::move(state)),
       text_(std::move(text)) {
-  backend_.reset(*state_);
+  states_.reset(*state_);
   is_ready(false);
 }
 
@@ -119,7 +120,7 @@ void DocumentStream::take(const StepOutput& output, const StepBlock& block, std:
   if (next_ < end) return;
   end_chunk(chunk_begin_, end);
   chunk_begin_ = end;
-  if (!finished()) backend_.reset(*state_);
+  if (!finished()) states_.reset(*state_);
 }
 
 void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> evictions) {
@@ -151,7 +152,7 @@ void DocumentStream::trace(std::size_t layer, std::size_t token, std::int32_t st
 void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
   const std::size_t n = end - begin;
   const auto groups = static_cast<std::size_t>(setting_.n_groups);
-  const std::vector<std::vector<std::int32_t>> all = backend_.read_all_positions(*state_);
+  const std::vector<std::vector<std::int32_t>> all = states_.read_all_positions(*state_);
   for (std::size_t l = 0; l < result_.layers.size(); ++l) {
     LayerCounters& counters = result_.layers[l];
     for (std::size_t g = 0; g < groups; ++g) {

@@ -13,7 +13,7 @@
 
 #include "engine/step_runner.h"
 #include "io/corpus.h"
-#include "kernels/backend.h"
+#include "kernels/state_keeper.h"
 #include "pipeline/document_record.h"
 #include "workers/document_work.h"
 #include "workers/tokenizer_threads.h"
@@ -38,7 +38,7 @@ struct StreamSetting {
 class DocumentStream final : public DocumentUnderWay {
  public:
   // `text` is what becomes of the record's text.
-  DocumentStream(const StreamSetting& setting, Backend& backend, CorpusRecord record,
+  DocumentStream(const StreamSetting& setting, StateKeeper& states, CorpusRecord record,
                  std::future<TextTokens> text, std::unique_ptr<StreamState> state);
 
   // Whether the text's tokens are there; with `waits` they are. Until then nothing is known of it:
@@ -84,7 +84,7 @@ class DocumentStream final : public DocumentUnderWay {
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
 
   const StreamSetting& setting_;
-  Backend& backend_;
+  StateKeeper& states_;
   CorpusRecord record_;  // without its text
   std::unique_ptr<StreamState> state_;
   std::future<TextTokens> text_;

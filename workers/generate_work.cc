@@ -40,7 +40,7 @@ GenerateWork::GenerateWork(LoadedModel& model, const RunOptions& options)
       prompting_(*model.files, *model.tokenizer, options),
       setting_(generation_setting(model, options, prompting_)),
       // One text at a time may go on from a state that is kept for the next.
-      pool_(*model.backend, std::max(2, model.plan.n_streams), model.plan.state_budget,
+      pool_(*model.states, std::max(2, model.plan.n_streams), model.plan.state_budget,
             setting_.strand.keeps_prompt),
       sampler_(options.generation.sampling) {}
 
@@ -77,7 +77,7 @@ std::unique_ptr<DocumentUnderWay> GenerateWork::open(CorpusRecord& record) {
   std::unique_ptr<GenerationDocument> document = std::move(held_);
   if (!document) {
     document =
-        std::make_unique<GenerationDocument>(setting_, prompting_, *model_.backend, pool_, record);
+        std::make_unique<GenerationDocument>(setting_, prompting_, *model_.states, pool_, record);
   }
   if (document->obstacle().empty()) {
     const std::int32_t n_states = document->shares() ? 2 : 1;  // a trunk and an answer at least
@@ -148,14 +148,14 @@ std::size_t GenerateWork::step() {
   const double start = now_s();
   // Logits come when the step's events are there already, but the strands take the block first.
   const StepOutput output =
-      model_.forward->run({.blocks = blocks_,
-                           .ids = ids_,
-                           .targets = {},
-                           .logit_rows = logit_rows_,
-                           .take_logits = [&](std::size_t i, std::span<float> logits) {
-                             Row& row = rows_[choosers_[i]];
-                             row.active->strand.choose(logits, sampler_);
-                           }});
+      model_.runner->run({.blocks = blocks_,
+                          .ids = ids_,
+                          .targets = {},
+                          .logit_rows = logit_rows_,
+                          .take_logits = [&](std::size_t i, std::span<float> logits) {
+                            Row& row = rows_[choosers_[i]];
+                            row.active->strand.choose(logits, sampler_);
+                          }});
   for (std::size_t i = 0; i < rows_.size(); ++i)
     rows_[i].document->took(*rows_[i].active, rows_[i].n, output, i);
   for (GenerationDocument* d : documents_) d->settle();

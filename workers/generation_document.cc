@@ -9,10 +9,10 @@
 
 namespace tovamill {
 GenerationDocument::GenerationDocument(const GenerationSetting& setting, const Prompting& prompting,
-                                       Backend& backend, StatePool& pool, CorpusRecord record)
+                                       StateKeeper& states, StatePool& pool, CorpusRecord record)
     : setting_(setting),
       prompting_(prompting),
-      backend_(backend),
+      states_(states),
       pool_(pool),
       record_(std::move(record)),
       counts_(setting.strand.n_layers, setting.strand.n_groups) {
@@ -236,18 +236,18 @@ void GenerationDocument::give(StatePool::Lease state) {
     if (!s.strand.waits_with_state() || s.strand.has_state()) continue;
     s.strand.give(std::move(state));
     try {
-      s.strand.load_state(backend_);
+      s.strand.load_state(states_);
     } catch (const BadData&) {
       return begin_anew();
     }
-    s.strand.reserve(backend_);
+    s.strand.reserve(states_);
     return;
   }
   if (shares_ && !trunk_begun_) {
     trunk_begun_ = true;
     strands_.push_front({Strand(setting_.strand, trunk_plan()), true, 0, 0});
     strands_.front().strand.give(std::move(state));
-    strands_.front().strand.reserve(backend_);
+    strands_.front().strand.reserve(states_);
     return;
   }
   const std::optional<Task> task = next_task();
@@ -259,8 +259,8 @@ void GenerationDocument::give(StatePool::Lease state) {
   }
   ActiveStrand& s = begin(*task);
   s.strand.give(std::move(state));
-  if (trunk() != nullptr) s.strand.branch_from(trunk()->strand, backend_);
-  s.strand.reserve(backend_);
+  if (trunk() != nullptr) s.strand.branch_from(trunk()->strand, states_);
+  s.strand.reserve(states_);
 }
 
 void GenerationDocument::drop_trunk() {
@@ -311,7 +311,7 @@ void GenerationDocument::put_away(ActiveStrand& active) {
         "the model gives no finite likelihoods: are its weights damaged, or too large for "
         "this dtype?");
   Answer& answer = answers_[active.answer];
-  counts_.end(backend_, strand.state(), static_cast<std::int64_t>(strand.n_taken()),
+  counts_.end(states_, strand.state(), static_cast<std::int64_t>(strand.n_taken()),
               strand.first_deaths(), token_at(strand));
   answer.pieces[active.piece].answer = strand.text();
   if (answer.pieces.size() == 1) return complete(answer, strand);
@@ -344,7 +344,7 @@ bool GenerationDocument::follow_trunk() {
     return false;
   ActiveStrand& s = begin(*next_task());
   s.strand.follow(t->strand);
-  s.strand.reserve(backend_);
+  s.strand.reserve(states_);
   strands_.pop_front();
   return true;
 }

@@ -44,8 +44,8 @@ class GenerationDocument final : public DocumentUnderWay {
     std::size_t answer = 0, piece = 0;  // that it writes, unless it is the trunk
   };
 
-  GenerationDocument(const GenerationSetting& setting, const Prompting& prompting, Backend& backend,
-                     StatePool& pool, CorpusRecord record);
+  GenerationDocument(const GenerationSetting& setting, const Prompting& prompting,
+                     StateKeeper& states, StatePool& pool, CorpusRecord record);
 
   bool finished() const override;
   const std::string& obstacle() const override { return obstacle_; }
@@ -125,7 +125,7 @@ class GenerationDocument final : public DocumentUnderWay {
 
   const GenerationSetting& setting_;
   const Prompting& prompting_;
-  Backend& backend_;
+  StateKeeper& states_;
   StatePool& pool_;
   CorpusRecord record_;  // its text only where pieces are cut from it
   std::string obstacle_, obstacle_reason_;

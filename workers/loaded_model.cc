@@ -50,7 +50,8 @@ void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t 
   const std::uint64_t buffers = forward()->buffer_bytes();
   fit_streams(plan, options, *loaded.backend, buffers, budget);
   set_rows(plan);
-  loaded.forward = forward();
+  loaded.runner = forward();
+  loaded.states = loaded.backend.get();
 }
 
 LoadedModel with_head(ModelHead head, const RunOptions& options) {

@@ -43,7 +43,8 @@ struct LoadedModel {
   std::unique_ptr<SharedWeights> shared;  // null where the weights are this process's own
   std::unique_ptr<Backend> backend;
   Model model;
-  std::unique_ptr<Forward> forward;
+  std::unique_ptr<StepRunner> runner;
+  StateKeeper* states = nullptr;           // of the streams that go through `runner`
   WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
   std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower
   std::string sharing_note;  // "weights shared with this host's ranks (134 MB)"; empty if alone

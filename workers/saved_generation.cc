@@ -73,7 +73,7 @@ std::vector<std::byte> GenerationDocument::save() const {
     out.fixed(static_cast<std::uint8_t>(s.is_trunk));
     out.varint(s.answer);
     out.varint(s.piece);
-    s.strand.save(backend_, bytes);
+    s.strand.save(states_, bytes);
     out.bytes(bytes);
   }
   return out.take();

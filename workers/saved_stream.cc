@@ -49,7 +49,7 @@ std::vector<std::byte> DocumentStream::save() const {
   out.array(n_dropped_);
   out.array(first_death_);
   std::vector<std::byte> bytes = out.take();
-  backend_.save(*state_, bytes);
+  states_.save(*state_, bytes);
   return bytes;
 }
 
@@ -59,7 +59,7 @@ bool DocumentStream::restore(std::span<const std::byte> bytes) {
     take_up(bytes);
     return true;
   } catch (const BadData&) {
-    backend_.reset(*state_);
+    states_.reset(*state_);
     return false;
   }
 }
@@ -92,7 +92,7 @@ void DocumentStream::take_up(std::span<const std::byte> bytes) {
       result.death.size() != result_.death.size() || lifetime.size() != lifetime_.size() ||
       n_dropped.size() != n_dropped_.size() || first_death.size() != first_death_.size())
     in.fail("its counters are of another shape");
-  if (backend_.load(*state_, in.rest()) != static_cast<std::int64_t>(next - chunk_begin))
+  if (states_.load(*state_, in.rest()) != static_cast<std::int64_t>(next - chunk_begin))
     in.fail("its state stands elsewhere");
   next_ = planned_ = static_cast<std::size_t>(next);
   chunk_begin_ = static_cast<std::size_t>(chunk_begin);

@@ -55,7 +55,7 @@ std::int64_t ScoreWork::rows_ready() const {
 // other.
 bool ScoreWork::has_room() const {
   const std::int64_t rows =
-      static_cast<std::int64_t>(model_.plan.max_rows) * model_.forward->most_under_way();
+      static_cast<std::int64_t>(model_.plan.max_rows) * model_.runner->most_under_way();
   return streams_.size() < static_cast<std::size_t>(model_.plan.n_streams) && rows_ready() < rows;
 }
 
@@ -67,7 +67,7 @@ std::unique_ptr<StreamState> ScoreWork::take_state() {
     return state;
   }
   try {
-    return model_.backend->make_state();
+    return model_.states->make_state();
   } catch (const OutOfMemory&) {
     if (streams_.empty()) throw;
     model_.plan.n_streams = static_cast<std::int32_t>(streams_.size());
@@ -81,7 +81,7 @@ std::unique_ptr<DocumentUnderWay> ScoreWork::open(CorpusRecord& record) {
   // The record goes without its text, which becomes tokens.
   std::string text = std::exchange(record.text, std::string());
   auto stream = std::make_unique<DocumentStream>(
-      setting_, *model_.backend, std::move(record),
+      setting_, *model_.states, std::move(record),
       tokenizer_.start(std::move(text), options_.parse_special), std::move(state));
   if (stream->obstacle().empty()) streams_.push_back(stream.get());
   return stream;
@@ -114,7 +114,7 @@ bool ScoreWork::submit() {
   }
   if (step.blocks.empty()) return false;
   step.n_tokens = ids_.size();
-  model_.forward->submit({.blocks = step.blocks, .ids = ids_, .targets = targets_});
+  model_.runner->submit({.blocks = step.blocks, .ids = ids_, .targets = targets_});
   under_way_.push_back(std::move(step));
   return true;
 }
@@ -123,14 +123,14 @@ std::size_t ScoreWork::collect() {
   if (under_way_.empty()) return 0;
   const Step step = std::move(under_way_.front());
   under_way_.pop_front();
-  const StepOutput output = model_.forward->collect();
+  const StepOutput output = model_.runner->collect();
   for (std::size_t i = 0; i < step.blocks.size(); ++i)
     step.owners[i]->take(output, step.blocks[i], i);
   return step.n_tokens;
 }
 
 std::size_t ScoreWork::step() {
-  const auto most = static_cast<std::size_t>(model_.forward->most_under_way());
+  const auto most = static_cast<std::size_t>(model_.runner->most_under_way());
   do {
     while (under_way_.size() < most && submit()) continue;
   } while (under_way_.empty() && wait_for_text());

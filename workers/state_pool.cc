@@ -23,13 +23,14 @@ std::int64_t last_for_which(const Holds& holds) {
 
 }  // namespace
 
-StatePool::StatePool(Backend& backend, std::int32_t most, std::uint64_t budget, bool keeps_prompt)
-    : backend_(backend),
+StatePool::StatePool(StateKeeper& states, std::int32_t most, std::uint64_t budget,
+                     bool keeps_prompt)
+    : states_(states),
       most_(most),
       budget_(budget),
       keeps_prompt_(keeps_prompt),
-      common_bytes_(backend.state_bytes_for(0, false)),
-      first_workspace_(backend.workspace_bytes()),
+      common_bytes_(states.state_bytes_for(0, false)),
+      first_workspace_(states.workspace_bytes()),
       longest_{longest(1), longest(2)} {}
 
 std::uint64_t StatePool::bytes_of_tokens(std::int64_t n_tokens) const {
@@ -38,8 +39,8 @@ std::uint64_t StatePool::bytes_of_tokens(std::int64_t n_tokens) const {
 
 std::uint64_t StatePool::growth_of_tokens(std::int64_t n_tokens) const {
   const std::uint64_t grown =
-      std::max(backend_.workspace_bytes_for(n_tokens, false),
-               keeps_prompt_ ? backend_.workspace_bytes_for(n_tokens, true) : 0);
+      std::max(states_.workspace_bytes_for(n_tokens, false),
+               keeps_prompt_ ? states_.workspace_bytes_for(n_tokens, true) : 0);
   return grown - std::min(grown, first_workspace_);
 }
 
@@ -77,8 +78,8 @@ void StatePool::Lease::give_back() {
 // The workspace grows with the longest state only, but each is counted as if it were the longest.
 std::uint64_t StatePool::bytes_of(std::int64_t n_tokens, std::int64_t n_kept) const {
   const auto bytes = [&](std::int64_t n, bool keeps_all) {
-    return backend_.state_bytes_for(n, keeps_all) + backend_.workspace_bytes_for(n, keeps_all) -
-           backend_.workspace_bytes_for(0, false);
+    return states_.state_bytes_for(n, keeps_all) + states_.workspace_bytes_for(n, keeps_all) -
+           states_.workspace_bytes_for(0, false);
   };
   return std::max(bytes(n_tokens, false), bytes(n_kept, n_kept > 0));
 }
@@ -97,14 +98,14 @@ StatePool::Lease StatePool::take(std::uint64_t n_bytes) {
       state = std::move(idle_.back());
       idle_.pop_back();
     } else {
-      state = backend_.make_state();
+      state = states_.make_state();
     }
   } catch (const OutOfMemory&) {
     if (n_used_ == 0) throw;
     most_ = n_used_;  // what is there has to do
     return {};
   }
-  backend_.reset(*state);
+  states_.reset(*state);
   used_ += n_bytes;
   ++n_used_;
   return Lease(*this, std::move(state), n_bytes);

@@ -1,6 +1,6 @@
 // The states of a worker's strands within a budget of bytes. States of bounded policies are all
 // alike and are used again; others grow with their strand and are given back. With the longest of
-// them the backend's workspace grows, which comes out of the same budget.
+// them the workspace grows, which comes out of the same budget.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/state_keeper.h"
 
 namespace tovamill {
 
@@ -16,7 +16,7 @@ class StatePool {
  public:
   // At most `most` states, which take, with what the workspace grows, `budget` bytes together.
   // `keeps_prompt`: strands keep all of their prompt. The backend has taken no step yet.
-  StatePool(Backend& backend, std::int32_t most, std::uint64_t budget, bool keeps_prompt);
+  StatePool(StateKeeper& states, std::int32_t most, std::uint64_t budget, bool keeps_prompt);
 
   // A state in use, given back when it is destroyed.
   class Lease {
@@ -62,7 +62,7 @@ class StatePool {
   Longest longest(std::int32_t n_states) const;
   void put(std::unique_ptr<StreamState> state, std::uint64_t n_bytes);
 
-  Backend& backend_;
+  StateKeeper& states_;
   std::int32_t most_;
   std::uint64_t budget_, used_ = 0;
   std::int32_t n_used_ = 0;

@@ -31,17 +31,17 @@ std::uint64_t strand_bytes(const StrandSetting& setting, const StatePool& pool,
   return pool.bytes_of(n + written, setting.keeps_prompt ? n : 0);
 }
 
-void Strand::reserve(Backend& backend) {
+void Strand::reserve(StateKeeper& states) {
   const auto n = static_cast<std::int64_t>(n_prompt());
   if (setting_.keeps_prompt && reads()) {
-    backend.reserve(*state_.get(), n, true);
+    states.reserve(*state_.get(), n, true);
   } else if (!setting_.keeps_prompt) {
-    backend.reserve(*state_.get(), n + (plan_.only_reads ? 0 : setting_.max_new_tokens), false);
+    states.reserve(*state_.get(), n + (plan_.only_reads ? 0 : setting_.max_new_tokens), false);
   }
 }
 
-void Strand::branch_from(const Strand& other, Backend& backend) {
-  backend.copy(*other.state_.get(), *state_.get());
+void Strand::branch_from(const Strand& other, StateKeeper& states) {
+  states.copy(*other.state_.get(), *state_.get());
   n_taken_ = other.n_taken_;
   first_deaths_ = other.first_deaths_;
 }
@@ -114,7 +114,7 @@ void Strand::write(TokenId id) {
 }
 
 // varint tokens taken; written ids; first deaths; the state to the end, or nothing.
-void Strand::save(const Backend& backend, std::vector<std::byte>& out) const {
+void Strand::save(const StateKeeper& states, std::vector<std::byte>& out) const {
   ByteWriter front;
   front.varint(n_taken_);
   front.array(text_.ids());
@@ -123,7 +123,7 @@ void Strand::save(const Backend& backend, std::vector<std::byte>& out) const {
   if (waits_with_state()) {
     out.insert(out.end(), saved_state_.begin(), saved_state_.end());
   } else if (has_state()) {
-    backend.save(*state_.get(), out);
+    states.save(*state_.get(), out);
   }
 }
 
@@ -150,8 +150,8 @@ void Strand::restore(std::span<const std::byte> bytes, const std::string& where)
   saved_state_.assign(state.begin(), state.end());
 }
 
-void Strand::load_state(Backend& backend) {
-  const std::int64_t at = backend.load(*state_.get(), saved_state_);
+void Strand::load_state(StateKeeper& states) {
+  const std::int64_t at = states.load(*state_.get(), saved_state_);
   std::vector<std::byte>().swap(saved_state_);
   if (at != static_cast<std::int64_t>(n_taken_))
     throw BadData("a saved state stands at another token than its document");

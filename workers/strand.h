@@ -13,7 +13,7 @@
 
 #include "engine/generated_text.h"
 #include "engine/sampling.h"
-#include "kernels/backend.h"
+#include "kernels/state_keeper.h"
 #include "pipeline/document_record.h"
 #include "workers/cache_counts.h"
 #include "workers/state_pool.h"
@@ -71,9 +71,9 @@ class Strand {
   void give(StatePool::Lease state) { state_ = std::move(state); }
   StatePool::Lease take_state() { return std::move(state_); }
   // Makes room for all that the state will hold.
-  void reserve(Backend& backend);
+  void reserve(StateKeeper& states);
   // Goes on where `other`, which has read what is shared, stands; its state is a copy.
-  void branch_from(const Strand& other, Backend& backend);
+  void branch_from(const Strand& other, StateKeeper& states);
   // The same, where it takes the other's state itself.
   void follow(Strand& other);
 
@@ -92,12 +92,12 @@ class Strand {
 
   // ---- between runs
   // Where it stands, without its prompt, and its state.
-  void save(const Backend& backend, std::vector<std::byte>& out) const;
+  void save(const StateKeeper& states, std::vector<std::byte>& out) const;
   // Throws BadData where the bytes are not of this strand. The state is kept as bytes until there
   // is room for it.
   void restore(std::span<const std::byte> bytes, const std::string& where);
   bool waits_with_state() const { return !saved_state_.empty(); }
-  void load_state(Backend& backend);  // after `give`
+  void load_state(StateKeeper& states);  // after `give`
 
  private:
   void write(TokenId id);

@@ -109,7 +109,7 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork& documents) {
           .state_bytes = std::min(
               model.plan.state_budget,
               model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams)),
-          .workspace_bytes = model.backend->workspace_bytes() + model.forward->buffer_bytes()};
+          .workspace_bytes = model.backend->workspace_bytes() + model.runner->buffer_bytes()};
 }
 
 Hello hello_of(const LoadedModel& model, const json& print) {

@@ -50,7 +50,7 @@ struct Worker {
     std::vector<std::int32_t> ids, targets;
     const StepBlock block = stream.next_block(0, ids, targets);
     stream.take(
-        model.forward->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets}), block,
+        model.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets}), block,
         0);
   }
   // Bytes, for NaNs do not compare.
@@ -160,7 +160,7 @@ TEST_F(SavedStream, RemembersATokenWithoutALikelihood) {
   std::vector<std::int32_t> ids, targets;
   const StepBlock block = stream->next_block(0, ids, targets);
   const StepOutput out =
-      worker.model.forward->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets});
+      worker.model.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets});
   std::vector<float> nll(out.nll.begin(), out.nll.end());
   nll[5] = std::numeric_limits<float>::quiet_NaN();
   stream->take({.nll = nll, .events = out.events, .n_blocks = out.n_blocks}, block, 0);

@@ -137,7 +137,7 @@ std::string score(LoadedModel& m) {
   const auto state = m.backend->make_state();
   const StepBlock block{.state = state.get(), .n_tokens = static_cast<std::int32_t>(ids.size())};
   const StepOutput out =
-      m.forward->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets});
+      m.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets});
   return {reinterpret_cast<const char*>(out.nll.data()), out.nll.size_bytes()};
 }
 
@@ -305,7 +305,7 @@ TEST_F(SharedModel, RanksOfAHostDivideTheMemory) {
   };
   const LoadedModel leader = load(kMemory, {.role = Role::leader});
   const std::uint64_t each = leader.backend->state_bytes(),
-                      fixed = leader.backend->workspace_bytes() + leader.forward->buffer_bytes(),
+                      fixed = leader.backend->workspace_bytes() + leader.runner->buffer_bytes(),
                       weights = leader.private_weight_bytes;
   // Enough for the workspace and ten streams of one rank; four share four times that.
   const std::uint64_t ten = (fixed + 10 * each + each / 2) / 8 * 10;
