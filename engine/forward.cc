@@ -7,10 +7,11 @@
 namespace tovamill {
 
 Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
-                 std::int32_t max_blocks, std::int32_t max_block)
-    : model_(model), backend_(backend), max_rows_(max_rows), max_blocks_(max_blocks) {
+                 std::int32_t max_blocks, std::int32_t max_block, RowTransport* rows)
+    : model_(model), backend_(backend), rows_(rows), max_rows_(max_rows), max_blocks_(max_blocks) {
   lanes_.resize(static_cast<std::size_t>(backend.n_lanes()));
   for (Lane& lane : lanes_) make_lane(lane, max_block);
+  if (!model.range.has_head()) return;
   buffer_bytes_ +=
       n_logit_rows() * static_cast<std::uint64_t>(model.config.shape.vocab_size) * sizeof(float);
 }
@@ -44,12 +45,12 @@ void Forward::submit(const StepInput& input) {
     throw Error(ExitCode::internal, "more steps are under way than the device has lanes");
   Lane& lane = lanes_[next_];
   run_layers(input, lane);
-  const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
-                                     [](std::int32_t t) { return t >= 0; });
-  if (is_scored || !input.logit_rows.empty())
-    backend_.rms_norm(*lane.hidden, model_.final_norm, *lane.normed);
   std::fill_n(lane.nll.begin(), n_rows, 0.0f);
-  if (is_scored) backend_.target_nll(*lane.normed, *model_.head, input.targets, lane.nll);
+  if (model_.range.has_head()) {
+    run_head(input, lane);
+  } else {
+    rows_->send(*lane.hidden, static_cast<std::int32_t>(n_rows));
+  }
   lane.n_rows = n_rows;
   lane.n_blocks = n_blocks;
   lane.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
@@ -72,7 +73,11 @@ StepOutput Forward::collect() {
 void Forward::run_layers(const StepInput& input, Lane& lane) {
   const std::size_t n_blocks = input.blocks.size();
   backend_.begin_step(input.blocks, static_cast<std::int32_t>(input.ids.size()));
-  backend_.embed(input.ids, model_.embedding, *lane.hidden);
+  if (model_.range.has_embedding()) {
+    backend_.embed(input.ids, model_.embedding, *lane.hidden);
+  } else {
+    rows_->receive(*lane.hidden, static_cast<std::int32_t>(input.ids.size()));
+  }
   for (std::size_t l = 0; l < model_.layers.size(); ++l) {
     const Layer& layer = model_.layers[l];
     backend_.rms_norm(*lane.hidden, layer.attention_norm, *lane.normed);
@@ -84,6 +89,14 @@ void Forward::run_layers(const StepInput& input, Lane& lane) {
     backend_.project_gated(*lane.normed, *layer.gate_up, *lane.gated);
     backend_.project_add(*lane.gated, *layer.down, *lane.hidden);
   }
+}
+
+void Forward::run_head(const StepInput& input, Lane& lane) {
+  const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
+                                     [](std::int32_t t) { return t >= 0; });
+  if (is_scored || !input.logit_rows.empty())
+    backend_.rms_norm(*lane.hidden, model_.final_norm, *lane.normed);
+  if (is_scored) backend_.target_nll(*lane.normed, *model_.head, input.targets, lane.nll);
 }
 
 // The head in blocks of rows, each read into the same memory.

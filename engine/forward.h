@@ -1,5 +1,6 @@
 // The forward step on one device: a block of each of several streams through all layers, down to
-// each token's negative log-likelihood.
+// each token's negative log-likelihood; or through some consecutive layers, from hidden rows or to
+// hidden rows.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "engine/model.h"
 #include "engine/step_runner.h"
 #include "kernels/backend.h"
+#include "kernels/row_transport.h"
 
 namespace tovamill {
 
@@ -21,8 +23,10 @@ inline constexpr std::int32_t kLogitRows = 32;
 class Forward final : public StepRunner {
  public:
   // `max_rows` and `max_blocks` of a step; `max_block` tokens of one stream in it.
+  // `rows` brings the hidden rows to a model without the embedding and takes them from one without
+  // the head; null for a whole model.
   Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks,
-          std::int32_t max_block);
+          std::int32_t max_block, RowTransport* rows = nullptr);
 
   std::int32_t most_under_way() const override { return backend_.n_lanes(); }
   void submit(const StepInput& input) override;
@@ -48,6 +52,7 @@ class Forward final : public StepRunner {
   std::unique_ptr<Buffer> make(std::int32_t n_cols, BufferType type);
   void make_lane(Lane& lane, std::int32_t max_block);
   void run_layers(const StepInput& input, Lane& lane);
+  void run_head(const StepInput& input, Lane& lane);
   std::size_t n_logit_rows() const {
     return static_cast<std::size_t>(std::min(kLogitRows, max_rows_));
   }
@@ -55,6 +60,7 @@ class Forward final : public StepRunner {
 
   const Model& model_;
   Backend& backend_;
+  RowTransport* rows_;
   std::int32_t max_rows_, max_blocks_;
   std::uint64_t buffer_bytes_ = 0;
   std::vector<Lane> lanes_;      // taken in turn

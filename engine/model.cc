@@ -29,21 +29,36 @@ Layer pack_layer(const ModelConfig& config, const LayerWeights& w, Backend& back
 
 }  // namespace
 
-Model pack_model(const ModelConfig& config, const ModelWeights& weights, Backend& backend) {
+LayerRange all_layers(const ModelConfig& config) {
+  return {.first = 0, .n = config.shape.n_layers, .n_all = config.shape.n_layers};
+}
+
+Model pack_layers(const ModelConfig& config, const ModelWeights& weights, const LayerRange& range,
+                  Backend& backend) {
   Model model;
   model.config = config;
-  model.embedding = weights.embedding;
-  backend.hold_embedding(weights.embedding);
-  for (const LayerWeights& w : weights.layers)
-    model.layers.push_back(pack_layer(config, w, backend));
-  model.final_norm = read_vector(weights.final_norm);
-  model.head = backend.pack({.parts = {weights.head}, .biases = {}, .interleaved = {}});
+  model.range = range;
+  if (range.has_embedding()) {
+    model.embedding = weights.embedding;
+    backend.hold_embedding(weights.embedding);
+  }
+  for (std::int32_t l = range.first; l < range.first + range.n; ++l)
+    model.layers.push_back(
+        pack_layer(config, weights.layers[static_cast<std::size_t>(l)], backend));
+  if (range.has_head()) {
+    model.final_norm = read_vector(weights.final_norm);
+    model.head = backend.pack({.parts = {weights.head}, .biases = {}, .interleaved = {}});
+  }
   backend.end_set_up();
   return model;
 }
 
+Model pack_model(const ModelConfig& config, const ModelWeights& weights, Backend& backend) {
+  return pack_layers(config, weights, all_layers(config), backend);
+}
+
 std::uint64_t Model::weight_bytes() const {
-  std::uint64_t sum = head->n_bytes();
+  std::uint64_t sum = head ? head->n_bytes() : 0;
   for (const Layer& l : layers) {
     sum += l.attention.qkv->n_bytes() + l.o->n_bytes() + l.gate_up->n_bytes() + l.down->n_bytes();
   }

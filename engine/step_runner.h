@@ -14,7 +14,9 @@ namespace tovamill {
 // One step's input: rows of all blocks one after another.
 struct StepInput {
   std::span<const StepBlock> blocks;
-  std::span<const std::int32_t> ids;  // (n_rows)
+  // (n_rows). Layers behind a model's first take hidden rows instead, and of these only their number
+  // counts.
+  std::span<const std::int32_t> ids;
   // (n_rows) the token that follows each, -1 where nothing is scored; empty where nothing is at
   // all.
   std::span<const std::int32_t> targets = {};
