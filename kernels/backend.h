@@ -61,6 +61,9 @@ struct StepBlock {
   // policy makes of its query's weights brings the state down to the cache size at once (the prompt
   // processing of the paper's authors), and the state's memory to that of a bounded one.
   bool keeps_all = false;
+  // Where the stream ends with this block: read_positions will be asked for. Says what to send
+  // along to who must send for it; means nothing to a backend.
+  bool asks_positions = false;
 };
 
 // A token that left a state.

@@ -2,7 +2,8 @@
 //   u32 magic "TVSS", u32 version
 //   u32 number of words, u64 words: who saved in which type, the model's shape, the cache options
 //   i64 n_tokens that the stream has taken, i64 n_held of them in each group of a layer, i32 pin
-//   then what the backend keeps (cpu/saved_state.cc, reference/saved_state.cc)
+//   then what the backend keeps (cpu/saved_state.cc, reference/saved_state.cc): i64 what all layers
+//   have in common, of the reference backend nothing, then the layers, of equal size each
 #pragma once
 
 #include <cstddef>
@@ -81,5 +82,13 @@ StateCounts read_state_head(StateReader& in, StateKind kind, const ModelShape& s
 // none to come, of `window` exactly those that the rule leaves.
 void check_positions(const CacheOptions& cache, const StateCounts& counts,
                      std::vector<std::int32_t> positions);
+
+// The state of consecutive layers made whole: `parts` are the states that backends of some of a
+// model's layers each saved of one stream, in the order of the layers. Gives the very bytes that a
+// backend of all layers would have saved. Throws BadData where they do not belong together.
+std::vector<std::byte> join_states(std::span<const std::vector<std::byte>> parts);
+// The inverse: a part for each of the backends, of so many layers each. Throws BadData.
+std::vector<std::vector<std::byte>> split_state(std::span<const std::byte> state,
+                                                std::span<const std::int32_t> n_layers);
 
 }  // namespace tovamill

@@ -91,7 +91,8 @@ StepBlock DocumentStream::next_block(std::int32_t first_row, std::vector<std::in
   const StepBlock block{.state = state_.get(),
                         .first_row = first_row,
                         .n_tokens = static_cast<std::int32_t>(n),
-                        .position = static_cast<std::int64_t>(planned_ - chunk_begin_)};
+                        .position = static_cast<std::int64_t>(planned_ - chunk_begin_),
+                        .asks_positions = planned_ + n == end};
   for (std::size_t i = planned_; i < planned_ + n; ++i) {
     ids.push_back(tokens_[i]);
     targets.push_back(i + 1 < end ? tokens_[i + 1] : -1);
