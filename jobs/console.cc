@@ -45,6 +45,7 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
     text += row("ranks", std::to_string(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
                              (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
   }
+  if (!info.stages.empty()) text += row("stages " + std::to_string(options.stages), info.stages);
   if (!info.work.empty()) text += row("prompt", info.work);
   text += row("state", state);
   if (info.streams > 0)

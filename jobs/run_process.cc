@@ -15,6 +15,8 @@
 #include "workers/device.h"
 #include "workers/gpu_places.h"
 #include "workers/model_copy.h"
+#include "workers/stage_cut.h"
+#include "workers/stage_exchange.h"
 
 namespace tovamill {
 namespace {
@@ -68,6 +70,7 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
   if (launcher_.n_tasks > 1) {
     start_session(options);
   } else {
+    check_groups(1, 0, options.stages);
     launch_ = lone_launch(lone_, gpu_identities(options.device));
   }
   const RankInfo& self = launch_.ranks[static_cast<std::size_t>(launch_.channel->rank())];
@@ -87,9 +90,14 @@ void RunProcess::start_session(RunOptions& options) {
   session_ = MpiSession::start(mpi);
   check_ranks(launcher_, session_->n_ranks());
   launch_.ranks = session_->ranks();
+  const int first = first_worker(options, launch_), self = session_->rank();
+  check_groups(session_->n_ranks(), first, options.stages);
   share_gpu_group(options);
   if (options.broadcast_weights && !ModelFiles::is_in_memory(options.model)) copy_model(options);
+  if (options.stages > 1 && self >= first)
+    session_->introduce(stage_group(self, first, options.stages));
   session_->end_start_up();
+  launch_.bulk = session_->bulk_channel();
   launch_.channel = &session_->channel();
 }
 
@@ -97,7 +105,8 @@ void RunProcess::start_session(RunOptions& options) {
 // has no two ranks on one GPU.
 void RunProcess::share_gpu_group(const RunOptions& options) {
   const int first = first_worker(options, launch_), n_ranks = session_->n_ranks();
-  if (n_ranks - first < 2 || session_->rank() < first ||
+  // Ranks of different stages have different weights.
+  if (options.stages > 1 || n_ranks - first < 2 || session_->rank() < first ||
       choose_device(options.device, launch_.ranks, first) != "cuda")
     return;
   for (const GpuPlace& place : place_on_gpus(launch_.ranks, first, options.ranks_per_gpu)) {

@@ -124,6 +124,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         // that leaves with a code of its own, before rank 0 has said why.
         w.state = State::left;
         w.note = t.text;
+        hurry_mates_of(rank);
         break;
       }
       // Its process stays until all end, for MPI's sake.
@@ -171,6 +172,7 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
   }
   w.wants = r.wants != Wants::nothing;
   if (r.phase == WorkerPhase::left) {
+    if (w.state != State::left) hurry_mates_of(rank);
     w.state = State::left;
     if (!w.outstanding.empty() && outcome_ == RunOutcome::running) {
       // Nobody told it to: what it held goes to others.
@@ -194,7 +196,7 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
 // nothing: where there is little to do, the first to be ready must not take it all.
 bool Coordinator::is_poorest(int rank) const {
   std::uint64_t least = UINT64_MAX;
-  for (int r = options_.first_worker; r < channel_.n_ranks(); ++r) {
+  for (int r = options_.first_worker; r < channel_.n_ranks(); r += options_.n_stages) {
     const Worker& w = workers_[static_cast<std::size_t>(r)];
     if (w.state == State::starting || w.state == State::working || w.state == State::waiting)
       least = std::min(least, w.report.bytes_open);
@@ -204,6 +206,7 @@ bool Coordinator::is_poorest(int rank) const {
 }
 
 void Coordinator::try_grant(int rank, double now_s) {
+  if (!takes_leases(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   const Report& r = w.report;
   if (command_ != Command::work || !begun_ || schedule_.empty() || !w.wants || !w.is_known) return;
@@ -212,7 +215,7 @@ void Coordinator::try_grant(int rank, double now_s) {
   for (const auto& [number, outstanding] : w.outstanding) {
     if (number > r.accepted || outstanding.grant.mode != LeaseMode::normal) return;
   }
-  const int n = std::max(1, n_alive());
+  const int n = n_groups_alive();
   if (schedule_.is_ending(n) && (r.wants != Wants::now || !is_poorest(rank))) return;
   // Rank 0 is the coordinator as well: a document that kills goes elsewhere where it can.
   const bool may_be_alone = w.outstanding.empty() && (rank != 0 || n == 1);
@@ -283,7 +286,7 @@ void Coordinator::measure_pace(double now_s) {
   const std::uint64_t left = bytes_left();
   if (left >= bytes_begun_) return;
   const double pace = static_cast<double>(bytes_begun_ - left) / (now_s - begun_s_) /
-                      static_cast<double>(std::max(1, n_alive()));
+                      static_cast<double>(n_groups_alive());
   schedule_.set_least_bytes(
       std::max(options_.schedule.least_bytes, static_cast<std::uint64_t>(pace * kLeaseSeconds)));
 }
@@ -320,6 +323,14 @@ void Coordinator::lose(int rank, const std::string& why, double now_s) {
   } else {
     w.outstanding.clear();
     put_back(pieces);
+  }
+  for (const int mate : mates_of(rank)) {
+    Worker& m = workers_[static_cast<std::size_t>(mate)];
+    if (m.state == State::dead || m.state == State::left) continue;
+    m.is_present = true;  // as far as is known
+    lose(mate,
+         "it shares a model with rank " + std::to_string(rank) + ", which is lost (" + why + ")",
+         now_s);
   }
   check_complete();
 }

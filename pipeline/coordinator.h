@@ -3,6 +3,7 @@
 // tests can play any history.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -19,7 +20,10 @@ namespace tovamill {
 struct CoordinatorOptions {
   double silence_s = 20.0;  // a worker that is not heard of for so long is given up
   double pulse_s = 1.0;
-  int first_worker = 0;              // 1 where rank 0 only coordinates
+  int first_worker = 0;  // 1 where rank 0 only coordinates
+  // Ranks that share the layers of a model: from first_worker on so many each form a group, the
+  // first of which takes leases; with one of them all are lost.
+  int n_stages = 1;
   std::vector<std::uint64_t> hosts;  // (n_ranks) equal for the ranks of one host
   ScheduleOptions schedule;
   // A document on which ranks crashed so often is set aside ...
@@ -143,9 +147,14 @@ class Coordinator {
   void count(const SuspectDocument& suspect);
   void try_grant(int rank, double now_s);
   bool is_poorest(int rank) const;
+  bool takes_leases(int rank) const;
+  std::vector<int> mates_of(int rank) const;  // the others of its group
+  bool has_lost_mate(int rank) const;
+  int n_groups_alive() const { return std::max(1, n_alive() / options_.n_stages); }
   void send_grant(int rank, Worker::Outstanding& outstanding, double now_s);
   void send_pulse(int rank, double now_s);
   void hurry_host_of(int rank);
+  void hurry_mates_of(int rank);
   WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
   void check_complete();
   void measure_pace(double now_s);

@@ -94,9 +94,33 @@ void Coordinator::hurry_host_of(int rank) {
   }
 }
 
+bool Coordinator::takes_leases(int rank) const {
+  return (rank - options_.first_worker) % options_.n_stages == 0;
+}
+
+std::vector<int> Coordinator::mates_of(int rank) const {
+  const int first = rank - (rank - options_.first_worker) % options_.n_stages;
+  std::vector<int> mates;
+  for (int r = first; r < std::min(first + options_.n_stages, channel_.n_ranks()); ++r) {
+    if (r != rank) mates.push_back(r);
+  }
+  return mates;
+}
+
+// The ranks of a group need each other to the end.
+bool Coordinator::has_lost_mate(int rank) const {
+  return std::ranges::any_of(mates_of(rank), [this](int mate) {
+    return !is_alive(workers_[static_cast<std::size_t>(mate)]);
+  });
+}
+
+void Coordinator::hurry_mates_of(int rank) {
+  for (const int mate : mates_of(rank)) workers_[static_cast<std::size_t>(mate)].pulsed_s = -1e9;
+}
+
 // The lowest rank of a host packs the weights, the others map them.
 WeightsOrder Coordinator::weights_for(int rank, WeightsTicket& ticket) const {
-  for (int r = options_.first_worker; r < rank; ++r) {
+  for (int r = options_.first_worker; r < rank && options_.n_stages == 1; ++r) {
     if (options_.hosts[static_cast<std::size_t>(r)] !=
         options_.hosts[static_cast<std::size_t>(rank)])
       continue;
@@ -113,7 +137,8 @@ void Coordinator::send_pulse(int rank, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   Pulse pulse;
   pulse.number = ++w.n_pulses;
-  pulse.command = w.state != State::dead || command_ == Command::end ? command_ : Command::leave;
+  const bool is_given_up = w.state == State::dead || has_lost_mate(rank);
+  pulse.command = is_given_up && command_ != Command::end ? Command::leave : command_;
   pulse.is_known = w.is_known;
   pulse.all_alive = !anybody_lost_;
   pulse.launch = launch_;

@@ -17,8 +17,13 @@ namespace {
 
 constexpr int kTag = 1;
 constexpr int kBroadcastTag = 2;
+constexpr int kBulkTag = 3;
+constexpr int kIntroductionTag = 4;
 constexpr std::size_t kMostOutstanding = 64;      // sends to one rank; what comes beyond is dropped
 constexpr std::size_t kBroadcastBytes = 4 << 20;  // a piece of a broadcast
+constexpr std::size_t kBulkPieceBytes = 4 << 20;  // of a message of any size
+constexpr std::size_t kMostBulkPieces = 4;        // of one message on their way at once
+constexpr std::uint64_t kMostBulkBytes = std::uint64_t{1} << 42;
 constexpr double kDrainSeconds = 2.0;
 constexpr double kFinalizeSeconds = 5.0;
 
@@ -150,6 +155,139 @@ class MpiChannel : public Channel {
   Transfers arriving_;
 };
 
+// A message as its length (u64), then pieces of it: so the receiver knows what will come, and none
+// is larger than MPI can count. Requests of a dead rank never complete; nothing waits for them.
+class MpiBulkChannel : public BulkChannel {
+ public:
+  MpiBulkChannel(int rank, std::vector<int> peers) : rank_(rank) {
+    for (const int peer : peers) peers_[peer];
+  }
+  // As MpiChannel: buffers of what is not complete are never freed.
+  ~MpiBulkChannel() override {
+    if (is_busy()) (void)new std::map<int, Peer>(std::move(peers_));
+  }
+
+  void send(int to, Message message) override {
+    const auto at = peers_.find(to);
+    if (at == peers_.end())
+      throw Error(ExitCode::internal,
+                  "a message goes to rank " + std::to_string(to) + ", which was not introduced");
+    auto parcel = std::make_unique<Parcel>();
+    parcel->n_bytes = message.size();
+    parcel->bytes = std::move(message);
+    at->second.leaving.push_back(std::move(parcel));
+    send_on(to, at->second);
+  }
+
+  std::optional<Envelope> receive() override {
+    for (auto& [peer, p] : peers_) {
+      send_on(peer, p);
+      if (arrives(peer, p)) return Envelope{peer, std::move(p.arriving.bytes)};
+    }
+    return std::nullopt;
+  }
+
+  bool is_busy() const override {
+    return std::any_of(peers_.begin(), peers_.end(), [](const auto& entry) {
+      return !entry.second.leaving.empty() || entry.second.arriving.has_begun;
+    });
+  }
+
+ private:
+  struct Parcel {
+    std::uint64_t n_bytes = 0;
+    Message bytes;
+    bool has_begun = false;     // its length is on its way, or has come
+    bool is_length_in = false;  // arriving: the length is there
+    std::size_t n_asked = 0;    // bytes for which requests were made
+    std::deque<MPI_Request> requests;
+
+    // Drops what is complete; true where nothing is left. A request in error counts as complete.
+    bool is_idle() {
+      while (!requests.empty()) {
+        int flag = 0;
+        if (MPI_Test(&requests.front(), &flag, MPI_STATUS_IGNORE) == MPI_SUCCESS && flag == 0)
+          return false;
+        requests.pop_front();
+      }
+      return true;
+    }
+    std::span<std::byte> next_piece() {
+      const std::size_t n = std::min(kBulkPieceBytes, bytes.size() - n_asked);
+      n_asked += n;
+      return std::span(bytes).subspan(n_asked - n, n);
+    }
+  };
+  struct Peer {
+    std::deque<std::unique_ptr<Parcel>> leaving;
+    Parcel arriving;
+  };
+
+  void send_piece(int to, Parcel& parcel, const void* from, std::size_t n_bytes) {
+    parcel.requests.emplace_back(MPI_REQUEST_NULL);
+    check(MPI_Isend(from, static_cast<int>(n_bytes), MPI_BYTE, to, kBulkTag, MPI_COMM_WORLD,
+                    &parcel.requests.back()),
+          "MPI_Isend", rank_);
+  }
+
+  void send_on(int to, Peer& p) {
+    while (!p.leaving.empty()) {
+      Parcel& parcel = *p.leaving.front();
+      if (!parcel.has_begun) send_piece(to, parcel, &parcel.n_bytes, sizeof parcel.n_bytes);
+      parcel.has_begun = true;
+      const bool is_idle = parcel.is_idle();
+      while (parcel.n_asked < parcel.bytes.size() && parcel.requests.size() < kMostBulkPieces) {
+        const auto piece = parcel.next_piece();
+        send_piece(to, parcel, piece.data(), piece.size());
+      }
+      if (!is_idle || !parcel.requests.empty()) return;
+      p.leaving.pop_front();
+    }
+  }
+
+  void ask_for(int from, Parcel& parcel, void* to, std::size_t n_bytes) {
+    parcel.requests.emplace_back(MPI_REQUEST_NULL);
+    check(MPI_Irecv(to, static_cast<int>(n_bytes), MPI_BYTE, from, kBulkTag, MPI_COMM_WORLD,
+                    &parcel.requests.back()),
+          "MPI_Irecv", rank_);
+  }
+
+  // True once a message is complete: then the next one may begin.
+  bool arrives(int from, Peer& p) {
+    if (!p.arriving.has_begun) {
+      int found = 0;
+      check(MPI_Iprobe(from, kBulkTag, MPI_COMM_WORLD, &found, MPI_STATUS_IGNORE), "MPI_Iprobe",
+            rank_);
+      if (found == 0) return false;
+      p.arriving = {};
+      p.arriving.has_begun = true;
+      ask_for(from, p.arriving, &p.arriving.n_bytes, sizeof p.arriving.n_bytes);
+    }
+    Parcel& a = p.arriving;
+    bool is_idle = a.is_idle();
+    if (is_idle && !a.is_length_in) {
+      if (a.n_bytes > kMostBulkBytes)
+        throw Error(ExitCode::internal, "rank " + std::to_string(from) +
+                                            " announced a message of " + std::to_string(a.n_bytes) +
+                                            " bytes");
+      a.is_length_in = true;
+      a.bytes.resize(a.n_bytes);
+    }
+    if (!a.is_length_in) return false;
+    while (a.n_asked < a.bytes.size() && a.requests.size() < kMostBulkPieces) {
+      const auto piece = a.next_piece();
+      ask_for(from, a, piece.data(), piece.size());
+      is_idle = false;
+    }
+    if (!is_idle) return false;
+    a.has_begun = false;
+    return true;
+  }
+
+  int rank_;
+  std::map<int, Peer> peers_;
+};
+
 // Leaves the PMIx library that Open MPI itself has loaded; no other will do.
 void leave_pmix(int rank) {
   using Finalize = int (*)(const void*, std::size_t);
@@ -214,6 +352,34 @@ class Session : public MpiSession {
     check(MPI_Wait(&sending, MPI_STATUS_IGNORE), "MPI_Wait", rank_);
   }
 
+  // Each pair in turn, the same on both sides.
+  void introduce(const std::vector<int>& members) override {
+    if (started_) throw Error(ExitCode::internal, "an introduction after start-up");
+    Watchdog watchdog(options_.start_seconds, static_cast<int>(ExitCode::stopped),
+                      "tovamill: error: ranks that share a model do not find each other (one may "
+                      "have died): start again");
+    std::vector<int> peers;
+    for (const int peer : members) {
+      if (peer != rank_) peers.push_back(peer);
+    }
+    std::sort(peers.begin(), peers.end());
+    std::byte word{};
+    const auto speak = [&](int peer) {
+      check(MPI_Send(&word, 1, MPI_BYTE, peer, kIntroductionTag, MPI_COMM_WORLD), "MPI_Send",
+            rank_);
+    };
+    const auto listen = [&](int peer) {
+      check(MPI_Recv(&word, 1, MPI_BYTE, peer, kIntroductionTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+            "MPI_Recv", rank_);
+    };
+    for (const int peer : peers) {
+      if (rank_ < peer) speak(peer);
+      listen(peer);
+      if (rank_ > peer) speak(peer);
+    }
+    bulk_ = std::make_unique<MpiBulkChannel>(rank_, std::move(peers));
+  }
+
   void end_start_up() override {
     if (!started_ && options_.detach_pmix) leave_pmix(rank_);
     started_ = true;
@@ -224,7 +390,13 @@ class Session : public MpiSession {
     return *channel_;
   }
 
+  BulkChannel* bulk_channel() override {
+    if (!started_) throw Error(ExitCode::internal, "messages before the end of start-up");
+    return bulk_.get();
+  }
+
   bool end(bool all_alive, int exit_code) override {
+    if (bulk_ && bulk_->is_busy()) return false;
     if (!all_alive || !channel_->drain(kDrainSeconds) || options_.detach_pmix) return false;
     const Watchdog watchdog(kFinalizeSeconds, exit_code, "");
     return MPI_Finalize() == MPI_SUCCESS;
@@ -259,6 +431,7 @@ class Session : public MpiSession {
   int rank_ = 0;
   std::vector<RankInfo> ranks_;
   std::unique_ptr<MpiChannel> channel_;
+  std::unique_ptr<MpiBulkChannel> bulk_;
   bool started_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/error.h"
+#include "pipeline/bulk_channel.h"
 #include "pipeline/channel.h"
 #include "pipeline/rank_info.h"
 
@@ -57,11 +58,18 @@ class MpiSession {
   // Blocks. Throws MpiError; Error(internal) after end_start_up or from another rank.
   virtual void broadcast(std::span<std::byte> bytes, const std::vector<int>& members) = 0;
 
+  // At start-up only, and once: `members` (this rank among them), who all call this with the same
+  // list, connect with each other while the launcher is there. Blocks. Throws MpiError.
+  virtual void introduce(const std::vector<int>& members) = 0;
+
   // Call once on every rank after the last broadcast: from here on a rank may die without the
   // others. Waits for nobody. Detaches where asked.
   virtual void end_start_up() = 0;
   // Throws Error(internal) before end_start_up.
   virtual Channel& channel() = 0;
+
+  // To the ranks that this one was introduced to; null where it was to none. Throws as channel().
+  virtual BulkChannel* bulk_channel() = 0;
 
   // The end, after which only the process's own end may come. With `all_alive`: MPI_Finalize, if
   // need be cut short after some seconds by _exit(exit_code); all ranks must come here within that

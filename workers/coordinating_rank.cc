@@ -32,6 +32,7 @@ CoordinatorOptions coordinator_options(const RunOptions& options, const RunLaunc
   o.silence_s = options.silence_seconds;
   o.first_worker = first_worker(options, launch);
   for (const RankInfo& r : launch.ranks) o.hosts.push_back(r.host_identity);
+  o.n_stages = options.stages;
   return o;
 }
 
@@ -79,8 +80,8 @@ RunSummary CoordinatingRank::run() {
     coordinator_.set_dtype(dtype_);
     start_preparation();
     if (coordinator_.is_worker(0)) {
-      thread_.emplace(options_, std::move(head), place_of(0, launch_, options_), *launch_.channel,
-                      now_s());
+      launch_.head = std::move(head);
+      thread_.emplace(options_, launch_, now_s());
     }
   } catch (const std::exception&) {
     fail_by(std::current_exception());
@@ -122,7 +123,11 @@ void CoordinatingRank::turn() {
   announce();
   show_lost();
   show(now);
-  std::this_thread::sleep_for(kPause);
+  if (thread_) {
+    thread_->pause(std::chrono::duration<double>(kPause).count());
+  } else {
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 // Everything that arrives, to whom it is for: coordinator and worker of this rank have one channel.
@@ -215,6 +220,7 @@ void CoordinatingRank::announce() {
     info.device = loaded->device;
     info.sharing_note = loaded->sharing_note;
     info.work = loaded->work;
+    info.stages = loaded->stages;
     info.threads = loaded->n_threads;
     info.streams = loaded->n_streams;
     info.weight_bytes = loaded->weight_bytes;

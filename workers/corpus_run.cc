@@ -15,7 +15,7 @@
 namespace tovamill {
 namespace {
 
-constexpr auto kPause = std::chrono::milliseconds(2);  // between looks at what has arrived
+constexpr double kPauseSeconds = 0.002;  // between looks at what has arrived
 // So long the last words of a rank 0 that has ended may take to arrive.
 constexpr double kLastWordsSeconds = 0.5;
 
@@ -26,9 +26,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
   const bool is_near = launch.ranks[static_cast<std::size_t>(rank)].host_identity ==
                        launch.ranks.front().host_identity;
   if (is_near) coordinator.watch(0, launch.ranks.front().pid);
-  RankThread thread(options, std::move(launch.head), place_of(rank, launch, options),
-                    *launch.channel, now_s());
-  launch.head.reset();
+  RankThread thread(options, launch, now_s());
   double ended_s = 0.0;
   while (true) {
     const double now = now_s();
@@ -52,7 +50,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
                   "rank " + std::to_string(rank) + " on " + host_name() +
                       ": rank 0 is gone; what is finished is saved: run the same command again");
     }
-    std::this_thread::sleep_for(kPause);
+    thread.pause(kPauseSeconds);
   }
 }
 

@@ -30,6 +30,7 @@ struct RunInfo {
   std::uint64_t n_bytes = 0;           // of the corpus files on disk
   std::uint64_t n_documents_done = 0;  // found in the journals of earlier starts
   int n_ranks = 1, n_hosts = 1;
+  std::string stages;        // "layers 0-15 | 16-29 + head" of a model that is cut, else empty
   std::string work;          // what is done with each document, where that is to be said
   std::string sharing_note;  // whose weights these are, where several ranks share a host
 };

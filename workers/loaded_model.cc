@@ -8,6 +8,8 @@
 #include "workers/memory_plan.h"
 #include "workers/model_parts.h"
 #include "workers/packed_weights.h"
+#include "workers/stage_cut.h"
+#include "workers/staged_model.h"
 
 namespace tovamill {
 
@@ -45,8 +47,10 @@ void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t 
   StepPlan& plan = loaded.plan;
   const auto forward = [&] {
     return std::make_unique<Forward>(loaded.model, *loaded.backend, plan.max_rows, plan.n_streams,
-                                     plan.block);
+                                     plan.block, loaded.rows.get());
   };
+  if (loaded.stages.size() > 1)
+    loaded.rows = make_message_rows(*loaded.backend, loaded.config.shape.hidden_size);
   const std::uint64_t buffers = forward()->buffer_bytes();
   fit_streams(plan, options, *loaded.backend, buffers, budget);
   set_rows(plan);
@@ -54,11 +58,41 @@ void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t 
   loaded.states = loaded.backend.get();
 }
 
-LoadedModel with_head(ModelHead head, const RunOptions& options) {
+// Where several stages take the steps: the others learn what this one has room for, or it learns
+// of them.
+void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlace& place) {
+  StepPlan& plan = loaded.plan;
+  if (place.stage > 0) {
+    const std::vector<std::byte> ready =
+        pack(StageReady{.n_streams = plan.n_streams, .state_budget = plan.state_budget});
+    place.line->send(0, encode_done(0, ready));
+    return;
+  }
+  loaded.stage_head = std::make_unique<StageHead>(*place.line, place.patience_s);
+  const std::vector<StageReady> others = loaded.stage_head->wait_until_ready();
+  const auto here = static_cast<std::uint64_t>(loaded.model.range.n);
+  for (std::size_t s = 0; s < others.size(); ++s) {
+    plan.n_streams = std::min(plan.n_streams, others[s].n_streams);
+    // What a state takes there it takes here by as many more layers as there are.
+    const auto there = static_cast<std::uint64_t>(loaded.stages[s + 1].n);
+    plan.state_budget = std::min(plan.state_budget, others[s].state_budget / there * here);
+  }
+  set_rows(plan);
+  loaded.own_steps = std::move(loaded.runner);
+  auto staged = std::make_unique<StagedModel>(loaded.model, loaded.stages, *loaded.backend,
+                                              *loaded.own_steps, *loaded.rows, *loaded.stage_head,
+                                              n_groups(options.cache, loaded.config.shape));
+  loaded.states = staged.get();
+  loaded.runner = std::move(staged);
+}
+
+LoadedModel with_head(ModelHead head, const RunOptions& options, const StagePlace& place) {
   LoadedModel loaded;
   loaded.files = std::move(head.files);
   loaded.config = std::move(head.config);
   loaded.tokenizer = std::move(head.tokenizer);
+  loaded.stages = cut_layers(loaded.config.shape, place.n_stages);
+  loaded.model.range = loaded.stages.at(static_cast<std::size_t>(place.stage));
   loaded.plan = plan_rows(options);
   set_rows(loaded.plan);
   loaded.description = describe_model(*loaded.files, loaded.config);
@@ -68,17 +102,19 @@ LoadedModel with_head(ModelHead head, const RunOptions& options) {
 }  // namespace
 
 LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes, const WeightSharing& how) {
-  LoadedModel loaded = with_head(std::move(head), options);
+                       std::uint64_t available_bytes, const WeightSharing& how,
+                       const StagePlace& place) {
+  LoadedModel loaded = with_head(std::move(head), options, place);
   const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
   make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
+  if (place.n_stages > 1) join_stages(loaded, options, place);
   return loaded;
 }
 
 // All of a GPU's memory was there for the taking, so what is missing will not come by itself.
 LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
-                              const GpuPart& gpu) {
-  LoadedModel loaded = with_head(std::move(head), options);
+                              const GpuPart& gpu, const StagePlace& place) {
+  LoadedModel loaded = with_head(std::move(head), options, place);
   try {
     const std::uint64_t left = obtain_gpu_weights(loaded, options, n_threads, gpu);
     make_forward(loaded, options,
@@ -90,6 +126,7 @@ LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_t
                     std::string(e.what()) +
                     "): give more memory, a smaller --cache-size or fewer --streams");
   }
+  if (place.n_stages > 1) join_stages(loaded, options, place);
   return loaded;
 }
 

@@ -10,9 +10,12 @@
 #include "engine/model.h"
 #include "engine/tokenizer.h"
 #include "io/model_files.h"
+#include "kernels/row_transport.h"
 #include "workers/memory_plan.h"
 #include "workers/run_options.h"
 #include "workers/shared_weights.h"
+#include "workers/stage_head.h"
+#include "workers/stage_line.h"
 
 namespace tovamill {
 
@@ -41,9 +44,13 @@ struct LoadedModel {
   std::unique_ptr<Tokenizer> tokenizer;
   StepPlan plan;
   std::unique_ptr<SharedWeights> shared;  // null where the weights are this process's own
-  std::unique_ptr<Backend> backend;
+  std::vector<LayerRange> stages;         // of the model; one unless it is cut
+  std::unique_ptr<Backend> backend;       // of this rank's layers
   Model model;
-  std::unique_ptr<StepRunner> runner;
+  std::unique_ptr<RowTransport> rows;     // null where there is one stage only
+  std::unique_ptr<StepRunner> own_steps;  // of stage 0's layers, where there are others
+  std::unique_ptr<StageHead> stage_head;
+  std::unique_ptr<StepRunner> runner;      // behind stage 0: of this rank's layers
   StateKeeper* states = nullptr;           // of the streams that go through `runner`
   WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
   std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower
@@ -68,10 +75,14 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config);
 // and this rank's share of the rest bound the streams. A rank that cannot share packs its own and
 // says why in `sharing_note`. Throws Error(configuration) naming the bytes where not even one
 // stream fits.
+//
+// With stages: loads those layers whose `place` it is. On stage 0 waits for the others, which may
+// bound the streams as well, and may throw StageLost.
 LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
-                       std::uint64_t available_bytes, const WeightSharing& how = {});
+                       std::uint64_t available_bytes, const WeightSharing& how = {},
+                       const StagePlace& place = {});
 // The same on cuda.
 LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
-                              const GpuPart& gpu);
+                              const GpuPart& gpu, const StagePlace& place = {});
 
 }  // namespace tovamill

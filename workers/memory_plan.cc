@@ -4,6 +4,7 @@
 
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
+#include "workers/stage_cut.h"
 
 namespace tovamill {
 namespace {
@@ -52,12 +53,26 @@ std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
 
 }  // namespace
 
-std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+std::uint64_t packed_bytes(const ModelShape& s, const LayerRange& range,
+                           std::uint64_t element_bytes) {
   const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
   const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
                      3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
-  return element_bytes * (static_cast<std::uint64_t>(s.n_layers) * layer +
-                          hidden * static_cast<std::uint64_t>(s.vocab_size));
+  const std::uint64_t head =
+      range.has_head() ? hidden * static_cast<std::uint64_t>(s.vocab_size) : 0;
+  return element_bytes * (static_cast<std::uint64_t>(range.n) * layer + head);
+}
+
+std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+  return packed_bytes(s, {.first = 0, .n = s.n_layers, .n_all = s.n_layers}, element_bytes);
+}
+
+std::uint64_t most_packed_bytes_of_stages(const ModelShape& shape, std::int32_t n_stages,
+                                          std::uint64_t element_bytes) {
+  std::uint64_t most = 0;
+  for (const LayerRange& range : cut_layers(shape, n_stages))
+    most = std::max(most, packed_bytes(shape, range, element_bytes));
+  return most;
 }
 
 std::string automatic_dtype(const std::string& device) {
@@ -69,8 +84,11 @@ std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
                          std::uint64_t available_bytes) {
   std::string dtype = options.dtype;
   if (dtype == "auto") dtype = automatic_dtype(options.device);
-  if (options.dtype == "auto" && packed_bytes(shape, 4) > available_bytes) dtype = "bf16";
-  const std::uint64_t needed = packed_bytes(shape, dtype == "bf16" ? 2 : 4);
+  const auto bytes = [&](std::uint64_t element) {
+    return most_packed_bytes_of_stages(shape, options.stages, element);
+  };
+  if (options.dtype == "auto" && bytes(4) > available_bytes) dtype = "bf16";
+  const std::uint64_t needed = bytes(dtype == "bf16" ? 2 : 4);
   if (needed <= available_bytes) return dtype;
   const bool is_gpu = options.device == "cuda";
   throw Error(ExitCode::configuration,

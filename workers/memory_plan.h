@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/model.h"
 #include "kernels/backend.h"
 #include "workers/run_options.h"
 
@@ -18,12 +19,18 @@ struct StepPlan {
   std::uint64_t state_budget = 0;         // bytes of all states together at most
 };
 
-// Bytes of the packed weights in a type of `element_bytes`.
+// Bytes of the packed weights in a type of `element_bytes`: of a whole model, of some of its
+// layers, of the stage that takes most where it is cut into so many.
 std::uint64_t packed_bytes(const ModelShape& shape, std::uint64_t element_bytes);
+std::uint64_t packed_bytes(const ModelShape& shape, const LayerRange& range,
+                           std::uint64_t element_bytes);
+std::uint64_t most_packed_bytes_of_stages(const ModelShape& shape, std::int32_t n_stages,
+                                          std::uint64_t element_bytes);
 
 // Of what stands for the `auto` of --dtype on cpu or cuda.
 std::string automatic_dtype(const std::string& device);
-// `auto` as the device does best, but bf16 where only that fits the memory. Throws
+// `auto` as the device does best, but bf16 where only that fits the memory; of the costliest stage
+// where there are several, so that all choose the same. Throws
 // Error(configuration) where nothing does.
 std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
                          std::uint64_t available_bytes);

@@ -9,6 +9,7 @@
 #include "kernels/version.h"
 #include "workers/memory_plan.h"
 #include "workers/model_parts.h"
+#include "workers/stage_cut.h"
 
 namespace tovamill {
 namespace {
@@ -35,22 +36,24 @@ class Packing {
       : loaded_(loaded),
         options_(options),
         n_threads_(n_threads),
+        range_(loaded.model.range),
         weights_(weights_of(*loaded.files, loaded.config)) {}
 
   void pack(const std::string& dtype, WeightStore* store) {
     const StepPlan& plan = loaded_.plan;
-    loaded_.backend = make_backend(options_.device, {.shape = loaded_.config.shape,
-                                                     .cache = cache_of(options_),
-                                                     .dtype = dtype,
-                                                     .n_threads = n_threads_,
-                                                     .max_rows = plan.max_rows,
-                                                     .max_block = plan.block,
-                                                     .weights = store,
-                                                     .device_index = gpu_.index,
-                                                     .n_lanes = plan.n_lanes,
-                                                     .device_bytes = gpu_.n_bytes,
-                                                     .group = gpu_.group});
-    loaded_.model = pack_model(loaded_.config, weights_, *loaded_.backend);
+    loaded_.backend =
+        make_backend(options_.device, {.shape = shape_of(loaded_.config.shape, range_),
+                                       .cache = cache_of(options_),
+                                       .dtype = dtype,
+                                       .n_threads = n_threads_,
+                                       .max_rows = plan.max_rows,
+                                       .max_block = plan.block,
+                                       .weights = store,
+                                       .device_index = gpu_.index,
+                                       .n_lanes = plan.n_lanes,
+                                       .device_bytes = gpu_.n_bytes,
+                                       .group = gpu_.group});
+    loaded_.model = pack_layers(loaded_.config, weights_, range_, *loaded_.backend);
     loaded_.private_weight_bytes = loaded_.model.weight_bytes();
   }
 
@@ -125,6 +128,7 @@ class Packing {
   LoadedModel& loaded_;
   const RunOptions& options_;
   int n_threads_;
+  LayerRange range_;
   GpuPart gpu_;
   ModelWeights weights_;
   std::string digest_;
@@ -159,10 +163,14 @@ std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options,
   const ModelShape& shape = loaded.config.shape;
   const std::string dtype = choose_dtype(options, shape, gpu.n_bytes);
   const std::uint64_t element = dtype == "bf16" ? 2 : 4;
-  const std::uint64_t weights =
-      packed_bytes(shape, element) + element * static_cast<std::uint64_t>(shape.vocab_size) *
-                                         static_cast<std::uint64_t>(shape.hidden_size);
-  limit_rows(loaded.plan, shape, options.cache, gpu.n_bytes > weights ? gpu.n_bytes - weights : 0);
+  const LayerRange range = loaded.model.range;
+  const std::uint64_t embedding = range.has_embedding()
+                                      ? element * static_cast<std::uint64_t>(shape.vocab_size) *
+                                            static_cast<std::uint64_t>(shape.hidden_size)
+                                      : 0;
+  const std::uint64_t weights = packed_bytes(shape, range, element) + embedding;
+  limit_rows(loaded.plan, shape_of(shape, range), options.cache,
+             gpu.n_bytes > weights ? gpu.n_bytes - weights : 0);
   GpuPart part = gpu;
   if (options.memory_budget > 0)
     part.n_bytes = std::min(part.n_bytes, weights + options.memory_budget);

@@ -8,8 +8,8 @@
 
 namespace tovamill {
 
-// Sets backend, model, and what LoadedModel says of sharing; files, config and plan are there
-// already. Returns the bytes of memory that are left for this rank's streams. Throws
+// Sets backend, model, and what LoadedModel says of sharing; files, config, plan and Model::range
+// are there already. Returns the bytes of memory that are left for this rank's streams. Throws
 // Error(configuration) where the weights do not fit.
 std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
                              std::uint64_t available_bytes, const WeightSharing& how);

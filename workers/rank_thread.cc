@@ -1,5 +1,7 @@
 #include "workers/rank_thread.h"
 
+#include <chrono>
+
 #include "kernels/error.h"
 #include "workers/gpu_places.h"
 
@@ -7,27 +9,55 @@ namespace tovamill {
 namespace {
 
 constexpr double kComplainSeconds = 1.0;
+// Times --silence-seconds: a step of a large model may take minutes.
+constexpr double kPatience = 20.0;
 
 }  // namespace
 
-RankThread::RankThread(const RunOptions& options, std::optional<ModelHead> head,
-                       const WorkerPlace& place, Channel& channel, double now_s)
-    : link_(channel, 0, options.silence_seconds, now_s),
-      thread_([this, &options, place, h = std::move(head)]() mutable {
-        work(options, std::move(h), place, desk_);
-      }) {}
+RankThread::RankThread(const RunOptions& options, RunLaunch& launch, double now_s)
+    : link_(*launch.channel, 0, options.silence_seconds, now_s) {
+  const int rank = launch.channel->rank(), first = first_worker(options, launch);
+  WorkerPlace place = place_of(rank, launch, options);
+  if (options.stages > 1) {
+    stage_desk_.emplace((rank - first) % options.stages, options.stages);
+    exchange_.emplace(*stage_desk_, *launch.bulk, launch.ranks,
+                      stage_group(rank, first, options.stages));
+    place.stages = {.rank = rank,
+                    .stage = stage_desk_->stage(),
+                    .n_stages = options.stages,
+                    .line = &*stage_desk_,
+                    .patience_s = kPatience * options.silence_seconds};
+  }
+  thread_ = std::thread([this, &options, place, head = std::move(launch.head)]() mutable {
+    work(options, std::move(head), place, desk_);
+  });
+  launch.head.reset();
+}
 
 RankThread::~RankThread() {
   desk_.abandon();
+  if (stage_desk_) stage_desk_->close("the run ends");
   thread_.join();
 }
 
 void RankThread::tick(double now_s) {
   desk_.set_orders(link_.orders());
   while (std::optional<Grant> grant = link_.take_grant()) desk_.put(std::move(*grant));
+  if (exchange_) exchange_->tick();
+  const Command command = link_.orders().command;
+  if (stage_desk_ && (command == Command::leave || command == Command::end))
+    stage_desk_->close("its group of ranks was given up");
   desk_.exchange(link_);
   if (desk_.error() && now_s - complained_s_ >= kComplainSeconds) complain(now_s);
   link_.tick(now_s);
+}
+
+void RankThread::pause(double most_seconds) {
+  if (exchange_) {
+    exchange_->pause(most_seconds);
+  } else {
+    std::this_thread::sleep_for(std::chrono::duration<double>(most_seconds));
+  }
 }
 
 // Running out of memory on a document costs this rank and, the second time, the document; all else
@@ -37,6 +67,8 @@ void RankThread::complain(double now_s) {
   const bool is_loading = !desk_.is_at_work();
   try {
     std::rethrow_exception(desk_.error());
+  } catch (const StageLost& e) {
+    link_.complain({static_cast<int>(e.code()), false, e.what()});
   } catch (const OutOfMemory& e) {
     link_.complain({static_cast<int>(e.code()), is_loading, e.what()});
   } catch (const Error& e) {
@@ -59,7 +91,8 @@ WorkerPlace place_of(int rank, const RunLaunch& launch, const RunOptions& option
     ++place.n_on_host;
     if (r < rank) place.packs_first = false;
   }
-  if (place.n_on_host <= 1) place.packs_first = false;
+  // Ranks of different stages have different weights, too.
+  if (place.n_on_host <= 1 || options.stages > 1) place.packs_first = false;
   if (options.device != "cuda") return place;
   place.packs_first = false;  // each GPU has weights of its own
   place.gpu = place_on_gpus(ranks, first, options.ranks_per_gpu)[static_cast<std::size_t>(rank)];

@@ -7,6 +7,7 @@
 #include "pipeline/rank_info.h"
 #include "pipeline/worker_link.h"
 #include "workers/run_launch.h"
+#include "workers/stage_exchange.h"
 #include "workers/work_desk.h"
 #include "workers/worker.h"
 
@@ -14,15 +15,16 @@ namespace tovamill {
 
 class RankThread {
  public:
-  // Starts to compute. The options must outlive this.
-  RankThread(const RunOptions& options, std::optional<ModelHead> head, const WorkerPlace& place,
-             Channel& channel, double now_s);
+  // Starts to compute. All must outlive this; the launch's head is taken.
+  RankThread(const RunOptions& options, RunLaunch& launch, double now_s);
   ~RankThread();  // ends the computation at its next step, and waits for that
 
   void receive(const Message& message, double now_s) { link_.receive(message, now_s); }
   // Moves leases, orders and reports between the two threads and the coordinator; to be called
   // often.
   void tick(double now_s);
+  // Between ticks: until there is something to do, at most so long.
+  void pause(double most_seconds);
   void request_stop() { desk_.request_stop(); }
 
   const Pulse& orders() const { return link_.orders(); }
@@ -34,6 +36,8 @@ class RankThread {
 
   WorkDesk desk_;
   WorkerLink link_;
+  std::optional<StageDesk> stage_desk_;
+  std::optional<StageExchange> exchange_;
   double complained_s_ = -1e9;
   std::thread thread_;
 };

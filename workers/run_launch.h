@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/gpu_group.h"
+#include "pipeline/bulk_channel.h"
 #include "pipeline/channel.h"
 #include "pipeline/rank_info.h"
 #include "workers/loaded_model.h"
@@ -16,6 +17,7 @@ namespace tovamill {
 
 struct RunLaunch {
   Channel* channel = nullptr;
+  BulkChannel* bulk = nullptr;    // with --stages, to the other ranks of the group
   std::vector<RankInfo> ranks;    // of all ranks, by rank
   std::optional<ModelHead> head;  // where the model is open already
   std::string launch_id;          // of jobs/launch.sh, for status.json

@@ -93,6 +93,8 @@ void validate(const RunOptions& o) {
               text_of(o.ranks_per_gpu), "give 1 to 64 ranks");
   check_range(o.threads >= 0 && o.threads <= 4096, "--threads", text_of(o.threads),
               "give 1 to 4096 threads, or 0 for auto");
+  check_range(o.stages >= 1 && o.stages <= 4096, "--stages", text_of(o.stages),
+              "give 1 to 4096, and as many ranks or a multiple");
   check_range(o.progress_seconds >= 0.0 && o.progress_seconds <= 86400.0, "--progress-seconds",
               text_of(o.progress_seconds), "give 0 to 86400 seconds");
   check_range(o.sync_seconds > 0.0 && o.sync_seconds <= 86400.0, "--sync-seconds",

@@ -39,6 +39,7 @@ struct RunOptions {
   double max_bad_fraction = 1.0;       // more bad records than this fraction: exit 65 at the end
   double save_every = 0.0;             // seconds between saves of a document under way; 0 is never
   double silence_seconds = 20.0;       // a rank that is not heard of for so long is given up
+  std::int32_t stages = 1;             // ranks that share the layers of a model
   bool dedicated_coordinator = false;  // rank 0 only coordinates
   bool broadcast_weights = false;      // hosts without the model get its files from rank 0
   bool overwrite = false;              // delete what --out holds and start afresh
@@ -172,6 +173,9 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("ranks-per-gpu", o.ranks_per_gpu, convenience, "ranks that may share a GPU and its memory");
   visit("threads", o.threads, convenience,
         "0 is auto: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, else all cores");
+  visit("stages", o.stages, convenience,
+        "cut the model's layers into so many stages, one a rank, for models too large for one; the "
+        "ranks form groups of so many");
   visit("sync-seconds", o.sync_seconds, convenience,
         "finished work is made durable this often (seconds)");
   visit("save-every", o.save_every, convenience,

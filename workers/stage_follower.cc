@@ -8,13 +8,14 @@
 namespace tovamill {
 
 StageFollower::StageFollower(const Model& model, Backend& backend, StepRunner& forward,
-                             RowTransport& rows, std::int32_t n_groups, StageLine& line)
+                             RowTransport& rows, std::int32_t n_groups, StageLine& line, int rank)
     : model_(model),
       backend_(backend),
       forward_(forward),
       rows_(rows),
       n_groups_(n_groups),
-      line_(line) {}
+      line_(line),
+      rank_(rank) {}
 
 // Steps that have arrived are put on their way as long as the device takes them.
 void StageFollower::serve() {
@@ -50,8 +51,9 @@ void StageFollower::answer(std::uint64_t number, std::span<const std::byte> byte
 
 void StageFollower::answer_failed(std::uint64_t number, const Error& error, bool is_out_of_memory) {
   const std::string text =
-      "stage " + std::to_string(line_.stage()) + " (layers " + std::to_string(model_.range.first) +
-      "-" + std::to_string(model_.range.first + model_.range.n - 1) + "): " + error.what();
+      "rank " + std::to_string(rank_) + ", stage " + std::to_string(line_.stage()) + " (layers " +
+      std::to_string(model_.range.first) + "-" +
+      std::to_string(model_.range.first + model_.range.n - 1) + "): " + error.what();
   line_.send(0, encode_failed(number, Error(error.code(), text), is_out_of_memory));
 }
 

@@ -18,9 +18,9 @@ namespace tovamill {
 class StageFollower {
  public:
   // All outlive the object. `forward` runs `model` on `backend` with `rows`; `n_groups` as
-  // n_groups().
+  // n_groups(); `rank` is this one, for messages.
   StageFollower(const Model& model, Backend& backend, StepRunner& forward, RowTransport& rows,
-                std::int32_t n_groups, StageLine& line);
+                std::int32_t n_groups, StageLine& line, int rank);
 
   // Until stage 0 has no more to do. Stage 0 is told where memory is at its end or a saved state
   // cannot be loaded; anything else is thrown, StageLost among it.
@@ -49,6 +49,7 @@ class StageFollower {
   RowTransport& rows_;
   const std::int32_t n_groups_;
   StageLine& line_;
+  const int rank_;
   bool is_over_ = false;
   std::map<std::uint64_t, std::unique_ptr<StreamState>> states_;  // by number
   std::deque<UnderWay> under_way_;                                // the oldest first

@@ -53,6 +53,11 @@ void StageDesk::wait_to_send(double most_seconds) {
   leaving_.wait_for(lock, Seconds(most_seconds), [&] { return !outbox_.empty(); });
 }
 
+bool StageDesk::is_closed() const {
+  const std::lock_guard lock(mutex_);
+  return closed_.has_value();
+}
+
 void StageDesk::close(const std::string& why) {
   const std::lock_guard lock(mutex_);
   if (!closed_) closed_ = why;

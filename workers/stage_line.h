@@ -25,6 +25,16 @@ struct StageMessage {
   Message message;
 };
 
+class StageLine;
+
+// Where a rank stands in its group.
+struct StagePlace {
+  int rank = 0;
+  int stage = 0, n_stages = 1;
+  StageLine* line = nullptr;  // null where there is one stage only
+  double patience_s = 400.0;  // whoever does not answer for so long stands still
+};
+
 class StageLine {
  public:
   virtual ~StageLine() = default;
@@ -58,6 +68,7 @@ class StageDesk : public StageLine {
   void wait_to_send(double most_seconds);
   // Whoever waits is told why, and nothing is sent any more. The first reason counts.
   void close(const std::string& why);
+  bool is_closed() const;
 
  private:
   const int stage_, n_stages_;

@@ -126,8 +126,6 @@ std::vector<std::byte> pack(const StageReady& ready) {
   ByteWriter out;
   out.fixed(ready.n_streams);
   out.fixed(ready.state_budget);
-  out.fixed(ready.weight_bytes);
-  out.text(ready.digest);
   return out.take();
 }
 
@@ -199,8 +197,6 @@ StageReady unpack_ready(std::span<const std::byte> bytes) {
   StageReady ready;
   ready.n_streams = in.fixed<std::int32_t>();
   ready.state_budget = in.fixed<std::uint64_t>();
-  ready.weight_bytes = in.fixed<std::uint64_t>();
-  ready.digest = in.text();
   in.expect_end();
   return ready;
 }

@@ -75,8 +75,6 @@ struct StageStepDone {
 struct StageReady {
   std::int32_t n_streams = 0;
   std::uint64_t state_budget = 0;
-  std::uint64_t weight_bytes = 0;
-  std::string digest;  // of the model's files and of what decides its numbers
 };
 
 Message encode(const StageStep& step);

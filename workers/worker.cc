@@ -17,6 +17,8 @@
 #include "workers/option_text.h"
 #include "workers/saved_states.h"
 #include "workers/score_work.h"
+#include "workers/stage_cut.h"
+#include "workers/stage_follower.h"
 
 namespace tovamill {
 namespace {
@@ -56,7 +58,9 @@ std::string journal_header(const RunOptions& options, const LoadedModel& model, 
                     {"host", host_name()},
                     {"boot_id", boot_id()},
                     {"oom_kills", n_oom_kills()},
-                    {"device", model.backend->description() + ", " + model.backend->dtype_name()},
+                    {"device", model.backend->description() + ", " + model.backend->dtype_name() +
+                                   (model.stages.size() > 1 ? ", stages: " + text_of(model.stages)
+                                                            : std::string())},
                     {"command", options.command},
                     {"slurm_job", options.slurm_job},
                     {"program_version", program_version()},
@@ -96,13 +100,15 @@ GpuPart gpu_part(const WorkerPlace& place) {
   return {.index = share.index, .n_bytes = share.n_bytes, .group = place.gpu_group};
 }
 
-LoadedInfo info_of(const LoadedModel& model, const DocumentWork& documents) {
+// `documents`: null on a rank that takes none.
+LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
   return {.model_description = model.files->path() + ": " + model.description,
           .tokenizer_description = model.tokenizer->description(),
           .device = model.backend->description(),
           .dtype = model.backend->dtype_name(),
           .sharing_note = model.sharing_note,
-          .work = documents.description(),
+          .work = documents == nullptr ? "" : documents->description(),
+          .stages = model.stages.size() > 1 ? text_of(model.stages) : "",
           .n_threads = model.backend->n_threads(),
           .n_streams = model.plan.n_streams,
           .weight_bytes = model.model.weight_bytes(),
@@ -175,12 +181,31 @@ void work_through(const RunOptions& options, DocumentWork& documents, const Load
   leave(c, true, desk);
 }
 
+// Behind stage 0: serves the documents of another rank until that has no more.
+void follow(const LoadedModel& model, const RunOptions& options, const StagePlace& place,
+            WorkDesk& desk) {
+  WorkerSituation s;
+  s.phase = WorkerPhase::working;
+  desk.publish(s);
+  StageFollower follower(model.model, *model.backend, *model.runner, *model.rows,
+                         n_groups(options.cache, model.config.shape), *place.line, place.rank);
+  try {
+    follower.serve();
+  } catch (const StageLost&) {
+    // Whoever is told to go need not say that it goes.
+    const Command command = desk.orders().command;
+    if (command == Command::wait || command == Command::work) throw;
+  }
+  leave({}, false, desk);
+}
+
 void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const WorkerPlace& place,
                    WorkDesk& desk) {
   RunOptions options = given;
   if (!head) head = open_model(options.model);
   const bool is_gpu = options.device == "cuda";
-  const bool follows = place.n_on_host > 1 && !place.packs_first && !is_gpu;
+  const bool is_staged = place.stages.n_stages > 1;
+  const bool follows = place.n_on_host > 1 && !place.packs_first && !is_gpu && !is_staged;
   const auto may_load = [&](const Pulse& p) {
     return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
   };
@@ -188,9 +213,10 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   const Pulse orders = desk.orders();
   options.dtype = orders.dtype;
   LoadedModel model =
-      is_gpu ? load_model_on_gpu(std::move(*head), options, options.threads, gpu_part(place))
+      is_gpu ? load_model_on_gpu(std::move(*head), options, options.threads, gpu_part(place),
+                                 place.stages)
              : load_model(std::move(*head), options, options.threads,
-                          cpu_info().memory_available_bytes, sharing(place, orders));
+                          cpu_info().memory_available_bytes, sharing(place, orders), place.stages);
   if (place.packs_first) {
     // Also where they could not be shared: the others wait for the word, then pack their own.
     const WeightsPlace& p = model.weights_place;
@@ -199,9 +225,13 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   options.dtype = given.dtype;
   const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
                                  model.backend->dtype_name());
+  if (place.stages.stage > 0) {
+    desk.introduce(hello_of(model, print), info_of(model, nullptr));
+    return follow(model, options, place.stages, desk);
+  }
   // What it refuses is refused before the first lease.
   const std::unique_ptr<DocumentWork> documents = make_work(options, model);
-  desk.introduce(hello_of(model, print), info_of(model, *documents));
+  desk.introduce(hello_of(model, print), info_of(model, documents.get()));
   if (!wait_for(desk, [](const Pulse& p) { return p.launch > 0 && p.is_known; }))
     return leave({}, false, desk);
   work_through(options, *documents, model, print, place.rank, desk);

@@ -18,6 +18,7 @@ struct WorkerPlace {
   bool packs_first = false;  // it is the first of several: packs the weights for all of them
   GpuPlace gpu = {};         // where the device is cuda
   std::optional<GpuGroupPlace> gpu_group = std::nullopt;  // whose weights are read once
+  StagePlace stages = {};
 };
 
 // Opens the model unless `head` is given, loads the weights as the coordinator orders, then works

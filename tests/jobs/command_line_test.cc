@@ -86,6 +86,7 @@ RunOptions unusual_options() {
   o.memory_budget = (1ull << 62) + 1;
   o.ranks_per_gpu = 2;
   o.threads = 3;
+  o.stages = 4;
   o.limit = 10;
   o.skip = 5;
   o.part = {3, 16};
