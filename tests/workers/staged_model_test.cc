@@ -1,0 +1,313 @@
+// A model cut into stages, each on a thread of this process: the same bits as a whole one.
+#include "workers/staged_model.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <thread>
+
+#include "kernels/error.h"
+#include "tests/support/error_of.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/score_runs.h"
+#include "tests/support/temporary_directory.h"
+#include "workers/document_stream.h"
+#include "workers/generate_work.h"
+#include "workers/loaded_model.h"
+#include "workers/score_work.h"
+#include "workers/stage_cut.h"
+#include "workers/stage_follower.h"
+
+namespace tovamill {
+namespace {
+
+using testing::digits;
+using testing::error_of;
+using testing::TemporaryDirectory;
+using testing::TinyModel;
+using testing::words;
+
+constexpr std::uint64_t kMemory = std::uint64_t{1} << 30;  // bytes, said to be free
+
+class LocalLine;
+using LocalLines = std::vector<std::unique_ptr<LocalLine>>;
+
+// Hands messages over to the other stages' desks at once.
+class LocalLine final : public StageDesk {
+ public:
+  LocalLine(int stage, int n_stages, LocalLines& lines)
+      : StageDesk(stage, n_stages), lines_(lines) {}
+  void send(int stage, Message message) override {
+    if (is_closed()) throw StageLost("closed");
+    lines_.at(static_cast<std::size_t>(stage))->deliver(this->stage(), std::move(message));
+  }
+
+ private:
+  LocalLines& lines_;
+};
+
+struct Threads {
+  ~Threads() {
+    for (std::thread& t : all) t.join();
+  }
+  std::vector<std::thread> all;
+};
+
+LoadedModel load(const std::string& path, const RunOptions& options, const StagePlace& place) {
+  return load_model(open_model(path), options, 1, kMemory, {}, place);
+}
+
+// A group of stages, of which stage 0 is on the test's thread; of one stage: a model as usual.
+class Group {
+ public:
+  Group(const std::string& path, const RunOptions& options, int n_stages)
+      : model_(start(path, options, n_stages)) {}
+  LoadedModel& model() { return model_; }
+  void close() {
+    for (auto& line : lines_) line->close("the test closes it");
+  }
+
+ private:
+  LoadedModel start(const std::string& path, const RunOptions& options, int n_stages) {
+    for (int s = 0; s < n_stages; ++s)
+      lines_.push_back(std::make_unique<LocalLine>(s, n_stages, lines_));
+    for (int s = 1; s < n_stages; ++s)
+      threads_.all.emplace_back([this, path, options, s] { serve(path, options, place(s)); });
+    return load(path, options, place(0));
+  }
+  StagePlace place(int s) {
+    return {.rank = s,
+            .stage = s,
+            .n_stages = static_cast<int>(lines_.size()),
+            .line = lines_[static_cast<std::size_t>(s)].get()};
+  }
+  static void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
+    const LoadedModel model = load(path, options, place);
+    try {
+      StageFollower(model.model, *model.backend, *model.runner, *model.rows,
+                    n_groups(options.cache, model.config.shape), *place.line, place.rank)
+          .serve();
+    } catch (const StageLost&) {
+    }
+  }
+
+  LocalLines lines_;
+  Threads threads_;
+  LoadedModel model_;  // goes first, and lets the others end
+};
+
+CorpusRecord document(const std::string& text, int n = 0) {
+  CorpusRecord record;
+  record.id = std::to_string(n);
+  record.file = "/corpus/a.txt";
+  record.offset = static_cast<std::uint64_t>(n) * 1000;
+  record.n_bytes = text.size();
+  record.text = text;
+  return record;
+}
+
+class StagedModelTest : public ::testing::Test {
+ protected:
+  StagedModelTest() {
+    TinyModel tiny;
+    tiny.n_layers = 5;
+    write_hf_model(tiny, d.path() / "model");
+  }
+  std::string model() const { return d.path() / "model"; }
+  static RunOptions options() {
+    RunOptions o = testing::tiny_options("", "", "");
+    o.trace_state = o.token_nll = true;
+    o.streams = 3;
+    return o;
+  }
+
+  // The records of five documents, of which some end in every step.
+  static std::vector<std::vector<std::byte>> scores(LoadedModel& model, const RunOptions& o) {
+    const std::size_t longer = o.cache.policy == Policy::full ? 100 : 400;  // words
+    ScoreWork work(model, o);
+    std::vector<std::unique_ptr<DocumentUnderWay>> open;
+    std::vector<std::vector<std::byte>> records(5);
+    std::vector<std::size_t> of;
+    for (std::size_t next = 0; next < 5 || !open.empty();) {
+      while (next < 5 && open.size() < 3) {
+        CorpusRecord record = document(words(100 + longer * next, next), static_cast<int>(next));
+        open.push_back(work.open(record));
+        of.push_back(next++);
+      }
+      work.step();
+      for (std::size_t i = 0; i < open.size();) {
+        if (!open[i]->finished()) {
+          ++i;
+          continue;
+        }
+        records[of[i]] = encode(open[i]->finish(0));
+        work.close(std::move(open[i]));
+        open.erase(open.begin() + static_cast<std::ptrdiff_t>(i));
+        of.erase(of.begin() + static_cast<std::ptrdiff_t>(i));
+      }
+    }
+    return records;
+  }
+
+  void expect_same_scores(RunOptions o, const std::vector<int>& numbers_of_stages) {
+    Group whole(model(), o, 1);
+    const auto expected = scores(whole.model(), o);
+    for (const int n : numbers_of_stages) {
+      o.stages = n;
+      Group cut(model(), o, n);
+      EXPECT_EQ(cut.model().runner->most_under_way(), n + 1);
+      EXPECT_TRUE(scores(cut.model(), o) == expected) << n << " stages";
+    }
+  }
+
+  TemporaryDirectory d;
+};
+
+TEST_F(StagedModelTest, ScoresToTheBitAsAWholeModel) { expect_same_scores(options(), {2, 3, 5}); }
+
+TEST_F(StagedModelTest, RestartsStatesAtChunks) {
+  RunOptions o = options();
+  o.cache.chunk_tokens = 300;
+  o.cache.policy = Policy::tova_head;
+  expect_same_scores(o, {2, 3});
+}
+
+TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
+  RunOptions o = options();
+  o.cache.policy = Policy::full;
+  o.dtype = "bf16";
+  expect_same_scores(o, {2});
+}
+
+// The texts of three documents of two questions each.
+std::vector<std::vector<std::byte>> texts(LoadedModel& model, const RunOptions& o) {
+  GenerateWork work(model, o);
+  std::vector<std::vector<std::byte>> records;
+  for (int n = 0; n < 3; ++n) {
+    CorpusRecord record = document(words(static_cast<std::size_t>(150 + 300 * n), 7), n);
+    record.questions = {"what is it?", "and why?"};
+    std::unique_ptr<DocumentUnderWay> d = work.open(record);
+    while (!d->finished()) work.step();
+    records.push_back(encode(d->finish(0)));
+    work.close(std::move(d));
+  }
+  return records;
+}
+
+TEST_F(StagedModelTest, WritesTheSameTexts) {
+  for (const Prefill prefill : {Prefill::stream, Prefill::full}) {
+    RunOptions o = options();
+    o.trace_state = o.token_nll = false;
+    o.job_kind = Job::generate;
+    o.cache.cache_size = 64;
+    o.generation.prefill = prefill;
+    o.generation.max_new_tokens = 12;
+    o.generation.samples = 2;
+    o.generation.sampling.temperature = 1.0;
+    Group whole(model(), o, 1);
+    const auto expected = texts(whole.model(), o);
+    o.stages = 3;
+    Group cut(model(), o, 3);
+    EXPECT_TRUE(texts(cut.model(), o) == expected);
+  }
+}
+
+// A stream that changes between a whole model and one in stages after every second block.
+TEST_F(StagedModelTest, SavesTheBytesOfAWholeModelAndTakesThemUp) {
+  for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::window, Policy::full}) {
+    RunOptions o = options();
+    o.cache.policy = policy;
+    RunOptions o3 = o;
+    o3.stages = 3;
+    Group whole(model(), o, 1), cut(model(), o3, 3);
+    std::vector<std::unique_ptr<StreamState>> states;
+    std::vector<std::vector<std::byte>> saved(2);
+    Group* groups[] = {&whole, &cut};
+    for (Group* g : groups) states.push_back(g->model().states->make_state());
+    std::vector<std::int32_t> ids = testing::tiny_ids(digits(250, 4));
+    for (int block = 0; block < 4; ++block) {
+      for (int i = 0; i < 2; ++i) {
+        const StepBlock b{.state = states[static_cast<std::size_t>(i)].get(),
+                          .n_tokens = static_cast<std::int32_t>(ids.size()),
+                          .position = static_cast<std::int64_t>(ids.size()) * block};
+        LoadedModel& m = groups[i]->model();
+        m.runner->run({.blocks = std::span(&b, 1), .ids = ids});
+        saved[static_cast<std::size_t>(i)].clear();
+        m.states->save(*b.state, saved[static_cast<std::size_t>(i)]);
+      }
+      ASSERT_TRUE(saved[0] == saved[1]);
+      for (std::int32_t l = 0; l < 5; ++l)
+        EXPECT_EQ(cut.model().states->read_positions(*states[1], l, 0),
+                  whole.model().states->read_positions(*states[0], l, 0));
+      // Each takes up the other's.
+      cut.model().states->reset(*states[1]);
+      EXPECT_EQ(cut.model().states->load(*states[1], saved[0]),
+                whole.model().states->load(*states[0], saved[1]));
+    }
+    EXPECT_EQ(cut.model().states->n_tokens(*states[1]), 1000);
+    const auto copy = cut.model().states->make_state();
+    cut.model().states->copy(*states[1], *copy);
+    std::vector<std::byte> copied;
+    cut.model().states->save(*copy, copied);
+    EXPECT_TRUE(copied == saved[1]);
+    // One that is cut short, and one of which a part is damaged, begin anew.
+    saved[0].resize(saved[0].size() - 5);
+    EXPECT_THROW(cut.model().states->load(*copy, saved[0]), BadData);
+    std::vector<std::byte> damaged = saved[1];
+    std::fill(damaged.end() - 64, damaged.end(), std::byte{0x7f});
+    if (policy == Policy::tova) {
+      EXPECT_THROW(cut.model().states->load(*copy, damaged), BadData);
+      EXPECT_EQ(cut.model().states->n_tokens(*copy), 0);
+    }
+  }
+}
+
+TEST_F(StagedModelTest, EndsWhereTheOtherStagesAreGone) {
+  RunOptions o = options();
+  o.stages = 2;
+  Group cut(model(), o, 2);
+  const auto state = cut.model().states->make_state();
+  const std::vector<std::int32_t> ids = testing::tiny_ids(digits(50, 4));
+  const StepBlock b{.state = state.get(), .n_tokens = static_cast<std::int32_t>(ids.size())};
+  const StepInput input{.blocks = std::span(&b, 1), .ids = ids};
+  cut.model().runner->run(input);
+  cut.close();
+  EXPECT_THROW(cut.model().runner->run(input), StageLost);
+}
+
+TEST_F(StagedModelTest, WhoDoesNotAnswerStandsStill) {
+  StageDesk desk(0, 2);
+  StageHead head(desk, 0.01);
+  EXPECT_THROW(head.ask({.kind = StageKind::make, .state = 1}), StageLost);
+}
+
+TEST(StageCut, TheHeadCountsAsLayers) {
+  ModelShape s{.n_layers = 30,
+               .hidden_size = 576,
+               .intermediate_size = 1536,
+               .n_heads = 9,
+               .n_kv_heads = 3,
+               .head_dim = 64,
+               .vocab_size = 49152,
+               .inv_freq = {}};
+  EXPECT_EQ(text_of(cut_layers(s, 1)), "layers 0-29 + head");
+  EXPECT_EQ(text_of(cut_layers(s, 2)), "layers 0-18 | 19-29 + head");
+  EXPECT_EQ(text_of(cut_layers(s, 3)), "layers 0-12 | 13-25 | 26-29 + head");
+  s.n_layers = 3;
+  EXPECT_EQ(text_of(cut_layers(s, 3)), "layers 0 | 1 | 2 + head");
+  EXPECT_NE(error_of([&] { cut_layers(s, 4); }, ExitCode::usage).find("3 layers"),
+            std::string::npos);
+}
+
+TEST(StageCut, RanksFormWholeGroups) {
+  check_groups(4, 0, 2);
+  check_groups(5, 1, 2);
+  check_groups(1, 0, 1);
+  EXPECT_NE(error_of([] { check_groups(5, 0, 2); }, ExitCode::usage).find("mpirun -n 6"),
+            std::string::npos);
+  EXPECT_NE(error_of([] { check_groups(1, 0, 2); }, ExitCode::usage).find("mpirun -n 2"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace tovamill
