@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "jobs/format.h"
+#include "workers/stage_cut.h"
 
 namespace tovamill {
 namespace {
@@ -63,12 +64,12 @@ std::string end_row(const RunPlan& plan) {
   const double share = plan.largest_share();
   std::string text = file.path + ", " + human_bytes(file.n_bytes) + ", " + percent(share) +
                      " of the tokens, goes to one rank";
-  if (plan.n_ranks > 1) {
+  if (plan.n_groups() > 1) {
     text += plan.largest_decides()
                 ? ": it alone keeps that rank busy until the end, when the others have long done; "
                   "more than " +
                       counted(rounded(std::ceil(1.0 / share)), "rank") + " gain nothing"
-                : ": " + percent(share * plan.n_ranks) +
+                : ": " + percent(share * plan.n_groups()) +
                       " of a rank's time, and it is handed out first";
   }
   return row("largest file", text);
@@ -88,12 +89,18 @@ std::string shard_row(const RunPlan& plan) {
 std::string memory_rows(const RunPlan& plan) {
   const MemoryPlan& m = plan.memory;
   std::string text =
-      row("memory of a rank",
+      row(plan.stages.size() > 1 ? "memory, largest stage" : "memory of a rank",
           human_bytes(m.needed_bytes()) + ": " + human_bytes(m.weight_bytes) + " weights (" +
               plan.dtype + "), " + human_bytes(m.all_states_bytes) + " states of " +
               counted(static_cast<std::uint64_t>(plan.step.n_streams), "stream") + ", " +
               human_bytes(m.workspace_bytes) + " workspace, " + human_bytes(m.buffer_bytes) +
               " buffers");
+  if (plan.stages.size() > 1) {
+    std::string each;
+    for (const std::uint64_t n : plan.stage_memory)
+      each += (each.empty() ? "" : " | ") + human_bytes(n);
+    text += row("stages " + std::to_string(plan.stages.size()), text_of(plan.stages) + ": " + each);
+  }
   if (m.file_bytes > 0)
     text += row("", human_bytes(m.file_bytes) + " of the model's files as page cache besides");
   std::string there = human_bytes(m.available_bytes) + " are available on this machine";
@@ -159,6 +166,7 @@ Json plan_json(const RunPlan& plan) {
             {"device", plan.device},
             {"dtype", plan.dtype},
             {"ranks", plan.n_ranks},
+            {"stages", plan.stages.size()},
             {"threads", plan.n_threads},
             {"streams", plan.step.n_streams},
             {"rows", plan.step.max_rows},
@@ -181,6 +189,7 @@ Json plan_json(const RunPlan& plan) {
                             {"tokens", rounded(c.largest.n_tokens)},
                             {"share", plan.largest_share()}};
   }
+  if (plan.stages.size() > 1) json["stage_memory_bytes"] = plan.stage_memory;
   json["memory"] = {{"needed_bytes", m.needed_bytes()},     {"weight_bytes", m.weight_bytes},
                     {"states_bytes", m.all_states_bytes},   {"state_bytes", m.state_bytes},
                     {"workspace_bytes", m.workspace_bytes}, {"buffer_bytes", m.buffer_bytes},

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/token_id.h"
-#include "kernels/state_keeper.h"
+#include "kernels/backend.h"
 #include "pipeline/document_record.h"
 
 namespace tovamill {

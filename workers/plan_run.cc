@@ -12,6 +12,7 @@
 #include "workers/loaded_model.h"
 #include "workers/model_parts.h"
 #include "workers/prompting.h"
+#include "workers/stage_cut.h"
 
 namespace tovamill {
 namespace {
@@ -34,37 +35,24 @@ std::string chosen_dtype(const RunOptions& options, const ModelShape& shape, Run
   }
 }
 
-// The steps of load_model without the weights. Returns what a backend of the whole model is made
-// of.
-BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, RunPlan& plan) {
-  const ModelShape& shape = head.config.shape;
-  MemoryPlan& memory = plan.memory;
+// What a rank with these layers takes; fits the step's streams to it. The backend's options are of
+// the whole model.
+MemoryPlan memory_of(const ModelHead& head, const RunOptions& options, const LayerRange& range,
+                     const BackendOptions& whole, RunPlan& plan) {
   const bool is_gpu = options.device == "cuda";
-  const GpuShare gpu = is_gpu ? gpu_share({.gpu = 0, .n_on_gpu = 1}) : GpuShare{};
-  memory.available_bytes = is_gpu ? gpu.n_bytes : cpu_info().memory_available_bytes;
-  plan.step = plan_rows(options);
-  set_rows(plan.step);
-  BackendOptions made{.shape = shape,
-                      .cache = cache_of(options),
-                      .dtype = chosen_dtype(options, shape, plan),
-                      .n_threads = plan.n_threads,
-                      .max_rows = plan.step.max_rows,
-                      .max_block = plan.step.block,
-                      .device_index = gpu.index};
-  if (is_gpu) limit_rows(plan.step, shape, options.cache, memory.available_bytes / 2);
-  made.max_rows = plan.step.max_rows;
+  BackendOptions made = whole;
+  made.shape = shape_of(head.config.shape, range);
   const std::unique_ptr<Backend> backend = make_backend(options.device, made);
   plan.device = backend->description();
   plan.dtype = backend->dtype_name();
-  memory.weight_bytes = packed_bytes(shape, plan.dtype == "bf16" ? 2 : 4);
-  if (!ModelFiles::is_in_memory(options.model)) {
-    for (const TensorView& t : head.files->tensors()) memory.file_bytes += t.n_bytes;
-  }
+  MemoryPlan memory = plan.memory;
+  memory.weight_bytes = packed_bytes(head.config.shape, range, plan.dtype == "bf16" ? 2 : 4);
   const std::uint64_t left = memory.available_bytes > memory.weight_bytes
                                  ? memory.available_bytes - memory.weight_bytes
                                  : 0;
   Model shell;  // for the sizes of the buffers, which do not depend on the weights
   shell.config = head.config;
+  shell.range = range;
   const auto buffers = [&] {
     return Forward(shell, *backend, plan.step.max_rows, plan.step.n_streams, plan.step.block)
         .buffer_bytes();
@@ -79,11 +67,42 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
     if (options.streams == 0) plan.step.n_streams = 1;
   }
   set_rows(plan.step);
-  made.max_rows = plan.step.max_rows;
   memory.state_bytes = backend->state_bytes();
   memory.all_states_bytes = memory.state_bytes * static_cast<std::uint64_t>(plan.step.n_streams);
   memory.workspace_bytes = backend->workspace_bytes();
   memory.buffer_bytes = buffers();
+  return memory;
+}
+
+// The steps of load_model without the weights. Returns what a backend of the whole model is made
+// of.
+BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, RunPlan& plan) {
+  const ModelShape& shape = head.config.shape;
+  const bool is_gpu = options.device == "cuda";
+  const GpuShare gpu = is_gpu ? gpu_share({.gpu = 0, .n_on_gpu = 1}) : GpuShare{};
+  plan.memory.available_bytes = is_gpu ? gpu.n_bytes : cpu_info().memory_available_bytes;
+  if (!ModelFiles::is_in_memory(options.model)) {
+    for (const TensorView& t : head.files->tensors()) plan.memory.file_bytes += t.n_bytes;
+  }
+  plan.step = plan_rows(options);
+  set_rows(plan.step);
+  BackendOptions made{.shape = shape,
+                      .cache = cache_of(options),
+                      .dtype = chosen_dtype(options, shape, plan),
+                      .n_threads = plan.n_threads,
+                      .max_rows = plan.step.max_rows,
+                      .max_block = plan.step.block,
+                      .device_index = gpu.index};
+  if (is_gpu) limit_rows(plan.step, shape, options.cache, plan.memory.available_bytes / 2);
+  made.max_rows = plan.step.max_rows;
+  MemoryPlan most;
+  for (const LayerRange& range : plan.stages) {
+    const MemoryPlan memory = memory_of(head, options, range, made, plan);
+    plan.stage_memory.push_back(memory.needed_bytes());
+    if (memory.needed_bytes() > most.needed_bytes()) most = memory;
+  }
+  plan.memory = most;
+  made.max_rows = plan.step.max_rows;
   return made;
 }
 
@@ -125,7 +144,7 @@ WritingPlan plan_writing(const ModelHead& head, const RunOptions& options, const
 StepPlan busy_step(const RunPlan& plan) {
   StepPlan step = plan.step;
   const double n = plan.writing ? plan.writing->n_texts : plan.corpus.n_documents;
-  const double of_a_rank = std::ceil(n / plan.n_ranks);
+  const double of_a_rank = std::ceil(n / plan.n_groups());
   const double busy = std::clamp(of_a_rank, 1.0, static_cast<double>(step.n_streams));
   step.n_streams = static_cast<std::int32_t>(busy);
   set_rows(step);
@@ -152,26 +171,39 @@ void calibrate_plan(const ModelHead& head, const RunOptions& options, BackendOpt
 
 }  // namespace
 
+std::int32_t RunPlan::n_groups() const {
+  return std::max<std::int32_t>(1, n_ranks / static_cast<std::int32_t>(stages.size()));
+}
+
+// Steps stream through the stages as fast as the slowest of them takes one.
 double RunPlan::tokens_per_second() const {
-  return calibration ? calibration->tokens_per_second() * n_ranks : 0.0;
+  if (!calibration) return 0.0;
+  const Calibration& c = *calibration;
+  double slowest = 0.0;
+  for (const LayerRange& s : stages)
+    slowest = std::max(slowest, s.n * c.layer_s + (s.has_head() ? c.head_s + c.other_s : 0.0));
+  const double faster = stages.size() > 1 && slowest > 0.0 ? c.step_s / slowest : 1.0;
+  return c.tokens_per_second() * faster * n_groups();
 }
 
 double RunPlan::written_per_second() const {
-  return calibration ? calibration->written_per_second() * n_ranks : 0.0;
+  return calibration ? calibration->written_per_second() * n_groups() : 0.0;
 }
 
 double RunPlan::largest_share() const {
   return corpus.n_tokens > 0.0 ? std::min(1.0, corpus.largest.n_tokens / corpus.n_tokens) : 0.0;
 }
 
-bool RunPlan::largest_decides() const { return n_ranks > 1 && largest_share() * n_ranks > 1.0; }
+bool RunPlan::largest_decides() const {
+  return n_groups() > 1 && largest_share() * n_groups() > 1.0;
+}
 
 double RunPlan::seconds() const {
   const double rate = tokens_per_second();
   if (!(rate > 0.0)) return 0.0;
   double seconds = (writing ? writing->n_read : corpus.n_tokens) / rate;
   if (writing && written_per_second() > 0.0) seconds += writing->n_written / written_per_second();
-  return seconds * (largest_decides() ? largest_share() * n_ranks : 1.0);
+  return seconds * (largest_decides() ? largest_share() * n_groups() : 1.0);
 }
 
 RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
@@ -182,7 +214,8 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
   if (options.device == "cuda") check_gpus(std::span(&self, 1), 0, 1);
   RunPlan plan;
   plan.job = options.job_kind;
-  plan.n_ranks = setting.n_ranks;
+  plan.n_ranks = setting.n_ranks == 1 ? options.stages : setting.n_ranks;
+  check_groups(plan.n_ranks, 0, options.stages);
   plan.n_threads = setting.n_threads;
   plan.n_cores = cpu_info().n_cores_usable();
   std::vector<CorpusFile> files = list_corpus(options.corpus);
@@ -190,8 +223,9 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
   weights_of(*head.files, head.config);  // a broken model is told before a sample is read
   plan.model = head.files->path() + ": " + describe_model(*head.files, head.config);
   plan.tokenizer = head.tokenizer->description();
+  plan.stages = cut_layers(head.config.shape, options.stages);
   const BackendOptions made = plan_memory(head, options, plan);
-  plan.shards = plan_shards(files, plan.n_ranks);
+  plan.shards = plan_shards(files, plan.n_groups());
   // The prompts of texts have a BOS of their own.
   const bool has_bos = options.job_kind == Job::score && wants_bos(options, *head.tokenizer);
   plan.corpus = plan_corpus(std::move(files), options, *head.tokenizer, has_bos);

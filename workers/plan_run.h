@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "workers/calibration.h"
 #include "workers/memory_plan.h"
@@ -42,16 +43,20 @@ struct RunPlan {
   Job job = Job::score;
   std::string model, tokenizer, device, dtype;
   std::int32_t n_ranks = 1;
-  std::int32_t n_threads = 1;  // of each rank
-  std::int32_t n_cores = 1;    // of this machine, usable
+  std::vector<LayerRange> stages;  // of the model; the ranks form groups of so many
+  std::int32_t n_threads = 1;      // of each rank
+  std::int32_t n_cores = 1;        // of this machine, usable
   StepPlan step;
   CorpusPlan corpus;
   ShardPlan shards;
-  MemoryPlan memory;
+  MemoryPlan memory;                        // of the stage that needs most
+  std::vector<std::uint64_t> stage_memory;  // bytes that each stage needs
   std::string obstacle;  // why the run would not start on this machine; empty where it would
   std::optional<WritingPlan> writing;  // unless it scores
   std::optional<Calibration> calibration;
 
+  // That work side by side, each at a document of its own: ranks, or groups of them.
+  std::int32_t n_groups() const;
   double tokens_per_second() const;   // read by all ranks; 0 without a calibration
   double written_per_second() const;  // the same
   double largest_share() const;       // of the tokens, that stand in the largest indivisible file
@@ -62,7 +67,7 @@ struct RunPlan {
 };
 
 struct PlanSetting {
-  std::int32_t n_ranks = 1;
+  std::int32_t n_ranks = 1;  // 1 with stages: one group of them
   std::int32_t n_threads = 1;
   bool calibrates = true;
 };

@@ -8,14 +8,8 @@
 namespace tovamill {
 
 StageFollower::StageFollower(const Model& model, Backend& backend, StepRunner& forward,
-                             RowTransport& rows, std::int32_t n_groups, StageLine& line, int rank)
-    : model_(model),
-      backend_(backend),
-      forward_(forward),
-      rows_(rows),
-      n_groups_(n_groups),
-      line_(line),
-      rank_(rank) {}
+                             RowTransport& rows, StageLine& line, int rank)
+    : model_(model), backend_(backend), forward_(forward), rows_(rows), line_(line), rank_(rank) {}
 
 // Steps that have arrived are put on their way as long as the device takes them.
 void StageFollower::serve() {
@@ -106,21 +100,13 @@ void StageFollower::collect() {
   StageStepDone done;
   done.events.assign(output.events.begin(), output.events.end());
   for (const StepBlock& b : u.blocks)
-    done.positions.push_back(b.asks_positions ? positions(*b.state) : HeldPositions{});
+    done.positions.push_back(b.asks_positions ? backend_.read_all_positions(*b.state)
+                                              : HeldPositions{});
   if (model_.range.has_head() && !u.step.targets.empty())
     done.nll.assign(output.nll.begin(), output.nll.end());
   done.logits = std::move(u.logits);
   answer(u.step.number, pack(done));
   under_way_.pop_front();
-}
-
-HeldPositions StageFollower::positions(const StreamState& state) const {
-  HeldPositions held;
-  for (std::int32_t l = 0; l < model_.range.n; ++l) {
-    for (std::int32_t g = 0; g < n_groups_; ++g)
-      held.push_back(backend_.read_positions(state, l, g));
-  }
-  return held;
 }
 
 void StageFollower::obey(const StateOrder& o) {
@@ -164,7 +150,7 @@ std::vector<std::byte> StageFollower::answer_to(const StateOrder& o) {
       return bytes;
     }
     case StageKind::positions:
-      return pack(positions(state(o.state)));
+      return pack(backend_.read_all_positions(state(o.state)));
     default:
       throw Error(ExitCode::internal, "stage 0 orders what there is not");
   }

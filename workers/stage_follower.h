@@ -17,10 +17,10 @@ namespace tovamill {
 
 class StageFollower {
  public:
-  // All outlive the object. `forward` runs `model` on `backend` with `rows`; `n_groups` as
-  // n_groups(); `rank` is this one, for messages.
+  // All outlive the object. `forward` runs `model` on `backend` with `rows`; `rank` is this one,
+  // for messages.
   StageFollower(const Model& model, Backend& backend, StepRunner& forward, RowTransport& rows,
-                std::int32_t n_groups, StageLine& line, int rank);
+                StageLine& line, int rank);
 
   // Until stage 0 has no more to do. Stage 0 is told where memory is at its end or a saved state
   // cannot be loaded; anything else is thrown, StageLost among it.
@@ -38,7 +38,6 @@ class StageFollower {
   void obey(const StateOrder& order);
   std::vector<std::byte> answer_to(const StateOrder& order);
   StreamState& state(std::uint64_t number);
-  HeldPositions positions(const StreamState& state) const;
   void send_on(Message message);
   void answer(std::uint64_t number, std::span<const std::byte> bytes);
   void answer_failed(std::uint64_t number, const Error& error, bool is_out_of_memory);
@@ -47,7 +46,6 @@ class StageFollower {
   Backend& backend_;
   StepRunner& forward_;
   RowTransport& rows_;
-  const std::int32_t n_groups_;
   StageLine& line_;
   const int rank_;
   bool is_over_ = false;

@@ -50,6 +50,8 @@ class StagedModel final : public StepRunner, public StateKeeper {
   std::int64_t load(StreamState& state, std::span<const std::byte> bytes) override;
   std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
                                            std::int32_t group) const override;
+  std::vector<std::vector<std::int32_t>> read_all_positions(
+      const StreamState& state) const override;
 
  private:
   struct State;

@@ -123,4 +123,13 @@ std::vector<std::int32_t> StagedModel::read_positions(const StreamState& state, 
                         static_cast<std::size_t>(group));
 }
 
+std::vector<std::vector<std::int32_t>> StagedModel::read_all_positions(
+    const StreamState& state) const {
+  const State& s = cast(state);
+  std::vector<std::vector<std::int32_t>> all = backend_.read_all_positions(*s.here);
+  if (s.known_at != s.n_changes) ask_positions(s);
+  all.insert(all.end(), s.positions.begin(), s.positions.end());
+  return all;
+}
+
 }  // namespace tovamill

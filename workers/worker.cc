@@ -182,13 +182,12 @@ void work_through(const RunOptions& options, DocumentWork& documents, const Load
 }
 
 // Behind stage 0: serves the documents of another rank until that has no more.
-void follow(const LoadedModel& model, const RunOptions& options, const StagePlace& place,
-            WorkDesk& desk) {
+void follow(const LoadedModel& model, const StagePlace& place, WorkDesk& desk) {
   WorkerSituation s;
   s.phase = WorkerPhase::working;
   desk.publish(s);
-  StageFollower follower(model.model, *model.backend, *model.runner, *model.rows,
-                         n_groups(options.cache, model.config.shape), *place.line, place.rank);
+  StageFollower follower(model.model, *model.backend, *model.runner, *model.rows, *place.line,
+                         place.rank);
   try {
     follower.serve();
   } catch (const StageLost&) {
@@ -227,7 +226,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
                                  model.backend->dtype_name());
   if (place.stages.stage > 0) {
     desk.introduce(hello_of(model, print), info_of(model, nullptr));
-    return follow(model, options, place.stages, desk);
+    return follow(model, place.stages, desk);
   }
   // What it refuses is refused before the first lease.
   const std::unique_ptr<DocumentWork> documents = make_work(options, model);

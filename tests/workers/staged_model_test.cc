@@ -84,8 +84,8 @@ class Group {
   static void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
     const LoadedModel model = load(path, options, place);
     try {
-      StageFollower(model.model, *model.backend, *model.runner, *model.rows,
-                    n_groups(options.cache, model.config.shape), *place.line, place.rank)
+      StageFollower(model.model, *model.backend, *model.runner, *model.rows, *place.line,
+                    place.rank)
           .serve();
     } catch (const StageLost&) {
     }

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# What cutting a model into stages brings (--stages): one rank of one thread against ranks of one thread each that share
+# the model's layers, for one document and for several: one table. The ideal is as many times the speed as stages.
+#   stages.sh [MODEL [TEXT]]      (the quickstart's)
+# Set by the environment, beside what common.sh says: STAGES (2), TOKENS (20000) of all documents together, DOCUMENTS (8),
+# REPEATS, of which the best is shown (3), MPIRUN (mpirun).
+# tokens/s are of scoring, without loading. The runs alternate. A rank wants a core of its own.
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+model=${1:-$quickstart_model}
+text=${2:-$quickstart_text}
+stages=${STAGES:-2}
+tokens=${TOKENS:-20000}
+documents=${DOCUMENTS:-8}
+work=${WORK:-$root/build/bench/stages}
+need "$model"
+need "$text"
+mkdir -p "$work"
+rm -rf "$work/out" "$work/one" "$work/several" "$work"/*.txt
+mkdir -p "$work/one" "$work/several"
+if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+
+cut_text "$model" "$text" "$tokens" "$work/one/text.txt"
+bytes=$(($(stat -c %s "$work/one/text.txt") / documents))
+for ((i = 0; i < documents; ++i)); do
+  tail -c +$((i * bytes + 1)) "$work/one/text.txt" | { iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true; } |
+    first_bytes "$bytes" >"$work/several/$i.txt" || true
+done
+
+# run CORPUS STAGES: a line of tokens/s to CORPUS-STAGES.txt.
+run() {
+  local command=("$tovamill" score --model "$model" --corpus "$work/$1" --threads 1 --out "$work/out" --overwrite
+    --log-format json --stages "$2" "${run_options[@]}")
+  [ "$2" -eq 1 ] || command=("${MPIRUN:-mpirun}" -n "$2" --bind-to none --oversubscribe "${command[@]}")
+  echo "# $1, stages $2; load $(cut -d' ' -f1-3 /proc/loadavg)" >&2
+  "${command[@]}" >"$work/events.log" 2>"$work/error.log" || { cat "$work/error.log" >&2; fail 70 "$1: the run failed"; }
+  cat "$work/events.log" "$work/error.log" | grep '"finished"' | field tokens_per_second >>"$work/$1-$2.txt"
+}
+
+best() { sort -g "$work/$1-$2.txt" | tail -n 1; }
+
+for ((i = 0; i < ${REPEATS:-3}; ++i)); do
+  for corpus in one several; do
+    run $corpus 1
+    run $corpus "$stages"
+  done
+done
+
+echo "$("$tovamill" --version | head -n 1); $(basename "$model"); about $tokens tokens; best of ${REPEATS:-3}; $(nproc) cores of" \
+  "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | sed -n 1p); load $(cut -d' ' -f1-3 /proc/loadavg)"
+echo
+row='| %-14s | %12s | %14s | %8s | %14s |\n'
+# shellcheck disable=SC2059
+printf "$row" "" "1 rank, tok/s" "$stages stages, tok/s" "speed-up" "of the ideal %"
+# shellcheck disable=SC2059
+printf "$row" -------------- ------------ -------------- -------- --------------
+for corpus in one several; do
+  n=1
+  [ $corpus = one ] || n=$documents
+  # shellcheck disable=SC2059
+  printf "$row" "$n document$([ "$n" -eq 1 ] || echo s)" "$(best $corpus 1)" "$(best $corpus "$stages")" \
+    "$(ratio "$(best $corpus "$stages")" "$(best $corpus 1)")" \
+    "$(awk -v a="$(best $corpus "$stages")" -v b="$(best $corpus 1)" -v n="$stages" 'BEGIN { printf "%.0f", 100 * a / b / n }')"
+done
+rm -rf "$work/out"

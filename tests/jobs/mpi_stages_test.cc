@@ -1,0 +1,157 @@
+// Runs of a model whose layers are cut into stages on several ranks: the same results as of one
+// rank, through the death of any of them.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+
+#include "tests/support/model_builder.h"
+#include "tests/support/mpi_runs.h"
+#include "tests/support/score_runs.h"
+
+namespace tovamill {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::RunningProgram;
+
+class MpiStages : public testing::MpiRuns {
+ protected:
+  MpiStages() {
+    testing::TinyModel tiny;
+    tiny.n_layers = 3;
+    write_hf_model(tiny, d.path() / "model");
+    for (std::uint64_t i = 0; i < 24; ++i)
+      d.write("corpus/" + std::to_string(100 + i) + ".txt",
+              testing::words(30 + (i % 8 == 5 ? 4000 : 60) * i / 2, i));
+  }
+
+  std::vector<std::string> command(const std::string& out,
+                                   const std::vector<std::string>& more = {},
+                                   const std::string& job = "score") const {
+    std::vector<std::string> c{job,
+                               "--model",
+                               d.path() / "model",
+                               "--corpus",
+                               d.path() / "corpus",
+                               "--out",
+                               d.path() / out,
+                               "--cache-size",
+                               "32",
+                               "--dtype",
+                               "f32",
+                               "--threads",
+                               "1",
+                               "--sync-seconds",
+                               "0.01"};
+    c.insert(c.end(), more.begin(), more.end());
+    return c;
+  }
+  std::string run_alone(const std::string& out) {
+    RunningProgram alone(command(out));
+    EXPECT_EQ(alone.wait(), 0) << alone.err();
+    return results(out);
+  }
+  // Two groups of two; one rank dies in the middle of its work.
+  void expect_to_survive(int rank) {
+    const std::string expected = run_alone("whole");
+    RunningProgram run(4, command("run", {"--stages", "2"}));
+    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 2) > 2000; })) << run.err();
+    kill(run.find_rank(rank), SIGKILL);
+    ASSERT_TRUE(wait_for_end(run, "run")) << run.err();
+    EXPECT_EQ(status("run")["exit_code"], 0) << run.err();
+    EXPECT_EQ(status("run")["launch"], 1);
+    EXPECT_TRUE(results("run") == expected);
+  }
+};
+
+TEST_F(MpiStages, GiveTheResultsOfOneRank) {
+  const std::string expected = run_alone("one");
+  RunningProgram groups(4, command("groups", {"--stages", "2"}));
+  ASSERT_EQ(groups.wait(), 0) << groups.err();
+  EXPECT_NE(groups.err().find("layers 0-1 | 2 + head"), std::string::npos) << groups.err();
+  EXPECT_TRUE(results("groups") == expected);
+  EXPECT_GT(journal_bytes("groups", 0) + journal_bytes("groups", 2), 0u);
+  EXPECT_EQ(journal_bytes("groups", 1) + journal_bytes("groups", 3), 0u);
+  RunningProgram dedicated(4, command("dedicated", {"--stages", "3", "--dedicated-coordinator"}));
+  ASSERT_EQ(dedicated.wait(), 0) << dedicated.err();
+  EXPECT_TRUE(results("dedicated") == expected);
+  EXPECT_EQ(journal_bytes("dedicated", 0), 0u);
+}
+
+TEST_F(MpiStages, WriteTheSameTexts) {
+  const std::vector<std::string> short_texts{"--max-new-tokens", "8", "--limit", "4"};
+  RunningProgram alone(command("one", short_texts, "summarize"));
+  ASSERT_EQ(alone.wait(), 0) << alone.err();
+  std::vector<std::string> staged = short_texts;
+  staged.insert(staged.end(), {"--stages", "2"});
+  RunningProgram two(2, command("two", staged, "summarize"));
+  ASSERT_EQ(two.wait(), 0) << two.err();
+  EXPECT_TRUE(results("two") == results("one"));
+}
+
+TEST_F(MpiStages, TheDeathOfAFollowerCostsItsGroupOnly) { expect_to_survive(3); }
+TEST_F(MpiStages, TheDeathOfAHeadCostsItsGroupOnly) { expect_to_survive(2); }
+// Its follower goes; rank 0 has no documents any more, and coordinates.
+TEST_F(MpiStages, TheDeathOfTheCoordinatorsFollowerCostsNoLaunch) { expect_to_survive(1); }
+
+TEST_F(MpiStages, TheDeathOfTheOnlyGroupOrTheCoordinatorCostsALaunch) {
+  const std::string expected = run_alone("whole");
+  {
+    RunningProgram run(2, command("run", {"--stages", "2"}));
+    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 0) > 2000; })) << run.err();
+    kill(run.find_rank(1), SIGKILL);
+    ASSERT_TRUE(wait_for_end(run, "run")) << run.err();
+    EXPECT_EQ(status("run")["state"], "lost");
+    EXPECT_EQ(status("run")["exit_code"], 75);
+  }
+  {
+    RunningProgram run(4, command("run", {"--stages", "2"}));
+    run.wait_until([&] { return journal_bytes("run", 0, 2) + journal_bytes("run", 2, 2) > 2000; });
+    kill(run.find_rank(0), SIGKILL);
+    run.wait();  // the others notice and leave
+  }
+  RunningProgram again(3, command("run", {"--stages", "3"}));
+  ASSERT_EQ(again.wait(), 0) << again.err();
+  EXPECT_EQ(status("run")["launch"], 3);
+  EXPECT_TRUE(results("run") == expected);
+}
+
+TEST_F(MpiStages, AStopSavesStatesOfAllStagesAndAnyNumberOfThemGoesOn) {
+  d.write("corpus/long.txt", testing::words(20'000, 5));
+  const std::string expected = run_alone("whole");
+  for (const int n_stages : {1, 3}) {
+    const std::string out = "run" + std::to_string(n_stages);
+    {
+      RunningProgram run(2, command(out, {"--stages", "2"}));
+      ASSERT_TRUE(run.wait_until([&] { return journal_bytes(out, 0) > 2000; })) << run.err();
+      run.send(SIGUSR1);
+      ASSERT_TRUE(wait_for_end(run, out)) << run.err();
+      run.wait();
+    }
+    EXPECT_EQ(status(out)["state"], "stopped");
+    EXPECT_EQ(status(out)["exit_code"], 75);
+    ASSERT_TRUE(fs::exists(d.path() / out / "states"));
+    EXPECT_FALSE(fs::is_empty(d.path() / out / "states"));
+    RunningProgram again(n_stages, command(out, {"--stages", std::to_string(n_stages)}));
+    ASSERT_EQ(again.wait(), 0) << again.err();
+    EXPECT_TRUE(results(out) == expected);
+  }
+}
+
+TEST_F(MpiStages, ImpossibleNumbersAreRefusedInOneLine) {
+  RunningProgram alone(command("run", {"--stages", "2"}));
+  EXPECT_EQ(alone.wait(), 64);
+  EXPECT_NE(alone.err().find("mpirun -n 2"), std::string::npos) << alone.err();
+  RunningProgram three(3, command("run", {"--stages", "2"}));
+  three.wait();
+  const std::string err = three.err();
+  EXPECT_NE(err.find("3 ranks cannot form groups of 2"), std::string::npos) << err;
+  EXPECT_EQ(err.find("tovamill: error:"), err.rfind("tovamill: error:")) << err;
+  RunningProgram many(4, command("run", {"--stages", "4"}));
+  many.wait();
+  EXPECT_NE(many.err().find("the model has 3 layers"), std::string::npos) << many.err();
+}
+
+}  // namespace
+}  // namespace tovamill
