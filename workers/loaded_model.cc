@@ -63,8 +63,9 @@ void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t 
 void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlace& place) {
   StepPlan& plan = loaded.plan;
   if (place.stage > 0) {
-    const std::vector<std::byte> ready =
-        pack(StageReady{.n_streams = plan.n_streams, .state_budget = plan.state_budget});
+    const std::vector<std::byte> ready = pack(StageReady{.n_streams = plan.n_streams,
+                                                         .full_rows = plan.full_rows,
+                                                         .state_budget = plan.state_budget});
     place.line->send(0, encode_done(0, ready));
     return;
   }
@@ -73,6 +74,7 @@ void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlac
   const auto here = static_cast<std::uint64_t>(loaded.model.range.n);
   for (std::size_t s = 0; s < others.size(); ++s) {
     plan.n_streams = std::min(plan.n_streams, others[s].n_streams);
+    plan.full_rows = std::min(plan.full_rows, others[s].full_rows);
     // What a state takes there it takes here by as many more layers as there are.
     const auto there = static_cast<std::uint64_t>(loaded.stages[s + 1].n);
     plan.state_budget = std::min(plan.state_budget, others[s].state_budget / there * here);

@@ -1,8 +1,14 @@
 #include "workers/stage_head.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tovamill {
+namespace {
+
+constexpr double kPatienceSteps = 30.0;
+
+}  // namespace
 
 StageHead::~StageHead() {
   try {
@@ -19,6 +25,10 @@ std::vector<StageReady> StageHead::wait_until_ready() {
   for (const std::vector<std::byte>& bytes : wait_for(0)) ready.push_back(unpack_ready(bytes));
   patience_s_ = patience;
   return ready;
+}
+
+void StageHead::measured(double step_s) {
+  patience_s_ = std::max(patience_s_, kPatienceSteps * step_s);
 }
 
 std::uint64_t StageHead::send(StageStep step) {

@@ -17,6 +17,8 @@ class StageHead {
   ~StageHead();  // lets the other stages go
 
   int n_stages() const { return line_.n_stages(); }
+  // A step has taken so long here: who takes much longer than that there stands still.
+  void measured(double step_s);
   // What all stages but this one are, by stage; waits until their layers are loaded.
   std::vector<StageReady> wait_until_ready();
   // Sends a step to stage 1; its number is set here, and returned.

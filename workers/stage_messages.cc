@@ -125,6 +125,7 @@ std::vector<std::byte> pack(const HeldPositions& positions) {
 std::vector<std::byte> pack(const StageReady& ready) {
   ByteWriter out;
   out.fixed(ready.n_streams);
+  out.fixed(ready.full_rows);
   out.fixed(ready.state_budget);
   return out.take();
 }
@@ -196,6 +197,7 @@ StageReady unpack_ready(std::span<const std::byte> bytes) {
   ByteReader in(bytes, kWhere);
   StageReady ready;
   ready.n_streams = in.fixed<std::int32_t>();
+  ready.full_rows = in.fixed<std::int32_t>();
   ready.state_budget = in.fixed<std::uint64_t>();
   in.expect_end();
   return ready;

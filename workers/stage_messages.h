@@ -71,9 +71,10 @@ struct StageStepDone {
   std::vector<float> logits;  // (logit_rows, vocab_size), of the last stage
 };
 
-// What a stage is, once its layers are loaded: the answer to number 0, which is never asked.
+// What a stage has room for (StepPlan), once its layers are loaded: the answer to number 0, which is never asked.
 struct StageReady {
   std::int32_t n_streams = 0;
+  std::int32_t full_rows = 0;
   std::uint64_t state_budget = 0;
 };
 

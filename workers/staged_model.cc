@@ -1,6 +1,7 @@
 #include "workers/staged_model.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "kernels/error.h"
 #include "workers/staged_state.h"
@@ -25,7 +26,9 @@ void StagedModel::submit(const StepInput& input) {
   if (n_own_ == forward_.most_under_way()) collect_own();
   std::vector<StepBlock> here(input.blocks.begin(), input.blocks.end());
   for (StepBlock& b : here) b.state = cast(*b.state).here.get();
+  const auto start = std::chrono::steady_clock::now();
   forward_.submit({.blocks = here, .ids = input.ids});
+  head_.measured(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   ++n_own_;
 
   StageStep sent;

@@ -23,7 +23,7 @@ class MpiStages : public testing::MpiRuns {
     write_hf_model(tiny, d.path() / "model");
     for (std::uint64_t i = 0; i < 24; ++i)
       d.write("corpus/" + std::to_string(100 + i) + ".txt",
-              testing::words(30 + (i % 8 == 5 ? 4000 : 60) * i / 2, i));
+              testing::words(30 + (i % 8 == 5 ? 1200 : 60) * i / 2, i));
   }
 
   std::vector<std::string> command(const std::string& out,
@@ -118,7 +118,7 @@ TEST_F(MpiStages, TheDeathOfTheOnlyGroupOrTheCoordinatorCostsALaunch) {
 }
 
 TEST_F(MpiStages, AStopSavesStatesOfAllStagesAndAnyNumberOfThemGoesOn) {
-  d.write("corpus/long.txt", testing::words(20'000, 5));
+  d.write("corpus/long.txt", testing::words(9000, 5));
   const std::string expected = run_alone("whole");
   for (const int n_stages : {1, 3}) {
     const std::string out = "run" + std::to_string(n_stages);

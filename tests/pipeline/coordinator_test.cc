@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/fake_cluster.h"
 
 namespace tovamill {
@@ -99,6 +101,27 @@ TEST(Coordinator, DeathsOfWorkersCostNoDocument) {
     FakeCluster cluster(fake_corpus(seed, 120), o, seed);
     ASSERT_TRUE(cluster.run_to_completion(40)) << "seed " << seed;
     expect_all_accounted(cluster, seed);
+  }
+}
+
+// Workers behind the first of a group do no harm: they ask, and are given nothing.
+TEST(Coordinator, RanksThatShareAModelLiveAndDieTogether) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    FakeOptions o = small_leases();
+    o.coordinator.n_stages = 2 + static_cast<int>(seed % 2);
+    o.n_workers = o.coordinator.n_stages * (1 + static_cast<int>(seed % 3));
+    o.dedicated = seed % 4 == 0;
+    o.kill = seed % 5 == 0 ? 0.0 : 0.05;
+    o.drop = 0.05;
+    o.sees_processes = seed % 3 != 0;
+    FakeCluster cluster(fake_corpus(seed, 120), o, seed);
+    ASSERT_TRUE(cluster.run_to_completion(40)) << "seed " << seed;
+    expect_all_accounted(cluster, seed);
+    if (o.kill > 0.0) continue;
+    const auto has_worked = [](const testing::FakeJournal& j) { return !j.begun.empty(); };
+    EXPECT_LE(std::ranges::count_if(cluster.journals(), has_worked),
+              o.n_workers / o.coordinator.n_stages)
+        << "seed " << seed;
   }
 }
 

@@ -12,7 +12,9 @@
 #include <cstdint>
 #include <cstring>
 #include <iostream>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -122,10 +124,40 @@ void answer(Channel& channel) {
   }
 }
 
+// (size, number, filler): from nothing to several pieces.
+Message bulk_message(std::size_t number) {
+  constexpr std::size_t kSizes[] = {0, 1, 3000, 70'001, 4 << 20, 13'000'007};
+  Message message(kSizes[number % std::size(kSizes)]);
+  for (std::size_t i = 0; i < message.size(); ++i)
+    message[i] = std::byte((i + number) * 2654435761u >> 24);
+  return message;
+}
+
+// Each rank sends all of its messages to every other at once; each pair's come in their order.
+void test_bulk(BulkChannel& channel, int rank, int n_ranks) {
+  constexpr std::size_t kMessages = 12;
+  for (int peer = 0; peer < n_ranks; ++peer) {
+    for (std::size_t i = 0; peer != rank && i < kMessages; ++i) channel.send(peer, bulk_message(i));
+  }
+  std::vector<std::size_t> n_from(static_cast<std::size_t>(n_ranks), 0);
+  std::size_t n_left = kMessages * static_cast<std::size_t>(n_ranks - 1);
+  while (n_left > 0 || channel.is_busy()) {
+    const std::optional<Envelope> e = channel.receive();
+    if (!e) continue;
+    --n_left;
+    expect(e->message == bulk_message(n_from.at(static_cast<std::size_t>(e->from))++),
+           "the next message of its rank has arrived");
+  }
+}
+
 bool exchange(MpiSession& session) {
   test_ranks(session);
   test_broadcasts(session);
+  std::vector<int> all;
+  for (const RankInfo& rank : session.ranks()) all.push_back(rank.rank);
+  session.introduce(all);
   session.end_start_up();
+  test_bulk(*session.bulk_channel(), session.rank(), session.n_ranks());
   Channel& channel = session.channel();
   channel.send(channel.rank(), message_of(7));
   expect_next(channel, channel.rank(), 7);

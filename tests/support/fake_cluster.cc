@@ -387,7 +387,7 @@ std::optional<RunOutcome> FakeCluster::launch() {
 bool FakeCluster::run_to_completion(int most_launches) {
   for (int i = 0; i < most_launches && !time_is_up(); ++i) {
     if (launch() == RunOutcome::complete) return true;
-    options_.n_workers = 1 + static_cast<int>(random_() % 6);
+    options_.n_workers = (1 + static_cast<int>(random_() % 6)) * options_.coordinator.n_stages;
   }
   return false;
 }
