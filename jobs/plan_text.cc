@@ -166,7 +166,7 @@ Json plan_json(const RunPlan& plan) {
             {"device", plan.device},
             {"dtype", plan.dtype},
             {"ranks", plan.n_ranks},
-            {"stages", plan.stages.size()},
+            {"stages", std::max<std::size_t>(1, plan.stages.size())},
             {"threads", plan.n_threads},
             {"streams", plan.step.n_streams},
             {"rows", plan.step.max_rows},

@@ -172,7 +172,8 @@ void calibrate_plan(const ModelHead& head, const RunOptions& options, BackendOpt
 }  // namespace
 
 std::int32_t RunPlan::n_groups() const {
-  return std::max<std::int32_t>(1, n_ranks / static_cast<std::int32_t>(stages.size()));
+  const auto n_stages = static_cast<std::int32_t>(std::max<std::size_t>(1, stages.size()));
+  return std::max<std::int32_t>(1, n_ranks / n_stages);
 }
 
 // Steps stream through the stages as fast as the slowest of them takes one.
