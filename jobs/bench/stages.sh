@@ -38,6 +38,7 @@ run() {
 }
 
 best() { sort -g "$work/$1-$2.txt" | tail -n 1; }
+rounded() { best "$1" "$2" | awk '{ printf "%.0f", $1 }'; }
 
 for ((i = 0; i < ${REPEATS:-3}; ++i)); do
   for corpus in one several; do
@@ -49,16 +50,16 @@ done
 echo "$("$tovamill" --version | head -n 1); $(basename "$model"); about $tokens tokens; best of ${REPEATS:-3}; $(nproc) cores of" \
   "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | sed -n 1p); load $(cut -d' ' -f1-3 /proc/loadavg)"
 echo
-row='| %-14s | %12s | %14s | %8s | %14s |\n'
+row='| %-14s | %13s | %15s | %8s | %14s |\n'
 # shellcheck disable=SC2059
 printf "$row" "" "1 rank, tok/s" "$stages stages, tok/s" "speed-up" "of the ideal %"
 # shellcheck disable=SC2059
-printf "$row" -------------- ------------ -------------- -------- --------------
+printf "$row" -------------- ------------- --------------- -------- --------------
 for corpus in one several; do
   n=1
-  [ $corpus = one ] || n=$documents
+  if [ $corpus = several ]; then n=$documents; fi
   # shellcheck disable=SC2059
-  printf "$row" "$n document$([ "$n" -eq 1 ] || echo s)" "$(best $corpus 1)" "$(best $corpus "$stages")" \
+  printf "$row" "$n document$([ "$n" -eq 1 ] || echo s)" "$(rounded $corpus 1)" "$(rounded $corpus "$stages")" \
     "$(ratio "$(best $corpus "$stages")" "$(best $corpus 1)")" \
     "$(awk -v a="$(best $corpus "$stages")" -v b="$(best $corpus 1)" -v n="$stages" 'BEGIN { printf "%.0f", 100 * a / b / n }')"
 done
