@@ -22,9 +22,9 @@ namespace tovamill::cuda {
 
 class Lane {
  public:
-  // `products` and `model` outlive it.
-  Lane(const BackendOptions& options, const AttentionModel& model, Products& products,
-       Arena& arena);
+  // `products`, `model` and `trace` outlive it.
+  Lane(const BackendOptions& options, const AttentionModel& model, Products& products, Arena& arena,
+       TraceSum& trace);
   ~Lane() { stream_.drain(); }
 
   const Stream& stream() const { return stream_; }
@@ -52,7 +52,7 @@ class Lane {
   void order(const Stream& other);
   void synchronize();
   // Waits for the end of the step, and keeps what was promised.
-  void finish(StepTrace& trace, std::shared_ptr<const Event>& last_end);
+  void finish();
   // Backend::read_logits of rows of the step; waits.
   void read_logits(const CudaBuffer& x, const CudaMatrix& head, std::span<const std::int32_t> rows,
                    std::span<float> logits);
@@ -82,6 +82,7 @@ class Lane {
   float eps_;
   std::int32_t head_rows_;  // whose logits exist at one time
   Products& products_;
+  TraceSum& trace_;
   Stream stream_;
   StepTimer timer_;
   Attention attention_;
