@@ -4,13 +4,8 @@
 #include <cstring>
 
 namespace tovamill::cuda {
-namespace {
 
-constexpr std::int32_t kHeadRows = 512;  // whose logits exist at one time
-
-}  // namespace
-
-Lane::Lane(const BackendOptions& options, const AttentionModel& model, Products& products,
+Lane::Lane(const BackendOptions& options, const AttentionModel& model, RowProducts& products,
            Arena& arena, TraceSum& trace)
     : type_(model.type()),
       eps_(options.shape.rms_norm_eps),

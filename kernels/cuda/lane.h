@@ -14,17 +14,19 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/buffers.h"
 #include "kernels/cuda/call.h"
-#include "kernels/cuda/products.h"
+#include "kernels/cuda/row_products.h"
 #include "kernels/cuda/step_graphs.h"
 #include "kernels/cuda/step_timer.h"
 
 namespace tovamill::cuda {
 
+inline constexpr std::int32_t kHeadRows = 512;  // whose logits exist at one time, at most
+
 class Lane {
  public:
   // `products`, `model` and `trace` outlive it.
-  Lane(const BackendOptions& options, const AttentionModel& model, Products& products, Arena& arena,
-       TraceSum& trace);
+  Lane(const BackendOptions& options, const AttentionModel& model, RowProducts& products,
+       Arena& arena, TraceSum& trace);
   ~Lane() { stream_.drain(); }
 
   const Stream& stream() const { return stream_; }
@@ -81,7 +83,7 @@ class Lane {
   ElementType type_;
   float eps_;
   std::int32_t head_rows_;  // whose logits exist at one time
-  Products& products_;
+  RowProducts& products_;
   TraceSum& trace_;
   Stream stream_;
   StepTimer timer_;

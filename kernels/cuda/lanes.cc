@@ -7,7 +7,7 @@
 namespace tovamill::cuda {
 
 Lanes::Lanes(std::int32_t n, const BackendOptions& options, const AttentionModel& model,
-             Products& products, Arena& arena) {
+             RowProducts& products, Arena& arena) {
   for (std::int32_t i = 0; i < n; ++i)
     lanes_.push_back(std::make_unique<Lane>(options, model, products, arena, trace_));
 }

@@ -14,7 +14,7 @@ namespace tovamill::cuda {
 class Lanes {
  public:
   Lanes(std::int32_t n, const BackendOptions& options, const AttentionModel& model,
-        Products& products, Arena& arena);
+        RowProducts& products, Arena& arena);
 
   std::int32_t n() const { return static_cast<std::int32_t>(lanes_.size()); }
   // Of the step that began last; the first one before there is any.
