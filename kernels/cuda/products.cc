@@ -110,7 +110,7 @@ bool Products::may_depend_on_rows() { return true; }
 
 // cuBLAS counts columns first: out^T (n_out, n_rows) = W (n_in, n_out)^T x^T (n_in, n_rows).
 void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,
-                        void* out, ElementType out_type, bool adds, const ArenaPiece& workspace,
+                        void* out, ElementType out_type, bool adds, void* workspace,
                         const Stream& stream) {
   if (n_rows == 0) return;
   const cublasLtMatmulAlgo_t& algorithm = impl_->algorithm({w.n_out, w.n_in, kind, out_type, adds});
