@@ -1,9 +1,8 @@
 // Row operations: each reads and writes its rows once and is bound by their bytes. Of a step of r
-// rows, a layer's: norms 2 * r * hidden * (4 + element), gate r * intermediate * (8 + element);
-// the
-// embedding r * hidden * (element + 4), a bias 8 * r * n, likelihoods 4 * r * vocab twice (the
-// second time from the cache), gathering 2 * r * hidden * element. Joining and rotating stand in
-// attention_state.cu.
+// rows, a layer's: norms 2 * r * hidden * (4 + element), gate r * intermediate * (8 + element), a
+// bias 8 * r * n. Once a step: the embedding r * hidden * (element + 4), likelihoods 4 * r * vocab
+// twice (the second time from the cache), gathering 2 * r * hidden * element. Joining and rotating
+// stand in attention_state.cu.
 #include <algorithm>
 
 #include "kernels/cuda/elementwise.h"
