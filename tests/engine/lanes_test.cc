@@ -188,5 +188,28 @@ TEST_F(Lanes, KeepWhatAFreedStateHadUntilItsStepIsDone) {
   EXPECT_GE(backend.device_bytes_left().value(), under_way + backend.state_bytes());
 }
 
+// The same, where there is no other memory: it is waited for.
+TEST_F(Lanes, WaitForMemoryThatAStepStillHas) {
+  ScriptedModel model(path(), "cuda", {.shape = {}, .cache = {.cache_size = kCache}, .n_lanes = 2});
+  Backend& backend = model.backend();
+  std::vector<std::unique_ptr<StreamState>> states;
+  try {
+    for (;;) states.push_back(backend.make_state());
+  } catch (const OutOfMemory&) {
+  }
+  ASSERT_GT(states.size(), 2u);
+  const std::vector<std::int32_t> ids(20, 7);
+  for (const std::size_t i : {0u, 1u}) {
+    const StepBlock block{.state = states[i].get(), .n_tokens = 20};
+    model.forward().submit({.blocks = std::span(&block, 1), .ids = ids});
+  }
+  states[0].reset();
+  EXPECT_LT(backend.device_bytes_left().value(), backend.state_bytes());
+  states[0] = backend.make_state();
+  EXPECT_THROW(backend.make_state(), OutOfMemory);
+  model.forward().collect();
+  model.forward().collect();
+}
+
 }  // namespace
 }  // namespace tovamill::testing

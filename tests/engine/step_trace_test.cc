@@ -62,7 +62,9 @@ TEST_F(Traces, OfBlocksHaveTheScanAndItsNeighbours) {
     EXPECT_GT(part(t, p), 0.0) << static_cast<int>(p);
   EXPECT_EQ(part(t, StepPart::decode), 0.0);
   // Of three steps of two layers, one launch each; the event that ends it takes a tick, too.
-  if (take_gpu_counts()) EXPECT_NEAR(part(t, StepPart::scores), 3 * 2 * 2e-3, 1e-9);
+  if (take_gpu_counts()) {
+    EXPECT_NEAR(part(t, StepPart::scores), 3 * 2 * 2e-3, 1e-9);
+  }
 }
 
 TEST_F(Traces, OfSingleTokensHaveDecodingInstead) {
