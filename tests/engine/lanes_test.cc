@@ -85,8 +85,10 @@ TEST_F(Lanes, GiveTheBitsOfOneWithStatesThatAreBroughtDown) {
 
 TEST_F(Lanes, AreAsManyAsAskedForWithinBounds) {
   for (const auto& [wanted, n] : {std::pair{-1, 1}, {0, 1}, {2, 2}, {9, 4}}) {
-    const ScriptedModel model(path(), "cuda", {.shape = {}, .cache = {}, .n_lanes = wanted});
-    EXPECT_EQ(const_cast<ScriptedModel&>(model).backend().n_lanes(), n);
+    ScriptedModel model(
+        path(), "cuda",
+        {.shape = {}, .cache = {}, .n_lanes = wanted, .device_bytes = 3 * kTestDeviceBytes});
+    EXPECT_EQ(model.backend().n_lanes(), n);
   }
 }
 
