@@ -283,11 +283,13 @@ TEST_F(SavedState, OfAnotherTypeIsRefused) {
 // Flipped bits are refused, or change numbers only: the document can go on.
 TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
   const std::vector<std::int32_t> ids = random_ids(300, 5);
-  std::size_t n_settings = 0;
+  std::size_t n_policies = 0;
   for (const NamedCache& p : policies_and_positions()) {
     if (p.cache.positions == Positions::absolute) continue;
+    ++n_policies;
     for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
-      if (!runs_on(device, n_settings++, kNever)) continue;
+      if (!runs_on(device, n_policies - 1, kFirst)) continue;
+      const std::size_t end = device == "cuda" ? 90 : ids.size();
       SCOPED_TRACE(p.name + " " + device);
       CacheOptions cache = p.cache;
       if (is_bounded(cache)) cache.cache_size = 12;
@@ -311,7 +313,7 @@ TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
           continue;
         }
         ++n_loaded;
-        if (n_loaded % 8 == 0) stream.run(ids, 70, ids.size(), 130);
+        if (n_loaded % 8 == 0) stream.run(ids, 70, end, 130);
       }
       EXPECT_GT(n_loaded, 0u) << "keys and values may be any numbers";
       ASSERT_EQ(stream.load(saved), 70);
