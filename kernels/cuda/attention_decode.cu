@@ -13,9 +13,15 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kLanes;
 // Blocks of an SM that are asked of the compiler, so that it keeps all numbers in registers: 80 of
-// them for 3 blocks. 0 asks for nothing, which gives those kernels as many.
+// them for 3 blocks. 0 asks for nothing, which gives those kernels as many. Before compute
+// capability 9.0 that is too few.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+template <class T, int kGroup>
+constexpr int kBlocksOfSm = 2;
+#else
 template <class T, int kGroup>
 constexpr int kBlocksOfSm = sizeof(T) == 2 && kGroup < 32 ? 0 : 3;
+#endif
 
 // kWidth consecutive elements of a row, read at once.
 template <class T, int kWidth>

@@ -26,9 +26,15 @@ constexpr int kDepth = 64;           // of a part of the head
 constexpr int kThreads = 128, kWarps = kThreads / kLanes;
 constexpr int kMostHeadParts = 4;  // head_dim up to 256
 // Blocks of an SM that the weighing asks of the compiler: 4, which are 16 of 64 warps, need 128
-// registers; bf16 heads of 128 manage with that, and have 3 blocks unasked (0).
+// registers; bf16 heads of 128 manage with that from compute capability 9.0 on, and have 3 blocks
+// unasked (0).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+template <class T, int kParts>
+constexpr int kBlocksOfSm = kParts <= 2 ? 3 : 0;
+#else
 template <class T, int kParts>
 constexpr int kBlocksOfSm = sizeof(T) == 2 && kParts == 2 ? 4 : 0;
+#endif
 
 __device__ inline const __nv_bfloat16* as_cuda(const Bf16* p) {
   return reinterpret_cast<const __nv_bfloat16*>(p);

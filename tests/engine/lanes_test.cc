@@ -20,6 +20,7 @@ namespace tovamill::testing {
 namespace {
 
 constexpr std::int32_t kCache = 24;
+constexpr std::uint64_t kBytes = 2 * kTestDeviceBytes;  // for three lanes
 
 class Lanes : public ::testing::Test {
  protected:
@@ -41,7 +42,11 @@ class Lanes : public ::testing::Test {
   static ScriptResult run(const ScriptSetting& setting, std::uint32_t seed, std::int32_t n_lanes,
                           const std::string& dtype) {
     ScriptedModel model(path(), "cuda",
-                        {.shape = {}, .cache = setting.cache, .dtype = dtype, .n_lanes = n_lanes});
+                        {.shape = {},
+                         .cache = setting.cache,
+                         .dtype = dtype,
+                         .n_lanes = n_lanes,
+                         .device_bytes = kBytes});
     EXPECT_EQ(model.forward().most_under_way(), n_lanes);
     return model.run(random_script(setting, seed), setting.n_streams);
   }
