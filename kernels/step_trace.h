@@ -21,8 +21,9 @@ inline constexpr std::size_t kStepParts = 8;
 
 struct StepTrace {
   std::array<double, kStepParts> part_seconds{};  // by StepPart, of all steps and layers
-  double busy_seconds = 0.0;  // from the first to the last launch of each step, summed
-  double gap_seconds = 0.0;   // in which no step was under way on the device, between steps
+  double busy_seconds = 0.0;  // from the first to the last launch of each step, summed, and of
+                              // logits that are read between steps
+  double gap_seconds = 0.0;   // in which none was under way on the device, between them
   std::uint64_t n_steps = 0;
 };
 

@@ -12,6 +12,16 @@ namespace tovamill::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kLanes;
+// Blocks of an SM that are asked of the compiler, so that it keeps all numbers in registers: 80 of
+// them for 3 blocks. 0 asks for nothing, which gives those kernels as many. Before compute
+// capability 9.0 that is too few.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+template <class T, int kGroup>
+constexpr int kBlocksOfSm = 2;
+#else
+template <class T, int kGroup>
+constexpr int kBlocksOfSm = sizeof(T) == 2 && kGroup < 32 ? 0 : 3;
+#endif
 
 // kWidth consecutive elements of a row, read at once.
 template <class T, int kWidth>
@@ -233,7 +243,8 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
 
 // Grid: KV heads, streams.
 template <class T, int kWidth, int kGroup>
-__global__ void __launch_bounds__(kThreads) decode_kernel(DecodeArguments<T> a) {
+__global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kGroup>)
+    decode_kernel(DecodeArguments<T> a) {
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
   float* sums = reinterpret_cast<float*>(shared_bytes);  // (per_kv, kWarps, head_dim)
   __shared__ float reduced[kWarps];

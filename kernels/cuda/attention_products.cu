@@ -25,6 +25,16 @@ constexpr int kCols = kProductTile;  // columns of a step of its loop
 constexpr int kDepth = 64;           // of a part of the head
 constexpr int kThreads = 128, kWarps = kThreads / kLanes;
 constexpr int kMostHeadParts = 4;  // head_dim up to 256
+// Blocks of an SM that the weighing asks of the compiler: 4, which are 16 of 64 warps, need 128
+// registers; bf16 heads of 128 manage with that from compute capability 9.0 on, and have 3 blocks
+// unasked (0).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+template <class T, int kParts>
+constexpr int kBlocksOfSm = kParts <= 2 ? 3 : 0;
+#else
+template <class T, int kParts>
+constexpr int kBlocksOfSm = sizeof(T) == 2 && kParts == 2 ? 4 : 0;
+#endif
 
 __device__ inline const __nv_bfloat16* as_cuda(const Bf16* p) {
   return reinterpret_cast<const __nv_bfloat16*>(p);
@@ -167,7 +177,8 @@ __global__ void __launch_bounds__(kThreads) score_kernel(ScoreArguments<T> a) {
 
 // Grid: queries, head, tile. kParts parts of kDepth of a head's values at a time.
 template <class T, int kParts>
-__global__ void __launch_bounds__(kThreads) weigh_kernel(WeighArguments<T> a) {
+__global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kParts>)
+    weigh_kernel(WeighArguments<T> a) {
   constexpr int kLd = kCols + Sums<T>::kPad;
   constexpr int kRowsOfWarp = kRows / kWarps;
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);

@@ -15,7 +15,8 @@ namespace tovamill::cuda {
 namespace {
 
 constexpr int kThreads = kScanWarps * kLanes;
-// Columns a lane holds of a row in registers; rows beyond are read twice.
+// Columns a lane holds of a row in registers; rows beyond are read twice. Two blocks of an SM are
+// asked of the compiler where 64 registers do; otherwise one, so that it needs no local memory.
 constexpr int kMostInRegisters = 36;
 // Columns whose sums stand in shared memory: 16 warps * 4 bytes each.
 constexpr std::int32_t kMostShared = 1536;
@@ -91,7 +92,7 @@ __device__ void weigh_row<0>(const RowPlace& row, float* sums, float& highest, f
 }
 
 template <int kColumns>
-__global__ void __launch_bounds__(kThreads) scan_kernel(ScanArguments a) {
+__global__ void __launch_bounds__(kThreads, kColumns == 12 ? 2 : 1) scan_kernel(ScanArguments a) {
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
   __shared__ Candidate candidates[kScanWarps];
   const auto slot = static_cast<std::int32_t>(blockIdx.x),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/elementwise.h"
 #include "kernels/error.h"
 #include "kernels/stacked_rows.h"
 
@@ -25,7 +26,19 @@ namespace {
 constexpr std::int32_t kMostLanes = 4;
 
 std::shared_ptr<Arena> make_arena(int device, std::uint64_t wanted) {
+  check_code();
   return std::make_shared<Arena>(arena_bytes(device_facts(device), wanted));
+}
+
+// What the step multiplies by: Q, K and V, output, gate and up, down, head.
+std::vector<ProductShape> product_shapes(const BackendOptions& o, ElementType type) {
+  const ModelShape& s = o.shape;
+  const ElementType full = ElementType::f32;
+  return {{s.q_size() + 2 * s.kv_size(), s.hidden_size, o.max_rows, full, false},
+          {s.hidden_size, s.q_size(), o.max_rows, full, true},
+          {2 * s.intermediate_size, s.hidden_size, o.max_rows, type, false},
+          {s.hidden_size, s.intermediate_size, o.max_rows, full, true},
+          {s.vocab_size, s.hidden_size, std::min(kHeadRows, o.max_rows), full, false}};
 }
 
 }  // namespace
@@ -37,13 +50,17 @@ CudaBackend::CudaBackend(const BackendOptions& options, ElementType type)
       device_name_(device_facts(device_).name),
       arena_(make_arena(device_, options.device_bytes)),
       model_(options, type),
-      products_(type, options.max_rows),
+      products_(type, options.max_rows, product_shapes(options, type), *arena_),
       lanes_(std::clamp(options.n_lanes, 1, kMostLanes), options, model_, products_, *arena_),
       states_(std::make_shared<StatePool>(model_, lanes_, arena_)) {}
 
 CudaBackend::~CudaBackend() { states_.reset(); }
 
-std::string CudaBackend::description() const { return "CUDA, " + device_name_; }
+std::string CudaBackend::description() const {
+  const std::size_t n = products_.n_padded();
+  return "CUDA, " + device_name_ +
+         (n > 0 ? ", rows padded in " + std::to_string(n) + " kinds of products" : "");
+}
 
 // ---- set-up
 

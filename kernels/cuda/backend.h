@@ -15,7 +15,7 @@
 #include "kernels/cuda/group.h"
 #include "kernels/cuda/lanes.h"
 #include "kernels/cuda/matrix_upload.h"
-#include "kernels/cuda/products.h"
+#include "kernels/cuda/row_products.h"
 #include "kernels/cuda/state_pool.h"
 
 namespace tovamill::cuda {
@@ -89,7 +89,7 @@ class CudaBackend final : public Backend {
   std::string device_name_;
   std::shared_ptr<Arena> arena_;
   AttentionModel model_;
-  Products products_;
+  RowProducts products_;
   mutable Lanes lanes_;
   Stream stream_;  // of uploads, and of rows that the host reads and writes
   std::shared_ptr<StatePool> states_;

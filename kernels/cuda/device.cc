@@ -28,7 +28,7 @@ std::string obstacle_to_any(int& n) {
   const cudaError_t error = cudaGetDeviceCount(&n);
   if (error != cudaSuccess) {
     cudaGetLastError();
-    if (driver / 1000 < runtime / 1000)
+    if (error == cudaErrorInsufficientDriver || driver / 1000 < runtime / 1000)
       return "the NVIDIA driver is for CUDA " + version_text(driver) + ", this program needs " +
              version_text(runtime) + ": a newer driver is needed";
     return std::string("CUDA finds no GPU: ") + cudaGetErrorString(error);

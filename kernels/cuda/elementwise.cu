@@ -1,6 +1,10 @@
 // Row operations: each reads and writes its rows once and is bound by their bytes. Of a step of r
-// rows, a layer's: norms 2 * r * hidden * (4 + element), gate r * intermediate * (8 + element);
-// joining and rotating stand in attention_state.cu.
+// rows, a layer's: norms 2 * r * hidden * (4 + element), gate r * intermediate * (8 + element), a
+// bias 8 * r * n. Once a step: the embedding r * hidden * (element + 4), likelihoods 4 * r * vocab
+// twice (the second time from the cache), gathering 2 * r * hidden * element. Joining and rotating
+// stand in attention_state.cu.
+#include <algorithm>
+
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/warp.h"
 
@@ -79,6 +83,32 @@ __global__ void gather_kernel(const T* x, const std::int32_t* rows, std::int32_t
     out[row * n + i] = x[from * n + i];
 }
 
+// To where products are tried (row_products.cc).
+template <class T>
+__global__ void random_kernel(T* to, std::int64_t n, std::uint32_t seed) {
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
+       i += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
+    auto h = static_cast<std::uint32_t>(i * 2654435761 + seed * 40503);
+    h = (h ^ h >> 16) * 0x45d9f3bu;
+    h = (h ^ h >> 16) * 0x45d9f3bu;
+    to[i] = from_float<T>(static_cast<float>(h >> 8) / 8388608.0f - 1.0f);
+  }
+}
+
+__global__ void difference_kernel(const std::uint16_t* a, const std::uint16_t* b, std::int64_t n,
+                                  std::uint32_t* differs) {
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
+       i += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
+    if (a[i] != b[i]) *differs = 1;
+  }
+}
+
+// Of many numbers, as many threads as fill a GPU.
+Grid numbers_of(std::int64_t n) {
+  return {.blocks = dim3(static_cast<unsigned>(std::min<std::int64_t>((n + 255) / 256, 4096))),
+          .threads = dim3(kThreads)};
+}
+
 Grid rows_of(std::int32_t n_rows) {
   return {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(kThreads)};
 }
@@ -120,6 +150,26 @@ template <class T>
 void gather_rows(const T* x, const std::int32_t* rows, std::int32_t n, T* out, std::int32_t n_rows,
                  const Stream& stream) {
   launch(gather_kernel<T>, "gather", rows_of(n_rows), stream, x, rows, n, out);
+}
+
+void fill_random(void* to, std::int64_t n, bool is_bf16, std::uint32_t seed, const Stream& stream) {
+  if (is_bf16)
+    return launch(random_kernel<Bf16>, "fill_random", numbers_of(n), stream, static_cast<Bf16*>(to),
+                  n, seed);
+  launch(random_kernel<float>, "fill_random", numbers_of(n), stream, static_cast<float*>(to), n,
+         seed);
+}
+
+void find_difference(const void* a, const void* b, std::size_t n_bytes, std::uint32_t* differs,
+                     const Stream& stream) {
+  const auto n = static_cast<std::int64_t>(n_bytes / 2);
+  launch(difference_kernel, "find_difference", numbers_of(n), stream,
+         static_cast<const std::uint16_t*>(a), static_cast<const std::uint16_t*>(b), n, differs);
+}
+
+void check_code() {
+  cudaFuncAttributes attributes{};
+  TOVAMILL_CUDA(cudaFuncGetAttributes(&attributes, nll_kernel));
 }
 
 template void embed_rows<float>(const std::int32_t*, const float*, std::int32_t, float*,

@@ -32,4 +32,13 @@ template <class T>
 void gather_rows(const T* x, const std::int32_t* rows, std::int32_t n, T* out, std::int32_t n_rows,
                  const Stream& stream);
 
+// `n` numbers in [-1, 1) that depend on their place and `seed` only.
+void fill_random(void* to, std::int64_t n, bool is_bf16, std::uint32_t seed, const Stream& stream);
+// *differs becomes 1 where the `n_bytes` (an even number) of a and b are not the same.
+void find_difference(const void* a, const void* b, std::size_t n_bytes, std::uint32_t* differs,
+                     const Stream& stream);
+
+// Throws Error(no_device) where the program holds no code for the GPU that is set.
+void check_code();
+
 }  // namespace tovamill::cuda

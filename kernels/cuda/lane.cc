@@ -4,18 +4,14 @@
 #include <cstring>
 
 namespace tovamill::cuda {
-namespace {
 
-constexpr std::int32_t kHeadRows = 512;  // whose logits exist at one time
-
-}  // namespace
-
-Lane::Lane(const BackendOptions& options, const AttentionModel& model, Products& products,
-           Arena& arena)
+Lane::Lane(const BackendOptions& options, const AttentionModel& model, RowProducts& products,
+           Arena& arena, TraceSum& trace)
     : type_(model.type()),
       eps_(options.shape.rms_norm_eps),
       head_rows_(std::min(kHeadRows, options.max_rows)),
       products_(products),
+      trace_(trace),
       timer_(options.traces),
       attention_(model, arena, stream_, timer_),
       workspace_(products.make_workspace(arena)) {
@@ -134,7 +130,7 @@ void Lane::synchronize() {
   stream_.synchronize();
 }
 
-void Lane::finish(StepTrace& trace, std::shared_ptr<const Event>& last_end) {
+void Lane::finish() {
   close();
   end_.synchronize();
   for (const auto& [layer, events] : promised_events_) {
@@ -144,7 +140,7 @@ void Lane::finish(StepTrace& trace, std::shared_ptr<const Event>& last_end) {
     std::memcpy(promised_nll_.data(), host_nll_.data(), promised_nll_.size_bytes());
   promised_events_.clear();
   promised_nll_ = {};
-  timer_.read(trace, last_end);
+  timer_.read(trace_);
 }
 
 }  // namespace tovamill::cuda

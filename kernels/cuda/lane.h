@@ -14,17 +14,19 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/buffers.h"
 #include "kernels/cuda/call.h"
-#include "kernels/cuda/products.h"
+#include "kernels/cuda/row_products.h"
 #include "kernels/cuda/step_graphs.h"
 #include "kernels/cuda/step_timer.h"
 
 namespace tovamill::cuda {
 
+inline constexpr std::int32_t kHeadRows = 512;  // whose logits exist at one time, at most
+
 class Lane {
  public:
-  // `products` and `model` outlive it.
-  Lane(const BackendOptions& options, const AttentionModel& model, Products& products,
-       Arena& arena);
+  // `products`, `model` and `trace` outlive it.
+  Lane(const BackendOptions& options, const AttentionModel& model, RowProducts& products,
+       Arena& arena, TraceSum& trace);
   ~Lane() { stream_.drain(); }
 
   const Stream& stream() const { return stream_; }
@@ -52,7 +54,7 @@ class Lane {
   void order(const Stream& other);
   void synchronize();
   // Waits for the end of the step, and keeps what was promised.
-  void finish(StepTrace& trace, std::shared_ptr<const Event>& last_end);
+  void finish();
   // Backend::read_logits of rows of the step; waits.
   void read_logits(const CudaBuffer& x, const CudaMatrix& head, std::span<const std::int32_t> rows,
                    std::span<float> logits);
@@ -81,7 +83,8 @@ class Lane {
   ElementType type_;
   float eps_;
   std::int32_t head_rows_;  // whose logits exist at one time
-  Products& products_;
+  RowProducts& products_;
+  TraceSum& trace_;
   Stream stream_;
   StepTimer timer_;
   Attention attention_;

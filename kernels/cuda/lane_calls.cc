@@ -110,6 +110,8 @@ void Lane::read_logits(const CudaBuffer& x, const CudaMatrix& head,
                        std::span<const std::int32_t> rows, std::span<float> logits) {
   flush();
   const auto n_vocab = static_cast<std::size_t>(head.rows);
+  const bool is_between = timer_.is_idle();
+  if (is_between) timer_.begin(StepPart::head, stream_);
   for (std::size_t begin = 0; begin < rows.size();) {
     const RowKind kind = kind_of(rows[begin]);
     std::size_t end = begin + 1;
@@ -134,6 +136,10 @@ void Lane::read_logits(const CudaBuffer& x, const CudaMatrix& head,
     std::memcpy(logits.data() + begin * n_vocab, host_logits_.data(), n_bytes);
     begin = end;
   }
+  if (!is_between || !timer_.is_on()) return;
+  timer_.end(stream_);
+  stream_.synchronize();
+  timer_.read(trace_, false);
 }
 
 }  // namespace tovamill::cuda

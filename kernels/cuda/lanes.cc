@@ -7,9 +7,9 @@
 namespace tovamill::cuda {
 
 Lanes::Lanes(std::int32_t n, const BackendOptions& options, const AttentionModel& model,
-             Products& products, Arena& arena) {
+             RowProducts& products, Arena& arena) {
   for (std::int32_t i = 0; i < n; ++i)
-    lanes_.push_back(std::make_unique<Lane>(options, model, products, arena));
+    lanes_.push_back(std::make_unique<Lane>(options, model, products, arena, trace_));
 }
 
 Lane& Lanes::next() {
@@ -28,11 +28,11 @@ void Lanes::begin(std::span<const StepBlock> blocks, std::int32_t n_rows) {
 StepNumber Lanes::finish() {
   if (n_finished_ == n_begun_) return 0;
   newest().flush();  // the device goes on with it meanwhile
-  at(n_finished_ + 1).finish(trace_, last_end_);
+  at(n_finished_ + 1).finish();
   return ++n_finished_;
 }
 
-StepTrace Lanes::take_trace() { return std::exchange(trace_, {}); }
+StepTrace Lanes::take_trace() { return std::exchange(trace_.trace, {}); }
 
 Lane* Lanes::of(StepNumber step) {
   if (step == 0) return nullptr;

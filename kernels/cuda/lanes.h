@@ -14,7 +14,7 @@ namespace tovamill::cuda {
 class Lanes {
  public:
   Lanes(std::int32_t n, const BackendOptions& options, const AttentionModel& model,
-        Products& products, Arena& arena);
+        RowProducts& products, Arena& arena);
 
   std::int32_t n() const { return static_cast<std::int32_t>(lanes_.size()); }
   // Of the step that began last; the first one before there is any.
@@ -44,10 +44,9 @@ class Lanes {
     return *lanes_[static_cast<std::size_t>(step > 0 ? step - 1 : 0) % lanes_.size()];
   }
 
+  TraceSum trace_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   StepNumber n_begun_ = 0, n_finished_ = 0;
-  StepTrace trace_;
-  std::shared_ptr<const Event> last_end_;  // of the steps that are finished, where it is traced
 };
 
 }  // namespace tovamill::cuda

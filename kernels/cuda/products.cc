@@ -9,7 +9,6 @@
 namespace tovamill::cuda {
 namespace {
 
-constexpr std::size_t kWorkspaceBytes = 32u << 20;
 // Rows for which the algorithm of each kind is chosen: as many as a full step of it has.
 constexpr std::int32_t kManyRows = 4096, kSingleRows = 64;
 
@@ -107,13 +106,11 @@ Products::Products(ElementType type, std::int32_t max_rows) : impl_(std::make_un
 
 Products::~Products() = default;
 
-ArenaPiece Products::make_workspace(Arena& arena) const {
-  return arena.take(kWorkspaceBytes, "cuBLAS's workspace");
-}
+bool Products::may_depend_on_rows() { return true; }
 
 // cuBLAS counts columns first: out^T (n_out, n_rows) = W (n_in, n_out)^T x^T (n_in, n_rows).
 void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,
-                        void* out, ElementType out_type, bool adds, const ArenaPiece& workspace,
+                        void* out, ElementType out_type, bool adds, void* workspace,
                         const Stream& stream) {
   if (n_rows == 0) return;
   const cublasLtMatmulAlgo_t& algorithm = impl_->algorithm({w.n_out, w.n_in, kind, out_type, adds});
@@ -121,8 +118,8 @@ void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, Ro
       c(out_type, w.n_out, n_rows);
   const float one = 1.0f, beta = adds ? 1.0f : 0.0f;
   TOVAMILL_CUBLAS(cublasLtMatmul(impl_->handle, impl_->description, &one, w.data, a.get(), x,
-                                 b.get(), &beta, out, c.get(), out, c.get(), &algorithm,
-                                 workspace.data(), workspace.size(), stream.get()));
+                                 b.get(), &beta, out, c.get(), out, c.get(), &algorithm, workspace,
+                                 kWorkspaceBytes, stream.get()));
 }
 
 }  // namespace tovamill::cuda

@@ -30,17 +30,19 @@ struct Operand {
 
 class Products {
  public:
+  static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
   // `type` of x and W. For at most `max_rows` rows at a time.
   Products(ElementType type, std::int32_t max_rows);
   ~Products();
-
-  // Products that may be under way at once have a workspace each.
-  ArenaPiece make_workspace(Arena& arena) const;
+  // Whether that a row does not depend on those beside it is for RowProducts to try.
+  static bool may_depend_on_rows();
 
   // out (n_rows, w.n_out) of `out_type` = x (n_rows, w.n_in) W^T, added to what is there where
-  // `adds`.
+  // `adds`. 2 n_rows n_in n_out operations; W is read once, x and out for each tile of the others.
+  // Products that may be under way at once have a workspace of kWorkspaceBytes each.
   void multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
-                ElementType out_type, bool adds, const ArenaPiece& workspace, const Stream& stream);
+                ElementType out_type, bool adds, void* workspace, const Stream& stream);
 
  private:
   struct Impl;

@@ -167,7 +167,11 @@ void StatePool::prepare(std::span<const StepBlock> blocks) {
 void StatePool::finish(StepNumber step) {
   std::erase_if(kept_, [&](const Kept& k) { return k.until <= step; });
   for (const BroughtDown& b : brought_down_) {
-    if (b.step == step && b.state->last_step == step) resize(*b.state, model_.capacity(0, false));
+    if (b.step != step || b.state->last_step != step) continue;
+    try {
+      resize(*b.state, model_.capacity(0, false));
+    } catch (const OutOfMemory&) {  // it stays large until its next step
+    }
   }
   std::erase_if(brought_down_, [&](const BroughtDown& b) { return b.step <= step; });
 }

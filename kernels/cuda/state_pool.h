@@ -38,7 +38,8 @@ class StatePool : public std::enable_shared_from_this<StatePool> {
   // OutOfMemory; no state has changed but in size then.
   void prepare(std::span<const StepBlock> blocks);
   // `step` is finished: what waited for it is free. States that it has brought down give the memory
-  // of their growth back, but for those that a later step is at work on.
+  // of their growth back, but for those that a later step is at work on, or where there is no
+  // memory to move them to.
   void finish(StepNumber step);
   // A state goes.
   void forget(CudaState& state);

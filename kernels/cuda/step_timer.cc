@@ -32,20 +32,20 @@ void StepTimer::end(const Stream& stream) {
 
 // Steps of several lanes may overlap: there is a gap only where a step begins after all before it
 // have ended.
-void StepTimer::read(StepTrace& trace, std::shared_ptr<const Event>& last_end) {
+void StepTimer::read(TraceSum& sum, bool is_step) {
   if (!is_on_ || end_ == nullptr) return;
   for (std::size_t i = 0; i < marks_.size(); ++i) {
     const Event& until = i + 1 < marks_.size() ? *marks_[i + 1].event : *end_;
-    trace.part_seconds[static_cast<std::size_t>(marks_[i].part)] +=
+    sum.trace.part_seconds[static_cast<std::size_t>(marks_[i].part)] +=
         seconds_between(*marks_[i].event, until);
   }
-  trace.busy_seconds += seconds_between(*marks_.front().event, *end_);
-  trace.n_steps += 1;
-  if (last_end == nullptr) {
-    last_end = std::move(end_);
+  sum.trace.busy_seconds += seconds_between(*marks_.front().event, *end_);
+  sum.trace.n_steps += is_step ? 1 : 0;
+  if (sum.last_end == nullptr) {
+    sum.last_end = std::move(end_);
   } else {
-    trace.gap_seconds += std::max(0.0, seconds_between(*last_end, *marks_.front().event));
-    if (seconds_between(*last_end, *end_) > 0.0) std::swap(last_end, end_);
+    sum.trace.gap_seconds += std::max(0.0, seconds_between(*sum.last_end, *marks_.front().event));
+    if (seconds_between(*sum.last_end, *end_) > 0.0) std::swap(sum.last_end, end_);
     spare_.push_back(std::move(end_));
   }
   end_ = nullptr;

@@ -10,6 +10,12 @@
 
 namespace tovamill::cuda {
 
+// What the steps of all lanes have taken.
+struct TraceSum {
+  StepTrace trace;
+  std::shared_ptr<const Event> last_end;  // the latest so far; null: none
+};
+
 class StepTimer {
  public:
   explicit StepTimer(bool is_on) : is_on_(is_on) {}
@@ -19,9 +25,11 @@ class StepTimer {
   void begin(StepPart part, const Stream& stream);
   void enter(StepPart part, const Stream& stream);
   void end(const Stream& stream);
-  // Adds what the step took, once its end has been reached. `last_end` is the latest end of the
-  // steps before, null before the first; it is then that of these and this one.
-  void read(StepTrace& trace, std::shared_ptr<const Event>& last_end);
+  // Adds what the step took, once its end has been reached; what stands between steps (logits that
+  // are read) is measured as one, but not counted.
+  void read(TraceSum& sum, bool is_step = true);
+  // Whether no step has begun that has not been read.
+  bool is_idle() const { return marks_.empty(); }
 
  private:
   struct Mark {

@@ -20,6 +20,7 @@ namespace tovamill::testing {
 namespace {
 
 constexpr std::int32_t kCache = 24;
+constexpr std::uint64_t kBytes = 2 * kTestDeviceBytes;  // for three lanes
 
 class Lanes : public ::testing::Test {
  protected:
@@ -41,7 +42,11 @@ class Lanes : public ::testing::Test {
   static ScriptResult run(const ScriptSetting& setting, std::uint32_t seed, std::int32_t n_lanes,
                           const std::string& dtype) {
     ScriptedModel model(path(), "cuda",
-                        {.shape = {}, .cache = setting.cache, .dtype = dtype, .n_lanes = n_lanes});
+                        {.shape = {},
+                         .cache = setting.cache,
+                         .dtype = dtype,
+                         .n_lanes = n_lanes,
+                         .device_bytes = kBytes});
     EXPECT_EQ(model.forward().most_under_way(), n_lanes);
     return model.run(random_script(setting, seed), setting.n_streams);
   }
@@ -85,8 +90,10 @@ TEST_F(Lanes, GiveTheBitsOfOneWithStatesThatAreBroughtDown) {
 
 TEST_F(Lanes, AreAsManyAsAskedForWithinBounds) {
   for (const auto& [wanted, n] : {std::pair{-1, 1}, {0, 1}, {2, 2}, {9, 4}}) {
-    const ScriptedModel model(path(), "cuda", {.shape = {}, .cache = {}, .n_lanes = wanted});
-    EXPECT_EQ(const_cast<ScriptedModel&>(model).backend().n_lanes(), n);
+    ScriptedModel model(
+        path(), "cuda",
+        {.shape = {}, .cache = {}, .n_lanes = wanted, .device_bytes = 3 * kTestDeviceBytes});
+    EXPECT_EQ(model.backend().n_lanes(), n);
   }
 }
 
@@ -186,6 +193,29 @@ TEST_F(Lanes, KeepWhatAFreedStateHadUntilItsStepIsDone) {
   model.forward().collect();
   EXPECT_LE(under_way, left);
   EXPECT_GE(backend.device_bytes_left().value(), under_way + backend.state_bytes());
+}
+
+// The same, where there is no other memory: it is waited for.
+TEST_F(Lanes, WaitForMemoryThatAStepStillHas) {
+  ScriptedModel model(path(), "cuda", {.shape = {}, .cache = {.cache_size = kCache}, .n_lanes = 2});
+  Backend& backend = model.backend();
+  std::vector<std::unique_ptr<StreamState>> states;
+  try {
+    for (;;) states.push_back(backend.make_state());
+  } catch (const OutOfMemory&) {
+  }
+  ASSERT_GT(states.size(), 2u);
+  const std::vector<std::int32_t> ids(20, 7);
+  for (const std::size_t i : {0u, 1u}) {
+    const StepBlock block{.state = states[i].get(), .n_tokens = 20};
+    model.forward().submit({.blocks = std::span(&block, 1), .ids = ids});
+  }
+  states[0].reset();
+  EXPECT_LT(backend.device_bytes_left().value(), backend.state_bytes());
+  states[0] = backend.make_state();
+  EXPECT_THROW(backend.make_state(), OutOfMemory);
+  model.forward().collect();
+  model.forward().collect();
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// The CPU backend's operations against the reference at odd sizes. Rows and columns that pad a
+// The fast backends' operations against the reference at odd sizes. Rows and columns that pad a
 // buffer hold NaN first: nothing of them may reach a row in use.
 
-#include "kernels/cpu/backend.h"
+#include "kernels/backend.h"
 
 #include <gtest/gtest.h>
 
@@ -15,18 +15,22 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu_info.h"
+#include "kernels/cpu/backend.h"
+#include "kernels/error.h"
 #include "kernels/reference/backend.h"
+#include "tests/support/devices.h"
 #include "tests/support/near.h"
 
 namespace tovamill {
 namespace {
 
-using cpu::ComputeType;
 using cpu::CpuBuffer;
+using testing::devices;
 using testing::kEpsBf16;
 using testing::kEpsF32;
+using testing::kTestDeviceBytes;
 using testing::near;
+using testing::runs_on;
 
 constexpr std::int32_t kHidden = 33, kIntermediate = 67, kMaxRows = 300;
 // Sums of up to 67 rounded products; errors cancel, and 4 is what random terms stay below.
@@ -34,15 +38,19 @@ constexpr double kSumFactor = 4;
 // One rounding of a result to bf16 is half an eps of it; both factors of a product are exact in
 // bf16 here.
 constexpr double kBf16Factor = 1;
+// On a GPU gate and up are rounded first: 1/2 eps of each, the gate's taken times up to 4 by the
+// SiLU of numbers above -5 (below, what it gives is too small to be seen).
+constexpr double kGatedFactorOnGpus = 4;
 
 struct Setting {
   std::int32_t n_rows;
   std::int32_t vocab_size;
   std::string dtype;
+  std::string device;
 };
 
 void PrintTo(const Setting& s, std::ostream* out) {
-  *out << s.dtype << ' ' << s.n_rows << " rows, " << s.vocab_size << " words";
+  *out << s.device << ' ' << s.dtype << ' ' << s.n_rows << " rows, " << s.vocab_size << " words";
 }
 
 class BackendTest : public ::testing::TestWithParam<Setting> {
@@ -64,14 +72,21 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
     options_.n_threads = 2;
     options_.max_rows = kMaxRows;
     options_.max_block = kMaxRows;
+    options_.device_bytes = kTestDeviceBytes;
+    if (devices({s.device}).empty()) GTEST_SKIP() << "no GPU";
     try {
-      cpu_ = make_cpu_backend(options_);
-    } catch (const std::exception& e) {
-      GTEST_SKIP() << e.what();
+      fast_ = make_backend(s.device, options_);
+    } catch (const Error& e) {
+      if (!is_bf16_ || e.code() != ExitCode::configuration) throw;
+      GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
     }
     reference_ = make_reference_backend(options_);
-    cpu_->begin_step({}, s.n_rows);
+    fast_->begin_step({}, s.n_rows);
     reference_->begin_step({}, s.n_rows);
+  }
+
+  void TearDown() override {
+    if (fast_ != nullptr) fast_->finish_step();
   }
 
   // Values that bf16 holds exactly, so that both backends read the same.
@@ -90,31 +105,33 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
             .n_bytes = values.size() * 4};
   }
 
-  // A buffer of each backend with the same rows; all else of the CPU's is NaN.
+  // A buffer of each backend with the same rows; all else of the fast one's is NaN.
   struct Pair {
-    std::unique_ptr<Buffer> cpu, reference;
+    std::unique_ptr<Buffer> fast, reference;
     std::int32_t cols;
-    bool is_bf16;
-    double actual(std::int32_t r, std::int32_t c) const {
-      const auto& b = static_cast<const CpuBuffer&>(*cpu);
-      return static_cast<double>(is_bf16 ? float_from_bf16(b.bf16(r)[c]) : b.f32(r)[c]);
+    const Backend& backend;
+    // Rows as they are now; to be read once, and then compared.
+    std::vector<float> actual(std::int32_t n) const {
+      std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(cols));
+      backend.read_rows(*fast, 0, rows);
+      return rows;
     }
     double expected(std::int32_t r, std::int32_t c) const {
       return static_cast<const reference::ReferenceBuffer&>(*reference).row(r)[c];
     }
   };
   Pair make(std::int32_t cols, BufferType type, const std::vector<float>& rows = {}) {
-    Pair p{cpu_->make_buffer(kMaxRows, cols, type), reference_->make_buffer(kMaxRows, cols, type),
-           cols, is_bf16_ && type == BufferType::compute};
-    auto& c = static_cast<CpuBuffer&>(*p.cpu);
-    std::memset(c.bytes.data(), 0xff, c.bytes.size());  // NaN in float32 and in bf16
+    Pair p{fast_->make_buffer(kMaxRows, cols, type), reference_->make_buffer(kMaxRows, cols, type),
+           cols, *fast_};
+    if (auto* c = dynamic_cast<CpuBuffer*>(p.fast.get()))
+      std::memset(c->bytes.data(), 0xff, c->bytes.size());  // NaN in float32 and in bf16
+    const std::vector<float> nan(
+        static_cast<std::size_t>(kMaxRows) * static_cast<std::size_t>(cols),
+        std::numeric_limits<float>::quiet_NaN());
+    fast_->write_rows(*p.fast, 0, nan);
+    if (!rows.empty()) fast_->write_rows(*p.fast, 0, rows);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto r = static_cast<std::int32_t>(i) / cols, col = static_cast<std::int32_t>(i) % cols;
-      if (p.is_bf16) {
-        c.bf16(r)[col] = bf16_from_float(rows[i]);
-      } else {
-        c.f32(r)[col] = rows[i];
-      }
       static_cast<reference::ReferenceBuffer&>(*p.reference).row(r)[col] =
           static_cast<double>(rows[i]);
     }
@@ -124,9 +141,13 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
   std::int32_t n_rows() const { return GetParam().n_rows; }
   bool is_bf16_ = false;
   BackendOptions options_;
-  std::unique_ptr<Backend> cpu_, reference_;
+  std::unique_ptr<Backend> fast_, reference_;
   std::mt19937 random_{5};
 };
+
+double at(const std::vector<float>& rows, std::int32_t cols, std::int32_t r, std::int32_t c) {
+  return static_cast<double>(rows[static_cast<std::size_t>(r * cols + c)]);
+}
 
 TEST_P(BackendTest, EmbedCopiesExactly) {
   const std::int32_t vocab = GetParam().vocab_size;
@@ -134,10 +155,12 @@ TEST_P(BackendTest, EmbedCopiesExactly) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(n_rows()));
   for (auto& id : ids) id = static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
   Pair out = make(kHidden, BufferType::full);
-  cpu_->embed(ids, view(table, {vocab, kHidden}), *out.cpu);
+  fast_->embed(ids, view(table, {vocab, kHidden}), *out.fast);
   reference_->embed(ids, view(table, {vocab, kHidden}), *out.reference);
+  const std::vector<float> out_rows = out.actual(n_rows());
   for (std::int32_t r = 0; r < n_rows(); ++r) {
-    for (std::int32_t c = 0; c < kHidden; ++c) ASSERT_EQ(out.actual(r, c), out.expected(r, c));
+    for (std::int32_t c = 0; c < kHidden; ++c)
+      ASSERT_EQ(at(out_rows, out.cols, r, c), out.expected(r, c));
   }
 }
 
@@ -145,13 +168,14 @@ TEST_P(BackendTest, RmsNormEqualsTheReference) {
   Pair x = make(kHidden, BufferType::full, random(n_rows() * kHidden)),
        out = make(kHidden, BufferType::compute);
   const std::vector<float> weight = random(kHidden, 2.0f);
-  cpu_->rms_norm(*x.cpu, weight, *out.cpu);
+  fast_->rms_norm(*x.fast, weight, *out.fast);
   reference_->rms_norm(*x.reference, weight, *out.reference);
+  const std::vector<float> out_rows = out.actual(n_rows());
   for (std::int32_t r = 0; r < n_rows(); ++r) {
     for (std::int32_t c = 0; c < kHidden; ++c) {
       const double e = out.expected(r, c);
-      ASSERT_TRUE(near(out.actual(r, c), e, std::abs(e), is_bf16_ ? kBf16Factor : kSumFactor,
-                       is_bf16_ ? kEpsBf16 : kEpsF32))
+      ASSERT_TRUE(near(at(out_rows, out.cols, r, c), e, std::abs(e),
+                       is_bf16_ ? kBf16Factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32))
           << r << ' ' << c;
     }
   }
@@ -167,19 +191,20 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
       Backend::MatrixSource source{
           .parts = {view(w, {n_out, kHidden})}, .biases = {}, .interleaved = {}};
       if (with_bias) source.biases = {view(bias, {n_out})};
-      const auto packed = cpu_->pack(source), expected = reference_->pack(source);
+      const auto packed = fast_->pack(source), expected = reference_->pack(source);
       EXPECT_EQ(packed->n_out(), n_out);
       EXPECT_EQ(packed->n_in(), kHidden);
       Pair x = make(kHidden, BufferType::compute, in);
       Pair out =
           make(n_out, BufferType::full, adds ? random(n_rows() * n_out) : std::vector<float>{});
       if (adds) {
-        cpu_->project_add(*x.cpu, *packed, *out.cpu);
+        fast_->project_add(*x.fast, *packed, *out.fast);
         reference_->project_add(*x.reference, *expected, *out.reference);
       } else {
-        cpu_->project(*x.cpu, *packed, *out.cpu);
+        fast_->project(*x.fast, *packed, *out.fast);
         reference_->project(*x.reference, *expected, *out.reference);
       }
+      const std::vector<float> out_rows = out.actual(n_rows());
       for (std::int32_t r = 0; r < n_rows(); ++r) {
         for (std::int32_t o = 0; o < n_out; ++o) {
           double terms = 2;  // the bias and what was there
@@ -187,7 +212,7 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
             terms += std::abs(static_cast<double>(w[static_cast<std::size_t>(o * kHidden + i)]) *
                               static_cast<double>(in[static_cast<std::size_t>(r * kHidden + i)]));
           }
-          ASSERT_TRUE(near(out.actual(r, o), out.expected(r, o), terms, kSumFactor))
+          ASSERT_TRUE(near(at(out_rows, out.cols, r, o), out.expected(r, o), terms, kSumFactor))
               << r << ' ' << o;
         }
       }
@@ -198,20 +223,22 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
 TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
   const std::vector<float> gate = random(kIntermediate * kHidden),
                            up = random(kIntermediate * kHidden);
+  const double gated_factor = GetParam().device == "cuda" ? kGatedFactorOnGpus : kBf16Factor;
   const TensorView g = view(gate, {kIntermediate, kHidden}), u = view(up, {kIntermediate, kHidden});
-  const auto packed = cpu_->pack_gated(g, u), expected = reference_->pack_gated(g, u);
+  const auto packed = fast_->pack_gated(g, u), expected = reference_->pack_gated(g, u);
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden)),
        out = make(kIntermediate, BufferType::compute);
-  cpu_->project_gated(*x.cpu, *packed, *out.cpu);
+  fast_->project_gated(*x.fast, *packed, *out.fast);
   reference_->project_gated(*x.reference, *expected, *out.reference);
+  const std::vector<float> out_rows = out.actual(n_rows());
   for (std::int32_t r = 0; r < n_rows(); ++r) {
     for (std::int32_t c = 0; c < kIntermediate; ++c) {
       const double e = out.expected(r, c);
       // Gate and up are sums of 33 terms below 1, mean 1/4: at most about 8 each, and their errors
       // multiply with the other.
       const double bound_terms = is_bf16_ ? std::abs(e) + 0.01 : 64;
-      ASSERT_TRUE(near(out.actual(r, c), e, bound_terms, is_bf16_ ? kBf16Factor : kSumFactor,
-                       is_bf16_ ? kEpsBf16 : kEpsF32))
+      ASSERT_TRUE(near(at(out_rows, out.cols, r, c), e, bound_terms,
+                       is_bf16_ ? gated_factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32))
           << r << ' ' << c;
     }
   }
@@ -222,7 +249,7 @@ TEST_P(BackendTest, TargetNllEqualsTheReference) {
   const std::vector<float> head = random(vocab * kHidden, 2.0f);
   const Backend::MatrixSource source{
       .parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}};
-  const auto packed = cpu_->pack(source), expected = reference_->pack(source);
+  const auto packed = fast_->pack(source), expected = reference_->pack(source);
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
   std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows()));
   for (std::size_t r = 0; r < targets.size(); ++r)
@@ -230,7 +257,8 @@ TEST_P(BackendTest, TargetNllEqualsTheReference) {
         r % 5 == 3 ? -1 : static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
   targets[0] = vocab - 1;
   std::vector<float> actual(targets.size(), 99.0f), truth(targets.size(), 98.0f);
-  cpu_->target_nll(*x.cpu, *packed, targets, actual);
+  fast_->target_nll(*x.fast, *packed, targets, actual);
+  fast_->finish_step();
   reference_->target_nll(*x.reference, *expected, targets, truth);
   for (std::size_t r = 0; r < targets.size(); ++r) {
     // Two logits, each a sum of 33 terms of 1 on average, and a logarithm.
@@ -246,14 +274,14 @@ TEST_P(BackendTest, ReadLogitsEqualsTheReferenceForAnyRows) {
                            in = random(n_rows() * kHidden);
   const Backend::MatrixSource source{
       .parts = {view(head, {vocab, kHidden})}, .biases = {view(bias, {vocab})}, .interleaved = {}};
-  const auto packed = cpu_->pack(source), expected = reference_->pack(source);
+  const auto packed = fast_->pack(source), expected = reference_->pack(source);
   Pair x = make(kHidden, BufferType::compute, in);
   // The last row first, and one of them twice.
   std::vector<std::int32_t> rows = {n_rows() - 1, 0};
   for (std::int32_t r = 0; r < n_rows(); r += 1 + r / 200) rows.push_back(r);
   const auto width = static_cast<std::size_t>(vocab);
   std::vector<float> actual(rows.size() * width + 1, 99.0f), truth(rows.size() * width, 98.0f);
-  cpu_->read_logits(*x.cpu, *packed, rows, std::span(actual).first(truth.size()));
+  fast_->read_logits(*x.fast, *packed, rows, std::span(actual).first(truth.size()));
   reference_->read_logits(*x.reference, *expected, rows, truth);
   EXPECT_EQ(actual.back(), 99.0f);  // what lies behind the logits
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -264,24 +292,24 @@ TEST_P(BackendTest, ReadLogitsEqualsTheReferenceForAnyRows) {
           << rows[i] << ' ' << o;
     }
   }
-  cpu_->read_logits(*x.cpu, *packed, {}, {});
+  fast_->read_logits(*x.fast, *packed, {}, {});
 }
 
 TEST_P(BackendTest, ReadLogitsGivesARowTheSameBitsInEveryCall) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden);
   const auto packed =
-      cpu_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+      fast_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden));
   std::vector<std::int32_t> rows;
   for (std::int32_t r = 0; r < n_rows(); ++r) rows.push_back(r);
   const auto width = static_cast<std::size_t>(vocab);
   std::vector<float> all(rows.size() * width), some(rows.size() * width);
-  cpu_->read_logits(*x.cpu, *packed, rows, all);
+  fast_->read_logits(*x.fast, *packed, rows, all);
   for (std::size_t n = 1; n <= rows.size(); n += 1 + n / 20) {
     const std::size_t first = rows.size() - n;
-    cpu_->read_logits(*x.cpu, *packed, std::span(rows).subspan(first),
-                      std::span(some).first(n * width));
+    fast_->read_logits(*x.fast, *packed, std::span(rows).subspan(first),
+                       std::span(some).first(n * width));
     ASSERT_TRUE(std::equal(all.begin() + static_cast<std::ptrdiff_t>(first * width), all.end(),
                            some.begin()))
         << "the last " << n << " rows";
@@ -293,7 +321,7 @@ TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden, 2.0f);
   const auto packed =
-      cpu_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+      fast_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
   std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows())), rows(targets.size());
   for (std::size_t r = 0; r < targets.size(); ++r) {
@@ -302,8 +330,9 @@ TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
   }
   const auto width = static_cast<std::size_t>(vocab);
   std::vector<float> nll(targets.size()), logits(rows.size() * width);
-  cpu_->target_nll(*x.cpu, *packed, targets, nll);
-  cpu_->read_logits(*x.cpu, *packed, rows, logits);
+  fast_->target_nll(*x.fast, *packed, targets, nll);
+  fast_->finish_step();
+  fast_->read_logits(*x.fast, *packed, rows, logits);
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const auto line = std::span(logits).subspan(r * width, width);
     const auto highest = static_cast<double>(*std::max_element(line.begin(), line.end()));
@@ -319,17 +348,22 @@ TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
 
 std::vector<Setting> settings() {
   std::vector<Setting> all;
-  for (const char* dtype : {"f32", "bf16"}) {
-    for (std::int32_t n_rows : {1, 31, 32, 33, 257}) {
-      for (std::int32_t vocab : {257, 1031}) all.push_back({n_rows, vocab, dtype});
+  for (const char* device : {"cpu", "cuda"}) {
+    std::size_t n_settings = 0;
+    for (const char* dtype : {"f32", "bf16"}) {
+      for (std::int32_t n_rows : {1, 31, 32, 33, 257}) {
+        for (std::int32_t vocab : {257, 1031}) {
+          if (runs_on(device, n_settings++, 7)) all.push_back({n_rows, vocab, dtype, device});
+        }
+      }
     }
   }
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, BackendTest, ::testing::ValuesIn(settings()), [](const auto& info) {
-  return info.param.dtype + "_" + std::to_string(info.param.n_rows) + "_" +
-         std::to_string(info.param.vocab_size);
+  return info.param.device + "_" + info.param.dtype + "_" + std::to_string(info.param.n_rows) +
+         "_" + std::to_string(info.param.vocab_size);
 });
 
 }  // namespace

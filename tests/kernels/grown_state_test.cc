@@ -28,9 +28,22 @@ std::vector<NextBlock> prompt_and_answer(std::int32_t pin) {
   return blocks;
 }
 
-std::uint64_t bytes(const AttentionStream& s) {
-  return static_cast<const cpu::CpuState&>(*s.state).n_bytes();
-}
+// What states take: as one of the CPU says, and of a GPU's memory what is taken beside the
+// workspace.
+class StateMemory {
+ public:
+  explicit StateMemory(const Backend& backend)
+      : backend_(backend), left_(left() + backend.workspace_bytes()) {}
+  std::uint64_t of(const StreamState& state) const {
+    const auto* own = dynamic_cast<const cpu::CpuState*>(&state);
+    return own != nullptr ? own->n_bytes() : left_ - left() - backend_.workspace_bytes();
+  }
+
+ private:
+  std::uint64_t left() const { return backend_.device_bytes_left().value_or(0); }
+  const Backend& backend_;
+  std::uint64_t left_;  // with no state, and no workspace
+};
 
 std::vector<std::int32_t> positions(AttentionDevice& device, const AttentionStream& s) {
   return device.backend().read_positions(*s.state, 0, 0);
@@ -117,40 +130,53 @@ TEST(GrownState, WantsOneTokenToComeDownAndFewPins) {
 }
 
 // Memory is what was announced, at every length, and goes back to that of a bounded state.
-TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
-  for (const NamedCache& p : all_policies(kCache)) {
-    SCOPED_TRACE(p.name);
-    AttentionDevice d({.cache = p.cache});
-    Backend& backend = d.backend();
-    const std::uint64_t at_first = backend.state_bytes_for(0, false);
-    for (const bool keeps_all : {true, false}) {
-      AttentionStream s{.input = d.input(2000, 5), .blocks = {}, .state = backend.make_state()};
-      EXPECT_EQ(bytes(s), at_first);
-      std::int64_t n = 0;
-      for (const std::int32_t more : {1, 200, 55, 1, 700, 900}) {
-        s.blocks.push_back({.n_tokens = more, .keeps_all = keeps_all});
-        const std::uint64_t workspace = backend.workspace_bytes_for(n + more, keeps_all);
-        EXPECT_GE(workspace, backend.workspace_bytes());
-        d.run(s);
-        n += more;
-        EXPECT_EQ(backend.workspace_bytes(), workspace) << n;
-        EXPECT_EQ(backend.n_tokens(*s.state), n);
-        EXPECT_EQ(bytes(s), backend.state_bytes_for(n, keeps_all)) << n;
-      }
-      EXPECT_EQ(bytes(s) == at_first, is_bounded(p.cache) && !keeps_all);
-      s.blocks.push_back({});
+void expect_announced_memory(const std::string& device, const CacheOptions& cache,
+                             const std::vector<std::int32_t>& lengths) {
+  AttentionDevice d({.cache = cache, .device = device});
+  Backend& backend = d.backend();
+  const StateMemory memory(backend);
+  const std::uint64_t at_first = backend.state_bytes_for(0, false);
+  for (const bool keeps_all : {true, false}) {
+    AttentionStream s{.input = d.input(2000, 5), .blocks = {}, .state = backend.make_state()};
+    EXPECT_EQ(memory.of(*s.state), at_first);
+    std::int64_t n = 0;
+    for (const std::int32_t more : lengths) {
+      s.blocks.push_back({.n_tokens = more, .keeps_all = keeps_all});
+      const std::uint64_t workspace = backend.workspace_bytes_for(n + more, keeps_all);
+      EXPECT_GE(workspace, backend.workspace_bytes());
       d.run(s);
-      if (is_bounded(p.cache)) {
-        EXPECT_EQ(bytes(s), at_first);
-      }
+      n += more;
+      EXPECT_EQ(backend.workspace_bytes(), workspace) << n;
+      EXPECT_EQ(backend.n_tokens(*s.state), n);
+      EXPECT_EQ(memory.of(*s.state), backend.state_bytes_for(n, keeps_all)) << n;
     }
-    const auto state = backend.make_state();
-    backend.reserve(*state, 1500, true);
-    EXPECT_EQ(static_cast<cpu::CpuState&>(*state).n_bytes(), backend.state_bytes_for(1500, true));
-    backend.reserve(*state, 1000, true);
-    EXPECT_EQ(static_cast<cpu::CpuState&>(*state).n_bytes(), backend.state_bytes_for(1500, true));
-    backend.reset(*state);
-    EXPECT_EQ(static_cast<cpu::CpuState&>(*state).n_bytes() == at_first, is_bounded(p.cache));
+    EXPECT_EQ(memory.of(*s.state) == at_first, is_bounded(cache) && !keeps_all);
+    s.blocks.push_back({});
+    d.run(s);
+    if (is_bounded(cache)) {
+      EXPECT_EQ(memory.of(*s.state), at_first);
+    }
+  }
+  const auto state = backend.make_state();
+  backend.reserve(*state, 1500, true);
+  EXPECT_EQ(memory.of(*state), backend.state_bytes_for(1500, true));
+  backend.reserve(*state, 1000, true);
+  EXPECT_EQ(memory.of(*state), backend.state_bytes_for(1500, true));
+  backend.reset(*state);
+  EXPECT_EQ(memory.of(*state) == at_first, is_bounded(cache));
+}
+
+TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
+  for (const std::string& device : devices({"cpu", "cuda"})) {
+    std::size_t n_settings = 0;
+    for (const NamedCache& p : all_policies(kCache)) {
+      if (!runs_on(device, n_settings++, 8)) continue;
+      SCOPED_TRACE(p.name + " " + device);
+      const bool is_fast = runs_on(device, 1, kNever);
+      expect_announced_memory(device, p.cache,
+                              is_fast ? std::vector<std::int32_t>{1, 200, 55, 1, 700, 900}
+                                      : std::vector<std::int32_t>{1, 255, 10});
+    }
   }
 }
 
@@ -190,7 +216,8 @@ TEST(CopiedState, GoesItsOwnWay) {
           d.backend().copy(*first.state, *second.state);
           EXPECT_EQ(d.backend().n_tokens(*second.state), n);
           if (device == "cpu") {
-            EXPECT_EQ(bytes(first), bytes(second));
+            const StateMemory memory(d.backend());
+            EXPECT_EQ(memory.of(*first.state), memory.of(*second.state));
           }
           second.position = n;
           first.blocks.insert(first.blocks.end(), answer.begin(), answer.end());

@@ -223,48 +223,58 @@ TEST_F(SavedState, GoesOnToTheBitOnAGpu) {
 // An unbounded state takes as much room as its tokens need, not as its owner had.
 TEST_F(SavedState, GrowsAFullState) {
   const CacheOptions cache{.policy = Policy::full};
-  const std::vector<std::int32_t> ids = random_ids(2000, 3);
-  Device first(model(), "cpu", "f32", cache, 2), second(model(), "cpu", "f32", cache, 3);
-  first.run(ids, 0, 1792, 256);
-  const std::vector<std::byte> saved = first.save();
-  ASSERT_EQ(second.load(saved), 1792);
-  EXPECT_EQ(second.save(), saved);
-  EXPECT_TRUE(second.run(ids, 1792, 2000, 256) == first.run(ids, 1792, 2000, 256));
+  for (const std::string& device : devices({"cpu", "cuda"})) {
+    // An emulated GPU grows once, too.
+    const std::size_t n = runs_on(device, 1, kNever) ? 1792 : 300;
+    const std::vector<std::int32_t> ids = random_ids(n + 20, 3);
+    Device first(model(), device, "f32", cache, 2), second(model(), device, "f32", cache, 3);
+    first.run(ids, 0, n, 256);
+    const std::vector<std::byte> saved = first.save();
+    ASSERT_EQ(second.load(saved), static_cast<std::int64_t>(n));
+    EXPECT_EQ(second.save(), saved);
+    EXPECT_TRUE(second.run(ids, n, n + 20, 256) == first.run(ids, n, n + 20, 256));
+  }
 }
 
 TEST_F(SavedState, OfOtherOptionsIsRefused) {
   const CacheOptions cache{.policy = Policy::h2o, .cache_size = 40};
-  const std::vector<std::int32_t> ids = random_ids(100, 4);
-  Device first(model(), "cpu", "f32", cache, 1);
-  first.run(ids, 0, 100, 100);
-  const std::vector<std::byte> saved = first.save();
-  const auto refused = [&](const std::string& path, const std::string& device, CacheOptions other) {
-    Device second(model(path), device, "f32", other, 1);
-    second.run(ids, 0, 100, 100);
-    error_of([&] { second.load(saved); });
-    EXPECT_TRUE(second.positions().empty()) << "a state that was refused is empty";
-  };
-  refused("other", "cpu", cache);
-  refused("tiny", "reference", cache);
-  CacheOptions other = cache;
-  other.cache_size = 41;
-  refused("tiny", "cpu", other);
-  other = cache;
-  other.policy = Policy::tova;
-  refused("tiny", "cpu", other);
-  other = cache;
-  other.positions = Positions::in_state;
-  refused("tiny", "cpu", other);
-  other = cache;
-  other.recent = 3;
-  refused("tiny", "cpu", other);
+  const std::vector<std::int32_t> ids = random_ids(60, 4);
+  for (const std::string& device : devices({"cpu", "cuda"})) {
+    SCOPED_TRACE(device);
+    Device first(model(), device, "f32", cache, 1);
+    first.run(ids, 0, 60, 60);
+    const std::vector<std::byte> saved = first.save();
+    const auto refused = [&](const std::string& path, const std::string& other_device,
+                             CacheOptions other) {
+      Device second(model(path), other_device, "f32", other, 1);
+      second.run(ids, 0, 20, 20);
+      error_of([&] { second.load(saved); });
+      EXPECT_TRUE(second.positions().empty()) << "a state that was refused is empty";
+    };
+    refused("other", device, cache);
+    refused("tiny", "reference", cache);
+    CacheOptions other = cache;
+    other.cache_size = 41;
+    refused("tiny", device, other);
+    other = cache;
+    other.policy = Policy::tova;
+    refused("tiny", device, other);
+    other = cache;
+    other.positions = Positions::in_state;
+    refused("tiny", device, other);
+    other = cache;
+    other.recent = 3;
+    refused("tiny", device, other);
+  }
 }
 
 TEST_F(SavedState, OfAnotherTypeIsRefused) {
   const CacheOptions cache{.cache_size = 40};
   try {
-    Device first(model(), "cpu", "f32", cache, 1), second(model(), "cpu", "bf16", cache, 1);
-    error_of([&] { second.load(first.save()); });
+    for (const std::string& device : devices({"cpu", "cuda"})) {
+      Device first(model(), device, "f32", cache, 1), second(model(), device, "bf16", cache, 1);
+      error_of([&] { second.load(first.save()); });
+    }
   } catch (const Error& e) {
     GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
   }
@@ -273,9 +283,13 @@ TEST_F(SavedState, OfAnotherTypeIsRefused) {
 // Flipped bits are refused, or change numbers only: the document can go on.
 TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
   const std::vector<std::int32_t> ids = random_ids(300, 5);
+  std::size_t n_policies = 0;
   for (const NamedCache& p : policies_and_positions()) {
     if (p.cache.positions == Positions::absolute) continue;
-    for (const std::string device : {"cpu", "reference"}) {
+    ++n_policies;
+    for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
+      if (!runs_on(device, n_policies - 1, kFirst)) continue;
+      const std::size_t end = device == "cuda" ? 90 : ids.size();
       SCOPED_TRACE(p.name + " " + device);
       CacheOptions cache = p.cache;
       if (is_bounded(cache)) cache.cache_size = 12;
@@ -299,7 +313,7 @@ TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
           continue;
         }
         ++n_loaded;
-        if (n_loaded % 8 == 0) stream.run(ids, 70, ids.size(), 130);
+        if (n_loaded % 8 == 0) stream.run(ids, 70, end, 130);
       }
       EXPECT_GT(n_loaded, 0u) << "keys and values may be any numbers";
       ASSERT_EQ(stream.load(saved), 70);

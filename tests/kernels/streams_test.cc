@@ -14,6 +14,7 @@
 #include "engine/model_config.h"
 #include "io/model_files.h"
 #include "kernels/error.h"
+#include "tests/support/devices.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/run_document.h"
 #include "tests/support/temporary_directory.h"
@@ -70,8 +71,21 @@ class Streams : public ::testing::Test {
 std::unique_ptr<TemporaryDirectory> Streams::directory_;
 
 using AttendedTokens = Streams;
-using BlockSizes = Streams;
-using SameBits = Streams;
+
+// The same on each fast device.
+class OnDevices : public Streams, public ::testing::WithParamInterface<std::string> {
+ protected:
+  void SetUp() override {
+    if (devices({GetParam()}).empty()) GTEST_SKIP() << "no GPU";
+  }
+  static const std::string& device() { return GetParam(); }
+  static RunResult run(const std::vector<std::int32_t>& ids, RunSetting setting) {
+    setting.device = device();
+    return run_document(model(), ids, setting);
+  }
+};
+using BlockSizes = OnDevices;
+using SameBits = OnDevices;
 
 TEST(AttendedTokensFormula, GivesTheMeansOfTheDesign) {
   const auto mean = [](std::uint64_t k) {
@@ -143,14 +157,15 @@ std::vector<NamedCache> policies_in_turn() {
   return some;
 }
 
-TEST_F(BlockSizes, GiveTheSameNllAndDeaths) {
+TEST_P(BlockSizes, GiveTheSameNllAndDeaths) {
   const std::vector<std::int32_t> ids = random_ids(400, 2);
+  std::size_t n_policies = 0, n_settings = 0;
   for (const NamedCache& p : policies_and_positions()) {
-    const RunResult expected =
-        run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
-    for (std::int32_t block : {1, 7, 64, 100, 300}) {
-      const RunResult run =
-          run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache});
+    if (!runs_on(device(), n_policies++, kFirst)) continue;
+    const RunResult expected = run(ids, {.n_threads = 1, .block = 256, .cache = p.cache});
+    for (std::int32_t block : {100, 1, 7, 64, 300}) {
+      if (!runs_on(device(), n_settings++, kFirst)) continue;
+      const RunResult run = OnDevices::run(ids, {.n_threads = 1, .block = block, .cache = p.cache});
       double worst = 0;
       for (std::size_t i = 0; i < expected.nll.size(); ++i) {
         const double difference =
@@ -169,31 +184,33 @@ void expect_same_bits(const RunResult& a, const RunResult& b, const std::string&
   EXPECT_EQ(a.death, b.death) << what;
 }
 
-// Tiles of queries end at multiples of 64 where the policy scans, else of 256.
-TEST_F(SameBits, InBlocksOfWholeTiles) {
+// Tiles of queries end at multiples of 64 where the policy scans on the CPU, else of 256.
+TEST_P(SameBits, InBlocksOfWholeTiles) {
   const std::vector<std::int32_t> ids = random_ids(600, 3);
+  std::size_t n_policies = 0;
   for (const NamedCache& p : policies_and_positions()) {
-    const RunResult expected =
-        run_document(model(), ids, {.n_threads = 1, .block = 256, .cache = p.cache});
+    if (!runs_on(device(), n_policies++, kNever)) continue;
+    const RunResult expected = run(ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {64, 128, 192, 512}) {
-      if (!needs_scan(p.cache.policy) && block % kGroupTokens != 0) continue;
-      expect_same_bits(
-          run_document(model(), ids, {.n_threads = 1, .block = block, .cache = p.cache}), expected,
-          p.name + " in blocks of " + std::to_string(block));
+      const bool has_small_tiles = device() == "cpu" && needs_scan(p.cache.policy);
+      if (!has_small_tiles && block % kGroupTokens != 0) continue;
+      expect_same_bits(run(ids, {.n_threads = 1, .block = block, .cache = p.cache}), expected,
+                       p.name + " in blocks of " + std::to_string(block));
     }
   }
 }
 
-TEST_F(SameBits, WithOneTwoAndThreeThreads) {
+TEST_P(SameBits, WithOneTwoAndThreeThreads) {
   const std::vector<std::int32_t> ids = random_ids(400, 4);
+  std::size_t n_policies = 0;
   for (const char* dtype : {"f32", "bf16"}) {
     for (const NamedCache& p : policies_in_turn()) {
+      if (!runs_on(device(), n_policies++, kNever)) continue;
       try {
-        const RunResult expected =
-            run_document(model(), ids, {.dtype = dtype, .n_threads = 1, .cache = p.cache});
+        const RunResult expected = run(ids, {.dtype = dtype, .n_threads = 1, .cache = p.cache});
         for (int n_threads : {2, 3}) {
-          const RunResult run = run_document(
-              model(), ids, {.dtype = dtype, .n_threads = n_threads, .cache = p.cache});
+          const RunResult run =
+              OnDevices::run(ids, {.dtype = dtype, .n_threads = n_threads, .cache = p.cache});
           expect_same_bits(
               run, expected,
               p.name + " " + dtype + " with " + std::to_string(n_threads) + " threads");
@@ -205,22 +222,23 @@ TEST_F(SameBits, WithOneTwoAndThreeThreads) {
   }
 }
 
-// A model on a CPU backend, and streams that go through it side by side.
+// A model on a backend, and streams that go through it side by side.
 class SideBySide {
  public:
   static constexpr std::int32_t kMaxRows = 600, kMaxBlocks = 5;
 
-  SideBySide(const std::string& path, const CacheOptions& cache)
+  SideBySide(const std::string& path, const std::string& device, const CacheOptions& cache)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
         weights_(weights_from_hf(
             config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)),
-        backend_(make_cpu_backend({.shape = config_.shape,
-                                   .cache = cache,
-                                   .dtype = "f32",
-                                   .n_threads = 2,
-                                   .max_rows = kMaxRows,
-                                   .max_block = 256})),
+        backend_(make_backend(device, {.shape = config_.shape,
+                                       .cache = cache,
+                                       .dtype = "f32",
+                                       .n_threads = 2,
+                                       .max_rows = kMaxRows,
+                                       .max_block = 256,
+                                       .device_bytes = kTestDeviceBytes})),
         model_(pack_model(config_, weights_, *backend_)),
         forward_(model_, *backend_, kMaxRows, kMaxBlocks, 256) {}
 
@@ -278,20 +296,25 @@ class SideBySide {
   Forward forward_;
 };
 
-TEST_F(SameBits, AloneAndBesideStreamsOfOtherLengths) {
+TEST_P(SameBits, AloneAndBesideStreamsOfOtherLengths) {
+  std::size_t n_policies = 0, n_settings = 0;
   for (const NamedCache& p : policies_in_turn()) {
-    SideBySide side(model(), p.cache);
+    if (!runs_on(device(), n_policies++, kFirst)) continue;
+    SideBySide side(model(), device(), p.cache);
     for (std::int32_t block : {100, 256}) {
+      if (!runs_on(device(), n_settings++, kFirst)) continue;
+      // An emulated GPU takes a part of each text.
+      const std::size_t part = runs_on(device(), 1, kNever) ? 1 : 4;
       const auto watched = [&] {
-        return SideBySide::Stream{.ids = random_ids(450, 5), .block = block};
+        return SideBySide::Stream{.ids = random_ids(450 / part, 5), .block = block};
       };
       std::vector<SideBySide::Stream> alone, many;
       alone.push_back(watched());
       side.run(alone);
-      many.push_back({.ids = random_ids(150, 6), .block = 37});
+      many.push_back({.ids = random_ids(150 / part, 6), .block = 37});
       many.push_back({.ids = random_ids(9, 7), .block = 1});
       many.push_back(watched());
-      many.push_back({.ids = random_ids(500, 8), .block = 200, .first_step = 1});
+      many.push_back({.ids = random_ids(500 / part, 8), .block = 200, .first_step = 1});
       many.push_back(watched());
       many.back().first_step = 2;
       side.run(many);
@@ -302,6 +325,11 @@ TEST_F(SameBits, AloneAndBesideStreamsOfOtherLengths) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, BlockSizes, ::testing::Values("cpu", "cuda"),
+                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, SameBits, ::testing::Values("cpu", "cuda"),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace tovamill::testing

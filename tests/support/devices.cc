@@ -1,7 +1,7 @@
 #include "tests/support/devices.h"
 
-#include <algorithm>
 #include <cstdlib>
+#include <map>
 
 #include "kernels/backend.h"
 #include "kernels/error.h"
@@ -44,8 +44,12 @@ bool is_slow(const std::string& device) {
 }  // namespace
 
 std::vector<std::string> devices(const std::vector<std::string>& names) {
+  static std::map<std::string, bool> known;
   std::vector<std::string> there;
-  std::copy_if(names.begin(), names.end(), std::back_inserter(there), is_there);
+  for (const std::string& name : names) {
+    if (!known.contains(name)) known[name] = is_there(name);
+    if (known[name]) there.push_back(name);
+  }
   return there;
 }
 

@@ -14,9 +14,19 @@ std::optional<GpuCounts> take_gpu_counts() {
                    .n_graphs_launched = counts.n_graphs_launched};
 }
 void set_gpu_order(std::uint64_t seed) { emulation::set_stream_order(seed); }
+void set_machine(const EmulatedMachine& m) {
+  emulation::set_machine(
+      {.n_devices = m.n_devices,
+       .major = m.major,
+       .driver_version = m.driver_version,
+       .count_error = m.fault == GpuFault::old_driver ? cudaErrorInsufficientDriver : cudaSuccess,
+       .code_error = m.fault == GpuFault::no_code ? cudaErrorNoKernelImageForDevice : cudaSuccess});
+  emulation::set_few_rows(m.few_rows);
+}
 #else
 std::optional<GpuCounts> take_gpu_counts() { return std::nullopt; }
 void set_gpu_order(std::uint64_t) {}
+void set_machine(const EmulatedMachine&) {}
 #endif
 
 }  // namespace tovamill::testing

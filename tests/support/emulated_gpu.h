@@ -12,6 +12,15 @@ struct GpuCounts {
 };
 // Since the last call; none where no GPU is emulated.
 std::optional<GpuCounts> take_gpu_counts();
+// What is found on an emulated machine from now on.
+enum class GpuFault : std::uint8_t { none, old_driver, no_code };
+struct EmulatedMachine {
+  int n_devices = 1, major = 9;
+  int driver_version = 13000;  // 0: no driver
+  GpuFault fault = GpuFault::none;
+  std::int32_t few_rows = 0;  // products of at most so many are summed in another order
+};
+void set_machine(const EmulatedMachine& machine);
 // In which order operations of several CUDA streams are done from now on.
 void set_gpu_order(std::uint64_t seed);
 

@@ -1,5 +1,7 @@
 #include "tests/support/step_script.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <random>
 
@@ -89,8 +91,13 @@ ScriptedModel::ScriptedModel(const std::string& path, const std::string& device,
 }
 
 void ScriptedModel::read(const StreamState& state, ScriptResult& result) {
-  for (const auto& positions : backend_->read_all_positions(state))
-    result.positions.insert(result.positions.end(), positions.begin(), positions.end());
+  const auto all = backend_->read_all_positions(state);
+  const auto groups = all.size() / static_cast<std::size_t>(config_.shape.n_layers);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i], backend_->read_positions(state, static_cast<std::int32_t>(i / groups),
+                                               static_cast<std::int32_t>(i % groups)));
+    result.positions.insert(result.positions.end(), all[i].begin(), all[i].end());
+  }
 }
 
 void ScriptedModel::change(const StateChange& c, States& states, ScriptResult& result) {

@@ -11,32 +11,42 @@ constexpr std::size_t kDefaultDeviceBytes = std::size_t{1} << 30;
 
 std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0;
 std::map<void*, std::size_t> allocations;
+tovamill::emulation::Machine the_machine;
 
 }  // namespace
 
 namespace tovamill::emulation {
 
 void set_device_bytes(std::size_t n) { device_bytes = n; }
+void set_machine(const Machine& machine) { the_machine = machine; }
+const Machine& machine() { return the_machine; }
 
 }  // namespace tovamill::emulation
 
 using tovamill::emulation::enqueue;
 
-cudaError_t cudaGetDeviceCount(int* n) { return *n = 1, cudaSuccess; }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
+cudaError_t cudaGetDeviceCount(int* n) {
+  *n = the_machine.count_error == cudaSuccess ? the_machine.n_devices : 0;
+  return the_machine.count_error;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device >= 0 && device < the_machine.n_devices ? cudaSuccess : cudaErrorInvalidValue;
+}
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   *p = {};
   std::strcpy(p->name, "emulated device");
   p->totalGlobalMem = device_bytes;
   p->sharedMemPerBlockOptin = 227 << 10;
-  p->major = 9;
+  p->major = the_machine.major;
   p->multiProcessorCount = 4;
   p->warpSize = 32;
   return cudaSuccess;
 }
 
-cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int* version) {
+  return *version = the_machine.driver_version, cudaSuccess;
+}
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 
 cudaError_t cudaMemGetInfo(std::size_t* n_free, std::size_t* n_total) {

@@ -219,6 +219,11 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
+struct cudaFuncAttributes {
+  int numRegs;
+};
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel*);
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
   return cudaSuccess;
@@ -238,6 +243,15 @@ struct StreamCounts {
   std::uint64_t n_graphs_made = 0, n_graphs_launched = 0;
 };
 StreamCounts take_stream_counts();
+// Products of at most so many rows are summed in another order from now on.
+void set_few_rows(std::int32_t n);
+// What is found on the machine; how many devices there are, or why they are not told.
+struct Machine {
+  int n_devices = 1, major = 9, driver_version = 13000;
+  cudaError_t count_error = cudaSuccess, code_error = cudaSuccess;
+};
+void set_machine(const Machine& machine);
+const Machine& machine();
 // Bytes that cudaMalloc gives at the most, together.
 void set_device_bytes(std::size_t n);
 
@@ -259,4 +273,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   return tovamill::emulation::enqueue(config->stream, [launch, kernel, values] {
     tovamill::emulation::run(launch, [&] { std::apply(kernel, values); });
   });
+}
+
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
+  *attributes = {};
+  return tovamill::emulation::machine().code_error;
 }

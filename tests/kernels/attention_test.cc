@@ -1,0 +1,80 @@
+// Attention of the fast backends against the reference: every policy, kind of positions and size of
+// blocks. Where a GPU is emulated, the threads of a block run in any order.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/attention_checks.h"
+
+namespace tovamill::testing {
+namespace {
+
+constexpr std::int32_t kCache = 40;
+
+class Attention : public OnFastDevices {
+ protected:
+  static void expect_reference(const AttentionSetting& setting,
+                               const std::vector<NextBlock>& blocks, std::int64_t n_tokens,
+                               std::uint32_t seed) {
+    const AttentionStream actual = run_on(setting, device(), blocks, n_tokens, seed),
+                          expected = run_on(setting, "reference", blocks, n_tokens, seed);
+    expect_near(actual, expected, tier_of(device(), setting.dtype));
+    EXPECT_EQ(actual.n_attended, expected.n_attended);
+  }
+};
+
+TEST_P(Attention, EqualsTheReferenceInBlocksOfAnySize) {
+  std::size_t n_settings = 0;
+  for (const NamedCache& p : all_policies(kCache)) {
+    for (const std::int32_t each : {1, 7, 90}) {
+      if (!runs_on(device(), n_settings++, 4)) continue;
+      SCOPED_TRACE(p.name + " " + std::to_string(each));
+      const AttentionSetting setting{.cache = p.cache};
+      expect_reference(setting, blocks_of(90, each), 90, 1);
+    }
+  }
+}
+
+TEST_P(Attention, EqualsTheReferenceAcrossGroupsOfPositions) {
+  std::size_t n_settings = 0;
+  for (const NamedCache& p : all_policies(kCache)) {
+    for (const Positions positions :
+         {Positions::clipped, Positions::absolute, Positions::in_state}) {
+      for (const std::int32_t sliding_window : {0, 25}) {
+        if (!runs_on(device(), n_settings++, 13)) continue;
+        SCOPED_TRACE(p.name + " " + std::string(name_of(positions)) + " " +
+                     std::to_string(sliding_window));
+        AttentionSetting setting{.sliding_window = sliding_window, .cache = p.cache};
+        setting.cache.positions = positions;
+        setting.cache.clip_distance = positions == Positions::clipped ? 100 : 0;
+        expect_reference(setting, blocks_of(330, 90), 330, 2);
+      }
+    }
+  }
+}
+
+TEST_P(Attention, EqualsTheReferenceAtAllHeadSizesAndTypes) {
+  std::size_t n_settings = 0;
+  for_each_dtype([&](const std::string& dtype) {
+    for (const std::int32_t head_dim : {10, 16, 64, 80, 128, 256}) {
+      for (const std::int32_t per_kv : {1, 3, 5}) {
+        for (const std::int32_t each : {1, 45}) {
+          if (!runs_on(device(), n_settings++, 7)) continue;
+          SCOPED_TRACE(dtype + " " + std::to_string(head_dim) + " x " + std::to_string(per_kv) +
+                       " in blocks of " + std::to_string(each));
+          const AttentionSetting setting{.head_dim = head_dim,
+                                         .per_kv = per_kv,
+                                         .rotates = dtype == "f32",
+                                         .cache = {.cache_size = kCache},
+                                         .dtype = dtype};
+          expect_reference(setting, blocks_of(60, each), 60, 3);
+        }
+      }
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Attention, ::testing::Values("cpu", "cuda"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace tovamill::testing

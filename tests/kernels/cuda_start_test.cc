@@ -1,0 +1,134 @@
+// What a GPU is asked at the start: that it is there, that the program can run on it, and that its
+// products do not depend on how many rows there are. On an emulated GPU, which can be made to fail.
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/error.h"
+#include "kernels/gpu_info.h"
+#include "tests/support/devices.h"
+#include "tests/support/emulated_gpu.h"
+#include "tests/support/error_of.h"
+
+namespace tovamill::testing {
+namespace {
+
+constexpr std::int32_t kHidden = 24, kOut = 40, kMaxRows = 300;
+
+class CudaStart : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!take_gpu_counts()) GTEST_SKIP() << "no emulated GPU, which can be made to fail";
+  }
+  void TearDown() override { set_machine({}); }
+  static std::unique_ptr<Backend> make(int device_index = 0) {
+    return make_cuda_backend({.shape = {.n_layers = 1,
+                                        .hidden_size = kHidden,
+                                        .intermediate_size = 8,
+                                        .n_heads = 2,
+                                        .n_kv_heads = 1,
+                                        .head_dim = 10,
+                                        .vocab_size = kOut,
+                                        .trained_context = 512,
+                                        .inv_freq = std::vector<double>(5, 0.1)},
+                              .cache = {.cache_size = 8},
+                              .dtype = "f32",
+                              .max_rows = kMaxRows,
+                              .max_block = kMaxRows,
+                              .device_index = device_index,
+                              .device_bytes = kTestDeviceBytes});
+  }
+  static std::string refusal(const EmulatedMachine& machine, int device_index = 0) {
+    set_machine(machine);
+    return error_of([&] { make(device_index); }, ExitCode::no_device);
+  }
+};
+
+TEST_F(CudaStart, SaysThatTheDriverIsTooOld) {
+  const std::string why = refusal({.driver_version = 12000, .fault = GpuFault::old_driver});
+  EXPECT_TRUE(contains(why, "driver is for CUDA 12.0")) << why;
+  EXPECT_TRUE(contains(why, "newer driver")) << why;
+}
+
+TEST_F(CudaStart, SaysThatThereIsNoDriverOrNoGpu) {
+  EXPECT_TRUE(contains(refusal({.driver_version = 0}), "no NVIDIA driver"));
+  EXPECT_TRUE(contains(refusal({.n_devices = 0}), "sees no GPU"));
+}
+
+TEST_F(CudaStart, RefusesAnArchitectureThatIsTooOldOrNotBuiltFor) {
+  EXPECT_TRUE(contains(refusal({.major = 7}), "compute capability 7.0"));
+  EXPECT_TRUE(contains(refusal({.fault = GpuFault::no_code}), "no code for this GPU"));
+}
+
+TEST_F(CudaStart, RefusesADeviceThatIsNotThere) {
+  EXPECT_TRUE(contains(refusal({.n_devices = 2}, 2), "GPU 2 is asked for"));
+  EXPECT_TRUE(contains(refusal({.n_devices = 2}, -1), "GPU -1 is asked for"));
+  set_machine({.n_devices = 2});
+  make(1);
+}
+
+// A row of `n` rows by a matrix, as the step multiplies it.
+std::vector<float> first_row(Backend& backend, const Matrix& w, std::int32_t n, bool single,
+                             bool adds) {
+  std::vector<std::unique_ptr<StreamState>> states;
+  std::vector<StepBlock> blocks;
+  for (std::int32_t i = 0; i < (single ? n : 1); ++i) {
+    states.push_back(backend.make_state());
+    blocks.push_back({.state = states.back().get(), .first_row = i, .n_tokens = single ? 1 : n});
+  }
+  std::vector<float> x(static_cast<std::size_t>(n) * kHidden),
+      zeros(static_cast<std::size_t>(n) * kOut);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<float>(1 + i % 7) / static_cast<float>(3 + i % kHidden);
+  auto in = backend.make_buffer(kMaxRows, kHidden, BufferType::compute),
+       out = backend.make_buffer(kMaxRows, kOut, BufferType::full);
+  backend.begin_step(blocks, n);
+  backend.write_rows(*in, 0, x);
+  backend.write_rows(*out, 0, zeros);
+  if (adds) {
+    backend.project_add(*in, w, *out);
+  } else {
+    backend.project(*in, w, *out);
+  }
+  std::vector<float> row(kOut);
+  backend.read_rows(*out, 0, row);
+  backend.finish_step();
+  return row;
+}
+
+// Products of up to 20 rows are summed in another order: rows are padded then.
+TEST_F(CudaStart, PadsRowsWhereProductsDependOnTheirNumber) {
+  std::vector<float> weights(kOut * kHidden);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    weights[i] = static_cast<float>(i % 13) / static_cast<float>(1 + i % 5);
+  const TensorView view{.name = "w",
+                        .dtype = DType::f32,
+                        .shape = {kOut, kHidden},
+                        .data = reinterpret_cast<const std::byte*>(weights.data()),
+                        .n_bytes = weights.size() * 4};
+  const auto rows = [&](bool single) {
+    const auto backend = make();
+    const auto w = backend->pack({.parts = {view}, .biases = {}, .interleaved = {}});
+    std::vector<std::vector<float>> all;
+    for (const std::int32_t n : {2, 20, 21, 64, 65, 280})
+      all.push_back(first_row(*backend, *w, n, single, false));
+    return std::pair(all, backend->description());
+  };
+  for (const bool single : {false, true}) {
+    const auto [plain, description] = rows(single);
+    EXPECT_FALSE(contains(description, "padded")) << description;
+    for (const auto& row : plain) EXPECT_EQ(row, plain[0]);
+    set_machine({.few_rows = 20});
+    const auto [padded, other] = rows(single);
+    EXPECT_TRUE(contains(other, "padded")) << other;
+    for (const auto& row : padded) EXPECT_EQ(row, plain[0]);
+    set_machine({});
+  }
+}
+
+}  // namespace
+}  // namespace tovamill::testing
