@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/logit_scan.h"
 #include "kernels/error.h"
 
 namespace tovamill {
@@ -55,6 +56,8 @@ void Forward::submit(const StepInput& input) {
   lane.n_blocks = n_blocks;
   lane.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
   lane.take_logits = input.take_logits;
+  lane.highest_rows.assign(input.highest_rows.begin(), input.highest_rows.end());
+  lane.take_highest = input.take_highest;
   next_ = (next_ + 1) % lanes_.size();
   ++n_under_way_;
 }
@@ -64,7 +67,8 @@ StepOutput Forward::collect() {
   Lane& lane = lanes_[(next_ + lanes_.size() - n_under_way_) % lanes_.size()];
   --n_under_way_;
   backend_.finish_step();
-  read_logits(lane);
+  if (!lane.logit_rows.empty()) read_logits(lane, lane.logit_rows, lane.take_logits);
+  if (!lane.highest_rows.empty()) read_highest(lane);
   return {.nll = std::span(lane.nll).first(lane.n_rows),
           .events = std::span(lane.events).first(model_.layers.size() * lane.n_blocks),
           .n_blocks = lane.n_blocks};
@@ -94,24 +98,33 @@ void Forward::run_layers(const StepInput& input, Lane& lane) {
 void Forward::run_head(const StepInput& input, Lane& lane) {
   const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
                                      [](std::int32_t t) { return t >= 0; });
-  if (is_scored || !input.logit_rows.empty())
+  if (is_scored || !input.logit_rows.empty() || !input.highest_rows.empty())
     backend_.rms_norm(*lane.hidden, model_.final_norm, *lane.normed);
   if (is_scored) backend_.target_nll(*lane.normed, *model_.head, input.targets, lane.nll);
 }
 
 // The head in blocks of rows, each read into the same memory.
-void Forward::read_logits(Lane& lane) {
-  if (lane.logit_rows.empty()) return;
+template <class Take>
+void Forward::read_logits(Lane& lane, std::span<const std::int32_t> rows, Take&& take) {
   const auto vocab = static_cast<std::size_t>(model_.config.shape.vocab_size);
   logits_.resize(n_logit_rows() * vocab);
-  const std::span<const std::int32_t> rows = lane.logit_rows;
   for (std::size_t begin = 0; begin < rows.size(); begin += n_logit_rows()) {
     const std::size_t n = std::min(n_logit_rows(), rows.size() - begin);
     const auto block = std::span(logits_).first(n * vocab);
     backend_.read_logits(*lane.normed, *model_.head, rows.subspan(begin, n), block);
-    for (std::size_t i = 0; i < n; ++i)
-      lane.take_logits(begin + i, block.subspan(i * vocab, vocab));
+    for (std::size_t i = 0; i < n; ++i) take(begin + i, block.subspan(i * vocab, vocab));
   }
+}
+
+void Forward::read_highest(Lane& lane) {
+  const std::span<const std::int32_t> rows = lane.highest_rows;
+  highest_.resize(rows.size());
+  if (!backend_.read_highest(*lane.normed, *model_.head, rows, highest_)) {
+    read_logits(lane, rows, [&](std::size_t i, std::span<const float> logits) {
+      highest_[i] = first_with_logit(logits, highest_logit(logits));
+    });
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) lane.take_highest(i, highest_[i]);
 }
 
 }  // namespace tovamill

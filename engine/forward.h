@@ -48,6 +48,8 @@ class Forward final : public StepRunner {
     std::size_t n_rows = 0, n_blocks = 0;
     std::vector<std::int32_t> logit_rows;
     std::function<void(std::size_t i, std::span<float> logits)> take_logits;
+    std::vector<std::int32_t> highest_rows;
+    std::function<void(std::size_t i, std::int32_t id)> take_highest;
   };
   std::unique_ptr<Buffer> make(std::int32_t n_cols, BufferType type);
   void make_lane(Lane& lane, std::int32_t max_block);
@@ -56,7 +58,9 @@ class Forward final : public StepRunner {
   std::size_t n_logit_rows() const {
     return static_cast<std::size_t>(std::min(kLogitRows, max_rows_));
   }
-  void read_logits(Lane& lane);
+  template <class Take>
+  void read_logits(Lane& lane, std::span<const std::int32_t> rows, Take&& take);
+  void read_highest(Lane& lane);
 
   const Model& model_;
   Backend& backend_;
@@ -67,6 +71,7 @@ class Forward final : public StepRunner {
   std::size_t next_ = 0;         // of lanes_, for the next step
   std::size_t n_under_way_ = 0;  // the steps before next_
   std::vector<float> logits_;    // (kLogitRows, vocab_size), or fewer rows where a step has fewer
+  std::vector<std::int32_t> highest_;  // by row that it is wanted of
 };
 
 }  // namespace tovamill

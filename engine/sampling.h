@@ -63,6 +63,8 @@ struct TokenProbability {
 class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options) : options_(options) {}
+  // Whether choose() is the first of the highest logits where nothing is forbidden.
+  bool takes_highest() const { return options_.temperature == 0.0 && !needs_seen(); }
   bool needs_seen() const { return options_.repetition_penalty != 1.0; }
   // `seen`: the ids of prompt and text so far; looked at with needs_seen() only. Ids outside the
   // vocabulary, here and in `forbidden`, do nothing.

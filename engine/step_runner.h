@@ -14,8 +14,8 @@ namespace tovamill {
 // One step's input: rows of all blocks one after another.
 struct StepInput {
   std::span<const StepBlock> blocks;
-  // (n_rows). Layers behind a model's first take hidden rows instead, and of these only their number
-  // counts.
+  // (n_rows). Layers behind a model's first take hidden rows instead, and of these only their
+  // number counts.
   std::span<const std::int32_t> ids;
   // (n_rows) the token that follows each, -1 where nothing is scored; empty where nothing is at
   // all.
@@ -25,6 +25,10 @@ struct StepInput {
   // are valid during the call only.
   std::span<const std::int32_t> logit_rows = {};
   std::function<void(std::size_t i, std::span<float> logits)> take_logits = {};
+  // Other rows, ascending, of which only the id of the highest logit is wanted, the first of equal
+  // ones, -1 where all are NaN; and who takes it, in order of i, after the logits.
+  std::span<const std::int32_t> highest_rows = {};
+  std::function<void(std::size_t i, std::int32_t id)> take_highest = {};
 };
 
 // Valid until the next `submit`.

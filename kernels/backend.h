@@ -163,6 +163,14 @@ class Backend : public StateKeeper {
   virtual void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
                            std::span<float> logits) = 0;
 
+  // ids[i] = the first of the highest logits of row rows[i], as read_logits gives them, without
+  // their way to the host; NaN are none, -1 where all are. False, and nothing is done, where the
+  // device is the host.
+  virtual bool read_highest(const Buffer&, const Matrix&, std::span<const std::int32_t>,
+                            std::span<std::int32_t>) {
+    return false;
+  }
+
   // Waits for the oldest step under way: what its attend and target_nll were to write is there
   // after it. read_logits and read_rows may then be asked of its buffers, until as many more steps
   // have begun as there are lanes.

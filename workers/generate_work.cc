@@ -126,8 +126,10 @@ void GenerateWork::gather(bool writers) {
           static_cast<std::size_t>(model_.plan.max_rows))
         return;
       if (s.strand.chooses_next()) {
-        choosers_.push_back(rows_.size());
-        logit_rows_.push_back(static_cast<std::int32_t>(ids_.size()) + n - 1);
+        const bool is_greedy = s.strand.takes_highest(sampler_);
+        (is_greedy ? greedy_ : choosers_).push_back(rows_.size());
+        (is_greedy ? highest_rows_ : logit_rows_)
+            .push_back(static_cast<std::int32_t>(ids_.size()) + n - 1);
       }
       blocks_.push_back(s.strand.next_block(static_cast<std::int32_t>(ids_.size()), ids_));
       rows_.push_back({d, &s, n});
@@ -141,21 +143,27 @@ std::size_t GenerateWork::step() {
   blocks_.clear();
   ids_.clear();
   logit_rows_.clear();
+  highest_rows_.clear();
   choosers_.clear();
+  greedy_.clear();
   gather(true);
   gather(false);
   if (rows_.empty()) return 0;
   const double start = now_s();
   // Logits come when the step's events are there already, but the strands take the block first.
-  const StepOutput output =
-      model_.runner->run({.blocks = blocks_,
-                          .ids = ids_,
-                          .targets = {},
-                          .logit_rows = logit_rows_,
-                          .take_logits = [&](std::size_t i, std::span<float> logits) {
-                            Row& row = rows_[choosers_[i]];
-                            row.active->strand.choose(logits, sampler_);
-                          }});
+  const StepOutput output = model_.runner->run(
+      {.blocks = blocks_,
+       .ids = ids_,
+       .targets = {},
+       .logit_rows = logit_rows_,
+       .take_logits =
+           [&](std::size_t i, std::span<float> logits) {
+             Row& row = rows_[choosers_[i]];
+             row.active->strand.choose(logits, sampler_);
+           },
+       .highest_rows = highest_rows_,
+       .take_highest = [&](std::size_t i,
+                           std::int32_t id) { rows_[greedy_[i]].active->strand.take(id); }});
   for (std::size_t i = 0; i < rows_.size(); ++i)
     rows_[i].document->took(*rows_[i].active, rows_[i].n, output, i);
   for (GenerationDocument* d : documents_) d->settle();
@@ -165,8 +173,9 @@ std::size_t GenerateWork::step() {
 
 void GenerateWork::count(double seconds) {
   const auto is_writing = [](const Row& r) { return r.n == 1; };
-  n_written_ += choosers_.size();
-  if (std::all_of(rows_.begin(), rows_.end(), is_writing) && choosers_.size() == rows_.size()) {
+  const std::size_t n_written = choosers_.size() + greedy_.size();
+  n_written_ += n_written;
+  if (std::all_of(rows_.begin(), rows_.end(), is_writing) && n_written == rows_.size()) {
     Decoding& d = decoding_[rows_.size()];
     d.seconds += seconds;
     d.n_tokens += rows_.size();

@@ -64,8 +64,9 @@ class GenerateWork final : public DocumentWork {
   std::unique_ptr<GenerationDocument> held_;  // made, but there was no room for it
   std::vector<Row> rows_;
   std::vector<StepBlock> blocks_;
-  std::vector<std::int32_t> ids_, logit_rows_;
-  std::vector<std::size_t> choosers_;         // rows_ whose next token is chosen
+  std::vector<std::int32_t> ids_, logit_rows_, highest_rows_;
+  // rows_ whose next token is chosen: from logits, and the highest.
+  std::vector<std::size_t> choosers_, greedy_;
   std::map<std::size_t, Decoding> decoding_;  // by strands
   double seconds_reading_ = 0.0;
   std::uint64_t n_read_ = 0, n_written_ = 0;

@@ -76,6 +76,9 @@ void StageFollower::submit(const Message& m) {
     input.take_logits = [to = u.logits.data(), vocab](std::size_t i, std::span<float> logits) {
       std::copy(logits.begin(), logits.end(), to + i * vocab);
     };
+    u.highest.resize(step.highest_rows.size());
+    input.highest_rows = step.highest_rows;
+    input.take_highest = [to = u.highest.data()](std::size_t i, std::int32_t id) { to[i] = id; };
   }
   try {
     forward_.submit(input);
@@ -91,7 +94,7 @@ void StageFollower::submit(const Message& m) {
   }
   step.rows = {};
   u.step = std::move(step);
-  under_way_.push_back(std::move(u));  // its logits stay where they are
+  under_way_.push_back(std::move(u));  // its arrays stay where they are
 }
 
 void StageFollower::collect() {
@@ -105,6 +108,7 @@ void StageFollower::collect() {
   if (model_.range.has_head() && !u.step.targets.empty())
     done.nll.assign(output.nll.begin(), output.nll.end());
   done.logits = std::move(u.logits);
+  done.highest = std::move(u.highest);
   answer(u.step.number, pack(done));
   under_way_.pop_front();
 }

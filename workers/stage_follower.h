@@ -30,7 +30,8 @@ class StageFollower {
   struct UnderWay {
     StageStep step;
     std::vector<StepBlock> blocks;
-    std::vector<float> logits;  // (logit_rows, vocab_size)
+    std::vector<float> logits;          // (logit_rows, vocab_size)
+    std::vector<std::int32_t> highest;  // (highest_rows)
   };
   void take(const StageMessage& m);
   void submit(const Message& m);

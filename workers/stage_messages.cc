@@ -74,6 +74,7 @@ Message encode(const StageStep& s) {
   out.fixed(s.n_rows);
   out.array(s.targets);
   out.array(s.logit_rows);
+  out.array(s.highest_rows);
   out.bytes(s.rows);
   return out.take();
 }
@@ -113,6 +114,7 @@ std::vector<std::byte> pack(const StageStepDone& done) {
   for (const HeldPositions& p : done.positions) put(out, p);
   out.array(done.nll);
   out.array(done.logits);
+  out.array(done.highest);
   return out.take();
 }
 
@@ -147,6 +149,7 @@ StageStep decode_step(const Message& m) {
   s.n_rows = in.fixed<std::int32_t>();
   s.targets = in.array<std::int32_t>();
   s.logit_rows = in.array<std::int32_t>();
+  s.highest_rows = in.array<std::int32_t>();
   s.rows = in.bytes();
   in.expect_end();
   if (s.n_rows < 0 ||
@@ -182,6 +185,7 @@ StageStepDone unpack_step_done(std::span<const std::byte> bytes) {
   for (HeldPositions& p : done.positions) p = get_positions(in);
   done.nll = in.array<float>();
   done.logits = in.array<float>();
+  done.highest = in.array<std::int32_t>();
   in.expect_end();
   return done;
 }

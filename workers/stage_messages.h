@@ -45,9 +45,9 @@ struct StageStep {
   std::uint64_t number = 0;
   std::vector<StageBlock> blocks;
   std::int32_t n_rows = 0;
-  std::vector<std::int32_t> targets;     // (n_rows) or empty
-  std::vector<std::int32_t> logit_rows;  // of the step
-  std::span<const std::byte> rows;       // what RowTransport::take_message gave
+  std::vector<std::int32_t> targets;                   // (n_rows) or empty
+  std::vector<std::int32_t> logit_rows, highest_rows;  // of the step
+  std::span<const std::byte> rows;                     // what RowTransport::take_message gave
 };
 
 struct StateOrder {
@@ -67,11 +67,13 @@ using HeldPositions = std::vector<std::vector<std::int32_t>>;
 struct StageStepDone {
   std::vector<BlockEvents> events;       // (layers of the stage, blocks)
   std::vector<HeldPositions> positions;  // by block; empty where it does not ask for them
-  std::vector<float> nll;     // (n_rows), of the last stage; empty where nothing is scored
-  std::vector<float> logits;  // (logit_rows, vocab_size), of the last stage
+  std::vector<float> nll;             // (n_rows), of the last stage; empty where nothing is scored
+  std::vector<float> logits;          // (logit_rows, vocab_size), of the last stage
+  std::vector<std::int32_t> highest;  // (highest_rows), of the last stage
 };
 
-// What a stage has room for (StepPlan), once its layers are loaded: the answer to number 0, which is never asked.
+// What a stage has room for (StepPlan), once its layers are loaded: the answer to number 0, which
+// is never asked.
 struct StageReady {
   std::int32_t n_streams = 0;
   std::int32_t full_rows = 0;

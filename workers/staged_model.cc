@@ -43,11 +43,14 @@ void StagedModel::submit(const StepInput& input) {
   sent.n_rows = static_cast<std::int32_t>(input.ids.size());
   sent.targets.assign(input.targets.begin(), input.targets.end());
   sent.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
+  sent.highest_rows.assign(input.highest_rows.begin(), input.highest_rows.end());
   const std::vector<std::byte> rows = rows_.take_message();
   sent.rows = rows;
   step.n_rows = input.ids.size();
   step.n_logits = input.logit_rows.size();
   step.take_logits = input.take_logits;
+  step.n_highest = input.highest_rows.size();
+  step.take_highest = input.take_highest;
   step.number = head_.send(std::move(sent));
   under_way_.push_back(std::move(step));
 }
@@ -93,10 +96,12 @@ void StagedModel::take_answers(Step& step) {
   step.nll = std::move(last.nll);
   if (step.nll.empty()) step.nll.assign(step.n_rows, 0.0f);
   const auto vocab = static_cast<std::size_t>(model_.config.shape.vocab_size);
-  if (step.nll.size() != step.n_rows || last.logits.size() != step.n_logits * vocab)
+  if (step.nll.size() != step.n_rows || last.logits.size() != step.n_logits * vocab ||
+      last.highest.size() != step.n_highest)
     throw Error(ExitCode::internal, "the last stage has answered for other rows");
   for (std::size_t i = 0; i < step.n_logits; ++i)
     step.take_logits(i, std::span(last.logits).subspan(i * vocab, vocab));
+  for (std::size_t i = 0; i < step.n_highest; ++i) step.take_highest(i, last.highest[i]);
 }
 
 }  // namespace tovamill

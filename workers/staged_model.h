@@ -62,6 +62,8 @@ class StagedModel final : public StepRunner, public StateKeeper {
     std::vector<bool> asks_positions;    // by block
     std::size_t n_rows = 0, n_logits = 0;
     std::function<void(std::size_t i, std::span<float> logits)> take_logits;
+    std::size_t n_highest = 0;
+    std::function<void(std::size_t i, std::int32_t id)> take_highest;
     bool has_own_events = false;
     std::vector<BlockEvents> events;  // (layers of all stages, blocks)
     std::vector<float> nll;           // (n_rows)

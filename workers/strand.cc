@@ -89,10 +89,13 @@ void Strand::took(std::int32_t n) {
 
 void Strand::choose(std::span<float> logits, Sampler& sampler) {
   const bool is_short = n_written() < static_cast<std::size_t>(setting_.min_new_tokens);
-  const TokenId id = sampler.choose(
+  take(sampler.choose(
       logits, seen_,
       is_short ? std::span<const TokenId>(setting_.end_ids) : std::span<const TokenId>(),
-      {.text = plan_.random_text, .position = n_written()});
+      {.text = plan_.random_text, .position = n_written()}));
+}
+
+void Strand::take(TokenId id) {
   if (id < 0) {
     done_ = failed_ = true;
     return;

@@ -85,6 +85,13 @@ class Strand {
   void took(std::int32_t n);
   // The logits behind the last token taken; they are overwritten. The strand is done, or has
   // another token to take.
+  // Whether the next token is the one of the highest logit, whatever else is known.
+  bool takes_highest(const Sampler& sampler) const {
+    return sampler.takes_highest() &&
+           n_written() >= static_cast<std::size_t>(setting_.min_new_tokens);
+  }
+  // The next token; -1 where no logit was a number.
+  void take(TokenId id);
   void choose(std::span<float> logits, Sampler& sampler);
 
   FirstDeaths& first_deaths() { return first_deaths_; }

@@ -107,7 +107,11 @@ void CudaBackend::share(const ArenaPiece& piece, const std::string& name) {
   group_->broadcast(piece.data(), piece.size(), "tensor " + name);
 }
 
-std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) { return pack_rows(source); }
+std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) {
+  std::unique_ptr<CudaMatrix> matrix = pack_rows(source);
+  if (!is_setting_up_) end_set_up();  // a step may use it at once
+  return matrix;
+}
 
 void CudaBackend::hold_embedding(const TensorView& embedding) {
   lanes_.synchronize();  // who reads the one before
@@ -120,6 +124,7 @@ void CudaBackend::end_set_up() {
   group_.reset();
   upload_.reset();
   options_.group.reset();
+  is_setting_up_ = false;
   stream_.synchronize();
 }
 

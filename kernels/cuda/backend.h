@@ -59,6 +59,8 @@ class CudaBackend final : public Backend {
                   std::span<float> nll) override;
   void finish_step() override;
   StepTrace take_trace() override { return lanes_.take_trace(); }
+  bool read_highest(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
+                    std::span<std::int32_t> ids) override;
   void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
                    std::span<float> logits) override;
 
@@ -80,6 +82,7 @@ class CudaBackend final : public Backend {
   void to_device(void* to, const void* from, std::size_t n_bytes);
   void to_host(void* to, const void* from, std::size_t n_bytes) const;
   void issue_product(Call call, const Buffer& x, const Matrix& w, Buffer& out);
+  Lane& lane_of(const Buffer& x);
   // The buffer's elements, used by the step that began last.
   void* used(const Buffer& buffer);
 
@@ -97,6 +100,7 @@ class CudaBackend final : public Backend {
   const std::byte* table_source_ = nullptr;
   std::unordered_map<const float*, ArenaPiece> vectors_;  // norms, by where the host has them
   // Of set-up only. The group goes first: what it waits for must not be waited for.
+  bool is_setting_up_ = true;
   std::unique_ptr<MatrixUpload> upload_;
   Stream share_stream_;
   std::unique_ptr<Group> group_;

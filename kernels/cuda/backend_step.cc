@@ -16,7 +16,7 @@ void* CudaBackend::used(const Buffer& buffer) {
 }
 
 void CudaBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
-  if (upload_ || group_) end_set_up();
+  if (is_setting_up_) end_set_up();
   states_->prepare(blocks);
   lanes_.begin(blocks, n_rows);
 }
@@ -88,12 +88,21 @@ void CudaBackend::finish_step() {
   if (const StepNumber step = lanes_.finish(); step != 0) states_->finish(step);
 }
 
-// On the lane of the step that wrote x; of rows that the host wrote, the last one's.
+// The lane of the step that wrote x; of rows that the host wrote, the last one's.
+Lane& CudaBackend::lane_of(const Buffer& x) {
+  Lane* lane = lanes_.of(cast(x).last_step);
+  return lane != nullptr ? *lane : lanes_.newest();
+}
+
 void CudaBackend::read_logits(const Buffer& x, const Matrix& head,
                               std::span<const std::int32_t> rows, std::span<float> logits) {
-  Lane* lane = lanes_.of(cast(x).last_step);
-  if (lane == nullptr) lane = &lanes_.newest();
-  lane->read_logits(cast(x), cast(head), rows, logits);
+  lane_of(x).read_logits(cast(x), cast(head), rows, logits);
+}
+
+bool CudaBackend::read_highest(const Buffer& x, const Matrix& head,
+                               std::span<const std::int32_t> rows, std::span<std::int32_t> ids) {
+  lane_of(x).read_highest(cast(x), cast(head), rows, ids);
+  return true;
 }
 
 }  // namespace tovamill::cuda

@@ -75,6 +75,37 @@ __global__ void nll_kernel(const float* logits, const std::int32_t* targets, std
   if (threadIdx.x == 0) nll[row] = logf(sum) + (highest - x[target]);
 }
 
+// Of each row the first of the highest; NaN are none.
+__global__ void highest_kernel(const float* logits, std::int32_t n, std::int32_t* ids) {
+  __shared__ float shared_highest[kThreads / kLanes];
+  __shared__ std::int32_t shared_id[kThreads / kLanes];
+  const float* x = logits + static_cast<std::int64_t>(blockIdx.x) * n;
+  const auto first = static_cast<std::int32_t>(threadIdx.x),
+             by = static_cast<std::int32_t>(blockDim.x);
+  float highest = -INFINITY;
+  std::int32_t id = n;
+  const auto consider = [&](float value, std::int32_t candidate) {
+    if (candidate < n && (value > highest || (value == highest && candidate < id))) {
+      highest = value;
+      id = candidate;
+    }
+  };
+  for (std::int32_t i = first; i < n; i += by) consider(x[i], i);
+  for (int offset = kLanes / 2; offset > 0; offset /= 2) {
+    const float value = __shfl_xor_sync(kAllLanes, highest, offset);
+    const std::int32_t candidate = __shfl_xor_sync(kAllLanes, id, offset);
+    consider(value, candidate);
+  }
+  if (threadIdx.x % kLanes == 0) {
+    shared_highest[threadIdx.x / kLanes] = highest;
+    shared_id[threadIdx.x / kLanes] = id;
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) consider(shared_highest[w], shared_id[w]);
+  ids[blockIdx.x] = id < n ? id : -1;
+}
+
 template <class T>
 __global__ void gather_kernel(const T* x, const std::int32_t* rows, std::int32_t n, T* out) {
   const std::int64_t row = blockIdx.x, from = rows[row];
@@ -144,6 +175,11 @@ void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
 void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll,
               std::int32_t n_rows, const Stream& stream) {
   launch(nll_kernel, "nll", rows_of(n_rows), stream, logits, targets, n, nll);
+}
+
+void highest_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
+                  const Stream& stream) {
+  launch(highest_kernel, "highest", rows_of(n_rows), stream, logits, n, ids);
 }
 
 template <class T>

@@ -59,6 +59,10 @@ class Lane {
   void read_logits(const CudaBuffer& x, const CudaMatrix& head, std::span<const std::int32_t> rows,
                    std::span<float> logits);
 
+  // Backend::read_highest of rows of the step; waits.
+  void read_highest(const CudaBuffer& x, const CudaMatrix& head, std::span<const std::int32_t> rows,
+                    std::span<std::int32_t> ids);
+
   std::uint64_t workspace_bytes() const;
   // The same once a state has held `n_columns`.
   std::uint64_t workspace_bytes_for(std::int64_t n_columns) const;
@@ -77,6 +81,9 @@ class Lane {
   void run_rows(const Call& call);
   void multiply(const Call& call, void* out, ElementType out_type);
   void multiply_head(const CudaMatrix& head, const void* x, std::int32_t n, RowKind kind);
+  template <class Take>
+  void multiply_rows(const CudaBuffer& x, const CudaMatrix& head,
+                     std::span<const std::int32_t> rows, Take&& take);
   const std::int32_t* stage(std::span<const std::int32_t> numbers, std::byte* host,
                             const ArenaPiece& to, bool& is_staged);
 

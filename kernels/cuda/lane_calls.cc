@@ -105,11 +105,12 @@ void Lane::target_nll(const CudaBuffer& x, const CudaMatrix& head,
   promised_nll_ = nll.first(targets.size());
 }
 
-// The wanted rows side by side; each is multiplied as a row of its kind is.
-void Lane::read_logits(const CudaBuffer& x, const CudaMatrix& head,
-                       std::span<const std::int32_t> rows, std::span<float> logits) {
+// logits_ of the wanted rows side by side, as many as there is room for, each multiplied as a row
+// of its kind is; take(first, n) puts what becomes of them into the stream and waits for it.
+template <class Take>
+void Lane::multiply_rows(const CudaBuffer& x, const CudaMatrix& head,
+                         std::span<const std::int32_t> rows, Take&& take) {
   flush();
-  const auto n_vocab = static_cast<std::size_t>(head.rows);
   const bool is_between = timer_.is_idle();
   if (is_between) timer_.begin(StepPart::head, stream_);
   for (std::size_t begin = 0; begin < rows.size();) {
@@ -128,18 +129,39 @@ void Lane::read_logits(const CudaBuffer& x, const CudaMatrix& head,
                   stream_);
     }
     multiply_head(head, gathered_.data(), n, kind);
-    const std::size_t n_bytes = (end - begin) * n_vocab * sizeof(float);
-    if (host_logits_.size() < n_bytes) host_logits_ = PinnedMemory(n_bytes);
-    TOVAMILL_CUDA(cudaMemcpyAsync(host_logits_.data(), logits_.data(), n_bytes,
-                                  cudaMemcpyDeviceToHost, stream_.get()));
-    stream_.synchronize();
-    std::memcpy(logits.data() + begin * n_vocab, host_logits_.data(), n_bytes);
+    take(begin, end - begin);
     begin = end;
   }
   if (!is_between || !timer_.is_on()) return;
   timer_.end(stream_);
   stream_.synchronize();
   timer_.read(trace_, false);
+}
+
+void Lane::read_logits(const CudaBuffer& x, const CudaMatrix& head,
+                       std::span<const std::int32_t> rows, std::span<float> logits) {
+  const auto n_vocab = static_cast<std::size_t>(head.rows);
+  multiply_rows(x, head, rows, [&](std::size_t first, std::size_t n) {
+    const std::size_t n_bytes = n * n_vocab * sizeof(float);
+    if (host_logits_.size() < n_bytes) host_logits_ = PinnedMemory(n_bytes);
+    TOVAMILL_CUDA(cudaMemcpyAsync(host_logits_.data(), logits_.data(), n_bytes,
+                                  cudaMemcpyDeviceToHost, stream_.get()));
+    stream_.synchronize();
+    std::memcpy(logits.data() + first * n_vocab, host_logits_.data(), n_bytes);
+  });
+}
+
+// Four bytes a row come to the host instead of the vocabulary's logits.
+void Lane::read_highest(const CudaBuffer& x, const CudaMatrix& head,
+                        std::span<const std::int32_t> rows, std::span<std::int32_t> ids) {
+  multiply_rows(x, head, rows, [&](std::size_t first, std::size_t n) {
+    highest_rows(static_cast<const float*>(logits_.data()), head.rows,
+                 static_cast<std::int32_t*>(nll_.data()), static_cast<std::int32_t>(n), stream_);
+    TOVAMILL_CUDA(cudaMemcpyAsync(host_nll_.data(), nll_.data(), n * sizeof(std::int32_t),
+                                  cudaMemcpyDeviceToHost, stream_.get()));
+    stream_.synchronize();
+    std::memcpy(ids.data() + first, host_nll_.data(), n * sizeof(std::int32_t));
+  });
 }
 
 }  // namespace tovamill::cuda

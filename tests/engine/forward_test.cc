@@ -47,12 +47,13 @@ class LoadedTiny {
     std::vector<std::size_t> order;          // the i of each call
     std::vector<std::vector<float>> logits;  // of each call
     std::vector<float> nll;
+    std::vector<std::int32_t> highest;  // of the rows wanted
   };
 
   // New streams of `block_tokens` tokens each, ids from 0 on; targets may be empty.
   Result step(const std::vector<std::int32_t>& block_tokens,
-              const std::vector<std::int32_t>& targets,
-              const std::vector<std::int32_t>& logit_rows) {
+              const std::vector<std::int32_t>& targets, const std::vector<std::int32_t>& logit_rows,
+              const std::vector<std::int32_t>& highest_rows = {}) {
     std::vector<StepBlock> blocks;
     std::vector<std::int32_t> ids;
     for (std::size_t b = 0; b < block_tokens.size(); ++b) {
@@ -68,11 +69,18 @@ class LoadedTiny {
                                           .ids = ids,
                                           .targets = targets,
                                           .logit_rows = logit_rows,
-                                          .take_logits = [&](std::size_t i, std::span<float> row) {
-                                            result.order.push_back(i);
-                                            result.logits.emplace_back(row.begin(), row.end());
-                                            std::ranges::fill(row, NAN);  // as the callee may
-                                          }});
+                                          .take_logits =
+                                              [&](std::size_t i, std::span<float> row) {
+                                                result.order.push_back(i);
+                                                result.logits.emplace_back(row.begin(), row.end());
+                                                std::ranges::fill(row, NAN);  // as the callee may
+                                              },
+                                          .highest_rows = highest_rows,
+                                          .take_highest =
+                                              [&](std::size_t i, std::int32_t id) {
+                                                EXPECT_EQ(i, result.highest.size());
+                                                result.highest.push_back(id);
+                                              }});
     result.nll.assign(out.nll.begin(), out.nll.end());
     return result;
   }
@@ -166,6 +174,21 @@ TEST_P(ForwardLogits, DoNotChangeTheScoresNorNeedThem) {
   EXPECT_EQ(logits.nll, std::vector<float>(14, 0.0f));
   EXPECT_EQ(neither.nll, std::vector<float>(14, 0.0f));
   EXPECT_TRUE(neither.order.empty());
+}
+
+// Of more rows than logits exist at one time, alone and beside rows whose logits are wanted.
+TEST_P(ForwardLogits, TheHighestAreThoseOfTheLogits) {
+  const std::vector<std::int32_t> lengths = {40, 1, 36}, rows = first_rows(77);
+  const LoadedTiny::Result all = tiny_->step(lengths, {}, rows),
+                           highest = tiny_->step(lengths, {}, {}, rows),
+                           both = tiny_->step(lengths, {}, {2, 40}, {3, 76});
+  ASSERT_EQ(highest.highest.size(), rows.size());
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const std::vector<float>& logits = all.logits[r];
+    EXPECT_EQ(highest.highest[r], std::ranges::max_element(logits) - logits.begin()) << r;
+  }
+  EXPECT_EQ(both.highest, (std::vector<std::int32_t>{highest.highest[3], highest.highest[76]}));
+  EXPECT_EQ(both.logits[1], all.logits[40]);
 }
 
 TEST_P(ForwardLogits, AreCountedInTheBuffersBeforeTheyAreThere) {

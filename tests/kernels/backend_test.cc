@@ -316,6 +316,52 @@ TEST_P(BackendTest, ReadLogitsGivesARowTheSameBitsInEveryCall) {
   }
 }
 
+// Words 3, 70 and the last have equal logits, words 5 and 6 none that is a number.
+TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
+  const std::int32_t vocab = GetParam().vocab_size;
+  std::vector<float> head = random(vocab * kHidden);
+  const auto word = [&](std::int32_t w) {
+    return std::span(head).subspan(static_cast<std::size_t>(w) * kHidden, kHidden);
+  };
+  std::ranges::copy(word(3), word(70).begin());
+  std::ranges::copy(word(3), word(vocab - 1).begin());
+  for (const std::int32_t w : {5, 6}) std::ranges::fill(word(w), std::nanf(""));
+  const auto packed =
+      fast_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  std::vector<float> in = random(n_rows() * kHidden);
+  // Nothing is closer to a word than the word, and the last row is of no numbers.
+  std::ranges::transform(word(3), in.begin(), [](float v) { return 4.0f * v; });
+  if (n_rows() > 1) std::fill(in.end() - kHidden, in.end(), std::nanf(""));
+  Pair x = make(kHidden, BufferType::compute, in);
+  std::vector<std::int32_t> rows;
+  for (std::int32_t r = n_rows() - 1; r >= 0; r -= 1 + r / 100) rows.push_back(r);
+  if (rows.back() != 0) rows.push_back(0);
+  std::vector<std::int32_t> ids(rows.size(), -2);
+  if (!fast_->read_highest(*x.fast, *packed, rows, ids)) {
+    EXPECT_EQ(GetParam().device, "cpu");
+    EXPECT_EQ(ids, std::vector<std::int32_t>(rows.size(), -2));
+    return;
+  }
+  const auto width = static_cast<std::size_t>(vocab);
+  std::vector<float> logits(rows.size() * width);
+  fast_->read_logits(*x.fast, *packed, rows, logits);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::int32_t expected = -1;
+    float highest = -std::numeric_limits<float>::infinity();
+    for (std::size_t o = 0; o < width; ++o) {
+      const float l = logits[i * width + o];
+      if (std::isnan(l) || (expected >= 0 && l <= highest)) continue;
+      highest = l;
+      expected = static_cast<std::int32_t>(o);
+    }
+    EXPECT_EQ(ids[i], expected) << rows[i];
+  }
+  EXPECT_EQ(ids.back(), 3);
+  if (n_rows() > 1) {
+    EXPECT_EQ(ids.front(), -1);
+  }
+}
+
 // A target's NLL is what the row's logits say.
 TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
   const std::int32_t vocab = GetParam().vocab_size;

@@ -12,7 +12,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint64_t kBytes = std::uint64_t{96} << 20;
+constexpr std::uint64_t kBytes = std::uint64_t{160} << 20;
 
 // NLL of a text's tokens.
 std::vector<float> nll_of(const Model& model, Backend& backend) {
