@@ -165,6 +165,28 @@ TEST_F(StepGraphs, GiveTheBitsOfTheSameLaunches) {
   }
 }
 
+// From 256 tokens on keys are rotated anew, states of `full` move, and their scratch grows: other
+// graphs than those before.
+TEST_F(StepGraphs, AreOthersWhereOtherKernelsRun) {
+  for (const CacheOptions& cache : {CacheOptions{.cache_size = 10, .clip_distance = 3},
+                                    CacheOptions{.policy = Policy::full, .clip_distance = 3}}) {
+    SCOPED_TRACE(name_of(cache.policy));
+    std::vector<ScriptedStep> script(
+        4,
+        {.changes = {}, .blocks = {{.stream = 0, .n_tokens = 62}, {.stream = 1, .n_tokens = 61}}});
+    script.insert(script.end(), 20, {.changes = {}, .blocks = {{.stream = 0}, {.stream = 1}}});
+    ScriptedModel without(path(), "cuda",
+                          {.shape = {}, .cache = cache, .n_lanes = 1, .traces = true});
+    ScriptedModel with(path(), "cuda", {.shape = {}, .cache = cache, .n_lanes = 1});
+    const ScriptResult expected = without.run(script, 2);
+    take_gpu_counts();
+    EXPECT_TRUE(with.run(script, 2) == expected);
+    if (const auto counts = take_gpu_counts()) {
+      EXPECT_GT(counts->n_graphs_launched, 8u);
+    }
+  }
+}
+
 // Two streams that go on token by token: once captured, each step is a graph.
 TEST_F(StepGraphs, AreTheSameWhileStatesFillAndAreFull) {
   ScriptedModel model(path(), "cuda", {.shape = {}, .cache = {.cache_size = 12}, .n_lanes = 1});

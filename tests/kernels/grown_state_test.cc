@@ -132,7 +132,7 @@ TEST(GrownState, WantsOneTokenToComeDownAndFewPins) {
 // Memory is what was announced, at every length, and goes back to that of a bounded state.
 void expect_announced_memory(const std::string& device, const CacheOptions& cache,
                              const std::vector<std::int32_t>& lengths) {
-  AttentionDevice d({.cache = cache, .device = device});
+  AttentionDevice d({.cache = cache, .device = device, .device_bytes = 3 * kTestDeviceBytes});
   Backend& backend = d.backend();
   const StateMemory memory(backend);
   const std::uint64_t at_first = backend.state_bytes_for(0, false);

@@ -24,6 +24,7 @@ struct AttentionSetting {
   CacheOptions cache;
   std::string device = "cpu", dtype = "f32";
   int n_threads = 2;
+  std::uint64_t device_bytes = kTestDeviceBytes;
 };
 
 // One row of a step after another, of each layer: (q_size + 2 kv_size) values that bf16 holds.
@@ -75,7 +76,7 @@ class AttentionDevice {
                                        .n_threads = s.n_threads,
                                        .max_rows = kMaxRows,
                                        .max_block = kMaxRows,
-                                       .device_bytes = kTestDeviceBytes});
+                                       .device_bytes = s.device_bytes});
     qkv_ = backend_->make_buffer(kMaxRows, row(), BufferType::full);
     out_ = backend_->make_buffer(kMaxRows, shape_.q_size(), BufferType::compute);
   }
