@@ -70,7 +70,6 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
   if (launcher_.n_tasks > 1) {
     start_session(options);
   } else {
-    check_groups(1, 0, options.stages);
     launch_ = lone_launch(lone_, gpu_identities(options.device));
   }
   const RankInfo& self = launch_.ranks[static_cast<std::size_t>(launch_.channel->rank())];

@@ -11,6 +11,7 @@
 #include "workers/gpu_places.h"
 #include "workers/run_guard.h"
 #include "workers/run_journal.h"
+#include "workers/stage_cut.h"
 
 namespace tovamill {
 namespace {
@@ -70,6 +71,8 @@ RunLaunch lone_launch(Channel& channel, std::span<const std::uint64_t> gpus) {
 std::optional<RunSummary> run_corpus(const RunOptions& options, RunLaunch& launch,
                                      RunObserver& observer) {
   validate(options);
+  check_groups(static_cast<int>(launch.ranks.size()), first_worker(options, launch),
+               options.stages);
   RunOptions on_device = options;
   on_device.device = choose_device(options.device, launch.ranks, first_worker(options, launch));
   const StopSignals signals;  // a stop asked for while the model loads holds before the first step

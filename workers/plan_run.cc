@@ -216,7 +216,8 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
   RunPlan plan;
   plan.job = options.job_kind;
   plan.n_ranks = setting.n_ranks == 1 ? options.stages : setting.n_ranks;
-  check_groups(plan.n_ranks, 0, options.stages);
+  check_groups(plan.n_ranks, options.dedicated_coordinator && setting.n_ranks > 1 ? 1 : 0,
+               options.stages);
   plan.n_threads = setting.n_threads;
   plan.n_cores = cpu_info().n_cores_usable();
   std::vector<CorpusFile> files = list_corpus(options.corpus);

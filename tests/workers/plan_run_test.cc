@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/support/error_of.h"
@@ -71,6 +72,24 @@ TEST_F(Plan, MemoryIsWhatARunTakes) {
   // Packing pads rows to its tiles; norms are not counted.
   EXPECT_GE(observer.info.weight_bytes, planned.memory.weight_bytes);
   EXPECT_LT(observer.info.weight_bytes, 2 * planned.memory.weight_bytes);
+}
+
+TEST_F(Plan, StagesAreGroupsOfRanksAndEachTakesLess) {
+  write_corpus();
+  RunOptions o = options();
+  const RunPlan whole = plan(o, 4);
+  o.stages = 2;
+  const RunPlan cut = plan(o, 4);
+  EXPECT_EQ(whole.n_groups(), 4);
+  EXPECT_EQ(cut.n_groups(), 2);
+  ASSERT_EQ(cut.stage_memory.size(), 2u);
+  EXPECT_LT(cut.memory.weight_bytes, whole.memory.weight_bytes);
+  EXPECT_LT(cut.memory.all_states_bytes, whole.memory.all_states_bytes);
+  EXPECT_EQ(cut.memory.needed_bytes(), std::max(cut.stage_memory[0], cut.stage_memory[1]));
+  EXPECT_EQ(plan(o).n_ranks, 2);  // one group
+  testing::error_of([&] { plan(o, 3); }, ExitCode::usage);
+  o.stages = 4;
+  testing::error_of([&] { plan(o, 4); }, ExitCode::usage);
 }
 
 TEST_F(Plan, WritesNothing) {

@@ -281,6 +281,73 @@ TEST_F(StagedModelTest, WhoDoesNotAnswerStandsStill) {
   EXPECT_THROW(head.ask({.kind = StageKind::make, .state = 1}), StageLost);
 }
 
+TEST(StageMessages, WhatFailsInAStageIsThrownOnStageZero) {
+  StageDesk desk(0, 3);
+  StageHead head(desk, 10.0);
+  const auto fail = [&](std::uint64_t number, const Error& error, bool is_out_of_memory) {
+    desk.deliver(1, encode_done(number, {}));
+    desk.deliver(2, encode_failed(number, error, is_out_of_memory));
+  };
+  const StateOrder order{.kind = StageKind::reserve, .state = 1};
+  fail(1, OutOfMemory("rank 5 has no more"), true);
+  EXPECT_NE(error_of([&] { head.ask(order); }, ExitCode::internal).find("rank 5"),
+            std::string::npos);
+  fail(2, OutOfMemory("no more"), true);
+  EXPECT_THROW(head.ask(order), OutOfMemory);
+  fail(3, BadData("damaged"), false);
+  EXPECT_THROW(head.ask(order), BadData);
+  error_of(
+      [&] {
+        fail(4, Error(ExitCode::io, "a disk"), false);
+        head.ask(order);
+      },
+      ExitCode::io);
+  desk.deliver(2, encode_done(5, {}));
+  desk.deliver(1, encode_done(5, {}));
+  EXPECT_EQ(head.ask(order).size(), 2u);
+}
+
+TEST(StageMessages, EveryLengthIsChecked) {
+  const std::vector<std::byte> rows(24, std::byte{1});
+  StageStep step{.number = 300,
+                 .blocks = {},
+                 .n_rows = 2,
+                 .targets = {5, -1},
+                 .logit_rows = {1},
+                 .rows = rows};
+  step.blocks.push_back({.state = 7, .block = {.n_tokens = 2, .position = 9, .keeps_all = true}});
+  StateOrder order{.kind = StageKind::load, .number = 8, .state = 3};
+  order.parts = {rows, {}, rows};
+  StageStepDone done{.events = {{.evictions = {{.position = 3, .step = 4}}, .n_attended = 9}},
+                     .positions = {{{1, 2}, {}}},
+                     .nll = {0.5f, 0.0f},
+                     .logits = {1.0f}};
+  const Message s = encode(step), o = encode(order), answer = encode_done(300, pack(done));
+  for (std::size_t n = 0; n < s.size(); ++n)
+    EXPECT_THROW(decode_step(Message(s.begin(), s.begin() + static_cast<std::ptrdiff_t>(n))),
+                 BadData);
+  for (std::size_t n = 0; n < o.size(); ++n)
+    EXPECT_THROW(decode_order(Message(o.begin(), o.begin() + static_cast<std::ptrdiff_t>(n))),
+                 BadData);
+  for (std::size_t n = 0; n < answer.size(); ++n)
+    EXPECT_THROW(
+        decode_answer(Message(answer.begin(), answer.begin() + static_cast<std::ptrdiff_t>(n))),
+        BadData);
+  const StageStep again = decode_step(s);
+  EXPECT_TRUE(again.blocks.at(0).block.keeps_all);
+  EXPECT_EQ(again.blocks.at(0).block.position, 9);
+  EXPECT_EQ(again.targets, step.targets);
+  EXPECT_EQ(again.rows.size(), rows.size());
+  EXPECT_EQ(decode_order(o).parts, order.parts);
+  const StageAnswer a = decode_answer(answer);
+  EXPECT_EQ(a.number, 300u);
+  const StageStepDone d = unpack_step_done(a.bytes);
+  EXPECT_EQ(d.events.at(0).evictions.at(0).step, 4);
+  EXPECT_EQ(d.positions, done.positions);
+  EXPECT_EQ(d.nll, done.nll);
+  EXPECT_EQ(d.logits, done.logits);
+}
+
 TEST(StageCut, TheHeadCountsAsLayers) {
   ModelShape s{.n_layers = 30,
                .hidden_size = 576,
