@@ -11,7 +11,7 @@
 namespace tovamill::testing {
 
 // Of a GPU's memory for a backend of the tests, several of which stand side by side.
-inline constexpr std::uint64_t kTestDeviceBytes = std::uint64_t{96} << 20;
+inline constexpr std::uint64_t kTestDeviceBytes = std::uint64_t{128} << 20;
 
 // Those of `names` that are there.
 std::vector<std::string> devices(const std::vector<std::string>& names);
