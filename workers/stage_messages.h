@@ -45,9 +45,9 @@ struct StageStep {
   std::uint64_t number = 0;
   std::vector<StageBlock> blocks;
   std::int32_t n_rows = 0;
-  std::vector<std::int32_t> targets;                   // (n_rows) or empty
-  std::vector<std::int32_t> logit_rows, highest_rows;  // of the step
-  std::span<const std::byte> rows;                     // what RowTransport::take_message gave
+  std::vector<std::int32_t> targets;                             // (n_rows) or empty
+  std::vector<std::int32_t> logit_rows = {}, highest_rows = {};  // of the step
+  std::span<const std::byte> rows;  // what RowTransport::take_message gave
 };
 
 struct StateOrder {

@@ -314,6 +314,7 @@ TEST(StageMessages, EveryLengthIsChecked) {
                  .n_rows = 2,
                  .targets = {5, -1},
                  .logit_rows = {1},
+                 .highest_rows = {0},
                  .rows = rows};
   step.blocks.push_back({.state = 7, .block = {.n_tokens = 2, .position = 9, .keeps_all = true}});
   StateOrder order{.kind = StageKind::load, .number = 8, .state = 3};
@@ -321,7 +322,8 @@ TEST(StageMessages, EveryLengthIsChecked) {
   StageStepDone done{.events = {{.evictions = {{.position = 3, .step = 4}}, .n_attended = 9}},
                      .positions = {{{1, 2}, {}}},
                      .nll = {0.5f, 0.0f},
-                     .logits = {1.0f}};
+                     .logits = {1.0f},
+                     .highest = {17}};
   const Message s = encode(step), o = encode(order), answer = encode_done(300, pack(done));
   for (std::size_t n = 0; n < s.size(); ++n)
     EXPECT_THROW(decode_step(Message(s.begin(), s.begin() + static_cast<std::ptrdiff_t>(n))),
@@ -337,12 +339,14 @@ TEST(StageMessages, EveryLengthIsChecked) {
   EXPECT_TRUE(again.blocks.at(0).block.keeps_all);
   EXPECT_EQ(again.blocks.at(0).block.position, 9);
   EXPECT_EQ(again.targets, step.targets);
+  EXPECT_EQ(again.highest_rows, step.highest_rows);
   EXPECT_EQ(again.rows.size(), rows.size());
   EXPECT_EQ(decode_order(o).parts, order.parts);
   const StageAnswer a = decode_answer(answer);
   EXPECT_EQ(a.number, 300u);
   const StageStepDone d = unpack_step_done(a.bytes);
   EXPECT_EQ(d.events.at(0).evictions.at(0).step, 4);
+  EXPECT_EQ(d.highest, done.highest);
   EXPECT_EQ(d.positions, done.positions);
   EXPECT_EQ(d.nll, done.nll);
   EXPECT_EQ(d.logits, done.logits);
