@@ -1,7 +1,7 @@
 # What most sources include, precompiled: reading it again and again is more than half of a build. Not with ccache, which
 # does not keep what is made with it; so a build with ccache is the one that shows a missing #include.
 set(tovamill_common_headers <algorithm> <filesystem> <functional> <map> <memory> <optional> <span> <string> <thread> <vector>)
-# g++ 12 then takes some strings for shorter than they are (GCC PR 105651).
+# g++ 12 takes some strings for shorter than they are (GCC PR 105651).
 set(tovamill_false_alarms)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   set(tovamill_false_alarms $<$<COMPILE_LANGUAGE:CXX>:-Wno-array-bounds;-Wno-stringop-overflow;-Wno-stringop-overread>)
@@ -29,7 +29,7 @@ endfunction()
 # Compiles a target as `name` says, with its headers.
 function(tovamill_compile_like target name)
   get_target_property(optimisation ${name} TOVAMILL_OPTIMISATION)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:${optimisation}>)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:${optimisation}> ${tovamill_false_alarms})
   if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
     get_target_property(type ${target} TYPE)
     if(type STREQUAL "EXECUTABLE")  # headers made with -fPIC are of no use with -fPIE
@@ -37,6 +37,5 @@ function(tovamill_compile_like target name)
       target_compile_options(${target} PRIVATE -fPIC)
     endif()
     target_precompile_headers(${target} REUSE_FROM ${name})
-    target_compile_options(${target} PRIVATE ${tovamill_false_alarms})
   endif()
 endfunction()

@@ -26,7 +26,7 @@ TEST_P(Attention, EqualsTheReferenceInBlocksOfAnySize) {
   std::size_t n_settings = 0;
   for (const NamedCache& p : all_policies(kCache)) {
     for (const std::int32_t each : {1, 7, 90}) {
-      if (!runs_on(device(), n_settings++, 4)) continue;
+      if (!runs_on(device(), n_settings++, 7)) continue;
       SCOPED_TRACE(p.name + " " + std::to_string(each));
       const AttentionSetting setting{.cache = p.cache};
       expect_reference(setting, blocks_of(90, each), 90, 1);
@@ -40,7 +40,7 @@ TEST_P(Attention, EqualsTheReferenceAcrossGroupsOfPositions) {
     for (const Positions positions :
          {Positions::clipped, Positions::absolute, Positions::in_state}) {
       for (const std::int32_t sliding_window : {0, 25}) {
-        if (!runs_on(device(), n_settings++, 13)) continue;
+        if (!runs_on(device(), n_settings++, 29)) continue;
         SCOPED_TRACE(p.name + " " + std::string(name_of(positions)) + " " +
                      std::to_string(sliding_window));
         AttentionSetting setting{.sliding_window = sliding_window, .cache = p.cache};
@@ -58,7 +58,7 @@ TEST_P(Attention, EqualsTheReferenceAtAllHeadSizesAndTypes) {
     for (const std::int32_t head_dim : {10, 16, 64, 80, 128, 256}) {
       for (const std::int32_t per_kv : {1, 3, 5}) {
         for (const std::int32_t each : {1, 45}) {
-          if (!runs_on(device(), n_settings++, 7)) continue;
+          if (!runs_on(device(), n_settings++, 13)) continue;
           SCOPED_TRACE(dtype + " " + std::to_string(head_dim) + " x " + std::to_string(per_kv) +
                        " in blocks of " + std::to_string(each));
           const AttentionSetting setting{.head_dim = head_dim,

@@ -74,7 +74,7 @@ TEST_P(Decode, KeepsPinnedTokensAsTheReferenceDoes) {
   for (const NamedCache& p : all_policies(kCache)) {
     for (const std::int32_t pin : {1, 7, kCache - 1}) {
       for (const std::int32_t each : {1, 30}) {
-        if (!runs_on(device(), n_settings++, 19)) continue;
+        if (!runs_on(device(), n_settings++, 37)) continue;
         SCOPED_TRACE(p.name + " pin " + std::to_string(pin) + " in blocks of " +
                      std::to_string(each));
         const AttentionSetting setting{.cache = p.cache};

@@ -170,7 +170,7 @@ TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
   for (const std::string& device : devices({"cpu", "cuda"})) {
     std::size_t n_settings = 0;
     for (const NamedCache& p : all_policies(kCache)) {
-      if (!runs_on(device, n_settings++, 8)) continue;
+      if (!runs_on(device, n_settings++, 16)) continue;
       SCOPED_TRACE(p.name + " " + device);
       const bool is_fast = runs_on(device, 1, kNever);
       expect_announced_memory(device, p.cache,
