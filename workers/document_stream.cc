@@ -56,6 +56,7 @@ void DocumentStream::read(TextTokens text) {
   if (!obstacle_.empty()) next_ = planned_ = tokens_.size();
   result_ = record_of(record_);
   result_.n_words = text.n_words;
+  result_.n_bytes = text.n_bytes;  // the record is without its text by now
   result_.n_tokens = tokens_.size();
   result_.positions = setting_.positions;
   result_.clip_distance = setting_.clip_distance;

@@ -25,6 +25,7 @@ std::future<TextTokens> TokenizerThreads::start(std::string text, bool parse_spe
     TextTokens tokens;
     tokenizer_.encode(t, parse_special, tokens.ids);
     tokens.n_words = count_words(t);
+    tokens.n_bytes = t.size();
     return tokens;
   });
   std::future<TextTokens> future = task.get_future();

@@ -17,7 +17,7 @@ namespace tovamill {
 
 struct TextTokens {
   std::vector<TokenId> ids;  // without BOS
-  std::uint64_t n_words = 0;
+  std::uint64_t n_words = 0, n_bytes = 0;
 };
 
 class TokenizerThreads {

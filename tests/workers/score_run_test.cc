@@ -249,6 +249,15 @@ TEST_F(ScoreRun, OneTokenScoresNothing) {
   EXPECT_TRUE(std::isnan(s.perplexity_token));
 }
 
+TEST_F(ScoreRun, BytesAndWordsAreThoseOfTheTexts) {
+  d.write("corpus/a.txt", "one two\n");
+  d.write("corpus/b.jsonl", "{\"text\": \"three\"}\n");
+  const RunSummary s = score(options());
+  EXPECT_EQ(s.n_bytes, 13u);
+  EXPECT_EQ(s.n_words, 3u);
+  EXPECT_GT(s.bits_per_byte, 0.0);
+}
+
 TEST_F(ScoreRun, ACorpusWithoutRecordsHasResultsWithoutDocuments) {
   d.write("corpus/a.jsonl", "\n\n");
   d.write("corpus/b.jsonl", "");
