@@ -118,8 +118,8 @@ __device__ Candidate block_first(Candidate c, Candidate* shared) {
 template <class T>
 __device__ void move_rows(const LayerView& layer, std::int32_t kv, std::int32_t from,
                           std::int32_t to, std::int32_t d, bool unrotated) {
-  T* arrays[3] = {layer.rotated<T>(kv), layer.values<T>(kv),
-                  unrotated ? layer.unrotated<T>(kv) : nullptr};
+  T* arrays[3] = {layer.head<T>(kv, HeadArray::rotated), layer.head<T>(kv, HeadArray::values),
+                  unrotated ? layer.head<T>(kv, HeadArray::unrotated) : nullptr};
   for (T* rows : arrays) {
     if (rows == nullptr) continue;
     for (auto e = static_cast<std::int32_t>(threadIdx.x % kLanes); e < d; e += kLanes)
@@ -263,8 +263,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kGroup>)
       a.weights + (static_cast<std::int64_t>(slot) * shape.n_heads + first_head) * a.ld;
   const std::int32_t* positions = layer.positions(group);
   for (std::int32_t q = 0; q < shape.per_kv; q += kQueries) {
-    score_rows<T, kWidth, kGroup>(queries + q * d, shape.per_kv - q, layer.rotated<T>(kv), n, d,
-                                  shape.scale, weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
+    score_rows<T, kWidth, kGroup>(queries + q * d, shape.per_kv - q,
+                                  layer.head<T>(kv, HeadArray::rotated), n, d, shape.scale,
+                                  weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
   }
   __syncthreads();
   for (std::int32_t q = 0; q < shape.per_kv; ++q) {
@@ -288,7 +289,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kGroup>)
   __syncthreads();
   for (std::int32_t q = 0; q < shape.per_kv; q += kQueries) {
     add_rows<T, kWidth, kGroup>(weights + static_cast<std::int64_t>(q) * a.ld, a.ld,
-                                shape.per_kv - q, layer.values<T>(kv), n, d, sums + q * kWarps * d);
+                                shape.per_kv - q, layer.head<T>(kv, HeadArray::values), n, d,
+                                sums + q * kWarps * d);
   }
   __syncthreads();
   for (std::int32_t i = thread; i < shape.per_kv * d; i += kThreads) {

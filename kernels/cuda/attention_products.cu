@@ -127,14 +127,15 @@ class Sums<Bf16> {
 };
 
 // A (64, width) part of rows of `width` and more elements into shared memory: columns [first,
-// first + width) of rows [0, n_rows), zero beyond them and beyond `n_cols`.
-template <class T>
-__device__ void load_part(const T* from, std::int64_t ld, int n_rows, int first, int n_cols,
-                          int width, T* to, int to_ld) {
+// first + width) of rows [0, n_rows), zero beyond them and beyond `n_cols`. row(r) is where row r
+// stands.
+template <class T, class Row>
+__device__ void load_part(const Row& row, int n_rows, int first, int n_cols, int width, T* to,
+                          int to_ld) {
   for (int i = static_cast<int>(threadIdx.x); i < kRows * width; i += kThreads) {
     const int r = i / width, c = i % width;
     const bool exists = r < n_rows && first + c < n_cols;
-    to[r * to_ld + c] = exists ? from[r * ld + first + c] : from_float<T>(0.0f);
+    to[r * to_ld + c] = exists ? row(r)[first + c] : from_float<T>(0.0f);
   }
 }
 
@@ -158,14 +159,16 @@ __global__ void __launch_bounds__(kThreads) score_kernel(ScoreArguments<T> a) {
   const T* queries = a.queries +
                      static_cast<std::int64_t>(tile.first_row + first_step) * shape.q_size() +
                      head * d;
-  const T* keys =
-      layer.rotated<T>(head / shape.per_kv) + static_cast<std::int64_t>(first_column) * d;
+  const TileRows<T> keys(layer, tile, slot, head / shape.per_kv, HeadArray::rotated,
+                         a.scratch.joining);
+  const auto query = [&](int r) { return queries + static_cast<std::int64_t>(r) * shape.q_size(); };
+  const auto key = [&](int r) { return keys.at(first_column + r); };
   Sums<T> sums;
   sums.clear();
   for (std::int32_t k = 0; k < d; k += kDepth) {
     __syncthreads();
-    load_part(queries, shape.q_size(), n_steps, k, d, kDepth, left, kLd);
-    load_part(keys, d, min(kCols, tile.n_columns() - first_column), k, d, kDepth, right, kLd);
+    load_part(query, n_steps, k, d, kDepth, left, kLd);
+    load_part(key, min(kCols, tile.n_columns() - first_column), k, d, kDepth, right, kLd);
     __syncthreads();
     sums.template add<true>(left, kLd, right, kLd, kDepth);
   }
@@ -199,7 +202,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kParts>)
              lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
   const std::int32_t d = shape.head_dim, group = head / shape.heads_per_group;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
-  const T* stored = layer.values<T>(head / shape.per_kv);
+  const TileRows<T> stored(layer, tile, slot, head / shape.per_kv, HeadArray::values,
+                           a.scratch.joining);
   const std::int32_t* positions = layer.positions(group);
   const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_groups);
   const std::int64_t rows =
@@ -251,7 +255,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kParts>)
 #pragma unroll
     for (int p = 0; p < kParts; ++p) {
       if (p > 0) __syncthreads();
-      load_part(stored + static_cast<std::int64_t>(first) * d, d, min(kCols, n_columns - first),
+      load_part([&](int r) { return stored.at(first + r); }, min(kCols, n_columns - first),
                 p * kDepth, d, kDepth, values, kLd);
       __syncthreads();
       sums[p].template add<false>(weights, kLd, values, kLd, kCols);

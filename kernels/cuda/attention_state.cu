@@ -65,10 +65,12 @@ __global__ void join_kernel(JoinArguments<T> a) {
       const std::int32_t kv = slot - shape.n_heads;
       const float *k = qkv + shape.q_size() + kv * d, *v = k + shape.kv_size();
       const float factor = a.k_norm != nullptr ? inverse_rms(k, d, shape.eps) : 1.0f;
-      const std::int64_t at = static_cast<std::int64_t>(column) * d;
-      T* unrotated = a.layout.keeps_unrotated ? layer.unrotated<T>(kv) + at : nullptr;
-      rotate_head<T>(k, angles, half, factor, a.k_norm, layer.rotated<T>(kv) + at, unrotated);
-      T* values = layer.values<T>(kv) + at;
+      const auto place = [&](HeadArray array) {
+        return TileRows<T>(layer, tile, tile_index - a.first, kv, array, a.joining).at(column);
+      };
+      T* unrotated = a.layout.keeps_unrotated ? place(HeadArray::unrotated) : nullptr;
+      rotate_head<T>(k, angles, half, factor, a.k_norm, place(HeadArray::rotated), unrotated);
+      T* values = place(HeadArray::values);
       for (std::int32_t i = lane; i < d; i += kLanes) values[i] = from_float<T>(v[i]);
     } else {
       float norms = 0.0f;
@@ -113,8 +115,8 @@ __global__ void rotate_again_kernel(RotateArguments a) {
   const std::int32_t d = a.shape.head_dim, half = d / 2;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   const std::int32_t* positions = layer.positions(kv / a.shape.kv_per_group);
-  const T* from = layer.unrotated<T>(kv);
-  T* to = layer.rotated<T>(kv);
+  const T* from = layer.head<T>(kv, HeadArray::unrotated);
+  T* to = layer.head<T>(kv, HeadArray::rotated);
   const auto warps = static_cast<std::int32_t>(gridDim.z * blockDim.x / kLanes);
   for (auto j = static_cast<std::int32_t>((blockIdx.z * blockDim.x + threadIdx.x) / kLanes);
        j < tile.n_state; j += warps) {
@@ -211,7 +213,8 @@ __global__ void leave_kernel(LeaveArguments a) {
   }
 }
 
-// A block takes one array (unrotated, rotated, values) of a KV head, a warp a move.
+// A block takes one array (unrotated, rotated, values) of a KV head, a warp a row: the moves, and
+// tokens that have joined in the scratch and stay where they are in the order of columns.
 template <class T>
 __global__ void compact_kernel(LeaveArguments a) {
   const auto slot = static_cast<std::int32_t>(blockIdx.x),
@@ -221,16 +224,23 @@ __global__ void compact_kernel(LeaveArguments a) {
   const std::int64_t list =
       (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
-  T* rows = blockIdx.z == 0   ? layer.values<T>(kv)
-            : blockIdx.z == 1 ? layer.rotated<T>(kv)
-                              : layer.unrotated<T>(kv);
-  const std::int32_t n = a.scratch.n_moves[slot * a.shape.n_groups + group];
-  for (auto i = static_cast<std::int32_t>(threadIdx.x / kLanes); i < n;
+  const HeadArray array = blockIdx.z == 0   ? HeadArray::values
+                          : blockIdx.z == 1 ? HeadArray::rotated
+                                            : HeadArray::unrotated;
+  const TileRows<T> rows(layer, tile, slot, kv, array, a.scratch.joining);
+  const std::int32_t* death = a.scratch.deaths(slot, group, a.shape.n_groups);
+  const std::int32_t n_moves = a.scratch.n_moves[slot * a.shape.n_groups + group],
+                     n_joined = max(0, min(tile.n_columns(), tile.rule.cache_size) - tile.n_inside);
+  for (auto i = static_cast<std::int32_t>(threadIdx.x / kLanes); i < n_moves + n_joined;
        i += static_cast<std::int32_t>(blockDim.x / kLanes)) {
-    const std::int64_t from = static_cast<std::int64_t>(a.scratch.move_from[list + i]) * d,
-                       to = static_cast<std::int64_t>(a.scratch.move_to[list + i]) * d;
+    const bool moves = i < n_moves;
+    const std::int32_t from = moves ? a.scratch.move_from[list + i] : tile.n_inside + i - n_moves,
+                       to = moves ? a.scratch.move_to[list + i] : from;
+    if (!moves && death[from] != kAlive) continue;  // another moves there
+    const T* source = rows.at(from);
+    T* target = rows.inside + static_cast<std::int64_t>(to) * d;
     for (auto e = static_cast<std::int32_t>(threadIdx.x % kLanes); e < d; e += kLanes)
-      rows[to + e] = rows[from + e];
+      target[e] = source[e];
   }
 }
 
