@@ -29,29 +29,11 @@ class MpiStages : public testing::MpiRuns {
   std::vector<std::string> command(const std::string& out,
                                    const std::vector<std::string>& more = {},
                                    const std::string& job = "score") const {
-    std::vector<std::string> c{job,
-                               "--model",
-                               d.path() / "model",
-                               "--corpus",
-                               d.path() / "corpus",
-                               "--out",
-                               d.path() / out,
-                               "--cache-size",
-                               "32",
-                               "--dtype",
-                               "f32",
-                               "--threads",
-                               "1",
-                               "--sync-seconds",
-                               "0.01"};
-    c.insert(c.end(), more.begin(), more.end());
-    return c;
+    std::vector<std::string> all{"--sync-seconds", "0.01"};
+    all.insert(all.end(), more.begin(), more.end());
+    return command_of(job, out, all);
   }
-  std::string run_alone(const std::string& out) {
-    RunningProgram alone(command(out));
-    EXPECT_EQ(alone.wait(), 0) << alone.err();
-    return results(out);
-  }
+  std::string run_alone(const std::string& out) { return MpiRuns::run_alone(out, command(out)); }
   // Two groups of two; one rank dies in the middle of its work.
   void expect_to_survive(int rank) {
     const std::string expected = run_alone("whole");
