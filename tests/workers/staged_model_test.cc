@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <set>
 #include <thread>
@@ -189,7 +191,8 @@ TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   expect_same_scores(o, {2});
 }
 
-// Passes steps on, counts those under way, and sees to it that no stream is in two of them.
+// Passes steps on, counts those under way, and sees to it that no stream is in two of them. The
+// logits of the `spoilt`-th choice are lost.
 class WatchedSteps final : public StepRunner {
  public:
   explicit WatchedSteps(std::unique_ptr<StepRunner> steps) : steps_(std::move(steps)) {}
@@ -205,7 +208,12 @@ class WatchedSteps final : public StepRunner {
     if (under_way_.size() > n_streams_.size()) n_streams_.resize(under_way_.size());
     for (std::size_t i = 0; i < under_way_.size(); ++i)
       n_streams_[i] = std::max(n_streams_[i], under_way_[i].size());
-    steps_->submit(input);
+    StepInput watched = input;
+    watched.take_logits = [this, take = input.take_logits](std::size_t i, std::span<float> logits) {
+      if (n_choices_++ == spoilt) std::fill(logits.begin(), logits.end(), std::nanf(""));
+      take(i, logits);
+    };
+    steps_->submit(watched);
   }
   StepOutput collect() override {
     under_way_.pop_front();
@@ -215,16 +223,18 @@ class WatchedSteps final : public StepRunner {
 
   // The most streams that the oldest step under way had, the second oldest, ...
   const std::vector<std::size_t>& n_streams() const { return n_streams_; }
+  std::size_t spoilt = std::numeric_limits<std::size_t>::max();
 
  private:
   std::unique_ptr<StepRunner> steps_;
   std::deque<std::set<const StreamState*>> under_way_;
   std::vector<std::size_t> n_streams_;
+  std::size_t n_choices_ = 0;
 };
 
-const WatchedSteps& watch(LoadedModel& model) {
+WatchedSteps& watch(LoadedModel& model) {
   auto watched = std::make_unique<WatchedSteps>(std::move(model.runner));
-  const WatchedSteps& steps = *watched;
+  WatchedSteps& steps = *watched;
   model.runner = std::move(watched);
   return steps;
 }
@@ -275,6 +285,25 @@ TEST_F(StagedModelTest, WritesTheSameTextsWithAStepUnderWayInEveryStage) {
       }
     }
   }
+}
+
+// The others of the document's texts are in steps under way when one of them fails.
+TEST_F(StagedModelTest, ATextThatFailsCostsItsDocumentOnly) {
+  RunOptions o = writing(options());
+  Group whole(model(), o, 1);
+  const Records expected = texts(whole.model(), o);
+  o.stages = 2;
+  Group cut(model(), o, 2);
+  watch(cut.model()).spoilt = 20;
+  const Records found = texts(cut.model(), o);
+  int n_same = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    n_same += found[i] == expected[i];
+    if (found[i] != expected[i]) {
+      EXPECT_EQ(decode_document(found[i], "a record").failure_reason, "not-finite");
+    }
+  }
+  EXPECT_EQ(n_same, 2);
 }
 
 TEST_F(StagedModelTest, ChoosesTheSameHighestTokensAndAnswersPiecesAlike) {
