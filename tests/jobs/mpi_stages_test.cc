@@ -48,10 +48,6 @@ class MpiStages : public testing::MpiRuns {
     c.insert(c.end(), more.begin(), more.end());
     return c;
   }
-  bool has_states(const std::string& out) const {
-    const fs::path states = d.path() / out / "states";
-    return fs::exists(states) && !fs::is_empty(states);
-  }
   std::string run_alone(const std::string& out) {
     RunningProgram alone(command(out));
     EXPECT_EQ(alone.wait(), 0) << alone.err();
@@ -67,6 +63,10 @@ class MpiStages : public testing::MpiRuns {
     EXPECT_EQ(status("run")["exit_code"], 0) << run.err();
     EXPECT_EQ(status("run")["launch"], 1);
     EXPECT_TRUE(results("run") == expected);
+  }
+  bool has_states(const std::string& out) const {
+    const fs::path states = d.path() / out / "states";
+    return fs::exists(states) && !fs::is_empty(states);
   }
 };
 
