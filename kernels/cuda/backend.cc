@@ -33,12 +33,12 @@ std::shared_ptr<Arena> make_arena(int device, std::uint64_t wanted) {
 // What the step multiplies by: Q, K and V, output, gate and up, down, head.
 std::vector<ProductShape> product_shapes(const BackendOptions& o, ElementType type) {
   const ModelShape& s = o.shape;
-  const ElementType full = ElementType::f32;
-  return {{s.q_size() + 2 * s.kv_size(), s.hidden_size, o.max_rows, full, false},
-          {s.hidden_size, s.q_size(), o.max_rows, full, true},
-          {2 * s.intermediate_size, s.hidden_size, o.max_rows, type, false},
-          {s.hidden_size, s.intermediate_size, o.max_rows, full, true},
-          {s.vocab_size, s.hidden_size, std::min(kHeadRows, o.max_rows), full, false}};
+  ProductShape head{.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows};
+  return {{.n_out = s.q_size() + 2 * s.kv_size(), .n_in = s.hidden_size},
+          {.n_out = s.hidden_size, .n_in = s.q_size(), .adds = true},
+          {.n_out = 2 * s.intermediate_size, .n_in = s.hidden_size, .out_type = type},
+          {.n_out = s.hidden_size, .n_in = s.intermediate_size, .adds = true},
+          head};
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ CudaBackend::CudaBackend(const BackendOptions& options, ElementType type)
       device_name_(device_facts(device_).name),
       arena_(make_arena(device_, options.device_bytes)),
       model_(options, type),
-      products_(type, options.max_rows, product_shapes(options, type), *arena_),
+      products_(type, product_shapes(options, type), *arena_),
       lanes_(std::clamp(options.n_lanes, 1, kMostLanes), options, model_, products_, *arena_),
       states_(std::make_shared<StatePool>(model_, lanes_, arena_)) {}
 
