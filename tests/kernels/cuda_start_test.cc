@@ -100,6 +100,21 @@ std::vector<float> first_row(Backend& backend, const Matrix& w, std::int32_t n, 
   return row;
 }
 
+// Though all of it was said to be free.
+TEST_F(CudaStart, TakesLessMemoryWhereLessCanBeHad) {
+  EXPECT_FALSE(contains(make()->description(), "could be had"));
+  const std::uint64_t largest = kTestDeviceBytes / 4 * 3;
+  set_machine({.largest_piece = largest});
+  const auto backend = make();
+  EXPECT_LE(backend->device_bytes_left().value() + backend->workspace_bytes(), largest);
+  EXPECT_TRUE(
+      contains(backend->description(), "only 0.1 GiB of 0.1 GiB of its memory could be had"))
+      << backend->description();
+  set_machine({.largest_piece = 1 << 20});
+  const std::string why = error_of([] { make(); }, ExitCode::internal);
+  EXPECT_TRUE(contains(why, "out of GPU memory")) << why;
+}
+
 class CudaProducts : public CudaStart {
  protected:
   // First rows of several numbers of rows, and what the backend says of itself.

@@ -258,6 +258,8 @@ void set_machine(const Machine& machine);
 const Machine& machine();
 // Bytes that cudaMalloc gives at the most, together.
 void set_device_bytes(std::size_t n);
+// And in one piece, whatever is said to be free.
+void set_largest_piece(std::size_t n);
 
 }  // namespace tovamill::emulation
 
