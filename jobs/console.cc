@@ -49,11 +49,15 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
   if (!info.work.empty()) text += row("prompt", info.work);
   text += row("state", state);
   if (info.streams > 0)
-    text += row("memory", human_bytes(info.weight_bytes) + " weights, " +
-                              human_bytes(info.state_bytes) + " states of " +
-                              counted(info.streams, "stream") + ", " +
-                              human_bytes(info.workspace_bytes) + " workspace" +
-                              (info.n_ranks > 1 ? " on rank 0" : ""));
+    text +=
+        row("memory",
+            human_bytes(info.weight_bytes) + " weights, " + human_bytes(info.state_bytes) +
+                " states of " + counted(info.streams, "stream") +
+                (info.streams < info.wanted_streams
+                     ? " (not " + counted(info.wanted_streams, "stream") + ": the memory is short)"
+                     : "") +
+                ", " + human_bytes(info.workspace_bytes) + " workspace" +
+                (info.n_ranks > 1 ? " on rank 0" : ""));
   text += row("corpus", counted(info.n_files, "file") + ", " + human_bytes(info.n_bytes));
   if (info.n_documents_done > 0) {
     text += row("continuing", counted(info.n_documents_done, "document") + " done before");

@@ -223,6 +223,7 @@ void CoordinatingRank::announce() {
     info.stages = loaded->stages;
     info.threads = loaded->n_threads;
     info.streams = loaded->n_streams;
+    info.wanted_streams = loaded->n_wanted_streams;
     info.weight_bytes = loaded->weight_bytes;
     info.state_bytes = loaded->state_bytes;
     info.workspace_bytes = loaded->workspace_bytes;

@@ -22,7 +22,7 @@ struct RunInfo {
   std::string device;  // "CPU, AVX-512, bf16 dot products"
   std::string dtype;   // as used: "bf16", "f32"
   std::int32_t threads = 0;
-  std::int32_t streams = 0;
+  std::int32_t streams = 0, wanted_streams = 0;  // fewer than wanted where memory is short
   std::uint64_t weight_bytes = 0;
   std::uint64_t state_bytes = 0;  // of all streams
   std::uint64_t workspace_bytes = 0;

@@ -113,20 +113,36 @@ LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
   return loaded;
 }
 
-// All of a GPU's memory was there for the taking, so what is missing will not come by itself.
+// All of a GPU's memory was there for the taking, so what is missing will not come by itself: a
+// step has fewer rows then.
 LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
                               const GpuPart& gpu, const StagePlace& place) {
   LoadedModel loaded = with_head(std::move(head), options, place);
-  try {
-    const std::uint64_t left = obtain_gpu_weights(loaded, options, n_threads, gpu);
-    make_forward(loaded, options,
-                 options.memory_budget > 0 ? std::min(left, options.memory_budget) : left);
-  } catch (const OutOfMemory& e) {
-    throw Error(ExitCode::configuration,
-                "the GPU's memory, or --memory-budget, is not enough for the weights and one step "
-                "(" +
-                    std::string(e.what()) +
-                    "): give more memory, a smaller --cache-size or fewer --streams");
+  const StepPlan wanted = loaded.plan;
+  const LayerRange range = loaded.model.range;
+  for (GpuPart part = gpu;; part.group.reset()) {  // a group meets once
+    try {
+      const std::uint64_t left = obtain_gpu_weights(loaded, options, n_threads, part);
+      make_forward(loaded, options,
+                   options.memory_budget > 0 ? std::min(left, options.memory_budget) : left);
+      break;
+    } catch (const OutOfMemory& e) {
+      StepPlan fewer = wanted;
+      fewer.full_rows = loaded.plan.full_rows;
+      if (!halve_rows(fewer)) {
+        throw Error(ExitCode::configuration,
+                    "the GPU's memory, or --memory-budget, is not enough for the weights and one "
+                    "step (" +
+                        std::string(e.what()) +
+                        "): give more memory, a smaller --cache-size or fewer --streams");
+      }
+      loaded.runner.reset();
+      loaded.rows.reset();
+      loaded.model = {};
+      loaded.model.range = range;
+      loaded.backend.reset();
+      loaded.plan = fewer;
+    }
   }
   if (place.n_stages > 1) join_stages(loaded, options, place);
   return loaded;

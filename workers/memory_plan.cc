@@ -123,6 +123,13 @@ void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cac
   set_rows(plan);
 }
 
+bool halve_rows(StepPlan& plan) {
+  if (plan.full_rows <= kFewestRows) return false;
+  plan.full_rows /= 2;
+  set_rows(plan);
+  return true;
+}
+
 bool has_constant_states(const RunOptions& options) {
   return options.job_kind == Job::score ||
          (is_bounded(options.cache) && options.generation.prefill == Prefill::stream);
@@ -151,6 +158,7 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
                                              " streams of " + std::to_string(each) +
                                              " bytes: give fewer, or a larger --memory-budget");
   }
+  plan.n_wanted = plan.n_streams;
   plan.n_streams = static_cast<std::int32_t>(
       std::min<std::uint64_t>(fit, static_cast<std::uint64_t>(plan.n_streams)));
 }

@@ -13,6 +13,7 @@ namespace tovamill {
 struct StepPlan {
   std::int32_t block = kGroupTokens;  // tokens of one stream in a step
   std::int32_t n_streams = 1;
+  std::int32_t n_wanted = 0;  // streams that there would be with more memory; 0: not known
   std::int32_t max_rows = kGroupTokens;
   std::int32_t full_rows = kGroupTokens;  // that products need for their full rate
   std::int32_t n_lanes = 1;               // steps under way at once
@@ -44,6 +45,8 @@ void set_rows(StepPlan& plan);
 // `available_bytes`.
 void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
                 std::uint64_t available_bytes);
+// Half as many rows for the full rate, where memory has ended; false where they are few already.
+bool halve_rows(StepPlan& plan);
 // Whether each stream's state takes the same bytes however long it is.
 bool has_constant_states(const RunOptions& options);
 // As many streams as fit `budget` bytes beside `buffer_bytes` of activations, at most those

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "kernels/device_failed.h"
 #include "kernels/error.h"
 #include "workers/gpu_places.h"
 #include "workers/run_journal.h"
@@ -75,8 +76,8 @@ void RankThread::pause(double most_seconds) {
   }
 }
 
-// Running out of memory on a document costs this rank and, the second time, the document; all else
-// costs the run. Said again as long as nobody ends this rank.
+// Running out of memory on a document costs this rank and, the second time, the document; a device
+// that fails costs this rank; all else costs the run. Said again as long as nobody ends this rank.
 void RankThread::complain(double now_s) {
   complained_s_ = now_s;
   const bool is_loading = !desk_.is_at_work();
@@ -85,6 +86,8 @@ void RankThread::complain(double now_s) {
   } catch (const StageLost& e) {
     link_.complain({static_cast<int>(e.code()), false, e.what()});
   } catch (const OutOfMemory& e) {
+    link_.complain({static_cast<int>(e.code()), is_loading, e.what()});
+  } catch (const DeviceFailed& e) {
     link_.complain({static_cast<int>(e.code()), is_loading, e.what()});
   } catch (const Error& e) {
     link_.complain({static_cast<int>(e.code()), true, e.what()});

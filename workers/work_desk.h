@@ -19,7 +19,7 @@ namespace tovamill {
 // What the model of a rank came to, for the first lines of a run.
 struct LoadedInfo {
   std::string model_description, tokenizer_description, device, dtype, sharing_note, work, stages;
-  std::int32_t n_threads = 0, n_streams = 0;
+  std::int32_t n_threads = 0, n_streams = 0, n_wanted_streams = 0;
   std::uint64_t weight_bytes = 0, state_bytes = 0, workspace_bytes = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include "io/system_facts.h"
 #include "kernels/cpu_info.h"
+#include "kernels/device_failed.h"
 #include "kernels/error.h"
 #include "kernels/version.h"
 #include "pipeline/run_directory.h"
@@ -111,6 +112,7 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
           .stages = model.stages.size() > 1 ? text_of(model.stages) : "",
           .n_threads = model.backend->n_threads(),
           .n_streams = model.plan.n_streams,
+          .n_wanted_streams = model.plan.n_wanted,
           .weight_bytes = model.model.weight_bytes(),
           .state_bytes = std::min(
               model.plan.state_budget,
@@ -174,6 +176,8 @@ void work_through(const RunOptions& options, DocumentWork& documents, const Load
     close(loop.run());
   } catch (const OutOfMemory&) {
     throw;  // no orderly end: it counts against the documents under way
+  } catch (const DeviceFailed&) {
+    throw;  // as little as where the rank was killed
   } catch (...) {
     close_quietly(close);
     throw;

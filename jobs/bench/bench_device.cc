@@ -105,12 +105,11 @@ StepInput StreamGroup::next(std::int32_t n_tokens, Head head) {
     if (head == Head::greedy) rows_.push_back(static_cast<std::int32_t>(ids_.size()) - 1);
   }
   position_ += n_tokens;
-  StepInput input{.blocks = blocks_, .ids = ids_, .targets = targets_, .logit_rows = rows_};
-  if (head == Head::greedy)
-    input.take_logits = [this](std::size_t i, std::span<float> logits) {
-      chosen_[i] = sampler_.choose(logits, {}, {}, {});
-    };
-  return input;
+  return {.blocks = blocks_,
+          .ids = ids_,
+          .targets = targets_,
+          .highest_rows = rows_,
+          .take_highest = [this](std::size_t i, std::int32_t id) { chosen_[i] = id; }};
 }
 
 void StreamGroup::restart() {

@@ -10,7 +10,6 @@
 
 #include "engine/forward.h"
 #include "engine/model.h"
-#include "engine/sampling.h"
 #include "io/model_files.h"
 #include "kernels/backend.h"
 
@@ -95,7 +94,6 @@ class StreamGroup {
   std::int64_t position_ = 0;
   std::vector<StepBlock> blocks_;
   std::vector<std::int32_t> ids_, targets_, rows_, chosen_;
-  Sampler sampler_{SamplingOptions{}};
 };
 
 // Keeps as many steps under way as the runner takes.

@@ -72,7 +72,7 @@ struct Rate {
   std::int32_t n_streams = 0;
   double held_tokens = 0.0;  // of a stream, while it was timed
   double on_device = 0.0;    // tokens/s with the likelihoods of the head
-  double greedy = 0.0;       // tokens/s with tokens that the host chooses by the logits
+  double greedy = 0.0;       // tokens/s with the tokens that are chosen, brought to the host
   double weight_bytes = 0.0, token_bytes = 0.0;  // read in a step; of a token in a state
   double state_gib = 0.0;
 };

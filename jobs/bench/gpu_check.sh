@@ -8,8 +8,9 @@
 #   tests        tests of kernels, engine and workers on the GPU; the others as on a machine without one
 #   sanitizer    memcheck, racecheck and synccheck of the tests of kernels
 #   determinism  two runs of `score`, and runs of 1 and of 8 documents side by side, give the same results.h5
-#   accuracy     --device cuda against --device cpu in f32: the NLL of every token within 1e-3 in f32 (of 98 % where near-ties
-#                choose otherwise), of 95 % within 0.2 and the perplexity within 0.5 % in bf16
+#   accuracy     --device cuda against --device cpu in f32: in f32 the NLL of every token within 1e-3 up to the first death that
+#                differs in a document (rounding decides between tokens that are nearly equal); in bf16 of 95 % of them
+#                within 0.2, and the perplexity within 0.5 %
 #   bench        gpu_benchmark: scoring, decoding, a small model; against the bars
 # --build  a build directory with CUDA (build-cuda); it is configured where it is empty
 # --out    where logs and runs go (gpu_check below the build directory)
@@ -176,14 +177,18 @@ sanitizer_stage() {
   local -A filter=(
     [kernels]='Cuda*:*cuda*:Decode.*:GrownState.*:CopiedState.*:SavedState.*Gpu*'
     [engine]='*Lanes*:*ForwardLogits*cuda*:*Golden.*llama3_cuda*:*Golden.*qwen2_cuda*:*Golden.*qwen3_cuda*')
-  local tool folder log only=()
+  local tool folder log help only=() more
   # cuBLAS's kernels are not ours to check, and slow to.
-  if compute-sanitizer --help 2>&1 | grep -q -- '--kernel-name '; then only=(--kernel-name kns=tovamill); fi
+  help=$(compute-sanitizer --help 2>&1 || true)
+  if [[ $help == *--kernel-name[\ \]]* ]]; then only=(--kernel-name kns=tovamill); fi
   for tool in memcheck racecheck synccheck; do
+    more=()
+    # What our own calls return is checked by the program; libraries ask for what may not be there.
+    if [ "$tool" = memcheck ] && [[ $help == *--report-api-errors* ]]; then more=(--report-api-errors no); fi
     for folder in kernels engine; do
       log=$tool-$folder
       run "compute-sanitizer $tool, tests of $folder" "$log" 3600 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-        "${only[@]}" "$build/tests_$folder" --gtest_filter="${filter[$folder]}" || true
+        "${only[@]}" "${more[@]}" "$build/tests_$folder" --gtest_filter="${filter[$folder]}" || true
       # Its exit code does not tell of everything, and a filter that fits no test finds nothing wrong.
       if ! grep -q 'SUMMARY: 0 ' "$out/$log.log" || grep -q 'PASSED  \] 0 tests' "$out/$log.log"; then
         record "compute-sanitizer $tool, $folder: its summary" FAIL "$(grep SUMMARY: "$out/$log.log" || echo none), see $out/$log.log"
@@ -202,13 +207,18 @@ write_corpus() { # FOLDER N_BYTES
       LC_ALL=C sort | xargs cat >"$all"
   fi
   have=$(stat -c %s "$all")
+  [ "$have" -gt 0 ] || fail 66 "${text:-$root} holds no text for a corpus"
   while [ "$at" -le "$n_bytes" ]; do
     length=$((2000 + (n * 7919) % 30000))
-    # Round and round; characters that are cut in two are left out.
-    tail -c "+$(((at - 1) % have + 1))" "$all" | { head -c "$length" || true; } | { iconv -c -f UTF-8 -t UTF-8 || true; } \
-      >"$folder/$(printf %05d "$n").txt" 2>/dev/null || true
+    # Round and round. iconv leaves out characters that are cut in two, and says so by its exit code.
+    dd if="$all" iflag=skip_bytes,count_bytes bs=64K skip="$(((at - 1) % have))" count="$length" status=none >"$out/piece"
+    if ! LC_ALL=C iconv -c -f UTF-8 -t UTF-8 "$out/piece" >"$folder/$(printf %05d "$n").txt" 2>"$out/iconv.log" &&
+      [ -s "$out/iconv.log" ] && ! grep -q character "$out/iconv.log"; then
+      fail 74 "$(cat "$out/iconv.log")"
+    fi
     at=$((at + length)) n=$((n + 1))
   done
+  rm -f "$out/piece" "$out/iconv.log"
   find "$folder" -size 0 -delete
 }
 score() { # RUN OPTION...
@@ -240,21 +250,11 @@ determinism_stage() {
   same "1 stream gives what 8 side by side give" one first
 }
 
-near() { # NAME A B WITHIN SHARE PERPLEXITY
-  local name=$1 log="$out/near-$2-$3.log"
-  if "$build/compare_nll" "$out/runs/$2/results.h5" "$out/runs/$3/results.h5" "${@:4}" >"$log" 2>&1; then
-    record "$name" PASS "$(tail -n 1 "$log")"
-  else
-    record "$name" FAIL "$(tail -n 1 "$log")"
-  fi
-}
-
-# Sums in another order choose otherwise where two tokens weigh nearly the same, and a few tokens read on from there.
 accuracy_stage() {
   write_corpus "$out/corpus" 100000
-  local policy kind dtype device share
-  for policy in full tova; do
-    local options=(--policy "$policy" --token-nll)
+  local policy kind dtype device
+  for policy in tova full; do
+    local options=(--policy "$policy" --token-nll --trace-state)
     if [ "$policy" = full ]; then options+=(--chunk-tokens 2048); fi
     for kind in cpu-f32 cuda-f32 cuda-bf16; do
       device=${kind%-*} dtype=${kind#*-}
@@ -263,10 +263,10 @@ accuracy_stage() {
         continue 2
       fi
     done
-    share=1
-    if [ "$policy" = tova ]; then share=0.98; fi
-    near "NLL of each token as the CPU's, f32, $policy" "$policy-cpu-f32" "$policy-cuda-f32" 0.001 "$share" 0.0001
-    near "NLL of each token near the CPU's f32, bf16, $policy" "$policy-cpu-f32" "$policy-cuda-bf16" 0.2 0.95 0.005
+    run "NLL of each token as the CPU's, f32, $policy" "near-$policy" 600 "$build/compare_results" --near \
+      "$out/runs/$policy-cuda-f32/results.h5" "$out/runs/$policy-cpu-f32/results.h5" || true
+    run "NLL near the CPU's f32, bf16, $policy" "near-$policy-bf16" 600 "$build/compare_nll" \
+      "$out/runs/$policy-cpu-f32/results.h5" "$out/runs/$policy-cuda-bf16/results.h5" 0.2 0.95 0.005 || true
   done
 }
 
@@ -289,7 +289,7 @@ bench_stage() {
   if run "gpu_benchmark decode" bench_decode 2400 "$build/gpu_benchmark" decode --model "$big" "${sizes[@]}"; then
     local what key
     for what in '' greedy_; do
-      key=${what:+, tokens chosen on the host}
+      key=${what:+, tokens brought to the host}
       at_least "decoding, tova 512 / full 4096$key" "$(number decode_summary "tova_512_${what}ratio" "$out/bench_decode.log")" 4.8
       at_least "decoding, share of the bandwidth$key" "$(number decode_summary "tova_512_${what}share" "$out/bench_decode.log")" 0.70
     done

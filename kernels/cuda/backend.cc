@@ -1,6 +1,7 @@
 #include "kernels/cuda/backend.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/elementwise.h"
@@ -25,20 +26,38 @@ namespace {
 
 constexpr std::int32_t kMostLanes = 4;
 
+// What is said to be free cannot always be had in one piece, and another process may have taken of
+// it meanwhile: then a little less, down to a half.
 std::shared_ptr<Arena> make_arena(int device, std::uint64_t wanted) {
+  constexpr int kMostTries = 12;
   check_code();
-  return std::make_shared<Arena>(arena_bytes(device_facts(device), wanted));
+  for (int i = 1;; ++i) {
+    const std::uint64_t n_bytes = arena_bytes(device_facts(device), wanted);
+    try {
+      return std::make_shared<Arena>(n_bytes);
+    } catch (const OutOfMemory&) {
+      if (i == kMostTries || n_bytes == 0) throw;
+      wanted = n_bytes / 16 * 15;
+    }
+  }
+}
+
+std::string gibibytes(std::uint64_t n_bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GiB",
+                static_cast<double>(n_bytes) / (1024.0 * 1024.0 * 1024.0));
+  return text;
 }
 
 // What the step multiplies by: Q, K and V, output, gate and up, down, head.
 std::vector<ProductShape> product_shapes(const BackendOptions& o, ElementType type) {
   const ModelShape& s = o.shape;
-  const ElementType full = ElementType::f32;
-  return {{s.q_size() + 2 * s.kv_size(), s.hidden_size, o.max_rows, full, false},
-          {s.hidden_size, s.q_size(), o.max_rows, full, true},
-          {2 * s.intermediate_size, s.hidden_size, o.max_rows, type, false},
-          {s.hidden_size, s.intermediate_size, o.max_rows, full, true},
-          {s.vocab_size, s.hidden_size, std::min(kHeadRows, o.max_rows), full, false}};
+  ProductShape head{.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows};
+  return {{.n_out = s.q_size() + 2 * s.kv_size(), .n_in = s.hidden_size},
+          {.n_out = s.hidden_size, .n_in = s.q_size(), .adds = true},
+          {.n_out = 2 * s.intermediate_size, .n_in = s.hidden_size, .out_type = type},
+          {.n_out = s.hidden_size, .n_in = s.intermediate_size, .adds = true},
+          head};
 }
 
 }  // namespace
@@ -48,9 +67,10 @@ CudaBackend::CudaBackend(const BackendOptions& options, ElementType type)
       type_(type),
       device_(choose_device(options.device_index)),
       device_name_(device_facts(device_).name),
+      wanted_bytes_(wanted_bytes(device_facts(device_), options.device_bytes)),
       arena_(make_arena(device_, options.device_bytes)),
       model_(options, type),
-      products_(type, options.max_rows, product_shapes(options, type), *arena_),
+      products_(type, product_shapes(options, type), *arena_),
       lanes_(std::clamp(options.n_lanes, 1, kMostLanes), options, model_, products_, *arena_),
       states_(std::make_shared<StatePool>(model_, lanes_, arena_)) {}
 
@@ -58,7 +78,11 @@ CudaBackend::~CudaBackend() { states_.reset(); }
 
 std::string CudaBackend::description() const {
   const std::size_t n = products_.n_padded();
+  const bool has_all = arena_->size() + Arena::kAlign > wanted_bytes_;
   return "CUDA, " + device_name_ +
+         (has_all ? ""
+                  : ", only " + gibibytes(arena_->size()) + " of " + gibibytes(wanted_bytes_) +
+                        " of its memory could be had") +
          (n > 0 ? ", rows padded in " + std::to_string(n) + " kinds of products" : "");
 }
 

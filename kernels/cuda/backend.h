@@ -90,6 +90,7 @@ class CudaBackend final : public Backend {
   ElementType type_;
   int device_ = 0;
   std::string device_name_;
+  std::uint64_t wanted_bytes_ = 0;  // of the arena, which may have become smaller
   std::shared_ptr<Arena> arena_;
   AttentionModel model_;
   RowProducts products_;

@@ -78,9 +78,13 @@ DeviceFacts device_facts(int device) {
       .free_bytes = n_free};
 }
 
+std::uint64_t wanted_bytes(const DeviceFacts& facts, std::uint64_t wanted) {
+  return wanted > 0 ? wanted : facts.total_bytes / 100 * kFillPercent;
+}
+
 std::uint64_t arena_bytes(const DeviceFacts& facts, std::uint64_t wanted) {
   const std::uint64_t free = facts.free_bytes > kKeptFree ? facts.free_bytes - kKeptFree : 0;
-  return std::min(free, wanted > 0 ? wanted : facts.total_bytes / 100 * kFillPercent);
+  return std::min(free, wanted_bytes(facts, wanted));
 }
 
 }  // namespace tovamill::cuda

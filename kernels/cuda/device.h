@@ -17,8 +17,9 @@ struct DeviceFacts {
 // GPU of a supported architecture. `wanted` is an index among those that this process sees.
 int choose_device(int wanted);
 DeviceFacts device_facts(int device);
-// Bytes that the backend takes at once: `wanted`, or where that is 0 92 % of what is there; never
-// more than is free.
+// Bytes that the backend would take at once: `wanted`, or where that is 0 92 % of what is there;
+// and that it can, which is never more than is free.
+std::uint64_t wanted_bytes(const DeviceFacts& facts, std::uint64_t wanted);
 std::uint64_t arena_bytes(const DeviceFacts& facts, std::uint64_t wanted);
 
 }  // namespace tovamill::cuda

@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <thread>
+#include <vector>
 
 namespace tovamill {
 
@@ -67,10 +69,12 @@ class NcclGroup final : public Group {
 
   void broadcast(void* data, std::size_t n_bytes, const std::string& what) override {
     settle(ncclBroadcast(data, data, n_bytes, ncclUint8, 0, communicator_, stream_.get()), what);
+    under_way_.push_back({what, std::make_unique<Event>()});
+    under_way_.back().arrived->record(stream_);
   }
 
   void finish() override {
-    wait("the weights do not arrive");
+    for (const Part& part : under_way_) wait(*part.arrived, part.what + " does not arrive");
     settle(ncclCommFinalize(communicator_), "the end");
     const ncclResult_t result = ncclCommDestroy(communicator_);
     communicator_ = nullptr;
@@ -90,12 +94,11 @@ class NcclGroup final : public Group {
     if (result != ncclSuccess) throw GpuGroupError(what + ": " + ncclGetErrorString(result));
   }
 
-  void wait(const std::string& what) {
-    const Event done;
-    done.record(stream_);
+  // The rank that reads may take long for all of them, but not for one.
+  void wait(const Event& arrived, const std::string& what) {
     const auto start = Clock::now();
     while (true) {
-      const cudaError_t state = cudaEventQuery(done.get());
+      const cudaError_t state = cudaEventQuery(arrived.get());
       if (state == cudaSuccess) return;
       if (state != cudaErrorNotReady) check(state, "cudaEventQuery", what);
       ncclResult_t result = ncclSuccess;
@@ -124,15 +127,23 @@ class NcclGroup final : public Group {
     check(
         cudaMemcpyAsync(host_.data(), device_, host_.size(), cudaMemcpyDeviceToHost, stream_.get()),
         "cudaMemcpyAsync");
-    wait("the ranks' model");
+    const Event compared;
+    compared.record(stream_);
+    wait(compared, "the ranks' model");
     if (std::memcmp(host_.data(), &place_.content, host_.size()) != 0)
       throw GpuGroupError(
           "this rank's model, dtype or program is another than that of the rank that "
           "reads");
   }
 
+  struct Part {
+    std::string what;
+    std::unique_ptr<Event> arrived;
+  };
+
   GpuGroupPlace place_;
   const Stream& stream_;
+  std::vector<Part> under_way_;
   ncclComm_t communicator_ = nullptr;
   PinnedMemory host_;
   void* device_ = nullptr;

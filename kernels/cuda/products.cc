@@ -2,15 +2,13 @@
 
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
-#include <tuple>
+#include <numeric>
 
 namespace tovamill::cuda {
 namespace {
-
-// Rows for which the algorithm of each kind is chosen: as many as a full step of it has.
-constexpr std::int32_t kManyRows = 4096, kSingleRows = 64;
 
 void check_blas(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
@@ -40,86 +38,120 @@ class Layout {
   cublasLtMatrixLayout_t layout_ = nullptr;
 };
 
+// What cuBLAS may choose of, where rows of x and out begin at multiples of so many bytes.
+class Preference {
+ public:
+  Preference(std::uint32_t in_alignment, std::uint32_t out_alignment) {
+    TOVAMILL_CUBLAS(cublasLtMatmulPreferenceCreate(&preference_));
+    set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{Products::kWorkspaceBytes});
+    set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE});
+    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, in_alignment);
+    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, out_alignment);
+    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, out_alignment);
+  }
+  ~Preference() { cublasLtMatmulPreferenceDestroy(preference_); }
+  Preference(const Preference&) = delete;
+  Preference& operator=(const Preference&) = delete;
+  cublasLtMatmulPreference_t get() const { return preference_; }
+
+ private:
+  template <class T>
+  void set(cublasLtMatmulPreferenceAttributes_t attribute, T value) {
+    TOVAMILL_CUBLAS(
+        cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &value, sizeof value));
+  }
+  cublasLtMatmulPreference_t preference_ = nullptr;
+};
+
+// Rows of a step may be multiplied from any on. 256 is what cuBLAS takes for granted.
+std::uint32_t alignment(std::int32_t n_cols, ElementType type) {
+  return static_cast<std::uint32_t>(
+      std::gcd(static_cast<std::size_t>(n_cols) * element_bytes(type), Arena::kAlign));
+}
+
+bool sums_in_one_pass(const cublasLtMatmulAlgo_t& algorithm) {
+  std::int32_t splits = 1;
+  std::size_t written = 0;
+  return cublasLtMatmulAlgoConfigGetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits,
+                                              sizeof splits, &written) == CUBLAS_STATUS_SUCCESS &&
+         (splits == 0 || splits == 1);
+}
+
+std::string shown(const Operand& w, std::int32_t n_rows) {
+  return std::to_string(n_rows) + " rows by a matrix of " + std::to_string(w.n_out) + " x " +
+         std::to_string(w.n_in);
+}
+
 }  // namespace
 
 struct Products::Impl {
-  // n_out, n_in, kind, out type, whether it adds
-  using Key = std::tuple<std::int32_t, std::int32_t, RowKind, ElementType, bool>;
-
   ElementType type;
-  std::int32_t max_rows;
   cublasLtHandle_t handle = nullptr;
   cublasLtMatmulDesc_t description = nullptr;
-  cublasLtMatmulPreference_t preference = nullptr;
-  std::map<Key, cublasLtMatmulAlgo_t> algorithms;
+  std::map<Product, cublasLtMatmulAlgo_t> algorithms;
 
   ~Impl() {
-    if (preference != nullptr) cublasLtMatmulPreferenceDestroy(preference);
     if (description != nullptr) cublasLtMatmulDescDestroy(description);
     if (handle != nullptr) cublasLtDestroy(handle);
   }
-
-  // The best that sums each number in one pass, for as many rows as a full step has: the order of
-  // its sums then does not depend on how many rows there are.
-  const cublasLtMatmulAlgo_t& algorithm(const Key& key) {
-    if (const auto at = algorithms.find(key); at != algorithms.end()) return at->second;
-    const auto [n_out, n_in, kind, out_type, adds] = key;
-    const std::int32_t rows = std::min(max_rows, kind == RowKind::many ? kManyRows : kSingleRows);
-    const Layout a(type, n_in, n_out), b(type, n_in, rows), c(out_type, n_out, rows);
-    std::array<cublasLtMatmulHeuristicResult_t, 32> found{};
-    int n_found = 0;
-    TOVAMILL_CUBLAS(cublasLtMatmulAlgoGetHeuristic(
-        handle, description, a.get(), b.get(), c.get(), c.get(), preference,
-        static_cast<int>(found.size()), found.data(), &n_found));
-    for (int i = 0; i < n_found; ++i) {
-      std::int32_t splits = 1;
-      std::size_t written = 0;
-      if (cublasLtMatmulAlgoConfigGetAttribute(&found[static_cast<std::size_t>(i)].algo,
-                                               CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits,
-                                               sizeof splits, &written) == CUBLAS_STATUS_SUCCESS &&
-          splits <= 1 && found[static_cast<std::size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
-        return algorithms.emplace(key, found[static_cast<std::size_t>(i)].algo).first->second;
-    }
-    throw Error(ExitCode::internal, "cuBLAS has no algorithm for products of " +
-                                        std::to_string(n_out) + " x " + std::to_string(n_in) +
-                                        " with " + std::to_string(rows) + " rows");
-  }
 };
 
-Products::Products(ElementType type, std::int32_t max_rows) : impl_(std::make_unique<Impl>()) {
+Products::Products(ElementType type) : impl_(std::make_unique<Impl>()) {
   impl_->type = type;
-  impl_->max_rows = max_rows;
   TOVAMILL_CUBLAS(cublasLtCreate(&impl_->handle));
   TOVAMILL_CUBLAS(cublasLtMatmulDescCreate(&impl_->description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t transposed = CUBLAS_OP_T;
   TOVAMILL_CUBLAS(cublasLtMatmulDescSetAttribute(impl_->description, CUBLASLT_MATMUL_DESC_TRANSA,
                                                  &transposed, sizeof transposed));
-  TOVAMILL_CUBLAS(cublasLtMatmulPreferenceCreate(&impl_->preference));
-  const std::size_t bytes = kWorkspaceBytes;
-  TOVAMILL_CUBLAS(cublasLtMatmulPreferenceSetAttribute(
-      impl_->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes));
-  const std::uint32_t no_reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
-  TOVAMILL_CUBLAS(cublasLtMatmulPreferenceSetAttribute(impl_->preference,
-                                                       CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                       &no_reduction, sizeof no_reduction));
 }
 
 Products::~Products() = default;
 
-bool Products::may_depend_on_rows() { return true; }
+// What sums each number in one pass sums it in an order that does not depend on how many rows
+// there are, unless it treats the last rows otherwise.
+bool Products::choose(const Product& p, std::int32_t n_rows, int i) {
+  const Layout a(impl_->type, p.n_in, p.n_out), b(impl_->type, p.n_in, n_rows),
+      c(p.out_type, p.n_out, n_rows);
+  const Preference preference(alignment(p.n_in, impl_->type), alignment(p.n_out, p.out_type));
+  std::array<cublasLtMatmulHeuristicResult_t, 32> found{};
+  int n_found = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      impl_->handle, impl_->description, a.get(), b.get(), c.get(), c.get(), preference.get(),
+      static_cast<int>(found.size()), found.data(), &n_found);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
+  check_blas(status, "cublasLtMatmulAlgoGetHeuristic");
+  for (int f = 0; f < n_found; ++f) {
+    const cublasLtMatmulHeuristicResult_t& result = found[static_cast<std::size_t>(f)];
+    if (result.state != CUBLAS_STATUS_SUCCESS || !sums_in_one_pass(result.algo)) continue;
+    if (i-- > 0) continue;
+    impl_->algorithms[p] = result.algo;
+    return true;
+  }
+  return false;
+}
 
 // cuBLAS counts columns first: out^T (n_out, n_rows) = W (n_in, n_out)^T x^T (n_in, n_rows).
 void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,
                         void* out, ElementType out_type, bool adds, void* workspace,
                         const Stream& stream) {
   if (n_rows == 0) return;
-  const cublasLtMatmulAlgo_t& algorithm = impl_->algorithm({w.n_out, w.n_in, kind, out_type, adds});
+  const Product product{w.n_out, w.n_in, kind, out_type, adds};
+  auto at = impl_->algorithms.find(product);
+  if (at == impl_->algorithms.end()) {
+    if (!choose(product, usual_rows(kind), 0))
+      throw ProductRefused("cuBLAS has no algorithm for products of " + shown(w, usual_rows(kind)));
+    at = impl_->algorithms.find(product);
+  }
   const Layout a(impl_->type, w.n_in, w.n_out), b(impl_->type, w.n_in, n_rows),
       c(out_type, w.n_out, n_rows);
   const float one = 1.0f, beta = adds ? 1.0f : 0.0f;
-  TOVAMILL_CUBLAS(cublasLtMatmul(impl_->handle, impl_->description, &one, w.data, a.get(), x,
-                                 b.get(), &beta, out, c.get(), out, c.get(), &algorithm, workspace,
-                                 kWorkspaceBytes, stream.get()));
+  const cublasStatus_t status = cublasLtMatmul(
+      impl_->handle, impl_->description, &one, w.data, a.get(), x, b.get(), &beta, out, c.get(),
+      out, c.get(), &at->second, workspace, kWorkspaceBytes, stream.get());
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)
+    throw ProductRefused("cuBLAS does not multiply " + shown(w, n_rows) + ": " +
+                         cublasLtGetStatusString(status));
+  check_blas(status, ("cublasLtMatmul of " + shown(w, n_rows)).c_str());
 }
 
 }  // namespace tovamill::cuda

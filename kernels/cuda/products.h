@@ -7,6 +7,7 @@
 // one token. Which kind a row is of depends on its own block only.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@
 
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/error.h"
 
 namespace tovamill::cuda {
 
@@ -21,6 +23,21 @@ enum class ElementType : std::uint8_t { f32, bf16 };
 inline std::size_t element_bytes(ElementType t) { return t == ElementType::bf16 ? 2 : 4; }
 
 enum class RowKind : std::uint8_t { many, single };
+
+// Products that have one algorithm: x (n_rows, n_in) by a matrix (n_out, n_in).
+struct Product {
+  std::int32_t n_out = 0, n_in = 0;
+  RowKind kind = RowKind::many;
+  ElementType out_type = ElementType::f32;
+  bool adds = false;
+  auto operator<=>(const Product&) const = default;
+};
+
+// cuBLAS does not multiply so many rows by the algorithm that was chosen.
+class ProductRefused : public Error {
+ public:
+  explicit ProductRefused(const std::string& why) : Error(ExitCode::internal, why) {}
+};
 
 // (n_out, n_in), row-major.
 struct Operand {
@@ -32,15 +49,27 @@ class Products {
  public:
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-  // `type` of x and W. For at most `max_rows` rows at a time.
-  Products(ElementType type, std::int32_t max_rows);
+  // Rows of a full step, whatever the memory holds: an algorithm that was chosen for other rows
+  // might sum in another order.
+  static constexpr std::int32_t usual_rows(RowKind kind) {
+    return kind == RowKind::many ? 4096 : 64;
+  }
+
+  // `type` of x and W.
+  explicit Products(ElementType type);
   ~Products();
   // Whether that a row does not depend on those beside it is for RowProducts to try.
   static bool may_depend_on_rows();
 
+  // The algorithm of such products from now on is the `i`-th best of those that sum each number in
+  // one pass, as cuBLAS reckons for `n_rows` rows; false where there are not so many. Without it
+  // the best for the usual rows is taken.
+  bool choose(const Product& product, std::int32_t n_rows, int i);
+
   // out (n_rows, w.n_out) of `out_type` = x (n_rows, w.n_in) W^T, added to what is there where
   // `adds`. 2 n_rows n_in n_out operations; W is read once, x and out for each tile of the others.
-  // Products that may be under way at once have a workspace of kWorkspaceBytes each.
+  // Products that may be under way at once have a workspace of kWorkspaceBytes each. Throws
+  // ProductRefused.
   void multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
                 ElementType out_type, bool adds, void* workspace, const Stream& stream);
 

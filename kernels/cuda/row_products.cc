@@ -9,6 +9,9 @@
 namespace tovamill::cuda {
 namespace {
 
+// Algorithms that are tried: later ones are hardly faster than padding.
+constexpr int kMostTried = 6;
+
 // Rows that are padded to: few enough to be cheap in decoding, and a tile of the GPU's otherwise.
 std::int32_t padded_rows(RowKind kind) { return kind == RowKind::single ? 64 : 256; }
 
@@ -28,24 +31,33 @@ std::size_t bytes_of(std::int64_t n, ElementType type) {
 
 }  // namespace
 
-RowProducts::RowProducts(ElementType type, std::int32_t max_rows,
-                         std::span<const ProductShape> shapes, Arena& arena)
-    : type_(type), products_(type, max_rows) {
+RowProducts::RowProducts(ElementType type, std::span<const ProductShape> shapes, Arena& arena)
+    : type_(type), products_(type) {
   if (!Products::may_depend_on_rows()) return;
   for (const ProductShape& s : shapes) {
     for (const RowKind kind : {RowKind::many, RowKind::single}) {
-      bool is_same = false;
-      try {
-        is_same = is_independent(s, kind, arena);
-      } catch (const OutOfMemory&) {
-      }
-      if (is_same) continue;
-      padded_.insert({s.n_out, s.n_in, kind, s.out_type, s.adds});
+      const Product product{s.n_out, s.n_in, kind, s.out_type, s.adds};
+      if (find_independent(s, product, arena)) continue;
       const std::int64_t rows = padded_rows(kind);
+      products_.choose(product, padded_rows(kind), 0);
+      padded_.insert(product);
       pad_bytes_ = std::max(pad_bytes_, bytes_of(rows * s.n_in, type) + Arena::kAlign +
                                             bytes_of(rows * s.n_out, s.out_type));
     }
   }
+}
+
+bool RowProducts::find_independent(const ProductShape& s, const Product& product, Arena& arena) {
+  for (int i = 0; i < kMostTried; ++i) {
+    if (!products_.choose(product, Products::usual_rows(product.kind), i)) return false;
+    try {
+      if (is_independent(s, product.kind, arena)) return true;
+    } catch (const OutOfMemory&) {
+      return false;
+    } catch (const ProductRefused&) {  // it is for other numbers of rows
+    }
+  }
+  return false;
 }
 
 ArenaPiece RowProducts::make_workspace(Arena& arena) const {
@@ -55,7 +67,7 @@ ArenaPiece RowProducts::make_workspace(Arena& arena) const {
 // Multiplies all rows, then the last few of them alone: the same numbers must come out.
 bool RowProducts::is_independent(const ProductShape& s, RowKind kind, Arena& arena) {
   constexpr const char* kWhat = "trying products";
-  const std::int64_t rows = s.max_rows;
+  const std::int64_t rows = s.tried_rows;
   const std::size_t out_bytes = bytes_of(rows * s.n_out, s.out_type);
   const ArenaPiece w = arena.take(bytes_of(std::int64_t{s.n_out} * s.n_in, type_), kWhat),
                    x = arena.take(bytes_of(rows * s.n_in, type_), kWhat),
@@ -75,7 +87,7 @@ bool RowProducts::is_independent(const ProductShape& s, RowKind kind, Arena& are
         stream);
   };
   multiply(rows, all);
-  for (const std::int32_t n : tried_rows(s.max_rows)) {
+  for (const std::int32_t n : tried_rows(s.tried_rows)) {
     multiply(n, some);
     find_difference(
         static_cast<const std::byte*>(all.data()) + bytes_of((rows - n) * s.n_out, s.out_type),

@@ -1,13 +1,13 @@
-// Products whose rows do not depend on the rows beside them (design 3.6): what cuBLAS has chosen
-// for a shape of the model is tried at the start with many numbers of rows. Where a row's bits
-// change with it, rows of that shape are multiplied so many at a time always, padded by zeros.
+// Products whose rows do not depend on the rows beside them (design 3.6): the best algorithms of
+// cuBLAS for a shape of the model are tried at the start with many numbers of rows, and the first
+// is taken of which no row's bits change with it. Where there is none, rows of that shape are
+// multiplied so many at a time always, padded by zeros.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <set>
 #include <span>
-#include <tuple>
 
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/products.h"
@@ -15,9 +15,9 @@
 
 namespace tovamill::cuda {
 
-// A product that steps make: of at most max_rows rows.
+// A product that steps make, tried with up to so many rows: the same for all sizes of a step.
 struct ProductShape {
-  std::int32_t n_out = 0, n_in = 0, max_rows = 0;
+  std::int32_t n_out = 0, n_in = 0, tried_rows = Products::usual_rows(RowKind::many);
   ElementType out_type = ElementType::f32;
   bool adds = false;
 };
@@ -26,8 +26,7 @@ class RowProducts {
  public:
   // Tries `shapes` in memory of `arena`, which it gives back; where there is not enough of it, rows
   // are padded.
-  RowProducts(ElementType type, std::int32_t max_rows, std::span<const ProductShape> shapes,
-              Arena& arena);
+  RowProducts(ElementType type, std::span<const ProductShape> shapes, Arena& arena);
 
   // Products that may be under way at once have a workspace each.
   ArenaPiece make_workspace(Arena& arena) const;
@@ -38,7 +37,7 @@ class RowProducts {
   std::size_t n_padded() const { return padded_.size(); }
 
  private:
-  using Key = std::tuple<std::int32_t, std::int32_t, RowKind, ElementType, bool>;
+  bool find_independent(const ProductShape& shape, const Product& product, Arena& arena);
   bool is_independent(const ProductShape& shape, RowKind kind, Arena& arena);
   void multiply_padded(const Operand& w, const std::byte* x, std::int32_t n_rows, RowKind kind,
                        std::byte* out, ElementType out_type, bool adds, const ArenaPiece& workspace,
@@ -46,7 +45,7 @@ class RowProducts {
 
   ElementType type_;
   Products products_;
-  std::set<Key> padded_;
+  std::set<Product> padded_;
   std::size_t pad_bytes_ = 0;  // of a workspace, behind what cuBLAS takes
 };
 

@@ -15,9 +15,9 @@ std::string place_of(const std::source_location& where) {
 
 DeviceError::DeviceError(cudaError_t error, const std::string& call, const std::string& what,
                          const std::source_location& where)
-    : Error(ExitCode::internal, "CUDA: " + call + (what.empty() ? "" : " (" + what + ")") + " at " +
-                                    place_of(where) + ": " + cudaGetErrorName(error) + ": " +
-                                    cudaGetErrorString(error)) {}
+    : DeviceFailed("CUDA: " + call + (what.empty() ? "" : " (" + what + ")") + " at " +
+                   place_of(where) + ": " + cudaGetErrorName(error) + ": " +
+                   cudaGetErrorString(error)) {}
 
 void check(cudaError_t error, const char* call, const std::string& what,
            const std::source_location& where) {

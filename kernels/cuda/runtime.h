@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/device_failed.h"
 #include "kernels/error.h"
 
 namespace tovamill::cuda {
@@ -16,7 +17,7 @@ namespace tovamill::cuda {
 // A call of CUDA that failed: `call`, what it was for ("tensor model.layers.3.mlp.down") and the
 // line of ours that made it.
 // After it the device may be of no use to this process any more.
-class DeviceError : public Error {
+class DeviceError : public DeviceFailed {
  public:
   DeviceError(cudaError_t error, const std::string& call, const std::string& what,
               const std::source_location& where);

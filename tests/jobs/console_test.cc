@@ -49,6 +49,21 @@ TEST(Console, RedrawsOneLineOnATerminalAndClearsItAtTheEnd) {
   EXPECT_TRUE(err.str().ends_with("\r\033[K"));
 }
 
+TEST(Console, TellsThatMemoryHoldsFewerStreamsThanAreWanted) {
+  const RunOptions options;
+  RunInfo info;
+  info.streams = info.wanted_streams = 64;
+  const auto lines = [&] {
+    std::ostringstream out, err;
+    Console(options, out, err, false).started(info);
+    return out.str() + err.str();
+  };
+  EXPECT_EQ(lines().find("memory is short"), std::string::npos);
+  info.streams = 37;
+  EXPECT_NE(lines().find("37 streams (not 64 streams: the memory is short), "), std::string::npos)
+      << lines();
+}
+
 TEST(Console, JsonLogsAreOneObjectPerLine) {
   RunOptions options;
   options.log_format = "json";

@@ -101,6 +101,70 @@ TEST(GpuBenchmark, ScoresTextsAndSaysWhatBoundsIt) {
   EXPECT_TRUE(slower == "steps" || slower == "tokenising") << slower;
 }
 
+#ifdef TOVAMILL_EMULATED_BENCHMARK
+// Every part of it with a GPU, be it one that is emulated: of speed it says nothing then.
+ProgramResult run_on_gpu(const std::string& part, const std::vector<std::string>& more) {
+  std::vector<std::string> c{TOVAMILL_EMULATED_BENCHMARK,
+                             part,
+                             "--model",
+                             "random:tiny",
+                             "--threads",
+                             "1",
+                             "--block",
+                             "8",
+                             "--cache-size",
+                             "16",
+                             "--document-tokens",
+                             "100",
+                             "--repeats",
+                             "1",
+                             "--seconds",
+                             "0.1",
+                             "--memory",
+                             "200000000"};
+  c.insert(c.end(), more.begin(), more.end());
+  return testing::run_subprocess(c);
+}
+
+TEST(GpuBenchmarkOnAGpu, NamesTheDevice) {
+  const ProgramResult result = testing::run_subprocess({TOVAMILL_EMULATED_BENCHMARK, "device"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("emulated device, 4 SMs, 1.0 GiB, CUDA 13.0"), std::string::npos)
+      << result.out;
+}
+
+TEST(GpuBenchmarkOnAGpu, Scores) {
+  const ProgramResult result =
+      run_on_gpu("score", {"--streams", "1", "--lanes", "2", "--chunk-tokens", "32"});
+  auto lines = numbers(result);
+  ASSERT_EQ(lines["score"].size(), 2u) << result.out;
+  EXPECT_EQ(lines["products"].size(), 5u);
+  EXPECT_EQ(lines["gap"].size(), 1u);
+  EXPECT_EQ(lines["parts"].size(), 18u);
+  EXPECT_GT(lines["score_summary"].at(0)["tova_share"], 0.0);
+}
+
+TEST(GpuBenchmarkOnAGpu, Decodes) {
+  const ProgramResult result =
+      run_on_gpu("decode", {"--most-streams", "2", "--lanes", "1", "--chunk-tokens", "256"});
+  auto lines = numbers(result);
+  ASSERT_EQ(lines["decode"].size(), 2u) << result.out;  // full, and tova 256
+  for (const json& line : lines["decode"]) {
+    EXPECT_EQ(line["streams"], 2);
+    EXPECT_GT(line["greedy_tokens_per_second"], 0.0);
+  }
+}
+
+TEST(GpuBenchmarkOnAGpu, ScoresTexts) {
+  const testing::TemporaryDirectory d;
+  d.write("corpus/a.txt", testing::words(50, 1));
+  const ProgramResult result =
+      run_on_gpu("smollm", {"--streams", "1", "--lanes", "2", "--corpus", d.path() / "corpus"});
+  EXPECT_EQ(numbers(result)["smollm"].size(), 4u) << result.out;
+  EXPECT_NE(result.out.find("CUDA, emulated device"), std::string::npos) << result.out;
+}
+#endif
+
 TEST(GpuBenchmark, RefusesWhatItCannotDo) {
   const auto expect = [](const ProgramResult& result, int code, const std::string& part) {
     EXPECT_EQ(result.exit_code, code) << result.err;

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "tests/support/subprocess.h"
 #include "tests/support/temporary_directory.h"
@@ -39,6 +42,11 @@ class GpuCheck : public ::testing::Test {
     if (at == std::string::npos) return "";
     const std::size_t bar = result.out.find('|', at + 2);
     return result.out.substr(bar + 2, result.out.find_first_of(" \n", bar + 2) - bar - 2);
+  }
+
+  static std::string text_of(const std::filesystem::path& file) {
+    std::ifstream in(file);
+    return {std::istreambuf_iterator<char>(in), {}};
   }
 
   testing::TemporaryDirectory d;
@@ -82,6 +90,38 @@ TEST_F(GpuCheck, BelievesTheSanitizersSummary) {
   EXPECT_EQ(row(result, "compute-sanitizer racecheck, kernels: its summary"), "FAIL");
 }
 
+TEST_F(GpuCheck, TellsTheSanitizerWhatToLookAt) {
+  program("bin/compute-sanitizer",
+          "case $1 in --help) echo '  --report-api-errors arg'; echo '  -k [ --kernel-name ] arg'; "
+          "seq 100000;; *) echo \"$*\"; echo '[  PASSED  ] 3 tests.'; echo '==== ERROR SUMMARY: 0 "
+          "errors';; esac");
+  const ProgramResult result = check({"sanitizer"});
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  const auto log = [&](const char* name) { return text_of(d.path() / "build/gpu_check" / name); };
+  EXPECT_NE(log("memcheck-kernels.log").find("--kernel-name kns=tovamill --report-api-errors no"),
+            std::string::npos)
+      << log("memcheck-kernels.log");
+  EXPECT_EQ(log("racecheck-kernels.log").find("api-errors"), std::string::npos);
+}
+
+TEST_F(GpuCheck, CutsACorpusAndComparesDevices) {
+  d.write("text.txt", std::string(30000, 'a') + "\xc3\xa4" + std::string(60000, 'b'));
+  program("build/tovamill", "exit 0");
+  program("build/compare_results", "[ $1 = --near ] && case $2 in *full*) exit 1;; esac; exit 0");
+  program("build/compare_nll", "case $1 in *tova-cpu-f32*) exit 1;; esac; exit 0");
+  const ProgramResult result = check({"--text", d.path() / "text.txt", "accuracy"});
+  EXPECT_EQ(row(result, "NLL of each token as the CPU's, f32, tova"), "PASS") << result.err;
+  EXPECT_EQ(row(result, "NLL of each token as the CPU's, f32, full"), "FAIL");
+  EXPECT_EQ(row(result, "NLL near the CPU's f32, bf16, tova"), "FAIL");
+  EXPECT_EQ(row(result, "NLL near the CPU's f32, bf16, full"), "PASS");
+  std::string all;
+  for (const auto& file : std::filesystem::directory_iterator(d.path() / "build/gpu_check/corpus"))
+    all += text_of(file.path());
+  EXPECT_GT(all.size(), 100000u);
+  EXPECT_EQ(all.find('\xa4'),
+            all.find('\xc3') == std::string::npos ? std::string::npos : all.find('\xc3') + 1);
+}
+
 TEST_F(GpuCheck, HoldsTheBenchmarksAgainstTheirBars) {
   const auto bench = [&](const char* share) {
     program("build/gpu_benchmark",
@@ -99,7 +139,7 @@ TEST_F(GpuCheck, HoldsTheBenchmarksAgainstTheirBars) {
   EXPECT_EQ(row(good, "scoring, share of the products alone"), "PASS") << good.out;
   EXPECT_EQ(row(good, "scoring, tova against full"), "PASS");
   EXPECT_EQ(row(good, "decoding, tova 512 / full 4096"), "PASS");
-  EXPECT_EQ(row(good, "decoding, tova 512 / full 4096, tokens chosen on the host"), "FAIL");
+  EXPECT_EQ(row(good, "decoding, tova 512 / full 4096, tokens brought to the host"), "FAIL");
   EXPECT_EQ(row(good, "a small model is not bound by tokenising"), "PASS");
   const ProgramResult bad = bench("5.2e-01");
   EXPECT_EQ(row(bad, "scoring, share of the products alone"), "FAIL") << bad.out;

@@ -100,34 +100,73 @@ std::vector<float> first_row(Backend& backend, const Matrix& w, std::int32_t n, 
   return row;
 }
 
-// Products of up to 20 rows are summed in another order: rows are padded then.
-TEST_F(CudaStart, PadsRowsWhereProductsDependOnTheirNumber) {
-  std::vector<float> weights(kOut * kHidden);
-  for (std::size_t i = 0; i < weights.size(); ++i)
-    weights[i] = static_cast<float>(i % 13) / static_cast<float>(1 + i % 5);
-  const TensorView view{.name = "w",
-                        .dtype = DType::f32,
-                        .shape = {kOut, kHidden},
-                        .data = reinterpret_cast<const std::byte*>(weights.data()),
-                        .n_bytes = weights.size() * 4};
-  const auto rows = [&](bool single) {
+// Though all of it was said to be free.
+TEST_F(CudaStart, TakesLessMemoryWhereLessCanBeHad) {
+  EXPECT_FALSE(contains(make()->description(), "could be had"));
+  const std::uint64_t largest = kTestDeviceBytes / 4 * 3;
+  set_machine({.largest_piece = largest});
+  const auto backend = make();
+  EXPECT_LE(backend->device_bytes_left().value() + backend->workspace_bytes(), largest);
+  EXPECT_TRUE(
+      contains(backend->description(), "only 0.1 GiB of 0.1 GiB of its memory could be had"))
+      << backend->description();
+  set_machine({.largest_piece = 1 << 20});
+  const std::string why = error_of([] { make(); }, ExitCode::internal);
+  EXPECT_TRUE(contains(why, "out of GPU memory")) << why;
+}
+
+class CudaProducts : public CudaStart {
+ protected:
+  // First rows of several numbers of rows, and what the backend says of itself.
+  static std::pair<std::vector<std::vector<float>>, std::string> rows(bool single,
+                                                                      const EmulatedMachine& m) {
+    set_machine(m);
+    std::vector<float> weights(kOut * kHidden);
+    for (std::size_t i = 0; i < weights.size(); ++i)
+      weights[i] = static_cast<float>(i % 13) / static_cast<float>(1 + i % 5);
+    const TensorView view{.name = "w",
+                          .dtype = DType::f32,
+                          .shape = {kOut, kHidden},
+                          .data = reinterpret_cast<const std::byte*>(weights.data()),
+                          .n_bytes = weights.size() * 4};
     const auto backend = make();
     const auto w = backend->pack({.parts = {view}, .biases = {}, .interleaved = {}});
     std::vector<std::vector<float>> all;
     for (const std::int32_t n : {2, 20, 21, 64, 65, 280})
       all.push_back(first_row(*backend, *w, n, single, false));
-    return std::pair(all, backend->description());
-  };
+    return {all, backend->description()};
+  }
+};
+
+// Products of up to 20 rows are summed in another order by all algorithms: rows are padded then.
+TEST_F(CudaProducts, PadRowsWhereTheyDependOnTheirNumber) {
   for (const bool single : {false, true}) {
-    const auto [plain, description] = rows(single);
+    const auto [plain, description] = rows(single, {});
     EXPECT_FALSE(contains(description, "padded")) << description;
     for (const auto& row : plain) EXPECT_EQ(row, plain[0]);
-    set_machine({.few_rows = 20});
-    const auto [padded, other] = rows(single);
+    const auto [padded, other] = rows(single, {.few_rows = 20, .n_fickle = 9});
     EXPECT_TRUE(contains(other, "padded")) << other;
     for (const auto& row : padded) EXPECT_EQ(row, plain[0]);
-    set_machine({});
   }
+}
+
+// The next best algorithm is better than padding.
+TEST_F(CudaProducts, TakeTheFirstAlgorithmWhoseRowsAreIndependent) {
+  const auto [plain, ignored] = rows(false, {});
+  for (const EmulatedMachine& m : {EmulatedMachine{.few_rows = 20, .n_fickle = 2},
+                                   EmulatedMachine{.few_rows = 20, .n_refusing = 1}}) {
+    const auto [all, description] = rows(false, m);
+    EXPECT_FALSE(contains(description, "padded")) << description;
+    for (const auto& row : all) EXPECT_EQ(row, plain[0]);
+  }
+}
+
+// Padded rows are multiplied by what multiplies so many.
+TEST_F(CudaProducts, ArePaddedWhereFewRowsAreRefused) {
+  const auto [plain, ignored] = rows(true, {});
+  const auto [all, description] = rows(true, {.few_rows = 33, .n_refusing = 9});
+  EXPECT_TRUE(contains(description, "padded")) << description;
+  for (const auto& row : all) EXPECT_EQ(row, plain[0]);
 }
 
 }  // namespace

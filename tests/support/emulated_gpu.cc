@@ -21,7 +21,9 @@ void set_machine(const EmulatedMachine& m) {
        .driver_version = m.driver_version,
        .count_error = m.fault == GpuFault::old_driver ? cudaErrorInsufficientDriver : cudaSuccess,
        .code_error = m.fault == GpuFault::no_code ? cudaErrorNoKernelImageForDevice : cudaSuccess});
-  emulation::set_few_rows(m.few_rows);
+  emulation::set_largest_piece(m.largest_piece);
+  emulation::set_product_faults(
+      {.few_rows = m.few_rows, .n_fickle = m.n_fickle, .n_refusing = m.n_refusing});
 }
 #else
 std::optional<GpuCounts> take_gpu_counts() { return std::nullopt; }

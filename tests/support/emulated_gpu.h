@@ -18,7 +18,11 @@ struct EmulatedMachine {
   int n_devices = 1, major = 9;
   int driver_version = 13000;  // 0: no driver
   GpuFault fault = GpuFault::none;
-  std::int32_t few_rows = 0;  // products of at most so many are summed in another order
+  // Products of at most so many rows are summed in another order by the best algorithms, or not
+  // multiplied by them at all; all are tried then.
+  std::int32_t few_rows = 0;
+  int n_fickle = 0, n_refusing = 0;
+  std::uint64_t largest_piece = UINT64_MAX;  // bytes of memory that are had at once
 };
 void set_machine(const EmulatedMachine& machine);
 // In which order operations of several CUDA streams are done from now on.

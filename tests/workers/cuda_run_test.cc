@@ -6,6 +6,7 @@
 
 #include "kernels/gpu_info.h"
 #include "pipeline/run_directory.h"
+#include "tests/support/emulated_gpu.h"
 #include "tests/support/error_of.h"
 #include "tests/support/generate_runs.h"
 #include "tests/support/model_builder.h"
@@ -29,6 +30,7 @@ class CudaRun : public ::testing::Test {
   void SetUp() override {
     if (usable_gpus().empty()) GTEST_SKIP() << gpu_info().obstacle;
   }
+  void TearDown() override { testing::set_machine({}); }
   RunOptions options(const std::string& name, const std::string& device = "cuda") const {
     RunOptions o = testing::tiny_options(d.path() / "model", d.path() / "corpus", d.path() / name);
     o.device = device;
@@ -116,6 +118,27 @@ TEST_F(CudaRun, AutoTakesTheGpuAndPlansItsMemory) {
   EXPECT_EQ(plan.device, observer.info.device);
   EXPECT_EQ(plan.step.n_streams, observer.info.streams);
   EXPECT_EQ(plan.memory.available_bytes, usable_gpus().front().total_bytes / 100 * 92);
+}
+
+TEST_F(CudaRun, HasFewerStreamsWhereMemoryCannotBeHad) {
+  if (!testing::take_gpu_counts()) GTEST_SKIP() << "no emulated GPU, which can refuse memory";
+  write_corpus(2);
+  RunOptions o = options("all");
+  o.cache.cache_size = 4096;  // large states
+  o.streams = 8;
+  QuietObserver all, some;
+  run_corpus(o, all);
+  const std::uint64_t state = all.info.state_bytes / 8,
+                      most = all.info.weight_bytes + all.info.workspace_bytes + 7 * state;
+  o.out = d.path() / "some";
+  o.streams = 0;
+  o.memory_budget = most;
+  testing::set_machine({.largest_piece = most});
+  run_corpus(o, some);
+  EXPECT_NE(some.info.device.find("of its memory could be had"), std::string::npos)
+      << some.info.device;
+  EXPECT_LT(some.info.streams, some.info.wanted_streams);
+  EXPECT_TRUE(results_text(results_path(o.out)) == results_text(results_path(d.path() / "all")));
 }
 
 TEST_F(CudaRun, ASmallBudgetBoundsTheStreams) {

@@ -9,7 +9,7 @@ namespace {
 constexpr int kGarbage = 0xC7;
 constexpr std::size_t kDefaultDeviceBytes = std::size_t{1} << 30;
 
-std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0;
+std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0, largest_piece = SIZE_MAX;
 std::map<void*, std::size_t> allocations;
 tovamill::emulation::Machine the_machine;
 
@@ -18,6 +18,7 @@ tovamill::emulation::Machine the_machine;
 namespace tovamill::emulation {
 
 void set_device_bytes(std::size_t n) { device_bytes = n; }
+void set_largest_piece(std::size_t n) { largest_piece = n; }
 void set_machine(const Machine& machine) { the_machine = machine; }
 const Machine& machine() { return the_machine; }
 
@@ -57,7 +58,7 @@ cudaError_t cudaMemGetInfo(std::size_t* n_free, std::size_t* n_total) {
 
 cudaError_t cudaMalloc(void** p, std::size_t n) {
   *p = nullptr;
-  if (n > device_bytes - used_bytes) return cudaErrorMemoryAllocation;
+  if (n > device_bytes - used_bytes || n > largest_piece) return cudaErrorMemoryAllocation;
   *p = std::aligned_alloc(256, (n + 255) / 256 * 256);
   if (*p == nullptr) return cudaErrorMemoryAllocation;
   std::memset(*p, kGarbage, n);

@@ -243,8 +243,12 @@ struct StreamCounts {
   std::uint64_t n_graphs_made = 0, n_graphs_launched = 0;
 };
 StreamCounts take_stream_counts();
-// Products of at most so many rows are summed in another order from now on.
-void set_few_rows(std::int32_t n);
+// What products of at most so many rows do from now on.
+struct ProductFaults {
+  std::int32_t few_rows = 0;
+  int n_fickle = 0, n_refusing = 0;  // of the best algorithms: that sum in another order, refuse
+};
+void set_product_faults(const ProductFaults& faults);
 // What is found on the machine; how many devices there are, or why they are not told.
 struct Machine {
   int n_devices = 1, major = 9, driver_version = 13000;
@@ -254,6 +258,8 @@ void set_machine(const Machine& machine);
 const Machine& machine();
 // Bytes that cudaMalloc gives at the most, together.
 void set_device_bytes(std::size_t n);
+// And in one piece, whatever is said to be free.
+void set_largest_piece(std::size_t n);
 
 }  // namespace tovamill::emulation
 
