@@ -14,8 +14,10 @@ void check_blas(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   if (status == CUBLAS_STATUS_ALLOC_FAILED)
     throw OutOfMemory(std::string("out of GPU memory in ") + call);
-  throw Error(ExitCode::internal,
-              std::string("cuBLAS: ") + call + ": " + cublasLtGetStatusString(status));
+  const std::string text = std::string("cuBLAS: ") + call + ": " + cublasLtGetStatusString(status);
+  if (status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_INTERNAL_ERROR)
+    throw DeviceFailed(text);
+  throw Error(ExitCode::internal, text);
 }
 #define TOVAMILL_CUBLAS(call) check_blas((call), #call)
 

@@ -71,7 +71,9 @@ Stream::~Stream() {
   cudaStreamDestroy(stream_);
 }
 void Stream::drain() const noexcept { cudaStreamSynchronize(stream_); }
-void Stream::synchronize() const { TOVAMILL_CUDA(cudaStreamSynchronize(stream_)); }
+void Stream::synchronize(const std::source_location& where) const {
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize", "", where);
+}
 void Stream::wait(const Event& event) const {
   TOVAMILL_CUDA(cudaStreamWaitEvent(stream_, event.get(), 0));
 }
@@ -84,7 +86,9 @@ Event::~Event() { cudaEventDestroy(event_); }
 void Event::record(const Stream& stream) const {
   TOVAMILL_CUDA(cudaEventRecord(event_, stream.get()));
 }
-void Event::synchronize() const { TOVAMILL_CUDA(cudaEventSynchronize(event_)); }
+void Event::synchronize(const std::source_location& where) const {
+  check(cudaEventSynchronize(event_), "cudaEventSynchronize", "", where);
+}
 
 double seconds_between(const Event& from, const Event& to) {
   float ms = 0.0f;

@@ -57,7 +57,8 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   cudaStream_t get() const { return stream_; }
-  void synchronize() const;
+  // What has failed before is told by whoever waits, which is why `where` is the caller's.
+  void synchronize(const std::source_location& where = std::source_location::current()) const;
   void drain() const noexcept;  // the same, whatever comes of it
   // What is put into it from now on begins after the event was reached. The host goes on.
   void wait(const Event& event) const;
@@ -74,7 +75,7 @@ class Event {
   Event& operator=(const Event&) = delete;
   cudaEvent_t get() const { return event_; }
   void record(const Stream& stream) const;
-  void synchronize() const;
+  void synchronize(const std::source_location& where = std::source_location::current()) const;
 
  private:
   cudaEvent_t event_ = nullptr;

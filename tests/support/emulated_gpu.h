@@ -22,6 +22,7 @@ struct EmulatedMachine {
   // multiplied by them at all; all are tried then.
   std::int32_t few_rows = 0;
   int n_fickle = 0, n_refusing = 0;
+  std::uint64_t n_operations = UINT64_MAX;   // after which the device fails for good
   std::uint64_t largest_piece = UINT64_MAX;  // bytes of memory that are had at once
 };
 void set_machine(const EmulatedMachine& machine);

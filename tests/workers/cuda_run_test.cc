@@ -141,6 +141,32 @@ TEST_F(CudaRun, HasFewerStreamsWhereMemoryCannotBeHad) {
   EXPECT_TRUE(results_text(results_path(o.out)) == results_text(results_path(d.path() / "all")));
 }
 
+// The rank is lost, and the run with its only one; another start goes on where it was.
+TEST_F(CudaRun, ADeviceThatFailsEndsTheRankAndSaysWhy) {
+  if (!testing::take_gpu_counts()) GTEST_SKIP() << "no emulated GPU, which can fail";
+  write_corpus(3);
+  const RunOptions o = options("failed");
+  for (const std::uint64_t n_operations : {20u, 62u}) {  // of loading, of a step
+    testing::set_machine({.n_operations = n_operations});
+    std::string why;
+    try {
+      score(o);
+    } catch (const Error& e) {
+      why = e.what();
+    }
+    const bool is_cuda = why.find("cudaErrorIllegalAddress") != std::string::npos &&
+                         why.find("kernels/cuda/") != std::string::npos;
+    EXPECT_TRUE(is_cuda || why.find("CUBLAS_STATUS_EXECUTION_FAILED") != std::string::npos)
+        << n_operations << ": " << why;
+    const bool is_at_work = why.find("every computing rank is lost") != std::string::npos;
+    EXPECT_EQ(is_at_work, n_operations > 20) << why;
+  }
+  testing::set_machine({});
+  score(o);
+  score(options("whole"));
+  EXPECT_TRUE(results_text(results_path(o.out)) == results_text(results_path(d.path() / "whole")));
+}
+
 TEST_F(CudaRun, ASmallBudgetBoundsTheStreams) {
   write_corpus(2);
   RunOptions o = options("small");

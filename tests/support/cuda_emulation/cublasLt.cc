@@ -67,6 +67,7 @@ bool tovamill::cuda::Products::may_depend_on_rows() { return faults.few_rows > 0
 
 std::size_t cublasLtGetVersion() { return 130000; }
 const char* cublasLtGetStatusString(cublasStatus_t status) {
+  if (status == CUBLAS_STATUS_EXECUTION_FAILED) return "CUBLAS_STATUS_EXECUTION_FAILED";
   return status == CUBLAS_STATUS_NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED"
                                                : "CUBLAS_STATUS_INVALID_VALUE";
 }
@@ -202,5 +203,5 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                }
              }) == cudaSuccess
              ? CUBLAS_STATUS_SUCCESS
-             : CUBLAS_STATUS_INVALID_VALUE;
+             : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -20,6 +20,11 @@ namespace tovamill::emulation {
 void set_device_bytes(std::size_t n) { device_bytes = n; }
 void set_largest_piece(std::size_t n) { largest_piece = n; }
 void set_machine(const Machine& machine) { the_machine = machine; }
+bool take_operation() {
+  if (the_machine.n_operations == 0) return false;
+  --the_machine.n_operations;
+  return true;
+}
 const Machine& machine() { return the_machine; }
 
 }  // namespace tovamill::emulation
@@ -119,6 +124,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorNoKernelImageForDevice";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
   }

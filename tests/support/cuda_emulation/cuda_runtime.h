@@ -132,6 +132,7 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoKernelImageForDevice = 209,
   cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind {
@@ -253,6 +254,7 @@ void set_product_faults(const ProductFaults& faults);
 struct Machine {
   int n_devices = 1, major = 9, driver_version = 13000;
   cudaError_t count_error = cudaSuccess, code_error = cudaSuccess;
+  std::uint64_t n_operations = UINT64_MAX;  // that streams take before the device fails for good
 };
 void set_machine(const Machine& machine);
 const Machine& machine();

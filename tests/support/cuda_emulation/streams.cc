@@ -63,6 +63,7 @@ void work_until_empty(const EmulatedStream& stream) {
 }  // namespace
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (!take_operation()) return cudaErrorIllegalAddress;
   EmulatedStream& s = of(stream);
   if (s.captured != nullptr) {
     s.captured->work.push_back(std::move(work));

@@ -13,6 +13,9 @@
 
 namespace tovamill::emulation {
 
+// False where the device has failed.
+bool take_operation();
+
 // What is known of an event's recordings; operations know it, too, so that an event may go before
 // them.
 struct Recordings {
