@@ -55,7 +55,7 @@ run() {
   cat "$work/events.log" "$work/error.log" | grep '"finished"' | field tokens_per_second >>"$work/$1-$2.txt"
 }
 # write_texts STAGES: of writing, a line of new tokens/s.
-write() {
+write_texts() {
   # Those whose prompts are read first would end before the others.
   local n_new=$((new_tokens + 8))
   start "$1" generate texts.jsonl --task continue --streams "$streams" --min-new-tokens "$n_new" --max-new-tokens "$n_new"
