@@ -142,8 +142,8 @@ __device__ void load_part(const T* from, std::int64_t ld, int n_rows, int first,
 template <class T>
 __global__ void __launch_bounds__(kThreads) score_kernel(ScoreArguments<T> a) {
   constexpr int kLd = kDepth + Sums<T>::kPad;
-  __shared__ __align__(16) T left[kRows * kLd];
-  __shared__ __align__(16) T right[kCols * kLd];
+  __shared__ __align__(128) T left[kRows * kLd];
+  __shared__ __align__(128) T right[kCols * kLd];
   const AttentionShape& shape = a.shape;
   const auto slot = static_cast<std::int32_t>(blockIdx.z) / shape.n_heads,
              head = static_cast<std::int32_t>(blockIdx.z) % shape.n_heads;

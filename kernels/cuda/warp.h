@@ -4,9 +4,9 @@
 #include "kernels/cuda/decision.h"
 #include "kernels/cuda/device_code.h"
 
-// Memory of a block whose size the launch says, 16-byte aligned.
+// Memory of a block whose size the launch says, aligned as warps load matrices of it (32 bytes).
 #ifndef TOVAMILL_DYNAMIC_SHARED
-#define TOVAMILL_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#define TOVAMILL_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
 #endif
 
 namespace tovamill::cuda {
