@@ -62,4 +62,28 @@ __device__ inline Candidate warp_first(Candidate c) {
   return c;
 }
 
+// Where a number is copied from and to.
+template <class V>
+struct Copy {
+  const V* from;
+  V* to;
+};
+
+// Copies `n` of what `copy_of(i)` says, by all threads of a block: each reads four before it writes
+// them, so no copy may write what another one reads.
+template <class V, class CopyOf>
+__device__ inline void copy_all(std::int32_t n, const CopyOf& copy_of) {
+  constexpr std::int32_t kBatch = 4;
+  const auto by = static_cast<std::int32_t>(blockDim.x);
+  for (auto first = static_cast<std::int32_t>(threadIdx.x); first < n; first += by * kBatch) {
+    V read[kBatch];
+#pragma unroll
+    for (std::int32_t b = 0; b < kBatch; ++b) read[b] = *copy_of(min(first + b * by, n - 1)).from;
+#pragma unroll
+    for (std::int32_t b = 0; b < kBatch; ++b) {
+      if (first + b * by < n) *copy_of(first + b * by).to = read[b];
+    }
+  }
+}
+
 }  // namespace tovamill::cuda
