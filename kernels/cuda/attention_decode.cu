@@ -17,23 +17,12 @@ constexpr int kThreads = 256, kWarps = kThreads / kLanes;
 template <int kQueries>
 constexpr int kBlocksOfSm = kQueries == 1 ? 3 : 2;
 
-// kWidth consecutive elements of a row, read at once.
-template <class T, int kWidth>
-struct alignas(sizeof(T) * kWidth) Pack {
-  T at[kWidth];
-};
-
 // Rows that a lane reads of at a time: 16 bytes of each are under way from memory at once, which
 // with 24 warps of an SM are some 48 KiB.
 constexpr int kBatch = 4;
 
 // Queries of a KV head that go through its rows together; a head that serves more is read again.
 constexpr int kMostQueries = 4;
-
-template <class T, int kWidth>
-__device__ Pack<T, kWidth> read_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, kWidth>*>(p);
-}
 
 // scores[q * ld + j] = queries[q] . rows[j] * scale of at most kQueries queries, kGroup lanes to a
 // row.
@@ -258,9 +247,8 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
   }
   __syncthreads();
   const std::int32_t first_kv = group * shape.kv_per_group, d = shape.head_dim;
-  constexpr std::int32_t kWide = 16 / static_cast<std::int32_t>(sizeof(T));
-  if (d % kWide == 0) {
-    move_rows<T, uint4>(layer, first_kv, shape.kv_per_group, d / kWide, death, move_to, n_moves);
+  if (d % kWide<T> == 0) {
+    move_rows<T, uint4>(layer, first_kv, shape.kv_per_group, d / kWide<T>, death, move_to, n_moves);
   } else {
     move_rows<T, T>(layer, first_kv, shape.kv_per_group, d, death, move_to, n_moves);
   }
@@ -311,8 +299,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kQueries>)
       top = (w[j] > top || w[j] != w[j]) ? w[j] : top;
     }
     top = block_max(top, reduced);
+    const float shift = softmax_shift(top);
     for (std::int32_t j = thread; j < n; j += kThreads) {
-      w[j] = softmax_term(w[j], top);
+      w[j] = softmax_term(w[j], shift);
       sum += w[j];
     }
     sum = block_sum(sum, reduced);
@@ -366,12 +355,10 @@ void launch_decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stre
 // 16 bytes a lane where rows are so wide that 8 lanes or more read them, else one element a lane.
 template <class T>
 void decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stream& stream) {
-  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
-  if (a.shape.head_dim % kWide != 0) return launch_decode<T, 1, 32>(a, n_tiles, stream);
-  const std::int32_t lanes = a.shape.head_dim / kWide;
-  if (lanes >= 32) return launch_decode<T, kWide, 32>(a, n_tiles, stream);
-  if (lanes >= 16) return launch_decode<T, kWide, 16>(a, n_tiles, stream);
-  if (lanes >= 8) return launch_decode<T, kWide, 8>(a, n_tiles, stream);
+  const std::int32_t lanes = a.shape.head_dim % kWide<T> == 0 ? a.shape.head_dim / kWide<T> : 0;
+  if (lanes >= 32) return launch_decode<T, kWide<T>, 32>(a, n_tiles, stream);
+  if (lanes >= 16) return launch_decode<T, kWide<T>, 16>(a, n_tiles, stream);
+  if (lanes >= 8) return launch_decode<T, kWide<T>, 8>(a, n_tiles, stream);
   launch_decode<T, 1, 32>(a, n_tiles, stream);
 }
 

@@ -54,10 +54,11 @@ __device__ void weigh_row(const RowPlace& row, float* sums, float& highest, floa
     scale = 0.0f;
     return;
   }
+  const float shift = softmax_shift(highest);
   float sum = 0.0f;
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
-    x[c] = softmax_term(x[c], highest);
+    x[c] = softmax_term(x[c], shift);
     sum += x[c];
   }
   scale = 1.0f / warp_sum(sum);
@@ -84,11 +85,11 @@ __device__ void weigh_row<0>(const RowPlace& row, float* sums, float& highest, f
     scale = 0.0f;
     return;
   }
+  const float shift = softmax_shift(highest);
   float sum = 0.0f;
-  for (std::int32_t j = lane; j < row.n; j += kLanes) sum += softmax_term(at(j), highest);
+  for (std::int32_t j = lane; j < row.n; j += kLanes) sum += softmax_term(at(j), shift);
   scale = 1.0f / warp_sum(sum);
-  for (std::int32_t j = lane; j < row.n; j += kLanes)
-    sums[j] += softmax_term(at(j), highest) * scale;
+  for (std::int32_t j = lane; j < row.n; j += kLanes) sums[j] += softmax_term(at(j), shift) * scale;
 }
 
 template <int kColumns>

@@ -73,6 +73,25 @@ TEST_P(Attention, EqualsTheReferenceAtAllHeadSizesAndTypes) {
   });
 }
 
+// Heads that a GPU's block takes in parts, and with more shared memory than usual.
+TEST_P(Attention, EqualsTheReferenceWithWideHeads) {
+  struct Case {
+    std::int32_t head_dim, per_kv, each, cache_size, n_tokens;
+  };
+  for_each_dtype([&](const std::string& dtype) {
+    for (const Case& c :
+         {Case{258, 1, 30, 20, 30}, Case{320, 6, 1, 6, 9}, Case{512, 2, 14, 10, 14}}) {
+      SCOPED_TRACE(dtype + " " + std::to_string(c.head_dim) + " x " + std::to_string(c.per_kv));
+      const AttentionSetting setting{.head_dim = c.head_dim,
+                                     .per_kv = c.per_kv,
+                                     .rotates = dtype == "f32",
+                                     .cache = {.cache_size = c.cache_size},
+                                     .dtype = dtype};
+      expect_reference(setting, blocks_of(c.n_tokens, c.each), c.n_tokens, 4);
+    }
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, Attention, ::testing::Values("cpu", "cuda"),
                          [](const auto& info) { return info.param; });
 
