@@ -51,15 +51,17 @@ __device__ inline float block_max(float x, float* shared) {
   return highest;
 }
 
-// The one of all lanes that leaves first, in all lanes.
+// The one of all lanes that leaves first, in all lanes (leaves_before).
 __device__ inline Candidate warp_first(Candidate c) {
-  for (int i = kLanes / 2; i > 0; i /= 2) {
-    const Candidate other{__shfl_xor_sync(kAllLanes, c.score, i),
-                          __shfl_xor_sync(kAllLanes, c.position, i),
-                          __shfl_xor_sync(kAllLanes, c.column, i)};
-    if (leaves_before(other, c)) c = other;
-  }
-  return c;
+  const std::uint32_t order = c.column < 0 ? kOrderOfNone : order_of(c.score),
+                      lowest = __reduce_min_sync(kAllLanes, order),
+                      position = order == lowest ? static_cast<std::uint32_t>(c.position) : ~0u,
+                      oldest = __reduce_min_sync(kAllLanes, position);
+  const unsigned found =
+      __ballot_sync(kAllLanes, order == lowest && static_cast<std::uint32_t>(c.position) == oldest);
+  const int from = __ffs(static_cast<int>(found)) - 1;
+  return {__shfl_sync(kAllLanes, c.score, from), static_cast<std::int32_t>(oldest),
+          __shfl_sync(kAllLanes, c.column, from)};
 }
 
 // Where a number is copied from and to.

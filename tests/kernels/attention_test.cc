@@ -92,6 +92,22 @@ TEST_P(Attention, EqualsTheReferenceWithWideHeads) {
   });
 }
 
+// A scan on a GPU holds up to 384, 768 and 1,152 columns in registers, and sums up to 1,536 in
+// shared memory.
+TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
+  std::size_t n_settings = 0;
+  for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::tova_head}) {
+    for (const std::int32_t cache_size : {300, 420, 700, 800, 1300, 1600}) {
+      if (!runs_on(device(), n_settings++, kNever)) continue;
+      SCOPED_TRACE(std::string(name_of(policy)) + " " + std::to_string(cache_size));
+      const AttentionSetting setting{.per_kv = 3,
+                                     .cache = {.policy = policy, .cache_size = cache_size}};
+      const std::int32_t n_tokens = cache_size + 40;
+      expect_reference(setting, blocks_of(n_tokens, 190), n_tokens, 5);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, Attention, ::testing::Values("cpu", "cuda"),
                          [](const auto& info) { return info.param; });
 

@@ -95,6 +95,14 @@ T __shfl_down_sync(unsigned mask, T value, unsigned by, int = 32) {
 inline unsigned __ballot_sync(unsigned mask, int value) {
   return tovamill::emulation::ballot(mask, value != 0);
 }
+inline unsigned __reduce_min_sync(unsigned mask, unsigned value) {
+  std::uint64_t all[32];
+  tovamill::emulation::exchange_all(mask, value, all);
+  for (unsigned i = 0; i < 32; ++i) {
+    if ((mask >> i & 1u) != 0) value = std::min(value, static_cast<unsigned>(all[i]));
+  }
+  return value;
+}
 inline int __any_sync(unsigned mask, int value) { return __ballot_sync(mask, value) != 0; }
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }
