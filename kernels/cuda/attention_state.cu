@@ -103,18 +103,18 @@ __global__ void angles_kernel(const std::int64_t* positions, const double* inv_f
   }
 }
 
-// A warp takes a column of the state.
-template <class T>
+// A warp takes a column of a group: the cosines and sines once, in float64, for all its KV heads.
+template <class T, int kWidth>
 __global__ void rotate_again_kernel(RotateArguments a) {
+  constexpr int kBatch = 4;  // heads that are read before they are written
   const TileInfo& tile = a.tiles[blockIdx.x];
   if (tile.rotates == 0) return;
-  const auto kv = static_cast<std::int32_t>(blockIdx.y);
+  const auto group = static_cast<std::int32_t>(blockIdx.y);
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
-  const std::int32_t d = a.shape.head_dim, half = d / 2;
+  const std::int32_t d = a.shape.head_dim, half = d / 2, first_kv = group * a.shape.kv_per_group,
+                     end_kv = first_kv + a.shape.kv_per_group;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
-  const std::int32_t* positions = layer.positions(kv / a.shape.kv_per_group);
-  const T* from = layer.unrotated<T>(kv);
-  T* to = layer.rotated<T>(kv);
+  const std::int32_t* positions = layer.positions(group);
   const auto warps = static_cast<std::int32_t>(gridDim.z * blockDim.x / kLanes);
   for (auto j = static_cast<std::int32_t>((blockIdx.z * blockDim.x + threadIdx.x) / kLanes);
        j < tile.n_state; j += warps) {
@@ -128,26 +128,54 @@ __global__ void rotate_again_kernel(RotateArguments a) {
     } else if (place < 0) {
       place = 0;
     }
-    const std::int64_t at = static_cast<std::int64_t>(j) * d;
-    for (std::int32_t i = lane; i < half; i += kLanes) {
-      double s = 0.0, c = 0.0;
-      sincos(static_cast<double>(place) * a.inv_freq[i], &s, &c);
-      const float x = to_float(from[at + i]), y = to_float(from[at + half + i]);
-      const auto cosine = static_cast<float>(c), sine = static_cast<float>(s);
-      to[at + i] = from_float<T>(x * cosine - y * sine);
-      to[at + half + i] = from_float<T>(y * cosine + x * sine);
+    for (std::int32_t i = lane * kWidth; i < half; i += kLanes * kWidth) {
+      float cosines[kWidth], sines[kWidth];
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) {
+        double s = 0.0, c = 0.0;
+        sincos(static_cast<double>(place) * a.inv_freq[i + e], &s, &c);
+        cosines[e] = static_cast<float>(c);
+        sines[e] = static_cast<float>(s);
+      }
+      const std::int64_t at = static_cast<std::int64_t>(j) * d + i;
+      for (std::int32_t first = first_kv; first < end_kv; first += kBatch) {
+        Pack<T, kWidth> x[kBatch], y[kBatch];
+#pragma unroll
+        for (int b = 0; b < kBatch; ++b) {
+          const T* from = layer.unrotated<T>(min(first + b, end_kv - 1)) + at;
+          x[b] = read_pack<T, kWidth>(from);
+          y[b] = read_pack<T, kWidth>(from + half);
+        }
+#pragma unroll
+        for (int b = 0; b < kBatch; ++b) {
+          if (first + b >= end_kv) break;
+          Pack<T, kWidth> left, right;
+#pragma unroll
+          for (int e = 0; e < kWidth; ++e) {
+            const float u = to_float(x[b].at[e]), v = to_float(y[b].at[e]);
+            left.at[e] = from_float<T>(u * cosines[e] - v * sines[e]);
+            right.at[e] = from_float<T>(v * cosines[e] + u * sines[e]);
+          }
+          T* to = layer.rotated<T>(first + b) + at;
+          write_pack(to, left);
+          write_pack(to + half, right);
+        }
+      }
     }
   }
 }
 
+constexpr unsigned kThreads = 256;
+
 // Survivors from the end take the places of the dead, so that a state's columns stay together: a
-// warp takes a group of a tile, tells what left, moves what the group knows of its columns, and
-// lists the moves for `compact`.
+// block takes a group of a tile and tells what left, a thread a query; its first warp moves what
+// the group knows of its columns, and lists the moves for `compact`.
 __global__ void leave_kernel(LeaveArguments a) {
   const auto slot = static_cast<std::int32_t>(blockIdx.x),
              group = static_cast<std::int32_t>(blockIdx.y);
   const TileInfo& tile = a.tiles[slot];
-  const auto lane = static_cast<std::int32_t>(threadIdx.x);
+  const auto thread = static_cast<std::int32_t>(threadIdx.x), lane = thread % kLanes;
+  __shared__ float reduced[kThreads / kLanes];
   const AttentionShape& shape = a.shape;
   const std::int64_t list =
       (static_cast<std::int64_t>(slot) * shape.n_groups + group) * kGroupTokens;
@@ -155,7 +183,8 @@ __global__ void leave_kernel(LeaveArguments a) {
   std::int32_t* positions = layer.positions(group);
   const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_groups);
   std::int32_t n_dead = 0;
-  for (std::int32_t step = lane; step < tile.n_steps; step += kLanes) {
+  for (std::int32_t step = thread; step < tile.n_steps;
+       step += static_cast<std::int32_t>(kThreads)) {
     const std::int32_t column = tile.drops != 0 ? a.scratch.evicted[list + step] : -1;
     EventRecord record{-1, 0.0f, 0};
     if (column >= 0) {
@@ -179,7 +208,8 @@ __global__ void leave_kernel(LeaveArguments a) {
     }
     a.events[(static_cast<std::int64_t>(tile.event_row) + step) * shape.n_groups + group] = record;
   }
-  for (int i = kLanes / 2; i > 0; i /= 2) n_dead += __shfl_xor_sync(kAllLanes, n_dead, i);
+  n_dead = static_cast<std::int32_t>(block_sum(static_cast<float>(n_dead), reduced));
+  if (thread >= kLanes) return;
   if (tile.drops == 0 || n_dead == 0) {
     if (lane == 0) a.scratch.n_moves[slot * shape.n_groups + group] = 0;
     return;
@@ -187,17 +217,25 @@ __global__ void leave_kernel(LeaveArguments a) {
   const std::int32_t n_left = tile.n_columns() - n_dead;
   // The dead below n_left, and as many survivors above, each in order of columns.
   std::int32_t n_to = 0, n_from = 0;
-  for (std::int32_t begin = 0; begin < tile.n_columns(); begin += kLanes) {
-    const std::int32_t j = begin + lane;
-    const bool exists = j < tile.n_columns(), lives = exists && death[j] == kAlive;
-    const unsigned holes = __ballot_sync(kAllLanes, exists && !lives && j < n_left);
-    const unsigned fillers = __ballot_sync(kAllLanes, lives && j >= n_left);
-    const unsigned before = (1u << lane) - 1u;
-    if ((holes >> lane & 1u) != 0) a.scratch.move_to[list + n_to + __popc(holes & before)] = j;
-    if ((fillers >> lane & 1u) != 0)
-      a.scratch.move_from[list + n_from + __popc(fillers & before)] = j;
-    n_to += __popc(holes);
-    n_from += __popc(fillers);
+  constexpr int kBatch = 8;  // columns of a lane that are read together
+  for (std::int32_t begin = 0; begin < tile.n_columns(); begin += kBatch * kLanes) {
+    std::int32_t deaths[kBatch];
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b)
+      deaths[b] = death[min(begin + b * kLanes + lane, tile.n_columns() - 1)];
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const std::int32_t j = begin + b * kLanes + lane;
+      const bool exists = j < tile.n_columns(), lives = exists && deaths[b] == kAlive;
+      const unsigned holes = __ballot_sync(kAllLanes, exists && !lives && j < n_left);
+      const unsigned fillers = __ballot_sync(kAllLanes, lives && j >= n_left);
+      const unsigned before = (1u << lane) - 1u;
+      if ((holes >> lane & 1u) != 0) a.scratch.move_to[list + n_to + __popc(holes & before)] = j;
+      if ((fillers >> lane & 1u) != 0)
+        a.scratch.move_from[list + n_from + __popc(fillers & before)] = j;
+      n_to += __popc(holes);
+      n_from += __popc(fillers);
+    }
   }
   __syncwarp();
   if (lane == 0) a.scratch.n_moves[slot * shape.n_groups + group] = n_to;
@@ -211,7 +249,19 @@ __global__ void leave_kernel(LeaveArguments a) {
   }
 }
 
-// A block takes one array (unrotated, rotated, values) of a KV head, a warp a move.
+// Of rows that consist of `n_parts` of V.
+template <class V>
+__device__ void move_rows(void* rows, std::int32_t n_parts, const std::int32_t* move_from,
+                          const std::int32_t* move_to, std::int32_t n_moves) {
+  V* parts = static_cast<V*>(rows);
+  copy_all<V>(n_moves * n_parts, [&](std::int32_t i) {
+    const std::int32_t part = i % n_parts, move = i / n_parts;
+    return Copy<V>{parts + static_cast<std::int64_t>(move_from[move]) * n_parts + part,
+                   parts + static_cast<std::int64_t>(move_to[move]) * n_parts + part};
+  });
+}
+
+// A block takes one array (unrotated, rotated, values) of a KV head.
 template <class T>
 __global__ void compact_kernel(LeaveArguments a) {
   const auto slot = static_cast<std::int32_t>(blockIdx.x),
@@ -225,16 +275,13 @@ __global__ void compact_kernel(LeaveArguments a) {
             : blockIdx.z == 1 ? layer.rotated<T>(kv)
                               : layer.unrotated<T>(kv);
   const std::int32_t n = a.scratch.n_moves[slot * a.shape.n_groups + group];
-  for (auto i = static_cast<std::int32_t>(threadIdx.x / kLanes); i < n;
-       i += static_cast<std::int32_t>(blockDim.x / kLanes)) {
-    const std::int64_t from = static_cast<std::int64_t>(a.scratch.move_from[list + i]) * d,
-                       to = static_cast<std::int64_t>(a.scratch.move_to[list + i]) * d;
-    for (auto e = static_cast<std::int32_t>(threadIdx.x % kLanes); e < d; e += kLanes)
-      rows[to + e] = rows[from + e];
+  const std::int32_t *from = a.scratch.move_from + list, *to = a.scratch.move_to + list;
+  if (d % kWide<T> == 0) {
+    move_rows<uint4>(rows, d / kWide<T>, from, to, n);
+  } else {
+    move_rows<T>(rows, d, from, to, n);
   }
 }
-
-constexpr unsigned kThreads = 256;
 
 }  // namespace
 
@@ -253,10 +300,11 @@ void fill_angles(const std::int64_t* positions, const double* inv_freq, std::int
 
 template <class T>
 void rotate_again(const RotateArguments& a, std::int32_t n_tiles, const Stream& stream) {
-  constexpr unsigned kParts = 4;
-  launch(rotate_again_kernel<T>, "rotate_again",
-         {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_kv_heads),
-                         kParts),
+  constexpr unsigned kParts = 32;
+  launch(a.shape.head_dim % 4 == 0 ? rotate_again_kernel<T, 2> : rotate_again_kernel<T, 1>,
+         "rotate_again",
+         {.blocks =
+              dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups), kParts),
           .threads = dim3(kThreads)},
          stream, a);
 }
@@ -264,7 +312,7 @@ void rotate_again(const RotateArguments& a, std::int32_t n_tiles, const Stream& 
 void leave(const LeaveArguments& a, std::int32_t n_tiles, const Stream& stream) {
   launch(leave_kernel, "leave",
          {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups)),
-          .threads = dim3(kLanes)},
+          .threads = dim3(kThreads)},
          stream, a);
 }
 
