@@ -10,24 +10,39 @@
 namespace tovamill::cuda {
 namespace {
 
+constexpr unsigned kThreads = 256;
+
 // Writes in * cos/sin of `angles` (cosines, then sines, half each), (i, i + half) a pair, by one
-// warp; `factor` and `weight` (or null) first.
-template <class T>
+// warp, kWidth pairs a lane; `factor` and `weight` (or null) first.
+template <class T, int kWidth>
 __device__ void rotate_head(const float* in, const float* angles, std::int32_t half, float factor,
                             const float* weight, T* rotated, T* unrotated) {
-  for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x % kLanes); i < half; i += kLanes) {
-    float a = in[i], b = in[i + half];
-    if (weight != nullptr) {
-      a *= factor * weight[i];
-      b *= factor * weight[i + half];
+#pragma unroll 1  // most heads take one turn
+  for (auto i = static_cast<std::int32_t>(threadIdx.x % kLanes) * kWidth; i < half;
+       i += kLanes * kWidth) {
+    auto a = read_pack<float, kWidth>(in + i), b = read_pack<float, kWidth>(in + half + i);
+    const auto c = read_pack<float, kWidth>(angles + i),
+               s = read_pack<float, kWidth>(angles + half + i);
+    Pack<T, kWidth> left, right;
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) {
+      if (weight != nullptr) {
+        a.at[e] *= factor * weight[i + e];
+        b.at[e] *= factor * weight[half + i + e];
+      }
+      left.at[e] = from_float<T>(a.at[e] * c.at[e] - b.at[e] * s.at[e]);
+      right.at[e] = from_float<T>(b.at[e] * c.at[e] + a.at[e] * s.at[e]);
     }
-    const float c = angles[i], s = angles[half + i];
-    rotated[i] = from_float<T>(a * c - b * s);
-    rotated[i + half] = from_float<T>(b * c + a * s);
-    if (unrotated != nullptr) {
-      unrotated[i] = from_float<T>(a);
-      unrotated[i + half] = from_float<T>(b);
+    write_pack(rotated + i, left);
+    write_pack(rotated + half + i, right);
+    if (unrotated == nullptr) continue;
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) {
+      left.at[e] = from_float<T>(a.at[e]);
+      right.at[e] = from_float<T>(b.at[e]);
     }
+    write_pack(unrotated + i, left);
+    write_pack(unrotated + half + i, right);
   }
 }
 
@@ -41,8 +56,8 @@ __device__ float inverse_rms(const float* head, std::int32_t n, float eps) {
 
 // A block of threads takes a row of the step, a warp one of its heads at a time: queries, keys with
 // values, and last what the policy keeps of the token.
-template <class T>
-__global__ void join_kernel(JoinArguments<T> a) {
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads, 4) join_kernel(JoinArguments<T> a) {
   const auto row = static_cast<std::int32_t>(blockIdx.x);
   const std::int32_t tile_index = a.row_tile[row];
   if (tile_index < a.first || tile_index >= a.end) return;
@@ -60,16 +75,24 @@ __global__ void join_kernel(JoinArguments<T> a) {
       const float* q = qkv + slot * d;
       const float factor = a.q_norm != nullptr ? inverse_rms(q, d, shape.eps) : 1.0f;
       T* to = a.queries + static_cast<std::int64_t>(row) * shape.q_size() + slot * d;
-      rotate_head<T>(q, angles, half, factor, a.q_norm, to, nullptr);
+      rotate_head<T, kWidth>(q, angles, half, factor, a.q_norm, to, nullptr);
     } else if (slot < shape.n_heads + shape.n_kv_heads) {
       const std::int32_t kv = slot - shape.n_heads;
       const float *k = qkv + shape.q_size() + kv * d, *v = k + shape.kv_size();
       const float factor = a.k_norm != nullptr ? inverse_rms(k, d, shape.eps) : 1.0f;
       const std::int64_t at = static_cast<std::int64_t>(column) * d;
       T* unrotated = a.layout.keeps_unrotated ? layer.unrotated<T>(kv) + at : nullptr;
-      rotate_head<T>(k, angles, half, factor, a.k_norm, layer.rotated<T>(kv) + at, unrotated);
+      rotate_head<T, kWidth>(k, angles, half, factor, a.k_norm, layer.rotated<T>(kv) + at,
+                             unrotated);
       T* values = layer.values<T>(kv) + at;
-      for (std::int32_t i = lane; i < d; i += kLanes) values[i] = from_float<T>(v[i]);
+#pragma unroll 2
+      for (std::int32_t i = lane * kWidth; i < d; i += kLanes * kWidth) {
+        const auto x = read_pack<float, kWidth>(v + i);
+        Pack<T, kWidth> y;
+#pragma unroll
+        for (int e = 0; e < kWidth; ++e) y.at[e] = from_float<T>(x.at[e]);
+        write_pack(values + i, y);
+      }
     } else {
       float norms = 0.0f;
       for (std::int32_t kv = 0; a.layout.averages && kv < shape.n_kv_heads; ++kv) {
@@ -164,8 +187,6 @@ __global__ void rotate_again_kernel(RotateArguments a) {
     }
   }
 }
-
-constexpr unsigned kThreads = 256;
 
 // Survivors from the end take the places of the dead, so that a state's columns stay together: a
 // block takes a group of a tile and tells what left, a thread a query; its first warp moves what
@@ -287,7 +308,7 @@ __global__ void compact_kernel(LeaveArguments a) {
 
 template <class T>
 void join(const JoinArguments<T>& a, std::int32_t n_rows, const Stream& stream) {
-  launch(join_kernel<T>, "join",
+  launch(a.shape.head_dim % 4 == 0 ? join_kernel<T, 2> : join_kernel<T, 1>, "join",
          {.blocks = dim3(static_cast<unsigned>(n_rows)), .threads = dim3(kThreads)}, stream, a);
 }
 

@@ -100,8 +100,10 @@ TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
     for (const std::int32_t cache_size : {300, 420, 800, 1100, 1400}) {
       if (!runs_on(device(), n_settings++, kNever)) continue;
       SCOPED_TRACE(std::string(name_of(policy)) + " " + std::to_string(cache_size));
-      const AttentionSetting setting{.per_kv = cache_size < 1400 ? 3 : 1,
-                                     .cache = {.policy = policy, .cache_size = cache_size}};
+      const AttentionSetting setting{.per_kv = 3,
+                                     .cache = {.policy = policy, .cache_size = cache_size},
+                                     .device = device(),
+                                     .device_bytes = 2 * kTestDeviceBytes};
       const std::int32_t n_tokens = cache_size + 40;
       expect_reference(setting, blocks_of(n_tokens, 190), n_tokens, 5);
     }
