@@ -8,6 +8,8 @@
 // Work of a query: heads * columns exponentials and as many reads of 4 bytes, each score of the
 // living once (32 heads, 768 columns: 98 KB, 1,536 clocks of an SM's special function units at 16 a
 // clock, and some 2,000 of its four schedulers), and two barriers and two reductions.
+#include <type_traits>
+
 #include "kernels/cuda/attention_kernels.h"
 #include "kernels/cuda/warp.h"
 
@@ -48,14 +50,18 @@ struct ScanPlace {
 };
 
 // Of the columns c * kLanes + lane that a lane has, bit c is one that it reads.
-__device__ inline std::uint64_t column_bit(std::int32_t column) {
+template <int kColumns>
+using ColumnBits = std::conditional_t<(kColumns <= 32), std::uint32_t, std::uint64_t>;
+template <class Bits>
+__device__ Bits column_bit(std::int32_t column) {
+  constexpr int kMost = 8 * static_cast<int>(sizeof(Bits));
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
-  return column % kLanes == lane ? std::uint64_t{1} << column / kLanes % 64 : 0;
+  return column % kLanes == lane ? Bits{1} << column / kLanes % kMost : 0;
 }
 
 // The scores of the living, -inf in place of others.
 template <int kColumns>
-__device__ void read_row(const float* scores, std::uint64_t living, float (&x)[kColumns]) {
+__device__ void read_row(const float* scores, ColumnBits<kColumns> living, float (&x)[kColumns]) {
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
 #pragma unroll
   for (int c = 0; c < kColumns; ++c)
@@ -64,8 +70,8 @@ __device__ void read_row(const float* scores, std::uint64_t living, float (&x)[k
 
 // Columns whose positions are at or below are not seen.
 template <int kColumns>
-__device__ void hide(const std::int32_t* positions, std::int64_t hidden_below, std::uint64_t living,
-                     float (&x)[kColumns]) {
+__device__ void hide(const std::int32_t* positions, std::int64_t hidden_below,
+                     ColumnBits<kColumns> living, float (&x)[kColumns]) {
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
@@ -78,16 +84,19 @@ __device__ void hide(const std::int32_t* positions, std::int64_t hidden_below, s
 template <int kColumns>
 __device__ void weigh_row(float (&x)[kColumns], float (&weights)[kColumns], float& highest,
                           float& scale) {
-  float top = -INFINITY;
+  float top = -INFINITY, sum = 0.0f;
 #pragma unroll
-  for (int c = 0; c < kColumns; ++c) top = (x[c] > top || x[c] != x[c]) ? x[c] : top;
+  for (int c = 0; c < kColumns; ++c) top = fmaxf(top, x[c]);  // of the numbers
   highest = warp_max(top);
   if (highest == -INFINITY) {
-    scale = 0.0f;
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) sum += x[c] != x[c] ? x[c] : 0.0f;
+    scale = warp_sum(sum);  // 0, or no number
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) weights[c] += scale;
     return;
   }
   const float shift = softmax_shift(highest);
-  float sum = 0.0f;
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
     x[c] = softmax_term(x[c], shift);
@@ -165,6 +174,7 @@ template <int kColumns>
 __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
   constexpr bool kInRegisters = kColumns > 0, kAhead = kInRegisters && kColumns <= kMostAhead;
   constexpr int kHeld = kInRegisters ? kColumns : 1;
+  using Bits = ColumnBits<kHeld>;
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
   __shared__ Candidate candidates[kScanWarps];
   const auto slot = static_cast<std::int32_t>(blockIdx.x),
@@ -190,51 +200,67 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
     place.death[j] = j < n_state + n_steps ? kAlive : -1;
   if (!kInRegisters) __syncthreads();
 
-  std::uint64_t living = 0;
+  Bits living = 0;
 #pragma unroll
   for (int c = 0; kInRegisters && c < kColumns; ++c)
-    living |= c * kLanes + lane < n_state ? std::uint64_t{1} << c : 0;
-  float ahead[kHeld];  // the warp's next row
+    living |= c * kLanes + lane < n_state ? Bits{1} << c : 0;
+  float ahead[kHeld] = {};  // the warp's next row
   if constexpr (kAhead) {
-    if (warp < n_heads) read_row(row(warp, 0), living | column_bit(n_state), ahead);
+    if (warp < n_heads) read_row(row(warp, 0), living | column_bit<Bits>(n_state), ahead);
   }
   std::int32_t n_living = n_state;
   for (std::int32_t step = 0; step < n_steps; ++step) {
     const std::int32_t n = n_state + step + 1,
                        position = static_cast<std::int32_t>(tile.position) + step;
     const std::int64_t hidden_below = static_cast<std::int64_t>(position) - sliding_window;
-    living |= column_bit(n - 1);
+    living |= column_bit<Bits>(n - 1);
     ++n_living;
     const bool is_full = n_living > rule.cache_size, decides = is_full || place.memory != nullptr;
     float weights[kHeld] = {};
     if (!kInRegisters && warp < n_heads) {
       for (std::int32_t j = lane; j < n; j += kLanes) own[j] = 0.0f;
     }
-    for (std::int32_t h = warp; h < n_heads; h += kScanWarps) {
-      float highest = 0.0f, scale = 0.0f;
-      if constexpr (kInRegisters) {
-        float x[kHeld];
-        if constexpr (kAhead) {
-#pragma unroll
-          for (int c = 0; c < kHeld; ++c) x[c] = ahead[c];
-          if (h + kScanWarps < n_heads) {
-            read_row(row(h + kScanWarps, step), living, ahead);
-          } else if (step + 1 < n_steps) {
-            read_row(row(warp, step + 1), living | column_bit(n), ahead);
-          }
-        } else {
-          read_row(row(h, step), living, x);
-        }
-        if (sliding_window > 0) hide(place.positions, hidden_below, living, x);
-        weigh_row(x, weights, highest, scale);
-      } else {
-        weigh_long_row(row(h, step), place, sliding_window > 0, hidden_below, n, own, highest,
-                       scale);
+    const auto keep = [&](std::int32_t h, float highest, float scale) {
+      if (lane != 0) return;
+      const std::int64_t at = (first_head + h) * kGroupTokens + step;
+      a.scratch.row_max[at] = highest;
+      a.scratch.row_scale[at] = scale;
+    };
+    // Takes the row of a head that stands in x, while `next` gets the one after it.
+    const auto take = [&](float(&x)[kHeld], float(&next)[kHeld], std::int32_t h) {
+      if (!kAhead) {
+        read_row(row(h, step), living, x);
+      } else if (h + kScanWarps < n_heads) {
+        read_row(row(h + kScanWarps, step), living, next);
+      } else if (step + 1 < n_steps) {
+        read_row(row(warp, step + 1), living | column_bit<Bits>(n), next);
       }
-      if (lane == 0) {
-        const std::int64_t at = (first_head + h) * kGroupTokens + step;
-        a.scratch.row_max[at] = highest;
-        a.scratch.row_scale[at] = scale;
+      if (sliding_window > 0) hide(place.positions, hidden_below, living, x);
+      float highest = 0.0f, scale = 0.0f;
+      weigh_row(x, weights, highest, scale);
+      keep(h, highest, scale);
+    };
+    if constexpr (kAhead) {
+      for (std::int32_t h = warp; h < n_heads; h += 2 * kScanWarps) {
+        float next[kHeld];
+        take(ahead, next, h);
+        if (h + kScanWarps < n_heads) {
+          take(next, ahead, h + kScanWarps);
+        } else {
+#pragma unroll
+          for (int c = 0; c < kHeld; ++c) ahead[c] = next[c];
+        }
+      }
+    } else {
+      for (std::int32_t h = warp; h < n_heads; h += kScanWarps) {
+        if constexpr (kInRegisters) {
+          take(ahead, ahead, h);
+        } else {
+          float highest = 0.0f, scale = 0.0f;
+          weigh_long_row(row(h, step), place, sliding_window > 0, hidden_below, n, own, highest,
+                         scale);
+          keep(h, highest, scale);
+        }
       }
     }
     if (thread == 0 && !is_full) place.evicted[step] = -1;
@@ -260,7 +286,7 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
       continue;
     }
     --n_living;
-    const std::uint64_t dead = column_bit(best.column);
+    const Bits dead = column_bit<Bits>(best.column);
     living &= ~dead;
     if constexpr (kAhead) {
 #pragma unroll

@@ -64,11 +64,18 @@ __global__ void gate_kernel(const T* gate_up, std::int32_t n, T* out) {
   write_pack(out + row * n + i, gated);
 }
 
+template <int kWidth>
 __global__ void add_bias_kernel(float* x, const float* bias, std::int32_t n) {
   const std::int64_t row = blockIdx.x;
-  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
-       i += static_cast<std::int32_t>(blockDim.x))
-    x[row * n + i] += bias[i];
+#pragma unroll 4
+  for (auto i = static_cast<std::int32_t>(threadIdx.x) * kWidth; i < n;
+       i += static_cast<std::int32_t>(blockDim.x) * kWidth) {
+    auto v = read_pack<float, kWidth>(x + row * n + i);
+    const auto b = read_pack<float, kWidth>(bias + i);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) v.at[e] += b.at[e];
+    write_pack(x + row * n + i, v);
+  }
 }
 
 template <int kWidth>
@@ -200,7 +207,8 @@ void gate_rows(const T* gate_up, std::int32_t n, T* out, std::int32_t n_rows,
 
 void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
               const Stream& stream) {
-  launch(add_bias_kernel, "add_bias", rows_of(n_rows), stream, x, bias, n);
+  launch(n % 4 == 0 ? add_bias_kernel<4> : add_bias_kernel<1>, "add_bias", rows_of(n_rows), stream,
+         x, bias, n);
 }
 
 void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll,
