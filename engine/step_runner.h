@@ -49,6 +49,9 @@ class StepRunner {
   // Steps that may be submitted before the first of them is collected, at least 1. Blocks of one
   // stream may be in several of them, in their order.
   virtual std::int32_t most_under_way() const = 0;
+  // Devices that a step goes through one after another, at least 1: so many steps of different
+  // streams keep all of them at work.
+  virtual std::int32_t n_stages() const { return 1; }
   // Puts a step on its way; what `input` refers to is copied, but for the states. Throws as
   // Backend::begin_step does, Error(internal) where most_under_way() are.
   virtual void submit(const StepInput& input) = 0;

@@ -47,6 +47,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
     }
     if (!coordinator.ended().empty()) ended_s = now;
     if ((ended_s > 0.0 && now - ended_s > kLastWordsSeconds) || thread.coordinator_is_silent(now)) {
+      thread.end_without_coordinator();
       throw Error(ExitCode::stopped,
                   "rank " + std::to_string(rank) + " on " + host_name() +
                       ": rank 0 is gone; what is finished is saved: run the same command again");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "workers/run_journal.h"
 
@@ -69,7 +70,7 @@ std::int32_t GenerateWork::n_running() const {
 bool GenerateWork::has_room() const {
   const auto waits = [](const GenerationDocument* d) { return d->wants_state().has_value(); };
   return n_running() < model_.plan.n_streams && pool_.has_room(0) &&
-         rows_to_read() < model_.plan.max_rows &&
+         rows_to_read() < model_.plan.max_rows * model_.runner->n_stages() &&
          std::none_of(documents_.begin(), documents_.end(), waits);
 }
 
@@ -101,6 +102,10 @@ void GenerateWork::give_states(GenerationDocument& document) {
     if (document.follow_trunk()) continue;
     const std::optional<std::uint64_t> bytes = document.wants_state();
     if (!bytes) return;
+    if (document.waits_with_state() && !under_way_.empty() && pool_.has_room(*bytes)) {
+      while (!under_way_.empty()) collect();
+      continue;
+    }
     StatePool::Lease state = pool_.take(*bytes);
     if (!state) return;
     document.give(std::move(state));
@@ -116,73 +121,116 @@ void GenerateWork::hand_out_states() {
   for (GenerationDocument* d : documents_) give_states(*d);
 }
 
-// Adds the blocks of the strands that write, or of those that read, as far as the rows go.
-void GenerateWork::gather(bool writers) {
+// Adds the blocks of the strands that write, or of those that read, as far as the rows go and no
+// more than this step's part of them.
+void GenerateWork::gather(bool writers, Step& step) {
+  const auto is_meant = [&](const Strand& s) {
+    return s.has_state() && !s.is_done() && s.reads() != writers;
+  };
+  std::int32_t n_all = 0;
   for (GenerationDocument* d : documents_) {
+    for (const auto& s : d->strands()) n_all += is_meant(s.strand);
+  }
+  const std::int32_t n_parts = model_.runner->n_stages();
+  std::int32_t n_left = (n_all + n_parts - 1) / n_parts;
+  for (GenerationDocument* d : documents_) {
+    if (!d->obstacle().empty()) continue;
     for (auto& s : d->strands()) {
-      if (!s.strand.has_state() || s.strand.is_done() || s.strand.reads() == writers) continue;
+      if (n_left == 0) return;
+      if (s.is_under_way || !is_meant(s.strand)) continue;
       const std::int32_t n = s.strand.n_next();
       if (ids_.size() + static_cast<std::size_t>(n) >
           static_cast<std::size_t>(model_.plan.max_rows))
         return;
       if (s.strand.chooses_next()) {
         const bool is_greedy = s.strand.takes_highest(sampler_);
-        (is_greedy ? greedy_ : choosers_).push_back(rows_.size());
+        (is_greedy ? step.greedy : step.choosers).push_back(step.rows.size());
         (is_greedy ? highest_rows_ : logit_rows_)
             .push_back(static_cast<std::int32_t>(ids_.size()) + n - 1);
       }
       blocks_.push_back(s.strand.next_block(static_cast<std::int32_t>(ids_.size()), ids_));
-      rows_.push_back({d, &s, n});
+      step.rows.push_back({d, &s, n});
+      --n_left;
     }
   }
 }
 
-std::size_t GenerateWork::step() {
-  hand_out_states();
-  rows_.clear();
+// False where there is no strand that no step has yet.
+bool GenerateWork::submit() {
   blocks_.clear();
   ids_.clear();
   logit_rows_.clear();
   highest_rows_.clear();
-  choosers_.clear();
-  greedy_.clear();
-  gather(true);
-  gather(false);
-  if (rows_.empty()) return 0;
-  const double start = now_s();
+  Step gathered;
+  gather(true, gathered);
+  gather(false, gathered);
+  if (gathered.rows.empty()) return false;
+  gathered.n_tokens = ids_.size();
+  gathered.begun_s = now_s();
+  under_way_.push_back(std::move(gathered));
+  Step& step = under_way_.back();
   // Logits come when the step's events are there already, but the strands take the block first.
-  const StepOutput output = model_.runner->run(
-      {.blocks = blocks_,
-       .ids = ids_,
-       .targets = {},
-       .logit_rows = logit_rows_,
-       .take_logits =
-           [&](std::size_t i, std::span<float> logits) {
-             Row& row = rows_[choosers_[i]];
-             row.active->strand.choose(logits, sampler_);
-           },
-       .highest_rows = highest_rows_,
-       .take_highest = [&](std::size_t i,
-                           std::int32_t id) { rows_[greedy_[i]].active->strand.take(id); }});
-  for (std::size_t i = 0; i < rows_.size(); ++i)
-    rows_[i].document->took(*rows_[i].active, rows_[i].n, output, i);
-  for (GenerationDocument* d : documents_) d->settle();
-  count(now_s() - start);
-  return ids_.size();
+  model_.runner->submit({.blocks = blocks_,
+                         .ids = ids_,
+                         .targets = {},
+                         .logit_rows = logit_rows_,
+                         .take_logits =
+                             [this, &step](std::size_t i, std::span<float> logits) {
+                               step.rows[step.choosers[i]].active->strand.choose(logits, sampler_);
+                             },
+                         .highest_rows = highest_rows_,
+                         .take_highest =
+                             [&step](std::size_t i, std::int32_t id) {
+                               step.rows[step.greedy[i]].active->strand.take(id);
+                             }});
+  for (const Row& row : step.rows) row.active->is_under_way = true;
+  return true;
 }
 
-void GenerateWork::count(double seconds) {
-  const auto is_writing = [](const Row& r) { return r.n == 1; };
-  const std::size_t n_written = choosers_.size() + greedy_.size();
-  n_written_ += n_written;
-  if (std::all_of(rows_.begin(), rows_.end(), is_writing) && n_written == rows_.size()) {
-    Decoding& d = decoding_[rows_.size()];
+void GenerateWork::collect() {
+  if (under_way_.empty()) return;
+  const Step& step = under_way_.front();
+  const StepOutput output = model_.runner->collect();
+  for (std::size_t i = 0; i < step.rows.size(); ++i) {
+    const Row& row = step.rows[i];
+    row.active->is_under_way = false;
+    row.document->took(*row.active, row.n, output, i);
+  }
+  for (GenerationDocument* d : documents_) d->settle();
+  count(step);
+  n_collected_ += step.n_tokens;
+  under_way_.pop_front();
+}
+
+std::size_t GenerateWork::step() {
+  hand_out_states();
+  const auto most = static_cast<std::size_t>(model_.runner->n_stages());
+  while (under_way_.size() < most && submit()) continue;
+  collect();
+  return std::exchange(n_collected_, 0);
+}
+
+std::size_t GenerateWork::settle() {
+  while (!under_way_.empty()) collect();
+  return std::exchange(n_collected_, 0);
+}
+
+// Steps that are under way at once share the time: each has that since the one before it ended.
+void GenerateWork::count(const Step& step) {
+  const double end = now_s(), seconds = end - std::max(step.begun_s, collected_s_);
+  collected_s_ = end;
+  n_written_ += step.choosers.size() + step.greedy.size();
+  if (std::all_of(under_way_.begin(), under_way_.end(),
+                  [](const Step& s) { return s.only_writes(); })) {
+    std::size_t n_strands = 0;
+    for (const Step& s : under_way_) n_strands += s.rows.size();
+    Decoding& d = decoding_[n_strands];
     d.seconds += seconds;
-    d.n_tokens += rows_.size();
+    d.n_tokens += step.rows.size();
     return;
   }
   seconds_reading_ += seconds;
-  for (const Row& r : rows_) n_read_ += r.n > 1 ? static_cast<std::uint64_t>(r.n) : 0;
+  for (const Row& r : step.rows) n_read_ += r.n > 1 ? static_cast<std::uint64_t>(r.n) : 0;
 }
 
 std::string GenerateWork::statistics() const {

@@ -213,6 +213,12 @@ std::optional<std::uint64_t> GenerationDocument::wants_state() const {
   return task_bytes(*task);
 }
 
+bool GenerationDocument::waits_with_state() const {
+  return std::any_of(strands_.begin(), strands_.end(), [](const ActiveStrand& s) {
+    return s.strand.waits_with_state() && !s.strand.has_state();
+  });
+}
+
 std::uint64_t GenerationDocument::task_bytes(const Task& task) const {
   std::size_t n = 0;
   if (setting_.piece_tokens == 0) {
@@ -334,7 +340,7 @@ void GenerationDocument::settle() {
     put_away(*it);
     it = strands_.erase(it);
   }
-  if (!obstacle_.empty()) strands_.clear();
+  if (!obstacle_.empty()) strands_.remove_if([](const ActiveStrand& s) { return !s.is_under_way; });
   if (trunk() != nullptr && trunk()->strand.is_done() && n_waiting() == 0) strands_.pop_front();
 }
 
@@ -350,7 +356,9 @@ bool GenerationDocument::follow_trunk() {
 }
 
 bool GenerationDocument::finished() const {
-  if (!obstacle_.empty()) return true;
+  if (!obstacle_.empty())
+    return std::none_of(strands_.begin(), strands_.end(),
+                        [](const ActiveStrand& s) { return s.is_under_way; });
   return std::all_of(answers_.begin(), answers_.end(),
                      [](const Answer& a) { return a.generation.has_value(); });
 }

@@ -42,6 +42,7 @@ class GenerationDocument final : public DocumentUnderWay {
     Strand strand;
     bool is_trunk = false;              // reads what all answers share
     std::size_t answer = 0, piece = 0;  // that it writes, unless it is the trunk
+    bool is_under_way = false;          // in a step that is: it stays where it is until that ends
   };
 
   GenerationDocument(const GenerationSetting& setting, const Prompting& prompting,
@@ -61,7 +62,10 @@ class GenerationDocument final : public DocumentUnderWay {
   std::uint64_t least_bytes() const;
   // Bytes of the state that its next strand waits for; nothing where none waits.
   std::optional<std::uint64_t> wants_state() const;
-  // Begins that strand, or goes on with it; all begins anew where its saved state is damaged.
+  // Whether that strand goes on from a saved state.
+  bool waits_with_state() const;
+  // Begins that strand, or goes on with it; all begins anew where its saved state is damaged, so
+  // none may be under way where one waits with it.
   void give(StatePool::Lease state);
   // Lets the trunk go: the answers that are left read all of their prompts themselves.
   void drop_trunk();

@@ -16,8 +16,8 @@ struct DeviceLimits {
   std::int32_t full_rows;
   // Documents side by side at most: short ones fill a step together.
   std::int32_t most_streams;
-  // Texts written side by side: more than that gain little on a CPU, and only wait longer. On a GPU
-  // the weights are read once for all of them.
+  // Texts written side by side in a step: more than that gain little on a CPU, and only wait longer.
+  // On a GPU the weights are read once for all of them. Of stages each has a step of its own.
   std::int32_t most_writers;
   // While one step's scan keeps a few multiprocessors busy, the products of another fill the rest.
   // Where texts are written each step would read the weights for itself.
@@ -35,7 +35,7 @@ std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limit
   if (options.streams > 0) return options.streams;
   if (options.job_kind == Job::score) return limits.most_streams;
   return options.memory_budget > 0 ? std::max(limits.full_rows, limits.most_writers)
-                                   : limits.most_writers;
+                                   : limits.most_writers * options.stages;
 }
 
 // Of the activations of a row, roughly: what Forward and a backend keep for each, its scores

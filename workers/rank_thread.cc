@@ -4,6 +4,7 @@
 
 #include "kernels/error.h"
 #include "workers/gpu_places.h"
+#include "workers/run_journal.h"
 
 namespace tovamill {
 namespace {
@@ -11,11 +12,13 @@ namespace {
 constexpr double kComplainSeconds = 1.0;
 // Times --silence-seconds: a step of a large model may take minutes.
 constexpr double kPatience = 20.0;
+constexpr double kPauseSeconds = 0.002;  // between looks at what has arrived
 
 }  // namespace
 
 RankThread::RankThread(const RunOptions& options, RunLaunch& launch, double now_s)
-    : link_(*launch.channel, 0, options.silence_seconds, now_s) {
+    : link_(*launch.channel, 0, options.silence_seconds, now_s),
+      patience_s_(kPatience * options.silence_seconds) {
   const int rank = launch.channel->rank(), first = first_worker(options, launch);
   WorkerPlace place = place_of(rank, launch, options);
   if (options.stages > 1) {
@@ -26,10 +29,11 @@ RankThread::RankThread(const RunOptions& options, RunLaunch& launch, double now_
                     .stage = stage_desk_->stage(),
                     .n_stages = options.stages,
                     .line = &*stage_desk_,
-                    .patience_s = kPatience * options.silence_seconds};
+                    .patience_s = patience_s_};
   }
   thread_ = std::thread([this, &options, place, head = std::move(launch.head)]() mutable {
     work(options, std::move(head), place, desk_);
+    has_ended_ = true;
   });
   launch.head.reset();
 }
@@ -38,6 +42,17 @@ RankThread::~RankThread() {
   desk_.abandon();
   if (stage_desk_) stage_desk_->close("the run ends");
   thread_.join();
+}
+
+void RankThread::end_without_coordinator() {
+  desk_.abandon();
+  if (!exchange_) return;
+  const double start = now_s();
+  while (!has_ended_ && !stage_desk_->is_closed() && now_s() - start < patience_s_) {
+    exchange_->tick();
+    exchange_->pause(kPauseSeconds);
+  }
+  exchange_->tick();  // that the group has no more to do
 }
 
 void RankThread::tick(double now_s) {

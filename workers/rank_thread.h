@@ -1,6 +1,7 @@
 // The computing thread of a rank and its desk, as the thread that talks sees them.
 #pragma once
 
+#include <atomic>
 #include <optional>
 #include <thread>
 
@@ -26,6 +27,9 @@ class RankThread {
   // Between ticks: until there is something to do, at most so long.
   void pause(double most_seconds);
   void request_stop() { desk_.request_stop(); }
+  // The coordinator is gone: ends the computation as a stop does, and waits for that as long as the
+  // other stages of the group, which are needed for it, are there.
+  void end_without_coordinator();
 
   const Pulse& orders() const { return link_.orders(); }
   bool coordinator_is_silent(double now_s) const { return link_.coordinator_is_silent(now_s); }
@@ -39,6 +43,8 @@ class RankThread {
   std::optional<StageDesk> stage_desk_;
   std::optional<StageExchange> exchange_;
   double complained_s_ = -1e9;
+  const double patience_s_;
+  std::atomic<bool> has_ended_ = false;  // the computation
   std::thread thread_;
 };
 

@@ -64,6 +64,10 @@ void StagedModel::collect_own() {
   step.has_own_events = true;
 }
 
+void StagedModel::collect_all_own() {
+  while (n_own_ > 0) collect_own();
+}
+
 StepOutput StagedModel::collect() {
   if (under_way_.empty()) throw Error(ExitCode::internal, "no step is under way");
   if (!under_way_.front().has_own_events) collect_own();

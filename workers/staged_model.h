@@ -28,6 +28,7 @@ class StagedModel final : public StepRunner, public StateKeeper {
 
   // One that each stage computes, and one that waits.
   std::int32_t most_under_way() const override { return head_.n_stages() + 1; }
+  std::int32_t n_stages() const override { return head_.n_stages(); }
   void submit(const StepInput& input) override;
   StepOutput collect() override;
   std::uint64_t buffer_bytes() const override { return forward_.buffer_bytes(); }
@@ -69,6 +70,7 @@ class StagedModel final : public StepRunner, public StateKeeper {
     std::vector<float> nll;           // (n_rows)
   };
   void collect_own();
+  void collect_all_own();
   void take_answers(Step& step);
   void learn_positions(const Step& step, std::size_t block,
                        const std::vector<const HeldPositions*>& by_stage);

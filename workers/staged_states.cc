@@ -42,9 +42,13 @@ void StagedModel::reset(StreamState& state) {
   head_.tell({.kind = StageKind::reset, .state = s.number});
 }
 
+// Where no room is needed beyond what every state has, nobody is asked: the answer would come
+// behind all steps that are under way.
 void StagedModel::reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) {
   State& s = cast(state);
+  collect_all_own();
   backend_.reserve(*s.here, n_tokens, keeps_all);
+  if (state_bytes_for(n_tokens, keeps_all) == state_bytes_for(0, false)) return;
   head_.ask({.kind = StageKind::reserve,
              .state = s.number,
              .n_tokens = n_tokens,
@@ -54,6 +58,7 @@ void StagedModel::reserve(StreamState& state, std::int64_t n_tokens, bool keeps_
 void StagedModel::copy(const StreamState& from, StreamState& to) {
   State& s = cast(to);
   ++s.n_changes;
+  collect_all_own();
   backend_.copy(*cast(from).here, *s.here);
   head_.ask({.kind = StageKind::copy, .state = cast(from).number, .other = s.number});
 }
@@ -78,6 +83,7 @@ std::int64_t StagedModel::load(StreamState& state, std::span<const std::byte> by
   for (const LayerRange& r : stages_) n_layers.push_back(r.n);
   try {
     ++s.n_changes;
+    collect_all_own();
     StateOrder order{.kind = StageKind::load, .state = s.number};
     order.parts = split_state(bytes, n_layers);
     const std::int64_t at = backend_.load(*s.here, order.parts.front());

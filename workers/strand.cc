@@ -79,7 +79,9 @@ StepBlock Strand::next_block(std::int32_t first_row, std::vector<std::int32_t>& 
           .n_tokens = n,
           .position = static_cast<std::int64_t>(n_taken_),
           .pin = plan_.pin,
-          .keeps_all = setting_.keeps_prompt && !is_prompt_end};
+          .keeps_all = setting_.keeps_prompt && !is_prompt_end,
+          .asks_positions = chooses_next() &&
+                            n_written() + 1 >= static_cast<std::size_t>(setting_.max_new_tokens)};
 }
 
 void Strand::took(std::int32_t n) {

@@ -8,7 +8,8 @@
 #   tests        tests of kernels, engine and workers on the GPU; the others as on a machine without one
 #   sanitizer    memcheck, racecheck and synccheck of the tests of kernels
 #   determinism  two runs of `score`, and runs of 1 and of 8 documents side by side, give the same results.h5
-#   accuracy     --device cuda against --device cpu in f32: the NLL of every token within 1e-3
+#   accuracy     --device cuda against --device cpu in f32: the NLL of every token within 1e-3 in f32 (of 98 % where near-ties
+#                choose otherwise), of 95 % within 0.2 and the perplexity within 0.5 % in bf16
 #   bench        gpu_benchmark: scoring, decoding, a small model; against the bars
 # --build  a build directory with CUDA (build-cuda); it is configured where it is empty
 # --out    where logs and runs go (gpu_check below the build directory)
@@ -239,24 +240,33 @@ determinism_stage() {
   same "1 stream gives what 8 side by side give" one first
 }
 
+near() { # NAME A B WITHIN SHARE PERPLEXITY
+  local name=$1 log="$out/near-$2-$3.log"
+  if "$build/compare_nll" "$out/runs/$2/results.h5" "$out/runs/$3/results.h5" "${@:4}" >"$log" 2>&1; then
+    record "$name" PASS "$(tail -n 1 "$log")"
+  else
+    record "$name" FAIL "$(tail -n 1 "$log")"
+  fi
+}
+
+# Sums in another order choose otherwise where two tokens weigh nearly the same, and a few tokens read on from there.
 accuracy_stage() {
   write_corpus "$out/corpus" 100000
-  if ! command -v h5diff >/dev/null; then
-    record "accuracy" FAIL "h5diff is missing: apt-get install hdf5-tools"
-    return
-  fi
-  local policy device
-  for policy in tova full; do
-    local options=(--policy "$policy" --dtype f32 --token-nll)
+  local policy kind dtype device share
+  for policy in full tova; do
+    local options=(--policy "$policy" --token-nll)
     if [ "$policy" = full ]; then options+=(--chunk-tokens 2048); fi
-    for device in cuda cpu; do
-      if ! score "$policy-$device" --device "$device" "${options[@]}"; then
-        record "accuracy, $policy" FAIL "a run of score failed, see $out/score-$policy-$device.log"
+    for kind in cpu-f32 cuda-f32 cuda-bf16; do
+      device=${kind%-*} dtype=${kind#*-}
+      if ! score "$policy-$kind" --device "$device" --dtype "$dtype" "${options[@]}"; then
+        record "accuracy, $policy" FAIL "a run of score failed, see $out/score-$policy-$kind.log"
         continue 2
       fi
     done
-    run "NLL of each token as the CPU's, f32, $policy" "h5diff-$policy" 600 h5diff -d 0.001 \
-      "$out/runs/$policy-cuda/results.h5" "$out/runs/$policy-cpu/results.h5" /tokens/nll || true
+    share=1
+    if [ "$policy" = tova ]; then share=0.98; fi
+    near "NLL of each token as the CPU's, f32, $policy" "$policy-cpu-f32" "$policy-cuda-f32" 0.001 "$share" 0.0001
+    near "NLL of each token near the CPU's f32, bf16, $policy" "$policy-cpu-f32" "$policy-cuda-bf16" 0.2 0.95 0.005
   done
 }
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # What cutting a model into stages brings (--stages): one rank of one thread against ranks of one thread each that share
-# the model's layers, for one document and for several: one table. The ideal is as many times the speed as stages.
+# the model's layers, for one document, for several, and for texts that are written: one table. The ideal is as many times
+# the speed as stages; writing falls short of it as far as a step of fewer texts takes as long, for the weights it reads.
 #   stages.sh [MODEL [TEXT]]      (the quickstart's)
 # Set by the environment, beside what common.sh says: STAGES (2), TOKENS (20000) of all documents together, DOCUMENTS (8),
-# REPEATS, of which the best is shown (3), MPIRUN (mpirun).
-# tokens/s are of scoring, without loading. The runs alternate. A rank wants a core of its own.
+# STREAMS (16), texts written side by side, each NEW_TOKENS (64) after about 100 tokens of a prompt, REPEATS, of which the
+# best is shown (3), MPIRUN (mpirun), PYTHON (python3).
+# tokens/s are of scoring, without loading; of texts, new tokens by the seconds in which all are written and none is read.
+# The runs alternate. A rank wants a core of its own.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 model=${1:-$quickstart_model}
@@ -12,6 +15,9 @@ text=${2:-$quickstart_text}
 stages=${STAGES:-2}
 tokens=${TOKENS:-20000}
 documents=${DOCUMENTS:-8}
+streams=${STREAMS:-16}
+new_tokens=${NEW_TOKENS:-64}
+python=${PYTHON:-python3}
 work=${WORK:-$root/build/bench/stages}
 need "$model"
 need "$text"
@@ -26,15 +32,35 @@ for ((i = 0; i < documents; ++i)); do
   tail -c +$((i * bytes + 1)) "$work/one/text.txt" | { iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true; } |
     first_bytes "$bytes" >"$work/several/$i.txt" || true
 done
+"$python" - "$text" "$streams" >"$work/texts.jsonl" <<'PYTHON'
+import json, sys
+with open(sys.argv[1], encoding="utf-8", errors="ignore") as file:
+    text = file.read()
+for i in range(int(sys.argv[2])):
+    print(json.dumps({"id": str(i), "text": (text[400 * i :] or text)[:400]}))
+PYTHON
+
+# start STAGES JOB CORPUS OPTION...
+start() {
+  local n=$1 command=("$tovamill" "$2" --model "$model" --corpus "$work/$3" --threads 1 --out "$work/out" --overwrite
+    --log-format json --stages "$1" "${@:4}" "${run_options[@]}")
+  [ "$n" -eq 1 ] || command=("${MPIRUN:-mpirun}" -n "$n" --bind-to none --oversubscribe "${command[@]}")
+  echo "# $3, stages $n; load $(cut -d' ' -f1-3 /proc/loadavg)" >&2
+  "${command[@]}" >"$work/events.log" 2>"$work/error.log" || { cat "$work/error.log" >&2; fail 70 "$3: the run failed"; }
+}
 
 # run CORPUS STAGES: a line of tokens/s to CORPUS-STAGES.txt.
 run() {
-  local command=("$tovamill" score --model "$model" --corpus "$work/$1" --threads 1 --out "$work/out" --overwrite
-    --log-format json --stages "$2" "${run_options[@]}")
-  [ "$2" -eq 1 ] || command=("${MPIRUN:-mpirun}" -n "$2" --bind-to none --oversubscribe "${command[@]}")
-  echo "# $1, stages $2; load $(cut -d' ' -f1-3 /proc/loadavg)" >&2
-  "${command[@]}" >"$work/events.log" 2>"$work/error.log" || { cat "$work/error.log" >&2; fail 70 "$1: the run failed"; }
+  start "$2" score "$1"
   cat "$work/events.log" "$work/error.log" | grep '"finished"' | field tokens_per_second >>"$work/$1-$2.txt"
+}
+# write_texts STAGES: of writing, a line of new tokens/s.
+write() {
+  # Those whose prompts are read first would end before the others.
+  local n_new=$((new_tokens + 8))
+  start "$1" generate texts.jsonl --task continue --streams "$streams" --min-new-tokens "$n_new" --max-new-tokens "$n_new"
+  "$python" "$root/jobs/bench/generation_figures.py" "$tovamill" "$work/out" --strands "$streams" |
+    field decode_tokens_per_second >>"$work/texts-$1.txt"
 }
 
 best() { sort -g "$work/$1-$2.txt" | tail -n 1; }
@@ -45,6 +71,8 @@ for ((i = 0; i < ${REPEATS:-3}; ++i)); do
     run $corpus 1
     run $corpus "$stages"
   done
+  write_texts 1
+  write_texts "$stages"
 done
 
 echo "$("$tovamill" --version | head -n 1); $(basename "$model"); about $tokens tokens; best of ${REPEATS:-3}; $(nproc) cores of" \
@@ -55,11 +83,10 @@ row='| %-14s | %13s | %15s | %8s | %14s |\n'
 printf "$row" "" "1 rank, tok/s" "$stages stages, tok/s" "speed-up" "of the ideal %"
 # shellcheck disable=SC2059
 printf "$row" -------------- ------------- --------------- -------- --------------
-for corpus in one several; do
-  n=1
-  if [ $corpus = several ]; then n=$documents; fi
+declare -A name=([one]="1 document" [several]="$documents documents" [texts]="$streams texts")
+for corpus in one several texts; do
   # shellcheck disable=SC2059
-  printf "$row" "$n document$([ "$n" -eq 1 ] || echo s)" "$(rounded $corpus 1)" "$(rounded $corpus "$stages")" \
+  printf "$row" "${name[$corpus]}" "$(rounded $corpus 1)" "$(rounded $corpus "$stages")" \
     "$(ratio "$(best $corpus "$stages")" "$(best $corpus 1)")" \
     "$(awk -v a="$(best $corpus "$stages")" -v b="$(best $corpus 1)" -v n="$stages" 'BEGIN { printf "%.0f", 100 * a / b / n }')"
 done

@@ -47,7 +47,7 @@ void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_row
   upload();
 }
 
-// A tile's 112 bytes, and 12 bytes and head_dim / 2 sines and cosines a row.
+// A tile's 120 bytes, and 12 bytes and head_dim / 2 sines and cosines a row.
 void Attention::upload() {
   if (layout_.n_rows() == 0 || layout_.tiles().empty()) return;
   std::byte* at = staging_.data();
@@ -80,27 +80,29 @@ template <class T>
 void Attention::run_wave(const Wave& wave, std::int32_t layer, const float* q_norm,
                          const float* k_norm, const float* qkv, T* out) {
   const auto* tiles = static_cast<const TileInfo*>(tiles_.data());
+  float* partial = nullptr;
+  WaveScratch slots{};
+  if (wave.way != Way::single) slots = scratch_.tiles(wave.n_tiles, wave.max_columns, partial);
   timer_.enter(StepPart::states, stream_);
   if (wave.rotates != 0)
     rotate_again<T>({model_.shape(), model_.layout(), layer, tiles + wave.first,
                      static_cast<const double*>(inv_freq_.data())},
                     wave.n_tiles, stream_);
-  join<T>(
-      {model_.shape(), model_.layout(), layer, tiles, wave.first, wave.first + wave.n_tiles,
-       static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
-       static_cast<const float*>(angles_.data()), q_norm, k_norm, static_cast<T*>(queries_.data())},
-      layout_.n_rows(), stream_);
+  join<T>({model_.shape(), model_.layout(), layer, tiles, wave.first, wave.first + wave.n_tiles,
+           static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
+           static_cast<const float*>(angles_.data()), q_norm, k_norm,
+           static_cast<T*>(queries_.data()), slots.joining},
+          layout_.n_rows(), stream_);
   if (wave.way == Way::single) return run_singles(wave, layer, out);
-  run_tiles(wave, layer, out);
+  run_tiles(wave, slots, partial, layer, out);
 }
 
 template <class T>
-void Attention::run_tiles(const Wave& wave, std::int32_t layer, T* out) {
+void Attention::run_tiles(const Wave& wave, const WaveScratch& s, float* partial,
+                          std::int32_t layer, T* out) {
   const AttentionShape& shape = model_.shape();
   const StateLayout& layout = model_.layout();
   const TileInfo* tiles = static_cast<const TileInfo*>(tiles_.data()) + wave.first;
-  float* partial = nullptr;
-  const WaveScratch s = scratch_.tiles(wave.n_tiles, wave.max_columns, partial);
   const bool scans = wave.way == Way::scanned;
   const ScanArguments scan{shape, layout, layer, tiles, s, partial};
   timer_.enter(StepPart::scores, stream_);

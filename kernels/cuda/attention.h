@@ -51,7 +51,8 @@ class Attention {
   void run_wave(const Wave& wave, std::int32_t layer, const float* q_norm, const float* k_norm,
                 const float* qkv, T* out);
   template <class T>
-  void run_tiles(const Wave& wave, std::int32_t layer, T* out);
+  void run_tiles(const Wave& wave, const WaveScratch& s, float* partial, std::int32_t layer,
+                 T* out);
   template <class T>
   void run_singles(const Wave& wave, std::int32_t layer, T* out);
 

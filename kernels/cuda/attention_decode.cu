@@ -137,9 +137,9 @@ __device__ void move_rows(const LayerView& layer, std::int32_t first_kv, std::in
   copy_all<V>(n_moves * n_kv * n_arrays * n_parts, [&](std::int32_t i) {
     const std::int32_t part = i % n_parts, row = i / n_parts, array = row % n_arrays,
                        kv = first_kv + row / n_arrays % n_kv, move = row / n_arrays / n_kv;
-    V* rows = reinterpret_cast<V*>(array == 0   ? layer.values<T>(kv)
-                                   : array == 1 ? layer.rotated<T>(kv)
-                                                : layer.unrotated<T>(kv));
+    V* rows = reinterpret_cast<V*>(array == 0   ? layer.head<T>(kv, HeadArray::values)
+                                   : array == 1 ? layer.head<T>(kv, HeadArray::rotated)
+                                                : layer.head<T>(kv, HeadArray::unrotated));
     return Copy<V>{rows + static_cast<std::int64_t>(move_from[move]) * n_parts + part,
                    rows + static_cast<std::int64_t>(move_to[move]) * n_parts + part};
   });
@@ -284,9 +284,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kQueries>)
       a.weights + (static_cast<std::int64_t>(slot) * shape.n_heads + first_head) * a.ld;
   const std::int32_t* positions = layer.positions(group);
   for (std::int32_t q = 0; q < shape.per_kv; q += kQueries) {
-    score_rows<T, kWidth, kGroup, kQueries>(queries + q * d, min(kQueries, shape.per_kv - q),
-                                            layer.rotated<T>(kv), n, d, shape.scale,
-                                            weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
+    score_rows<T, kWidth, kGroup, kQueries>(
+        queries + q * d, min(kQueries, shape.per_kv - q), layer.head<T>(kv, HeadArray::rotated), n,
+        d, shape.scale, weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
   }
   __syncthreads();
   for (std::int32_t q = 0; q < shape.per_kv; ++q) {
@@ -312,7 +312,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kQueries>)
     __syncthreads();
     const std::int32_t n_queries = min(kQueries, shape.per_kv - first);
     add_rows<T, kWidth, kGroup, kQueries>(weights + static_cast<std::int64_t>(first) * a.ld, a.ld,
-                                          n_queries, layer.values<T>(kv), n, d, sums);
+                                          n_queries, layer.head<T>(kv, HeadArray::values), n, d,
+                                          sums);
     __syncthreads();
     for (std::int32_t i = thread; i < n_queries * d; i += kThreads) {
       const std::int32_t q = i / d;

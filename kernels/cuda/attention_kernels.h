@@ -23,6 +23,7 @@ struct JoinArguments {
   const float* angles;           // (rows, 2, head_dim / 2) cosines, sines
   const float *q_norm, *k_norm;  // (head_dim), or null
   T* queries;                    // (rows, q_size), rotated
+  void* joining;                 // WaveScratch::joining; not used by tiles of one token
 };
 // Rotates the rows' queries and puts their keys and values behind the columns of their states.
 template <class T>

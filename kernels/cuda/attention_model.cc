@@ -6,10 +6,6 @@
 namespace tovamill::cuda {
 namespace {
 
-std::int64_t padded(std::int64_t columns) {
-  return (columns + kProductTile - 1) / kProductTile * kProductTile;
-}
-
 Rule rule_of_policy(Policy policy) {
   switch (policy) {
     case Policy::tova:
@@ -62,13 +58,18 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
 
 // Growing states grow by an eighth: each column moves a few times at most, however long the stream.
 std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {
-  const std::int64_t bounded = padded(static_cast<std::int64_t>(cache_.cache_size) +
-                                      std::min<std::int64_t>(kGroupTokens, max_block_));
+  const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
   if (is_bounded(cache_) && !keeps_all) return bounded;
   std::int64_t columns = kGroupTokens;
   while (columns < n_tokens)
     columns += std::max<std::int64_t>(1, columns / 8 / kGroupTokens) * kGroupTokens;
   return is_bounded(cache_) ? std::max(bounded, columns) : columns;
+}
+
+std::int64_t AttentionModel::tile_columns(std::int64_t n_tokens, bool keeps_all) const {
+  const std::int64_t columns = capacity(n_tokens, keeps_all);
+  if (!is_bounded(cache_)) return columns;
+  return std::max(columns, cache_.cache_size + std::min<std::int64_t>(kGroupTokens, max_block_));
 }
 
 std::int64_t AttentionModel::single_columns(std::int64_t n_columns) const {

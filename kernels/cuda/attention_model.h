@@ -22,8 +22,11 @@ class AttentionModel {
   const AttentionShape& shape() const { return shape_; }
   std::int32_t max_rows() const { return max_rows_; }
 
-  // Columns that a state has room for which has taken `n_tokens`, with keeps_all or without.
+  // Columns of keys and values that a state has room for which has taken `n_tokens`, with keeps_all
+  // or without.
   std::int64_t capacity(std::int64_t n_tokens, bool keeps_all) const;
+  // Columns that a tile of a state sees at the most which has taken `n_tokens`.
+  std::int64_t tile_columns(std::int64_t n_tokens, bool keeps_all) const;
   // Columns that the scratch of single tokens is laid out for whose states have `n_columns`: more,
   // so that it is the same for many steps one after another, and always for bounded states.
   std::int64_t single_columns(std::int64_t n_columns) const;

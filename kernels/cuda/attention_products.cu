@@ -24,13 +24,13 @@ constexpr int kRows = 64;            // queries of a block
 constexpr int kCols = kProductTile;  // columns of a step of its loop
 constexpr int kDepth = 64;           // of a part of the head
 constexpr int kThreads = 128, kWarps = kThreads / kLanes;
-constexpr int kMostHeadParts = 4;  // of one block's sums
+constexpr int kMostHeadParts = 2;  // of one block's sums
 constexpr int kColumnTiles = 4;    // of a block of the scores
 // Blocks of an SM that the weighing asks of the compiler: 4, which are 16 of 64 warps, need 128
 // registers; bf16 heads of 128 manage with that from compute capability 9.0 on. 0: as many as come.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 template <class T, int kWidth, int kParts>
-constexpr int kBlocksOfSm = kParts == 1 ? 3 : 0;
+constexpr int kBlocksOfSm = kWidth == 8 ? 3 : 0;
 #else
 template <class T, int kWidth, int kParts>
 constexpr int kBlocksOfSm = kWidth == 8 && kParts == 2 ? 4 : 0;
@@ -148,32 +148,31 @@ __device__ inline void wait_for_copies() {
 
 // A (64, kDepth) part of wider rows on its way into shared memory: columns [first, first + kDepth)
 // of rows [0, n_rows), zero beyond them and beyond `n_cols`. A thread has some packs of kWidth
-// elements, which rows consist of.
+// elements, which rows consist of. `row_at` says where a row stands.
 template <class T, int kWidth>
 class Part {
  public:
-  __device__ void read(const T* from, std::int64_t ld, int n_rows, int first, int n_cols) {
-    from += row(0) * ld + first + column();
+  template <class RowAt>
+  __device__ void read(const RowAt& row_at, int n_rows, int first, int n_cols) {
     const bool exists = first + column() < n_cols;
 #pragma unroll
-    for (int p = 0; p < kPacks; ++p, from += (row(1) - row(0)) * ld) {
+    for (int p = 0; p < kPacks; ++p) {
       packs_[p] = {};
-      if (exists && row(p) < n_rows) packs_[p] = read_pack<T, kWidth>(from);
+      if (exists && row(p) < n_rows)
+        packs_[p] = read_pack<T, kWidth>(row_at(row(p)) + first + column());
     }
   }
   // The same at once, where packs are of 16 bytes in shared memory, too.
   static constexpr bool kCopies = kWidth == kWide<T> && Sums<T>::kPad % kWidth == 0;
-  __device__ static void copy(const T* from, std::int64_t from_ld, int n_rows, int first,
-                              int n_cols, T* to, int to_ld) {
+  template <class RowAt>
+  __device__ static void copy(const RowAt& row_at, int n_rows, int first, int n_cols, T* to,
+                              int to_ld) {
     const bool exists = first + column() < n_cols;
     to += row(0) * to_ld + column();
-    const T* at = from + row(0) * from_ld + first + column();
 #pragma unroll 1  // else all addresses are kept in registers
-    for (int p = 0; p < kPacks; ++p) {
+    for (int p = 0; p < kPacks; ++p, to += (row(1) - row(0)) * to_ld) {
       const bool is_there = exists && row(p) < n_rows;
-      copy_16_bytes(to, is_there ? at : from, is_there);
-      to += (row(1) - row(0)) * to_ld;
-      at += (row(1) - row(0)) * from_ld;
+      copy_16_bytes(to, is_there ? row_at(row(p)) + first + column() : row_at(0), is_there);
     }
   }
   __device__ void write(T* to, int ld) const {
@@ -226,16 +225,18 @@ __global__ void __launch_bounds__(kThreads, kWidth == kWide<T> ? 4 : 3)
   const T* queries = a.queries +
                      static_cast<std::int64_t>(tile.first_row + first_step) * shape.q_size() +
                      head * d;
-  const T* keys = layer.rotated<T>(head / shape.per_kv);
+  const TileRows<T> keys(layer, tile, slot, head / shape.per_kv, HeadArray::rotated,
+                         a.scratch.joining);
   const std::int32_t n_columns = tile.n_columns();
   float* scores = a.scratch.scores + a.scratch.score_row(slot, head, first_step, shape.n_heads);
   Part<T, kWidth> part;
   for (std::int32_t k = 0; k < n_parts; ++k) {
-    part.read(queries, shape.q_size(), n_steps, k * kDepth, d);
+    part.read([&](int r) { return queries + static_cast<std::int64_t>(r) * shape.q_size(); },
+              n_steps, k * kDepth, d);
     part.write(left + k * kDepth, left_ld);
   }
   const auto read_keys = [&](std::int32_t column, std::int32_t k) {
-    part.read(keys + static_cast<std::int64_t>(column) * d, d, min(kCols, n_columns - column),
+    part.read([&](int r) { return keys.at(column + r); }, min(kCols, n_columns - column),
               k * kDepth, d);
   };
   read_keys(first_column, 0);
@@ -294,7 +295,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kWidth, kParts>)
   const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes,
              lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
-  const T* stored = layer.values<T>(head / shape.per_kv);
+  const TileRows<T> stored(layer, tile, slot, head / shape.per_kv, HeadArray::values,
+                           a.scratch.joining);
   const std::int32_t* positions = layer.positions(group);
   const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_groups);
   const std::int64_t rows =
@@ -346,7 +348,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kWidth, kParts>)
   for (int p = 0; p < kParts; ++p) sums[p].clear();
   copy_scores(0);
   for (std::int32_t first = 0; first < n_columns; first += kCols) {
-    const T* from = stored + static_cast<std::int64_t>(first) * d;
+    const auto value = [&](int r) { return stored.at(first + r); };
     const std::int32_t n_values = min(kCols, n_columns - first);
     const Attending at[2] = {attending(first + lane), attending(first + lane + kLanes)};
     wait_for_copies();
@@ -354,8 +356,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kWidth, kParts>)
     if constexpr (kCopies) {
 #pragma unroll
       for (int p = 0; p < kParts; ++p)
-        Values::copy(from, d, n_values, (first_part + p) * kDepth, d, values + p * kCols * kLd,
-                     kLd);
+        Values::copy(value, n_values, (first_part + p) * kDepth, d, values + p * kCols * kLd, kLd);
     }
 #pragma unroll 4
     for (int i = 0; i < kRowsOfWarp; ++i) {
@@ -379,7 +380,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kWidth, kParts>)
     for (int p = 0; p < kParts; ++p) {
       if constexpr (!kCopies) {
         Values part;
-        part.read(from, d, n_values, (first_part + p) * kDepth, d);
+        part.read(value, n_values, (first_part + p) * kDepth, d);
         if (p > 0) __syncthreads();
         part.write(values, kLd);
         __syncthreads();
@@ -439,9 +440,8 @@ void launch_weigh(const WeighArguments<T>& a, std::int32_t n_tiles, std::int32_t
 template <class T, int kWidth>
 void launch_weigh(const WeighArguments<T>& a, std::int32_t n_tiles, std::int32_t max_steps,
                   const Stream& stream) {
-  const int parts = parts_of(a.shape.head_dim);
-  if (parts == 1) return launch_weigh<T, kWidth, 1>(a, n_tiles, max_steps, stream);
-  if (parts == 2) return launch_weigh<T, kWidth, 2>(a, n_tiles, max_steps, stream);
+  if (parts_of(a.shape.head_dim) == 1)
+    return launch_weigh<T, kWidth, 1>(a, n_tiles, max_steps, stream);
   launch_weigh<T, kWidth, kMostHeadParts>(a, n_tiles, max_steps, stream);
 }
 

@@ -36,16 +36,24 @@ class Parts {
 
 AttentionScratch::AttentionScratch(const AttentionModel& model, Arena& arena)
     : model_(model), arena_(arena) {
-  make_room(model.capacity(kGroupTokens, false));
+  make_room(model.tile_columns(kGroupTokens, false));
 }
 
-// Of one tile with states of `ld` columns: scores, deaths, sums, who left, moves, and the scan's
-// sums where they do not fit shared memory.
+// Keys and values of the tokens of one tile, where the state has no room for them.
+std::int64_t AttentionScratch::joining_bytes() const {
+  const StateLayout& layout = model_.layout();
+  if (!is_bounded(model_.cache())) return 0;
+  return StateLayout::align(layout.n_kv_heads * layout.n_head_arrays() * kGroupTokens *
+                            layout.head_dim * layout.element_bytes);
+}
+
+// Of one tile with states of `ld` columns: scores, deaths, sums, who left, moves, who joins, and
+// the scan's sums where they do not fit shared memory.
 std::int64_t AttentionScratch::slot_bytes(std::int64_t ld) const {
   const std::int64_t heads = model_.shape().n_heads, groups = model_.shape().n_groups;
   return bytes_of<float>(heads * kGroupTokens * ld) + bytes_of<std::int32_t>(groups * ld) +
          3 * bytes_of<float>(heads * kGroupTokens) + 4 * bytes_of<float>(groups * kGroupTokens) +
-         bytes_of<std::int32_t>(groups) +
+         bytes_of<std::int32_t>(groups) + joining_bytes() +
          StateLayout::align(static_cast<std::int64_t>(
              scan_partial_bytes(model_.shape(), 1, static_cast<std::int32_t>(ld))));
 }
@@ -111,6 +119,7 @@ WaveScratch AttentionScratch::tiles(std::int64_t n_tiles, std::int64_t n_columns
   s.move_from = parts.take<std::int32_t>(groups * kGroupTokens);
   s.move_to = parts.take<std::int32_t>(groups * kGroupTokens);
   s.n_moves = parts.take<std::int32_t>(groups);
+  s.joining = parts.take<unsigned char>(n_tiles * joining_bytes());
   const bool needs_partial =
       scan_partial_bytes(model_.shape(), static_cast<std::int32_t>(n_tiles), s.ld) > 0;
   partial = needs_partial ? parts.take<float>(groups * kScanWarps * ld) : nullptr;

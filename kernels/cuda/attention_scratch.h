@@ -33,6 +33,7 @@ class AttentionScratch {
   void give_singles(std::int64_t n_tiles, std::int64_t n_columns, DecodeArguments<T>& a) const;
 
  private:
+  std::int64_t joining_bytes() const;
   std::int64_t slot_bytes(std::int64_t ld) const;
   std::int64_t single_bytes(std::int64_t ld) const;
   std::int64_t bytes(std::int64_t n_columns) const;

@@ -80,11 +80,13 @@ __global__ void __launch_bounds__(kThreads, 4) join_kernel(JoinArguments<T> a) {
       const std::int32_t kv = slot - shape.n_heads;
       const float *k = qkv + shape.q_size() + kv * d, *v = k + shape.kv_size();
       const float factor = a.k_norm != nullptr ? inverse_rms(k, d, shape.eps) : 1.0f;
-      const std::int64_t at = static_cast<std::int64_t>(column) * d;
-      T* unrotated = a.layout.keeps_unrotated ? layer.unrotated<T>(kv) + at : nullptr;
-      rotate_head<T, kWidth>(k, angles, half, factor, a.k_norm, layer.rotated<T>(kv) + at,
+      const auto place = [&](HeadArray array) {
+        return TileRows<T>(layer, tile, tile_index - a.first, kv, array, a.joining).at(column);
+      };
+      T* unrotated = a.layout.keeps_unrotated ? place(HeadArray::unrotated) : nullptr;
+      rotate_head<T, kWidth>(k, angles, half, factor, a.k_norm, place(HeadArray::rotated),
                              unrotated);
-      T* values = layer.values<T>(kv) + at;
+      T* values = place(HeadArray::values);
 #pragma unroll 2
       for (std::int32_t i = lane * kWidth; i < d; i += kLanes * kWidth) {
         const auto x = read_pack<float, kWidth>(v + i);
@@ -165,7 +167,7 @@ __global__ void rotate_again_kernel(RotateArguments a) {
         Pack<T, kWidth> x[kBatch], y[kBatch];
 #pragma unroll
         for (int b = 0; b < kBatch; ++b) {
-          const T* from = layer.unrotated<T>(min(first + b, end_kv - 1)) + at;
+          const T* from = layer.head<T>(min(first + b, end_kv - 1), HeadArray::unrotated) + at;
           x[b] = read_pack<T, kWidth>(from);
           y[b] = read_pack<T, kWidth>(from + half);
         }
@@ -179,7 +181,7 @@ __global__ void rotate_again_kernel(RotateArguments a) {
             left.at[e] = from_float<T>(u * cosines[e] - v * sines[e]);
             right.at[e] = from_float<T>(v * cosines[e] + u * sines[e]);
           }
-          T* to = layer.rotated<T>(first + b) + at;
+          T* to = layer.head<T>(first + b, HeadArray::rotated) + at;
           write_pack(to, left);
           write_pack(to + half, right);
         }
@@ -270,17 +272,27 @@ __global__ void leave_kernel(LeaveArguments a) {
   }
 }
 
-// Of rows that consist of `n_parts` of V.
-template <class V>
-__device__ void move_rows(void* rows, std::int32_t n_parts, const std::int32_t* move_from,
-                          const std::int32_t* move_to, std::int32_t n_moves) {
-  V* parts = static_cast<V*>(rows);
-  copy_all<V>(n_moves * n_parts, [&](std::int32_t i) {
-    const std::int32_t part = i % n_parts, move = i / n_parts;
-    return Copy<V>{parts + static_cast<std::int64_t>(move_from[move]) * n_parts + part,
-                   parts + static_cast<std::int64_t>(move_to[move]) * n_parts + part};
-  });
-}
+// What comes into a state's rows: the moves, and tokens that have joined in the scratch and stay
+// where they are in the order of columns.
+struct Gathering {
+  const std::int32_t *move_from, *move_to, *death;
+  std::int32_t n_moves, n_joined;
+
+  // By a block, rows of `n_parts` of V.
+  template <class V, class T>
+  __device__ void run(const TileRows<T>& rows, std::int32_t n_parts) const {
+    copy_all<V>((n_moves + n_joined) * n_parts, [&](std::int32_t i) {
+      const std::int32_t part = i % n_parts, row = i / n_parts;
+      const bool moves = row < n_moves;
+      const std::int32_t from = moves ? move_from[row] : rows.n_inside + row - n_moves,
+                         to = moves ? move_to[row] : from;
+      const bool stays = !moves && death[from] == kAlive;  // else another moves there
+      V* inside = reinterpret_cast<V*>(rows.inside) + static_cast<std::int64_t>(to) * n_parts;
+      return Copy<V>{reinterpret_cast<const V*>(rows.at(from)) + part,
+                     moves || stays ? inside + part : nullptr};
+    });
+  }
+};
 
 // A block takes one array (unrotated, rotated, values) of a KV head.
 template <class T>
@@ -292,15 +304,18 @@ __global__ void compact_kernel(LeaveArguments a) {
   const std::int64_t list =
       (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
-  T* rows = blockIdx.z == 0   ? layer.values<T>(kv)
-            : blockIdx.z == 1 ? layer.rotated<T>(kv)
-                              : layer.unrotated<T>(kv);
-  const std::int32_t n = a.scratch.n_moves[slot * a.shape.n_groups + group];
-  const std::int32_t *from = a.scratch.move_from + list, *to = a.scratch.move_to + list;
+  const HeadArray array = blockIdx.z == 0   ? HeadArray::values
+                          : blockIdx.z == 1 ? HeadArray::rotated
+                                            : HeadArray::unrotated;
+  const TileRows<T> rows(layer, tile, slot, kv, array, a.scratch.joining);
+  const Gathering gathering{a.scratch.move_from + list, a.scratch.move_to + list,
+                            a.scratch.deaths(slot, group, a.shape.n_groups),
+                            a.scratch.n_moves[slot * a.shape.n_groups + group],
+                            max(0, min(tile.n_columns(), tile.rule.cache_size) - tile.n_inside)};
   if (d % kWide<T> == 0) {
-    move_rows<uint4>(rows, d / kWide<T>, from, to, n);
+    gathering.run<uint4>(rows, d / kWide<T>);
   } else {
-    move_rows<T>(rows, d, from, to, n);
+    gathering.run<T>(rows, d);
   }
 }
 

@@ -1,7 +1,8 @@
 // The multi-state of one stream in the memory of a GPU: of each layer the unrotated and the rotated
 // keys, the values, the positions and what the policy remembers. Columns carry no order: each knows
 // its position. How many columns there are follows from the tokens taken, so the host always knows
-// it without asking the device.
+// it without asking the device. A bounded state has room for the tokens that it keeps and one more:
+// those of a longer block stand in the scratch of attention until it is known who stays.
 #pragma once
 
 #include <cstddef>
@@ -10,10 +11,14 @@
 #include <utility>
 
 #include "kernels/backend.h"
+#include "kernels/cache_options.h"
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/device_code.h"
 
 namespace tovamill::cuda {
+
+// What a state keeps of a column for each KV head.
+enum class HeadArray : std::uint8_t { unrotated, rotated, values };
 
 // Where things stand in a state of a backend; passed to kernels by value.
 struct StateLayout {
@@ -27,14 +32,18 @@ struct StateLayout {
   __host__ __device__ static std::int64_t align(std::int64_t n) {
     return (n + kAlign - 1) / kAlign * kAlign;
   }
-  // Bytes of the rows (capacity, head_dim) of one KV head, and of a number for each column.
+  // Bytes of the rows (capacity, head_dim) of one KV head, and of a number for each column, those
+  // of a tile in the scratch too.
   __host__ __device__ std::int64_t head_bytes(std::int64_t capacity) const {
     return align(capacity * head_dim * element_bytes);
   }
   __host__ __device__ std::int64_t row_bytes(std::int64_t capacity) const {
-    return align(capacity * 4);
+    return align((capacity + kGroupTokens) * 4);
   }
   __host__ __device__ std::int64_t n_head_arrays() const { return keeps_unrotated ? 3 : 2; }
+  __host__ __device__ std::int64_t index_of(HeadArray array) const {
+    return static_cast<std::int64_t>(array) - (keeps_unrotated ? 0 : 1);
+  }
   __host__ __device__ std::int64_t n_row_arrays() const {
     return 1 + (remembers ? 1 : 0) + (averages ? 2 : 0);
   }
@@ -54,20 +63,13 @@ struct LayerView {
                                 std::int32_t layer)
       : base(state + layer * l.layer_bytes(c)), layout(l), capacity(c) {}
 
-  // Rows of one KV head, (capacity, head_dim).
+  // Rows of one KV head, (capacity, head_dim); there are no unrotated ones where they are not kept.
   template <class T>
-  __host__ __device__ T* unrotated(std::int32_t kv) const {
-    return head<T>(kv, 0);
+  __host__ __device__ T* head(std::int32_t kv, HeadArray array) const {
+    return reinterpret_cast<T*>(base + (kv * layout.n_head_arrays() + layout.index_of(array)) *
+                                           layout.head_bytes(capacity));
   }
-  template <class T>
-  __host__ __device__ T* rotated(std::int32_t kv) const {
-    return head<T>(kv, layout.keeps_unrotated ? 1 : 0);
-  }
-  template <class T>
-  __host__ __device__ T* values(std::int32_t kv) const {
-    return head<T>(kv, layout.keeps_unrotated ? 2 : 1);
-  }
-  // (capacity) of one deciding group.
+  // (capacity + kGroupTokens) of one deciding group.
   __host__ __device__ std::int32_t* positions(std::int32_t group) const {
     return reinterpret_cast<std::int32_t*>(row(group, 0));
   }
@@ -82,11 +84,6 @@ struct LayerView {
   }
 
  private:
-  template <class T>
-  __host__ __device__ T* head(std::int32_t kv, std::int64_t array) const {
-    return reinterpret_cast<T*>(base + (kv * layout.n_head_arrays() + array) *
-                                           layout.head_bytes(capacity));
-  }
   __host__ __device__ unsigned char* row(std::int32_t group, std::int64_t array) const {
     return base + layout.n_kv_heads * layout.n_head_arrays() * layout.head_bytes(capacity) +
            (group * layout.n_row_arrays() + array) * layout.row_bytes(capacity);
@@ -104,7 +101,7 @@ class CudaState final : public StreamState {
   ~CudaState() override;  // steps under way may still read what it has
 
   ArenaPiece memory;            // layout.layer_bytes(capacity) of each layer
-  std::int64_t capacity = 0;    // columns
+  std::int64_t capacity = 0;    // columns of keys and values
   std::int64_t n_held = 0;      // columns of each group of each layer
   std::int64_t n_tokens = 0;    // that the stream has taken: the position of its next one
   std::int64_t rotation = 0;    // what the rotated keys are relative to (wanted_rotation)

@@ -54,6 +54,7 @@ TileInfo StepLayout::next_tile(const StepBlock& block, std::int32_t done) {
   t.n_steps = static_cast<std::int32_t>(
       std::min<std::int64_t>(block.n_tokens - done, kGroupTokens - position % kGroupTokens));
   t.n_state = static_cast<std::int32_t>(state.n_held);
+  t.n_inside = t.n_columns() <= state.capacity ? t.n_columns() : t.n_state;
   t.rotation = model_.wanted_rotation(position);
   t.rotates = model_.layout().keeps_unrotated && t.rotation != state.rotation ? 1 : 0;
   t.drops = is_bound && !block.keeps_all ? 1 : 0;

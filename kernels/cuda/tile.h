@@ -16,12 +16,13 @@ inline constexpr std::int32_t kProductTile = 64;
 
 struct TileInfo {
   unsigned char* state;
-  std::int64_t capacity;   // columns that the state has room for
+  std::int64_t capacity;   // columns of keys and values that the state has room for
   std::int64_t rotation;   // wanted of the rotated keys: a shift, or a group (wanted_rotation)
   std::int64_t position;   // of the first query
   std::int32_t first_row;  // of the step's buffers
   std::int32_t n_steps;    // queries
   std::int32_t n_state;    // columns before them
+  std::int32_t n_inside;   // keys and values of columns from here on stand in the scratch
   std::int32_t event_row;  // of the first query in the events of a layer
   DecisionRule rule;
   std::int32_t drops;    // whether tokens may leave
@@ -62,6 +63,9 @@ struct WaveScratch {
   float* head_weight;                 // (slots, n_heads, kGroupTokens): weights of the evicted
   std::int32_t *move_from, *move_to;  // (slots, n_groups, kGroupTokens)
   std::int32_t* n_moves;              // (slots, n_groups)
+  // (slots, n_kv_heads, n_head_arrays, kGroupTokens, head_dim) keys and values of tokens that join
+  // a state which has no room for them
+  void* joining;
 
   __device__ std::int64_t score_row(std::int32_t slot, std::int32_t head, std::int32_t step,
                                     std::int32_t n_heads) const {
@@ -70,6 +74,27 @@ struct WaveScratch {
   __device__ std::int32_t* deaths(std::int32_t slot, std::int32_t group,
                                   std::int32_t n_groups) const {
     return death + (static_cast<std::int64_t>(slot) * n_groups + group) * ld;
+  }
+};
+
+// The rows of a KV head that a tile sees, each of `width` elements.
+template <class T>
+struct TileRows {
+  T* inside;   // of the state
+  T* joining;  // of the scratch: columns from n_inside on
+  std::int32_t n_inside, width;
+
+  __device__ TileRows(const LayerView& layer, const TileInfo& tile, std::int32_t slot,
+                      std::int32_t kv, HeadArray array, void* scratch)
+      : inside(layer.head<T>(kv, array)), n_inside(tile.n_inside), width(layer.layout.head_dim) {
+    const std::int64_t head = (static_cast<std::int64_t>(slot) * layer.layout.n_kv_heads + kv) *
+                                  layer.layout.n_head_arrays() +
+                              layer.layout.index_of(array);
+    joining = static_cast<T*>(scratch) + head * kGroupTokens * width;
+  }
+  __device__ T* at(std::int32_t column) const {
+    return column < n_inside ? inside + static_cast<std::int64_t>(column) * width
+                             : joining + static_cast<std::int64_t>(column - n_inside) * width;
   }
 };
 

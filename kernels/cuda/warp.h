@@ -64,7 +64,7 @@ __device__ inline Candidate warp_first(Candidate c) {
           __shfl_sync(kAllLanes, c.column, from)};
 }
 
-// Where a number is copied from and to.
+// Where a number is copied from and to; nowhere, if `to` is null.
 template <class V>
 struct Copy {
   const V* from;
@@ -83,7 +83,8 @@ __device__ inline void copy_all(std::int32_t n, const CopyOf& copy_of) {
     for (std::int32_t b = 0; b < kBatch; ++b) read[b] = *copy_of(min(first + b * by, n - 1)).from;
 #pragma unroll
     for (std::int32_t b = 0; b < kBatch; ++b) {
-      if (first + b * by < n) *copy_of(first + b * by).to = read[b];
+      V* to = first + b * by < n ? copy_of(first + b * by).to : nullptr;
+      if (to != nullptr) *to = read[b];
     }
   }
 }

@@ -100,10 +100,7 @@ class ForwardLogits : public ::testing::TestWithParam<std::string> {
  protected:
   static void SetUpTestSuite() {
     directory_ = std::make_unique<TemporaryDirectory>();
-    TinyModel model;
-    model.hidden_size = 32;
-    model.intermediate_size = 40;
-    model.head_dim = 8;
+    TinyModel model = narrow_model();
     model.vocab_size = kVocab;
     write_hf_model(model, directory_->path() / "tiny");
   }

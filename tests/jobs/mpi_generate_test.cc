@@ -47,41 +47,15 @@ class MpiGenerate : public testing::MpiRuns {
 
   // Nearly all of the time goes into writing.
   std::vector<std::string> command(const std::string& out) const {
-    return {"generate",
-            "--model",
-            d.path() / "model",
-            "--corpus",
-            d.path() / "corpus",
-            "--out",
-            d.path() / out,
-            "--reference-key",
-            "answer",
-            "--cache-size",
-            "32",
-            "--dtype",
-            "f32",
-            "--threads",
-            "1",
-            "--streams",
-            "6",
-            "--temperature",
-            "1",
-            "--samples",
-            "2",
-            "--seed",
-            "7",
-            "--max-new-tokens",
-            "160",
-            "--min-new-tokens",
-            "100",
-            "--stream-jsonl",
-            d.path() / (out + ".jsonl")};
+    return command_of("generate", out,
+                      {"--reference-key", "answer", "--streams", "6", "--temperature", "1",
+                       "--samples", "2", "--seed", "7", "--max-new-tokens", "160",
+                       "--min-new-tokens", "100", "--stream-jsonl", d.path() / (out + ".jsonl")});
   }
   std::string run_alone() {
-    RunningProgram alone(command("alone"));
-    EXPECT_EQ(alone.wait(), 0) << alone.err();
+    const std::string alone = MpiRuns::run_alone("alone", command("alone"));
     expect_all_streamed("alone");
-    return results("alone");
+    return alone;
   }
 
   // Every text of results.h5 stands in the file of --stream-jsonl, and nothing else; what was

@@ -42,27 +42,12 @@ class MpiRun : public testing::MpiRuns {
 
   std::vector<std::string> command(const std::string& out,
                                    const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> c{"score",
-                               "--model",
-                               d.path() / "model",
-                               "--corpus",
-                               d.path() / "corpus",
-                               "--out",
-                               d.path() / out,
-                               "--cache-size",
-                               "32",
-                               "--dtype",
-                               "f32",
-                               "--threads",
-                               "1",
-                               "--trace-state"};
-    c.insert(c.end(), more.begin(), more.end());
-    return c;
+    std::vector<std::string> all{"--trace-state"};
+    all.insert(all.end(), more.begin(), more.end());
+    return command_of("score", out, all);
   }
   std::string run_alone(const std::string& out, const std::vector<std::string>& more = {}) {
-    RunningProgram alone(command(out, more));
-    EXPECT_EQ(alone.wait(), 0) << alone.err();
-    return results(out);
+    return MpiRuns::run_alone(out, command(out, more));
   }
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/support/model_builder.h"
@@ -29,29 +30,11 @@ class MpiStages : public testing::MpiRuns {
   std::vector<std::string> command(const std::string& out,
                                    const std::vector<std::string>& more = {},
                                    const std::string& job = "score") const {
-    std::vector<std::string> c{job,
-                               "--model",
-                               d.path() / "model",
-                               "--corpus",
-                               d.path() / "corpus",
-                               "--out",
-                               d.path() / out,
-                               "--cache-size",
-                               "32",
-                               "--dtype",
-                               "f32",
-                               "--threads",
-                               "1",
-                               "--sync-seconds",
-                               "0.01"};
-    c.insert(c.end(), more.begin(), more.end());
-    return c;
+    std::vector<std::string> all{"--sync-seconds", "0.01"};
+    all.insert(all.end(), more.begin(), more.end());
+    return command_of(job, out, all);
   }
-  std::string run_alone(const std::string& out) {
-    RunningProgram alone(command(out));
-    EXPECT_EQ(alone.wait(), 0) << alone.err();
-    return results(out);
-  }
+  std::string run_alone(const std::string& out) { return MpiRuns::run_alone(out, command(out)); }
   // Two groups of two; one rank dies in the middle of its work.
   void expect_to_survive(int rank) {
     const std::string expected = run_alone("whole");
@@ -62,6 +45,10 @@ class MpiStages : public testing::MpiRuns {
     EXPECT_EQ(status("run")["exit_code"], 0) << run.err();
     EXPECT_EQ(status("run")["launch"], 1);
     EXPECT_TRUE(results("run") == expected);
+  }
+  bool has_states(const std::string& out) const {
+    const fs::path states = d.path() / out / "states";
+    return fs::exists(states) && !fs::is_empty(states);
   }
 };
 
@@ -88,6 +75,29 @@ TEST_F(MpiStages, WriteTheSameTexts) {
   RunningProgram two(2, command("two", staged, "summarize"));
   ASSERT_EQ(two.wait(), 0) << two.err();
   EXPECT_TRUE(results("two") == results("one"));
+}
+
+TEST_F(MpiStages, AStopInTheMiddleOfWritingGoesOnWithAnyNumberOfStages) {
+  const std::vector<std::string> texts{"--max-new-tokens", "300", "--streams", "4", "--limit", "9"};
+  RunningProgram alone(command("whole", texts, "summarize"));
+  ASSERT_EQ(alone.wait(), 0) << alone.err();
+  const auto staged = [&](int n) {
+    std::vector<std::string> more = texts;
+    more.insert(more.end(), {"--stages", std::to_string(n)});
+    return command("run", more, "summarize");
+  };
+  {
+    RunningProgram run(2, staged(2));
+    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 0) > 4000; })) << run.err();
+    run.send(SIGUSR1);
+    ASSERT_TRUE(wait_for_end(run, "run")) << run.err();
+    run.wait();
+  }
+  EXPECT_EQ(status("run")["exit_code"], 75);
+  EXPECT_TRUE(has_states("run"));
+  RunningProgram again(3, staged(3));
+  ASSERT_EQ(again.wait(), 0) << again.err();
+  EXPECT_TRUE(results("run") == results("whole"));
 }
 
 TEST_F(MpiStages, TheDeathOfAFollowerCostsItsGroupOnly) { expect_to_survive(3); }
@@ -117,6 +127,30 @@ TEST_F(MpiStages, TheDeathOfTheOnlyGroupOrTheCoordinatorCostsALaunch) {
   EXPECT_TRUE(results("run") == expected);
 }
 
+// Two groups write texts, and come to the end of none.
+TEST_F(MpiStages, AGroupWithoutCoordinatorSavesWhatIsUnderWay) {
+  std::vector<std::string> c = command("run",
+                                       {"--stages", "2", "--streams", "2", "--min-new-tokens",
+                                        "1000000", "--max-new-tokens", "1000000"},
+                                       "summarize");
+  for (std::string& word : c) {
+    if (word == (d.path() / "corpus").string()) word = d.path() / "several";
+  }
+  for (std::uint64_t i = 0; i < 12; ++i)
+    d.write("several/" + std::to_string(i) + ".txt", testing::words(50, i));
+  RunningProgram run(4, c);
+  const auto is_writing = [&](int rank) {
+    const nlohmann::json s = status("run");  // not there at first
+    if (!s.is_object() || !s.contains("ranks")) return false;
+    return std::any_of(s["ranks"].begin(), s["ranks"].end(),
+                       [&](const auto& r) { return r["rank"] == rank && r["tokens"] > 500; });
+  };
+  ASSERT_TRUE(run.wait_until([&] { return is_writing(0) && is_writing(2); })) << run.err();
+  kill(run.find_rank(0), SIGKILL);
+  run.wait();
+  EXPECT_TRUE(has_states("run"));
+}
+
 TEST_F(MpiStages, AStopSavesStatesOfAllStagesAndAnyNumberOfThemGoesOn) {
   d.write("corpus/long.txt", testing::words(9000, 5));
   const std::string expected = run_alone("whole");
@@ -131,8 +165,7 @@ TEST_F(MpiStages, AStopSavesStatesOfAllStagesAndAnyNumberOfThemGoesOn) {
     }
     EXPECT_EQ(status(out)["state"], "stopped");
     EXPECT_EQ(status(out)["exit_code"], 75);
-    ASSERT_TRUE(fs::exists(d.path() / out / "states"));
-    EXPECT_FALSE(fs::is_empty(d.path() / out / "states"));
+    EXPECT_TRUE(has_states(out));
     RunningProgram again(n_stages, command(out, {"--stages", std::to_string(n_stages)}));
     ASSERT_EQ(again.wait(), 0) << again.err();
     EXPECT_TRUE(results(out) == expected);

@@ -16,6 +16,7 @@
 #include "tests/support/devices.h"
 #include "tests/support/error_of.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/policies.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill::testing {
@@ -116,45 +117,11 @@ class Device {
   std::unique_ptr<StreamState> state_;
 };
 
-struct NamedCache {
-  std::string name;
-  CacheOptions cache;
-};
-
-std::vector<NamedCache> policies_and_positions() {
-  constexpr std::int32_t k = 40;
-  const std::vector<NamedCache> policies{
-      {"tova", {.policy = Policy::tova, .cache_size = k}},
-      {"tova_pin", {.policy = Policy::tova, .cache_size = k, .pin = 4}},
-      {"tova_head", {.policy = Policy::tova_head, .cache_size = k}},
-      {"tova_ema", {.policy = Policy::tova_ema, .cache_size = k}},
-      {"h2o", {.policy = Policy::h2o, .cache_size = k}},
-      {"h2o_head", {.policy = Policy::h2o_head, .cache_size = k}},
-      {"window", {.policy = Policy::window, .cache_size = k}},
-      {"window_sinks", {.policy = Policy::window, .cache_size = k, .sinks = 4}},
-      {"full", {.policy = Policy::full, .cache_size = k}}};
-  std::vector<NamedCache> all;
-  for (const NamedCache& p : policies) {
-    for (Positions positions : {Positions::clipped, Positions::absolute, Positions::in_state}) {
-      NamedCache c = p;
-      c.cache.positions = positions;
-      c.cache.clip_distance = positions == Positions::clipped ? 100 : 0;
-      c.name += "_" + std::string(name_of(positions));
-      all.push_back(c);
-    }
-  }
-  return all;
-}
-
 class SavedState : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_ = std::make_unique<TemporaryDirectory>();
-    TinyModel model;
-    model.hidden_size = 32;
-    model.intermediate_size = 40;
-    model.head_dim = 8;
-    model.vocab_size = 300;
+    TinyModel model = narrow_model();
     write_hf_model(model, directory_->path() / "tiny");
     model.n_kv_heads = 4;
     write_hf_model(model, directory_->path() / "other");
@@ -171,7 +138,7 @@ class SavedState : public ::testing::Test {
     const std::vector<std::int32_t> ids = random_ids(n, 1), others = random_ids(n + 130, 2);
     const std::size_t cut = block * n_blocks;
     std::size_t n_settings = 0;
-    for (const NamedCache& p : policies_and_positions()) {
+    for (const NamedCache& p : policies_and_positions(40)) {
       if (!runs_on(device, n_settings++, kFirst)) continue;
       SCOPED_TRACE(p.name + " " + device + " " + dtype + " in blocks of " + std::to_string(block));
       Device first(model(), device, dtype, p.cache, 1);
@@ -284,7 +251,7 @@ TEST_F(SavedState, OfAnotherTypeIsRefused) {
 TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
   const std::vector<std::int32_t> ids = random_ids(300, 5);
   std::size_t n_policies = 0;
-  for (const NamedCache& p : policies_and_positions()) {
+  for (const NamedCache& p : policies_and_positions(40)) {
     if (p.cache.positions == Positions::absolute) continue;
     ++n_policies;
     for (const std::string& device : devices({"cpu", "reference", "cuda"})) {

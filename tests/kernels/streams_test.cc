@@ -16,6 +16,7 @@
 #include "kernels/error.h"
 #include "tests/support/devices.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/policies.h"
 #include "tests/support/run_document.h"
 #include "tests/support/temporary_directory.h"
 
@@ -32,22 +33,6 @@ std::vector<std::int32_t> random_ids(std::size_t n, std::uint32_t seed) {
   return ids;
 }
 
-struct NamedCache {
-  std::string name;
-  CacheOptions cache;
-};
-
-std::vector<NamedCache> bounded_policies(std::int32_t k) {
-  return {{"tova", {.policy = Policy::tova, .cache_size = k}},
-          {"tova_pin", {.policy = Policy::tova, .cache_size = k, .pin = 4}},
-          {"tova_head", {.policy = Policy::tova_head, .cache_size = k}},
-          {"tova_ema", {.policy = Policy::tova_ema, .cache_size = k}},
-          {"h2o", {.policy = Policy::h2o, .cache_size = k}},
-          {"h2o_head", {.policy = Policy::h2o_head, .cache_size = k}},
-          {"window", {.policy = Policy::window, .cache_size = k}},
-          {"window_sinks", {.policy = Policy::window, .cache_size = k, .sinks = 4}}};
-}
-
 // Tokens that queries 0..n-1 attend to in all, over the state of one deciding group (design 3.3).
 std::uint64_t attended_in_all(std::uint64_t k, std::uint64_t n) {
   return k * (k + 1) / 2 + (k + 1) * (n - k);
@@ -57,12 +42,7 @@ class Streams : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_ = std::make_unique<TemporaryDirectory>();
-    TinyModel model;
-    model.hidden_size = 32;
-    model.intermediate_size = 40;
-    model.head_dim = 8;
-    model.vocab_size = 300;
-    write_hf_model(model, directory_->path() / "tiny");
+    write_hf_model(narrow_model(), directory_->path() / "tiny");
   }
   static void TearDownTestSuite() { directory_.reset(); }
   static std::string model() { return (directory_->path() / "tiny").string(); }
@@ -134,24 +114,9 @@ TEST_F(AttendedTokens, OfAFullStateAreAllBefore) {
   for (std::uint64_t attended : run.attended) EXPECT_EQ(attended, 300u * 301 / 2);
 }
 
-std::vector<NamedCache> policies_and_positions() {
-  std::vector<NamedCache> all, policies = bounded_policies(40);
-  policies.push_back({"full", {.policy = Policy::full, .cache_size = 40}});
-  for (const NamedCache& p : policies) {
-    for (Positions positions : {Positions::clipped, Positions::absolute, Positions::in_state}) {
-      NamedCache c = p;
-      c.cache.positions = positions;
-      c.cache.clip_distance = positions == Positions::clipped ? 100 : 0;
-      c.name += "_" + std::string(name_of(positions));
-      all.push_back(c);
-    }
-  }
-  return all;
-}
-
 // Every policy with one of the positions.
 std::vector<NamedCache> policies_in_turn() {
-  const std::vector<NamedCache> all = policies_and_positions();
+  const std::vector<NamedCache> all = policies_and_positions(40);
   std::vector<NamedCache> some;
   for (std::size_t i = 0; i < all.size() / 3; ++i) some.push_back(all[3 * i + i % 3]);
   return some;
@@ -160,7 +125,7 @@ std::vector<NamedCache> policies_in_turn() {
 TEST_P(BlockSizes, GiveTheSameNllAndDeaths) {
   const std::vector<std::int32_t> ids = random_ids(400, 2);
   std::size_t n_policies = 0, n_settings = 0;
-  for (const NamedCache& p : policies_and_positions()) {
+  for (const NamedCache& p : policies_and_positions(40)) {
     if (!runs_on(device(), n_policies++, kFirst)) continue;
     const RunResult expected = run(ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {100, 1, 7, 64, 300}) {
@@ -188,7 +153,7 @@ void expect_same_bits(const RunResult& a, const RunResult& b, const std::string&
 TEST_P(SameBits, InBlocksOfWholeTiles) {
   const std::vector<std::int32_t> ids = random_ids(600, 3);
   std::size_t n_policies = 0;
-  for (const NamedCache& p : policies_and_positions()) {
+  for (const NamedCache& p : policies_and_positions(40)) {
     if (!runs_on(device(), n_policies++, kNever)) continue;
     const RunResult expected = run(ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {64, 128, 192, 512}) {

@@ -15,6 +15,7 @@
 #include "kernels/backend.h"
 #include "kernels/tensor.h"
 #include "tests/support/devices.h"
+#include "tests/support/policies.h"
 
 namespace tovamill::testing {
 
@@ -179,23 +180,5 @@ class AttentionDevice {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Buffer> qkv_, out_;
 };
-
-struct NamedCache {
-  std::string name;
-  CacheOptions cache;
-};
-
-// Every policy that bounds a state of `k` tokens, and `full`.
-inline std::vector<NamedCache> all_policies(std::int32_t k) {
-  return {{"tova", {.policy = Policy::tova, .cache_size = k}},
-          {"tova_pin", {.policy = Policy::tova, .cache_size = k, .pin = 4}},
-          {"tova_head", {.policy = Policy::tova_head, .cache_size = k}},
-          {"tova_ema", {.policy = Policy::tova_ema, .cache_size = k}},
-          {"h2o", {.policy = Policy::h2o, .cache_size = k}},
-          {"h2o_head", {.policy = Policy::h2o_head, .cache_size = k}},
-          {"window", {.policy = Policy::window, .cache_size = k}},
-          {"window_sinks", {.policy = Policy::window, .cache_size = k, .sinks = 4}},
-          {"full", {.policy = Policy::full, .cache_size = k}}};
-}
 
 }  // namespace tovamill::testing

@@ -15,8 +15,8 @@ inline constexpr std::uint64_t kTestDeviceBytes = std::uint64_t{128} << 20;
 
 // Those of `names` that are there.
 std::vector<std::string> devices(const std::vector<std::string>& names);
-// Whether setting number `i` of a test, from 0 on, runs on the device: on a slow one each `every`-th
-// does.
+// Whether setting number `i` of a test, from 0 on, runs on the device: on a slow one each
+// `every`-th does.
 inline constexpr std::size_t kNever = 0, kFirst = SIZE_MAX;
 bool runs_on(const std::string& device, std::size_t i, std::size_t every);
 

@@ -36,6 +36,16 @@ struct TinyModel {
   std::uint64_t seed = 1;
 };
 
+// Half as wide: for tests of many settings.
+inline TinyModel narrow_model() {
+  TinyModel model;
+  model.hidden_size = 32;
+  model.intermediate_size = 40;
+  model.head_dim = 8;
+  model.vocab_size = 300;
+  return model;
+}
+
 // One tensor of the model by both of its names. Values in Hugging Face's row order.
 struct TinyTensor {
   std::string hf_name, gguf_name;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "tests/support/results_text.h"
 #include "tests/support/running_program.h"
@@ -14,9 +15,25 @@
 
 namespace tovamill::testing {
 
-// Run directories lie in `d` and are named by their names there.
+// The model, the corpus and the run directories lie in `d`; runs are named by their names there.
 class MpiRuns : public ::testing::Test {
  protected:
+  // One that takes the model and the corpus of `d` to the run `out`, small states, one thread.
+  std::vector<std::string> command_of(const std::string& job, const std::string& out,
+                                      const std::vector<std::string>& more) const {
+    const std::string model = d.path() / "model", corpus = d.path() / "corpus";
+    std::vector<std::string> c{
+        job,  "--model", model, "--corpus",  corpus, "--out", d.path() / out, "--cache-size",
+        "32", "--dtype", "f32", "--threads", "1"};
+    c.insert(c.end(), more.begin(), more.end());
+    return c;
+  }
+  // The results of a command without mpirun.
+  std::string run_alone(const std::string& out, const std::vector<std::string>& command) {
+    RunningProgram alone(command);
+    EXPECT_EQ(alone.wait(), 0) << alone.err();
+    return results(out);
+  }
   std::string results(const std::string& out) const {
     return results_text(d.path() / out / "results.h5");
   }

@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <limits>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "kernels/error.h"
@@ -106,6 +111,31 @@ CorpusRecord document(const std::string& text, int n = 0) {
   return record;
 }
 
+using Records = std::vector<std::vector<std::byte>>;
+
+// What the documents come to, as many of them side by side as the work takes; they go on from what
+// is saved of them.
+Records records_of(DocumentWork& work, std::vector<CorpusRecord> documents,
+                   const Records& saved = {}) {
+  std::vector<std::unique_ptr<DocumentUnderWay>> open(documents.size());
+  Records records(documents.size());
+  for (std::size_t next = 0; next < documents.size() || work.n_open() > 0;) {
+    while (next < documents.size() && (work.has_room() || work.n_open() == 0)) {
+      open[next] = work.open(documents[next]);
+      if (!open[next]) break;
+      EXPECT_TRUE(saved.empty() || saved[next].empty() || open[next]->restore(saved[next]));
+      ++next;
+    }
+    work.step();
+    for (std::size_t i = 0; i < next; ++i) {
+      if (!open[i] || !open[i]->finished()) continue;
+      records[i] = encode(open[i]->finish(0));
+      work.close(std::move(open[i]));
+    }
+  }
+  return records;
+}
+
 class StagedModelTest : public ::testing::Test {
  protected:
   StagedModelTest() {
@@ -122,31 +152,13 @@ class StagedModelTest : public ::testing::Test {
   }
 
   // The records of five documents, of which some end in every step.
-  static std::vector<std::vector<std::byte>> scores(LoadedModel& model, const RunOptions& o) {
+  static Records scores(LoadedModel& model, const RunOptions& o) {
     const std::size_t longer = o.cache.policy == Policy::full ? 100 : 400;  // words
     ScoreWork work(model, o);
-    std::vector<std::unique_ptr<DocumentUnderWay>> open;
-    std::vector<std::vector<std::byte>> records(5);
-    std::vector<std::size_t> of;
-    for (std::size_t next = 0; next < 5 || !open.empty();) {
-      while (next < 5 && open.size() < 3) {
-        CorpusRecord record = document(words(100 + longer * next, next), static_cast<int>(next));
-        open.push_back(work.open(record));
-        of.push_back(next++);
-      }
-      work.step();
-      for (std::size_t i = 0; i < open.size();) {
-        if (!open[i]->finished()) {
-          ++i;
-          continue;
-        }
-        records[of[i]] = encode(open[i]->finish(0));
-        work.close(std::move(open[i]));
-        open.erase(open.begin() + static_cast<std::ptrdiff_t>(i));
-        of.erase(of.begin() + static_cast<std::ptrdiff_t>(i));
-      }
-    }
-    return records;
+    std::vector<CorpusRecord> documents;
+    for (std::size_t n = 0; n < 5; ++n)
+      documents.push_back(document(words(100 + longer * n, n), static_cast<int>(n)));
+    return records_of(work, std::move(documents));
   }
 
   void expect_same_scores(RunOptions o, const std::vector<int>& numbers_of_stages) {
@@ -179,36 +191,175 @@ TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   expect_same_scores(o, {2});
 }
 
-// The texts of three documents of two questions each.
-std::vector<std::vector<std::byte>> texts(LoadedModel& model, const RunOptions& o) {
-  GenerateWork work(model, o);
-  std::vector<std::vector<std::byte>> records;
-  for (int n = 0; n < 3; ++n) {
-    CorpusRecord record = document(words(static_cast<std::size_t>(150 + 300 * n), 7), n);
-    record.questions = {"what is it?", "and why?"};
-    std::unique_ptr<DocumentUnderWay> d = work.open(record);
-    while (!d->finished()) work.step();
-    records.push_back(encode(d->finish(0)));
-    work.close(std::move(d));
+// Passes steps on, counts those under way, and sees to it that no stream is in two of them. The
+// logits of the `spoilt`-th choice are lost.
+class WatchedSteps final : public StepRunner {
+ public:
+  explicit WatchedSteps(std::unique_ptr<StepRunner> steps) : steps_(std::move(steps)) {}
+  std::int32_t most_under_way() const override { return steps_->most_under_way(); }
+  std::int32_t n_stages() const override { return steps_->n_stages(); }
+  void submit(const StepInput& input) override {
+    std::set<const StreamState*> streams;
+    for (const StepBlock& b : input.blocks) {
+      EXPECT_TRUE(streams.insert(b.state).second);
+      for (const auto& other : under_way_) EXPECT_FALSE(other.contains(b.state));
+    }
+    under_way_.push_back(std::move(streams));
+    if (under_way_.size() > n_streams_.size()) n_streams_.resize(under_way_.size());
+    for (std::size_t i = 0; i < under_way_.size(); ++i)
+      n_streams_[i] = std::max(n_streams_[i], under_way_[i].size());
+    StepInput watched = input;
+    watched.take_logits = [this, take = input.take_logits](std::size_t i, std::span<float> logits) {
+      if (n_choices_++ == spoilt) std::fill(logits.begin(), logits.end(), std::nanf(""));
+      take(i, logits);
+    };
+    steps_->submit(watched);
   }
-  return records;
+  StepOutput collect() override {
+    under_way_.pop_front();
+    return steps_->collect();
+  }
+  std::uint64_t buffer_bytes() const override { return steps_->buffer_bytes(); }
+
+  // The most streams that the oldest step under way had, the second oldest, ...
+  const std::vector<std::size_t>& n_streams() const { return n_streams_; }
+  std::size_t spoilt = std::numeric_limits<std::size_t>::max();
+
+ private:
+  std::unique_ptr<StepRunner> steps_;
+  std::deque<std::set<const StreamState*>> under_way_;
+  std::vector<std::size_t> n_streams_;
+  std::size_t n_choices_ = 0;
+};
+
+WatchedSteps& watch(LoadedModel& model) {
+  auto watched = std::make_unique<WatchedSteps>(std::move(model.runner));
+  WatchedSteps& steps = *watched;
+  model.runner = std::move(watched);
+  return steps;
 }
 
-TEST_F(StagedModelTest, WritesTheSameTexts) {
+// Of two questions each, and of very different lengths.
+std::vector<CorpusRecord> questioned(int n_documents) {
+  std::vector<CorpusRecord> documents;
+  for (int n = 0; n < n_documents; ++n) {
+    documents.push_back(document(words(static_cast<std::size_t>(150 + 300 * (n % 3)), 7), n));
+    documents.back().questions = {"what is it?", "and why?"};
+  }
+  return documents;
+}
+
+RunOptions writing(RunOptions o) {
+  o.trace_state = o.token_nll = false;
+  o.job_kind = Job::generate;
+  o.streams = 7;
+  o.cache.cache_size = 64;
+  o.generation.max_new_tokens = 12;
+  o.generation.samples = 2;
+  o.generation.sampling.temperature = 1.0;
+  return o;
+}
+
+Records texts(LoadedModel& model, const RunOptions& o) {
+  GenerateWork work(model, o);
+  return records_of(work, questioned(3));
+}
+
+TEST_F(StagedModelTest, WritesTheSameTextsWithAStepUnderWayInEveryStage) {
   for (const Prefill prefill : {Prefill::stream, Prefill::full}) {
-    RunOptions o = options();
-    o.trace_state = o.token_nll = false;
-    o.job_kind = Job::generate;
-    o.cache.cache_size = 64;
+    RunOptions o = writing(options());
     o.generation.prefill = prefill;
-    o.generation.max_new_tokens = 12;
-    o.generation.samples = 2;
-    o.generation.sampling.temperature = 1.0;
     Group whole(model(), o, 1);
-    const auto expected = texts(whole.model(), o);
-    o.stages = 3;
-    Group cut(model(), o, 3);
-    EXPECT_TRUE(texts(cut.model(), o) == expected);
+    const WatchedSteps& one = watch(whole.model());
+    const Records expected = texts(whole.model(), o);
+    EXPECT_EQ(one.n_streams(), std::vector<std::size_t>{7});
+    for (const int n : {2, 3}) {
+      o.stages = n;
+      Group cut(model(), o, n);
+      const WatchedSteps& steps = watch(cut.model());
+      EXPECT_TRUE(texts(cut.model(), o) == expected) << n << " stages";
+      ASSERT_EQ(steps.n_streams().size(), static_cast<std::size_t>(n));
+      for (const std::size_t n_streams : steps.n_streams()) {
+        EXPECT_GE(n_streams, static_cast<std::size_t>(7 / n));
+        EXPECT_LE(n_streams, static_cast<std::size_t>(7 / n + 2)) << "parts of like size";
+      }
+    }
+  }
+}
+
+// The others of the document's texts are in steps under way when one of them fails.
+TEST_F(StagedModelTest, ATextThatFailsCostsItsDocumentOnly) {
+  RunOptions o = writing(options());
+  Group whole(model(), o, 1);
+  const Records expected = texts(whole.model(), o);
+  o.stages = 2;
+  Group cut(model(), o, 2);
+  watch(cut.model()).spoilt = 20;
+  const Records found = texts(cut.model(), o);
+  int n_same = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    n_same += found[i] == expected[i];
+    if (found[i] != expected[i]) {
+      EXPECT_EQ(decode_document(found[i], "a record").failure_reason, "not-finite");
+    }
+  }
+  EXPECT_EQ(n_same, 2);
+}
+
+TEST_F(StagedModelTest, ChoosesTheSameHighestTokensAndAnswersPiecesAlike) {
+  RunOptions o = writing(options());
+  o.generation.sampling.temperature = 0.0;
+  o.generation.strategy = Strategy::chunk;
+  o.cache.chunk_tokens = 300;
+  o.streams = 5;
+  Group whole(model(), o, 1);
+  const Records expected = texts(whole.model(), o);
+  o.stages = 2;
+  o.streams = 4;
+  Group cut(model(), o, 2);
+  EXPECT_TRUE(texts(cut.model(), o) == expected);
+}
+
+// Stopped with steps under way, and continued with another number of stages and streams; or, where
+// a saved state is damaged, that document begins anew.
+TEST_F(StagedModelTest, TextsGoOnFromASteppedStopWithAnyNumberOfStages) {
+  RunOptions o = writing(options());
+  Group whole(model(), o, 1);
+  const Records expected = texts(whole.model(), o);
+  const auto with = [&](int n_stages, int streams) {
+    RunOptions other = o;
+    other.stages = n_stages;
+    other.streams = streams;
+    return other;
+  };
+  const RunOptions o1 = with(1, 3), o2 = with(2, 2), o3 = with(3, 7);
+  Group two(model(), o2, 2), three(model(), o3, 3);
+  for (const int n_steps : {4, 14, 25}) {
+    Records saved;
+    {
+      GenerateWork work(three.model(), o3);
+      std::vector<std::unique_ptr<DocumentUnderWay>> open;
+      for (CorpusRecord& record : questioned(3)) open.push_back(work.open(record));
+      for (int i = 0; i < n_steps; ++i) work.step();
+      work.settle();
+      EXPECT_EQ(work.settle(), 0u);
+      for (auto& d : open) {
+        saved.push_back(d->finished() ? std::vector<std::byte>() : d->save());
+        work.close(std::move(d));
+      }
+    }
+    for (const bool is_damaged : {false, true}) {
+      if (is_damaged) {
+        for (auto& bytes : saved) {
+          if (!bytes.empty()) std::fill(bytes.end() - 64, bytes.end(), std::byte{0x7f});
+        }
+      }
+      for (const auto& [group, other] : {std::pair{&whole, &o1}, std::pair{&two, &o2}}) {
+        GenerateWork work(group->model(), *other);
+        EXPECT_TRUE(records_of(work, questioned(3), saved) == expected)
+            << n_steps << " steps, " << other->stages << " stages, damaged: " << is_damaged;
+      }
+    }
   }
 }
 
