@@ -12,65 +12,65 @@ namespace tovamill::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kLanes;
-// Blocks of an SM that are asked of the compiler, so that it keeps all numbers in registers: 80 of
-// them for 3 blocks. 0 asks for nothing, which gives those kernels as many. Before compute
-// capability 9.0 that is too few.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-template <class T, int kGroup>
-constexpr int kBlocksOfSm = 2;
-#else
-template <class T, int kGroup>
-constexpr int kBlocksOfSm = sizeof(T) == 2 && kGroup < 32 ? 0 : 3;
-#endif
+// Blocks of an SM that are asked of the compiler: as many as it can keep all numbers in registers
+// for.
+template <int kQueries>
+constexpr int kBlocksOfSm = kQueries == 1 ? 3 : 2;
 
-// kWidth consecutive elements of a row, read at once.
-template <class T, int kWidth>
-struct alignas(sizeof(T) * kWidth) Pack {
-  T at[kWidth];
-};
+// Rows that a lane reads of at a time: 16 bytes of each are under way from memory at once, which
+// with 24 warps of an SM are some 48 KiB.
+constexpr int kBatch = 4;
 
-// Queries of a KV head that go through its rows together.
-constexpr int kQueries = 4;
+// Queries of a KV head that go through its rows together; a head that serves more is read again.
+constexpr int kMostQueries = 4;
 
-template <class T, int kWidth>
-__device__ Pack<T, kWidth> read_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, kWidth>*>(p);
-}
-
-// scores[q * ld + j] = queries[q] . rows[j] * scale, kGroup lanes to a row.
-template <class T, int kWidth, int kGroup>
+// scores[q * ld + j] = queries[q] . rows[j] * scale of at most kQueries queries, kGroup lanes to a
+// row.
+template <class T, int kWidth, int kGroup, int kQueries>
 __device__ void score_rows(const T* queries, std::int32_t n_queries, const T* rows, std::int32_t n,
                            std::int32_t d, float scale, float* scores, std::int32_t ld) {
   constexpr int kRows = kLanes / kGroup;
   const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes,
              lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
   const std::int32_t part = lane % kGroup;
-  for (std::int32_t first = warp * kRows; first < n; first += kWarps * kRows) {
+  for (std::int32_t first = warp * kRows; first < n; first += kWarps * kRows * kBatch) {
     const std::int32_t j = first + lane / kGroup;
-    float sum[kQueries] = {};
-    for (std::int32_t i = part * kWidth; j < n && i < d; i += kGroup * kWidth) {
-      const auto k = read_pack<T, kWidth>(rows + static_cast<std::int64_t>(j) * d + i);
+    float sum[kBatch][kQueries] = {};
+    for (std::int32_t i = part * kWidth; i < d; i += kGroup * kWidth) {
+      Pack<T, kWidth> k[kBatch];
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {  // of rows that are not there, the last one
+        const std::int32_t row = min(j + b * kWarps * kRows, n - 1);
+        k[b] = read_pack<T, kWidth>(rows + static_cast<std::int64_t>(row) * d + i);
+      }
 #pragma unroll
       for (int q = 0; q < kQueries; ++q) {
-        if (q >= n_queries) break;
-        const auto x = read_pack<T, kWidth>(queries + q * d + i);
+        const auto x = read_pack<T, kWidth>(queries + min(q, n_queries - 1) * d + i);
 #pragma unroll
-        for (int e = 0; e < kWidth; ++e)
-          sum[q] = fmaf(to_float(k.at[e]), to_float(x.at[e]), sum[q]);
+        for (int b = 0; b < kBatch; ++b)
+#pragma unroll
+          for (int e = 0; e < kWidth; ++e)
+            sum[b][q] = fmaf(to_float(k[b].at[e]), to_float(x.at[e]), sum[b][q]);
       }
     }
 #pragma unroll
-    for (int q = 0; q < kQueries; ++q) {
-      if (q >= n_queries) break;
-      for (int i = kGroup / 2; i > 0; i /= 2) sum[q] += __shfl_xor_sync(kAllLanes, sum[q], i);
-      if (part == 0 && j < n) scores[static_cast<std::int64_t>(q) * ld + j] = sum[q] * scale;
+    for (int b = 0; b < kBatch; ++b) {
+      const std::int32_t row = j + b * kWarps * kRows;
+#pragma unroll
+      for (int q = 0; q < kQueries; ++q) {
+#pragma unroll
+        for (int i = kGroup / 2; i > 0; i /= 2)
+          sum[b][q] += __shfl_xor_sync(kAllLanes, sum[b][q], i);
+        if (part == 0 && row < n && q < n_queries)
+          scores[static_cast<std::int64_t>(q) * ld + row] = sum[b][q] * scale;
+      }
     }
   }
 }
 
 // sums[(q * kWarps + warp) * d + i] = sum over the warp's columns of weights[q * ld + j]
 // values[j][i].
-template <class T, int kWidth, int kGroup>
+template <class T, int kWidth, int kGroup, int kQueries>
 __device__ void add_rows(const float* weights, std::int32_t ld, std::int32_t n_queries,
                          const T* values, std::int32_t n, std::int32_t d, float* sums) {
   constexpr int kRows = kLanes / kGroup;
@@ -79,24 +79,36 @@ __device__ void add_rows(const float* weights, std::int32_t ld, std::int32_t n_q
   for (std::int32_t begin = 0; begin < d; begin += kGroup * kWidth) {
     const std::int32_t i = begin + lane % kGroup * kWidth;
     float sum[kQueries][kWidth] = {};
-    for (std::int32_t j = warp * kRows + lane / kGroup; i < d && j < n; j += kWarps * kRows) {
-      const auto v = read_pack<T, kWidth>(values + static_cast<std::int64_t>(j) * d + i);
+    for (std::int32_t j = warp * kRows + lane / kGroup; i < d && j < n;
+         j += kWarps * kRows * kBatch) {
+      Pack<T, kWidth> v[kBatch];
+      float w[kBatch][kQueries];
 #pragma unroll
-      for (int q = 0; q < kQueries; ++q) {
-        if (q >= n_queries) break;
-        const float w = weights[static_cast<std::int64_t>(q) * ld + j];
+      for (int b = 0; b < kBatch; ++b) {
+        const std::int32_t row = min(j + b * kWarps * kRows, n - 1);
+        v[b] = read_pack<T, kWidth>(values + static_cast<std::int64_t>(row) * d + i);
 #pragma unroll
-        for (int e = 0; e < kWidth; ++e) sum[q][e] = fmaf(w, to_float(v.at[e]), sum[q][e]);
+        for (int q = 0; q < kQueries; ++q)
+          w[b][q] = weights[static_cast<std::int64_t>(min(q, n_queries - 1)) * ld + row];
+      }
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        if (j + b * kWarps * kRows >= n) break;
+#pragma unroll
+        for (int q = 0; q < kQueries; ++q)
+#pragma unroll
+          for (int e = 0; e < kWidth; ++e)
+            sum[q][e] = fmaf(w[b][q], to_float(v[b].at[e]), sum[q][e]);
       }
     }
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
-      if (q >= n_queries) break;
 #pragma unroll
       for (int e = 0; e < kWidth; ++e) {
         for (int l = kGroup; l < kLanes; l *= 2)
           sum[q][e] += __shfl_xor_sync(kAllLanes, sum[q][e], l);
-        if (lane < kGroup && i < d) sums[(q * kWarps + warp) * d + i + e] = sum[q][e];
+        if (lane < kGroup && i < d && q < n_queries)
+          sums[(q * kWarps + warp) * d + i + e] = sum[q][e];
       }
     }
   }
@@ -115,16 +127,22 @@ __device__ Candidate block_first(Candidate c, Candidate* shared) {
   return c;
 }
 
-template <class T>
-__device__ void move_rows(const LayerView& layer, std::int32_t kv, std::int32_t from,
-                          std::int32_t to, std::int32_t d, bool unrotated) {
-  T* arrays[3] = {layer.head<T>(kv, HeadArray::rotated), layer.head<T>(kv, HeadArray::values),
-                  unrotated ? layer.head<T>(kv, HeadArray::unrotated) : nullptr};
-  for (T* rows : arrays) {
-    if (rows == nullptr) continue;
-    for (auto e = static_cast<std::int32_t>(threadIdx.x % kLanes); e < d; e += kLanes)
-      rows[static_cast<std::int64_t>(to) * d + e] = rows[static_cast<std::int64_t>(from) * d + e];
-  }
+// Rows move_from[i] of all arrays of a group's KV heads to rows move_to[i]; `V` is what rows
+// consist of `n_parts` of.
+template <class T, class V>
+__device__ void move_rows(const LayerView& layer, std::int32_t first_kv, std::int32_t n_kv,
+                          std::int32_t n_parts, const std::int32_t* move_from,
+                          const std::int32_t* move_to, std::int32_t n_moves) {
+  const std::int32_t n_arrays = layer.layout.keeps_unrotated ? 3 : 2;
+  copy_all<V>(n_moves * n_kv * n_arrays * n_parts, [&](std::int32_t i) {
+    const std::int32_t part = i % n_parts, row = i / n_parts, array = row % n_arrays,
+                       kv = first_kv + row / n_arrays % n_kv, move = row / n_arrays / n_kv;
+    V* rows = reinterpret_cast<V*>(array == 0   ? layer.head<T>(kv, HeadArray::values)
+                                   : array == 1 ? layer.head<T>(kv, HeadArray::rotated)
+                                                : layer.head<T>(kv, HeadArray::unrotated));
+    return Copy<V>{rows + static_cast<std::int64_t>(move_from[move]) * n_parts + part,
+                   rows + static_cast<std::int64_t>(move_to[move]) * n_parts + part};
+  });
 }
 
 // By the last block of a group.
@@ -151,6 +169,7 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
   std::int32_t n_visible = 0;
   for (std::int32_t j = thread; j < n; j += kThreads) {
     float weight = 0.0f;
+#pragma unroll 8
     for (std::int32_t h = first_head; h < first_head + shape.heads_per_group; ++h) {
       const std::int64_t row = static_cast<std::int64_t>(slot) * shape.n_heads + h;
       weight += a.weights[row * a.ld + j] * a.inverse_sum[row];
@@ -227,12 +246,14 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
     }
   }
   __syncthreads();
-  const std::int32_t warp = thread / kLanes;
-  for (std::int32_t i = warp; i < n_moves; i += kWarps) {
+  const std::int32_t first_kv = group * shape.kv_per_group, d = shape.head_dim;
+  if (d % kWide<T> == 0) {
+    move_rows<T, uint4>(layer, first_kv, shape.kv_per_group, d / kWide<T>, death, move_to, n_moves);
+  } else {
+    move_rows<T, T>(layer, first_kv, shape.kv_per_group, d, death, move_to, n_moves);
+  }
+  for (std::int32_t i = thread; i < n_moves; i += kThreads) {
     const std::int32_t from = death[i], to = move_to[i];
-    for (std::int32_t kv = group * shape.kv_per_group; kv < (group + 1) * shape.kv_per_group; ++kv)
-      move_rows<T>(layer, kv, from, to, shape.head_dim, a.layout.keeps_unrotated);
-    if (thread % kLanes != 0) continue;
     positions[to] = positions[from];
     if (memory != nullptr) memory[to] = memory[from];
     if (decay_power == nullptr) continue;
@@ -242,11 +263,11 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
 }
 
 // Grid: KV heads, streams.
-template <class T, int kWidth, int kGroup>
-__global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kGroup>)
+template <class T, int kWidth, int kGroup, int kQueries>
+__global__ void __launch_bounds__(kThreads, kBlocksOfSm<kQueries>)
     decode_kernel(DecodeArguments<T> a) {
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
-  float* sums = reinterpret_cast<float*>(shared_bytes);  // (per_kv, kWarps, head_dim)
+  float* sums = reinterpret_cast<float*>(shared_bytes);  // (kQueries, kWarps, head_dim)
   __shared__ float reduced[kWarps];
   __shared__ Candidate candidates[kWarps];
   __shared__ unsigned n_done;
@@ -263,9 +284,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kGroup>)
       a.weights + (static_cast<std::int64_t>(slot) * shape.n_heads + first_head) * a.ld;
   const std::int32_t* positions = layer.positions(group);
   for (std::int32_t q = 0; q < shape.per_kv; q += kQueries) {
-    score_rows<T, kWidth, kGroup>(queries + q * d, shape.per_kv - q,
-                                  layer.head<T>(kv, HeadArray::rotated), n, d, shape.scale,
-                                  weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
+    score_rows<T, kWidth, kGroup, kQueries>(
+        queries + q * d, min(kQueries, shape.per_kv - q), layer.head<T>(kv, HeadArray::rotated), n,
+        d, shape.scale, weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
   }
   __syncthreads();
   for (std::int32_t q = 0; q < shape.per_kv; ++q) {
@@ -278,27 +299,30 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kGroup>)
       top = (w[j] > top || w[j] != w[j]) ? w[j] : top;
     }
     top = block_max(top, reduced);
+    const float shift = softmax_shift(top);
     for (std::int32_t j = thread; j < n; j += kThreads) {
-      w[j] = softmax_term(w[j], top);
+      w[j] = softmax_term(w[j], shift);
       sum += w[j];
     }
     sum = block_sum(sum, reduced);
     if (thread == 0)
       a.inverse_sum[static_cast<std::int64_t>(slot) * shape.n_heads + first_head + q] = 1.0f / sum;
   }
-  __syncthreads();
-  for (std::int32_t q = 0; q < shape.per_kv; q += kQueries) {
-    add_rows<T, kWidth, kGroup>(weights + static_cast<std::int64_t>(q) * a.ld, a.ld,
-                                shape.per_kv - q, layer.head<T>(kv, HeadArray::values), n, d,
-                                sums + q * kWarps * d);
-  }
-  __syncthreads();
-  for (std::int32_t i = thread; i < shape.per_kv * d; i += kThreads) {
-    const std::int32_t q = i / d;
-    float sum = 0.0f;
-    for (int w = 0; w < kWarps; ++w) sum += sums[(q * kWarps + w) * d + i % d];
-    sum *= a.inverse_sum[static_cast<std::int64_t>(slot) * shape.n_heads + first_head + q];
-    a.out[row * shape.q_size() + first_head * d + i] = from_float<T>(sum);
+  for (std::int32_t first = 0; first < shape.per_kv; first += kQueries) {
+    __syncthreads();
+    const std::int32_t n_queries = min(kQueries, shape.per_kv - first);
+    add_rows<T, kWidth, kGroup, kQueries>(weights + static_cast<std::int64_t>(first) * a.ld, a.ld,
+                                          n_queries, layer.head<T>(kv, HeadArray::values), n, d,
+                                          sums);
+    __syncthreads();
+    for (std::int32_t i = thread; i < n_queries * d; i += kThreads) {
+      const std::int32_t q = i / d;
+      float sum = 0.0f;
+      for (int w = 0; w < kWarps; ++w) sum += sums[(q * kWarps + w) * d + i % d];
+      sum *=
+          a.inverse_sum[static_cast<std::int64_t>(slot) * shape.n_heads + first_head + first + q];
+      a.out[row * shape.q_size() + (first_head + first) * d + i] = from_float<T>(sum);
+    }
   }
   // What this block has written is seen by the one that sees its count.
   __threadfence();
@@ -311,14 +335,20 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kGroup>)
   decide(a, slot, group, candidates);
 }
 
-template <class T, int kWidth, int kGroup>
+template <class T, int kWidth, int kGroup, int kQueries>
 void launch_decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stream& stream) {
-  launch(decode_kernel<T, kWidth, kGroup>, "decode",
+  launch(decode_kernel<T, kWidth, kGroup, kQueries>, "decode",
          {.blocks = dim3(static_cast<unsigned>(a.shape.n_kv_heads), static_cast<unsigned>(n_tiles)),
           .threads = dim3(kThreads),
           .shared_bytes =
-              static_cast<std::size_t>(a.shape.per_kv * kWarps * a.shape.head_dim) * sizeof(float)},
+              static_cast<std::size_t>(kQueries * kWarps * a.shape.head_dim) * sizeof(float)},
          stream, a);
+}
+
+template <class T, int kWidth, int kGroup>
+void launch_decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stream& stream) {
+  if (a.shape.per_kv == 1) return launch_decode<T, kWidth, kGroup, 1>(a, n_tiles, stream);
+  launch_decode<T, kWidth, kGroup, kMostQueries>(a, n_tiles, stream);
 }
 
 }  // namespace
@@ -326,12 +356,10 @@ void launch_decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stre
 // 16 bytes a lane where rows are so wide that 8 lanes or more read them, else one element a lane.
 template <class T>
 void decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stream& stream) {
-  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
-  if (a.shape.head_dim % kWide != 0) return launch_decode<T, 1, 32>(a, n_tiles, stream);
-  const std::int32_t lanes = a.shape.head_dim / kWide;
-  if (lanes >= 32) return launch_decode<T, kWide, 32>(a, n_tiles, stream);
-  if (lanes >= 16) return launch_decode<T, kWide, 16>(a, n_tiles, stream);
-  if (lanes >= 8) return launch_decode<T, kWide, 8>(a, n_tiles, stream);
+  const std::int32_t lanes = a.shape.head_dim % kWide<T> == 0 ? a.shape.head_dim / kWide<T> : 0;
+  if (lanes >= 32) return launch_decode<T, kWide<T>, 32>(a, n_tiles, stream);
+  if (lanes >= 16) return launch_decode<T, kWide<T>, 16>(a, n_tiles, stream);
+  if (lanes >= 8) return launch_decode<T, kWide<T>, 8>(a, n_tiles, stream);
   launch_decode<T, 1, 32>(a, n_tiles, stream);
 }
 

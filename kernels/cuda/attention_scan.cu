@@ -1,13 +1,15 @@
 // The scan: which token dies after each query of a tile. A thread block takes a tile (a group of
 // it, where each KV head decides on its own) and walks its queries one after another; nothing but
 // the scores is read, nothing waits for the rest of the GPU. A warp takes every kScanWarps-th head:
-// it finds the highest score among the living, the sum of the exponentials and adds the weights to
-// sums of its own, a column a lane; then the block adds the warps' sums in order, lets the policy
-// remember, and finds the one that leaves.
+// it finds the highest score among the living, the sum of the exponentials and adds the weights of
+// its heads up, a column a lane, while the row it takes next is on its way; then the block adds the
+// warps' sums in order, lets the policy remember, and finds the one that leaves.
 //
-// Work of a query: heads * columns exponentials and as many reads of 4 bytes, each score once (32
-// heads, 768 columns: 98 KB, 1,536 clocks of an SM's special function units at 16 a clock), and
-// two barriers and two reductions.
+// Work of a query: heads * columns exponentials and as many reads of 4 bytes, each score of the
+// living once (32 heads, 768 columns: 98 KB, 1,536 clocks of an SM's special function units at 16 a
+// clock, and some 2,000 of its four schedulers), and two barriers and two reductions.
+#include <type_traits>
+
 #include "kernels/cuda/attention_kernels.h"
 #include "kernels/cuda/warp.h"
 
@@ -15,67 +17,107 @@ namespace tovamill::cuda {
 namespace {
 
 constexpr int kThreads = kScanWarps * kLanes;
-// Columns a lane holds of a row in registers; rows beyond are read twice. Two blocks of an SM are
-// asked of the compiler where 64 registers do; otherwise one, so that it needs no local memory.
+// Columns a lane holds of a row in registers, of which a thread has 128; rows beyond are read
+// three times.
 constexpr int kMostInRegisters = 36;
+// The same where the next row has registers, too.
+constexpr int kMostAhead = 24;
 // Columns whose sums stand in shared memory: 16 warps * 4 bytes each.
 constexpr std::int32_t kMostShared = 1536;
 
-// The row of one query and head. A lane has the columns c * kLanes + lane.
-struct RowPlace {
-  const float* scores;
-  std::uint64_t living;           // bit c: the lane's column c lives; where rows stand in registers
-  const std::int32_t* death;      // kAlive: lives; where they do not
-  const std::int32_t* positions;  // null: all are visible
-  std::int64_t hidden_below;      // positions at or below are not
-  std::int32_t n;                 // columns there are
+// A block's place: what it reads and writes.
+struct ScanPlace {
+  LayerView layer;
+  const std::int32_t* positions;
+  std::int32_t* death;
+  std::int32_t* evicted;
+  float* evicted_weight;
+  float *memory, *decay_power, *value_norm;  // or null
 
-  __device__ float visible(std::int32_t j) const {
-    return positions != nullptr && positions[j] <= hidden_below ? -INFINITY : scores[j];
+  __device__ ScanPlace(const ScanArguments& a, const TileInfo& tile, std::int32_t slot,
+                       std::int32_t group)
+      : layer(tile.state, a.layout, tile.capacity, a.layer) {
+    const std::int64_t list =
+        (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
+    positions = layer.positions(group);
+    death = a.scratch.deaths(slot, group, a.shape.n_groups);
+    evicted = a.scratch.evicted + list;
+    evicted_weight = a.scratch.evicted_weight + list;
+    memory = a.layout.remembers ? layer.memory(group) : nullptr;
+    decay_power = a.layout.averages ? layer.decay_power(group) : nullptr;
+    value_norm = a.layout.averages ? layer.value_norm(group) : nullptr;
   }
 };
 
-// A row's highest score and 1 / the sum of its exponentials; what each column weighs is added to
-// `sums`. Where no column is visible, all weigh nothing; where a score is no number, none is.
+// Of the columns c * kLanes + lane that a lane has, bit c is one that it reads.
 template <int kColumns>
-__device__ void weigh_row(const RowPlace& row, float* sums, float& highest, float& scale) {
+using ColumnBits = std::conditional_t<(kColumns <= 32), std::uint32_t, std::uint64_t>;
+template <class Bits>
+__device__ Bits column_bit(std::int32_t column) {
+  constexpr int kMost = 8 * static_cast<int>(sizeof(Bits));
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
-  float x[kColumns];
-  float top = -INFINITY;
+  return column % kLanes == lane ? Bits{1} << column / kLanes % kMost : 0;
+}
+
+// The scores of the living, -inf in place of others.
+template <int kColumns>
+__device__ void read_row(const float* scores, ColumnBits<kColumns> living, float (&x)[kColumns]) {
+  const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c)
+    x[c] = (living >> c & 1u) != 0 ? scores[c * kLanes + lane] : -INFINITY;
+}
+
+// Columns whose positions are at or below are not seen.
+template <int kColumns>
+__device__ void hide(const std::int32_t* positions, std::int64_t hidden_below,
+                     ColumnBits<kColumns> living, float (&x)[kColumns]) {
+  const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
-    const std::int32_t j = c * kLanes + lane;
-    x[c] = j < row.n && (row.living >> c & 1u) != 0 ? row.visible(j) : -INFINITY;
+    if ((living >> c & 1u) != 0 && positions[c * kLanes + lane] <= hidden_below) x[c] = -INFINITY;
   }
+}
+
+// A row's highest score and 1 / the sum of its exponentials; what each column weighs is added to
+// `weights`. Where no column is visible, all weigh nothing; where a score is no number, none is.
+template <int kColumns>
+__device__ void weigh_row(float (&x)[kColumns], float (&weights)[kColumns], float& highest,
+                          float& scale) {
+  float top = -INFINITY, sum = 0.0f;
 #pragma unroll
-  for (int c = 0; c < kColumns; ++c) top = (x[c] > top || x[c] != x[c]) ? x[c] : top;
+  for (int c = 0; c < kColumns; ++c) top = fmaxf(top, x[c]);  // of the numbers
   highest = warp_max(top);
   if (highest == -INFINITY) {
-    scale = 0.0f;
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) sum += x[c] != x[c] ? x[c] : 0.0f;
+    scale = warp_sum(sum);  // 0, or no number
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) weights[c] += scale;
     return;
   }
-  float sum = 0.0f;
+  const float shift = softmax_shift(highest);
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
-    x[c] = softmax_term(x[c], highest);
+    x[c] = softmax_term(x[c], shift);
     sum += x[c];
   }
   scale = 1.0f / warp_sum(sum);
 #pragma unroll
-  for (int c = 0; c < kColumns; ++c) {
-    if (c * kLanes + lane < row.n) sums[c * kLanes + lane] += x[c] * scale;
-  }
+  for (int c = 0; c < kColumns; ++c) weights[c] = fmaf(x[c], scale, weights[c]);
 }
 
-// The same of any number of columns.
-template <>
-__device__ void weigh_row<0>(const RowPlace& row, float* sums, float& highest, float& scale) {
+// The same of any number `n` of columns; `weights` are of all of them.
+__device__ void weigh_long_row(const float* scores, const ScanPlace& place, bool hides,
+                               std::int64_t hidden_below, std::int32_t n, float* weights,
+                               float& highest, float& scale) {
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
   const auto at = [&](std::int32_t j) {
-    return row.death[j] == kAlive ? row.visible(j) : -INFINITY;
+    if (place.death[j] != kAlive) return -INFINITY;
+    return hides && place.positions[j] <= hidden_below ? -INFINITY : scores[j];
   };
   float top = -INFINITY;
-  for (std::int32_t j = lane; j < row.n; j += kLanes) {
+  for (std::int32_t j = lane; j < n; j += kLanes) {
     const float x = at(j);
     top = (x > top || x != x) ? x : top;
   }
@@ -84,15 +126,55 @@ __device__ void weigh_row<0>(const RowPlace& row, float* sums, float& highest, f
     scale = 0.0f;
     return;
   }
+  const float shift = softmax_shift(highest);
   float sum = 0.0f;
-  for (std::int32_t j = lane; j < row.n; j += kLanes) sum += softmax_term(at(j), highest);
+  for (std::int32_t j = lane; j < n; j += kLanes) sum += softmax_term(at(j), shift);
   scale = 1.0f / warp_sum(sum);
-  for (std::int32_t j = lane; j < row.n; j += kLanes)
-    sums[j] += softmax_term(at(j), highest) * scale;
+  for (std::int32_t j = lane; j < n; j += kLanes)
+    weights[j] = fmaf(softmax_term(at(j), shift), scale, weights[j]);
+}
+
+// A thread's columns j = thread, thread + kThreads, ...: adds the warps' sums up, lets the policy
+// remember, and finds which of them leaves first, where one is to leave; `best_weight` is its.
+__device__ Candidate first_of_thread(const ScanPlace& place, const DecisionRule& rule,
+                                     const float* partial, std::int32_t ld, std::int32_t n_heads,
+                                     std::int32_t n, std::int32_t position, bool is_full,
+                                     float& best_weight) {
+  const float share = 1.0f / static_cast<float>(n_heads);
+  Candidate best = no_candidate();
+  for (auto j = static_cast<std::int32_t>(threadIdx.x); j < n; j += kThreads) {
+    float weight = 0.0f;
+#pragma unroll
+    for (int w = 0; w < kScanWarps; ++w) {
+      if (w < n_heads) weight += partial[static_cast<std::int64_t>(w) * ld + j];
+    }
+    weight *= share;
+    if (place.death[j] != kAlive) continue;
+    TokenMemory kept;
+    if (place.memory != nullptr) {
+      kept.sum = place.memory[j];
+      if (place.decay_power != nullptr) {
+        kept.decay_power = place.decay_power[j];
+        kept.value_norm = place.value_norm[j];
+      }
+      remember(rule, weight, kept);
+      place.memory[j] = kept.sum;
+      if (place.decay_power != nullptr) place.decay_power[j] = kept.decay_power;
+    }
+    if (!is_full || !may_leave(rule, place.positions[j], position)) continue;
+    const Candidate c{score_of(rule, weight, kept), place.positions[j], j};
+    if (!leaves_before(c, best)) continue;
+    best = c;
+    best_weight = weight;
+  }
+  return best;
 }
 
 template <int kColumns>
-__global__ void __launch_bounds__(kThreads, kColumns == 12 ? 2 : 1) scan_kernel(ScanArguments a) {
+__global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
+  constexpr bool kInRegisters = kColumns > 0, kAhead = kInRegisters && kColumns <= kMostAhead;
+  constexpr int kHeld = kInRegisters ? kColumns : 1;
+  using Bits = ColumnBits<kHeld>;
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
   __shared__ Candidate candidates[kScanWarps];
   const auto slot = static_cast<std::int32_t>(blockIdx.x),
@@ -100,104 +182,122 @@ __global__ void __launch_bounds__(kThreads, kColumns == 12 ? 2 : 1) scan_kernel(
   const auto thread = static_cast<std::int32_t>(threadIdx.x);
   const std::int32_t warp = thread / kLanes, lane = thread % kLanes;
   const TileInfo& tile = a.tiles[slot];
-  const AttentionShape& shape = a.shape;
-  const std::int32_t ld = a.scratch.ld, first_head = group * shape.heads_per_group;
-  const std::int64_t tile_group = static_cast<std::int64_t>(slot) * shape.n_groups + group;
-  const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
-  const std::int32_t* positions = layer.positions(group);
-  std::int32_t* death = a.scratch.deaths(slot, group, shape.n_groups);
-  std::int32_t* evicted = a.scratch.evicted + tile_group * kGroupTokens;
-  float* evicted_weight = a.scratch.evicted_weight + tile_group * kGroupTokens;
-  float* memory = a.layout.remembers ? layer.memory(group) : nullptr;
-  float* decay_power = a.layout.averages ? layer.decay_power(group) : nullptr;
-  const float* value_norm = a.layout.averages ? layer.value_norm(group) : nullptr;
-  float* partial = a.partial != nullptr ? a.partial + tile_group * kScanWarps * ld
-                                        : reinterpret_cast<float*>(shared_bytes);
-  const float share = 1.0f / static_cast<float>(shape.heads_per_group);
-
+  const DecisionRule rule = tile.rule;
+  const std::int32_t ld = a.scratch.ld, n_heads = a.shape.heads_per_group, n_state = tile.n_state,
+                     n_steps = tile.n_steps, sliding_window = a.shape.sliding_window;
+  const std::int64_t first_head =
+      static_cast<std::int64_t>(slot) * a.shape.n_heads + group * n_heads;
+  const ScanPlace place(a, tile, slot, group);
+  float* partial = reinterpret_cast<float*>(shared_bytes);  // (kScanWarps, ld)
+  if (!kInRegisters && a.partial != nullptr)
+    partial =
+        a.partial + (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kScanWarps * ld;
+  float* own = partial + static_cast<std::int64_t>(warp) * ld;
+  const auto row = [&](std::int32_t head, std::int32_t step) {
+    return a.scratch.scores + ((first_head + head) * kGroupTokens + step) * ld;
+  };
   for (std::int32_t j = thread; j < ld; j += kThreads)
-    death[j] = j < tile.n_columns() ? kAlive : -1;
-  for (std::int32_t j = thread; j < kScanWarps * ld; j += kThreads) partial[j] = 0.0f;
-  __syncthreads();
-  std::int32_t n_living = tile.n_state;
-  std::uint64_t living = ~std::uint64_t{0};
-  for (std::int32_t step = 0; step < tile.n_steps; ++step) {
-    const std::int32_t n = tile.n_state + step + 1;
-    const auto position = static_cast<std::int32_t>(tile.position) + step;
+    place.death[j] = j < n_state + n_steps ? kAlive : -1;
+  if (!kInRegisters) __syncthreads();
+
+  Bits living = 0;
+#pragma unroll
+  for (int c = 0; kInRegisters && c < kColumns; ++c)
+    living |= c * kLanes + lane < n_state ? Bits{1} << c : 0;
+  float ahead[kHeld] = {};  // the warp's next row
+  if constexpr (kAhead) {
+    if (warp < n_heads) read_row(row(warp, 0), living | column_bit<Bits>(n_state), ahead);
+  }
+  std::int32_t n_living = n_state;
+  for (std::int32_t step = 0; step < n_steps; ++step) {
+    const std::int32_t n = n_state + step + 1,
+                       position = static_cast<std::int32_t>(tile.position) + step;
+    const std::int64_t hidden_below = static_cast<std::int64_t>(position) - sliding_window;
+    living |= column_bit<Bits>(n - 1);
     ++n_living;
-    const bool is_full = n_living > tile.rule.cache_size;
-    const bool decides = is_full || memory != nullptr;
-    for (std::int32_t h = warp; h < shape.heads_per_group; h += kScanWarps) {
-      const std::int32_t head = first_head + h;
-      const RowPlace row{a.scratch.scores + a.scratch.score_row(slot, head, step, shape.n_heads),
-                         living,
-                         death,
-                         shape.sliding_window > 0 ? positions : nullptr,
-                         static_cast<std::int64_t>(position) - shape.sliding_window,
-                         n};
-      float highest = 0.0f, scale = 0.0f;
-      weigh_row<kColumns>(row, partial + static_cast<std::int64_t>(warp) * ld, highest, scale);
-      if (lane == 0) {
-        const std::int64_t at =
-            (static_cast<std::int64_t>(slot) * shape.n_heads + head) * kGroupTokens + step;
-        a.scratch.row_max[at] = highest;
-        a.scratch.row_scale[at] = scale;
+    const bool is_full = n_living > rule.cache_size, decides = is_full || place.memory != nullptr;
+    float weights[kHeld] = {};
+    if (!kInRegisters && warp < n_heads) {
+      for (std::int32_t j = lane; j < n; j += kLanes) own[j] = 0.0f;
+    }
+    const auto keep = [&](std::int32_t h, float highest, float scale) {
+      if (lane != 0) return;
+      const std::int64_t at = (first_head + h) * kGroupTokens + step;
+      a.scratch.row_max[at] = highest;
+      a.scratch.row_scale[at] = scale;
+    };
+    // Takes the row of a head that stands in x, while `next` gets the one after it.
+    const auto take = [&](float(&x)[kHeld], float(&next)[kHeld], std::int32_t h) {
+      if (!kAhead) {
+        read_row(row(h, step), living, x);
+      } else if (h + kScanWarps < n_heads) {
+        read_row(row(h + kScanWarps, step), living, next);
+      } else if (step + 1 < n_steps) {
+        read_row(row(warp, step + 1), living | column_bit<Bits>(n), next);
       }
+      if (sliding_window > 0) hide(place.positions, hidden_below, living, x);
+      float highest = 0.0f, scale = 0.0f;
+      weigh_row(x, weights, highest, scale);
+      keep(h, highest, scale);
+    };
+    if constexpr (kAhead) {
+      for (std::int32_t h = warp; h < n_heads; h += 2 * kScanWarps) {
+        float next[kHeld];
+        take(ahead, next, h);
+        if (h + kScanWarps < n_heads) {
+          take(next, ahead, h + kScanWarps);
+        } else {
+#pragma unroll
+          for (int c = 0; c < kHeld; ++c) ahead[c] = next[c];
+        }
+      }
+    } else {
+      for (std::int32_t h = warp; h < n_heads; h += kScanWarps) {
+        if constexpr (kInRegisters) {
+          take(ahead, ahead, h);
+        } else {
+          float highest = 0.0f, scale = 0.0f;
+          weigh_long_row(row(h, step), place, sliding_window > 0, hidden_below, n, own, highest,
+                         scale);
+          keep(h, highest, scale);
+        }
+      }
+    }
+    if (thread == 0 && !is_full) place.evicted[step] = -1;
+    if (!decides) continue;
+#pragma unroll
+    for (int c = 0; kInRegisters && c < kColumns; ++c) {
+      if (c * kLanes + lane < n && warp < n_heads) own[c * kLanes + lane] = weights[c];
     }
     __syncthreads();
-    Candidate best = no_candidate();
-    for (std::int32_t j = thread; j < n; j += kThreads) {
-      float weight = 0.0f;
-      for (int w = 0; w < kScanWarps && w < shape.heads_per_group; ++w) {
-        float& sum = partial[static_cast<std::int64_t>(w) * ld + j];
-        weight += sum;
-        sum = 0.0f;
-      }
-      weight *= share;
-      if (!decides || death[j] != kAlive) continue;
-      TokenMemory kept;
-      if (memory != nullptr) {
-        kept.sum = memory[j];
-        if (decay_power != nullptr) {
-          kept.decay_power = decay_power[j];
-          kept.value_norm = value_norm[j];
-        }
-        remember(tile.rule, weight, kept);
-        memory[j] = kept.sum;
-        if (decay_power != nullptr) decay_power[j] = kept.decay_power;
-      }
-      if (!is_full || !may_leave(tile.rule, positions[j], position)) continue;
-      const Candidate c{score_of(tile.rule, weight, kept), positions[j], j};
-      if (leaves_before(c, best)) best = c;
-      // What its weight is, should it leave: the place is free until the next query.
-      partial[j] = weight;
-    }
+    float best_weight = 0.0f;
+    Candidate best =
+        first_of_thread(place, rule, partial, ld, n_heads, n, position, is_full, best_weight);
     if (is_full) {
       best = warp_first(best);
       if (lane == 0) candidates[warp] = best;
     }
+    // Nobody adds to the sums of the next query before all have read those of this one.
     __syncthreads();
-    if (is_full) {
-      best = candidates[0];
-      for (int w = 1; w < kScanWarps; ++w) {
-        if (leaves_before(candidates[w], best)) best = candidates[w];
-      }
-      n_living -= best.column >= 0 ? 1 : 0;
-      if (best.column >= 0 && best.column % kLanes == lane)
-        living &= ~(std::uint64_t{1} << (best.column / kLanes % 64));
-      if (thread == 0) {
-        evicted[step] = best.column;
-        if (best.column >= 0) {
-          death[best.column] = step;
-          evicted_weight[step] = partial[best.column];
-        }
-      }
-      __syncthreads();
-      for (std::int32_t j = thread; j < n; j += kThreads) partial[j] = 0.0f;
-    } else if (thread == 0) {
-      evicted[step] = -1;
+    if (!is_full) continue;
+    best = warp_first(lane < kScanWarps ? candidates[lane] : no_candidate());
+    if (best.column < 0) {
+      if (thread == 0) place.evicted[step] = -1;
+      continue;
     }
-    __syncthreads();
+    --n_living;
+    const Bits dead = column_bit<Bits>(best.column);
+    living &= ~dead;
+    if constexpr (kAhead) {
+#pragma unroll
+      for (int c = 0; c < kHeld; ++c) ahead[c] = (dead >> c & 1u) != 0 ? -INFINITY : ahead[c];
+    }
+    if (best.column % kThreads == thread) {  // whose first that was
+      place.death[best.column] = step;
+      place.evicted[step] = best.column;
+      place.evicted_weight[step] = best_weight;
+    }
+    if (!kInRegisters) __syncthreads();  // all warps read who died
   }
 }
 

@@ -88,4 +88,16 @@ __host__ __device__ inline bool leaves_before(const Candidate& a, const Candidat
   return a.position < b.position;
 }
 
+// Numbers in the order of scores in leaves_before: what is not a number is above all numbers, and
+// below kOrderOfNone.
+inline constexpr std::uint32_t kOrderOfNone = 0xffffffffu;
+__host__ __device__ inline std::uint32_t order_of(float score) {
+  if (score != score) return kOrderOfNone - 1;
+  union {
+    float f;
+    std::uint32_t u;
+  } v{score + 0.0f};  // -0 is 0
+  return (v.u & 0x80000000u) != 0 ? ~v.u : v.u | 0x80000000u;
+}
+
 }  // namespace tovamill::cuda

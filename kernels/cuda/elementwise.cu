@@ -22,38 +22,63 @@ __global__ void embed_kernel(const std::int32_t* ids, const T* table, std::int32
     out[row * n + i] = to_float(from[i]);
 }
 
-template <class T>
+template <class T, int kWidth>
 __global__ void rms_norm_kernel(const float* x, const float* weight, std::int32_t n, float eps,
                                 T* out) {
   __shared__ float shared[kThreads / kLanes];
   const std::int64_t row = blockIdx.x;
-  const auto first = static_cast<std::int32_t>(threadIdx.x),
-             by = static_cast<std::int32_t>(blockDim.x);
+  const auto first = static_cast<std::int32_t>(threadIdx.x) * kWidth,
+             by = static_cast<std::int32_t>(blockDim.x) * kWidth;
   float sum = 0.0f;
-  for (std::int32_t i = first; i < n; i += by) sum += x[row * n + i] * x[row * n + i];
+#pragma unroll 4
+  for (std::int32_t i = first; i < n; i += by) {
+    const auto v = read_pack<float, kWidth>(x + row * n + i);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) sum += v.at[e] * v.at[e];
+  }
   const float factor = 1.0f / sqrtf(block_sum(sum, shared) / static_cast<float>(n) + eps);
-  for (std::int32_t i = first; i < n; i += by)
-    out[row * n + i] = from_float<T>(x[row * n + i] * factor * weight[i]);
-}
-
-template <class T>
-__global__ void gate_kernel(const T* gate_up, std::int32_t n, T* out) {
-  const std::int64_t row = blockIdx.x;
-  const T *gate = gate_up + row * 2 * n, *up = gate + n;
-  for (auto i = static_cast<std::int32_t>(threadIdx.x + blockIdx.y * blockDim.x); i < n;
-       i += static_cast<std::int32_t>(blockDim.x * gridDim.y)) {
-    const float g = to_float(gate[i]);
-    out[row * n + i] = from_float<T>(g / (1.0f + expf(-g)) * to_float(up[i]));
+  for (std::int32_t i = first; i < n; i += by) {
+    const auto v = read_pack<float, kWidth>(x + row * n + i),
+               w = read_pack<float, kWidth>(weight + i);
+    Pack<T, kWidth> scaled;
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) scaled.at[e] = from_float<T>(v.at[e] * factor * w.at[e]);
+    write_pack(out + row * n + i, scaled);
   }
 }
 
-__global__ void add_bias_kernel(float* x, const float* bias, std::int32_t n) {
+// A thread takes kWidth elements.
+template <class T, int kWidth>
+__global__ void gate_kernel(const T* gate_up, std::int32_t n, T* out) {
   const std::int64_t row = blockIdx.x;
-  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
-       i += static_cast<std::int32_t>(blockDim.x))
-    x[row * n + i] += bias[i];
+  const auto i = static_cast<std::int32_t>(threadIdx.x + blockIdx.y * blockDim.x) * kWidth;
+  if (i >= n) return;
+  const auto gate = read_pack<T, kWidth>(gate_up + row * 2 * n + i),
+             up = read_pack<T, kWidth>(gate_up + row * 2 * n + n + i);
+  Pack<T, kWidth> gated;
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) {
+    const float g = to_float(gate.at[e]);
+    gated.at[e] = from_float<T>(g / (1.0f + expf(-g)) * to_float(up.at[e]));
+  }
+  write_pack(out + row * n + i, gated);
 }
 
+template <int kWidth>
+__global__ void add_bias_kernel(float* x, const float* bias, std::int32_t n) {
+  const std::int64_t row = blockIdx.x;
+#pragma unroll 4
+  for (auto i = static_cast<std::int32_t>(threadIdx.x) * kWidth; i < n;
+       i += static_cast<std::int32_t>(blockDim.x) * kWidth) {
+    auto v = read_pack<float, kWidth>(x + row * n + i);
+    const auto b = read_pack<float, kWidth>(bias + i);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) v.at[e] += b.at[e];
+    write_pack(x + row * n + i, v);
+  }
+}
+
+template <int kWidth>
 __global__ void nll_kernel(const float* logits, const std::int32_t* targets, std::int32_t n,
                            float* nll) {
   __shared__ float shared[kThreads / kLanes];
@@ -64,13 +89,23 @@ __global__ void nll_kernel(const float* logits, const std::int32_t* targets, std
     return;
   }
   const float* x = logits + row * n;
-  const auto first = static_cast<std::int32_t>(threadIdx.x),
-             by = static_cast<std::int32_t>(blockDim.x);
+  const auto first = static_cast<std::int32_t>(threadIdx.x) * kWidth,
+             by = static_cast<std::int32_t>(blockDim.x) * kWidth;
   float highest = -INFINITY, sum = 0.0f;
-  for (std::int32_t i = first; i < n; i += by)
-    highest = (x[i] > highest || x[i] != x[i]) ? x[i] : highest;
+#pragma unroll 4
+  for (std::int32_t i = first; i < n; i += by) {
+    const auto v = read_pack<float, kWidth>(x + i);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e)
+      highest = (v.at[e] > highest || v.at[e] != v.at[e]) ? v.at[e] : highest;
+  }
   highest = block_max(highest, shared);
-  for (std::int32_t i = first; i < n; i += by) sum += expf(x[i] - highest);
+#pragma unroll 4
+  for (std::int32_t i = first; i < n; i += by) {
+    const auto v = read_pack<float, kWidth>(x + i);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) sum += expf(v.at[e] - highest);
+  }
   sum = block_sum(sum, shared);
   if (threadIdx.x == 0) nll[row] = logf(sum) + (highest - x[target]);
 }
@@ -155,26 +190,31 @@ void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float* 
 template <class T>
 void rms_norm_rows(const float* x, const float* weight, std::int32_t n, float eps, T* out,
                    std::int32_t n_rows, const Stream& stream) {
-  launch(rms_norm_kernel<T>, "rms_norm", rows_of(n_rows), stream, x, weight, n, eps, out);
+  launch(n % 4 == 0 ? rms_norm_kernel<T, 4> : rms_norm_kernel<T, 1>, "rms_norm", rows_of(n_rows),
+         stream, x, weight, n, eps, out);
 }
 
 template <class T>
 void gate_rows(const T* gate_up, std::int32_t n, T* out, std::int32_t n_rows,
                const Stream& stream) {
+  const bool is_wide = n % kWide<T> == 0;
+  const std::int32_t each = static_cast<std::int32_t>(kThreads) * (is_wide ? kWide<T> : 1);
   Grid grid = rows_of(n_rows);
-  grid.blocks.y = static_cast<unsigned>((n + 4 * static_cast<int>(kThreads) - 1) /
-                                        (4 * static_cast<int>(kThreads)));
-  launch(gate_kernel<T>, "gate", grid, stream, gate_up, n, out);
+  grid.blocks.y = static_cast<unsigned>((n + each - 1) / each);
+  launch(is_wide ? gate_kernel<T, kWide<T>> : gate_kernel<T, 1>, "gate", grid, stream, gate_up, n,
+         out);
 }
 
 void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
               const Stream& stream) {
-  launch(add_bias_kernel, "add_bias", rows_of(n_rows), stream, x, bias, n);
+  launch(n % 4 == 0 ? add_bias_kernel<4> : add_bias_kernel<1>, "add_bias", rows_of(n_rows), stream,
+         x, bias, n);
 }
 
 void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll,
               std::int32_t n_rows, const Stream& stream) {
-  launch(nll_kernel, "nll", rows_of(n_rows), stream, logits, targets, n, nll);
+  launch(n % 4 == 0 ? nll_kernel<4> : nll_kernel<1>, "nll", rows_of(n_rows), stream, logits,
+         targets, n, nll);
 }
 
 void highest_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
@@ -205,7 +245,7 @@ void find_difference(const void* a, const void* b, std::size_t n_bytes, std::uin
 
 void check_code() {
   cudaFuncAttributes attributes{};
-  TOVAMILL_CUDA(cudaFuncGetAttributes(&attributes, nll_kernel));
+  TOVAMILL_CUDA(cudaFuncGetAttributes(&attributes, nll_kernel<1>));
 }
 
 template void embed_rows<float>(const std::int32_t*, const float*, std::int32_t, float*,

@@ -91,8 +91,10 @@ struct Grid {
   unsigned cluster = 1;  // blocks along x that share their shared memory
 };
 
-// Beyond this a kernel must be told that it may have more (allow_shared).
-inline constexpr std::size_t kUsualSharedBytes = 48 << 10;
+// A block has 48 KiB of shared memory, what its kernel declares and what its launch asks for taken
+// together, unless the kernel is told that it may have more. Kernels of launches that ask for any
+// declare less than 16 KiB.
+inline constexpr std::size_t kUsualSharedBytes = (48 - 16) << 10;
 
 template <class... Expected, class... Actual>
 void launch(void (*kernel)(Expected...), const char* name, const Grid& grid, const Stream& stream,

@@ -4,9 +4,9 @@
 #include "kernels/cuda/decision.h"
 #include "kernels/cuda/device_code.h"
 
-// Memory of a block whose size the launch says, 16-byte aligned.
+// Memory of a block whose size the launch says, aligned as warps load matrices of it (32 bytes).
 #ifndef TOVAMILL_DYNAMIC_SHARED
-#define TOVAMILL_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#define TOVAMILL_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
 #endif
 
 namespace tovamill::cuda {
@@ -51,15 +51,42 @@ __device__ inline float block_max(float x, float* shared) {
   return highest;
 }
 
-// The one of all lanes that leaves first, in all lanes.
+// The one of all lanes that leaves first, in all lanes (leaves_before).
 __device__ inline Candidate warp_first(Candidate c) {
-  for (int i = kLanes / 2; i > 0; i /= 2) {
-    const Candidate other{__shfl_xor_sync(kAllLanes, c.score, i),
-                          __shfl_xor_sync(kAllLanes, c.position, i),
-                          __shfl_xor_sync(kAllLanes, c.column, i)};
-    if (leaves_before(other, c)) c = other;
+  const std::uint32_t order = c.column < 0 ? kOrderOfNone : order_of(c.score),
+                      lowest = __reduce_min_sync(kAllLanes, order),
+                      position = order == lowest ? static_cast<std::uint32_t>(c.position) : ~0u,
+                      oldest = __reduce_min_sync(kAllLanes, position);
+  const unsigned found =
+      __ballot_sync(kAllLanes, order == lowest && static_cast<std::uint32_t>(c.position) == oldest);
+  const int from = __ffs(static_cast<int>(found)) - 1;
+  return {__shfl_sync(kAllLanes, c.score, from), static_cast<std::int32_t>(oldest),
+          __shfl_sync(kAllLanes, c.column, from)};
+}
+
+// Where a number is copied from and to; nowhere, if `to` is null.
+template <class V>
+struct Copy {
+  const V* from;
+  V* to;
+};
+
+// Copies `n` of what `copy_of(i)` says, by all threads of a block: each reads four before it writes
+// them, so no copy may write what another one reads.
+template <class V, class CopyOf>
+__device__ inline void copy_all(std::int32_t n, const CopyOf& copy_of) {
+  constexpr std::int32_t kBatch = 4;
+  const auto by = static_cast<std::int32_t>(blockDim.x);
+  for (auto first = static_cast<std::int32_t>(threadIdx.x); first < n; first += by * kBatch) {
+    V read[kBatch];
+#pragma unroll
+    for (std::int32_t b = 0; b < kBatch; ++b) read[b] = *copy_of(min(first + b * by, n - 1)).from;
+#pragma unroll
+    for (std::int32_t b = 0; b < kBatch; ++b) {
+      V* to = first + b * by < n ? copy_of(first + b * by).to : nullptr;
+      if (to != nullptr) *to = read[b];
+    }
   }
-  return c;
 }
 
 }  // namespace tovamill::cuda

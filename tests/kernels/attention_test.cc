@@ -73,6 +73,43 @@ TEST_P(Attention, EqualsTheReferenceAtAllHeadSizesAndTypes) {
   });
 }
 
+// Heads that a GPU's block takes in parts, and with more shared memory than usual.
+TEST_P(Attention, EqualsTheReferenceWithWideHeads) {
+  struct Case {
+    std::int32_t head_dim, per_kv, each, cache_size, n_tokens;
+  };
+  for_each_dtype([&](const std::string& dtype) {
+    for (const Case& c :
+         {Case{258, 1, 30, 20, 30}, Case{320, 6, 1, 6, 9}, Case{512, 2, 14, 10, 14}}) {
+      SCOPED_TRACE(dtype + " " + std::to_string(c.head_dim) + " x " + std::to_string(c.per_kv));
+      const AttentionSetting setting{.head_dim = c.head_dim,
+                                     .per_kv = c.per_kv,
+                                     .rotates = dtype == "f32",
+                                     .cache = {.cache_size = c.cache_size},
+                                     .dtype = dtype};
+      expect_reference(setting, blocks_of(c.n_tokens, c.each), c.n_tokens, 4);
+    }
+  });
+}
+
+// A scan on a GPU holds up to 384, 768 and 1,152 columns in registers, and sums up to 1,536 in
+// shared memory.
+TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
+  std::size_t n_settings = 0;
+  for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::tova_head}) {
+    for (const std::int32_t cache_size : {300, 420, 800, 1100, 1400}) {
+      if (!runs_on(device(), n_settings++, kNever)) continue;
+      SCOPED_TRACE(std::string(name_of(policy)) + " " + std::to_string(cache_size));
+      const AttentionSetting setting{.per_kv = 3,
+                                     .cache = {.policy = policy, .cache_size = cache_size},
+                                     .device = device(),
+                                     .device_bytes = 2 * kTestDeviceBytes};
+      const std::int32_t n_tokens = cache_size + 40;
+      expect_reference(setting, blocks_of(n_tokens, 190), n_tokens, 5);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, Attention, ::testing::Values("cpu", "cuda"),
                          [](const auto& info) { return info.param; });
 

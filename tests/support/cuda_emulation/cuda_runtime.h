@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <tuple>
 #include <utility>
 
@@ -93,6 +94,14 @@ T __shfl_down_sync(unsigned mask, T value, unsigned by, int = 32) {
 }
 inline unsigned __ballot_sync(unsigned mask, int value) {
   return tovamill::emulation::ballot(mask, value != 0);
+}
+inline unsigned __reduce_min_sync(unsigned mask, unsigned value) {
+  std::uint64_t all[32];
+  tovamill::emulation::exchange_all(mask, value, all);
+  for (unsigned i = 0; i < 32; ++i) {
+    if ((mask >> i & 1u) != 0) value = std::min(value, static_cast<unsigned>(all[i]));
+  }
+  return value;
 }
 inline int __any_sync(unsigned mask, int value) { return __ballot_sync(mask, value) != 0; }
 inline int __popc(unsigned x) { return std::popcount(x); }
@@ -225,12 +234,16 @@ struct cudaFuncAttributes {
 };
 template <class Kernel>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel*);
-template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
-  return cudaSuccess;
-}
 
 namespace tovamill::emulation {
+
+// The most bytes of dynamic shared memory that a kernel's launches may ask for. What kernels
+// declare is not known here: 16 KiB of the usual 48.
+inline std::map<const void*, std::size_t>& shared_limits() {
+  static std::map<const void*, std::size_t> limits;
+  return limits;
+}
+inline constexpr std::size_t kUsualSharedBytes = 32 << 10, kMostSharedBytes = 163 << 10;
 
 // Puts work behind what the stream has, or into the graph that is being captured.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
@@ -265,6 +278,14 @@ void set_largest_piece(std::size_t n);
 
 }  // namespace tovamill::emulation
 
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int value) {
+  const auto n_bytes = static_cast<std::size_t>(value);
+  if (n_bytes > tovamill::emulation::kMostSharedBytes) return cudaErrorInvalidValue;
+  tovamill::emulation::shared_limits()[reinterpret_cast<const void*>(kernel)] = n_bytes;
+  return cudaSuccess;
+}
+
 template <class... Expected, class... Actual>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Expected...),
                                Actual&&... arguments) {
@@ -273,6 +294,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
       .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
       .cluster = 1,
       .shared_bytes = config->dynamicSmemBytes};
+  const auto& limits = tovamill::emulation::shared_limits();
+  const auto limit = limits.find(reinterpret_cast<const void*>(kernel));
+  if (launch.shared_bytes >
+      (limit != limits.end() ? limit->second : tovamill::emulation::kUsualSharedBytes))
+    return cudaErrorInvalidValue;
   for (unsigned i = 0; i < config->numAttrs; ++i) {
     if (config->attrs[i].id == cudaLaunchAttributeClusterDimension)
       launch.cluster = config->attrs[i].val.clusterDim.x;
