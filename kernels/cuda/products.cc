@@ -132,13 +132,23 @@ bool Products::choose(const Product& p, std::int32_t n_rows, int i) {
   return false;
 }
 
+void Products::forget(const Product& product) { impl_->algorithms.erase(product); }
+
+std::int32_t Products::size_of(std::int32_t n_rows) {
+  const auto at = std::lower_bound(kSizes.begin(), kSizes.end() - 1, n_rows);
+  return static_cast<std::int32_t>(at - kSizes.begin()) + 1;
+}
+
 // cuBLAS counts columns first: out^T (n_out, n_rows) = W (n_in, n_out)^T x^T (n_in, n_rows).
 void Products::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,
                         void* out, ElementType out_type, bool adds, void* workspace,
                         const Stream& stream) {
   if (n_rows == 0) return;
   const Product product{w.n_out, w.n_in, kind, out_type, adds};
-  auto at = impl_->algorithms.find(product);
+  Product sized = product;
+  sized.size = size_of(n_rows);
+  auto at = impl_->algorithms.find(sized);
+  if (at == impl_->algorithms.end()) at = impl_->algorithms.find(product);
   if (at == impl_->algorithms.end()) {
     if (!choose(product, usual_rows(kind), 0))
       throw ProductRefused("cuBLAS has no algorithm for products of " + shown(w, usual_rows(kind)));

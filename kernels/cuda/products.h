@@ -3,10 +3,12 @@
 //
 // A row's result must not depend on the rows beside it (design 3.6), yet the fastest kernel for a
 // few rows is not the one for thousands, and may sum in another order. So rows come in two kinds,
-// each with one algorithm for a matrix, chosen once: those of long blocks and those of blocks of
-// one token. Which kind a row is of depends on its own block only.
+// each with one order of sums for a matrix, chosen once: those of long blocks and those of blocks
+// of one token. Which kind a row is of depends on its own block only. Other numbers of rows have
+// algorithms of their own where these give the same bits.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +32,7 @@ struct Product {
   RowKind kind = RowKind::many;
   ElementType out_type = ElementType::f32;
   bool adds = false;
+  std::int32_t size = 0;  // of steps of size_of(n_rows), 0: of all without one of their own
   auto operator<=>(const Product&) const = default;
 };
 
@@ -54,6 +57,9 @@ class Products {
   static constexpr std::int32_t usual_rows(RowKind kind) {
     return kind == RowKind::many ? 4096 : 64;
   }
+  // Numbers of rows up to which an algorithm of its own may serve, the last one beyond, too.
+  static constexpr std::array<std::int32_t, 4> kSizes{64, 256, 1024, 4096};
+  static std::int32_t size_of(std::int32_t n_rows);  // 1 to kSizes.size()
 
   // `type` of x and W.
   explicit Products(ElementType type);
@@ -65,6 +71,8 @@ class Products {
   // one pass, as cuBLAS reckons for `n_rows` rows; false where there are not so many. Without it
   // the best for the usual rows is taken.
   bool choose(const Product& product, std::int32_t n_rows, int i);
+  // Without an algorithm again.
+  void forget(const Product& product);
 
   // out (n_rows, w.n_out) of `out_type` = x (n_rows, w.n_in) W^T, added to what is there where
   // `adds`. 2 n_rows n_in n_out operations; W is read once, x and out for each tile of the others.

@@ -1,6 +1,7 @@
 #include "kernels/cuda/row_products.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/elementwise.h"
@@ -15,11 +16,12 @@ constexpr int kMostTried = 6;
 // Rows that are padded to: few enough to be cheap in decoding, and a tile of the GPU's otherwise.
 std::int32_t padded_rows(RowKind kind) { return kind == RowKind::single ? 64 : 256; }
 
-// Numbers of rows around the tiles that products are made of.
-std::vector<std::int32_t> tried_rows(std::int32_t most) {
+// Numbers of rows from `least` to `most`, around the tiles that products are made of.
+std::vector<std::int32_t> tried_rows(std::int32_t least, std::int32_t most) {
   std::vector<std::int32_t> tried;
-  for (const std::int32_t n : {1, 2, 7, 8, 16, 17, 32, 33, 64, 65, 128, 129, 256, 257, 1024}) {
-    if (n < most) tried.push_back(n);
+  for (const std::int32_t n :
+       {1, 2, 7, 8, 16, 17, 32, 33, 64, 65, 128, 129, 192, 256, 257, 600, 1024, 1025, 2500}) {
+    if (n >= least && n < most) tried.push_back(n);
   }
   if (most > 2) tried.push_back(most - 1);
   return tried;
@@ -47,58 +49,107 @@ RowProducts::RowProducts(ElementType type, std::span<const ProductShape> shapes,
   }
 }
 
-bool RowProducts::find_independent(const ProductShape& s, const Product& product, Arena& arena) {
-  for (int i = 0; i < kMostTried; ++i) {
-    if (!products_.choose(product, Products::usual_rows(product.kind), i)) return false;
-    try {
-      if (is_independent(s, product.kind, arena)) return true;
-    } catch (const OutOfMemory&) {
-      return false;
-    } catch (const ProductRefused&) {  // it is for other numbers of rows
+// Multiplies random rows, then some of the last ones alone: the same numbers must come out.
+class RowProducts::Trial {
+ public:
+  Trial(Products& products, const ProductShape& shape, RowKind kind, ElementType type, Arena& arena)
+      : products_(products),
+        s_(shape),
+        kind_(kind),
+        type_(type),
+        out_bytes_(bytes_of(std::int64_t{shape.tried_rows} * shape.n_out, shape.out_type)),
+        w_(arena.take(bytes_of(std::int64_t{shape.n_out} * shape.n_in, type), kWhat)),
+        x_(arena.take(bytes_of(std::int64_t{shape.tried_rows} * shape.n_in, type), kWhat)),
+        all_(arena.take(out_bytes_, kWhat)),
+        some_(arena.take(out_bytes_, kWhat)),
+        differs_(arena.take(sizeof(std::uint32_t), kWhat)),
+        workspace_(arena.take(Products::kWorkspaceBytes, kWhat)) {
+    const bool is_bf16 = type == ElementType::bf16;
+    fill_random(w_.data(), std::int64_t{s_.n_out} * s_.n_in, is_bf16, 1, stream_);
+    fill_random(x_.data(), std::int64_t{s_.tried_rows} * s_.n_in, is_bf16, 2, stream_);
+  }
+
+  // All rows by the algorithm of now. Throws ProductRefused.
+  void multiply_all() { multiply(s_.tried_rows, all_); }
+
+  // Whether the algorithm of now gives each number of the last rows the bits it had in all rows.
+  // Throws ProductRefused.
+  bool gives_the_same(const std::vector<std::int32_t>& numbers_of_rows) {
+    TOVAMILL_CUDA(cudaMemsetAsync(differs_.data(), 0, sizeof(std::uint32_t), stream_.get()));
+    for (const std::int32_t n : numbers_of_rows) {
+      multiply(n, some_);
+      find_difference(static_cast<const std::byte*>(all_.data()) +
+                          bytes_of(std::int64_t{s_.tried_rows - n} * s_.n_out, s_.out_type),
+                      some_.data(), bytes_of(std::int64_t{n} * s_.n_out, s_.out_type),
+                      static_cast<std::uint32_t*>(differs_.data()), stream_);
     }
+    std::uint32_t found = 0;
+    TOVAMILL_CUDA(cudaMemcpyAsync(&found, differs_.data(), sizeof found, cudaMemcpyDeviceToHost,
+                                  stream_.get()));
+    stream_.synchronize();
+    return found == 0;
+  }
+
+ private:
+  static constexpr const char* kWhat = "trying products";
+
+  void multiply(std::int32_t n, const ArenaPiece& out) {
+    TOVAMILL_CUDA(cudaMemsetAsync(out.data(), 0, out_bytes_, stream_.get()));
+    products_.multiply({w_.data(), s_.n_out, s_.n_in},
+                       static_cast<const std::byte*>(x_.data()) +
+                           bytes_of(std::int64_t{s_.tried_rows - n} * s_.n_in, type_),
+                       n, kind_, out.data(), s_.out_type, s_.adds, workspace_.data(), stream_);
+  }
+
+  Products& products_;
+  const ProductShape& s_;
+  RowKind kind_;
+  ElementType type_;
+  std::size_t out_bytes_;
+  ArenaPiece w_, x_, all_, some_, differs_, workspace_;
+  Stream stream_;
+};
+
+bool RowProducts::find_independent(const ProductShape& s, const Product& product, Arena& arena) {
+  try {
+    Trial trial(products_, s, product.kind, type_, arena);
+    for (int i = 0; i < kMostTried; ++i) {
+      if (!products_.choose(product, Products::usual_rows(product.kind), i)) return false;
+      try {
+        trial.multiply_all();
+        if (!trial.gives_the_same(tried_rows(1, s.tried_rows))) continue;
+      } catch (const ProductRefused&) {  // it is for other numbers of rows
+        continue;
+      }
+      choose_sizes(s, product, trial);
+      return true;
+    }
+  } catch (const OutOfMemory&) {
   }
   return false;
 }
 
-ArenaPiece RowProducts::make_workspace(Arena& arena) const {
-  return arena.take(Products::kWorkspaceBytes + pad_bytes_, "the workspace of products");
+// The best algorithm of each size of a step that gives the same bits, if there is one.
+void RowProducts::choose_sizes(const ProductShape& s, const Product& product, Trial& trial) {
+  std::int32_t least = 1;
+  for (const std::int32_t most : Products::kSizes) {
+    const std::int32_t first = std::exchange(least, most + 1);
+    if (most == Products::usual_rows(product.kind) || first > s.tried_rows) continue;
+    Product sized = product;
+    sized.size = Products::size_of(most);
+    bool found = false;
+    for (int i = 0; i < kMostTried && !found && products_.choose(sized, most, i); ++i) {
+      try {
+        found = trial.gives_the_same(tried_rows(first, std::min(most, s.tried_rows) + 1));
+      } catch (const ProductRefused&) {  // it is for other numbers of rows
+      }
+    }
+    if (!found) products_.forget(sized);
+  }
 }
 
-// Multiplies all rows, then the last few of them alone: the same numbers must come out.
-bool RowProducts::is_independent(const ProductShape& s, RowKind kind, Arena& arena) {
-  constexpr const char* kWhat = "trying products";
-  const std::int64_t rows = s.tried_rows;
-  const std::size_t out_bytes = bytes_of(rows * s.n_out, s.out_type);
-  const ArenaPiece w = arena.take(bytes_of(std::int64_t{s.n_out} * s.n_in, type_), kWhat),
-                   x = arena.take(bytes_of(rows * s.n_in, type_), kWhat),
-                   all = arena.take(out_bytes, kWhat), some = arena.take(out_bytes, kWhat),
-                   differs = arena.take(sizeof(std::uint32_t), kWhat),
-                   workspace = arena.take(Products::kWorkspaceBytes, kWhat);
-  const Stream stream;
-  fill_random(w.data(), std::int64_t{s.n_out} * s.n_in, type_ == ElementType::bf16, 1, stream);
-  fill_random(x.data(), rows * s.n_in, type_ == ElementType::bf16, 2, stream);
-  TOVAMILL_CUDA(cudaMemsetAsync(differs.data(), 0, sizeof(std::uint32_t), stream.get()));
-  const auto multiply = [&](std::int64_t n, const ArenaPiece& out) {
-    TOVAMILL_CUDA(cudaMemsetAsync(out.data(), 0, out_bytes, stream.get()));
-    products_.multiply(
-        {w.data(), s.n_out, s.n_in},
-        static_cast<const std::byte*>(x.data()) + bytes_of((rows - n) * s.n_in, type_),
-        static_cast<std::int32_t>(n), kind, out.data(), s.out_type, s.adds, workspace.data(),
-        stream);
-  };
-  multiply(rows, all);
-  for (const std::int32_t n : tried_rows(s.tried_rows)) {
-    multiply(n, some);
-    find_difference(
-        static_cast<const std::byte*>(all.data()) + bytes_of((rows - n) * s.n_out, s.out_type),
-        some.data(), bytes_of(std::int64_t{n} * s.n_out, s.out_type),
-        static_cast<std::uint32_t*>(differs.data()), stream);
-  }
-  std::uint32_t found = 0;
-  TOVAMILL_CUDA(
-      cudaMemcpyAsync(&found, differs.data(), sizeof found, cudaMemcpyDeviceToHost, stream.get()));
-  stream.synchronize();
-  return found == 0;
+ArenaPiece RowProducts::make_workspace(Arena& arena) const {
+  return arena.take(Products::kWorkspaceBytes + pad_bytes_, "the workspace of products");
 }
 
 void RowProducts::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,

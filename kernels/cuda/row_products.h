@@ -1,7 +1,8 @@
 // Products whose rows do not depend on the rows beside them (design 3.6): the best algorithms of
 // cuBLAS for a shape of the model are tried at the start with many numbers of rows, and the first
-// is taken of which no row's bits change with it. Where there is none, rows of that shape are
-// multiplied so many at a time always, padded by zeros.
+// is taken of which no row's bits change with it, and for other sizes of a step the best that gives
+// the same bits, which most do: the tiles differ, not the order of a sum. Where there is none, rows
+// of that shape are multiplied so many at a time always, padded by zeros.
 #pragma once
 
 #include <cstddef>
@@ -37,8 +38,9 @@ class RowProducts {
   std::size_t n_padded() const { return padded_.size(); }
 
  private:
+  class Trial;
   bool find_independent(const ProductShape& shape, const Product& product, Arena& arena);
-  bool is_independent(const ProductShape& shape, RowKind kind, Arena& arena);
+  void choose_sizes(const ProductShape& shape, const Product& product, Trial& trial);
   void multiply_padded(const Operand& w, const std::byte* x, std::int32_t n_rows, RowKind kind,
                        std::byte* out, ElementType out_type, bool adds, const ArenaPiece& workspace,
                        const Stream& stream);

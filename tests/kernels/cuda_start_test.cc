@@ -117,20 +117,26 @@ TEST_F(CudaStart, TakesLessMemoryWhereLessCanBeHad) {
 
 class CudaProducts : public CudaStart {
  protected:
+  static std::vector<float> weights() {
+    std::vector<float> w(kOut * kHidden);
+    for (std::size_t i = 0; i < w.size(); ++i)
+      w[i] = static_cast<float>(i % 13) / static_cast<float>(1 + i % 5);
+    return w;
+  }
+  static TensorView view(const std::vector<float>& weights) {
+    return {.name = "w",
+            .dtype = DType::f32,
+            .shape = {kOut, kHidden},
+            .data = reinterpret_cast<const std::byte*>(weights.data()),
+            .n_bytes = weights.size() * 4};
+  }
   // First rows of several numbers of rows, and what the backend says of itself.
   static std::pair<std::vector<std::vector<float>>, std::string> rows(bool single,
                                                                       const EmulatedMachine& m) {
     set_machine(m);
-    std::vector<float> weights(kOut * kHidden);
-    for (std::size_t i = 0; i < weights.size(); ++i)
-      weights[i] = static_cast<float>(i % 13) / static_cast<float>(1 + i % 5);
-    const TensorView view{.name = "w",
-                          .dtype = DType::f32,
-                          .shape = {kOut, kHidden},
-                          .data = reinterpret_cast<const std::byte*>(weights.data()),
-                          .n_bytes = weights.size() * 4};
+    const std::vector<float> values = weights();
     const auto backend = make();
-    const auto w = backend->pack({.parts = {view}, .biases = {}, .interleaved = {}});
+    const auto w = backend->pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
     std::vector<std::vector<float>> all;
     for (const std::int32_t n : {2, 20, 21, 64, 65, 280})
       all.push_back(first_row(*backend, *w, n, single, false));
@@ -158,6 +164,24 @@ TEST_F(CudaProducts, TakeTheFirstAlgorithmWhoseRowsAreIndependent) {
     const auto [all, description] = rows(false, m);
     EXPECT_FALSE(contains(description, "padded")) << description;
     for (const auto& row : all) EXPECT_EQ(row, plain[0]);
+  }
+}
+
+// A step of 64, of 256 or of 300 rows has an algorithm of its own each, if its bits are those of
+// the others.
+TEST_F(CudaProducts, HaveAlgorithmsForTheSizeOfAStepThatGiveTheSameBits) {
+  for (const bool single : {false, true}) {
+    set_machine({.few_rows = 1, .contrary_rows = 256});
+    const std::vector<float> values = weights();
+    const auto backend = make();
+    EXPECT_FALSE(contains(backend->description(), "padded")) << backend->description();
+    const auto w = backend->pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
+    const auto expected = first_row(*backend, *w, 1, single, false);
+    for (const auto& [n, chosen_for] : {std::pair{20, 64}, {64, 64}, {65, 256}, {280, 1024}}) {
+      take_products_by(0);
+      EXPECT_EQ(first_row(*backend, *w, n, single, false), expected) << n;
+      EXPECT_EQ(take_products_by(chosen_for), 1u) << n << (single ? " single" : "");
+    }
   }
 }
 

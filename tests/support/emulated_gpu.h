@@ -22,10 +22,13 @@ struct EmulatedMachine {
   // multiplied by them at all; all are tried then.
   std::int32_t few_rows = 0;
   int n_fickle = 0, n_refusing = 0;
+  std::int32_t contrary_rows = 0;  // the best algorithm for so many sums all rows otherwise
   std::uint64_t n_operations = UINT64_MAX;   // after which the device fails for good
   std::uint64_t largest_piece = UINT64_MAX;  // bytes of memory that are had at once
 };
 void set_machine(const EmulatedMachine& machine);
+// Products that were multiplied since the last call by an algorithm for so many rows.
+std::uint64_t take_products_by(std::int32_t n_rows);
 // In which order operations of several CUDA streams are done from now on.
 void set_gpu_order(std::uint64_t seed);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 
 #include "kernels/cuda/device_code.h"
 #include "kernels/cuda/products.h"
@@ -27,7 +28,8 @@ using tovamill::emulation::ProductFaults;
 ProductFaults faults;
 
 // Of an algorithm, in its data.
-enum Field { kIndex, kSplits, kAlignment };
+enum Field { kIndex, kSplits, kAlignment, kAskedRows, kIsContrary };
+thread_local std::map<std::int64_t, std::uint64_t> products_by;  // rows that they were chosen for
 
 bool is_aligned(const void* p, std::uint64_t to) {
   return reinterpret_cast<std::uintptr_t>(p) % to == 0;
@@ -60,6 +62,11 @@ cublasStatus_t take(T& field, const void* value, std::size_t n_bytes) {
 
 namespace tovamill::emulation {
 void set_product_faults(const ProductFaults& wanted) { faults = wanted; }
+std::uint64_t take_products_by(std::int32_t asked_rows) {
+  const std::uint64_t n = products_by[asked_rows];
+  products_by.clear();
+  return n;
+}
 }  // namespace tovamill::emulation
 
 // In place of kernels/cuda/products_trial.cc: trials take the emulation long.
@@ -145,6 +152,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     r.algo.data[kIndex] = static_cast<std::uint64_t>(*n_found);
     r.algo.data[kSplits] = splits;
     r.algo.data[kAlignment] = alignment;
+    r.algo.data[kAskedRows] = static_cast<std::uint64_t>(b->cols);
+    r.algo.data[kIsContrary] = b->cols == faults.contrary_rows && *n_found == 0 ? 1 : 0;
     ++*n_found;
   };
   if (preference->reductions != CUBLASLT_REDUCTION_SCHEME_NONE) add(4, 4);
@@ -179,7 +188,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
       return CUBLAS_STATUS_INVALID_VALUE;
   const auto index = static_cast<int>(algorithm->data[kIndex]);
   if (index < faults.n_refusing && lb.cols <= faults.few_rows) return CUBLAS_STATUS_NOT_SUPPORTED;
-  const bool backwards = index < faults.n_fickle && lb.cols <= faults.few_rows;
+  const bool backwards =
+      (index < faults.n_fickle && lb.cols <= faults.few_rows) || algorithm->data[kIsContrary] != 0;
+  ++products_by[static_cast<std::int64_t>(algorithm->data[kAskedRows])];
   const float scale = *static_cast<const float*>(alpha), keeps = *static_cast<const float*>(beta);
   return tovamill::emulation::enqueue(
              stream,

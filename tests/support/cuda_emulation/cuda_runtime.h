@@ -261,7 +261,12 @@ StreamCounts take_stream_counts();
 struct ProductFaults {
   std::int32_t few_rows = 0;
   int n_fickle = 0, n_refusing = 0;  // of the best algorithms: that sum in another order, refuse
+  // The best for so many rows sums all rows in another order.
+  std::int32_t contrary_rows = 0;
 };
+// Products that were multiplied since the last call by an algorithm that was asked for for so many
+// rows.
+std::uint64_t take_products_by(std::int32_t asked_rows);
 void set_product_faults(const ProductFaults& faults);
 // What is found on the machine; how many devices there are, or why they are not told.
 struct Machine {
