@@ -26,14 +26,18 @@ constexpr int kDepth = 64;           // of a part of the head
 constexpr int kThreads = 128, kWarps = kThreads / kLanes;
 constexpr int kMostHeadParts = 2;  // of one block's sums
 constexpr int kColumnTiles = 4;    // of a block of the scores
-// Blocks of an SM that the weighing asks of the compiler: 4, which are 16 of 64 warps, need 128
-// registers; bf16 heads of 128 manage with that from compute capability 9.0 on. 0: as many as come.
+// Blocks of an SM that the weighing asks of the compiler: as many as it can keep all numbers in
+// registers for, 4 of compute capability 9.0 for bf16 heads of 128, which are 16 of 64 warps. 0: as
+// many as come.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-template <class T, int kWidth, int kParts>
+template <int kWidth, int kParts>
+constexpr int kBlocksOfSm = kWidth == 8 && kParts == 1 ? 3 : 0;
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+template <int kWidth, int kParts>
 constexpr int kBlocksOfSm = kWidth == 8 ? 3 : 0;
 #else
-template <class T, int kWidth, int kParts>
-constexpr int kBlocksOfSm = kWidth == 8 && kParts == 2 ? 4 : 0;
+template <int kWidth, int kParts>
+constexpr int kBlocksOfSm = kWidth == 8 ? 4 : 0;
 #endif
 
 __device__ inline const __nv_bfloat16* as_cuda(const Bf16* p) {
@@ -203,8 +207,7 @@ __host__ __device__ constexpr int parts_of(int head_dim) {
 
 // Grid: kColumnTiles times 64 columns, queries, (tile, head).
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads, kWidth == kWide<T> ? 4 : 3)
-    score_kernel(ScoreArguments<T> a) {
+__global__ void __launch_bounds__(kThreads, kWidth == 8 ? 4 : 3) score_kernel(ScoreArguments<T> a) {
   constexpr int kLd = kDepth + Sums<T>::kPad;
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
   const AttentionShape& shape = a.shape;
@@ -267,7 +270,7 @@ struct Attending {
 
 // Grid: (queries, values of kParts parts of a head), head, tile.
 template <class T, int kWidth, int kParts>
-__global__ void __launch_bounds__(kThreads, kBlocksOfSm<T, kWidth, kParts>)
+__global__ void __launch_bounds__(kThreads, kBlocksOfSm<kWidth, kParts>)
     weigh_kernel(WeighArguments<T> a) {
   constexpr int kLd = kCols + Sums<T>::kPad;
   constexpr int kRowsOfWarp = kRows / kWarps;

@@ -25,27 +25,35 @@ constexpr int kMostAhead = 24;
 // Columns whose sums stand in shared memory: 16 warps * 4 bytes each.
 constexpr std::int32_t kMostShared = 1536;
 
-// A block's place: what it reads and writes.
+// A block's place: what it reads and writes, in few registers.
 struct ScanPlace {
-  LayerView layer;
-  const std::int32_t* positions;
-  std::int32_t* death;
-  std::int32_t* evicted;
-  float* evicted_weight;
-  float *memory, *decay_power, *value_norm;  // or null
+  const ScanArguments& a;
+  std::int32_t *death, *positions;
+  std::int64_t list;   // in the numbers of a group's queries
+  std::int32_t n_row;  // numbers from one array of the state's columns to the next
 
-  __device__ ScanPlace(const ScanArguments& a, const TileInfo& tile, std::int32_t slot,
+  __device__ ScanPlace(const ScanArguments& arguments, const TileInfo& tile, std::int32_t slot,
                        std::int32_t group)
-      : layer(tile.state, a.layout, tile.capacity, a.layer) {
-    const std::int64_t list =
-        (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
+      : a(arguments), death(a.scratch.deaths(slot, group, a.shape.n_groups)) {
+    const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
     positions = layer.positions(group);
-    death = a.scratch.deaths(slot, group, a.shape.n_groups);
-    evicted = a.scratch.evicted + list;
-    evicted_weight = a.scratch.evicted_weight + list;
-    memory = a.layout.remembers ? layer.memory(group) : nullptr;
-    decay_power = a.layout.averages ? layer.decay_power(group) : nullptr;
-    value_norm = a.layout.averages ? layer.value_norm(group) : nullptr;
+    list = (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
+    n_row =
+        static_cast<std::int32_t>(reinterpret_cast<std::int32_t*>(layer.memory(group)) - positions);
+  }
+  __device__ bool remembers() const { return a.layout.remembers; }
+  __device__ bool averages() const { return a.layout.averages; }
+  __device__ float& memory(std::int32_t j) const { return array(1)[j]; }
+  __device__ float& decay_power(std::int32_t j) const { return array(2)[j]; }
+  __device__ float value_norm(std::int32_t j) const { return array(3)[j]; }
+  __device__ void evict(std::int32_t step, std::int32_t column, float weight) const {
+    a.scratch.evicted[list + step] = column;
+    if (column >= 0) a.scratch.evicted_weight[list + step] = weight;
+  }
+
+ private:
+  __device__ float* array(std::int32_t i) const {
+    return reinterpret_cast<float*>(positions + static_cast<std::int64_t>(i) * n_row);
   }
 };
 
@@ -151,15 +159,15 @@ __device__ Candidate first_of_thread(const ScanPlace& place, const DecisionRule&
     weight *= share;
     if (place.death[j] != kAlive) continue;
     TokenMemory kept;
-    if (place.memory != nullptr) {
-      kept.sum = place.memory[j];
-      if (place.decay_power != nullptr) {
-        kept.decay_power = place.decay_power[j];
-        kept.value_norm = place.value_norm[j];
+    if (place.remembers()) {
+      kept.sum = place.memory(j);
+      if (place.averages()) {
+        kept.decay_power = place.decay_power(j);
+        kept.value_norm = place.value_norm(j);
       }
       remember(rule, weight, kept);
-      place.memory[j] = kept.sum;
-      if (place.decay_power != nullptr) place.decay_power[j] = kept.decay_power;
+      place.memory(j) = kept.sum;
+      if (place.averages()) place.decay_power(j) = kept.decay_power;
     }
     if (!is_full || !may_leave(rule, place.positions[j], position)) continue;
     const Candidate c{score_of(rule, weight, kept), place.positions[j], j};
@@ -182,7 +190,7 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
   const auto thread = static_cast<std::int32_t>(threadIdx.x);
   const std::int32_t warp = thread / kLanes, lane = thread % kLanes;
   const TileInfo& tile = a.tiles[slot];
-  const DecisionRule rule = tile.rule;
+  const DecisionRule& rule = tile.rule;
   const std::int32_t ld = a.scratch.ld, n_heads = a.shape.heads_per_group, n_state = tile.n_state,
                      n_steps = tile.n_steps, sliding_window = a.shape.sliding_window;
   const std::int64_t first_head =
@@ -215,7 +223,7 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
     const std::int64_t hidden_below = static_cast<std::int64_t>(position) - sliding_window;
     living |= column_bit<Bits>(n - 1);
     ++n_living;
-    const bool is_full = n_living > rule.cache_size, decides = is_full || place.memory != nullptr;
+    const bool is_full = n_living > rule.cache_size, decides = is_full || place.remembers();
     float weights[kHeld] = {};
     if (!kInRegisters && warp < n_heads) {
       for (std::int32_t j = lane; j < n; j += kLanes) own[j] = 0.0f;
@@ -226,44 +234,29 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
       a.scratch.row_max[at] = highest;
       a.scratch.row_scale[at] = scale;
     };
-    // Takes the row of a head that stands in x, while `next` gets the one after it.
-    const auto take = [&](float(&x)[kHeld], float(&next)[kHeld], std::int32_t h) {
-      if (!kAhead) {
-        read_row(row(h, step), living, x);
-      } else if (h + kScanWarps < n_heads) {
-        read_row(row(h + kScanWarps, step), living, next);
-      } else if (step + 1 < n_steps) {
-        read_row(row(warp, step + 1), living | column_bit<Bits>(n), next);
-      }
-      if (sliding_window > 0) hide(place.positions, hidden_below, living, x);
+    for (std::int32_t h = warp; h < n_heads; h += kScanWarps) {
       float highest = 0.0f, scale = 0.0f;
-      weigh_row(x, weights, highest, scale);
-      keep(h, highest, scale);
-    };
-    if constexpr (kAhead) {
-      for (std::int32_t h = warp; h < n_heads; h += 2 * kScanWarps) {
-        float next[kHeld];
-        take(ahead, next, h);
-        if (h + kScanWarps < n_heads) {
-          take(next, ahead, h + kScanWarps);
-        } else {
+      if constexpr (kInRegisters) {
+        float x[kHeld];
+        if constexpr (kAhead) {
 #pragma unroll
-          for (int c = 0; c < kHeld; ++c) ahead[c] = next[c];
-        }
-      }
-    } else {
-      for (std::int32_t h = warp; h < n_heads; h += kScanWarps) {
-        if constexpr (kInRegisters) {
-          take(ahead, ahead, h);
+          for (int c = 0; c < kHeld; ++c) x[c] = ahead[c];
+          const bool is_last = h + kScanWarps >= n_heads;
+          const Bits next = is_last ? living | column_bit<Bits>(n) : living;
+          if (!is_last || step + 1 < n_steps)
+            read_row(is_last ? row(warp, step + 1) : row(h + kScanWarps, step), next, ahead);
         } else {
-          float highest = 0.0f, scale = 0.0f;
-          weigh_long_row(row(h, step), place, sliding_window > 0, hidden_below, n, own, highest,
-                         scale);
-          keep(h, highest, scale);
+          read_row(row(h, step), living, x);
         }
+        if (sliding_window > 0) hide(place.positions, hidden_below, living, x);
+        weigh_row(x, weights, highest, scale);
+      } else {
+        weigh_long_row(row(h, step), place, sliding_window > 0, hidden_below, n, own, highest,
+                       scale);
       }
+      keep(h, highest, scale);
     }
-    if (thread == 0 && !is_full) place.evicted[step] = -1;
+    if (thread == 0 && !is_full) place.evict(step, -1, 0.0f);
     if (!decides) continue;
 #pragma unroll
     for (int c = 0; kInRegisters && c < kColumns; ++c) {
@@ -282,7 +275,7 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
     if (!is_full) continue;
     best = warp_first(lane < kScanWarps ? candidates[lane] : no_candidate());
     if (best.column < 0) {
-      if (thread == 0) place.evicted[step] = -1;
+      if (thread == 0) place.evict(step, -1, 0.0f);
       continue;
     }
     --n_living;
@@ -294,8 +287,7 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
     }
     if (best.column % kThreads == thread) {  // whose first that was
       place.death[best.column] = step;
-      place.evicted[step] = best.column;
-      place.evicted_weight[step] = best_weight;
+      place.evict(step, best.column, best_weight);
     }
     if (!kInRegisters) __syncthreads();  // all warps read who died
   }
