@@ -4,6 +4,8 @@
 #include <cstring>
 #include <map>
 
+#include "tests/support/cuda_emulation/streams.h"
+
 namespace {
 
 constexpr int kGarbage = 0xC7;
@@ -30,6 +32,7 @@ const Machine& machine() { return the_machine; }
 }  // namespace tovamill::emulation
 
 using tovamill::emulation::enqueue;
+using tovamill::emulation::lock_machine;
 
 cudaError_t cudaGetDeviceCount(int* n) {
   *n = the_machine.count_error == cudaSuccess ? the_machine.n_devices : 0;
@@ -56,12 +59,14 @@ cudaError_t cudaDriverGetVersion(int* version) {
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 
 cudaError_t cudaMemGetInfo(std::size_t* n_free, std::size_t* n_total) {
+  const auto lock = lock_machine();
   *n_total = device_bytes;
   *n_free = device_bytes - used_bytes;
   return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void** p, std::size_t n) {
+  const auto lock = lock_machine();
   *p = nullptr;
   if (n > device_bytes - used_bytes || n > largest_piece) return cudaErrorMemoryAllocation;
   *p = std::aligned_alloc(256, (n + 255) / 256 * 256);
@@ -74,6 +79,7 @@ cudaError_t cudaMalloc(void** p, std::size_t n) {
 
 cudaError_t cudaFree(void* p) {
   if (p == nullptr) return cudaSuccess;
+  const auto lock = lock_machine();
   const auto at = allocations.find(p);
   if (at == allocations.end()) return cudaErrorInvalidValue;
   used_bytes -= at->second;
