@@ -90,6 +90,13 @@ void Event::synchronize(const std::source_location& where) const {
   check(cudaEventSynchronize(event_), "cudaEventSynchronize", "", where);
 }
 
+bool Event::is_reached() const {
+  const cudaError_t state = cudaEventQuery(event_);
+  if (state == cudaErrorNotReady) return false;
+  check(state, "cudaEventQuery");
+  return true;
+}
+
 double seconds_between(const Event& from, const Event& to) {
   float ms = 0.0f;
   TOVAMILL_CUDA(cudaEventElapsedTime(&ms, from.get(), to.get()));

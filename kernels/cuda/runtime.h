@@ -76,6 +76,7 @@ class Event {
   cudaEvent_t get() const { return event_; }
   void record(const Stream& stream) const;
   void synchronize(const std::source_location& where = std::source_location::current()) const;
+  bool is_reached() const;
 
  private:
   cudaEvent_t event_ = nullptr;

@@ -17,6 +17,7 @@ namespace tovamill::emulation {
 
 // False where the device has failed.
 bool take_operation();
+
 // Held by whoever changes anything of the emulation.
 std::unique_lock<std::recursive_mutex> lock_machine();
 
