@@ -67,6 +67,7 @@ StepOutput Forward::collect() {
   Lane& lane = lanes_[(next_ + lanes_.size() - n_under_way_) % lanes_.size()];
   --n_under_way_;
   backend_.finish_step();
+  if (rows_ != nullptr) rows_->check();
   if (!lane.logit_rows.empty()) read_logits(lane, lane.logit_rows, lane.take_logits);
   if (!lane.highest_rows.empty()) read_highest(lane);
   return {.nll = std::span(lane.nll).first(lane.n_rows),

@@ -16,6 +16,7 @@
 #include "kernels/cache_options.h"
 #include "kernels/gpu_group.h"
 #include "kernels/model_shape.h"
+#include "kernels/row_links.h"
 #include "kernels/state_keeper.h"
 #include "kernels/step_trace.h"
 #include "kernels/weight_store.h"
@@ -129,6 +130,11 @@ class Backend : public StateKeeper {
   virtual void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) = 0;
   virtual void read_rows(const Buffer& buffer, std::int32_t first_row,
                          std::span<float> rows) const = 0;
+
+  // Links to the devices of the stages before and behind, made by all of them at once; null where
+  // rows go by way of the host only. Throws GpuGroupError where a link does not come about,
+  // StageLost where the line is closed meanwhile, OutOfMemory. What it gives must go before this.
+  virtual std::unique_ptr<RowLinks> join_rows(const RowLinksPlace&) { return nullptr; }
 
   // --- the step; no allocation but the growth of an unbounded state
 

@@ -29,6 +29,8 @@ class RowTransport {
   virtual void put_message(std::span<const std::byte> bytes) = 0;
   // After `send`: what is to go with the step's message.
   virtual std::vector<std::byte> take_message() = 0;
+  // After a step was waited for: throws StageLost where its rows may not have come.
+  virtual void check() const {}
 };
 
 // Rows in the messages, as float32: lossless where buffers of the type `full` are that.

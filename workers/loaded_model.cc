@@ -43,14 +43,16 @@ ModelHead open_model(const std::string& path) {
 namespace {
 
 // Fits streams and step to `budget` bytes beside the weights.
-void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t budget) {
+void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t budget,
+                  const StagePlace& place) {
   StepPlan& plan = loaded.plan;
   const auto forward = [&] {
     return std::make_unique<Forward>(loaded.model, *loaded.backend, plan.max_rows, plan.n_streams,
                                      plan.block, loaded.rows.get());
   };
   if (loaded.stages.size() > 1)
-    loaded.rows = make_message_rows(*loaded.backend, loaded.config.shape.hidden_size);
+    loaded.rows =
+        std::make_unique<StageRows>(*loaded.backend, loaded.config.shape.hidden_size, place);
   const std::uint64_t buffers = forward()->buffer_bytes();
   fit_streams(plan, options, *loaded.backend, buffers, budget);
   set_rows(plan);
@@ -80,6 +82,10 @@ void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlac
     plan.state_budget = std::min(plan.state_budget, others[s].state_budget / there * here);
   }
   set_rows(plan);
+  if (place.on_own_gpus) {
+    const std::string why = loaded.stage_head->link(*loaded.rows);
+    loaded.rows_note = why.empty() ? "rows by NCCL" : "rows in messages: " + why;
+  }
   loaded.own_steps = std::move(loaded.runner);
   auto staged = std::make_unique<StagedModel>(loaded.model, loaded.stages, *loaded.backend,
                                               *loaded.own_steps, *loaded.rows, *loaded.stage_head,
@@ -108,7 +114,8 @@ LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
                        const StagePlace& place) {
   LoadedModel loaded = with_head(std::move(head), options, place);
   const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
-  make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
+  make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8,
+               place);
   if (place.n_stages > 1) join_stages(loaded, options, place);
   return loaded;
 }
@@ -124,7 +131,7 @@ LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_t
     try {
       const std::uint64_t left = obtain_gpu_weights(loaded, options, n_threads, part);
       make_forward(loaded, options,
-                   options.memory_budget > 0 ? std::min(left, options.memory_budget) : left);
+                   options.memory_budget > 0 ? std::min(left, options.memory_budget) : left, place);
       break;
     } catch (const OutOfMemory& e) {
       StepPlan fewer = wanted;

@@ -10,12 +10,12 @@
 #include "engine/model.h"
 #include "engine/tokenizer.h"
 #include "io/model_files.h"
-#include "kernels/row_transport.h"
 #include "workers/memory_plan.h"
 #include "workers/run_options.h"
 #include "workers/shared_weights.h"
 #include "workers/stage_head.h"
 #include "workers/stage_line.h"
+#include "workers/stage_rows.h"
 
 namespace tovamill {
 
@@ -47,7 +47,7 @@ struct LoadedModel {
   std::vector<LayerRange> stages;         // of the model; one unless it is cut
   std::unique_ptr<Backend> backend;       // of this rank's layers
   Model model;
-  std::unique_ptr<RowTransport> rows;     // null where there is one stage only
+  std::unique_ptr<StageRows> rows;        // null where there is one stage only
   std::unique_ptr<StepRunner> own_steps;  // of stage 0's layers, where there are others
   std::unique_ptr<StageHead> stage_head;
   std::unique_ptr<StepRunner> runner;      // behind stage 0: of this rank's layers
@@ -55,6 +55,7 @@ struct LoadedModel {
   WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
   std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower
   std::string sharing_note;  // "weights shared with this host's ranks (134 MB)"; empty if alone
+  std::string rows_note;     // how rows go between stages on GPUs of their own: "rows by NCCL"
   std::string description;   // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
 };
 

@@ -1,5 +1,6 @@
 #include "workers/rank_thread.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "kernels/device_failed.h"
@@ -15,6 +16,15 @@ constexpr double kComplainSeconds = 1.0;
 constexpr double kPatience = 20.0;
 constexpr double kPauseSeconds = 0.002;  // between looks at what has arrived
 
+bool are_on_own_gpus(const std::vector<int>& group, const RunLaunch& launch,
+                     const RunOptions& options) {
+  const std::vector<GpuPlace> places =
+      place_on_gpus(launch.ranks, first_worker(options, launch), options.ranks_per_gpu);
+  return std::all_of(group.begin(), group.end(), [&](int rank) {
+    return places[static_cast<std::size_t>(rank)].n_on_gpu == 1;
+  });
+}
+
 }  // namespace
 
 RankThread::RankThread(const RunOptions& options, RunLaunch& launch, double now_s)
@@ -26,11 +36,14 @@ RankThread::RankThread(const RunOptions& options, RunLaunch& launch, double now_
     stage_desk_.emplace((rank - first) % options.stages, options.stages);
     exchange_.emplace(*stage_desk_, *launch.bulk, launch.ranks,
                       stage_group(rank, first, options.stages));
-    place.stages = {.rank = rank,
-                    .stage = stage_desk_->stage(),
-                    .n_stages = options.stages,
-                    .line = &*stage_desk_,
-                    .patience_s = patience_s_};
+    place.stages = {
+        .rank = rank,
+        .stage = stage_desk_->stage(),
+        .n_stages = options.stages,
+        .line = &*stage_desk_,
+        .on_own_gpus = options.device == "cuda" &&
+                       are_on_own_gpus(stage_group(rank, first, options.stages), launch, options),
+        .patience_s = patience_s_};
   }
   thread_ = std::thread([this, &options, place, head = std::move(launch.head)]() mutable {
     work(options, std::move(head), place, desk_);

@@ -8,7 +8,7 @@
 namespace tovamill {
 
 StageFollower::StageFollower(const Model& model, Backend& backend, StepRunner& forward,
-                             RowTransport& rows, StageLine& line, int rank)
+                             StageRows& rows, StageLine& line, int rank)
     : model_(model), backend_(backend), forward_(forward), rows_(rows), line_(line), rank_(rank) {}
 
 // Steps that have arrived are put on their way as long as the device takes them.
@@ -27,12 +27,31 @@ void StageFollower::take(const StageMessage& m) {
   const StageKind kind = stage_kind_of(m.message);
   if (kind == StageKind::step) return submit(m.message);
   while (!under_way_.empty()) collect();
+  if (kind == StageKind::link) return link(decode_order(m.message));
   send_on(m.message);
   if (kind == StageKind::end) {
     is_over_ = true;
   } else {
     obey(decode_order(m.message));
   }
+}
+
+// The next stage is offered a link first, so that all of them come at once.
+void StageFollower::link(StateOrder order) {
+  const std::optional<GpuGroupId> before = link_id(order);
+  std::optional<GpuGroupId> behind;
+  std::string why;
+  if (line_.stage() + 1 < line_.n_stages()) {
+    behind = make_gpu_group_id(why);
+    StateOrder offer = link_order(behind);
+    offer.number = order.number;
+    send_on(encode(offer));
+  }
+  if (!before) why = "the stage before offers no link";
+  if (why.empty()) why = rows_.link(before, behind);
+  if (!why.empty())
+    why = "rank " + std::to_string(rank_) + ", stage " + std::to_string(line_.stage()) + ": " + why;
+  answer(order.number, std::as_bytes(std::span(why)));
 }
 
 void StageFollower::send_on(Message message) {
@@ -83,8 +102,10 @@ void StageFollower::submit(const Message& m) {
   try {
     forward_.submit(input);
   } catch (const OutOfMemory& e) {
+    rows_.miss();
     return answer_failed(step.number, e, true);
   } catch (const std::bad_alloc&) {
+    rows_.miss();
     return answer_failed(step.number, OutOfMemory("out of memory"), true);
   }
   if (!model_.range.has_head()) {
@@ -117,6 +138,8 @@ void StageFollower::obey(const StateOrder& o) {
   try {
     if (o.kind == StageKind::release) {
       states_.erase(o.state);
+    } else if (o.kind == StageKind::unlink) {
+      rows_.unlink();
     } else if (o.kind == StageKind::reset) {
       backend_.reset(state(o.state));
     } else {

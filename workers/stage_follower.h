@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "engine/forward.h"
-#include "kernels/row_transport.h"
 #include "workers/stage_line.h"
 #include "workers/stage_messages.h"
+#include "workers/stage_rows.h"
 
 namespace tovamill {
 
@@ -19,7 +19,7 @@ class StageFollower {
  public:
   // All outlive the object. `forward` runs `model` on `backend` with `rows`; `rank` is this one,
   // for messages.
-  StageFollower(const Model& model, Backend& backend, StepRunner& forward, RowTransport& rows,
+  StageFollower(const Model& model, Backend& backend, StepRunner& forward, StageRows& rows,
                 StageLine& line, int rank);
 
   // Until stage 0 has no more to do. Stage 0 is told where memory is at its end or a saved state
@@ -36,6 +36,7 @@ class StageFollower {
   void take(const StageMessage& m);
   void submit(const Message& m);
   void collect();
+  void link(StateOrder order);
   void obey(const StateOrder& order);
   std::vector<std::byte> answer_to(const StateOrder& order);
   StreamState& state(std::uint64_t number);
@@ -46,7 +47,7 @@ class StageFollower {
   const Model& model_;
   Backend& backend_;
   StepRunner& forward_;
-  RowTransport& rows_;
+  StageRows& rows_;
   StageLine& line_;
   const int rank_;
   bool is_over_ = false;

@@ -27,6 +27,22 @@ std::vector<StageReady> StageHead::wait_until_ready() {
   return ready;
 }
 
+// All or none: a line in which some rows go in messages is as slow as these.
+std::string StageHead::link(StageRows& rows) {
+  std::string why;
+  const std::optional<GpuGroupId> id = make_gpu_group_id(why);
+  if (!id) return why;
+  tell(link_order(id));
+  why = rows.link(std::nullopt, id);
+  for (const std::vector<std::byte>& answer : wait_for(n_sent_)) {
+    if (why.empty()) why.assign(reinterpret_cast<const char*>(answer.data()), answer.size());
+  }
+  if (why.empty()) return why;
+  rows.unlink();
+  tell({.kind = StageKind::unlink});
+  return why;
+}
+
 void StageHead::measured(double step_s) {
   patience_s_ = std::max(patience_s_, kPatienceSteps * step_s);
 }

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "workers/stage_line.h"
 #include "workers/stage_messages.h"
+#include "workers/stage_rows.h"
 
 namespace tovamill {
 
@@ -21,6 +23,8 @@ class StageHead {
   void measured(double step_s);
   // What all stages but this one are, by stage; waits until their layers are loaded.
   std::vector<StageReady> wait_until_ready();
+  // Links the rows of all stages, `rows` being stage 0's. Empty, or why they go in messages.
+  std::string link(StageRows& rows);
   // Sends a step to stage 1; its number is set here, and returned.
   std::uint64_t send(StageStep step);
   // The same of what is not answered.

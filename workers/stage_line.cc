@@ -34,6 +34,11 @@ bool StageDesk::has_message() const {
   return closed_ || !inbox_.empty();
 }
 
+std::optional<std::string> StageDesk::why_closed() const {
+  const std::lock_guard lock(mutex_);
+  return closed_;
+}
+
 void StageDesk::deliver(int stage, Message message) {
   const std::lock_guard lock(mutex_);
   inbox_.push_back({stage, std::move(message)});

@@ -8,17 +8,10 @@
 #include <optional>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/row_links.h"
 #include "pipeline/channel.h"
 
 namespace tovamill {
-
-// The group of ranks cannot go on: one of them is gone, or it was ended. Costs these ranks, not the
-// run.
-class StageLost : public Error {
- public:
-  explicit StageLost(const std::string& why) : Error(ExitCode::stopped, why) {}
-};
 
 struct StageMessage {
   int stage = 0;  // where it comes from, or goes to
@@ -32,7 +25,9 @@ struct StagePlace {
   int rank = 0;
   int stage = 0, n_stages = 1;
   StageLine* line = nullptr;  // null where there is one stage only
+  bool on_own_gpus = false;   // each stage of the line has a GPU of its own
   double patience_s = 400.0;  // whoever does not answer for so long stands still
+  double link_s = 60.0;       // in which each link of rows must come about, all stages being there
 };
 
 class StageLine {
@@ -46,6 +41,8 @@ class StageLine {
   // is over.
   virtual StageMessage receive(double most_seconds) = 0;
   virtual bool has_message() const = 0;
+  // Why the line was closed, if it was. May be asked by any thread.
+  virtual std::optional<std::string> why_closed() const = 0;
 };
 
 // A line whose other end is a thread that talks: every call may come from any thread and, `receive`
@@ -60,6 +57,7 @@ class StageDesk : public StageLine {
   void send(int stage, Message message) override;
   StageMessage receive(double most_seconds) override;
   bool has_message() const override;
+  std::optional<std::string> why_closed() const override;
 
   // --- the thread that talks
   void deliver(int stage, Message message);

@@ -1,5 +1,8 @@
 #include "workers/stage_messages.h"
 
+#include <algorithm>
+#include <string>
+
 #include "io/little_endian.h"
 
 namespace tovamill {
@@ -66,6 +69,21 @@ HeldPositions get_positions(ByteReader& in) {
 }
 
 }  // namespace
+
+StateOrder link_order(const std::optional<GpuGroupId>& id) {
+  StateOrder order{.kind = StageKind::link};
+  if (id) order.parts.emplace_back(id->bytes.begin(), id->bytes.end());
+  return order;
+}
+
+std::optional<GpuGroupId> link_id(const StateOrder& order) {
+  if (order.parts.empty()) return std::nullopt;
+  GpuGroupId id;
+  if (order.parts.size() > 1 || order.parts.front().size() != id.bytes.size())
+    throw BadData(std::string(kWhere) + ": the id of a link has another size");
+  std::copy(order.parts.front().begin(), order.parts.front().end(), id.bytes.begin());
+  return id;
+}
 
 Message encode(const StageStep& s) {
   ByteWriter out = start(StageKind::step, s.number);

@@ -3,7 +3,8 @@
 //
 //   u8 kind, varint number, then by kind:
 //   step: what StageStep holds, its rows last; made anew by each stage for the next
-//   orders about states: what StateOrder holds; passed on as they are
+//   orders about states, and unlink: what StateOrder holds; passed on as they are
+//   link: the same; each stage offers the next a link of its own
 //   end: nothing
 //   done (an answer): bytes, by what was ordered
 //   failed (an answer): u8 out of memory, varint exit code, text
@@ -11,12 +12,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "engine/step_runner.h"
 #include "kernels/error.h"
+#include "kernels/gpu_group.h"
 #include "pipeline/channel.h"
 
 namespace tovamill {
@@ -31,6 +34,8 @@ enum class StageKind : std::uint8_t {
   save,       // answered with the bytes of StateKeeper::save
   load,       // answered with i64, the position that the stream goes on at
   positions,  // answered as a block's in StageStepDone
+  link,       // to the stages before and behind, by the id in `parts`; answered with why not
+  unlink,     // rows go in messages: not all stages are linked
   end,        // the group has no more to do
   done,
   failed,
@@ -57,7 +62,7 @@ struct StateOrder {
   std::uint64_t other = 0;                         // copy: what it becomes
   std::int64_t n_tokens = 0;                       // reserve
   bool keeps_all = false;                          // reserve
-  std::vector<std::vector<std::byte>> parts = {};  // load: by stage
+  std::vector<std::vector<std::byte>> parts = {};  // load: by stage; link: the id, if there is one
 };
 
 // Positions that a state holds: of a stage's layers one after another, of each layer its groups.
@@ -79,6 +84,11 @@ struct StageReady {
   std::int32_t full_rows = 0;
   std::uint64_t state_budget = 0;
 };
+
+// An offer of a link to the next stage.
+StateOrder link_order(const std::optional<GpuGroupId>& id);
+// None where none is offered. Throws BadData.
+std::optional<GpuGroupId> link_id(const StateOrder& order);
 
 Message encode(const StageStep& step);
 Message encode(const StateOrder& order);

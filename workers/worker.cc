@@ -101,6 +101,11 @@ GpuPart gpu_part(const WorkerPlace& place) {
   return {.index = share.index, .n_bytes = share.n_bytes, .group = place.gpu_group};
 }
 
+std::string stages_of(const LoadedModel& model) {
+  if (model.stages.size() <= 1) return "";
+  return text_of(model.stages) + (model.rows_note.empty() ? "" : "; " + model.rows_note);
+}
+
 // `documents`: null on a rank that takes none.
 LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
   return {.model_description = model.files->path() + ": " + model.description,
@@ -109,7 +114,7 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
           .dtype = model.backend->dtype_name(),
           .sharing_note = model.sharing_note,
           .work = documents == nullptr ? "" : documents->description(),
-          .stages = model.stages.size() > 1 ? text_of(model.stages) : "",
+          .stages = stages_of(model),
           .n_threads = model.backend->n_threads(),
           .n_streams = model.plan.n_streams,
           .n_wanted_streams = model.plan.n_wanted,

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/row_links.h"
 #include "kernels/error.h"
 #include "kernels/stacked_rows.h"
 
@@ -176,6 +178,7 @@ void CudaBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<c
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
   lanes_.order_after(b.last_step, stream_);
+  if (std::exchange(b.is_leaving, false)) stream_.wait(*b.sent);
   b.last_step = 0;
   if (b.type == ElementType::f32)
     return to_device(b.as<float>() + first, rows.data(), rows.size_bytes());
@@ -194,6 +197,10 @@ void CudaBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
   std::vector<Bf16> packed(rows.size());
   to_host(packed.data(), b.as<Bf16>() + first, packed.size() * sizeof(Bf16));
   std::transform(packed.begin(), packed.end(), rows.begin(), [](Bf16 x) { return to_float(x); });
+}
+
+std::unique_ptr<RowLinks> CudaBackend::join_rows(const RowLinksPlace& place) {
+  return std::make_unique<CudaRowLinks>(place, device_, lanes_);
 }
 
 std::uint64_t CudaBackend::workspace_bytes() const { return lanes_.workspace_bytes(); }

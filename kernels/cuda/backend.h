@@ -41,6 +41,7 @@ class CudaBackend final : public Backend {
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
   void read_rows(const Buffer& buffer, std::int32_t first_row,
                  std::span<float> rows) const override;
+  std::unique_ptr<RowLinks> join_rows(const RowLinksPlace& place) override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;

@@ -11,8 +11,14 @@ const CudaBuffer& cast(const Buffer& b) { return static_cast<const CudaBuffer&>(
 }  // namespace
 
 void* CudaBackend::used(const Buffer& buffer) {
-  cast(buffer).last_step = lanes_.newest().step();
-  return cast(buffer).memory.data();
+  const CudaBuffer& b = cast(buffer);
+  Lane& lane = lanes_.newest();
+  if (b.is_leaving && b.last_step != lane.step()) {
+    lane.wait(*b.sent);
+    b.is_leaving = false;
+  }
+  b.last_step = lane.step();
+  return b.memory.data();
 }
 
 void CudaBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {

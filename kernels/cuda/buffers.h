@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/cuda/state.h"
 
 namespace tovamill::cuda {
@@ -26,6 +28,9 @@ struct CudaBuffer final : Buffer {
   std::int32_t cols = 0;
   ElementType type = ElementType::f32;
   mutable StepNumber last_step = 0;  // that reads or writes it; 0: none since the host wrote it
+  // What has gone to another device from it has left the buffer; to be waited for while it leaves.
+  mutable std::unique_ptr<Event> sent;
+  mutable bool is_leaving = false;
   template <class T>
   T* as() const {
     return static_cast<T*>(memory.data());

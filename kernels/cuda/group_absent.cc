@@ -1,5 +1,6 @@
 // What stands for NCCL in builds with CUDA and without it.
 #include "kernels/cuda/group.h"
+#include "kernels/cuda/link.h"
 
 namespace tovamill {
 
@@ -15,6 +16,10 @@ std::string nccl_version() { return ""; }
 namespace tovamill::cuda {
 
 std::unique_ptr<Group> join_group(const GpuGroupPlace&, const Stream&) {
+  throw GpuGroupError("this build has none");
+}
+
+std::unique_ptr<Link> join_link(const LinkPlace&, const Stream&) {
   throw GpuGroupError("this build has none");
 }
 

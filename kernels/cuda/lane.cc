@@ -125,6 +125,11 @@ void Lane::order(const Stream& other) {
   other.wait(called_);
 }
 
+void Lane::wait(const Event& event) {
+  flush();  // which waits for nothing; and no graph holds a wait
+  stream_.wait(event);
+}
+
 void Lane::synchronize() {
   flush();
   stream_.synchronize();

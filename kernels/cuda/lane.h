@@ -52,6 +52,8 @@ class Lane {
   void close();
   // What is put into `other` from now on finds done what has been called so far. The host goes on.
   void order(const Stream& other);
+  // What is called from now on begins after the event was reached. The host goes on.
+  void wait(const Event& event);
   void synchronize();
   // Waits for the end of the step, and keeps what was promised.
   void finish();

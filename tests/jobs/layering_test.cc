@@ -109,7 +109,7 @@ TEST(Layering, HeadersOfOtherLibrariesStandInTheirPlacesOnly) {
       {"CUDA", starts({"cuda", "cublas", "cub/", "cooperative_groups", "nccl", "mma.h", "nv"}),
        starts({"kernels/cuda/"})},
       {"cuBLAS", starts({"cublas"}), starts({"kernels/cuda/products.cc", "kernels/cuda/measure.cc"})},
-      {"NCCL", starts({"nccl"}), starts({"kernels/cuda/group.cc"})},
+      {"NCCL", starts({"nccl"}), starts({"kernels/cuda/communicator.h", "kernels/cuda/group.cc", "kernels/cuda/link.cc"})},
       {"oneDNN", starts({"dnnl", "oneapi/"}),
        starts({"kernels/", "jobs/bench/products_benchmark.cc"})},
       {"PCRE2", starts({"pcre2"}), starts({"engine/", "tests/"})},

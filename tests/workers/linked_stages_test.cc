@@ -1,0 +1,363 @@
+// Stages on GPUs of their own, whose rows go by NCCL: each a thread of this process, on emulated
+// GPUs. The same bits as a whole model, and an end wherever rows do not come.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "kernels/error.h"
+#include "tests/support/emulated_gpu.h"
+#include "tests/support/emulated_nccl.h"
+#include "tests/support/error_of.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/score_runs.h"
+#include "tests/support/temporary_directory.h"
+#include "workers/generate_work.h"
+#include "workers/loaded_model.h"
+#include "workers/score_work.h"
+#include "workers/stage_follower.h"
+
+namespace tovamill {
+namespace {
+
+using testing::digits;
+using testing::error_of;
+using testing::words;
+
+constexpr std::uint64_t kBytes = std::uint64_t{160} << 20;  // of a GPU's memory
+
+// Hands messages over to the other stages' desks at once.
+class NearLine final : public StageDesk {
+ public:
+  using All = std::vector<std::unique_ptr<NearLine>>;
+  NearLine(int stage, int n_stages, All& lines) : StageDesk(stage, n_stages), lines_(lines) {}
+  void send(int stage, Message message) override {
+    if (const auto why = why_closed()) throw StageLost(*why);
+    lines_.at(static_cast<std::size_t>(stage))->deliver(this->stage(), std::move(message));
+  }
+
+ private:
+  All& lines_;
+};
+
+// How the stages of a line are placed.
+struct Setting {
+  int n_stages = 1;
+  bool on_own_gpus = true;
+  double patience_s = 400.0, link_s = 60.0;  // of the stages behind the first
+};
+
+// A line of which stage 0 is on the test's thread. A stage that ends by an error closes it, as the
+// coordinator does that is told.
+class Stages {
+ public:
+  Stages(const std::string& path, const RunOptions& options, const Setting& setting)
+      : setting_(setting), model_(start(path, options)) {}
+  LoadedModel& model() { return model_; }
+  // Ends all but stage 0, waits for them and says what the first of them ended by.
+  std::string close() {
+    close_lines("the test closes it");
+    threads_.join();
+    return error_;
+  }
+
+ private:
+  struct Threads {
+    ~Threads() { join(); }
+    void join() {
+      for (std::thread& t : all) t.join();
+      all.clear();
+    }
+    std::vector<std::thread> all;
+  };
+  static LoadedModel load(const std::string& path, const RunOptions& options,
+                          const StagePlace& place) {
+    return load_model_on_gpu(open_model(path), options, 1, {.n_bytes = kBytes}, place);
+  }
+  LoadedModel start(const std::string& path, RunOptions options) {
+    options.stages = setting_.n_stages;
+    for (int s = 0; s < setting_.n_stages; ++s)
+      lines_.push_back(std::make_unique<NearLine>(s, setting_.n_stages, lines_));
+    for (int s = 1; s < setting_.n_stages; ++s)
+      threads_.all.emplace_back([this, path, options, s] { serve(path, options, place(s)); });
+    return load(path, options, place(0));
+  }
+  StagePlace place(int s) {
+    StagePlace place{.rank = s,
+                     .stage = s,
+                     .n_stages = setting_.n_stages,
+                     .line = lines_[static_cast<std::size_t>(s)].get(),
+                     .on_own_gpus = setting_.on_own_gpus};
+    place.link_s = setting_.link_s;
+    if (s > 0) place.patience_s = setting_.patience_s;
+    return place;
+  }
+  void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
+    const LoadedModel model = load(path, options, place);
+    try {
+      StageFollower(model.model, *model.backend, *model.runner, *model.rows, *place.line,
+                    place.rank)
+          .serve();
+    } catch (const StageLost& e) {
+      close_lines(e.what());
+    }
+  }
+  void close_lines(const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    if (error_.empty()) error_ = why;
+    for (auto& line : lines_) line->close(error_);
+  }
+
+  const Setting setting_;
+  NearLine::All lines_;
+  std::mutex mutex_;
+  std::string error_;
+  Threads threads_;
+  LoadedModel model_;  // goes first, and lets the others end
+};
+
+CorpusRecord document(const std::string& text, int n = 0) {
+  CorpusRecord record;
+  record.id = std::to_string(n);
+  record.file = "/corpus/a.txt";
+  record.offset = static_cast<std::uint64_t>(n) * 1000;
+  record.n_bytes = text.size();
+  record.text = text;
+  return record;
+}
+
+class LinkedStages : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!testing::nccl_is_emulated()) GTEST_SKIP() << "needs a process and a GPU for each stage";
+    testing::break_nccl_sends(0);
+    testing::TinyModel tiny;
+    tiny.n_layers = 3;
+    write_hf_model(tiny, d.path() / "model");
+  }
+  void TearDown() override {
+    testing::break_nccl_sends(0);
+    testing::refuse_nccl(false);
+    EXPECT_EQ(testing::n_nccl_communicators(), 0);
+  }
+  std::string path() const { return d.path() / "model"; }
+  static RunOptions options() {
+    RunOptions o = testing::tiny_options("", "", "");
+    o.device = "cuda";
+    o.trace_state = o.token_nll = true;
+    o.streams = 4;
+    o.block = 8;
+    return o;
+  }
+
+  // The records of documents of which several are in every step.
+  static std::vector<std::vector<std::byte>> scores(LoadedModel& model, const RunOptions& o) {
+    ScoreWork work(model, o);
+    std::vector<std::unique_ptr<DocumentUnderWay>> open;
+    for (int n = 0; n < 4; ++n) {
+      CorpusRecord record = document(digits(18 + 7 * static_cast<std::size_t>(n), 3), n);
+      open.push_back(work.open(record));
+    }
+    const auto any_left = [&] {
+      return std::any_of(open.begin(), open.end(), [](const auto& x) { return !x->finished(); });
+    };
+    while (any_left()) work.step();
+    std::vector<std::vector<std::byte>> records;
+    for (auto& x : open) {
+      records.push_back(encode(x->finish(0)));
+      work.close(std::move(x));
+    }
+    return records;
+  }
+
+  // A step of a stream's first tokens.
+  struct Step {
+    explicit Step(LoadedModel& m) : model(m), state(m.states->make_state()) {}
+    void submit() const {
+      const StepBlock b{.state = state.get(), .n_tokens = static_cast<std::int32_t>(ids.size())};
+      model.runner->submit({.blocks = std::span(&b, 1), .ids = ids, .targets = ids});
+    }
+    LoadedModel& model;
+    std::unique_ptr<StreamState> state;
+    std::vector<std::int32_t> ids = testing::tiny_ids(digits(8, 4));
+  };
+  static std::vector<float> nll(LoadedModel& model) {
+    const Step step(model);
+    step.submit();
+    const StepOutput out = model.runner->collect();
+    return {out.nll.begin(), out.nll.end()};
+  }
+
+  testing::TemporaryDirectory d;
+};
+
+TEST_F(LinkedStages, ScoreToTheBitAsAWholeModel) {
+  const RunOptions o = options();
+  Stages whole(path(), o, {});
+  const auto expected = scores(whole.model(), o);
+  for (const int n : {2, 3}) {
+    testing::set_gpu_order(static_cast<std::uint64_t>(n));
+    testing::break_nccl_sends(0);
+    Stages linked(path(), o, {.n_stages = n});
+    EXPECT_EQ(linked.model().rows_note, "rows by NCCL");
+    EXPECT_TRUE(scores(linked.model(), o) == expected) << n << " stages";
+    EXPECT_GT(testing::n_nccl_sends(), 4 * (n - 1));
+  }
+  testing::break_nccl_sends(0);
+  Stages in_messages(path(), o, {.n_stages = 2, .on_own_gpus = false});
+  EXPECT_EQ(in_messages.model().rows_note, "");
+  EXPECT_TRUE(scores(in_messages.model(), o) == expected);
+  EXPECT_EQ(testing::n_nccl_sends(), 0);
+}
+
+// Steps of single tokens, which are graphs between the rows that come and those that go.
+TEST_F(LinkedStages, WriteTheSameTexts) {
+  RunOptions o = options();
+  o.trace_state = o.token_nll = false;
+  o.job_kind = Job::generate;
+  o.generation.max_new_tokens = 8;
+  const auto text = [&](LoadedModel& model) {
+    GenerateWork work(model, o);
+    CorpusRecord record = document(words(30, 7));
+    record.questions = {"what is it?"};
+    std::unique_ptr<DocumentUnderWay> x = work.open(record);
+    while (!x->finished()) work.step();
+    return encode(x->finish(0));
+  };
+  Stages whole(path(), o, {});
+  const auto expected = text(whole.model());
+  testing::take_gpu_counts();
+  Stages linked(path(), o, {.n_stages = 3});
+  EXPECT_TRUE(text(linked.model()) == expected);
+  EXPECT_GT(testing::take_gpu_counts()->n_graphs_launched, 6u);
+}
+
+TEST_F(LinkedStages, WithoutNcclRowsGoInMessages) {
+  testing::refuse_nccl(true);
+  Stages whole(path(), options(), {}), cut(path(), options(), {.n_stages = 2});
+  EXPECT_EQ(cut.model().rows_note, "rows in messages: NCCL: emulated error");
+  EXPECT_EQ(nll(cut.model()), nll(whole.model()));
+}
+
+// The second link: stage 0 had one, and gives it up.
+TEST_F(LinkedStages, WhereALinkIsMissingAllRowsGoInMessages) {
+  testing::break_nccl_sends(2);
+  Stages whole(path(), options(), {}), cut(path(), options(), {.n_stages = 3, .link_s = 0.3});
+  EXPECT_NE(cut.model().rows_note.find("rows in messages: "), std::string::npos);
+  EXPECT_NE(cut.model().rows_note.find("the other stage does not come"), std::string::npos)
+      << cut.model().rows_note;
+  EXPECT_EQ(nll(cut.model()), nll(whole.model()));
+  EXPECT_EQ(testing::n_nccl_communicators(), 0);
+}
+
+TEST_F(LinkedStages, RowsThatDoNotComeEndTheLine) {
+  Stages cut(path(), options(), {.n_stages = 2, .patience_s = 0.5});
+  const Step first(cut.model());
+  testing::break_nccl_sends(1);
+  EXPECT_THROW(
+      {
+        first.submit();
+        cut.model().runner->collect();
+      },
+      StageLost);
+  EXPECT_NE(cut.close().find("rows of the stage before: nothing has gone"), std::string::npos);
+}
+
+TEST_F(LinkedStages, AnErrorOfNcclEndsTheLine) {
+  Stages cut(path(), options(), {.n_stages = 2});
+  const Step first(cut.model());
+  testing::break_nccl_sends(1, true);
+  const std::string why = error_of(
+      [&] {
+        first.submit();
+        cut.model().runner->collect();
+      },
+      ExitCode::stopped);
+  EXPECT_NE(why.find("remote process exited"), std::string::npos) << why;
+}
+
+// As where a rank of it is gone. One stage waits for rows, and one to be rid of them.
+TEST_F(LinkedStages, NobodyWaitsForRowsOfALineThatIsClosed) {
+  Stages cut(path(), options(), {.n_stages = 3});
+  const Step first(cut.model()), second(cut.model()), third(cut.model());
+  first.submit();
+  cut.model().runner->collect();
+  testing::break_nccl_sends(3);  // of the four of two steps
+  second.submit();
+  third.submit();
+  EXPECT_EQ(cut.close(), "the test closes it");
+  EXPECT_THROW(
+      {
+        cut.model().runner->collect();
+        cut.model().runner->collect();
+      },
+      StageLost);
+}
+
+TEST_F(LinkedStages, RowsOfAStepThatWasMissedAreNotTheNextOnes) {
+  NearLine::All lines;
+  NearLine line(1, 2, lines);
+  Stages whole(path(), options(), {});
+  StageRows rows(*whole.model().backend, 64, {.stage = 1, .n_stages = 2, .line = &line});
+  EXPECT_EQ(rows.link(std::nullopt, std::nullopt), "");
+  rows.miss();
+  const auto buffer = whole.model().backend->make_buffer(4, 64, BufferType::full);
+  EXPECT_THROW(rows.receive(*buffer, 4), StageLost);
+}
+
+// Two ends of a link.
+class LinkedDevices : public LinkedStages {
+ protected:
+  std::unique_ptr<Backend> device() const {
+    return make_backend("cuda", {.shape = config_.shape,
+                                 .cache = {.cache_size = 16},
+                                 .dtype = "f32",
+                                 .device_bytes = kBytes});
+  }
+  const ModelConfig config_ = [this] {
+    write_hf_model(testing::TinyModel{}, d.path() / "other");
+    return open_model(d.path() / "other").config;
+  }();
+};
+
+TEST_F(LinkedDevices, WithoutWorkNothingIsLate) {
+  std::string why;
+  const std::optional<GpuGroupId> id = make_gpu_group_id(why);
+  const RowLinksPlace place{.hidden_size = config_.shape.hidden_size, .patience_s = 0.001};
+  const auto a = device(), b = device();
+  std::unique_ptr<RowLinks> to;
+  std::thread other([&] {
+    RowLinksPlace p = place;
+    p.behind = id;
+    to = a->join_rows(p);
+  });
+  RowLinksPlace p = place;
+  p.before = id;
+  const std::unique_ptr<RowLinks> from = b->join_rows(p);
+  other.join();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_NO_THROW(from->check());
+  EXPECT_NO_THROW(to->check());
+}
+
+TEST_F(LinkedDevices, WhoeverComesAloneGivesUp) {
+  std::string why;
+  const auto a = device();
+  const RowLinksPlace place{
+      .before = make_gpu_group_id(why), .hidden_size = config_.shape.hidden_size, .join_s = 0.05};
+  EXPECT_THROW(a->join_rows(place), GpuGroupError);
+}
+
+TEST_F(LinkedDevices, NobodyJoinsALineThatIsClosed) {
+  std::string why;
+  const auto a = device();
+  RowLinksPlace place{.before = make_gpu_group_id(why), .hidden_size = config_.shape.hidden_size};
+  place.why_closed = [] { return std::optional<std::string>("rank 3 has ended"); };
+  EXPECT_THROW(a->join_rows(place), StageLost);
+}
+
+}  // namespace
+}  // namespace tovamill
