@@ -13,6 +13,7 @@ std::optional<GpuCounts> take_gpu_counts() {
                    .n_graphs_made = counts.n_graphs_made,
                    .n_graphs_launched = counts.n_graphs_launched};
 }
+void work_off_gpu() { emulation::work_off(); }
 void set_gpu_order(std::uint64_t seed) { emulation::set_stream_order(seed); }
 void set_machine(const EmulatedMachine& m) {
   emulation::set_machine(
@@ -32,6 +33,7 @@ std::uint64_t take_products_by(std::int32_t n_rows) { return emulation::take_pro
 #else
 std::uint64_t take_products_by(std::int32_t) { return 0; }
 std::optional<GpuCounts> take_gpu_counts() { return std::nullopt; }
+void work_off_gpu() {}
 void set_gpu_order(std::uint64_t) {}
 void set_machine(const EmulatedMachine&) {}
 #endif

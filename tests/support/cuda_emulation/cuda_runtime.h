@@ -249,6 +249,8 @@ inline constexpr std::size_t kUsualSharedBytes = 32 << 10, kMostSharedBytes = 16
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 // Whether work is done when it is put there.
 void set_eager(bool eager);
+// Does all that can be done now.
+void work_off();
 // In which order the operations of several streams are done from now on.
 void set_stream_order(std::uint64_t seed);
 // What has happened since the last call.

@@ -114,6 +114,12 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work,
   return cudaSuccess;
 }
 
+void work_off() {
+  const auto lock = lock_machine();
+  const auto is_empty = [](const EmulatedStream* s) { return s->waiting.empty(); };
+  while (!std::all_of(streams().begin(), streams().end(), is_empty) && work()) continue;
+}
+
 void set_eager(bool eager) { is_eager = eager; }
 void set_stream_order(std::uint64_t seed) { random_order.seed(seed); }
 StreamCounts take_stream_counts() {
