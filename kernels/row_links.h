@@ -30,6 +30,9 @@ struct RowLinksPlace {
   double patience_s = 400.0;  // rows that are on their way for longer stand still
   // Why the line was closed, if it was. Asked again and again, by a thread of the links as well.
   std::function<std::optional<std::string>()> why_closed = [] { return std::nullopt; };
+  // Told once by that thread, or the one that computes, why rows are lost: nobody is to wait for
+  // what follows from them.
+  std::function<void(const std::string& why)> on_lost = [](const std::string&) {};
 };
 
 // Of one stage. Nothing waits on the host: rows are ordered behind and before what the backend does

@@ -43,6 +43,9 @@ class StageLine {
   virtual bool has_message() const = 0;
   // Why the line was closed, if it was. May be asked by any thread.
   virtual std::optional<std::string> why_closed() const = 0;
+  // Whoever waits is told why, and nothing is sent any more. The first reason counts. Any thread
+  // may close it.
+  virtual void close(const std::string& why) = 0;
 };
 
 // A line whose other end is a thread that talks: every call may come from any thread and, `receive`
@@ -58,14 +61,13 @@ class StageDesk : public StageLine {
   StageMessage receive(double most_seconds) override;
   bool has_message() const override;
   std::optional<std::string> why_closed() const override;
+  void close(const std::string& why) override;
 
   // --- the thread that talks
   void deliver(int stage, Message message);
   std::optional<StageMessage> take_to_send();
   // Until there is something to send, at most so long.
   void wait_to_send(double most_seconds);
-  // Whoever waits is told why, and nothing is sent any more. The first reason counts.
-  void close(const std::string& why);
   bool is_closed() const;
 
  private:

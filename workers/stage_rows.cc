@@ -11,13 +11,14 @@ StageRows::StageRows(Backend& backend, std::int32_t hidden_size, const StagePlac
 std::string StageRows::link(const std::optional<GpuGroupId>& before,
                             const std::optional<GpuGroupId>& behind) {
   try {
-    links_ =
-        backend_.join_rows({.before = before,
-                            .behind = behind,
-                            .hidden_size = hidden_size_,
-                            .join_s = place_.link_s,
-                            .patience_s = place_.patience_s,
-                            .why_closed = [line = place_.line] { return line->why_closed(); }});
+    links_ = backend_.join_rows(
+        {.before = before,
+         .behind = behind,
+         .hidden_size = hidden_size_,
+         .join_s = place_.link_s,
+         .patience_s = place_.patience_s,
+         .why_closed = [line = place_.line] { return line->why_closed(); },
+         .on_lost = [line = place_.line](const std::string& why) { line->close(why); }});
     return links_ ? "" : "this device has no links";
   } catch (const GpuGroupError& e) {
     return e.what();

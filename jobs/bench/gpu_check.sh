@@ -8,6 +8,7 @@
 #   tests        tests of kernels, engine and workers on the GPU; the others as on a machine without one
 #   sanitizer    memcheck, racecheck and synccheck of the tests of kernels
 #   determinism  two runs of `score`, and runs of 1 and of 8 documents side by side, give the same results.h5
+#   stages       where there are two GPUs: a model cut in two over them gives the same results.h5, its rows go by NCCL
 #   accuracy     --device cuda against --device cpu in f32: in f32 the NLL of every token within 1e-3 up to the first death that
 #                differs in a document (rounding decides between tokens that are nearly equal); in bf16 of 95 % of them
 #                within 0.2, and the perplexity within 0.5 %
@@ -21,8 +22,8 @@ set -euo pipefail
 shopt -s inherit_errexit
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$root/build-cuda out='' model='' text='' quick=no
-all_stages=(build tests sanitizer determinism accuracy bench)
-stages=()
+all_stages=(build tests sanitizer determinism stages accuracy bench)
+stages=() launcher=() n_gpus=0
 
 usage() {
   sed -n '2,/^set -e/p' "${BASH_SOURCE[0]}" | sed -n 's/^# \{0,1\}//p'
@@ -151,6 +152,7 @@ find_gpu() {
     finish 69
   fi
   say "$obstacle"
+  n_gpus=$(grep -c . <<<"$obstacle" || true)
 }
 
 # ---- the stages
@@ -221,10 +223,10 @@ write_corpus() { # FOLDER N_BYTES
   rm -f "$out/piece" "$out/iconv.log"
   find "$folder" -size 0 -delete
 }
-score() { # RUN OPTION...
+score() { # RUN OPTION...: by `launcher`
   local name=$1
   shift
-  timeout 1800 "$build/tovamill" score --model "$model" --corpus "$out/corpus" --out "$out/runs/$name" --overwrite \
+  timeout 1800 "${launcher[@]}" "$build/tovamill" score --model "$model" --corpus "$out/corpus" --out "$out/runs/$name" --overwrite \
     --cache-size 128 "$@" >"$out/score-$name.log" 2>&1
 }
 same() { # NAME A B
@@ -248,6 +250,31 @@ determinism_stage() {
   done
   same "two runs give the same results.h5" first second
   same "1 stream gives what 8 side by side give" one first
+}
+
+stages_stage() {
+  if [ "$n_gpus" -lt 2 ]; then
+    say "stages: left out, they take two GPUs"
+    return
+  fi
+  write_corpus "$out/corpus" 400000
+  local options=(--device cuda --token-nll --trace-state --streams 8) run
+  for run in whole staged; do
+    if [ "$run" = staged ]; then
+      local launcher=(env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 --bind-to none --oversubscribe)
+      options+=(--stages 2)
+    fi
+    if ! score "$run" "${options[@]}"; then
+      record "stages" FAIL "a run of score failed, see $out/score-$run.log"
+      return
+    fi
+  done
+  same "2 stages give what a whole model gives" staged whole
+  if grep -q 'rows by NCCL' "$out/score-staged.log"; then
+    record "rows between stages go by NCCL" PASS "$(grep -o '[0-9,.]* tokens/s' "$out/score-staged.log" | tail -n 1)"
+  else
+    record "rows between stages go by NCCL" FAIL "see $out/score-staged.log"
+  fi
 }
 
 accuracy_stage() {
@@ -314,6 +341,7 @@ find_gpu
 if wants tests; then tests_stage; fi
 if wants sanitizer; then sanitizer_stage; fi
 if wants determinism; then determinism_stage; fi
+if wants stages; then stages_stage; fi
 if wants accuracy; then accuracy_stage; fi
 if wants bench; then bench_stage; fi
 finish

@@ -90,11 +90,13 @@ void CudaRowLinks::check() const {
 void CudaRowLinks::lose(const std::string& why) {
   {
     const std::lock_guard lock(mutex_);
-    if (!lost_) lost_ = why;
+    if (lost_) return;
+    lost_ = why;
   }
   for (End* end : {&incoming_, &outgoing_}) {
     if (end->link) end->link->break_off();
   }
+  place_.on_lost(why);
 }
 
 // ---- the thread that watches

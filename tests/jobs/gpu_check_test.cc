@@ -146,6 +146,22 @@ TEST_F(GpuCheck, HoldsTheBenchmarksAgainstTheirBars) {
   EXPECT_EQ(row(bad, "scoring, tova against full"), "FAIL");
 }
 
+TEST_F(GpuCheck, CutsAModelWhereThereAreTwoGpus) {
+  program("build/tovamill", "echo '1,234 tokens/s'");
+  program("build/compare_results", "echo the same");
+  program("bin/mpirun", "echo 'stages 2   layers 0-18 | 19-29 + head; rows by NCCL'");
+  const ProgramResult one = check({"--model", "random:smollm2-135m", "stages"});
+  EXPECT_EQ(one.exit_code, 0) << one.err;
+  EXPECT_NE(one.err.find("stages: left out, they take two GPUs\n"), std::string::npos) << one.err;
+  program("build/gpu_benchmark", "echo A GPU; echo A GPU");
+  const ProgramResult two = check({"--model", "random:smollm2-135m", "stages"});
+  EXPECT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_EQ(row(two, "2 stages give what a whole model gives"), "PASS");
+  EXPECT_EQ(row(two, "rows between stages go by NCCL"), "PASS");
+  program("bin/mpirun", "echo 'stages 2   layers 0-18 | 19-29 + head; rows in messages: why'");
+  EXPECT_EQ(check({"--model", "random:smollm2-135m", "stages"}).exit_code, 1);
+}
+
 TEST_F(GpuCheck, RefusesAWrongCommandLine) {
   EXPECT_EQ(check({"nothing"}).exit_code, 64);
   EXPECT_EQ(check({"--nothing"}).exit_code, 64);

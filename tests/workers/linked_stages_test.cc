@@ -27,7 +27,7 @@ using testing::digits;
 using testing::error_of;
 using testing::words;
 
-constexpr std::uint64_t kBytes = std::uint64_t{160} << 20;  // of a GPU's memory
+constexpr std::uint64_t kBytes = std::uint64_t{112} << 20;  // of a GPU's memory
 
 // Hands messages over to the other stages' desks at once, but for those that a desk has kept back.
 class NearLine final : public StageDesk {
@@ -65,6 +65,9 @@ class NearLine final : public StageDesk {
   bool keeps_ = false;
   std::vector<StageMessage> kept_;
 };
+
+// Between looks at what other threads have come to.
+void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
 
 // How the stages of a line are placed.
 struct Setting {
@@ -249,7 +252,7 @@ TEST_F(LinkedStages, WriteTheSameTexts) {
   o.generation.max_new_tokens = 8;
   const auto text = [&](LoadedModel& model) {
     GenerateWork work(model, o);
-    CorpusRecord record = document(words(30, 7));
+    CorpusRecord record = document(words(10, 7));
     record.questions = {"what is it?"};
     std::unique_ptr<DocumentUnderWay> x = work.open(record);
     while (!x->finished()) work.step();
@@ -274,7 +277,7 @@ TEST_F(LinkedStages, RowsStayWhereTheyAreUntilTheyHaveLeft) {
     for (int i = 0; i <= n; ++i) steps.emplace_back(model, static_cast<std::uint64_t>(i));
     linked.last_line().keep_back();
     for (const Step& s : steps) s.submit();
-    while (linked.last_line().n_kept() < steps.size()) std::this_thread::yield();
+    while (linked.last_line().n_kept() < steps.size()) pause();
     testing::work_off_gpu();
     linked.last_line().release();
     for (int i = 0; i <= n; ++i)
@@ -313,6 +316,7 @@ TEST_F(LinkedStages, RowsThatDoNotComeEndTheLine) {
   EXPECT_NE(cut.close().find("rows of the stage before: nothing has gone"), std::string::npos);
 }
 
+// Stage 0 hears of it while it waits for what follows.
 TEST_F(LinkedStages, AnErrorOfNcclEndsTheLine) {
   Stages cut(path(), options(), {.n_stages = 2});
   const Step first(cut.model());
@@ -323,7 +327,8 @@ TEST_F(LinkedStages, AnErrorOfNcclEndsTheLine) {
         cut.model().runner->collect();
       },
       ExitCode::stopped);
-  EXPECT_NE(why.find("remote process exited"), std::string::npos) << why;
+  EXPECT_NE(why.find("rows to the next stage: remote process exited"), std::string::npos) << why;
+  cut.close();
 }
 
 // As where a rank of it is gone. Stage 1 has its rows and cannot be rid of its own, for which stage
@@ -335,7 +340,7 @@ TEST_F(LinkedStages, NobodyWaitsForRowsOfALineThatIsClosed) {
   testing::break_nccl_sends(2);
   testing::take_gpu_counts();
   step.submit();
-  for (std::uint64_t n_waits = 0; n_waits < 2; std::this_thread::yield())
+  for (std::uint64_t n_waits = 0; n_waits < 2; pause())
     n_waits += testing::take_gpu_counts()->n_waits;
   EXPECT_EQ(cut.close(), "the test closes it");
   EXPECT_THROW(cut.model().runner->collect(), StageLost);
@@ -350,6 +355,18 @@ TEST_F(LinkedStages, RowsOfAStepThatWasMissedAreNotTheNextOnes) {
   rows.miss();
   const auto buffer = whole.model().backend->make_buffer(4, 64, BufferType::full);
   EXPECT_THROW(rows.receive(*buffer, 4), StageLost);
+}
+
+TEST(LinkOrders, HoldAnIdOrNone) {
+  GpuGroupId id;
+  id.bytes.back() = std::byte{7};
+  EXPECT_EQ(link_id(decode_order(encode(link_order(id)))).value().bytes, id.bytes);
+  EXPECT_FALSE(link_id(decode_order(encode(link_order(std::nullopt)))).has_value());
+  StateOrder order = link_order(id);
+  order.parts.front().pop_back();
+  EXPECT_THROW(link_id(order), BadData);
+  order.parts.assign(2, std::vector<std::byte>(id.bytes.size()));
+  EXPECT_THROW(link_id(order), BadData);
 }
 
 // Two ends of a link.

@@ -77,11 +77,11 @@ ncclResult_t transfer(const std::shared_ptr<Transfer>& own, int sender, int rece
   (is_send ? meeting.send : meeting.receive) = own;
   const std::shared_ptr<CommunicatorState> state = communicator->state;
   state->transfers.push_back(own);
-  if (is_broken && send_fault == SendFault::error) state->result = ncclRemoteError;
   enqueue(
       stream, [=] { std::erase(state->transfers, own); },
       [=, &meeting] {
         if (state->is_aborted || own->is_done) return true;
+        if (is_broken && send_fault == SendFault::error) state->result = ncclRemoteError;
         if (is_broken || state->transfers.front() != own) return false;
         own->has_begun = true;
         return meet(meeting);
