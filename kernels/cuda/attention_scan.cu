@@ -293,6 +293,8 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
   }
 }
 
+// A few blocks that run long. Behind all blocks of the other lane's product they would begin late,
+// and that lane's next product find the GPU empty meanwhile.
 template <int kColumns>
 void launch_scan(const ScanArguments& a, std::int32_t n_tiles, const Stream& stream) {
   const std::size_t bytes =
@@ -301,7 +303,8 @@ void launch_scan(const ScanArguments& a, std::int32_t n_tiles, const Stream& str
   launch(scan_kernel<kColumns>, "scan",
          {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups)),
           .threads = dim3(kThreads),
-          .shared_bytes = bytes},
+          .shared_bytes = bytes,
+          .goes_first = true},
          stream, a);
 }
 

@@ -169,9 +169,10 @@ __global__ void difference_kernel(const std::uint16_t* a, const std::uint16_t* b
   }
 }
 
-// Of many numbers, as many threads as fill a GPU.
+// 16 numbers a thread, or more where there are more than fill a GPU.
 Grid numbers_of(std::int64_t n) {
-  return {.blocks = dim3(static_cast<unsigned>(std::min<std::int64_t>((n + 255) / 256, 4096))),
+  constexpr std::int64_t kBlock = std::int64_t{16} * kThreads, kMost = 4096;
+  return {.blocks = dim3(static_cast<unsigned>(std::min((n + kBlock - 1) / kBlock, kMost))),
           .threads = dim3(kThreads)};
 }
 

@@ -103,4 +103,11 @@ double seconds_between(const Event& from, const Event& to) {
   return static_cast<double>(ms) / 1e3;
 }
 
+// The lowest number is the first; 0 where a device knows no priorities.
+int first_priority() {
+  int last = 0, first = 0;
+  TOVAMILL_CUDA(cudaDeviceGetStreamPriorityRange(&last, &first));
+  return first;
+}
+
 }  // namespace tovamill::cuda

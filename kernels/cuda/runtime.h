@@ -89,8 +89,10 @@ double seconds_between(const Event& from, const Event& to);
 struct Grid {
   dim3 blocks, threads;
   std::size_t shared_bytes = 0;
-  unsigned cluster = 1;  // blocks along x that share their shared memory
+  bool goes_first = false;  // its blocks take the multiprocessors that other streams' leave
 };
+// The priority of such a grid's launch.
+int first_priority();
 
 // A block has 48 KiB of shared memory, what its kernel declares and what its launch asks for taken
 // together, unless the kernel is told that it may have more. Kernels of launches that ask for any
@@ -106,13 +108,11 @@ void launch(void (*kernel)(Expected...), const char* name, const Grid& grid, con
   config.blockDim = grid.threads;
   config.dynamicSmemBytes = grid.shared_bytes;
   config.stream = stream.get();
-  cudaLaunchAttribute cluster{};
-  if (grid.cluster > 1) {
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = grid.cluster;
-    cluster.val.clusterDim.y = 1;
-    cluster.val.clusterDim.z = 1;
-    config.attrs = &cluster;
+  cudaLaunchAttribute priority{};
+  if (grid.goes_first) {
+    priority.id = cudaLaunchAttributePriority;
+    priority.val.priority = first_priority();
+    config.attrs = &priority;
     config.numAttrs = 1;
   }
   if (grid.shared_bytes > kUsualSharedBytes)

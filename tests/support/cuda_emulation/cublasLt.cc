@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <vector>
 
 #include "kernels/cuda/device_code.h"
 #include "kernels/cuda/products.h"
@@ -49,6 +50,55 @@ float element(const void* p, cudaDataType_t type, std::int64_t i) {
   return type == CUDA_R_16BF
              ? tovamill::cuda::to_float(static_cast<const tovamill::cuda::Bf16*>(p)[i])
              : static_cast<const float*>(p)[i];
+}
+
+struct Matrix {
+  const void* data;
+  EmulatedLayout layout;
+};
+
+// (cols, rows) of a matrix as float32, or transposed (rows, cols).
+std::vector<float> unpack(const Matrix& m, bool transposed) {
+  const auto rows = static_cast<std::size_t>(m.layout.rows),
+             cols = static_cast<std::size_t>(m.layout.cols);
+  std::vector<float> out(rows * cols);
+  for (std::size_t c = 0; c < cols; ++c) {
+    for (std::size_t r = 0; r < rows; ++r)
+      out[transposed ? r * cols + c : c * rows + r] =
+          element(m.data, m.layout.type,
+                  static_cast<std::int64_t>(c) * m.layout.ld + static_cast<std::int64_t>(r));
+  }
+  return out;
+}
+
+// d = scale * a^T b + keeps * c; each number is summed in order, or backwards.
+void multiply(const Matrix& a, const Matrix& b, const Matrix& c, const Matrix& d, float scale,
+              float keeps, bool backwards) {
+  const auto n_sum = static_cast<std::size_t>(a.layout.rows),
+             n_out = static_cast<std::size_t>(a.layout.cols);
+  const std::vector<float> weights = unpack(a, true), x = unpack(b, false);
+  std::vector<float> sums(n_out);
+  for (std::int64_t n = 0; n < b.layout.cols; ++n) {
+    std::fill(sums.begin(), sums.end(), 0.0f);
+    for (std::size_t i = 0; i < n_sum; ++i) {
+      const std::size_t k = backwards ? n_sum - 1 - i : i;
+      const float factor = x[static_cast<std::size_t>(n) * n_sum + k];
+      const float* row = weights.data() + k * n_out;
+      for (std::size_t m = 0; m < n_out; ++m) sums[m] += row[m] * factor;
+    }
+    for (std::size_t m = 0; m < n_out; ++m) {
+      float sum = sums[m] * scale;
+      const auto column = static_cast<std::int64_t>(m);
+      if (keeps != 0.0f) sum += keeps * element(c.data, c.layout.type, n * c.layout.ld + column);
+      const std::int64_t at = n * d.layout.ld + column;
+      auto* out = const_cast<void*>(d.data);
+      if (d.layout.type == CUDA_R_16BF) {
+        static_cast<tovamill::cuda::Bf16*>(out)[at] = tovamill::cuda::to_bf16(sum);
+      } else {
+        static_cast<float*>(out)[at] = sum;
+      }
+    }
+  }
 }
 
 template <class T>
@@ -195,23 +245,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
   return tovamill::emulation::enqueue(
              stream,
              [=] {
-               for (std::int64_t n = 0; n < lb.cols; ++n) {
-                 for (std::int64_t m = 0; m < la.cols; ++m) {
-                   float sum = 0.0f;
-                   for (std::int64_t i = 0; i < la.rows; ++i) {
-                     const std::int64_t k = backwards ? la.rows - 1 - i : i;
-                     sum += element(a, la.type, m * la.ld + k) * element(b, lb.type, n * lb.ld + k);
-                   }
-                   sum *= scale;
-                   if (keeps != 0.0f) sum += keeps * element(c, lc.type, n * lc.ld + m);
-                   const std::int64_t at = n * ld.ld + m;
-                   if (ld.type == CUDA_R_16BF) {
-                     static_cast<tovamill::cuda::Bf16*>(d)[at] = tovamill::cuda::to_bf16(sum);
-                   } else {
-                     static_cast<float*>(d)[at] = sum;
-                   }
-                 }
-               }
+               multiply({a, la}, {b, lb}, {c, lc}, {d, ld}, scale, keeps, backwards);
              }) == cudaSuccess
              ? CUBLAS_STATUS_SUCCESS
              : CUBLAS_STATUS_EXECUTION_FAILED;

@@ -4,11 +4,11 @@
 #include <cstring>
 #include <map>
 
+#include "tests/support/cuda_emulation/garbage.h"
 #include "tests/support/cuda_emulation/streams.h"
 
 namespace {
 
-constexpr int kGarbage = 0xC7;
 constexpr std::size_t kDefaultDeviceBytes = std::size_t{1} << 30;
 
 std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0, largest_piece = SIZE_MAX;
@@ -42,6 +42,12 @@ cudaError_t cudaSetDevice(int device) {
   return device >= 0 && device < the_machine.n_devices ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+cudaError_t cudaDeviceGetStreamPriorityRange(int* last, int* first) {
+  *last = 0;
+  *first = -5;
+  return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   *p = {};
   std::strcpy(p->name, "emulated device");
@@ -69,9 +75,8 @@ cudaError_t cudaMalloc(void** p, std::size_t n) {
   const auto lock = lock_machine();
   *p = nullptr;
   if (n > device_bytes - used_bytes || n > largest_piece) return cudaErrorMemoryAllocation;
-  *p = std::aligned_alloc(256, (n + 255) / 256 * 256);
+  *p = tovamill::emulation::garbage(n);
   if (*p == nullptr) return cudaErrorMemoryAllocation;
-  std::memset(*p, kGarbage, n);
   allocations[*p] = n;
   used_bytes += n;
   return cudaSuccess;
@@ -83,8 +88,8 @@ cudaError_t cudaFree(void* p) {
   const auto at = allocations.find(p);
   if (at == allocations.end()) return cudaErrorInvalidValue;
   used_bytes -= at->second;
+  tovamill::emulation::give_back(p, at->second);
   allocations.erase(at);
-  std::free(p);
   return cudaSuccess;
 }
 

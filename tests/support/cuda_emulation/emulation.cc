@@ -10,6 +10,8 @@
 #include <random>
 #include <vector>
 
+#include "tests/support/cuda_emulation/garbage.h"
+
 namespace tovamill::emulation {
 namespace {
 
@@ -17,7 +19,6 @@ namespace context = boost::context;
 
 constexpr unsigned kLanes = 32;
 constexpr std::size_t kStackBytes = 128 << 10;
-constexpr int kGarbage = 0xC7;  // what shared memory holds at first
 
 Order the_order = Order::random;
 std::uint64_t the_seed = 1;
