@@ -280,7 +280,7 @@ TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
           continue;
         }
         ++n_loaded;
-        if (n_loaded % 8 == 0) stream.run(ids, 70, end, 130);
+        if (n_loaded % 24 == 0) stream.run(ids, 70, end, 130);
       }
       EXPECT_GT(n_loaded, 0u) << "keys and values may be any numbers";
       ASSERT_EQ(stream.load(saved), 70);
