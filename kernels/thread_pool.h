@@ -24,7 +24,8 @@ class ThreadPool {
   int size() const { return static_cast<int>(threads_.size()) + 1; }
 
   // Calls body(task, thread) for each task in [0, n_tasks), handed out in order; returns when all
-  // are done. No allocation. The first exception of a task is thrown here once the loop has ended.
+  // are done, fewer than 2^31. No allocation. The first exception of a task is thrown here once the
+  // loop has ended.
   template <class Body>
   void run(std::int64_t n_tasks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
@@ -43,12 +44,16 @@ class ThreadPool {
   std::vector<std::thread> threads_;
   Call call_ = nullptr;
   void* body_ = nullptr;
-  std::int64_t n_tasks_ = 0;
+  std::uint32_t n_loops_ = 0;
   std::exception_ptr failure_;
   std::mutex failure_mutex_;
   alignas(64) std::atomic<std::uint32_t> round_{0};  // one more for each loop
-  alignas(64) std::atomic<std::int64_t> next_task_{0};
-  alignas(64) std::atomic<int> n_working_{0};
+  // The loop's number above the task's; kTaskBits of them: none.
+  static constexpr int kTaskBitCount = 32;
+  static constexpr std::uint64_t kTaskBits = (std::uint64_t{1} << kTaskBitCount) - 1;
+  alignas(64) std::atomic<std::uint64_t> next_task_{kTaskBits};
+  std::atomic<std::uint64_t> n_tasks_{0};
+  alignas(64) std::atomic<std::int32_t> n_left_{0};  // tasks that are not through
   std::atomic<bool> stopping_{false};
 };
 
