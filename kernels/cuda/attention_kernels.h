@@ -57,7 +57,7 @@ void leave(const LeaveArguments& a, std::int32_t n_tiles, const Stream& stream);
 template <class T>
 void compact(const LeaveArguments& a, std::int32_t n_tiles, const Stream& stream);
 
-// --- attention_products.cu
+// --- attention_scores.cu
 
 template <class T>
 struct ScoreArguments {
@@ -72,6 +72,8 @@ struct ScoreArguments {
 template <class T>
 void score_tiles(const ScoreArguments<T>& a, std::int32_t n_tiles, std::int32_t max_columns,
                  std::int32_t max_steps, const Stream& stream);
+
+// --- attention_weigh.cu
 
 template <class T>
 struct WeighArguments {
