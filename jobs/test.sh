@@ -13,4 +13,4 @@ cmake --build --preset default -j "$jobs"
 # The interpreter that comes first may be one without h5py; the system's has it now.
 python3 -c 'import h5py' 2>/dev/null || export PATH="/usr/bin:$PATH"
 # More than there are cores: many tests mostly wait.
-ctest --preset default -j $((2 * jobs + 1))
+ctest --preset default -j $((3 * jobs + 1))
