@@ -13,6 +13,7 @@
 #include "tests/support/emulated_nccl.h"
 #include "tests/support/error_of.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/record_of_text.h"
 #include "tests/support/score_runs.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/generate_work.h"
@@ -22,6 +23,8 @@
 
 namespace tovamill {
 namespace {
+
+using testing::document;
 
 using testing::digits;
 using testing::error_of;
@@ -145,16 +148,6 @@ class Stages {
   Threads threads_;
   LoadedModel model_;  // goes first, and lets the others end
 };
-
-CorpusRecord document(const std::string& text, int n = 0) {
-  CorpusRecord record;
-  record.id = std::to_string(n);
-  record.file = "/corpus/a.txt";
-  record.offset = static_cast<std::uint64_t>(n) * 1000;
-  record.n_bytes = text.size();
-  record.text = text;
-  return record;
-}
 
 class LinkedStages : public ::testing::Test {
  protected:

@@ -14,6 +14,7 @@
 #include "kernels/error.h"
 #include "tests/support/error_of.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/record_of_text.h"
 #include "tests/support/score_runs.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/document_stream.h"
@@ -25,6 +26,8 @@
 
 namespace tovamill {
 namespace {
+
+using testing::document;
 
 using testing::digits;
 using testing::error_of;
@@ -100,16 +103,6 @@ class Group {
   Threads threads_;
   LoadedModel model_;  // goes first, and lets the others end
 };
-
-CorpusRecord document(const std::string& text, int n = 0) {
-  CorpusRecord record;
-  record.id = std::to_string(n);
-  record.file = "/corpus/a.txt";
-  record.offset = static_cast<std::uint64_t>(n) * 1000;
-  record.n_bytes = text.size();
-  record.text = text;
-  return record;
-}
 
 using Records = std::vector<std::vector<std::byte>>;
 
