@@ -164,7 +164,7 @@ std::string rendered(std::string_view jinja, const char* message) {
   return render_jinja(jinja, variables);
 }
 
-[[noreturn]] void refuse(const std::string& where, const std::string& reason) {
+[[noreturn]] void refuse_template(const std::string& where, const std::string& reason) {
   throw Error(ExitCode::configuration, where + ": its chat template is not known here (" + reason +
                                            "): name the nearest with --chat-template, one of " +
                                            kChatTemplateNames);
@@ -181,22 +181,23 @@ bool is_trimmed(const std::string& printed, const char* padded, const Surroundin
 ChatTemplate recognise(std::string_view jinja, const std::string& where) {
   const std::string once = rendered(jinja, kMessage);
   const std::size_t at = once.find(kMessage);
-  if (at == std::string::npos) refuse(where, "it leaves the message out or changes it");
+  if (at == std::string::npos) refuse_template(where, "it leaves the message out or changes it");
   Surroundings around{once.substr(0, at), once.substr(at + std::string_view(kMessage).size())};
-  if (around.after.find(kMessage) != std::string::npos) refuse(where, "it says the message twice");
+  if (around.after.find(kMessage) != std::string::npos)
+    refuse_template(where, "it says the message twice");
   const bool trims_start = is_trimmed(rendered(jinja, kPaddedStart), kPaddedStart, around);
   const bool trims_end = is_trimmed(rendered(jinja, kPaddedEnd), kPaddedEnd, around);
   const bool starts_with_bos = around.before.starts_with(kBos);
   if (starts_with_bos) around.before.erase(0, std::string_view(kBos).size());
   if ((around.before + around.after).find(kMark) != std::string::npos) {
-    refuse(where, "it puts a BOS or EOS between its texts");
+    refuse_template(where, "it puts a BOS or EOS between its texts");
   }
   std::string name = chatml_name(around);
   if (name.empty()) name = llama3_name(around);
   if (name.empty()) name = inst_name(around, trims_end);
   if (name.empty()) {
-    refuse(where, "it puts " + printable(around.before) + " before a message and " +
-                      printable(around.after) + " behind it");
+    refuse_template(where, "it puts " + printable(around.before) + " before a message and " +
+                               printable(around.after) + " behind it");
   }
   ChatTemplate out = made_of(std::move(name), around);
   out.trims_start = trims_start;
@@ -237,7 +238,7 @@ ChatTemplate recognise_chat_template(std::string_view jinja, const std::string& 
   try {
     return recognise(jinja, where);
   } catch (const JinjaError& e) {
-    refuse(where, e.what());
+    refuse_template(where, e.what());
   }
 }
 

@@ -13,7 +13,7 @@ namespace tovamill {
 
 namespace {
 
-std::string architecture_of(const ConfigReader& metadata) {
+std::string architecture_of_gguf(const ConfigReader& metadata) {
   const auto name = metadata.optional_text("general.architecture");
   if (!name) metadata.fail("general.architecture is missing");
   if (*name != "llama" && *name != "qwen2" && *name != "qwen3") {
@@ -23,7 +23,7 @@ std::string architecture_of(const ConfigReader& metadata) {
   return *name;
 }
 
-void refuse_unsupported(const ConfigReader& config) {
+void refuse_unsupported_gguf(const ConfigReader& config) {
   for (const char* key : {"expert_count", "expert_used_count"}) {
     if (config.optional_integer(key, {0, 1 << 20}).value_or(0) > 0) {
       config.fail(config.name(key) + " is not 0: mixtures of experts are not supported");
@@ -72,8 +72,8 @@ void divide_by(std::vector<double>& frequencies, const TensorView& divisors,
   }
 }
 
-std::vector<double> rotary_of(const ConfigReader& config, int head_dim,
-                              const std::optional<TensorView>& rope_freqs) {
+std::vector<double> rotary_of_gguf(const ConfigReader& config, int head_dim,
+                                   const std::optional<TensorView>& rope_freqs) {
   constexpr double kDefaultTheta = 10'000;
   const auto rotated = config.optional_integer("rope.dimension_count", {0, 1 << 20});
   if (rotated.value_or(head_dim) != head_dim) {
@@ -87,7 +87,7 @@ std::vector<double> rotary_of(const ConfigReader& config, int head_dim,
   return frequencies;
 }
 
-std::int32_t head_dim_of(const ConfigReader& config, const ModelShape& shape) {
+std::int32_t head_dim_of_gguf(const ConfigReader& config, const ModelShape& shape) {
   const auto key = config.optional_integer("attention.key_length", kHeadDimLimits);
   const auto value = config.optional_integer("attention.value_length", kHeadDimLimits);
   if (!key && !value) {
@@ -118,9 +118,9 @@ ModelConfig config_from_gguf(const nlohmann::json& fields,
                              const std::string& where) {
   const ConfigReader metadata(fields, where);
   ModelConfig result;
-  result.architecture = architecture_of(metadata);
+  result.architecture = architecture_of_gguf(metadata);
   const ConfigReader config(fields, where, result.architecture + ".");
-  refuse_unsupported(config);
+  refuse_unsupported_gguf(config);
   const auto uniform = [&](const char* key, Limits limits) {
     const auto value = config.optional_uniform(key, limits);
     if (!value) config.fail(config.name(key) + " is missing");
@@ -133,7 +133,7 @@ ModelConfig config_from_gguf(const nlohmann::json& fields,
   shape.n_heads = uniform("attention.head_count", kHeadLimits);
   shape.n_kv_heads =
       config.optional_uniform("attention.head_count_kv", kHeadLimits).value_or(shape.n_heads);
-  shape.head_dim = head_dim_of(config, shape);
+  shape.head_dim = head_dim_of_gguf(config, shape);
   shape.vocab_size = vocab_size_of(metadata, config);
   shape.trained_context = config.integer("context_length", kContextLimits);
   shape.sliding_window =
@@ -142,7 +142,7 @@ ModelConfig config_from_gguf(const nlohmann::json& fields,
   if (!eps) config.fail(config.name("attention.layer_norm_rms_epsilon") + " is missing");
   shape.rms_norm_eps = static_cast<float>(*eps);
   check_heads(shape, where);
-  shape.inv_freq = rotary_of(config, shape.head_dim, rope_freqs);
+  shape.inv_freq = rotary_of_gguf(config, shape.head_dim, rope_freqs);
   result.attention_bias =
       result.architecture == "qwen2" ? AttentionBias::qkv : AttentionBias::where_present;
   result.qk_norm = result.architecture == "qwen3";

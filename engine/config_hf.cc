@@ -19,7 +19,7 @@ constexpr std::pair<const char*, const char*> kArchitectures[] = {{"llama", "Lla
                                                                   {"qwen3", "Qwen3ForCausalLM"}};
 constexpr char kSupported[] = "supported are llama, mistral, qwen2 and qwen3";
 
-std::string architecture_of(const ConfigReader& config) {
+std::string architecture_of_hf(const ConfigReader& config) {
   const auto type = config.optional_text("model_type");
   const nlohmann::json* classes = config.find("architectures");
   std::string class_name;
@@ -41,7 +41,7 @@ std::string architecture_of(const ConfigReader& config) {
               " is not supported: " + kSupported);
 }
 
-void refuse_unsupported(const ConfigReader& config) {
+void refuse_unsupported_hf(const ConfigReader& config) {
   const std::string act = config.optional_text("hidden_act").value_or("silu");
   if (act != "silu" && act != "swish") {
     config.fail("hidden_act " + printable(act) + " is not supported: only silu is");
@@ -74,7 +74,7 @@ void refuse_partial_rotation(const ConfigReader& config) {
 }
 
 // The two spellings: rope_theta with rope_scaling, and the newer rope_parameters that holds both.
-std::vector<double> rotary_of(const ConfigReader& config, int head_dim) {
+std::vector<double> rotary_of_hf(const ConfigReader& config, int head_dim) {
   constexpr double kDefaultTheta = 10'000;
   refuse_partial_rotation(config);
   double theta = config.optional_number("rope_theta", kThetaLimits).value_or(kDefaultTheta);
@@ -169,8 +169,8 @@ std::int32_t sliding_window_of(const ConfigReader& config, const nlohmann::json&
   return by_type == WindowedLayers::none ? 0 : window;
 }
 
-std::int32_t head_dim_of(const ConfigReader& config, const ModelShape& shape,
-                         const std::string& architecture) {
+std::int32_t head_dim_of_hf(const ConfigReader& config, const ModelShape& shape,
+                            const std::string& architecture) {
   if (const auto head_dim = config.optional_integer("head_dim", kHeadDimLimits)) return *head_dim;
   if (architecture == "qwen3") return 128;
   if (shape.hidden_size % shape.n_heads != 0) {
@@ -184,8 +184,8 @@ std::int32_t head_dim_of(const ConfigReader& config, const ModelShape& shape,
 ModelConfig config_from_hf(const nlohmann::json& fields, const std::string& where) {
   const ConfigReader config(fields, where);
   ModelConfig result;
-  result.architecture = architecture_of(config);
-  refuse_unsupported(config);
+  result.architecture = architecture_of_hf(config);
+  refuse_unsupported_hf(config);
   ModelShape& shape = result.shape;
   shape.n_layers = config.integer("num_hidden_layers", kLayerLimits);
   shape.hidden_size = config.integer("hidden_size", kWidthLimits);
@@ -193,14 +193,14 @@ ModelConfig config_from_hf(const nlohmann::json& fields, const std::string& wher
   shape.n_heads = config.integer("num_attention_heads", kHeadLimits);
   shape.n_kv_heads =
       config.optional_integer("num_key_value_heads", kHeadLimits).value_or(shape.n_heads);
-  shape.head_dim = head_dim_of(config, shape, result.architecture);
+  shape.head_dim = head_dim_of_hf(config, shape, result.architecture);
   shape.vocab_size = config.integer("vocab_size", kVocabLimits);
   shape.trained_context = config.integer("max_position_embeddings", kContextLimits);
   shape.rms_norm_eps =
       static_cast<float>(config.optional_number("rms_norm_eps", kEpsLimits).value_or(1e-6));
   check_heads(shape, where);
   shape.sliding_window = sliding_window_of(config, fields, result.architecture, shape.n_layers);
-  shape.inv_freq = rotary_of(config, shape.head_dim);
+  shape.inv_freq = rotary_of_hf(config, shape.head_dim);
   result.tied_head = config.flag("tie_word_embeddings", false);
   result.attention_bias = attention_bias_of(config, result.architecture);
   result.qk_norm = result.architecture == "qwen3";

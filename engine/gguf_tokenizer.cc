@@ -213,7 +213,7 @@ void build_sentencepiece(const json& metadata, TokenizerParts& parts, const std:
   parts.adds_bos = true;
 }
 
-std::string decisive_text(const json& metadata) {
+std::string decisive_metadata(const json& metadata) {
   std::string out;
   for (const char* key :
        {"model", "pre", "tokens", "token_type", "scores", "merges", "add_space_prefix"}) {
@@ -241,7 +241,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const json& metadata, const std:
   }
   parts.adds_bos =
       parts.bos && bool_field(metadata, "tokenizer.ggml.add_bos_token", parts.adds_bos, where);
-  parts.digest = sha256_hex(decisive_text(metadata));
+  parts.digest = sha256_hex(decisive_metadata(metadata));
   return std::make_unique<BpeTokenizer>(std::move(parts));
 }
 

@@ -176,7 +176,7 @@ void read_bos_and_eos(const json& tokenizer, const json& config, TokenizerParts&
 
 // Everything that decides the ids, as text: equal files have equal texts, for the keys of objects
 // are sorted.
-std::string decisive_text(const json& tokenizer) {
+std::string decisive_fields(const json& tokenizer) {
   std::string out;
   for (const char* key : {"added_tokens", "normalizer", "pre_tokenizer", "model"}) {
     out += field(tokenizer, key).dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
@@ -213,7 +213,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_hf(const json& tokenizer, const json&
   parts.family = byte_level ? "byte-level BPE" : "SentencePiece-style BPE";
   read_decoder(field(tokenizer, "decoder"), parts.decode, where);
   read_bos_and_eos(tokenizer, tokenizer_config, parts, where);
-  parts.digest = sha256_hex(decisive_text(tokenizer));
+  parts.digest = sha256_hex(decisive_fields(tokenizer));
   return std::make_unique<BpeTokenizer>(std::move(parts));
 }
 

@@ -8,9 +8,9 @@
 namespace tovamill {
 namespace {
 
-constexpr std::string_view kSpace = " \t\n\r\f\v";
+constexpr std::string_view kJinjaSpace = " \t\n\r\f\v";
 
-bool is_space(char c) { return kSpace.find(c) != std::string_view::npos; }
+bool is_space(char c) { return kJinjaSpace.find(c) != std::string_view::npos; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 

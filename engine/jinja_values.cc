@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kMaxValueDepth = 16;
 constexpr std::int64_t kMaxNumber = 1'000'000'000'000;
-constexpr std::string_view kSpace = " \t\n\r\f\v\x1c\x1d\x1e\x1f";
+constexpr std::string_view kPythonSpace = " \t\n\r\f\v\x1c\x1d\x1e\x1f";
 
 // Without the characters of `set` at either end. They are ASCII, as is what is cut here: the
 // templates' own texts and a stand-in for the message.
@@ -178,7 +178,7 @@ JinjaValue JinjaExpression::call_method(const JinjaValue& value, const std::stri
   const bool left = name == "strip" || name == "lstrip",
              right = name == "strip" || name == "rstrip";
   if (left || right) {
-    return stripped(whole, values.empty() ? kSpace : std::string_view(text(values[0])), left,
+    return stripped(whole, values.empty() ? kPythonSpace : std::string_view(text(values[0])), left,
                     right);
   }
   if (name == "startswith" && !values.empty()) return whole.starts_with(text(values[0]));
@@ -200,7 +200,7 @@ JinjaValue JinjaExpression::filter(const JinjaValue& value, const std::string& n
     return value.is_discarded() ? arguments.values[0] : value;
   }
   if (n_arguments > 0) refuse("arguments of the filter " + printable(name));
-  if (name == "trim") return stripped(text(value), kSpace, true, true);
+  if (name == "trim") return stripped(text(value), kPythonSpace, true, true);
   if (name == "upper" || name == "lower") return changed_case(text(value), name == "upper");
   if (name == "string") return jinja_printed(value, part_.line);
   if (name == "length" || name == "count") {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <limits>
 
+#include "engine/token_pair.h"
 #include "kernels/error.h"
 
 namespace tovamill {
@@ -11,17 +12,7 @@ namespace {
 
 constexpr std::size_t kShort =
     40;  // symbols; up to here scanning for the lowest rank is faster than a heap
-constexpr std::uint32_t kEnd = std::numeric_limits<std::uint32_t>::max();
-
-std::uint64_t pair_of(TokenId left, TokenId right) {
-  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
-         static_cast<std::uint32_t>(right);
-}
-
-std::size_t hash_of(std::uint64_t pair) {
-  pair *= 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
-  return static_cast<std::size_t>(pair ^ pair >> 29);
-}
+constexpr std::uint32_t kNoLink = std::numeric_limits<std::uint32_t>::max();
 
 // The heap's order: its top is the lowest rank, then the leftmost.
 bool comes_later(const MergeScratch::Candidate& a, const MergeScratch::Candidate& b) {
@@ -49,7 +40,7 @@ const MergeTable::Entry& MergeTable::find(TokenId left, TokenId right) const {
 
 void MergeTable::apply(std::vector<TokenId>& symbols, MergeScratch& scratch) const {
   if (symbols.size() < 2) return;
-  if (symbols.size() >= kEnd)
+  if (symbols.size() >= kNoLink)
     throw BadData("a text without a place to cut it is longer than 4 billion symbols: split it");
   if (symbols.size() <= kShort) {
     apply_short(symbols, scratch);
@@ -95,7 +86,7 @@ void MergeTable::apply_long(std::vector<TokenId>& symbols, MergeScratch& scratch
     return true;
   };
   for (std::uint32_t i = 0; i < n; ++i)
-    links[i] = {i == 0 ? kEnd : i - 1, i + 1 == n ? kEnd : i + 1};
+    links[i] = {i == 0 ? kNoLink : i - 1, i + 1 == n ? kNoLink : i + 1};
   for (std::uint32_t i = 0; i + 1 < n; ++i) consider(i);
   std::ranges::make_heap(heap, comes_later);
   while (!heap.empty()) {
@@ -103,15 +94,16 @@ void MergeTable::apply_long(std::vector<TokenId>& symbols, MergeScratch& scratch
     const auto [rank, at, result] = heap.back();
     heap.pop_back();
     const std::uint32_t right = links[at].next;
-    if (symbols[at] == kGone || right == kEnd || find(symbols[at], symbols[right]).result != result)
+    if (symbols[at] == kGone || right == kNoLink ||
+        find(symbols[at], symbols[right]).result != result)
       continue;
     symbols[at] = result;
     symbols[right] = kGone;
     links[at].next = links[right].next;
-    if (links[at].next != kEnd) links[links[at].next].previous = at;
-    if (links[at].previous != kEnd && consider(links[at].previous))
+    if (links[at].next != kNoLink) links[links[at].next].previous = at;
+    if (links[at].previous != kNoLink && consider(links[at].previous))
       std::ranges::push_heap(heap, comes_later);
-    if (links[at].next != kEnd && consider(at)) std::ranges::push_heap(heap, comes_later);
+    if (links[at].next != kNoLink && consider(at)) std::ranges::push_heap(heap, comes_later);
   }
   std::erase(symbols, kGone);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/python_text.h"
 #include "engine/utf8.h"
 #include "kernels/error.h"
 #include "kernels/printable.h"
@@ -12,13 +13,7 @@ namespace tovamill {
 
 namespace {
 
-// What Python's str.strip() takes off.
-bool is_python_space(char32_t c) {
-  return (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
-         c == 0x3000;
-}
-
+// Both of what Python's str.strip() takes off.
 std::size_t leading_space(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size()) {

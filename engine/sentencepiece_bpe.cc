@@ -4,22 +4,13 @@
 #include <bit>
 #include <numeric>
 
+#include "engine/token_pair.h"
 #include "engine/utf8.h"
 
 namespace tovamill {
 namespace {
 
 constexpr std::uint64_t kNoPair = ~std::uint64_t{0};
-
-std::uint64_t pair_of(TokenId a, TokenId b) {
-  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32 |
-         static_cast<std::uint32_t>(b);
-}
-
-std::size_t hash_of(std::uint64_t pair) {
-  pair *= 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
-  return static_cast<std::size_t>(pair ^ pair >> 29);
-}
 
 bool is_one_character(std::string_view text) {
   return !text.empty() && decode_utf8(text, 0).length == text.size();

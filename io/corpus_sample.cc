@@ -27,7 +27,6 @@ constexpr std::size_t kMostCompressedFiles = 16;
 // Text read from the start of a compressed file: many blocks (128 KiB in zstd), so that what the
 // decompressor holds back hardly counts.
 constexpr std::size_t kCompressedTextBytes = 4u << 20;
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 // A piece of UTF-8 cut anywhere, without the halves of characters at its ends.
 std::string_view trimmed(std::string_view piece) {

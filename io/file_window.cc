@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <span>
 
+#include "io/utf8.h"
+
 namespace tovamill {
 namespace {
 
-constexpr std::size_t kBufferBytes = 1u << 20;
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+constexpr std::size_t kWindowBytes = 1u << 20;
 
 }  // namespace
 
@@ -21,7 +22,7 @@ void FileWindow::guarded(Act act) {
   }
 }
 
-FileWindow::FileWindow(const CorpusFile& file) : buffer_(kBufferBytes) {
+FileWindow::FileWindow(const CorpusFile& file) : buffer_(kWindowBytes) {
   guarded([&] { stream_ = open_stream(file.path, file.compression); });
 }
 

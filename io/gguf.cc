@@ -24,7 +24,7 @@ constexpr std::uint64_t kMaxValues = 1u << 24;  // metadata values in all, array
 constexpr std::uint64_t kMaxTensors = 1u << 20;
 constexpr std::size_t kMaxNameBytes = 65'535;  // of a metadata key, by the format
 constexpr int kMaxArrayDepth = 4;
-constexpr std::uint32_t kMaxDimensions = 4;
+constexpr std::uint32_t kMaxGgufDimensions = 4;
 constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::size_t kMinValueBytes = 8 + 4 + 1;           // empty key, type, one byte
 constexpr std::size_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // empty name, one dimension
@@ -164,7 +164,7 @@ class Reader {
     if (info.name.size() > kMaxNameBytes) in_.fail("the name of a tensor is too long");
     const std::string what = "tensor " + printable(info.name);
     const auto n_dims = in_.read<std::uint32_t>(what);
-    if (n_dims < 1 || n_dims > kMaxDimensions) {
+    if (n_dims < 1 || n_dims > kMaxGgufDimensions) {
       in_.fail(what + " has " + std::to_string(n_dims) + " dimensions, not 1 to 4");
     }
     for (std::uint32_t i = 0; i < n_dims; ++i) {

@@ -10,7 +10,7 @@ struct GgmlType {
   std::optional<DType> dtype;
 };
 
-constexpr GgmlType kTypes[] = {
+constexpr GgmlType kGgmlTypes[] = {
     {0, "F32", DType::f32},         {1, "F16", DType::f16},         {2, "Q4_0", DType::q4_0},
     {3, "Q4_1", DType::q4_1},       {4, "Q4_2", std::nullopt},      {5, "Q4_3", std::nullopt},
     {6, "Q5_0", DType::q5_0},       {7, "Q5_1", DType::q5_1},       {8, "Q8_0", DType::q8_0},
@@ -27,7 +27,7 @@ constexpr GgmlType kTypes[] = {
 };
 
 const GgmlType* find_type(std::uint32_t number) {
-  for (const GgmlType& type : kTypes) {
+  for (const GgmlType& type : kGgmlTypes) {
     if (type.number == number) return &type;
   }
   return nullptr;

@@ -6,16 +6,17 @@
 #include <cstring>
 #include <string_view>
 
+#include "io/utf8.h"
+
 namespace tovamill {
 namespace {
 
-constexpr std::size_t kBufferBytes = 1u << 16;
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+constexpr std::size_t kProbeBytes = 1u << 16;
 
 }  // namespace
 
 LineProbe::LineProbe(const std::string& path)
-    : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), buffer_(kBufferBytes) {
+    : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), buffer_(kProbeBytes) {
   if (ok()) rewind();
 }
 

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own library
 constexpr std::size_t kMaxDepth = 16;                 // of the header's JSON; three are needed
-constexpr std::size_t kMaxDimensions = 8;
+constexpr std::size_t kMaxSafetensorsDimensions = 8;
 
 struct Type {
   std::string_view name;
@@ -26,7 +26,7 @@ struct Type {
   std::optional<DType> dtype;  // nullopt: in the format, but nothing of ours
 };
 
-constexpr Type kTypes[] = {
+constexpr Type kSafetensorsTypes[] = {
     {"F32", 4, DType::f32},       {"F16", 2, DType::f16},       {"BF16", 2, DType::bf16},
     {"F64", 8, std::nullopt},     {"I64", 8, std::nullopt},     {"U64", 8, std::nullopt},
     {"I32", 4, std::nullopt},     {"U32", 4, std::nullopt},     {"I16", 2, std::nullopt},
@@ -36,7 +36,7 @@ constexpr Type kTypes[] = {
 };
 
 const Type* find_type(std::string_view name) {
-  for (const Type& type : kTypes) {
+  for (const Type& type : kSafetensorsTypes) {
     if (type.name == name) return &type;
   }
   return nullptr;
@@ -120,7 +120,8 @@ class Reader {
         entry.dtype = name;
       } else if (field == "shape") {
         once(has_shape, field);
-        for (const std::uint64_t n : numbers(entry.name, field, content, kMaxDimensions)) {
+        for (const std::uint64_t n :
+             numbers(entry.name, field, content, kMaxSafetensorsDimensions)) {
           entry.shape.push_back(static_cast<std::int64_t>(n));
         }
       } else if (field == "data_offsets") {

@@ -28,10 +28,6 @@ std::size_t terminal_columns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-std::string row(const std::string& name, const std::string& value) {
-  return name + std::string(name.size() < 22 ? 22 - name.size() : 1, ' ') + value + "\n";
-}
-
 std::string first_lines(const RunOptions& options, const RunInfo& info) {
   const CacheOptions& cache = options.cache;
   std::string state = "policy " + text_of(cache.policy);

@@ -87,7 +87,7 @@ void print_rate(const char* name, DType dtype, std::int32_t n_threads) {
                   : "not on this CPU");
 }
 
-int run(const Request& request) {
+int run_doctor(const Request& request) {
   std::cout << version_text() << "\n";
   const CpuInfo cpu = cpu_info();
   const Launcher launcher = find_launcher(process_environment());
@@ -118,7 +118,7 @@ Command doctor_command() {
       "matrix products (about a second).\n";
   command.examples = "  tovamill doctor\n  srun -n 1 -c 16 tovamill doctor\n";
   command.extras = {{"no-measure", "", "false", "leave out the matrix products"}};
-  command.run = run;
+  command.run = run_doctor;
   return command;
 }
 

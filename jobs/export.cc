@@ -38,7 +38,7 @@ void export_to_file(const std::string& results, const ExportOptions& options,
   }
 }
 
-int run(const Request& request) {
+int run_export(const Request& request) {
   ExportOptions options;
   options.format = export_format_named(request.extras.at("format"));
   options.tokens = request.flag("tokens");
@@ -83,7 +83,7 @@ Command export_command() {
                     {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
                     {"output", "FILE", "", "write there instead of to standard output"}};
   command.operand = "DIR|FILE";
-  command.run = run;
+  command.run = run_export;
   return command;
 }
 

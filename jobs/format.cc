@@ -41,4 +41,10 @@ std::string counted(std::uint64_t n, const std::string& noun) {
   return with_thousands(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
+std::string row(const std::string& name, const std::string& value) {
+  constexpr std::size_t kNameWidth = 22;
+  return name + std::string(name.size() < kNameWidth ? kNameWidth - name.size() : 1, ' ') + value +
+         "\n";
+}
+
 }  // namespace tovamill

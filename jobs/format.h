@@ -12,5 +12,7 @@ std::string human_duration(double seconds);             // "4.2 s", "2 min 05 s"
 std::string fixed_point(double value, int n_decimals);  // "27.78"; "-" for NaN and infinities
 // "1 document", "2 documents"
 std::string counted(std::uint64_t n, const std::string& noun);
+// A line of a table: the name, and its value from column 22 on.
+std::string row(const std::string& name, const std::string& value);
 
 }  // namespace tovamill

@@ -87,7 +87,7 @@ void print_table(const Json& object, const std::string& indent) {
   }
 }
 
-int run(const Request& request) {
+int run_inspect(const Request& request) {
   const Target target = find_target(request.operands.front());
   if (request.flag("json")) {
     std::cout << inspect_target(target).dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
@@ -114,7 +114,7 @@ Command inspect_command() {
   command.examples = "  tovamill inspect model.gguf\n  tovamill inspect run1/results.h5 --json\n";
   command.extras = {{"json", "", "false", "print a JSON object"}};
   command.operand = "FILE";
-  command.run = run;
+  command.run = run_inspect;
   return command;
 }
 

@@ -9,7 +9,7 @@
 namespace tovamill {
 namespace {
 
-int run(const Request& request) {
+int run_merge(const Request& request) {
   const std::string& out = request.extras.at("out");
   if (request.operands.size() > 1 && out.empty())
     throw Error(ExitCode::usage,
@@ -52,7 +52,7 @@ Command merge_command() {
   command.operand = "DIR";
   command.takes_many = true;
   command.extras = {{"out", "DIR", "", "directory for results.h5; the run's own where it is one"}};
-  command.run = run;
+  command.run = run_merge;
   return command;
 }
 

@@ -61,7 +61,7 @@ std::vector<OptionGroup> united(std::vector<OptionGroup> groups,
   return groups;
 }
 
-int run(const Request& request) {
+int run_plan(const Request& request) {
   RunOptions options = options_of(request);
   if (options.out.empty()) options.out = ".";  // nothing is written; a run alone must have it
   validate(options);
@@ -108,7 +108,7 @@ Command plan_command() {
       {"ranks", "N", "0", "ranks that share the corpus; 0 is auto: the launcher's tasks, else 1"},
       {"no-calibration", "", "false", "measure nothing: no speed and no time"},
       {"json", "", "false", "print a JSON object"}};
-  command.run = run;
+  command.run = run_plan;
   return command;
 }
 

@@ -11,10 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string row(const std::string& name, const std::string& value) {
-  return name + std::string(name.size() < 22 ? 22 - name.size() : 1, ' ') + value + "\n";
-}
-
 std::uint64_t rounded(double n) {
   return static_cast<std::uint64_t>(std::llround(std::max(0.0, n)));
 }

@@ -9,7 +9,7 @@
 namespace tovamill {
 namespace {
 
-int run(const Request& request) {
+int run_rescore(const Request& request) {
   RescoreOptions options;
   options.results = results_of_operand(request.operands.front());
   options.out = request.extras.at("out");
@@ -55,7 +55,7 @@ Command rescore_command() {
       {"reference-key", "KEY", "reference", "JSON key of its references there"},
       {"out", "FILE", "", "write there and leave the old file as it is"}};
   command.operand = "DIR|FILE";
-  command.run = run;
+  command.run = run_rescore;
   return command;
 }
 

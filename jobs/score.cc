@@ -10,7 +10,7 @@
 namespace tovamill {
 namespace {
 
-int run(const Request& request) {
+int run_score(const Request& request) {
   RunOptions options = request.options;
   validate(options);
   RunProcess process(options);
@@ -52,7 +52,7 @@ Command score_command() {
         "progress-seconds"}},
       {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}},
   };
-  command.run = run;
+  command.run = run_score;
   return command;
 }
 

@@ -15,10 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string row(const std::string& name, const std::string& value) {
-  return name + std::string(name.size() < 22 ? 22 - name.size() : 1, ' ') + value + "\n";
-}
-
 std::string shown(const std::optional<std::uint64_t>& n) { return n ? with_thousands(*n) : "-"; }
 std::string shown(const std::optional<double>& value) {
   const bool is_count = value && *value >= 0.0 && *value < 1e15;
@@ -219,7 +215,7 @@ std::string status_text(const std::string& directory, const RunReport& r, bool a
 
 namespace {
 
-int run(const Request& request) {
+int run_status(const Request& request) {
   const std::string& directory = request.operands.front();
   const RunReport report = read_run_report(directory, this_machine());
   if (request.flag("json")) {
@@ -246,7 +242,7 @@ Command status_command() {
   command.extras = {{"json", "", "false", "print a JSON object"},
                     {"all", "", "false", "show every rank, however many there are"}};
   command.operand = "DIR";
-  command.run = run;
+  command.run = run_status;
   return command;
 }
 

@@ -11,7 +11,7 @@
 namespace tovamill {
 namespace {
 
-int run(const Request& request) {
+int run_texts(const Request& request) {
   RunOptions options = request.options;
   read_prompt_file(options.generation);
   validate(options);
@@ -73,7 +73,7 @@ Command summarize_command() {
   command.defaults.job_kind = Job::summarize;
   command.defaults.corpus.question_key = "question";
   command.defaults.generation.task = TaskChoice::summary;
-  command.run = run;
+  command.run = run_texts;
   return command;
 }
 

@@ -90,7 +90,7 @@ bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& p
   return false;
 }
 
-int run(const Request& request) {
+int run_tokenize(const Request& request) {
   RunOptions options = request.options;
   if (options.out.empty())
     options.out = ".";  // nothing is written there; `score` alone must have it
@@ -136,7 +136,7 @@ Command tokenize_command() {
                     {"Tokens", {"bos", "parse-special"}},
                     {"Running", {"strict", "max-bad-fraction"}}};
   command.extras = {{"ids", "", "false", "print the token ids too"}};
-  command.run = run;
+  command.run = run_tokenize;
   return command;
 }
 

@@ -46,8 +46,6 @@ void get(ByteReader& in, LayerCounters& c) {
   c.evicted_weight = in.fixed<double>();
 }
 
-constexpr std::size_t kHashDigits = 16;
-
 void put(ByteWriter& out, const Generation& g) {
   for (const std::uint64_t n :
        {std::uint64_t{g.question}, std::uint64_t{g.sample}, g.n_prompt_tokens, g.n_new_tokens})

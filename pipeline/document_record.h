@@ -64,6 +64,8 @@ struct TextScores {
   bool operator==(const TextScores&) const = default;
 };
 
+constexpr std::size_t kHashDigits = 16;  // of the hash of a prompt, in hexadecimal
+
 // One text that was generated for a document.
 struct Generation {
   std::uint32_t question = 0;  // which of the record's questions, from 0; 0 where it has none
@@ -73,7 +75,7 @@ struct Generation {
   std::uint64_t n_prompt_tokens = 0;  // that the text was generated after, the document's included
   std::uint64_t n_new_tokens = 0;     // an end token included
   FinishReason finish_reason = FinishReason::length;
-  std::string prompt_hash;              // of the prompt's ids, 16 hexadecimal digits
+  std::string prompt_hash;              // of the prompt's ids, kHashDigits hexadecimal digits
   std::vector<std::int32_t> ids;        // (n_new_tokens)
   std::vector<std::string> references;  // of this question
   std::optional<TextScores> scores;     // where there are references

@@ -5,13 +5,13 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint64_t kBatch = 4096;  // documents read at a time
+constexpr std::uint64_t kDocumentBatch = 4096;  // documents read at a time
 
 }  // namespace
 
 void DocumentRows::each(const std::function<void(const DocumentRow&)>& visit) {
-  for (std::uint64_t first = 0; first < n_; first += kBatch) {
-    std::vector<DocumentRow> rows = read(first, std::min(kBatch, n_ - first));
+  for (std::uint64_t first = 0; first < n_; first += kDocumentBatch) {
+    std::vector<DocumentRow> rows = read(first, std::min(kDocumentBatch, n_ - first));
     add_failures(rows);
     for (const DocumentRow& row : rows) visit(row);
   }

@@ -13,7 +13,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint64_t kBatch = 64;  // texts read at a time: each may be long
+constexpr std::uint64_t kTextBatch = 64;  // texts read at a time: each may be long
 
 struct GenerationRow {
   std::uint64_t document = 0;  // row of /documents
@@ -29,7 +29,7 @@ class GenerationRows {
   // The next row, nothing behind the last; holds until the next call of `advance`.
   const GenerationRow* next() {
     if (at_ == rows_.size()) {
-      rows_ = read(n_read_, std::min(kBatch, n_ - n_read_));
+      rows_ = read(n_read_, std::min(kTextBatch, n_ - n_read_));
       n_read_ += rows_.size();
       at_ = 0;
     }

@@ -6,7 +6,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::size_t kHashDigits = 16, kLongestReason = 8;  // bytes
+constexpr std::size_t kLongestReason = 8;  // bytes
 constexpr std::size_t kAnyLength = std::numeric_limits<std::size_t>::max();
 // Documents have a few texts each; how many is known only at the end, and this bounds the chunks.
 constexpr std::uint64_t kLeastExpected = 256;

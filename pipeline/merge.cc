@@ -7,18 +7,13 @@
 
 #include "io/durable.h"
 #include "pipeline/indexed_documents.h"
+#include "pipeline/json_fields.h"
 #include "pipeline/line_numbers.h"
 
 namespace tovamill {
 namespace {
 
 using nlohmann::json;
-
-std::string text_at(const json& object, const char* key) {
-  return object.is_object() && object.contains(key) && object[key].is_string()
-             ? object[key].get<std::string>()
-             : "";
-}
 
 double number_at(const json& object, const char* key) {
   return object.is_object() && object.contains(key) && object[key].is_number()

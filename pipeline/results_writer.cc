@@ -9,7 +9,7 @@
 namespace tovamill {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kNoScore = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kLongestName = 16;  // of a status, a reason code, a kind of positions
 
 }  // namespace
@@ -46,8 +46,8 @@ struct ResultsWriter::Documents {
     n_words.append(r.n_words);
     n_tokens.append(r.n_tokens);
     n_scored.append(r.n_scored);
-    nll_sum.append(failed || generated ? kNan : r.nll_sum);
-    nll_sum_sq.append(failed || generated ? kNan : r.nll_sum_sq);
+    nll_sum.append(failed || generated ? kNoScore : r.nll_sum);
+    nll_sum_sq.append(failed || generated ? kNoScore : r.nll_sum_sq);
     positions.append(failed ? std::string_view() : name_of(static_cast<Positions>(r.positions)));
     clip_distance.append(r.clip_distance);
     status.append(failed ? "failed" : generated ? "generated" : "scored");

@@ -33,7 +33,7 @@ constexpr double kSilentSeconds = 30.0;
 constexpr double kStartSlackSeconds = 5.0;
 constexpr std::size_t kLongestText = 1000;  // bytes shown of any text
 
-std::optional<double> number_at(const json& object, const char* key) {
+std::optional<double> finite_number_at(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || !found->is_number()) return std::nullopt;
   const double value = found->get<double>();
@@ -41,19 +41,19 @@ std::optional<double> number_at(const json& object, const char* key) {
 }
 
 std::optional<std::int64_t> integer_at(const json& object, const char* key) {
-  const auto value = number_at(object, key);
+  const auto value = finite_number_at(object, key);
   if (!value || std::abs(*value) > 9e15) return std::nullopt;
   return static_cast<std::int64_t>(*value);
 }
 
 std::optional<std::uint64_t> count_at(const json& object, const char* key) {
-  const auto value = number_at(object, key);
+  const auto value = finite_number_at(object, key);
   if (!value || *value < 0.0 || *value > 9e18) return std::nullopt;
   return static_cast<std::uint64_t>(*value);
 }
 
 // Control characters become blanks: a file must not move the cursor of whoever looks at it.
-std::string text_at(const json& object, const char* key) {
+std::string printable_text_at(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || !found->is_string()) return "";
   std::string text = found->get<std::string>();
@@ -84,24 +84,24 @@ RankReport rank_of(const json& entry) {
   rank.n_documents = count_at(entry, "documents");
   rank.n_failed = count_at(entry, "failed");
   rank.n_tokens = count_at(entry, "tokens");
-  rank.silent_s = number_at(entry, "silent_s");
-  rank.tokens_per_second = number_at(entry, "tokens_per_second");
-  rank.seconds_computing = number_at(entry, "seconds_computing");
-  rank.seconds_waiting = number_at(entry, "seconds_waiting");
-  rank.seconds_writing = number_at(entry, "seconds_writing");
-  rank.host = text_at(entry, "host");
-  rank.device = text_at(entry, "device");
-  rank.state = text_at(entry, "state");
-  rank.note = text_at(entry, "note");
+  rank.silent_s = finite_number_at(entry, "silent_s");
+  rank.tokens_per_second = finite_number_at(entry, "tokens_per_second");
+  rank.seconds_computing = finite_number_at(entry, "seconds_computing");
+  rank.seconds_waiting = finite_number_at(entry, "seconds_waiting");
+  rank.seconds_writing = finite_number_at(entry, "seconds_writing");
+  rank.host = printable_text_at(entry, "host");
+  rank.device = printable_text_at(entry, "device");
+  rank.state = printable_text_at(entry, "state");
+  rank.note = printable_text_at(entry, "note");
   return rank;
 }
 
 FailureReport failure_of(const json& entry) {
   FailureReport failure;
-  failure.file = text_at(entry, "file");
+  failure.file = printable_text_at(entry, "file");
   failure.offset = count_at(entry, "offset");
-  failure.reason = text_at(entry, "reason");
-  failure.text = text_at(entry, "text");
+  failure.reason = printable_text_at(entry, "reason");
+  failure.text = printable_text_at(entry, "text");
   return failure;
 }
 
@@ -114,17 +114,17 @@ void read_totals(RunReport& report) {
   report.n_bytes = count_at(status, "bytes");
   report.n_bytes_done = count_at(status, "bytes_done");
   report.n_files = count_at(status, "files");
-  report.tokens_per_second = number_at(status, "tokens_per_second");
-  report.fraction = number_at(status, "fraction");
-  report.seconds = number_at(status, "seconds");
-  report.seconds_left = number_at(status, "seconds_left");
+  report.tokens_per_second = finite_number_at(status, "tokens_per_second");
+  report.fraction = finite_number_at(status, "fraction");
+  report.seconds = finite_number_at(status, "seconds");
+  report.seconds_left = finite_number_at(status, "seconds_left");
   if (report.seconds_left && *report.seconds_left < 0.0) report.seconds_left.reset();
 }
 
 // Older files name neither host nor boot: then it is this one. A container has the boot of its
 // machine, but a host name and process numbers of its own.
 bool is_here(const RunReport& report, const RunProbe& probe) {
-  const std::string boot_id = text_at(report.status, "boot_id");
+  const std::string boot_id = printable_text_at(report.status, "boot_id");
   return (boot_id.empty() || boot_id == probe.boot_id) &&
          (report.host.empty() || report.host == probe.host);
 }
@@ -202,15 +202,15 @@ RunReport report_of(json status, const RunProbe& probe) {
   RunReport report;
   if (status.is_object()) report.status = std::move(status);
   const json& from = report.status;
-  report.state = text_at(from, "state");
-  report.message = text_at(from, "message");
-  report.host = text_at(from, "host");
-  report.launch_id = text_at(from, "launch_id");
+  report.state = printable_text_at(from, "state");
+  report.message = printable_text_at(from, "message");
+  report.host = printable_text_at(from, "host");
+  report.launch_id = printable_text_at(from, "launch_id");
   report.launch = count_at(from, "launch");
   report.exit_code = integer_at(from, "exit_code");
   report.pid = integer_at(from, "pid");
-  report.started_unix_s = number_at(from, "started_unix_s");
-  report.updated_unix_s = number_at(from, "updated_unix_s");
+  report.started_unix_s = finite_number_at(from, "started_unix_s");
+  report.updated_unix_s = finite_number_at(from, "updated_unix_s");
   read_totals(report);
   for_each_object(from, "ranks", [&](const json& e) { report.ranks.push_back(rank_of(e)); });
   for_each_object(from, "failures",

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "kernels/error.h"
+#include "pipeline/json_fields.h"
 
 namespace tovamill {
 namespace {
@@ -30,12 +31,7 @@ json print_of(const json& header) {
   return header.is_object() ? header.value("fingerprint", json()) : json();
 }
 
-std::string text_at(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-std::string shown(const json& print, const std::string& key) {
+std::string field_text(const json& print, const std::string& key) {
   const auto found = print.find(key);
   if (found == print.end()) return "not there";
   return found->is_string() ? found->get<std::string>()
@@ -52,9 +48,9 @@ std::string differences(const json& one, const json& other) {
   }
   std::string text;
   for (const std::string& key : keys) {
-    if (shown(one, key) != shown(other, key))
-      text += (text.empty() ? "--" : ", --") + key + " is " + shown(one, key) + " and " +
-              shown(other, key);
+    if (field_text(one, key) != field_text(other, key))
+      text += (text.empty() ? "--" : ", --") + key + " is " + field_text(one, key) + " and " +
+              field_text(other, key);
   }
   return text;
 }
@@ -81,8 +77,9 @@ json joined_prints(const std::vector<json>& prints) {
   if (!joined.is_object()) return joined;
   for (const std::string_view view : kWhatIsRead) {
     const std::string key(view);
-    if (std::all_of(prints.begin(), prints.end(),
-                    [&](const json& print) { return shown(print, key) == shown(joined, key); }))
+    if (std::all_of(prints.begin(), prints.end(), [&](const json& print) {
+          return field_text(print, key) == field_text(joined, key);
+        }))
       continue;
     std::set<json> values;
     for (const json& print : prints) {

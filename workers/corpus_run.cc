@@ -16,7 +16,7 @@
 namespace tovamill {
 namespace {
 
-constexpr double kPauseSeconds = 0.002;  // between looks at what has arrived
+constexpr double kPollSeconds = 0.002;  // between looks at what has arrived
 // So long the last words of a rank 0 that has ended may take to arrive.
 constexpr double kLastWordsSeconds = 0.5;
 
@@ -52,7 +52,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
                   "rank " + std::to_string(rank) + " on " + host_name() +
                       ": rank 0 is gone; what is finished is saved: run the same command again");
     }
-    thread.pause(kPauseSeconds);
+    thread.pause(kPollSeconds);
   }
 }
 

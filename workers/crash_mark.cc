@@ -11,16 +11,16 @@
 namespace tovamill {
 namespace {
 
-constexpr std::array<int, 5> kSignals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+constexpr std::array<int, 5> kCrashSignals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 constexpr std::size_t kStackBytes = 64u << 10;
 
 // Made in advance: a signal handler may only call write(2).
-std::array<std::vector<std::byte>, kSignals.size()> frames;
+std::array<std::vector<std::byte>, kCrashSignals.size()> frames;
 volatile int journal_descriptor = -1;
 
 void on_crash(int number) {
-  for (std::size_t i = 0; i < kSignals.size(); ++i) {
-    if (kSignals[i] != number || journal_descriptor < 0) continue;
+  for (std::size_t i = 0; i < kCrashSignals.size(); ++i) {
+    if (kCrashSignals[i] != number || journal_descriptor < 0) continue;
     const ssize_t ignored = write(journal_descriptor, frames[i].data(), frames[i].size());
     static_cast<void>(ignored);
   }
@@ -31,9 +31,9 @@ void on_crash(int number) {
 }  // namespace
 
 CrashMark::CrashMark(int descriptor) : stack_(kStackBytes) {
-  for (std::size_t i = 0; i < kSignals.size(); ++i) {
-    frames[i] = JournalWriter::frame(JournalEntry::crash,
-                                     encode(CrashEntry{"signal " + std::to_string(kSignals[i])}));
+  for (std::size_t i = 0; i < kCrashSignals.size(); ++i) {
+    frames[i] = JournalWriter::frame(
+        JournalEntry::crash, encode(CrashEntry{"signal " + std::to_string(kCrashSignals[i])}));
   }
   journal_descriptor = descriptor;
   stack_t stack{};
@@ -43,11 +43,11 @@ CrashMark::CrashMark(int descriptor) : stack_(kStackBytes) {
   struct sigaction action {};
   action.sa_handler = on_crash;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_ONSTACK);
-  for (const int s : kSignals) sigaction(s, &action, nullptr);
+  for (const int s : kCrashSignals) sigaction(s, &action, nullptr);
 }
 
 CrashMark::~CrashMark() {
-  for (const int s : kSignals) signal(s, SIG_DFL);
+  for (const int s : kCrashSignals) signal(s, SIG_DFL);
   journal_descriptor = -1;
   stack_t none{};
   none.ss_flags = SS_DISABLE;

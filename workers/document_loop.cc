@@ -9,7 +9,7 @@
 namespace tovamill {
 namespace {
 
-constexpr double kWaitSeconds = 0.05;  // for a lease, before looking at the orders again
+constexpr double kLeaseWaitSeconds = 0.05;  // for a lease, before looking at the orders again
 // A lease that is asked for is there within a few milliseconds; a step with few documents takes
 // nearly as long as a full one.
 constexpr double kPatienceSeconds = 0.1;
@@ -81,7 +81,7 @@ void DocumentLoop::wait() {
   sync_done();
   publish();
   const double start = now_s();
-  desk_.wait_for_news(kWaitSeconds);
+  desk_.wait_for_news(kLeaseWaitSeconds);
   counters_.seconds_waiting += now_s() - start;
 }
 

@@ -17,12 +17,6 @@ namespace {
 constexpr std::array<std::string_view, 3> kJobs{"score", "summarize", "generate"};
 constexpr std::size_t kLongestPromptFile = 1u << 20;
 
-void check_range(bool ok, const std::string& option, const std::string& value,
-                 const std::string& wanted) {
-  if (!ok)
-    throw Error(ExitCode::configuration, option + " " + value + " is out of range: " + wanted);
-}
-
 void check(bool ok, const std::string& what) {
   if (!ok) throw Error(ExitCode::configuration, what);
 }

@@ -256,4 +256,10 @@ std::string unquoted(std::string_view option, std::string_view text) {
   refuse(option, text, "a complete quoted text: the closing quote is missing");
 }
 
+void check_range(bool ok, const std::string& option, const std::string& value,
+                 const std::string& wanted) {
+  if (!ok)
+    throw Error(ExitCode::configuration, option + " " + value + " is out of range: " + wanted);
+}
+
 }  // namespace tovamill

@@ -73,4 +73,8 @@ std::string config_lines(const RunOptions& options, Wanted&& wanted) {
   return lines;
 }
 
+// Throws Error(configuration) "--top-k 0 is out of range: ..." unless `ok`.
+void check_range(bool ok, const std::string& option, const std::string& value,
+                 const std::string& wanted);
+
 }  // namespace tovamill

@@ -14,7 +14,7 @@ namespace {
 constexpr double kComplainSeconds = 1.0;
 // Times --silence-seconds: a step of a large model may take minutes.
 constexpr double kPatience = 20.0;
-constexpr double kPauseSeconds = 0.002;  // between looks at what has arrived
+constexpr double kExchangeSeconds = 0.002;  // between looks at what has arrived
 
 bool are_on_own_gpus(const std::vector<int>& group, const RunLaunch& launch,
                      const RunOptions& options) {
@@ -64,7 +64,7 @@ void RankThread::end_without_coordinator() {
   const double start = now_s();
   while (!has_ended_ && !stage_desk_->is_closed() && now_s() - start < patience_s_) {
     exchange_->tick();
-    exchange_->pause(kPauseSeconds);
+    exchange_->pause(kExchangeSeconds);
   }
   exchange_->tick();  // that the group has no more to do
 }

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::array<const char*, 9> kOurNames{"journal",         "overwritten",    "states",
                                                "results.h5",      "results.h5.tmp", "status.json",
                                                "status.json.tmp", "report.html",    "lock"};
-constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGUSR1};
+constexpr std::array<int, 3> kStopSignals{SIGINT, SIGTERM, SIGUSR1};
 
 // Launchers and batch systems may send two signals for one wish.
 constexpr time_t kSecondWishSeconds = 2;
@@ -131,13 +131,13 @@ StopSignals::StopSignals() {
   stop_requested = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
-  for (const int s : kSignals) sigaction(s, &action, nullptr);
+  for (const int s : kStopSignals) sigaction(s, &action, nullptr);
 }
 
 StopSignals::~StopSignals() {
   // A doubled signal that comes late must not kill a process that is on its orderly way out.
   const auto after = stop_requested != 0 ? SIG_IGN : SIG_DFL;
-  for (const int s : kSignals) signal(s, after);
+  for (const int s : kStopSignals) signal(s, after);
 }
 
 bool StopSignals::requested() { return stop_requested != 0; }

@@ -24,12 +24,6 @@ void check_name(const std::string& option, const std::string& value,
   throw Error(ExitCode::usage, option + " '" + value + "' is not known: choose one of " + known);
 }
 
-void check_range(bool ok, const std::string& option, const std::string& value,
-                 const std::string& wanted) {
-  if (!ok)
-    throw Error(ExitCode::configuration, option + " " + value + " is out of range: " + wanted);
-}
-
 void check_applies(bool applies, const std::string& option, const std::string& other,
                    const std::string& wanted) {
   if (!applies)

@@ -20,8 +20,8 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint8_t kVersion = 2;
-constexpr char kWhere[] = "the saved state of a document";
+constexpr std::uint8_t kGenerationVersion = 2;
+constexpr char kSavedGeneration[] = "the saved state of a document";
 enum class PieceStage : std::uint8_t { waiting = 0, under_way = 1, answered = 2 };
 
 }  // namespace
@@ -48,7 +48,7 @@ std::vector<std::byte> GenerationDocument::save() const {
     if (a.generation) so_far.generations.push_back(*a.generation);
   }
   ByteWriter out;
-  out.fixed(kVersion);
+  out.fixed(kGenerationVersion);
   out.text(digest());
   out.bytes(encode(so_far));
   out.fixed(static_cast<std::uint8_t>(trunk_begun_));
@@ -111,10 +111,10 @@ bool GenerationDocument::restore(std::span<const std::byte> bytes) {
 }
 
 void GenerationDocument::take_up(std::span<const std::byte> bytes) {
-  ByteReader in(bytes, kWhere);
-  if (in.fixed<std::uint8_t>() != kVersion) in.fail("its version is unknown");
+  ByteReader in(bytes, kSavedGeneration);
+  if (in.fixed<std::uint8_t>() != kGenerationVersion) in.fail("its version is unknown");
   if (in.text() != digest()) in.fail("it is of another text or other options");
-  DocumentRecord so_far = decode_document(in.bytes(), kWhere);
+  DocumentRecord so_far = decode_document(in.bytes(), kSavedGeneration);
   if (so_far.layers.size() != counts_.layers().size()) in.fail("its counters are of another shape");
   for (const TokenLifetime& t : so_far.token_lifetimes) {
     if (t.id < 0 || t.id >= setting_.strand.vocab_size) in.fail("it counts an unknown token");
@@ -182,7 +182,7 @@ void GenerationDocument::take_up_strands(ByteReader& in) {
       in.fail("a strand of it has no place");
     strands_.push_back({Strand(setting_.strand, is_trunk ? trunk_plan() : plan_of(task)), is_trunk,
                         task.answer, task.piece});
-    strands_.back().strand.restore(strand, kWhere);
+    strands_.back().strand.restore(strand, kSavedGeneration);
   }
   in.expect_end();
   if (!under_way.empty()) in.fail("it lacks strands");

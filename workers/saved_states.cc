@@ -21,10 +21,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint32_t kMagic = 0x54535654;  // "TVST"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kStatesVersion = 1;
 
 template <class T>
-std::span<const std::byte> bytes_of(const T& value) {
+std::span<const std::byte> raw_bytes_of(const T& value) {
   return std::as_bytes(std::span(&value, 1));
 }
 
@@ -67,7 +67,7 @@ std::string SavedStates::path_of(std::string_view file, std::uint64_t offset) co
 std::vector<std::byte> SavedStates::head_of(std::string_view file, std::uint64_t offset) const {
   ByteWriter out;
   out.fixed(kMagic);
-  out.fixed(kVersion);
+  out.fixed(kStatesVersion);
   out.text(fingerprint_);
   out.text(file);
   out.fixed(offset);
@@ -79,9 +79,9 @@ void SavedStates::save(std::string_view file, std::uint64_t offset,
   make_directory(run_directory_);
   const std::vector<std::byte> head = head_of(file, offset);
   const std::uint64_t n_bytes = bytes.size();
-  const std::uint32_t crc = crc32c(bytes, crc32c(bytes_of(n_bytes), crc32c(head)));
-  const std::array<std::span<const std::byte>, 4> parts{head, bytes_of(n_bytes), bytes,
-                                                        bytes_of(crc)};
+  const std::uint32_t crc = crc32c(bytes, crc32c(raw_bytes_of(n_bytes), crc32c(head)));
+  const std::array<std::span<const std::byte>, 4> parts{head, raw_bytes_of(n_bytes), bytes,
+                                                        raw_bytes_of(crc)};
   const std::string path = path_of(file, offset);
   write_file_durably(path, path + temporary_ending_, parts);
 }
@@ -107,7 +107,7 @@ std::optional<std::vector<std::byte>> SavedStates::find(std::string_view file,
   const std::size_t begin = head.size() + sizeof n_bytes;
   if (!read_exactly(fd.get(), bytes, begin) ||
       !read_exactly(fd.get(), std::as_writable_bytes(std::span(&crc, 1)), begin + bytes.size()) ||
-      crc != crc32c(bytes, crc32c(bytes_of(n_bytes), crc32c(head))))
+      crc != crc32c(bytes, crc32c(raw_bytes_of(n_bytes), crc32c(head))))
     return {};
   return bytes;
 }

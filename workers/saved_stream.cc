@@ -14,8 +14,8 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
-constexpr char kWhere[] = "the saved state of a document";
+constexpr std::uint8_t kStreamVersion = 1;
+constexpr char kSavedStream[] = "the saved state of a document";
 
 }  // namespace
 
@@ -38,7 +38,7 @@ std::string DocumentStream::digest() const {
 
 std::vector<std::byte> DocumentStream::save() const {
   ByteWriter out;
-  out.fixed(kVersion);
+  out.fixed(kStreamVersion);
   out.text(digest());
   out.varint(tokens_.size());
   out.varint(next_);
@@ -66,8 +66,8 @@ bool DocumentStream::restore(std::span<const std::byte> bytes) {
 
 // Throws BadData before anything but the state is changed.
 void DocumentStream::take_up(std::span<const std::byte> bytes) {
-  ByteReader in(bytes, kWhere);
-  if (in.fixed<std::uint8_t>() != kVersion) in.fail("its version is unknown");
+  ByteReader in(bytes, kSavedStream);
+  if (in.fixed<std::uint8_t>() != kStreamVersion) in.fail("its version is unknown");
   if (!obstacle_.empty() || in.text() != digest() || in.varint() != tokens_.size())
     in.fail("it is of another text or other options");
   const std::uint64_t next = in.varint(), chunk_begin = in.varint(), not_finite = in.varint();
@@ -76,7 +76,7 @@ void DocumentStream::take_up(std::span<const std::byte> bytes) {
       (next - chunk_begin) % static_cast<std::uint64_t>(setting_.block) != 0 ||
       not_finite > next + 1)
     in.fail("it does not stand between two blocks");
-  DocumentRecord result = decode_document(in.bytes(), kWhere);
+  DocumentRecord result = decode_document(in.bytes(), kSavedStream);
   if (result.status != DocumentRecord::Status::scored || result.file != result_.file ||
       result.offset != result_.offset || result.n_bytes != result_.n_bytes ||
       result.n_words != result_.n_words || result.n_tokens != result_.n_tokens ||

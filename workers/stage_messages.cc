@@ -8,7 +8,7 @@
 namespace tovamill {
 namespace {
 
-constexpr char kWhere[] = "a message between stages";
+constexpr char kStageMessage[] = "a message between stages";
 
 ByteWriter start(StageKind kind, std::uint64_t number) {
   ByteWriter out;
@@ -80,7 +80,7 @@ std::optional<GpuGroupId> link_id(const StateOrder& order) {
   if (order.parts.empty()) return std::nullopt;
   GpuGroupId id;
   if (order.parts.size() > 1 || order.parts.front().size() != id.bytes.size())
-    throw BadData(std::string(kWhere) + ": the id of a link has another size");
+    throw BadData(std::string(kStageMessage) + ": the id of a link has another size");
   std::copy(order.parts.front().begin(), order.parts.front().end(), id.bytes.begin());
   return id;
 }
@@ -151,14 +151,14 @@ std::vector<std::byte> pack(const StageReady& ready) {
 }
 
 StageKind stage_kind_of(const Message& m) {
-  ByteReader in(m, kWhere);
+  ByteReader in(m, kStageMessage);
   const auto kind = in.fixed<std::uint8_t>();
   if (kind > static_cast<std::uint8_t>(StageKind::failed)) in.fail("its kind is unknown");
   return static_cast<StageKind>(kind);
 }
 
 StageStep decode_step(const Message& m) {
-  ByteReader in(m, kWhere);
+  ByteReader in(m, kStageMessage);
   in.fixed<std::uint8_t>();
   StageStep s;
   s.number = in.varint();
@@ -177,7 +177,7 @@ StageStep decode_step(const Message& m) {
 }
 
 StateOrder decode_order(const Message& m) {
-  ByteReader in(m, kWhere);
+  ByteReader in(m, kStageMessage);
   StateOrder o;
   o.kind = static_cast<StageKind>(in.fixed<std::uint8_t>());
   o.number = in.varint();
@@ -195,7 +195,7 @@ StateOrder decode_order(const Message& m) {
 }
 
 StageStepDone unpack_step_done(std::span<const std::byte> bytes) {
-  ByteReader in(bytes, kWhere);
+  ByteReader in(bytes, kStageMessage);
   StageStepDone done;
   done.events.resize(in.count(2));
   for (BlockEvents& e : done.events) e = get_events(in);
@@ -209,14 +209,14 @@ StageStepDone unpack_step_done(std::span<const std::byte> bytes) {
 }
 
 HeldPositions unpack_positions(std::span<const std::byte> bytes) {
-  ByteReader in(bytes, kWhere);
+  ByteReader in(bytes, kStageMessage);
   HeldPositions positions = get_positions(in);
   in.expect_end();
   return positions;
 }
 
 StageReady unpack_ready(std::span<const std::byte> bytes) {
-  ByteReader in(bytes, kWhere);
+  ByteReader in(bytes, kStageMessage);
   StageReady ready;
   ready.n_streams = in.fixed<std::int32_t>();
   ready.full_rows = in.fixed<std::int32_t>();
@@ -226,7 +226,7 @@ StageReady unpack_ready(std::span<const std::byte> bytes) {
 }
 
 StageAnswer decode_answer(const Message& m) {
-  ByteReader in(m, kWhere);
+  ByteReader in(m, kStageMessage);
   const auto kind = static_cast<StageKind>(in.fixed<std::uint8_t>());
   StageAnswer answer;
   answer.number = in.varint();

@@ -26,7 +26,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr double kWaitSeconds = 0.05;
+constexpr double kOrderWaitSeconds = 0.05;
 
 std::string iso_time(std::time_t t) {
   char text[32];
@@ -76,7 +76,7 @@ template <class Enough>
 bool wait_for(WorkDesk& desk, Enough enough) {
   while (!desk.is_broken_off()) {
     if (enough(desk.orders())) return true;
-    desk.wait_for_news(kWaitSeconds);
+    desk.wait_for_news(kOrderWaitSeconds);
   }
   return false;
 }

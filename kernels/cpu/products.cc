@@ -11,6 +11,7 @@
 #include <new>
 #include <utility>
 
+#include "kernels/cpu/alignment.h"
 #include "kernels/error.h"
 
 namespace tovamill::cpu {
@@ -61,9 +62,6 @@ struct TileProduct {
     return set;
   }
 };
-
-constexpr std::size_t kAlign = 64;  // bytes; oneDNN reads packed weights by cache lines
-std::size_t align_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
 // Memory of this process alone.
 class OwnWeights final : public WeightStore {

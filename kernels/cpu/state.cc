@@ -7,17 +7,16 @@
 #include <cstring>
 #include <string>
 
+#include "kernels/cpu/alignment.h"
 #include "kernels/error.h"
 
 namespace tovamill::cpu {
 namespace {
 
-constexpr std::size_t kAlign = 64;
 // Linux's huge page. A stream's rows of one layer lie on a hundred pages of 4 KiB, which decoding
 // visits once a step: finding them took a sixth of its time (16 streams, 512 columns). What is
 // behind the last whole huge page stays in small ones.
 constexpr std::size_t kHugePage = std::size_t{2} << 20, kLarge = 2 * kHugePage;
-std::size_t align_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
 }  // namespace
 
