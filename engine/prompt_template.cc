@@ -25,8 +25,8 @@ std::string place_of(std::string_view text, std::size_t at, const std::string& w
   return where + ", line " + std::to_string(line) + ", column " + std::to_string(column);
 }
 
-[[noreturn]] void refuse(std::string_view text, std::size_t at, const std::string& where,
-                         const std::string& problem) {
+[[noreturn]] void refuse_at(std::string_view text, std::size_t at, const std::string& where,
+                            const std::string& problem) {
   throw Error(ExitCode::configuration, place_of(text, at, where) + ": " + problem);
 }
 
@@ -67,7 +67,7 @@ void PromptTemplate::add_text(std::string_view text) {
 }
 
 PromptTemplate PromptTemplate::parse(std::string_view text, const std::string& where) {
-  if (const auto at = find_invalid_utf8(text)) refuse(text, *at, where, "is not UTF-8");
+  if (const auto at = find_invalid_utf8(text)) refuse_at(text, *at, where, "is not UTF-8");
   if (text.ends_with('\n')) text.remove_suffix(text.ends_with("\r\n") ? 2 : 1);
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     throw Error(ExitCode::configuration, where + ": is empty: write an instruction into it");
@@ -85,15 +85,16 @@ PromptTemplate PromptTemplate::parse(std::string_view text, const std::string& w
     }
     const std::size_t close = text.find_first_of("{}\n", at + 1);
     if (text[at] == '}' || close == std::string_view::npos || text[close] != '}') {
-      refuse(text, at, where,
-             std::string("a single '") + text[at] + "' (" + kHelp + "): double it");
+      refuse_at(text, at, where,
+                std::string(text[at] == '{' ? "a single '{' (" : "a single '}' (") + kHelp +
+                    "): double it");
     }
     const std::string_view name = text.substr(at + 1, close - at - 1);
     if (name != "document" && name != "question") {
-      refuse(text, at, where, "the field " + printable(name) + " is unknown: " + kHelp);
+      refuse_at(text, at, where, "the field " + printable(name) + " is unknown: " + kHelp);
     }
     const bool document = name == "document";
-    if (document && out.has_document()) refuse(text, at, where, "{document} is there twice");
+    if (document && out.has_document()) refuse_at(text, at, where, "{document} is there twice");
     out.parts_.push_back({document ? Part::Kind::document : Part::Kind::question, ""});
     at = close + 1;
   }

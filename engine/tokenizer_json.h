@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "engine/piece_encoder.h"
 #include "kernels/error.h"
@@ -20,13 +21,12 @@ constexpr std::size_t kMaxContentBytes = 4096;
 }
 
 // Text out of a file, fit for a one-line message.
-inline std::string quoted(std::string text) {
+inline std::string quoted(std::string_view text) {
   constexpr std::size_t kLongest = 60;
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  }
-  return "'" + text + "'";
+  std::string out = "'";
+  for (const char c : text.substr(0, kLongest))
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  return out += text.size() > kLongest ? "...'" : "'";
 }
 
 // The field `key` of an object; null where there is none.
