@@ -140,8 +140,8 @@ PreTokenizerKind kind_named(const json& pre, const std::string& where) {
     if (name == known_name) return kind;
     known += (known.empty() ? "" : ", ") + std::string(known_name);
   }
-  refuse(where, "the pre-tokenizer " + quoted(name) + " (tokenizer.ggml.pre) is not supported (" +
-                    known + " are)");
+  refuse(where, "the pre-tokenizer " + in_quotes(name) +
+                    " (tokenizer.ggml.pre) is not supported (" + known + " are)");
 }
 
 // llama.cpp's form of Mistral's "tekken": upper and lower case are told apart in ASCII only.
@@ -227,7 +227,7 @@ std::string decisive_metadata(const json& metadata) {
 std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const json& metadata, const std::string& where) {
   const std::string model = string_field(metadata, "tokenizer.ggml.model", where);
   if (model != "gpt2" && model != "llama") {
-    refuse(where, "the tokenizer model " + quoted(model) +
+    refuse(where, "the tokenizer model " + in_quotes(model) +
                       " (tokenizer.ggml.model) is not supported (gpt2 and llama are)");
   }
   TokenizerParts parts;

@@ -47,7 +47,7 @@ void add_normalizer(const json& step, Normalizer& normalizer, int depth, const s
       normalizer.add(replace_step(Regex(text, literal, where), std::move(content)));
     }
   } else {
-    refuse(where, "the normalizer " + quoted(type) +
+    refuse(where, "the normalizer " + in_quotes(type) +
                       " is not supported (NFC, Prepend, Replace and Sequence are)");
   }
 }
@@ -59,7 +59,7 @@ SplitBehavior read_behavior(const json& split, const std::string& where) {
   if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
   if (name == "MergedWithNext") return SplitBehavior::merged_with_next;
   if (name == "Contiguous") return SplitBehavior::contiguous;
-  refuse(where, "the split behavior " + quoted(name) + " is not supported");
+  refuse(where, "the split behavior " + in_quotes(name) + " is not supported");
 }
 
 PreTokenizerStep read_split(const json& split, const std::string& where) {
@@ -97,7 +97,7 @@ void add_pre_tokenizer(const json& step, PreTokenizer& pre_tokenizer, bool& byte
                        const std::string& where) {
   const std::string type = string_field(step, "type", where);
   if (byte_level)
-    refuse(where, "the pre-tokenizer " + quoted(type) + " behind ByteLevel is not supported");
+    refuse(where, "the pre-tokenizer " + in_quotes(type) + " behind ByteLevel is not supported");
   if (type == "Sequence" && depth < 8) {
     for (const auto& inner : steps_of(step, "pretokenizers", where)) {
       add_pre_tokenizer(inner, pre_tokenizer, byte_level, depth + 1, where);
@@ -114,7 +114,7 @@ void add_pre_tokenizer(const json& step, PreTokenizer& pre_tokenizer, bool& byte
       pre_tokenizer.add(word_step(WordPattern::gpt2()));
     byte_level = true;
   } else {
-    refuse(where, "the pre-tokenizer " + quoted(type) +
+    refuse(where, "the pre-tokenizer " + in_quotes(type) +
                       " is not supported (Split, Digits, Metaspace, ByteLevel and Sequence are)");
   }
 }

@@ -23,7 +23,7 @@ Vocabulary read_vocabulary(const json& vocab, const std::string& where) {
   vocabulary.ids.reserve(vocab.size());
   for (const auto& [content, id] : vocab.items()) {
     if (content.empty()) refuse(where, "the vocabulary holds an empty token");
-    add_content(vocabulary, content, id_value(id, quoted(content), where), where);
+    add_content(vocabulary, content, id_value(id, in_quotes(content), where), where);
   }
   return vocabulary;
 }
@@ -31,7 +31,7 @@ Vocabulary read_vocabulary(const json& vocab, const std::string& where) {
 AddedToken read_added_token(const json& entry, const std::string& where) {
   AddedToken token;
   token.content = string_field(entry, "content", where);
-  token.id = id_value(field(entry, "id"), quoted(token.content), where);
+  token.id = id_value(field(entry, "id"), in_quotes(token.content), where);
   token.special = bool_field(entry, "special", false, where);
   token.single_word = bool_field(entry, "single_word", false, where);
   token.lstrip = bool_field(entry, "lstrip", false, where);
@@ -55,7 +55,7 @@ std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocab
     const TokenId known = vocabulary.find(token.content);
     const TokenId id = known == kNoToken ? next : known;
     if (token.id != id) {
-      refuse(where, "the added token " + quoted(token.content) + " has the id " +
+      refuse(where, "the added token " + in_quotes(token.content) + " has the id " +
                         std::to_string(token.id) + " where " + std::to_string(id) + " is due");
     }
     if (known == kNoToken) add_content(vocabulary, token.content, id, where);
@@ -83,7 +83,7 @@ BpeOptions read_options(const json& model, const Vocabulary& vocabulary, const s
     const std::string content = string_field(model, "unk_token", where);
     options.unknown = vocabulary.find(content);
     if (options.unknown == kNoToken)
-      refuse(where, "the unknown token " + quoted(content) + " is not in the vocabulary");
+      refuse(where, "the unknown token " + in_quotes(content) + " is not in the vocabulary");
   }
   return options;
 }
@@ -120,7 +120,7 @@ void read_decoder(const json& decoder, DecodeRules& rules, const std::string& wh
   } else if (type == "Strip") {
     read_strip(decoder, rules, where);
   } else if (type != "Fuse") {
-    refuse(where, "the decoder " + quoted(type) + " is not supported");
+    refuse(where, "the decoder " + in_quotes(type) + " is not supported");
   }
 }
 
@@ -139,7 +139,7 @@ std::string leading_token(const json& processor, const std::string& where) {
     return found;
   }
   if (type != "TemplateProcessing")
-    refuse(where, "the post-processor " + quoted(type) + " is not supported");
+    refuse(where, "the post-processor " + in_quotes(type) + " is not supported");
   const auto& single = field(processor, "single");
   if (!single.is_array()) refuse(where, "the template 'single' is not an array");
   if (single.empty() || !field(single[0], "SpecialToken").is_object()) return {};
@@ -156,7 +156,8 @@ std::optional<TokenId> configured_token(const json& config, const char* key,
       value.is_string() ? value.get<std::string>() : string_field(value, "content", where);
   const TokenId id = vocabulary.find(content);
   if (id == kNoToken)
-    refuse(where, std::string("the ") + key + " " + quoted(content) + " is not in the vocabulary");
+    refuse(where,
+           std::string("the ") + key + " " + in_quotes(content) + " is not in the vocabulary");
   return id;
 }
 
@@ -168,7 +169,8 @@ void read_bos_and_eos(const json& tokenizer, const json& config, TokenizerParts&
   if (!leading.empty()) {
     const TokenId id = parts.vocabulary.find(leading);
     if (id == kNoToken)
-      refuse(where, "the post-processor's token " + quoted(leading) + " is not in the vocabulary");
+      refuse(where,
+             "the post-processor's token " + in_quotes(leading) + " is not in the vocabulary");
     parts.bos = parts.bos.value_or(id);
   }
   parts.adds_bos = parts.bos && bool_field(config, "add_bos_token", !leading.empty(), where);
@@ -193,7 +195,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_hf(const json& tokenizer, const json&
   const auto& type = field(model, "type");
   if (!type.is_null() && type != "BPE") {
     refuse(where, "the tokenizer model " +
-                      quoted(type.is_string() ? type.get<std::string>() : type.dump()) +
+                      in_quotes(type.is_string() ? type.get<std::string>() : type.dump()) +
                       " is not supported (only BPE is)");
   }
   TokenizerParts parts;

@@ -17,7 +17,7 @@ std::pair<std::string, std::string> merge_parts(const nlohmann::json& merge,
   const auto& text = merge.get_ref<const std::string&>();
   const auto space = text.find(' ', 1);
   if (space == std::string::npos)
-    refuse(where, "the merge " + quoted(text) + " is not two tokens with a space between");
+    refuse(where, "the merge " + in_quotes(text) + " is not two tokens with a space between");
   return {text.substr(0, space), text.substr(space + 1)};
 }
 
@@ -26,7 +26,7 @@ std::pair<std::string, std::string> merge_parts(const nlohmann::json& merge,
 void add_content(Vocabulary& vocabulary, const std::string& content, TokenId id,
                  const std::string& where) {
   if (content.size() > kMaxContentBytes) {
-    refuse(where, "the token " + quoted(content) + " is longer than " +
+    refuse(where, "the token " + in_quotes(content) + " is longer than " +
                       std::to_string(kMaxContentBytes) + " bytes");
   }
   const auto index = static_cast<std::size_t>(id);
@@ -35,11 +35,11 @@ void add_content(Vocabulary& vocabulary, const std::string& content, TokenId id,
     vocabulary.control.resize(index + 1);
   }
   if (!vocabulary.contents[index].empty()) {
-    refuse(where, "the tokens " + quoted(vocabulary.contents[index]) + " and " + quoted(content) +
-                      " share the id " + std::to_string(id));
+    refuse(where, "the tokens " + in_quotes(vocabulary.contents[index]) + " and " +
+                      in_quotes(content) + " share the id " + std::to_string(id));
   }
   if (!vocabulary.ids.emplace(content, id).second)
-    refuse(where, "the token " + quoted(content) + " is there twice");
+    refuse(where, "the token " + in_quotes(content) + " is there twice");
   vocabulary.contents[index] = content;
 }
 
@@ -57,7 +57,7 @@ std::vector<Merge> read_merges(const nlohmann::json& merges, const Vocabulary& v
     const TokenId result = vocabulary.find(left + right);
     if (left.empty() || right.empty() || left_id == kNoToken || right_id == kNoToken ||
         result == kNoToken) {
-      refuse(where, "the merge " + quoted(left + " " + right) +
+      refuse(where, "the merge " + in_quotes(left + " " + right) +
                         " names a token that is not in the vocabulary");
     }
     if (!vocabulary.control[static_cast<std::size_t>(result)])

@@ -21,7 +21,7 @@ constexpr std::size_t kMaxContentBytes = 4096;
 }
 
 // Text out of a file, fit for a one-line message.
-inline std::string quoted(std::string_view text) {
+inline std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 60;
   std::string out = "'";
   for (const char c : text.substr(0, kLongest))
