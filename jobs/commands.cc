@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "jobs/launcher.h"
+#include "jobs/manual/man_page.h"
 #include "jobs/suggestion.h"
 #include "kernels/error.h"
 
@@ -16,12 +17,14 @@ constexpr const char* kPurpose =
     "summarises them and answers questions about them with such models, too.\n";
 
 std::string program_help() {
-  std::string text = std::string(kPurpose) + "\nUsage: tovamill COMMAND [options]\n\nCommands:\n";
+  std::string text = program_purpose() + "\nUsage: tovamill COMMAND [options]\n\nCommands:\n";
   for (const Command& command : all_commands()) {
     text +=
-        "  " + command.name + std::string(10 - command.name.size(), ' ') + command.summary + "\n";
+        "  " + command.name + std::string(12 - command.name.size(), ' ') + command.summary + "\n";
   }
-  text += "  help      the help of a command: tovamill help score\n\n";
+  text +=
+      "  help        the help of a command: tovamill help score; help --man score: its manual "
+      "page\n\n";
   text += "  --version   this build and its libraries\n  --help      this text\n\n";
   return text + "A first run:  tovamill score --model model.gguf --corpus texts/ --out run1\n";
 }
@@ -37,7 +40,17 @@ Command find_command(const std::string& name) {
                                    " (see tovamill --help)");
 }
 
+// Manual pages are printed as troff reads them: tovamill help --man score | man -l -
+int print_man_page(const std::vector<std::string>& words) {
+  if (words.size() > 1)
+    throw Error(ExitCode::usage, "help --man takes one command: tovamill help --man score");
+  std::cout << (words.empty() ? program_man_page() : man_page(find_command(words.front())));
+  return 0;
+}
+
 int print_help(const std::vector<std::string>& words) {
+  if (!words.empty() && words.front() == "--man")
+    return print_man_page({words.begin() + 1, words.end()});
   if (words.size() > 1) throw Error(ExitCode::usage, "help takes one command: tovamill help score");
   std::cout << (words.empty() ? program_help() : help_text(find_command(words.front())));
   return 0;
@@ -55,10 +68,12 @@ void print_note(const Launcher& launcher) {
 
 }  // namespace
 
+std::string program_purpose() { return kPurpose; }
+
 std::vector<Command> all_commands() {
   return {score_command(),  summarize_command(), generate_command(), plan_command(),
           status_command(), tokenize_command(),  inspect_command(),  merge_command(),
-          export_command(), rescore_command(),   doctor_command()};
+          export_command(), rescore_command(),   doctor_command(),   completion_command()};
 }
 
 OptionGroup corpus_group() {

@@ -19,9 +19,13 @@ Command merge_command();
 Command export_command();
 Command rescore_command();
 Command doctor_command();
+Command completion_command();
 
 // In the order of the program's help.
 std::vector<Command> all_commands();
+
+// What the program is for: lines that --help and the manual begin with.
+std::string program_purpose();
 
 // The groups of options that several subcommands share.
 OptionGroup corpus_group();

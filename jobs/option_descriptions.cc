@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <memory>
 #include <sstream>
 
 #include "workers/option_text.h"
@@ -45,63 +44,78 @@ std::string default_note(const Field& field) {
   }
 }
 
-// without a value.
-po::value_semantic* flag_semantic(Purpose purpose) {
+template <class Field>
+OptionHelp describe(std::string_view name, const Field& field, const char* help) {
+  OptionHelp option{.name = std::string(name), .help = help + default_note(field)};
+  if constexpr (!kIsFlag<Field>) option.argument = argument_name(name, field);
+  if constexpr (std::is_enum_v<Field>) option.choices = names_of_enum<Field>();
+  if constexpr (std::is_same_v<Field, std::string>) option.choices = names_of_option(name);
+  option.takes_many = kIsList<Field>;
+  return option;
+}
+
+OptionHelp describe(const ExtraOption& extra) {
+  const bool has_note = !extra.initial.empty() && !extra.argument.empty();
+  return {.name = extra.name,
+          .argument = extra.argument,
+          .help = extra.help + (has_note ? " [" + extra.initial + "]" : "")};
+}
+
+OptionSection describe_group(const OptionGroup& group, const RunOptions& defaults) {
+  OptionSection section{group.title, {}};
+  for (const std::string& wanted : group.names) {
+    visit_fields(defaults, [&](std::string_view name, const auto& field, Effect, const char* help) {
+      if (name == wanted) section.options.push_back(describe(name, field, help));
+    });
+  }
+  return section;
+}
+
+po::value_semantic* semantic_of(const OptionHelp& option, Purpose purpose) {
+  if (option.takes_many)
+    return po::value<std::vector<std::string>>()->multitoken()->value_name(option.argument);
   auto* value = po::value<std::string>();
+  if (!option.argument.empty()) return value->value_name(option.argument);
   return purpose == Purpose::help ? value->zero_tokens() : value;
 }
 
-template <class Field>
-po::value_semantic* semantic_of(std::string_view name, const Field& field, Purpose purpose) {
-  if constexpr (kIsList<Field>) {
-    return po::value<std::vector<std::string>>()->multitoken()->value_name(
-        argument_name(name, field));
-  } else if constexpr (kIsFlag<Field>) {
-    return flag_semantic(purpose);
-  } else {
-    return po::value<std::string>()->value_name(argument_name(name, field));
-  }
-}
-
-std::unique_ptr<po::options_description> describe_group(const OptionGroup& group,
-                                                        const RunOptions& defaults,
-                                                        Purpose purpose) {
-  auto description =
-      std::make_unique<po::options_description>(group.title, kHelpColumns, kHelpColumns / 2);
-  for (const std::string& wanted : group.names) {
-    visit_fields(defaults, [&](std::string_view name, const auto& field, Effect, const char* help) {
-      if (name != wanted) return;
-      description->add_options()(wanted.c_str(), semantic_of(name, field, purpose),
-                                 (help + default_note(field)).c_str());
-    });
-  }
-  return description;
+bool ends_the_program(const OptionHelp& option) {
+  return option.name == "help" || option.name == "print-config";
 }
 
 }  // namespace
 
+std::vector<OptionSection> option_sections(const Command& command) {
+  std::vector<OptionSection> sections;
+  for (const OptionGroup& group : command.groups)
+    sections.push_back(describe_group(group, command.defaults));
+  OptionSection others{"Other options", {}};
+  for (const ExtraOption& extra : command.extras) others.options.push_back(describe(extra));
+  if (!command.groups.empty()) {
+    others.options.push_back({.name = "config",
+                              .argument = "FILE",
+                              .help = "read options from an INI file; the command line wins"});
+    others.options.push_back(
+        {.name = "print-config", .help = "print all options that hold as an INI file, and stop"});
+  }
+  others.options.push_back({.name = "help", .help = "print this help, and stop"});
+  sections.push_back(std::move(others));
+  return sections;
+}
+
 po::options_description describe_options(const Command& command, Purpose purpose) {
   po::options_description all(kHelpColumns, kHelpColumns / 2);
-  for (const OptionGroup& group : command.groups)
-    all.add(*describe_group(group, command.defaults, purpose));
-  po::options_description others("Other options", kHelpColumns, kHelpColumns / 2);
-  for (const ExtraOption& extra : command.extras) {
-    const std::string note =
-        extra.initial.empty() || extra.argument.empty() ? "" : " [" + extra.initial + "]";
-    po::value_semantic* semantic = extra.argument.empty()
-                                       ? flag_semantic(purpose)
-                                       : po::value<std::string>()->value_name(extra.argument);
-    others.add_options()(extra.name.c_str(), semantic, (extra.help + note).c_str());
+  for (const OptionSection& section : option_sections(command)) {
+    po::options_description description(section.title, kHelpColumns, kHelpColumns / 2);
+    for (const OptionHelp& option : section.options) {
+      const bool has_letter = option.name == "help" && purpose == Purpose::parsing;
+      po::value_semantic* semantic =
+          ends_the_program(option) ? po::bool_switch() : semantic_of(option, purpose);
+      description.add_options()((option.name + (has_letter ? ",h" : "")).c_str(), semantic,
+                                option.help.c_str());
+    }
+    all.add(description);
   }
-  if (!command.groups.empty()) {
-    others.add_options()("config", po::value<std::string>()->value_name("FILE"),
-                         "read options from an INI file; the command line wins");
-    others.add_options()("print-config", po::bool_switch(),
-                         "print all options that hold as an INI file, and stop");
-  }
-  others.add_options()(purpose == Purpose::help ? "help" : "help,h", po::bool_switch(),
-                       "print this help, and stop");
-  all.add(others);
   return all;
 }
 
@@ -113,23 +127,18 @@ bool takes(const Command& command, std::string_view name) {
 
 std::vector<std::string> option_names(const Command& command) {
   std::vector<std::string> names;
-  for (const OptionGroup& group : command.groups)
-    names.insert(names.end(), group.names.begin(), group.names.end());
-  for (const ExtraOption& extra : command.extras) names.push_back(extra.name);
-  if (!command.groups.empty()) names.insert(names.end(), {"config", "print-config"});
-  names.push_back("help");
+  for (const OptionSection& section : option_sections(command)) {
+    for (const OptionHelp& option : section.options) names.push_back(option.name);
+  }
   return names;
 }
 
 std::vector<std::string> flag_names(const Command& command) {
   std::vector<std::string> names;
-  const RunOptions defaults;
-  visit_fields(defaults, [&](std::string_view name, const auto& field, Effect, const char*) {
-    if (kIsFlag<std::remove_reference_t<decltype(field)>> && takes(command, name))
-      names.emplace_back(name);
-  });
-  for (const ExtraOption& extra : command.extras) {
-    if (extra.argument.empty()) names.push_back(extra.name);
+  for (const OptionSection& section : option_sections(command)) {
+    for (const OptionHelp& option : section.options) {
+      if (option.argument.empty() && !ends_the_program(option)) names.push_back(option.name);
+    }
   }
   return names;
 }

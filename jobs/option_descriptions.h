@@ -18,6 +18,22 @@ constexpr bool kIsList = std::is_same_v<std::remove_const_t<Field>, std::vector<
 template <class Field>
 constexpr bool kIsFlag = std::is_same_v<std::remove_const_t<Field>, bool>;
 
+// An option as --help, the man page and the shells' completion show it.
+struct OptionHelp {
+  std::string name;                  // without dashes
+  std::string argument;              // "FILE"; empty for a flag
+  std::string help;                  // with its default in [brackets]
+  std::vector<std::string> choices;  // the names it takes, where these are known
+  bool takes_many = false;           // several values may follow
+};
+struct OptionSection {
+  std::string title;
+  std::vector<OptionHelp> options;
+};
+
+// All options of a subcommand, in the order of --help.
+std::vector<OptionSection> option_sections(const Command& command);
+
 // Flags take a value when parsed (see flag_names) and show none in --help.
 enum class Purpose { parsing, help };
 boost::program_options::options_description describe_options(const Command& command,

@@ -73,6 +73,15 @@ std::string config_lines(const RunOptions& options, Wanted&& wanted) {
   return lines;
 }
 
+// The names that an option of this type takes, in the order of its enumerators.
+template <class Enum>
+std::vector<std::string> names_of_enum() {
+  std::vector<std::string> names;
+  for (std::uint8_t i = 0; text_of(static_cast<Enum>(i)) != "?"; ++i)
+    names.push_back(text_of(static_cast<Enum>(i)));
+  return names;
+}
+
 // Throws Error(configuration) "--top-k 0 is out of range: ..." unless `ok`.
 void check_range(bool ok, const std::string& option, const std::string& value,
                  const std::string& wanted);

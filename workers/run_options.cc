@@ -1,7 +1,6 @@
 #include "workers/run_options.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -15,13 +14,13 @@ void check_given(bool given, const std::string& option, const std::string& what)
   if (!given) throw Error(ExitCode::usage, option + " is missing: give " + what);
 }
 
-void check_name(const std::string& option, const std::string& value,
-                std::initializer_list<std::string_view> names) {
+void check_name(const std::string& option, const std::string& value) {
+  const std::vector<std::string> names = names_of_option(option);
   if (std::find(names.begin(), names.end(), value) != names.end()) return;
   std::string known;
-  for (const std::string_view name : names)
-    known += (known.empty() ? "" : ", ") + std::string(name);
-  throw Error(ExitCode::usage, option + " '" + value + "' is not known: choose one of " + known);
+  for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
+  throw Error(ExitCode::usage,
+              "--" + option + " '" + value + "' is not known: choose one of " + known);
 }
 
 void check_applies(bool applies, const std::string& option, const std::string& other,
@@ -64,15 +63,24 @@ CacheOptions cache_of(const RunOptions& options) {
   return cache;
 }
 
+std::vector<std::string> names_of_option(std::string_view name) {
+  if (name == "device") return {"auto", "cpu", "cuda"};
+  if (name == "dtype") return {"auto", "bf16", "f32"};
+  if (name == "log-format") return {"text", "json"};
+  if (name == "chat-template")
+    return {"auto", "none", "chatml", "llama2", "llama3", "mistral", "qwen"};
+  return {};
+}
+
 void validate(const RunOptions& o) {
   check_given(!o.model.empty(), "--model", "a Hugging Face model directory or a .gguf file");
   check_given(!o.corpus.paths.empty(), "--corpus",
               "files, directories or globs of .txt and .jsonl");
   check_given(!o.out.empty(), "--out",
               "a directory for the results; it is made if it does not exist");
-  check_name("--device", o.device, {"auto", "cpu", "cuda"});
-  check_name("--dtype", o.dtype, {"auto", "bf16", "f32"});
-  check_name("--log-format", o.log_format, {"text", "json"});
+  check_name("device", o.device);
+  check_name("dtype", o.dtype);
+  check_name("log-format", o.log_format);
   check_given(!o.corpus.text_key.empty(), "--text-key",
               "the name of the JSON key that holds a record's text");
   check_range(o.corpus.max_record_bytes >= 1, "--max-record-bytes",

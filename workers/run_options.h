@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/corpus.h"
@@ -195,6 +196,9 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("progress-seconds", o.progress_seconds, convenience,
         "between progress lines where there is no terminal (seconds); 0 is every step");
 }
+
+// The names that a text option takes ("device": auto, cpu, cuda); empty where any text is one.
+std::vector<std::string> names_of_option(std::string_view name);
 
 // Whether --stream-jsonl is at work.
 bool streams_results(const RunOptions& options);

