@@ -14,6 +14,7 @@ Installs what is missing of the packages that building needs. Says what before, 
   tests   adds what the tests need
   slurm   adds what tests/slurm.sh needs
   model   adds what fetching the quickstart's model needs
+  package adds what making a Debian package needs (cpack -G DEB)
 
   --only      the parts named, without the packages that building needs
   --yes       do not ask
@@ -37,7 +38,7 @@ while [ $# -gt 0 ]; do
     --yes) yes=yes ;;
     --print) print=yes ;;
     --log) [ $# -ge 2 ] || refuse "--log needs a file"; log=$2; shift ;;
-    tests | slurm | model) parts+=("$1") ;;
+    tests | slurm | model | package) parts+=("$1") ;;
     *) refuse "unknown argument '$1'" ;;
   esac
   shift
@@ -59,6 +60,9 @@ for part in "${parts[@]}"; do
     slurm)
       packages+=(slurm-wlm munge slurm-client)
       upstream+=(Slurm MUNGE) ;;
+    package)
+      packages+=(dpkg-dev file)
+      upstream+=(dpkg-shlibdeps file) ;;
     model)
       packages+=(python3 python3-pip)
       upstream+=(Python pip) ;;
@@ -70,7 +74,7 @@ system=$(sed -n 's/^ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d
 
 # The names of Rocky and RHEL 9 with EPEL and CRB, after Fedora's.
 declare -A rpm_names=(
-  [g++]=gcc-c++ [pkg-config]=pkgconf-pkg-config [libdnnl-dev]=onednn-devel [libhdf5-dev]=hdf5-devel
+  [g++]=gcc-toolset-13-gcc-c++ [pkg-config]=pkgconf-pkg-config [libdnnl-dev]=onednn-devel [libhdf5-dev]=hdf5-devel
   [libboost-program-options-dev]=boost-devel [libpcre2-dev]=pcre2-devel [libutf8proc-dev]=utf8proc-devel
   [libsimdjson-dev]=simdjson-devel [nlohmann-json3-dev]=json-devel [zlib1g-dev]=zlib-devel [libzstd-dev]=libzstd-devel
   [libopenmpi-dev]=openmpi-devel [openmpi-bin]=openmpi [libgtest-dev]=gtest-devel [libboost-context-dev]=boost-devel
@@ -182,7 +186,7 @@ by_dnf() {
   command="dnf install -y epel-release && dnf config-manager --set-enabled crb && dnf install -y ${missing[*]}"
   echo "Packages are missing. For Rocky and RHEL 9, untried, as root:"
   echo "  $command"
-  echo "  module load mpi/openmpi-x86_64    # in every shell that builds or runs"
+  echo "  source /opt/rh/gcc-toolset-13/enable && module load mpi/openmpi-x86_64    # in every shell that builds or runs"
   [ "$print" = no ] || return 0
   if [ "$yes" = no ] || [ "$(id -u)" -ne 0 ]; then
     fail 69 "packages are missing. Run the above, or this script as root with --yes; to build with what is there: --no-install"

@@ -39,7 +39,10 @@ if [ "$install" = yes ]; then
     "$root/jobs/install_dependencies.sh" slurm --only --log "$logs/install_slurm.log" "${yes[@]}" || true
   fi
 fi
-configure "$logs/configure.log" || fail_of_cmake "$logs/configure.log"
+# A user's compiler may warn of what ours do not.
+as_errors=()
+[ "${CI:-}" != true ] || as_errors=(-DCMAKE_COMPILE_WARNING_AS_ERROR=ON)
+configure "$logs/configure.log" "${as_errors[@]}" || fail_of_cmake "$logs/configure.log"
 build "$logs/build.log"
 cd "$root"
 # The interpreter that comes first may be one without h5py; the system's has it now.

@@ -46,7 +46,7 @@ inside() {  # ROOT
   unshare --mount --pid --fork --kill-child bash -c '
     mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount -t tmpfs tmpfs "$1/dev/shm" &&
       mount --bind /sys "$1/sys" && exec chroot "$1" /usr/bin/env -i HOME=/root PATH="$PATH" LANG=C.UTF-8 \
-      DEBIAN_FRONTEND=noninteractive CI="${CI:-}" bash -euo pipefail -s' _ "$1"
+      DEBIAN_FRONTEND=noninteractive bash -euo pipefail -s' _ "$1"
 }
 
 step() {  # NAME CLAIM COMMAND...

@@ -94,6 +94,7 @@ reason_of_cmake() {
     sed -nE "s/.*No package '([^']+)' found.*/\1/p; s/.*Could NOT find ([A-Za-z0-9_]+).*/\1/p" "$1"
     sed -nE 's/.*Could not find ([A-Za-z0-9]+)_(LIBRARY|INCLUDE_DIR).*/\1/p' "$1"
     sed -nE 's/.*configuration file provided by "([^"]+)".*/\1/p' "$1"
+    sed -nE 's/^ *([A-Za-z0-9.]+) (or its|with its high-level) library is not found.*/\1/p' "$1"
     sed -nE 's/.*(No CMAKE_CXX_COMPILER|CMAKE_CXX_COMPILER not set).*/a C++ compiler/p' "$1"
     sed -nE 's/.*CMAKE_MAKE_PROGRAM is not set.*/make/p' "$1"
     sed -nE 's/.*(None of the required .(libutf8proc;utf8proc). found).*/utf8proc/p' "$1"
