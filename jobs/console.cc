@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
-#include "jobs/format.h"
+#include "kernels/format.h"
 #include "kernels/version.h"
 #include "workers/option_text.h"
 
@@ -42,7 +42,7 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
   text += row("tokenizer", info.tokenizer_description);
   text += row("device", info.device + ", " + info.dtype);
   if (info.n_ranks > 1) {
-    text += row("ranks", std::to_string(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
+    text += row("ranks", with_thousands(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
                              (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
   }
   if (!info.stages.empty()) text += row("stages " + std::to_string(options.stages), info.stages);
@@ -69,7 +69,7 @@ std::string progress_line(const RunProgress& p) {
   std::string line = counted(p.n_documents, "document");
   if (p.n_failed > 0) line += " (" + with_thousands(p.n_failed) + " failed)";
   line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) +
-          " tokens/s" + (p.n_ranks > 1 ? " on " + std::to_string(p.n_ranks) + " ranks, " : ", ") +
+          " tokens/s" + (p.n_ranks > 1 ? " on " + counted(p.n_ranks, "rank") + ", " : ", ") +
           fixed_point(100.0 * p.fraction, 1) + " %";
   return line + (p.seconds_left >= 0.0 ? ", " + human_duration(p.seconds_left) + " left" : "");
 }
@@ -123,7 +123,7 @@ std::string summary_table(const RunSummary& s) {
                 with_thousands(s.n_set_aside) + " of these: ranks died while they computed them");
   }
   if (s.n_ranks_lost > 0) {
-    text += row("ranks lost", std::to_string(s.n_ranks_lost) + " (others did their work)");
+    text += row("ranks lost", with_thousands(s.n_ranks_lost) + " (others did their work)");
   }
   text += s.generates ? generation_rows(s, n_good(s)) : scoring_rows(s, n_good(s));
   text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");

@@ -5,9 +5,9 @@
 
 #include "io/model_files.h"
 #include "jobs/commands.h"
-#include "jobs/format.h"
 #include "jobs/inspect_parts.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "pipeline/export.h"
 #include "pipeline/run_directory.h"
 
@@ -73,6 +73,7 @@ std::string spaced(std::string key) {
   }
   return key.starts_with("n ") ? key.substr(2) : key;
 }
+  if (value.is_number_float()) return fixed_point(value.get<double>(), 4);
 
 void print_table(const Json& object, const std::string& indent) {
   for (const auto& [key, value] : object.items()) {

@@ -2,8 +2,8 @@
 #include <iostream>
 
 #include "jobs/commands.h"
-#include "jobs/format.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "workers/corpus_run.h"
 
 namespace tovamill {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "jobs/format.h"
+#include "kernels/format.h"
 #include "workers/stage_cut.h"
 
 namespace tovamill {
@@ -92,9 +92,8 @@ std::string memory_rows(const RunPlan& plan) {
       row(plan.stages.size() > 1 ? "memory, largest stage" : "memory of a rank",
           human_bytes(m.needed_bytes()) + ": " + human_bytes(m.weight_bytes) + " weights (" +
               plan.dtype + "), " + human_bytes(m.all_states_bytes) + " states of " +
-              counted(static_cast<std::uint64_t>(plan.step.n_streams), "stream") + ", " +
-              human_bytes(m.workspace_bytes) + " workspace, " + human_bytes(m.buffer_bytes) +
-              " buffers");
+              counted(plan.step.n_streams, "stream") + ", " + human_bytes(m.workspace_bytes) +
+              " workspace, " + human_bytes(m.buffer_bytes) + " buffers");
   if (plan.stages.size() > 1) {
     std::string each;
     for (const std::uint64_t n : plan.stage_memory)
@@ -112,30 +111,29 @@ std::string memory_rows(const RunPlan& plan) {
 }
 
 std::string time_rows(const RunPlan& plan) {
-  const std::string threads = counted(static_cast<std::uint64_t>(plan.n_threads), "thread");
+  const std::string threads = counted(plan.n_threads, "thread");
   if (!plan.calibration) return row("time", "not measured");
   const Calibration& c = *plan.calibration;
-  std::string text = row(plan.writing ? "reading speed" : "speed of a rank",
-                         fixed_point(c.tokens_per_second(), 0) + " tokens/s with " + threads +
-                             ": a step of " + counted(static_cast<std::uint64_t>(c.n_rows), "row") +
-                             " takes " + fixed_point(1e3 * c.layer_s, 1) + " ms a layer, " +
-                             fixed_point(1e3 * c.head_s, 1) + " ms the head (medians of " +
-                             counted(static_cast<std::uint64_t>(c.n_repeats), "step") + ")");
+  std::string text =
+      row(plan.writing ? "reading speed" : "speed of a rank",
+          fixed_point(c.tokens_per_second(), 0) + " tokens/s with " + threads + ": a step of " +
+              counted(c.n_rows, "row") + " takes " + fixed_point(1e3 * c.layer_s, 1) +
+              " ms a layer, " + fixed_point(1e3 * c.head_s, 1) + " ms the head (medians of " +
+              counted(c.n_repeats, "step") + ")");
   if (plan.writing)
     text += row("writing speed", fixed_point(c.written_per_second(), 0) + " tokens/s with " +
-                                     counted(static_cast<std::uint64_t>(c.n_writers), "text") +
+                                     counted(c.n_writers, "text") +
                                      " side by side: a token of each takes " +
                                      fixed_point(1e3 * c.writing_s, 1) + " ms");
   std::string time =
       (plan.writing ? "up to about " : "") + human_duration(plan.seconds()) + " of computing";
   if (plan.n_ranks > 1) {
-    time += " with " + counted(static_cast<std::uint64_t>(plan.n_ranks), "rank") +
+    time += " with " + counted(plan.n_ranks, "rank") +
             (plan.largest_decides() ? ", as long as the largest file takes" : "");
     if (plan.n_ranks * plan.n_threads > plan.n_cores)
       time += ", each on " +
-              (plan.n_threads == 1 ? std::string("a core")
-                                   : std::to_string(plan.n_threads) + " cores") +
-              " of its own like these (this machine has " + std::to_string(plan.n_cores) + ")";
+              (plan.n_threads == 1 ? std::string("a core") : counted(plan.n_threads, "core")) +
+              " of its own like these (this machine has " + with_thousands(plan.n_cores) + ")";
   }
   return text + row("time", time);
 }

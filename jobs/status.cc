@@ -6,8 +6,9 @@
 #include <map>
 
 #include "jobs/commands.h"
-#include "jobs/format.h"
 #include "jobs/status_text.h"
+#include "kernels/error.h"
+#include "kernels/format.h"
 #include "pipeline/run_directory.h"
 
 namespace tovamill {

@@ -1,4 +1,4 @@
-// What a run shows, and numbers for people.
+// What a run shows.
 #include "jobs/console.h"
 
 #include <gtest/gtest.h>
@@ -7,8 +7,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
-
-#include "jobs/format.h"
 
 namespace tovamill {
 namespace {
@@ -101,22 +99,6 @@ TEST(Console, TableHasErrorsOnlyForSeveralDocuments) {
   Console(options, two, err, false).finished(summary);
   EXPECT_EQ(one.str().find("+-"), std::string::npos);
   EXPECT_NE(two.str().find("27.5000 +- 0.2500"), std::string::npos);
-}
-
-TEST(Format, NumbersForPeople) {
-  EXPECT_EQ(with_thousands(0), "0");
-  EXPECT_EQ(with_thousands(999), "999");
-  EXPECT_EQ(with_thousands(1000), "1,000");
-  EXPECT_EQ(with_thousands(1234567), "1,234,567");
-  EXPECT_EQ(human_bytes(1), "1 byte");
-  EXPECT_EQ(human_bytes(1023), "1,023 bytes");
-  EXPECT_EQ(human_bytes(1536), "1.5 KiB");
-  EXPECT_EQ(human_bytes((1ull << 30) - 1), "1.0 GiB");
-  EXPECT_EQ(human_duration(0.0), "0.0 s");
-  EXPECT_EQ(human_duration(59.99), "1 min 00 s");
-  EXPECT_EQ(human_duration(3600.0), "1 h 00 min");
-  EXPECT_EQ(human_duration(std::numeric_limits<double>::infinity()), "-");
-  EXPECT_EQ(fixed_point(std::numeric_limits<double>::quiet_NaN(), 2), "-");
 }
 
 }  // namespace
