@@ -63,6 +63,13 @@ TEST(Program, VersionNamesBuildAndLibraries) {
   }
 }
 
+TEST(Program, SmallModelsHaveTheirParametersToo) {
+  const testing::TemporaryDirectory d;
+  const ProgramResult run = run_tovamill({"score", "--model", "random:tiny", "--corpus",
+                                          d.write("a.txt", "A text."), "--out", d.path() / "run"});
+  EXPECT_NE(run.err.find("127 K parameters"), std::string::npos) << run.err;
+}
+
 TEST(Program, BadUsageIs64InOneLine) {
   expect_error({"scor"}, 64, "unknown command 'scor'; did you mean score?");
   expect_error({"--frobnicate"}, 64, "unknown option '--frobnicate'");
