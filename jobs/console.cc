@@ -77,9 +77,9 @@ std::string progress_line(const RunProgress& p) {
 // "27.78 +- 0.41", the latter the standard error over documents, which one document does not have
 // (NaN).
 std::string with_error(double value, double standard_error, std::uint64_t n_documents) {
-  const std::string text = fixed_point(value, 4);
+  const std::string text = perplexity_text(value);
   if (n_documents < 2 || std::isnan(standard_error)) return text;
-  return text + " +- " + fixed_point(standard_error, 4);
+  return text + " +- " + perplexity_text(standard_error);
 }
 
 std::string scoring_rows(const RunSummary& s, std::uint64_t n_good) {

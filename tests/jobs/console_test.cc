@@ -87,6 +87,26 @@ TEST(Console, JsonLogsAreOneObjectPerLine) {
   EXPECT_TRUE(events[2].at("bits_per_byte_se").is_null());
 }
 
+TEST(Console, WideNumbersAreShortForPeopleAndWholeInJson) {
+  RunOptions options;
+  RunSummary summary;
+  summary.n_documents = 2;
+  summary.perplexity_word = 207101713074040672.0;
+  summary.perplexity_word_se = 80122781686379.8594;
+  summary.seconds = 1.0;
+  summary.tokens_per_second = 26501.4;
+  const auto shown = [&] {
+    std::ostringstream out, err;
+    Console(options, out, err, false).finished(summary);
+    return out.str();
+  };
+  EXPECT_NE(shown().find("perplexity per word   2.0710e+17 +- 8.0123e+13\n"), std::string::npos)
+      << shown();
+  EXPECT_NE(shown().find("26,501 tokens/s"), std::string::npos) << shown();
+  options.log_format = "json";
+  EXPECT_EQ(nlohmann::json::parse(shown())["perplexity_word"], 207101713074040672.0);
+}
+
 TEST(Console, TableHasErrorsOnlyForSeveralDocuments) {
   const RunOptions options;
   RunSummary summary;
