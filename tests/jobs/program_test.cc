@@ -63,6 +63,17 @@ TEST(Program, VersionNamesBuildAndLibraries) {
   }
 }
 
+TEST(Program, VersionIsACommandToo) {
+  const ProgramResult command = run_tovamill({"version"});
+  EXPECT_EQ(command.exit_code, 0) << command.err;
+  EXPECT_EQ(command.out, run_tovamill({"--version"}).out);
+  EXPECT_NE(run_tovamill({"help"}).out.find("\n  version "), std::string::npos);
+  EXPECT_EQ(run_tovamill({"help", "version"}).exit_code, 0);
+  EXPECT_EQ(run_tovamill({"version", "--help"}).exit_code, 0);
+  expect_error({"version", "score"}, 64, "version takes nothing else");
+  expect_error({"verson"}, 64, "did you mean version?");
+}
+
 TEST(Program, SmallModelsHaveTheirParametersToo) {
   const testing::TemporaryDirectory d;
   const ProgramResult run = run_tovamill({"score", "--model", "random:tiny", "--corpus",
