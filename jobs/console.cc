@@ -116,8 +116,34 @@ std::uint64_t n_good(const RunSummary& s) {
 
 std::string summary_table(const RunSummary& s) {
   std::string text = row("documents", with_thousands(s.n_documents));
-  text += row("failed", with_thousands(s.n_failed) +
-                            (s.n_failed > 0 ? " (listed in /failures of the results)" : ""));
+// Where it is: "file, line 3", or the byte where the line is not known. One line, whatever it says.
+std::string shown(const FailedDocument& f) {
+  std::string text = f.file;
+  if (f.line > 0)
+    text += ", line " + std::to_string(f.line);
+  else if (f.offset > 0)
+    text += ", byte " + std::to_string(f.offset);
+  text += ": " + f.reason + (f.text.empty() ? "" : ": " + f.text);
+  for (char& c : text) {
+    if ((c >= 0 && c < ' ') || c == 0x7F) c = ' ';
+  }
+  return text;
+}
+
+// The first of them; where all are.
+std::string failure_rows(const RunSummary& s) {
+  if (s.n_failed == 0) return row("failed", "0");
+  std::string text = row("failed", with_thousands(s.n_failed) +
+                                       " (all are in /failures of the results, and tovamill export "
+                                       "lists them)");
+  for (const FailedDocument& f : s.first_failures) text += row("", shown(f));
+  const std::uint64_t n_shown = s.first_failures.size();
+  if (n_shown > 0 && n_shown < s.n_failed)
+    text += row("", "and " + with_thousands(s.n_failed - n_shown) + " more");
+  return text;
+}
+
+  text += failure_rows(s);
   if (s.n_set_aside > 0) {
     text += row("set aside",
                 with_thousands(s.n_set_aside) + " of these: ranks died while they computed them");
@@ -157,6 +183,17 @@ void add_generation(Json& event, const RunSummary& s) {
 }
 
 }  // namespace
+
+Json failures_json(const RunSummary& s) {
+  Json failures = Json::array();
+  for (const FailedDocument& f : s.first_failures)
+    failures.push_back({{"file", f.file},
+                        {"line", f.line},
+                        {"offset", f.offset},
+                        {"reason", f.reason},
+                        {"text", f.text}});
+  return failures;
+}
 
 void print_texts(const RunSummary& s, std::ostream& out) {
   out << row("documents", with_thousands(s.n_documents))
@@ -249,6 +286,7 @@ void Console::finished(const RunSummary& s) {
              {"scored", s.n_scored},
              {"words", s.n_words},
              {"bytes", s.n_bytes},
+             {"first_failures", failures_json(s)},
              {"perplexity_token", s.perplexity_token},
              {"perplexity_token_se", s.perplexity_token_se},
              {"perplexity_word", s.perplexity_word},

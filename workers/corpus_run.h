@@ -68,7 +68,8 @@ struct RunSummary {
   double perplexity_token = 0.0, perplexity_token_se = 0.0;  // micro, standard error over documents
   double perplexity_word = 0.0, perplexity_word_se = 0.0;
   double bits_per_byte = 0.0, bits_per_byte_se = 0.0;
-  double mean_attended = 0.0;  // tokens attended per query and layer
+  double mean_attended = 0.0;                  // tokens attended per query and layer
+  std::vector<FailedDocument> first_failures;  // as in CorpusSummary
   // Of a job that writes texts, as in CorpusSummary.
   bool generates = false;
   std::uint64_t n_generations = 0, n_new_tokens = 0;

@@ -87,6 +87,41 @@ TEST(Console, JsonLogsAreOneObjectPerLine) {
   EXPECT_TRUE(events[2].at("bits_per_byte_se").is_null());
 }
 
+TEST(Console, TableNamesTheFirstFailuresAndWhereAllAre) {
+  const RunOptions options;
+  RunSummary summary;
+  summary.n_documents = 2000;
+  summary.n_failed = 1003;
+  summary.first_failures = {{"/c/a.jsonl", 7, 99, "invalid-json", "broken JSON"},
+                            {"/c/b.jsonl", 0, 1234, "missing-key", "the key 'text' is missing"},
+                            {"/c/\x1b[0m\n.txt", 0, 0, "empty", ""}};
+  std::ostringstream out, err;
+  Console(options, out, err, false).finished(summary);
+  const std::string blanks(22, ' ');
+  EXPECT_NE(out.str().find("failed                1,003 (all are in /failures of the results, and "
+                           "tovamill export lists them)\n" +
+                           blanks + "/c/a.jsonl, line 7: invalid-json: broken JSON\n" + blanks +
+                           "/c/b.jsonl, byte 1234: missing-key: the key 'text' is missing\n" +
+                           blanks + "/c/ [0m .txt: empty\n" + blanks + "and 1,000 more\n"),
+            std::string::npos)
+      << out.str();
+}
+
+TEST(Console, FailuresAreInTheJsonEvent) {
+  RunOptions options;
+  options.log_format = "json";
+  RunSummary summary;
+  summary.first_failures = {{"/c/a.jsonl", 7, 99, "invalid-json", "broken JSON"}};
+  std::ostringstream out, err;
+  Console(options, out, err, false).finished(summary);
+  const auto event = nlohmann::json::parse(out.str());
+  EXPECT_EQ(event["first_failures"], nlohmann::json({{{"file", "/c/a.jsonl"},
+                                                      {"line", 7},
+                                                      {"offset", 99},
+                                                      {"reason", "invalid-json"},
+                                                      {"text", "broken JSON"}}}));
+}
+
 TEST(Console, WideNumbersAreShortForPeopleAndWholeInJson) {
   RunOptions options;
   RunSummary summary;
