@@ -59,6 +59,8 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
                 ", " + human_bytes(info.workspace_bytes) + " workspace" +
                 (info.n_ranks > 1 ? " on rank 0" : ""));
   text += row("corpus", counted(info.n_files, "file") + ", " + human_bytes(info.n_bytes));
+  if (const std::string left_out = info.left_out.text(); !left_out.empty())
+    text += row("left out", left_out);
   if (info.n_documents_done > 0) {
     text += row("continuing", counted(info.n_documents_done, "document") + " done before");
   }
@@ -237,6 +239,8 @@ void Console::started(const RunInfo& info) {
                     {"workspace_bytes", info.workspace_bytes},
                     {"files", info.n_files},
                     {"bytes", info.n_bytes},
+                    {"files_left_out", info.left_out.n_files()},
+                    {"left_out", info.left_out.json()},
                     {"documents_done", info.n_documents_done},
                     {"ranks", info.n_ranks},
                     {"hosts", info.n_hosts}});

@@ -28,7 +28,7 @@ std::string number(double n, bool is_exact) {
 
 std::string percent(double share) { return fixed_point(100.0 * share, share < 0.1 ? 1 : 0) + " %"; }
 
-std::string corpus_rows(const CorpusPlan& c) {
+std::string corpus_rows(const CorpusPlan& c, const LeftOut& left_out) {
   std::string text;
   std::string kinds;
   for (const KindPlan& kind : c.kinds) {
@@ -36,6 +36,7 @@ std::string corpus_rows(const CorpusPlan& c) {
              human_bytes(kind.n_bytes) + ")";
   }
   text += row("corpus", counted(c.n_files, "file") + ", " + human_bytes(c.n_bytes) + ": " + kinds);
+  if (!left_out.text().empty()) text += row("left out", left_out.text());
   std::string documents = number(c.n_documents, c.documents_are_exact);
   if (c.n_bad >= 0.5) documents += ", " + number(c.n_bad, c.tokens_are_exact) + " of them bad";
   if (c.n_bad > 0.5 * c.n_documents) documents += ": are --text-key and the encoding right?";
@@ -142,7 +143,7 @@ std::string time_rows(const RunPlan& plan) {
 
 std::string plan_text(const RunPlan& plan) {
   return row("model", plan.model) + row("tokenizer", plan.tokenizer) +
-         row("device", plan.device + ", " + plan.dtype) + corpus_rows(plan.corpus) +
+         row("device", plan.device + ", " + plan.dtype) + corpus_rows(plan.corpus, plan.left_out) +
          (plan.writing ? writing_rows(*plan.writing, plan.corpus) : "") + shard_row(plan) +
          end_row(plan) + memory_rows(plan) + time_rows(plan);
 }
@@ -171,6 +172,8 @@ Json plan_json(const RunPlan& plan) {
             {"files", c.n_files},
             {"bytes", c.n_bytes},
             {"kinds", kinds},
+            {"files_left_out", plan.left_out.n_files()},
+            {"left_out", plan.left_out.json()},
             {"documents", rounded(c.n_documents)},
             {"documents_exact", c.documents_are_exact},
             {"bad", rounded(c.n_bad)},

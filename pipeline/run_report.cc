@@ -115,6 +115,7 @@ void read_totals(RunReport& report) {
   report.n_bytes = count_at(status, "bytes");
   report.n_bytes_done = count_at(status, "bytes_done");
   report.n_files = count_at(status, "files");
+  report.n_files_left_out = count_at(status, "files_left_out");
   report.tokens_per_second = number_at(status, "tokens_per_second");
   report.fraction = number_at(status, "fraction");
   report.seconds = number_at(status, "seconds");

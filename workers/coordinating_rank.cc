@@ -152,7 +152,7 @@ void CoordinatingRank::prepare(double now) {
   try {
     prepared_ = preparation_.get();
     if (!prepared_) return;
-    status_->set_corpus(prepared_->n_files, prepared_->n_bytes, prepared_->work.launch);
+    status_->set_corpus(*prepared_);
     begun_s_ = now;
     coordinator_.begin(std::move(prepared_->work), now);
     first_left_ = coordinator_.bytes_left();
@@ -210,6 +210,7 @@ void CoordinatingRank::announce() {
   info.n_bytes = prepared_->n_bytes;
   info.n_documents_done = prepared_->n_documents_done;
   info.n_ranks = static_cast<int>(launch_.ranks.size());
+  info.left_out = prepared_->left_out;
   info.n_hosts = launch_.ranks.front().n_hosts;
   info.model_description = model_description_;
   info.tokenizer_description = tokenizer_description_;

@@ -118,7 +118,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock) {
   Preparation p;
-  p.work.files = list_corpus(options.corpus);
+  p.work.files = list_corpus(corpus_of(options), &p.left_out);
   for (const CorpusFile& f : p.work.files) {
     check_path(f);
     p.n_bytes += f.n_bytes;

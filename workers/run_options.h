@@ -200,6 +200,8 @@ void visit_fields(Options& o, Visit&& visit) {
 bool streams_results(const RunOptions& options);
 // What bounds the states: --chunk-tokens restarts them in scoring only.
 CacheOptions cache_of(const RunOptions& options);
+// The corpus, without what the run itself writes.
+CorpusOptions corpus_of(const RunOptions& options);
 
 // Throws Error(usage or configuration) naming the option and what to give instead.
 void validate(const RunOptions& options);

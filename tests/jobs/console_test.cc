@@ -122,6 +122,22 @@ TEST(Console, FailuresAreInTheJsonEvent) {
                                                       {"text", "broken JSON"}}}));
 }
 
+TEST(Console, FirstLinesTellWhatIsLeftOut) {
+  RunOptions options;
+  RunInfo info;
+  info.left_out.add_other_ending("/c/a.md");
+  const auto shown = [&] {
+    std::ostringstream out, err;
+    Console(options, out, err, false).started(info);
+    return out.str() + err.str();
+  };
+  EXPECT_NE(shown().find("left out              1 file, neither .txt nor .jsonl: 1 .md\n"),
+            std::string::npos)
+      << shown();
+  options.log_format = "json";
+  EXPECT_EQ(nlohmann::json::parse(shown())["left_out"]["by_ending"][".md"], 1);
+}
+
 TEST(Console, WideNumbersAreShortForPeopleAndWholeInJson) {
   RunOptions options;
   RunSummary summary;

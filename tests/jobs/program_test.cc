@@ -81,6 +81,19 @@ TEST(Program, SmallModelsHaveTheirParametersToo) {
   EXPECT_NE(run.err.find("127 K parameters"), std::string::npos) << run.err;
 }
 
+TEST(Program, TheSameCommandAgainDoesNotReadItsOwnTexts) {
+  const testing::TemporaryDirectory d;
+  d.write("texts/a.txt", "A text.");
+  const std::string texts = d.path() / "texts";
+  for (int i = 0; i < 2; ++i) {
+    const ProgramResult run = run_tovamill({"summarize", "--model", "random:tiny", "--corpus",
+                                            texts, "--out", texts + "/run", "--stream-jsonl",
+                                            texts + "/summaries.jsonl", "--max-new-tokens", "2"});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_NE(run.out.find("documents             1\n"), std::string::npos) << run.out;
+  }
+}
+
 TEST(Program, BadUsageIs64InOneLine) {
   expect_error({"scor"}, 64, "unknown command 'scor'; did you mean score?");
   expect_error({"--frobnicate"}, 64, "unknown option '--frobnicate'");
