@@ -32,12 +32,18 @@ DeviceLimits limits_of(const std::string& device) {
   return {.full_rows = 1024, .most_streams = 16, .most_writers = 64, .score_lanes = 1};
 }
 
-// How many there are where nothing but memory bounds them.
-std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limits) {
-  if (options.streams > 0) return options.streams;
+// How many there are by themselves where memory does not bound them.
+std::int32_t automatic_streams(const RunOptions& options, const DeviceLimits& limits) {
   if (options.job_kind == Job::score) return limits.most_streams;
   return options.memory_budget > 0 ? std::max(limits.full_rows, limits.most_writers)
                                    : limits.most_writers * options.stages;
+}
+
+// How many there are where nothing but memory and the corpus bounds them.
+std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limits) {
+  if (options.streams > 0) return options.streams;
+  const std::int32_t n = automatic_streams(options, limits);
+  return options.useful_streams > 0 ? std::min(n, options.useful_streams) : n;
 }
 
 // Of the activations of a row, roughly: what Forward and a backend keep for each, its scores
