@@ -81,6 +81,21 @@ TEST(Program, SmallModelsHaveTheirParametersToo) {
   EXPECT_NE(run.err.find("127 K parameters"), std::string::npos) << run.err;
 }
 
+TEST(Program, WhatANewcomerGivesAsAModelIsTurnedAwayWithAdvice) {
+  const testing::TemporaryDirectory d;
+  d.write("models/b.gguf", "GGUF");
+  d.write("models/a.gguf", "GGUF");
+  const std::string models = d.path() / "models", text = d.write("texts/a.txt", "A text.");
+  const auto expect_refused = [&](const std::string& model, int code, const std::string& part) {
+    expect_error({"score", "--model", model, "--corpus", text, "--out", d.path() / "run"}, code,
+                 part);
+  };
+  expect_refused(models, 66, "--model " + models + "/a.gguf");
+  expect_refused(d.path() / "texts", 66, "has no config.json, so it is no model directory: give");
+  expect_refused("HuggingFaceTB/SmolLM2-135M", 66, "download it first");
+  expect_refused(d.write("model.safetensors", "x"), 64, "is a part of a model: give a directory");
+}
+
 TEST(Program, TheSameCommandAgainDoesNotReadItsOwnTexts) {
   const testing::TemporaryDirectory d;
   d.write("texts/a.txt", "A text.");
@@ -92,6 +107,11 @@ TEST(Program, TheSameCommandAgainDoesNotReadItsOwnTexts) {
     EXPECT_EQ(run.exit_code, 0) << run.err;
     EXPECT_NE(run.out.find("documents             1\n"), std::string::npos) << run.out;
   }
+}
+
+TEST(Program, OptionsOfOtherCommandsAreNamedAsSuch) {
+  expect_error({"score", "--max-new-tokens", "5"}, 64,
+               "--max-new-tokens is an option of other commands, not of tovamill score");
 }
 
 TEST(Program, BadUsageIs64InOneLine) {
