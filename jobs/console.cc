@@ -69,7 +69,7 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
 
 std::string progress_line(const RunProgress& p) {
   std::string line = counted(p.n_documents, "document");
-  if (p.n_failed > 0) line += " (" + with_thousands(p.n_failed) + " failed)";
+  if (p.n_failed > 0) line += ", " + with_thousands(p.n_failed) + " failed";
   line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) +
           " tokens/s" + (p.n_ranks > 1 ? " on " + counted(p.n_ranks, "rank") + ", " : ", ") +
           fixed_point(100.0 * p.fraction, 1) + " %";
@@ -116,8 +116,6 @@ std::uint64_t n_good(const RunSummary& s) {
   return s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
 }
 
-std::string summary_table(const RunSummary& s) {
-  std::string text = row("documents", with_thousands(s.n_documents));
 // Where it is: "file, line 3", or the byte where the line is not known. One line, whatever it says.
 std::string shown(const FailedDocument& f) {
   std::string text = f.file;
@@ -145,6 +143,8 @@ std::string failure_rows(const RunSummary& s) {
   return text;
 }
 
+std::string summary_table(const RunSummary& s) {
+  std::string text = row("documents", with_thousands(s.n_documents));
   text += failure_rows(s);
   if (s.n_set_aside > 0) {
     text += row("set aside",
@@ -184,8 +184,6 @@ void add_generation(Json& event, const RunSummary& s) {
   }
 }
 
-}  // namespace
-
 Json failures_json(const RunSummary& s) {
   Json failures = Json::array();
   for (const FailedDocument& f : s.first_failures)
@@ -196,6 +194,8 @@ Json failures_json(const RunSummary& s) {
                         {"text", f.text}});
   return failures;
 }
+
+}  // namespace
 
 void print_texts(const RunSummary& s, std::ostream& out) {
   out << row("documents", with_thousands(s.n_documents))
@@ -286,11 +286,11 @@ void Console::finished(const RunSummary& s) {
   Json event{{"event", "finished"},
              {"documents", s.n_documents},
              {"failed", s.n_failed},
+             {"first_failures", failures_json(s)},
              {"tokens", s.n_tokens},
              {"scored", s.n_scored},
              {"words", s.n_words},
              {"bytes", s.n_bytes},
-             {"first_failures", failures_json(s)},
              {"perplexity_token", s.perplexity_token},
              {"perplexity_token_se", s.perplexity_token_se},
              {"perplexity_word", s.perplexity_word},

@@ -66,11 +66,11 @@ std::string totals(const RunReport& r) {
   std::string text;
   if (!r.message.empty()) text += row("message", r.message);
   if (r.n_documents) {
-    std::string done = with_thousands(*r.n_documents);
-    if (r.n_failed) done += " (" + with_thousands(*r.n_failed) + " failed";
+    std::string done = with_thousands(*r.n_documents) + " done";
+    if (r.n_failed) done += ", " + with_thousands(*r.n_failed) + " failed";
     if (r.n_set_aside && *r.n_set_aside > 0)
-      done += (r.n_failed ? ", " : " (") + with_thousands(*r.n_set_aside) + " set aside";
-    text += row("documents", done + (r.n_failed || r.n_set_aside.value_or(0) > 0 ? ")" : ""));
+      done += ", " + with_thousands(*r.n_set_aside) + " of these set aside";
+    text += row("documents", done);
   }
   if (r.n_tokens) {
     const bool has_rate = r.tokens_per_second.has_value();
@@ -179,6 +179,8 @@ std::string next_step(const std::string& directory, const RunReport& r) {
                  : "nothing: it is at work";
   }
   if (r.state == "done") return "tovamill export " + results_path(directory);
+  if (r.state == "failed" && r.exit_code == static_cast<int>(ExitCode::configuration))
+    return "what the message says; the run is as it was before that start" + so_far;
   if (r.state == "failed")
     return "mend what the message says, then run the same command again" + so_far;
   return "run the same command again to continue" + so_far;

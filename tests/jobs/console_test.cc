@@ -158,6 +158,15 @@ TEST(Console, WideNumbersAreShortForPeopleAndWholeInJson) {
   EXPECT_EQ(nlohmann::json::parse(shown())["perplexity_word"], 207101713074040672.0);
 }
 
+TEST(Console, ProgressCountsFailuresBesideDocuments) {
+  const RunOptions options;
+  RunProgress progress = progress_at(31.0);
+  progress.n_failed = 5;
+  std::ostringstream out, err;
+  Console(options, out, err, false).progress(progress);
+  EXPECT_EQ(err.str().find("3 documents, 5 failed, 1,234,567 tokens"), 0u) << err.str();
+}
+
 TEST(Console, TableHasErrorsOnlyForSeveralDocuments) {
   const RunOptions options;
   RunSummary summary;

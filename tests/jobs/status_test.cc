@@ -106,6 +106,13 @@ TEST(StatusText, OfAFailedRunTellsItsMessage) {
   EXPECT_TRUE(contains(text, "mend what the message says")) << text;
 }
 
+TEST(StatusText, OfAStartThatWasRefusedSaysThatTheRunIsAsItWas) {
+  json status = status_of(0);
+  status.update(json{{"state", "failed"}, {"exit_code", 78}, {"message", "other options"}});
+  const std::string text = status_text("r", report_of(status, dead_probe()), false);
+  EXPECT_TRUE(contains(text, "the run is as it was before that start")) << text;
+}
+
 TEST(StatusText, TellsHowManyFilesAreLeftOut) {
   json status = status_of(0);
   status.update(json{{"files", 1234}, {"files_left_out", 5678}});
