@@ -5,6 +5,7 @@
 #include "engine/byte_level_bpe.h"
 #include "engine/utf8.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 namespace {
@@ -116,7 +117,7 @@ std::optional<TokenId> BpeTokenizer::id_of(std::string_view content) const {
 }
 
 std::string BpeTokenizer::description() const {
-  return parts_.family + ", " + std::to_string(vocab_size()) + " tokens";
+  return parts_.family + ", " + counted(vocab_size(), "token");
 }
 
 }  // namespace tovamill

@@ -4,6 +4,7 @@
 
 #include "engine/tokenizer_json.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "kernels/printable.h"
 
 namespace tovamill {
@@ -37,7 +38,7 @@ class EndTokens {
     if (id < 0 || id >= tokenizer_.vocab_size()) {
       const std::string said = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
       throw BadData(where + " is " + printable(said) + ", no id of the tokenizer's " +
-                    std::to_string(tokenizer_.vocab_size()) + " tokens: correct the file");
+                    counted(tokenizer_.vocab_size(), "token") + ": correct the file");
     }
     ids_.push_back(static_cast<TokenId>(id));
   }

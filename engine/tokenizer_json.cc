@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/format.h"
+
 namespace tovamill {
 namespace {
 
@@ -27,7 +29,7 @@ void add_content(Vocabulary& vocabulary, const std::string& content, TokenId id,
                  const std::string& where) {
   if (content.size() > kMaxContentBytes) {
     refuse(where, "the token " + in_quotes(content) + " is longer than " +
-                      std::to_string(kMaxContentBytes) + " bytes");
+                      with_thousands(kMaxContentBytes) + " bytes");
   }
   const auto index = static_cast<std::size_t>(id);
   if (index >= vocabulary.contents.size()) {

@@ -9,6 +9,7 @@
 
 #include "io/mapped_file.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 
@@ -36,8 +37,8 @@ class ByteCursor {
   std::string_view read_string(std::string_view what) {
     const auto length = read<std::uint64_t>(what);
     if (length > remaining()) {
-      fail(std::string(what) + " claims " + std::to_string(length) + " bytes, but only " +
-           std::to_string(remaining()) + " are left: the file is truncated or broken");
+      fail(std::string(what) + " claims " + with_thousands(length) + " bytes, but only " +
+           with_thousands(remaining()) + " are left: the file is truncated or broken");
     }
     const std::size_t start = last_;
     const std::byte* bytes = take(static_cast<std::size_t>(length), what);
@@ -49,11 +50,11 @@ class ByteCursor {
   std::uint64_t read_count(std::string_view what, std::size_t min_bytes, std::uint64_t max) {
     const auto count = read<std::uint64_t>(what);
     if (count > max) {
-      fail(std::string(what) + " is " + std::to_string(count) + ", over the limit of " +
-           std::to_string(max));
+      fail(std::string(what) + " is " + with_thousands(count) + ", over the limit of " +
+           with_thousands(max));
     }
     if (count > remaining() / min_bytes) {
-      fail(std::string(what) + " is " + std::to_string(count) +
+      fail(std::string(what) + " is " + with_thousands(count) +
            ", more than the rest of the file can hold: it is truncated or broken");
     }
     return count;

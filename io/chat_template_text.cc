@@ -2,6 +2,7 @@
 
 #include "io/utf8.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 
@@ -17,8 +18,8 @@ constexpr std::size_t kMaxBytes = 1 << 20;
 
 std::string checked_chat_template(std::string text, const std::string& where) {
   if (text.size() > kMaxBytes) {
-    refuse(where, "has " + std::to_string(text.size()) + " bytes, more than the " +
-                      std::to_string(kMaxBytes) + " that one may have");
+    refuse(where, "has " + with_thousands(text.size()) + " bytes, more than the " +
+                      with_thousands(kMaxBytes) + " that one may have");
   }
   if (const std::size_t valid = valid_utf8_prefix(text); valid < text.size()) {
     refuse(where, "is not UTF-8 at its byte " + std::to_string(valid));

@@ -11,6 +11,8 @@
 
 namespace tovamill {
 
+class LeftOut;
+
 struct CorpusFile {
   std::string path;           // absolute, lexically normal
   std::uint64_t n_bytes = 0;  // on disk
@@ -21,6 +23,7 @@ struct CorpusFile {
 struct CorpusOptions {
   std::vector<std::string> paths;  // files, directories (searched below), globs
   std::string glob;                // only files whose name matches; empty is every known ending
+  std::string own_output = {};  // a file that whoever reads the corpus writes: it is none of it
   std::string text_key = "text";
   std::string id_key = "id";
   std::uint64_t max_record_bytes = 1u << 30;  // of decompressed text
@@ -87,11 +90,16 @@ struct CorpusRecord {
 };
 
 // The corpus files in path order (bytewise), each file once however many names, links or paths lead
-// to it. Endings match in any case. Directories are searched in depth; hidden entries are passed
-// over. The order of `paths` has no influence. Throws Error(no_input) naming a path that does not
-// exist or matches nothing; a file of an unknown ending named outright is an Error(usage) with the
-// known endings.
-std::vector<CorpusFile> list_corpus(const CorpusOptions& options);
+// to it. Endings match in any case. Directories are searched in depth; hidden entries and run
+// directories are passed over. The order of `paths` has no influence. Throws Error(no_input) naming
+// a path that does not exist or matches nothing; a file of an unknown ending named outright is an
+// Error(usage) with the known endings. `left_out` is told what else there was.
+std::vector<CorpusFile> list_corpus(const CorpusOptions& options, LeftOut* left_out = nullptr);
+
+// The same files, in any order, of a corpus that has fewer than `n_enough`; nothing of a larger
+// one, nor where its directories hold so many entries that a glance does not tell.
+std::optional<std::vector<CorpusFile>> glance_at_corpus(const CorpusOptions& options,
+                                                        std::size_t n_enough);
 
 // The file at `path` as list_corpus would give it; nothing where its ending is none of a corpus.
 std::optional<CorpusFile> corpus_file_at(const std::string& path);

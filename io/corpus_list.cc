@@ -9,8 +9,10 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "io/corpus.h"
+#include "io/left_out.h"
 #include "kernels/error.h"
 
 namespace fs = std::filesystem;
@@ -44,9 +46,21 @@ const Ending* ending_of(const fs::path& path) {
   return nullptr;
 }
 
+constexpr std::size_t kGlanceEntries = 50'000;  // of directories
+
 class Lister {
  public:
-  explicit Lister(const CorpusOptions& options) : options_(options) {}
+  Lister(const CorpusOptions& options, LeftOut& left_out) : options_(options), left_out_(left_out) {
+    std::error_code ignored;
+    if (!options.own_output.empty())
+      own_output_ = fs::canonical(options.own_output, ignored).string();  // empty: not there yet
+  }
+
+  // It may end once there are `n_enough` files, and gives up at many entries.
+  void glance(std::size_t n_enough) { n_enough_ = n_enough; }
+  bool has_enough() const {
+    return n_enough_ > 0 && (by_real_path_.size() >= n_enough_ || n_entries_ > kGlanceEntries);
+  }
 
   // A path as the user gave it.
   void add(const std::string& given) {
@@ -55,7 +69,8 @@ class Lister {
     const std::vector<std::string> matches = expand(given);
     if (matches.empty())
       throw Error(ExitCode::no_input,
-                  "corpus path '" + given + "' does not exist and matches nothing: check --corpus");
+                  "corpus path '" + given +
+                      "' does not exist and, as a glob, matches nothing: check --corpus");
     for (const std::string& match : matches) {
       if (stat(match.c_str(), &info) == 0) add_existing(match, info, false);
     }
@@ -83,7 +98,8 @@ class Lister {
     if (named_outright && !ending_of(path))
       throw Error(ExitCode::usage, "corpus file '" + path +
                                        "' has an unknown ending: give files of " +
-                                       std::string(kKnownEndings));
+                                       std::string(kKnownEndings) +
+                                       " (a plain text is read once its name ends in .txt)");
     if (named_outright && !S_ISREG(info.st_mode))
       throw Error(ExitCode::no_input,
                   "corpus path '" + path + "' is neither a regular file nor a directory");
@@ -93,10 +109,10 @@ class Lister {
   // A symbolic link that leads nowhere is listed all the same: reading it will be the failure that
   // says so.
   void add_file(const fs::path& path) {
-    const Ending* ending = ending_of(path);
-    if (!ending) return;
     if (!options_.glob.empty() && fnmatch(options_.glob.c_str(), path.filename().c_str(), 0) != 0)
-      return;
+      return left_out_.add_unmatched(path);
+    const Ending* ending = ending_of(path);
+    if (!ending) return left_out_.add_other_ending(path);
     struct stat info {};
     const bool exists = stat(path.c_str(), &info) == 0;
     if (exists && !S_ISREG(info.st_mode)) return;
@@ -106,6 +122,7 @@ class Lister {
                     .compression = ending->compression};
     std::error_code ignored;
     const std::string real = exists ? fs::canonical(path, ignored).string() : file.path;
+    if (exists && !own_output_.empty() && real == own_output_) return left_out_.add_own_output();
     const auto [at, is_new] = by_real_path_.try_emplace(real, file);
     if (!is_new && file.path < at->second.path)
       at->second = std::move(file);  // of doubles, the first in path order
@@ -117,14 +134,20 @@ class Lister {
     if (!error && !seen_directories_.insert(real.string()).second)
       return;  // a loop of links, or a second way here
     std::vector<fs::path> entries;
-    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+    for (fs::directory_iterator at(directory, error), end; !error && at != end;
+         at.increment(error)) {
+      ++n_entries_;
+      if (has_enough()) return;
       entries.push_back(at->path());
+    }
     if (error)
       throw Error(ExitCode::no_input, "corpus directory '" + directory.string() +
                                           "' cannot be listed: " + error.message() +
                                           ": make it readable or name its files");
+    if (names_run_directory(entries)) return left_out_.add_run_directory();
     std::sort(entries.begin(), entries.end());
     for (const fs::path& entry : entries) {
+      if (has_enough()) return;
       if (entry.filename().string().starts_with('.')) continue;
       std::error_code ignored;
       if (fs::is_directory(entry, ignored)) {
@@ -136,9 +159,24 @@ class Lister {
   }
 
   const CorpusOptions& options_;
+  LeftOut& left_out_;
+  std::string own_output_;
+  std::size_t n_enough_ = 0, n_entries_ = 0;
   std::map<std::string, CorpusFile> by_real_path_;
   std::set<std::string> seen_directories_;
 };
+
+[[noreturn]] void refuse_empty(const CorpusOptions& options, const std::vector<std::string>& paths,
+                               const LeftOut& left_out) {
+  if (paths.empty()) throw Error(ExitCode::no_input, "no corpus was given: give --corpus PATH");
+  const std::string there = left_out.text();
+  throw Error(ExitCode::no_input,
+              "no corpus files in '" + paths.front() + "'" +
+                  (paths.size() > 1 ? " and the other paths" : "") +
+                  (options.glob.empty() ? "" : " match --glob '" + options.glob + "'") +
+                  (there.empty() ? "" : " (left out: " + there + ")") + ": give files of " +
+                  kKnownEndings + ", or directories that hold some");
+}
 
 }  // namespace
 
@@ -153,20 +191,28 @@ std::optional<CorpusFile> corpus_file_at(const std::string& path) {
                     .compression = ending->compression};
 }
 
-std::vector<CorpusFile> list_corpus(const CorpusOptions& options) {
+std::vector<CorpusFile> list_corpus(const CorpusOptions& options, LeftOut* told) {
   std::vector<std::string> paths = options.paths;
   std::sort(paths.begin(), paths.end());  // the list does not depend on the order of --corpus
-  Lister lister(options);
+  LeftOut left_out;
+  Lister lister(options, left_out);
   for (const std::string& path : paths) lister.add(path);
   std::vector<CorpusFile> files = lister.take();
-  if (files.empty())
-    throw Error(ExitCode::no_input,
-                (paths.empty() ? std::string("no corpus was given")
-                               : "no corpus files in '" + paths.front() + "'" +
-                                     (paths.size() > 1 ? " and the other paths" : "")) +
-                    (options.glob.empty() ? "" : " match --glob '" + options.glob + "'") +
-                    ": give files of " + kKnownEndings + ", or directories that hold some");
+  if (files.empty()) refuse_empty(options, paths, left_out);
+  if (told) *told = std::move(left_out);
   return files;
+}
+
+std::optional<std::vector<CorpusFile>> glance_at_corpus(const CorpusOptions& options,
+                                                        std::size_t n_enough) {
+  LeftOut left_out;
+  Lister lister(options, left_out);
+  lister.glance(n_enough);
+  for (const std::string& path : options.paths) {
+    lister.add(path);
+    if (lister.has_enough()) return std::nullopt;
+  }
+  return lister.take();
 }
 
 }  // namespace tovamill

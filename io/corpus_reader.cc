@@ -11,6 +11,7 @@
 #include "io/json_record.h"
 #include "io/questions.h"
 #include "io/utf8.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 namespace {
@@ -208,8 +209,8 @@ struct CorpusReader::Impl {
 
   bool fail_too_large(CorpusRecord& record) {
     return fail(record, "too-large",
-                "the record has " + std::to_string(record.n_bytes) +
-                    " bytes, more than --max-record-bytes (" + std::to_string(max_bytes) + ")");
+                "the record has " + with_thousands(record.n_bytes) +
+                    " bytes, more than --max-record-bytes (" + with_thousands(max_bytes) + ")");
   }
 
   bool fail_broken(CorpusRecord& record) {

@@ -12,6 +12,7 @@
 #include "io/byte_cursor.h"
 #include "io/gguf_types.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "kernels/printable.h"
 
 namespace tovamill {
@@ -204,9 +205,9 @@ class Reader {
       }
       const std::size_t n_bytes = tensor_bytes(info, *dtype, what);
       if (n_bytes > data.size() - info.offset) {
-        fail(what + ": needs " + std::to_string(n_bytes) + " bytes from data byte " +
+        fail(what + ": needs " + with_thousands(n_bytes) + " bytes from data byte " +
              std::to_string(info.offset) + " on, but the file ends after " +
-             std::to_string(data.size() - info.offset) + ": it is truncated or broken");
+             with_thousands(data.size() - info.offset) + ": it is truncated or broken");
       }
       const auto offset = static_cast<std::size_t>(info.offset);
       extents.push_back({offset, offset + n_bytes, info.name});

@@ -12,6 +12,8 @@
 #include "kernels/error.h"
 #include "kernels/printable.h"
 
+namespace fs = std::filesystem;
+
 namespace tovamill {
 
 namespace {
@@ -23,12 +25,27 @@ constexpr char kChatTemplate[] = "chat_template.jinja";
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 
+// Empty where there is none.
+std::string first_gguf_in(const std::string& directory) {
+  std::error_code error;
+  std::string first;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    const std::string file = at->path().string();
+    if (file.ends_with(".gguf") && (first.empty() || file < first)) first = file;
+  }
+  return first;
+}
+
 }  // namespace
 
 HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
   const bool all = parts != Parts::tokenizer_only;
   if (!has("config.json") && all) {
-    throw Error(ExitCode::no_input, path_ + ": has no config.json: is it a model directory?");
+    const std::string gguf = first_gguf_in(path_);
+    throw Error(
+        ExitCode::no_input,
+        path_ + ": has no config.json, so it is no model directory" +
+            (gguf.empty() ? kWhatAModelIs : ": give the file in it, as in --model " + gguf));
   }
   config_ = read_if_there("config.json");
   const bool has_tokenizer = has("tokenizer.json");

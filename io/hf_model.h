@@ -11,6 +11,10 @@
 
 namespace tovamill {
 
+// What a message adds where a path is no model.
+inline constexpr const char* kWhatAModelIs =
+    ": give a directory with config.json, tokenizer.json and *.safetensors, or a .gguf file";
+
 class HfModel : public ModelFiles {
  public:
   // Of the weights, model.safetensors is taken where it is there, else the shards that

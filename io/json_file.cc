@@ -2,6 +2,7 @@
 
 #include "io/mapped_file.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 
@@ -28,8 +29,8 @@ nlohmann::json read_json_object(const std::string& path, std::size_t max_bytes) 
   const MappedFile file(path);
   const std::string_view text = file.text();
   if (text.size() > max_bytes) {
-    throw BadData(path + ": has " + std::to_string(text.size()) + " bytes, more than the " +
-                  std::to_string(max_bytes) + " that such a file may have");
+    throw BadData(path + ": has " + with_thousands(text.size()) + " bytes, more than the " +
+                  with_thousands(max_bytes) + " that such a file may have");
   }
   if (nests_deeper(text, kMaxJsonDepth)) {
     throw BadData(path + ": nests arrays and objects more than " + std::to_string(kMaxJsonDepth) +

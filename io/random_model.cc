@@ -7,6 +7,7 @@
 #include "io/digest.h"
 #include "io/random_weights.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "kernels/printable.h"
 
 namespace tovamill {
@@ -183,7 +184,7 @@ RandomModel::RandomModel(const std::string& path, Parts parts) : path_(path) {
   try {
     pool_ = std::make_unique_for_overwrite<std::uint16_t[]>(static_cast<std::size_t>(n));
   } catch (const std::bad_alloc&) {
-    throw OutOfMemory("--model " + path + ": " + std::to_string(2 * n) +
+    throw OutOfMemory("--model " + path + ": " + with_thousands(2 * n) +
                       " bytes of memory for random weights could not be had: take a smaller one");
   }
   fill_with_random_weights({pool_.get(), static_cast<std::size_t>(n)});

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "kernels/printable.h"
 
 namespace tovamill {
@@ -87,18 +88,18 @@ class Reader {
   std::size_t header_length() const {
     const auto bytes = file_.bytes();
     if (bytes.size() < kLengthBytes) {
-      fail("has " + std::to_string(bytes.size()) +
+      fail("has " + with_thousands(bytes.size()) +
            " bytes, too few for a safetensors file: it is truncated");
     }
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), kLengthBytes);
     if (length > kMaxHeaderBytes) {
-      fail("claims a header of " + std::to_string(length) + " bytes, over the limit of " +
-           std::to_string(kMaxHeaderBytes) + ": it is broken or not a safetensors file");
+      fail("claims a header of " + with_thousands(length) + " bytes, over the limit of " +
+           with_thousands(kMaxHeaderBytes) + ": it is broken or not a safetensors file");
     }
     if (length > bytes.size() - kLengthBytes) {
-      fail("claims a header of " + std::to_string(length) + " bytes but has " +
-           std::to_string(bytes.size()) + " in all: it is truncated");
+      fail("claims a header of " + with_thousands(length) + " bytes but has " +
+           with_thousands(bytes.size()) + " in all: it is truncated");
     }
     return static_cast<std::size_t>(length);
   }
@@ -159,7 +160,7 @@ class Reader {
     if (entry.begin > entry.end || entry.end > data_.size()) {
       fail(entry.name, "data bytes " + std::to_string(entry.begin) + " to " +
                            std::to_string(entry.end) + " are not within the " +
-                           std::to_string(data_.size()) +
+                           with_thousands(data_.size()) +
                            " bytes that the file holds: it is truncated or broken");
     }
     extents_.push_back({entry.begin, entry.end, entry.name});
@@ -172,8 +173,8 @@ class Reader {
     const auto wanted = checked_n_bytes(entry.shape, {type->name, 1, type->n_bytes});
     if (!wanted) fail(entry.name, "its shape is too large");
     if (static_cast<std::size_t>(*wanted) != found) {
-      fail(entry.name, "has " + std::to_string(found) + " bytes where its shape and " +
-                           std::string(type->name) + " need " + std::to_string(*wanted));
+      fail(entry.name, "has " + with_thousands(found) + " bytes where its shape and " +
+                           std::string(type->name) + " need " + with_thousands(*wanted));
     }
     if (!type->dtype) {
       table_.add_unsupported(entry.name, std::string(type->name), file_.path());

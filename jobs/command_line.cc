@@ -62,6 +62,10 @@ po::parsed_options parse_or_refuse(const Command& command,
     return parsed;
   } catch (const po::unknown_option& error) {
     const std::string name = error.get_option_name();
+    const std::vector<std::string> known = field_names();
+    if (name.starts_with("--") &&
+        std::find(known.begin(), known.end(), name.substr(2)) != known.end())
+      refuse(command, name + " is an option of other commands, not of tovamill " + command.name);
     const std::string hint = did_you_mean(without_dashes(name), option_names(command), "--");
     refuse(command, "unknown option '" + name + "'" + hint);
   } catch (const po::invalid_command_line_syntax& error) {

@@ -23,8 +23,8 @@ std::string program_help() {
         "  " + command.name + std::string(12 - command.name.size(), ' ') + command.summary + "\n";
   }
   text +=
-      "  help        the help of a command: tovamill help score; help --man score: its manual "
-      "page\n\n";
+      "  help        the help of a command: tovamill help score (help --man score: as a manual "
+      "page)\n  version     this build and its libraries, as --version\n\n";
   text += "  --version   this build and its libraries\n  --help      this text\n\n";
   return text + "A first run:  tovamill score --model model.gguf --corpus texts/ --out run1\n";
 }
@@ -35,7 +35,7 @@ Command find_command(const std::string& name) {
     if (command.name == name) return command;
     names.push_back(command.name);
   }
-  names.push_back("help");
+  names.insert(names.end(), {"help", "version"});
   throw Error(ExitCode::usage, "unknown command '" + name + "'" + did_you_mean(name, names, "") +
                                    " (see tovamill --help)");
 }
@@ -52,7 +52,15 @@ int print_help(const std::vector<std::string>& words) {
   if (!words.empty() && words.front() == "--man")
     return print_man_page({words.begin() + 1, words.end()});
   if (words.size() > 1) throw Error(ExitCode::usage, "help takes one command: tovamill help score");
-  std::cout << (words.empty() ? program_help() : help_text(find_command(words.front())));
+  const bool is_of_all = words.empty() || words.front() == "help" || words.front() == "version";
+  std::cout << (is_of_all ? program_help() : help_text(find_command(words.front())));
+  return 0;
+}
+
+int print_version(const std::vector<std::string>& words) {
+  if (words == std::vector<std::string>{"--help"}) return print_help({});
+  if (!words.empty()) throw Error(ExitCode::usage, "version takes nothing else: tovamill version");
+  std::cout << version_text();
   return 0;
 }
 
@@ -92,10 +100,8 @@ int run_program(const std::vector<std::string>& arguments) {
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (first == "help") return print_help(rest);
   if (first == "--help" || first == "-h") return print_help({});
-  if (first == "--version" || first == "-V") {
-    std::cout << version_text();
-    return 0;
-  }
+  if (first == "version") return print_version(rest);
+  if (first == "--version" || first == "-V") return print_version({});
   if (first.starts_with('-')) {
     throw Error(ExitCode::usage,
                 "unknown option '" + first + "': a command comes first (see tovamill --help)");

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
-#include "jobs/format.h"
+#include "kernels/format.h"
 #include "kernels/version.h"
 #include "workers/option_text.h"
 
@@ -38,7 +38,7 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
   text += row("tokenizer", info.tokenizer_description);
   text += row("device", info.device + ", " + info.dtype);
   if (info.n_ranks > 1) {
-    text += row("ranks", std::to_string(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
+    text += row("ranks", with_thousands(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
                              (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
   }
   if (!info.stages.empty()) text += row("stages " + std::to_string(options.stages), info.stages);
@@ -55,6 +55,8 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
                 ", " + human_bytes(info.workspace_bytes) + " workspace" +
                 (info.n_ranks > 1 ? " on rank 0" : ""));
   text += row("corpus", counted(info.n_files, "file") + ", " + human_bytes(info.n_bytes));
+  if (const std::string left_out = info.left_out.text(); !left_out.empty())
+    text += row("left out", left_out);
   if (info.n_documents_done > 0) {
     text += row("continuing", counted(info.n_documents_done, "document") + " done before");
   }
@@ -63,9 +65,9 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
 
 std::string progress_line(const RunProgress& p) {
   std::string line = counted(p.n_documents, "document");
-  if (p.n_failed > 0) line += " (" + with_thousands(p.n_failed) + " failed)";
+  if (p.n_failed > 0) line += ", " + with_thousands(p.n_failed) + " failed";
   line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) +
-          " tokens/s" + (p.n_ranks > 1 ? " on " + std::to_string(p.n_ranks) + " ranks, " : ", ") +
+          " tokens/s" + (p.n_ranks > 1 ? " on " + counted(p.n_ranks, "rank") + ", " : ", ") +
           fixed_point(100.0 * p.fraction, 1) + " %";
   return line + (p.seconds_left >= 0.0 ? ", " + human_duration(p.seconds_left) + " left" : "");
 }
@@ -73,9 +75,9 @@ std::string progress_line(const RunProgress& p) {
 // "27.78 +- 0.41", the latter the standard error over documents, which one document does not have
 // (NaN).
 std::string with_error(double value, double standard_error, std::uint64_t n_documents) {
-  const std::string text = fixed_point(value, 4);
+  const std::string text = perplexity_text(value);
   if (n_documents < 2 || std::isnan(standard_error)) return text;
-  return text + " +- " + fixed_point(standard_error, 4);
+  return text + " +- " + perplexity_text(standard_error);
 }
 
 std::string scoring_rows(const RunSummary& s, std::uint64_t n_good) {
@@ -110,16 +112,42 @@ std::uint64_t n_good(const RunSummary& s) {
   return s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
 }
 
+// Where it is: "file, line 3", or the byte where the line is not known. One line, whatever it says.
+std::string shown(const FailedDocument& f) {
+  std::string text = f.file;
+  if (f.line > 0)
+    text += ", line " + std::to_string(f.line);
+  else if (f.offset > 0)
+    text += ", byte " + std::to_string(f.offset);
+  text += ": " + f.reason + (f.text.empty() ? "" : ": " + f.text);
+  for (char& c : text) {
+    if ((c >= 0 && c < ' ') || c == 0x7F) c = ' ';
+  }
+  return text;
+}
+
+// The first of them; where all are.
+std::string failure_rows(const RunSummary& s) {
+  if (s.n_failed == 0) return row("failed", "0");
+  std::string text = row("failed", with_thousands(s.n_failed) +
+                                       " (all are in /failures of the results, and tovamill export "
+                                       "lists them)");
+  for (const FailedDocument& f : s.first_failures) text += row("", shown(f));
+  const std::uint64_t n_shown = s.first_failures.size();
+  if (n_shown > 0 && n_shown < s.n_failed)
+    text += row("", "and " + with_thousands(s.n_failed - n_shown) + " more");
+  return text;
+}
+
 std::string summary_table(const RunSummary& s) {
   std::string text = row("documents", with_thousands(s.n_documents));
-  text += row("failed", with_thousands(s.n_failed) +
-                            (s.n_failed > 0 ? " (listed in /failures of the results)" : ""));
+  text += failure_rows(s);
   if (s.n_set_aside > 0) {
     text += row("set aside",
                 with_thousands(s.n_set_aside) + " of these: ranks died while they computed them");
   }
   if (s.n_ranks_lost > 0) {
-    text += row("ranks lost", std::to_string(s.n_ranks_lost) + " (others did their work)");
+    text += row("ranks lost", with_thousands(s.n_ranks_lost) + " (others did their work)");
   }
   text += s.generates ? generation_rows(s, n_good(s)) : scoring_rows(s, n_good(s));
   text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
@@ -150,6 +178,17 @@ void add_generation(Json& event, const RunSummary& s) {
     event[name + "_mean"] = s.text_mean[i].value;
     event[name + "_mean_se"] = s.text_mean[i].standard_error;
   }
+}
+
+Json failures_json(const RunSummary& s) {
+  Json failures = Json::array();
+  for (const FailedDocument& f : s.first_failures)
+    failures.push_back({{"file", f.file},
+                        {"line", f.line},
+                        {"offset", f.offset},
+                        {"reason", f.reason},
+                        {"text", f.text}});
+  return failures;
 }
 
 }  // namespace
@@ -196,6 +235,8 @@ void Console::started(const RunInfo& info) {
                     {"workspace_bytes", info.workspace_bytes},
                     {"files", info.n_files},
                     {"bytes", info.n_bytes},
+                    {"files_left_out", info.left_out.n_files()},
+                    {"left_out", info.left_out.json()},
                     {"documents_done", info.n_documents_done},
                     {"ranks", info.n_ranks},
                     {"hosts", info.n_hosts}});
@@ -241,6 +282,7 @@ void Console::finished(const RunSummary& s) {
   Json event{{"event", "finished"},
              {"documents", s.n_documents},
              {"failed", s.n_failed},
+             {"first_failures", failures_json(s)},
              {"tokens", s.n_tokens},
              {"scored", s.n_scored},
              {"words", s.n_words},

@@ -3,10 +3,10 @@
 #include <iostream>
 
 #include "jobs/commands.h"
-#include "jobs/format.h"
 #include "jobs/launcher.h"
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "kernels/gpu_info.h"
 #include "pipeline/mpi_session.h"
 #include "workers/device.h"

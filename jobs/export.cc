@@ -55,6 +55,9 @@ int run_export(const Request& request) {
 }  // namespace
 
 std::string results_of_operand(const std::string& operand) {
+  if (!fs::exists(operand))
+    throw Error(ExitCode::no_input,
+                operand + " does not exist: give a run directory or its results.h5");
   if (!fs::is_directory(operand)) return operand;
   const std::string path = results_path(operand);
   if (fs::exists(path)) return path;

@@ -5,9 +5,9 @@
 
 #include "io/model_files.h"
 #include "jobs/commands.h"
-#include "jobs/format.h"
 #include "jobs/inspect_parts.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "pipeline/export.h"
 #include "pipeline/run_directory.h"
 
@@ -16,6 +16,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
+
+constexpr const char* kWhatToGive =
+    ": give a model, a run directory, its results.h5 or one of its journal/*.log";
 
 std::string first_bytes(const fs::path& path, std::size_t n) {
   std::ifstream file(path, std::ios::binary);
@@ -35,13 +38,19 @@ struct Target {
 
 Target find_target(const std::string& path) {
   if (ModelFiles::is_in_memory(path)) return {Kind::model, path};
-  if (!fs::exists(path)) throw Error(ExitCode::no_input, path + " does not exist");
+  if (!fs::exists(path)) throw Error(ExitCode::no_input, path + " does not exist" + kWhatToGive);
   if (fs::is_directory(path)) {
     if (fs::exists(results_path(path))) return {Kind::results, results_path(path)};
     if (fs::exists(journal_directory(path))) {
       throw Error(ExitCode::no_input, path + " is a run without results.h5: run tovamill merge " +
                                           path + ", or inspect one of its journal/*.log");
     }
+    if (!fs::exists(fs::path(path) / "config.json"))
+      throw Error(ExitCode::no_input,
+                  path +
+                      " is neither a model directory (it has no config.json) nor a run directory "
+                      "(it has neither results.h5 nor journal/)" +
+                      kWhatToGive);
     return {Kind::model, path};
   }
   const std::string magic = first_bytes(path, 8);
@@ -64,6 +73,7 @@ std::string shown(const std::string& key, const Json& value) {
            human_bytes(value.get<std::uint64_t>()) + ")";
   }
   if (value.is_number_integer() && value >= 0) return with_thousands(value.get<std::uint64_t>());
+  if (value.is_number_float()) return fixed_point(value.get<double>(), 4);
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 namespace {
@@ -96,7 +97,7 @@ Launcher find_launcher(const Environment& environment) {
 
 void check_launch(const Launcher& launcher) {
   if (launcher.n_tasks <= 1) return;
-  const std::string started = " started " + std::to_string(launcher.n_tasks) + " tasks";
+  const std::string started = " started " + with_thousands(launcher.n_tasks) + " tasks";
   if (launcher.name == "PMI") {
     throw Error(ExitCode::usage,
                 "a launcher of MPICH's kind" + started +
@@ -114,15 +115,15 @@ void check_launch(const Launcher& launcher) {
 void check_ranks(const Launcher& launcher, int n_ranks) {
   if (launcher.n_tasks == n_ranks) return;
   throw Error(ExitCode::usage,
-              launcher.name + " started " + std::to_string(launcher.n_tasks) +
-                  " tasks, but MPI has a world of " + std::to_string(n_ranks) +
+              launcher.name + " started " + with_thousands(launcher.n_tasks) +
+                  " tasks, but MPI has a world of " + with_thousands(n_ranks) +
                   ": start with the mpirun of the Open MPI that tovamill --version names, with "
                   "srun --mpi=pmix, or with jobs/launch.sh");
 }
 
 std::string note_on_launch(const Launcher& launcher) {
   if (!launcher.name.empty() || launcher.n_slurm_tasks <= 1) return "";
-  return "this Slurm job has " + std::to_string(launcher.n_slurm_tasks) +
+  return "this Slurm job has " + with_thousands(launcher.n_slurm_tasks) +
          " tasks, and this is one process alone: jobs/launch.sh or srun --mpi=pmix uses them all";
 }
 

@@ -2,8 +2,8 @@
 #include <iostream>
 
 #include "jobs/commands.h"
-#include "jobs/format.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "workers/corpus_run.h"
 
 namespace tovamill {
@@ -20,7 +20,7 @@ int run_merge(const Request& request) {
             << " failed), " << counted(summary.n_tokens, "token") << ", "
             << (summary.generates
                     ? counted(summary.n_generations, "text")
-                    : "perplexity per token " + fixed_point(summary.perplexity_token, 4))
+                    : "perplexity per token " + perplexity_text(summary.perplexity_token))
             << ": " << summary.results_path << "\n";
   if (!summary.complete) {
     std::cerr << "tovamill: the results are incomplete (complete=0): "

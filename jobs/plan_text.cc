@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "jobs/format.h"
+#include "kernels/format.h"
 #include "workers/stage_cut.h"
 
 namespace tovamill {
@@ -24,7 +24,7 @@ std::string number(double n, bool is_exact) {
 
 std::string percent(double share) { return fixed_point(100.0 * share, share < 0.1 ? 1 : 0) + " %"; }
 
-std::string corpus_rows(const CorpusPlan& c) {
+std::string corpus_rows(const CorpusPlan& c, const LeftOut& left_out) {
   std::string text;
   std::string kinds;
   for (const KindPlan& kind : c.kinds) {
@@ -32,6 +32,7 @@ std::string corpus_rows(const CorpusPlan& c) {
              human_bytes(kind.n_bytes) + ")";
   }
   text += row("corpus", counted(c.n_files, "file") + ", " + human_bytes(c.n_bytes) + ": " + kinds);
+  if (!left_out.text().empty()) text += row("left out", left_out.text());
   std::string documents = number(c.n_documents, c.documents_are_exact);
   if (c.n_bad >= 0.5) documents += ", " + number(c.n_bad, c.tokens_are_exact) + " of them bad";
   if (c.n_bad > 0.5 * c.n_documents) documents += ": are --text-key and the encoding right?";
@@ -88,9 +89,8 @@ std::string memory_rows(const RunPlan& plan) {
       row(plan.stages.size() > 1 ? "memory, largest stage" : "memory of a rank",
           human_bytes(m.needed_bytes()) + ": " + human_bytes(m.weight_bytes) + " weights (" +
               plan.dtype + "), " + human_bytes(m.all_states_bytes) + " states of " +
-              counted(static_cast<std::uint64_t>(plan.step.n_streams), "stream") + ", " +
-              human_bytes(m.workspace_bytes) + " workspace, " + human_bytes(m.buffer_bytes) +
-              " buffers");
+              counted(plan.step.n_streams, "stream") + ", " + human_bytes(m.workspace_bytes) +
+              " workspace, " + human_bytes(m.buffer_bytes) + " buffers");
   if (plan.stages.size() > 1) {
     std::string each;
     for (const std::uint64_t n : plan.stage_memory)
@@ -108,30 +108,29 @@ std::string memory_rows(const RunPlan& plan) {
 }
 
 std::string time_rows(const RunPlan& plan) {
-  const std::string threads = counted(static_cast<std::uint64_t>(plan.n_threads), "thread");
+  const std::string threads = counted(plan.n_threads, "thread");
   if (!plan.calibration) return row("time", "not measured");
   const Calibration& c = *plan.calibration;
-  std::string text = row(plan.writing ? "reading speed" : "speed of a rank",
-                         fixed_point(c.tokens_per_second(), 0) + " tokens/s with " + threads +
-                             ": a step of " + counted(static_cast<std::uint64_t>(c.n_rows), "row") +
-                             " takes " + fixed_point(1e3 * c.layer_s, 1) + " ms a layer, " +
-                             fixed_point(1e3 * c.head_s, 1) + " ms the head (medians of " +
-                             counted(static_cast<std::uint64_t>(c.n_repeats), "step") + ")");
+  std::string text =
+      row(plan.writing ? "reading speed" : "speed of a rank",
+          fixed_point(c.tokens_per_second(), 0) + " tokens/s with " + threads + ": a step of " +
+              counted(c.n_rows, "row") + " takes " + fixed_point(1e3 * c.layer_s, 1) +
+              " ms a layer, " + fixed_point(1e3 * c.head_s, 1) + " ms the head (medians of " +
+              counted(c.n_repeats, "step") + ")");
   if (plan.writing)
     text += row("writing speed", fixed_point(c.written_per_second(), 0) + " tokens/s with " +
-                                     counted(static_cast<std::uint64_t>(c.n_writers), "text") +
+                                     counted(c.n_writers, "text") +
                                      " side by side: a token of each takes " +
                                      fixed_point(1e3 * c.writing_s, 1) + " ms");
   std::string time =
       (plan.writing ? "up to about " : "") + human_duration(plan.seconds()) + " of computing";
   if (plan.n_ranks > 1) {
-    time += " with " + counted(static_cast<std::uint64_t>(plan.n_ranks), "rank") +
+    time += " with " + counted(plan.n_ranks, "rank") +
             (plan.largest_decides() ? ", as long as the largest file takes" : "");
     if (plan.n_ranks * plan.n_threads > plan.n_cores)
       time += ", each on " +
-              (plan.n_threads == 1 ? std::string("a core")
-                                   : std::to_string(plan.n_threads) + " cores") +
-              " of its own like these (this machine has " + std::to_string(plan.n_cores) + ")";
+              (plan.n_threads == 1 ? std::string("a core") : counted(plan.n_threads, "core")) +
+              " of its own like these (this machine has " + with_thousands(plan.n_cores) + ")";
   }
   return text + row("time", time);
 }
@@ -140,7 +139,7 @@ std::string time_rows(const RunPlan& plan) {
 
 std::string plan_text(const RunPlan& plan) {
   return row("model", plan.model) + row("tokenizer", plan.tokenizer) +
-         row("device", plan.device + ", " + plan.dtype) + corpus_rows(plan.corpus) +
+         row("device", plan.device + ", " + plan.dtype) + corpus_rows(plan.corpus, plan.left_out) +
          (plan.writing ? writing_rows(*plan.writing, plan.corpus) : "") + shard_row(plan) +
          end_row(plan) + memory_rows(plan) + time_rows(plan);
 }
@@ -169,6 +168,8 @@ Json plan_json(const RunPlan& plan) {
             {"files", c.n_files},
             {"bytes", c.n_bytes},
             {"kinds", kinds},
+            {"files_left_out", plan.left_out.n_files()},
+            {"left_out", plan.left_out.json()},
             {"documents", rounded(c.n_documents)},
             {"documents_exact", c.documents_are_exact},
             {"bad", rounded(c.n_bad)},

@@ -3,7 +3,7 @@
 
 #include "jobs/commands.h"
 #include "jobs/console.h"
-#include "jobs/format.h"
+#include "kernels/format.h"
 #include "workers/rescore_run.h"
 
 namespace tovamill {

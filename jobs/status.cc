@@ -6,8 +6,9 @@
 #include <map>
 
 #include "jobs/commands.h"
-#include "jobs/format.h"
 #include "jobs/status_text.h"
+#include "kernels/error.h"
+#include "kernels/format.h"
 #include "pipeline/run_directory.h"
 
 namespace tovamill {
@@ -61,11 +62,11 @@ std::string totals(const RunReport& r) {
   std::string text;
   if (!r.message.empty()) text += row("message", r.message);
   if (r.n_documents) {
-    std::string done = with_thousands(*r.n_documents);
-    if (r.n_failed) done += " (" + with_thousands(*r.n_failed) + " failed";
+    std::string done = with_thousands(*r.n_documents) + " done";
+    if (r.n_failed) done += ", " + with_thousands(*r.n_failed) + " failed";
     if (r.n_set_aside && *r.n_set_aside > 0)
-      done += (r.n_failed ? ", " : " (") + with_thousands(*r.n_set_aside) + " set aside";
-    text += row("documents", done + (r.n_failed || r.n_set_aside.value_or(0) > 0 ? ")" : ""));
+      done += ", " + with_thousands(*r.n_set_aside) + " of these set aside";
+    text += row("documents", done);
   }
   if (r.n_tokens) {
     const bool has_rate = r.tokens_per_second.has_value();
@@ -75,7 +76,10 @@ std::string totals(const RunReport& r) {
   if (r.fraction || r.n_bytes) {
     std::string progress = r.fraction ? fixed_point(100.0 * *r.fraction, 1) + " %" : "";
     if (r.n_bytes) progress += (progress.empty() ? "" : " of ") + human_bytes(*r.n_bytes);
-    text += row("progress", progress + (r.n_files ? " in " + counted(*r.n_files, "file") : ""));
+    if (r.n_files) progress += " in " + counted(*r.n_files, "file");
+    if (r.n_files && r.n_files_left_out.value_or(0) > 0)
+      progress += " (" + with_thousands(*r.n_files_left_out) + " left out)";
+    text += row("progress", progress);
   }
   if (r.seconds) {
     const bool goes_on = r.live && r.seconds_left.has_value();
@@ -171,6 +175,8 @@ std::string next_step(const std::string& directory, const RunReport& r) {
                  : "nothing: it is at work";
   }
   if (r.state == "done") return "tovamill export " + results_path(directory);
+  if (r.state == "failed" && r.exit_code == static_cast<int>(ExitCode::configuration))
+    return "what the message says; the run is as it was before that start" + so_far;
   if (r.state == "failed")
     return "mend what the message says, then run the same command again" + so_far;
   return "run the same command again to continue" + so_far;

@@ -5,6 +5,7 @@
 #include "io/corpus.h"
 #include "jobs/commands.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "workers/model_parts.h"
 #include "workers/option_text.h"
 
@@ -106,7 +107,7 @@ int run_tokenize(const Request& request) {
   const double bad =
       counts.n_records > 0 ? static_cast<double>(counts.n_failed) / counts.n_records : 0.0;
   if (bad > options.max_bad_fraction) {
-    throw BadData(std::to_string(counts.n_failed) + " of " + std::to_string(counts.n_records) +
+    throw BadData(with_thousands(counts.n_failed) + " of " + with_thousands(counts.n_records) +
                   " records are bad, more than --max-bad-fraction " +
                   text_of(options.max_bad_fraction) + " allows");
   }

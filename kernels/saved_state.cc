@@ -6,6 +6,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 namespace {
@@ -41,7 +42,7 @@ void StateReader::fail(const std::string& what) {
 
 void StateReader::expect_left(std::uint64_t n_bytes) const {
   if (rest_.size() != n_bytes)
-    fail(std::to_string(rest_.size()) + " bytes are left where " + std::to_string(n_bytes) +
+    fail(with_thousands(rest_.size()) + " bytes are left where " + with_thousands(n_bytes) +
          " belong");
 }
 

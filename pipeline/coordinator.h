@@ -78,6 +78,8 @@ class Coordinator {
   void reviewed(int rank, const JournalFindings& findings);
   // What all ranks compute in, as soon as rank 0 has decided it.
   void set_dtype(std::string dtype) { dtype_ = std::move(dtype); }
+  // Before set_dtype, which lets the workers load.
+  void set_useful_streams(std::int32_t n) { useful_streams_ = n; }
   // Save what is under way and end early.
   void request_stop();
   // The run cannot go on.
@@ -167,6 +169,7 @@ class Coordinator {
   std::vector<Worker> workers_;
   std::map<DocumentKey, SuspectDocument> suspects_;
   std::string fingerprint_, dtype_;
+  std::int32_t useful_streams_ = 0;
   std::int32_t launch_ = 0;
   WorkerCounters earlier_;
   std::uint64_t bytes_total_ = 0;

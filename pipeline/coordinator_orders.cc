@@ -143,6 +143,7 @@ void Coordinator::send_pulse(int rank, double now_s) {
   pulse.all_alive = !anybody_lost_;
   pulse.launch = launch_;
   pulse.dtype = dtype_;
+  pulse.useful_streams = useful_streams_;
   pulse.weights = weights_for(rank, pulse.ticket);
   w.pulsed_s = now_s;
   channel_.send(rank, encode(pulse));

@@ -1,9 +1,11 @@
 // The text of `tovamill inspect` for an HDF5 file.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <map>
 
 #include "io/hdf5_file.h"
+#include "kernels/format.h"
 #include "pipeline/document_record.h"
 #include "pipeline/export.h"
 
@@ -13,10 +15,14 @@ namespace {
 constexpr std::size_t kLongestValue = 100;  // bytes shown of an attribute
 
 std::string shown(const Hdf5Value& value) {
-  if (const auto* n = std::get_if<std::int64_t>(&value)) return std::to_string(*n);
+  if (const auto* n = std::get_if<std::int64_t>(&value))
+    return *n < 0 ? std::to_string(*n) : with_thousands(static_cast<std::uint64_t>(*n));
   if (const auto* x = std::get_if<double>(&value)) {
     char buffer[64];
-    return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, *x).ptr);
+    const std::string exact(buffer, std::to_chars(buffer, buffer + sizeof buffer, *x).ptr);
+    const std::size_t n_digits = std::min(exact.find_first_not_of("0123456789"), exact.size());
+    if (n_digits == 0 || n_digits > 15) return exact;
+    return with_thousands(std::stoull(exact)) + exact.substr(n_digits);
   }
   std::string text = std::get<std::string>(value);
   for (char& c : text) c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
@@ -43,7 +49,7 @@ void describe_dataset(const Hdf5File& file, const std::string& path, const std::
                       std::string& out) {
   std::string shape;
   for (const std::uint64_t n : file.shape(path))
-    shape.append(shape.empty() ? "" : ", ").append(std::to_string(n));
+    shape.append(shape.empty() ? "" : " x ").append(with_thousands(n));
   const std::string long_name = text_attribute(file, path, "long_name"),
                     units = text_attribute(file, path, "units");
   out += "  " + name + " [" + shape + "] " + file.type_name(path);
@@ -82,12 +88,12 @@ std::string describe_texts(const Hdf5File& file) {
     if (const auto* n = std::get_if<std::int64_t>(&value)) counts[name] = *n;
     if (const auto* x = std::get_if<double>(&value)) numbers[name] = *x;
   }
-  std::string out = std::to_string(counts["n_generations"]) + " texts with " +
-                    std::to_string(counts["n_new_tokens"]) + " new tokens (finish reasons: stop " +
-                    std::to_string(counts["n_stop"]) + ", length " +
-                    std::to_string(counts["n_length"]) + ").\n";
+  const auto count = [&](const char* name) { return with_thousands(counts[name]); };
+  std::string out = count("n_generations") + " texts with " + count("n_new_tokens") +
+                    " new tokens (finish reasons: stop " + count("n_stop") + ", length " +
+                    count("n_length") + ").\n";
   if (counts["n_with_references"] == 0) return out;
-  out += "Best over references, mean of " + std::to_string(counts["n_with_references"]) +
+  out += "Best over references, mean of " + count("n_with_references") +
          " texts (standard error over documents):";
   std::string separator = " ";
   for (const char* name : kTextScoreNames) {

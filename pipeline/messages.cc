@@ -147,6 +147,7 @@ Message encode(const Pulse& m) {
   out.fixed(static_cast<std::uint8_t>(m.all_alive));
   out.fixed(m.launch);
   out.text(m.dtype);
+  out.fixed(m.useful_streams);
   put(out, m.weights);
   put(out, m.ticket);
   return out.take();
@@ -161,6 +162,7 @@ Pulse decode_pulse(const Message& m) {
   p.all_alive = in.fixed<std::uint8_t>() != 0;
   p.launch = in.fixed<std::int32_t>();
   p.dtype = in.text();
+  p.useful_streams = in.fixed<std::int32_t>();
   p.weights = get(in, WeightsOrder::pack_alone);
   p.ticket = get_ticket(in);
   in.expect_end();

@@ -93,6 +93,7 @@ struct Pulse {
   std::int32_t launch = 0;  // 0: not yet known
   // The run's dtype, which rank 0 decides for all; empty: not yet known.
   std::string dtype;
+  std::int32_t useful_streams = 0;  // as in RunOptions; holds once the dtype is known
   WeightsOrder weights = WeightsOrder::wait;  // for all ranks of a host but the one that packs
   WeightsTicket ticket;
 };

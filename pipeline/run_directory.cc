@@ -295,7 +295,8 @@ JournalIndex scan_journals(const std::vector<std::string>& run_directories) {
   for (const std::string& directory : run_directories) {
     std::error_code error;
     if (!fs::is_directory(directory, error))
-      throw Error(ExitCode::no_input, "the run directory '" + directory + "' does not exist");
+      throw Error(ExitCode::no_input,
+                  "the run directory '" + directory + "' does not exist: give what --out named");
     by_real_path.try_emplace(fs::canonical(directory, error).string(), directory);
   }
   std::vector<JournalFile> journals;

@@ -13,6 +13,7 @@
 #include "io/file_descriptor.h"
 #include "io/json_file.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "pipeline/run_directory.h"
 
 namespace fs = std::filesystem;
@@ -114,6 +115,7 @@ void read_totals(RunReport& report) {
   report.n_bytes = count_at(status, "bytes");
   report.n_bytes_done = count_at(status, "bytes_done");
   report.n_files = count_at(status, "files");
+  report.n_files_left_out = count_at(status, "files_left_out");
   report.tokens_per_second = finite_number_at(status, "tokens_per_second");
   report.fraction = finite_number_at(status, "fraction");
   report.seconds = finite_number_at(status, "seconds");
@@ -148,7 +150,8 @@ std::string read_status(const std::string& path, std::string& trouble) {
   } else if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     trouble = "is not a file";
   } else if (static_cast<std::uint64_t>(info.st_size) > kMostStatusBytes) {
-    trouble = "has " + std::to_string(info.st_size) + " bytes, more than a status may have";
+    trouble = "has " + with_thousands(static_cast<std::uint64_t>(info.st_size)) +
+              " bytes, more than a status may have";
   }
   if (!trouble.empty()) return "";
   std::string text(static_cast<std::size_t>(info.st_size), '\0');

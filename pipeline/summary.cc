@@ -105,6 +105,9 @@ void SummaryBuilder::add(const DocumentRecord& r) {
   ++totals_.n_documents;
   if (r.status == DocumentRecord::Status::failed) {
     ++totals_.n_failed;
+    if (totals_.first_failures.size() < kMostFirstFailures)
+      totals_.first_failures.push_back(
+          {r.file, r.line, r.offset, r.failure_reason, r.failure_text});
     return;
   }
   if (!totals_.generates) documents_.push_back({r.nll_sum, r.n_scored, r.n_words, r.n_bytes});

@@ -30,9 +30,18 @@ struct Estimate {
   double standard_error = 0.0;
 };
 
+// A row of /failures, for people.
+struct FailedDocument {
+  std::string file;
+  std::uint64_t line = 0, offset = 0;  // as in DocumentRecord
+  std::string reason, text;
+};
+inline constexpr std::size_t kMostFirstFailures = 3;
+
 struct CorpusSummary {
   std::uint64_t n_documents = 0;  // rows of /documents, failed ones included
   std::uint64_t n_failed = 0;
+  std::vector<FailedDocument> first_failures;  // at most kMostFirstFailures
   // Over the scored documents:
   std::uint64_t n_tokens = 0, n_scored = 0, n_words = 0, n_bytes = 0;
   double nll_sum = 0.0;                                                         // nats

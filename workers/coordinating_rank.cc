@@ -18,6 +18,7 @@
 #include "workers/option_text.h"
 #include "workers/run_journal.h"
 #include "workers/saved_states.h"
+#include "workers/useful_streams.h"
 
 namespace tovamill {
 namespace {
@@ -77,6 +78,7 @@ RunSummary CoordinatingRank::run() {
     print_ = fingerprint(options_, *head.files, head.config, *head.tokenizer, dtype_);
     tokenizer_description_ = head.tokenizer->description();
     model_description_ = head.files->path();
+    coordinator_.set_useful_streams(useful_streams(options_));
     coordinator_.set_dtype(dtype_);
     start_preparation();
     if (coordinator_.is_worker(0)) {
@@ -152,7 +154,7 @@ void CoordinatingRank::prepare(double now) {
   try {
     prepared_ = preparation_.get();
     if (!prepared_) return;
-    status_->set_corpus(prepared_->n_files, prepared_->n_bytes, prepared_->work.launch);
+    status_->set_corpus(*prepared_);
     begun_s_ = now;
     coordinator_.begin(std::move(prepared_->work), now);
     first_left_ = coordinator_.bytes_left();
@@ -208,6 +210,7 @@ void CoordinatingRank::announce() {
   RunInfo info;
   info.n_files = prepared_->n_files;
   info.n_bytes = prepared_->n_bytes;
+  info.left_out = prepared_->left_out;
   info.n_documents_done = prepared_->n_documents_done;
   info.n_ranks = static_cast<int>(launch_.ranks.size());
   info.n_hosts = launch_.ranks.front().n_hosts;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "io/left_out.h"
 #include "pipeline/summary.h"
 #include "workers/run_launch.h"
 #include "workers/run_options.h"
@@ -28,6 +29,7 @@ struct RunInfo {
   std::uint64_t workspace_bytes = 0;
   std::uint64_t n_files = 0;
   std::uint64_t n_bytes = 0;           // of the corpus files on disk
+  LeftOut left_out;                    // of the corpus
   std::uint64_t n_documents_done = 0;  // found in the journals of earlier starts
   int n_ranks = 1, n_hosts = 1;
   std::string stages;        // "layers 0-15 | 16-29 + head" of a model that is cut, else empty
@@ -68,7 +70,8 @@ struct RunSummary {
   double perplexity_token = 0.0, perplexity_token_se = 0.0;  // micro, standard error over documents
   double perplexity_word = 0.0, perplexity_word_se = 0.0;
   double bits_per_byte = 0.0, bits_per_byte_se = 0.0;
-  double mean_attended = 0.0;  // tokens attended per query and layer
+  double mean_attended = 0.0;                  // tokens attended per query and layer
+  std::vector<FailedDocument> first_failures;  // as in CorpusSummary
   // Of a job that writes texts, as in CorpusSummary.
   bool generates = false;
   std::uint64_t n_generations = 0, n_new_tokens = 0;

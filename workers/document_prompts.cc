@@ -4,6 +4,7 @@
 #include <span>
 
 #include "io/digest.h"
+#include "kernels/format.h"
 
 namespace tovamill {
 namespace {
@@ -17,8 +18,8 @@ std::string obstacle_of_tokens(const std::vector<TokenId>& ids, std::int32_t voc
   if (ids.empty()) return "its prompt has no token";
   const TokenId most = *std::max_element(ids.begin(), ids.end());
   if (most < vocab_size) return "";
-  return "its text has the token " + std::to_string(most) + ", but the model only " +
-         std::to_string(vocab_size);
+  return "its text has the token " + std::to_string(most) + ", but the model only has " +
+         counted(vocab_size, "token");
 }
 
 // Only what differs from the first prompt is kept: there may be many questions to a long document.

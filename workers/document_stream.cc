@@ -6,6 +6,8 @@
 #include <limits>
 #include <unordered_map>
 
+#include "kernels/format.h"
+
 namespace tovamill {
 namespace {
 
@@ -49,8 +51,8 @@ void DocumentStream::read(TextTokens text) {
   tokens_ = with_bos(text.ids, setting_);
   for (const TokenId id : tokens_) {
     if (id >= setting_.vocab_size)
-      obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only " +
-                  std::to_string(setting_.vocab_size);
+      obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only has " +
+                  counted(setting_.vocab_size, "token");
   }
   if (tokens_.empty()) obstacle_ = "its text has no token";
   if (!obstacle_.empty()) next_ = planned_ = tokens_.size();

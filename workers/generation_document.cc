@@ -5,6 +5,7 @@
 
 #include "io/digest.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "workers/text_scores.h"
 
 namespace tovamill {
@@ -79,7 +80,7 @@ void GenerationDocument::check_pins() {
             : prompts_.pin(answers_[a].question);
     if (pin < setting_.cache_size) continue;
     return refuse("instruction-too-long",
-                  "--pin-instruction: the instruction has " + std::to_string(pin) +
+                  "--pin-instruction: the instruction has " + with_thousands(pin) +
                       " tokens, as many as the state keeps: give a larger --cache-size");
   }
 }
@@ -112,8 +113,8 @@ void GenerationDocument::check_memory() {
 
 void GenerationDocument::refuse_as_too_large(std::uint64_t n_bytes) {
   refuse("too-large",
-         "its state takes " + std::to_string(n_bytes) + " bytes, but the memory has room for " +
-             std::to_string(pool_.most_bytes(1)) +
+         "its state takes " + with_thousands(n_bytes) + " bytes, but the memory has room for " +
+             with_thousands(pool_.most_bytes(1)) +
              ": use a bounded policy with --prefill stream, fewer --max-document-tokens, "
              "or a larger --memory-budget");
 }

@@ -1,10 +1,10 @@
 #include "workers/loaded_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "workers/memory_plan.h"
 #include "workers/model_parts.h"
 #include "workers/packed_weights.h"
@@ -15,21 +15,15 @@ namespace tovamill {
 
 std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::map<std::string, int> types;
-  double parameters = 0.0;
+  std::uint64_t n_parameters = 0;
   for (const TensorView& t : files.tensors()) {
     types[std::string(block_format(t.dtype).name)] += 1;
-    parameters += static_cast<double>(t.n_elements());
+    n_parameters += static_cast<std::uint64_t>(t.n_elements());
   }
   std::string names;
   for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
-  const double millions = parameters / 1e6;
-  const std::string size =
-      millions < 1000.0
-          ? std::to_string(static_cast<long>(std::lround(millions))) + " M"
-          : std::to_string(static_cast<long>(std::lround(millions / 100.0)) / 10) + "." +
-                std::to_string(static_cast<long>(std::lround(millions / 100.0)) % 10) + " G";
-  return config.architecture + ", " + std::to_string(config.shape.n_layers) + " layers, " + size +
-         " parameters, " + names;
+  return config.architecture + ", " + counted(config.shape.n_layers, "layer") + ", " +
+         human_count(n_parameters) + " parameters, " + names;
 }
 
 ModelHead open_model(const std::string& path) {

@@ -54,7 +54,7 @@ struct LoadedModel {
   StateKeeper* states = nullptr;           // of the streams that go through `runner`
   WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
   std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower
-  std::string sharing_note;  // "weights shared with this host's ranks (134 MB)"; empty if alone
+  std::string sharing_note;  // "weights shared with this host's ranks (513.0 MiB)"; empty if alone
   std::string rows_note;     // how rows go between stages on GPUs of their own: "rows by NCCL"
   std::string description;   // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
 };

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "workers/stage_cut.h"
 
 namespace tovamill {
@@ -16,8 +17,9 @@ struct DeviceLimits {
   std::int32_t full_rows;
   // Documents side by side at most: short ones fill a step together.
   std::int32_t most_streams;
-  // Texts written side by side in a step: more than that gain little on a CPU, and only wait longer.
-  // On a GPU the weights are read once for all of them. Of stages each has a step of its own.
+  // Texts written side by side in a step: more than that gain little on a CPU, and only wait
+  // longer. On a GPU the weights are read once for all of them. Of stages each has a step of its
+  // own.
   std::int32_t most_writers;
   // While one step's scan keeps a few multiprocessors busy, the products of another fill the rest.
   // Where texts are written each step would read the weights for itself.
@@ -30,12 +32,18 @@ DeviceLimits limits_of(const std::string& device) {
   return {.full_rows = 1024, .most_streams = 16, .most_writers = 64, .score_lanes = 1};
 }
 
-// How many there are where nothing but memory bounds them.
-std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limits) {
-  if (options.streams > 0) return options.streams;
+// How many there are by themselves where memory does not bound them.
+std::int32_t automatic_streams(const RunOptions& options, const DeviceLimits& limits) {
   if (options.job_kind == Job::score) return limits.most_streams;
   return options.memory_budget > 0 ? std::max(limits.full_rows, limits.most_writers)
                                    : limits.most_writers * options.stages;
+}
+
+// How many there are where nothing but memory and the corpus bounds them.
+std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limits) {
+  if (options.streams > 0) return options.streams;
+  const std::int32_t n = automatic_streams(options, limits);
+  return options.useful_streams > 0 ? std::min(n, options.useful_streams) : n;
 }
 
 // Of the activations of a row, roughly: what Forward and a backend keep for each, its scores
@@ -92,8 +100,8 @@ std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
   if (needed <= available_bytes) return dtype;
   const bool is_gpu = options.device == "cuda";
   throw Error(ExitCode::configuration,
-              "the weights take " + std::to_string(needed) + " bytes in " + dtype + ", but only " +
-                  std::to_string(available_bytes) + " bytes of " + (is_gpu ? "GPU " : "") +
+              "the weights take " + with_thousands(needed) + " bytes in " + dtype + ", but only " +
+                  with_thousands(available_bytes) + " bytes of " + (is_gpu ? "GPU " : "") +
                   "memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
                   "take a " + (is_gpu ? "GPU" : "machine") + " with more memory");
 }
@@ -145,8 +153,8 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
   if (budget < fixed + least) {
     throw Error(ExitCode::configuration,
                 "--memory-budget " + std::to_string(budget) + ": one stream takes " +
-                    std::to_string(n_least * each) + " bytes of state and " +
-                    std::to_string(fixed) +
+                    with_thousands(n_least * each) + " bytes of state and " +
+                    with_thousands(fixed) +
                     " of workspace: give more memory, a smaller --cache-size or fewer --threads");
   }
   plan.state_budget = budget - fixed;
@@ -154,8 +162,8 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
   const std::uint64_t fit = plan.state_budget / each;
   if (options.streams > 0 && fit < static_cast<std::uint64_t>(options.streams)) {
     throw Error(ExitCode::configuration, "--streams " + std::to_string(options.streams) +
-                                             ": the memory is enough for " + std::to_string(fit) +
-                                             " streams of " + std::to_string(each) +
+                                             ": the memory is enough for " + with_thousands(fit) +
+                                             " streams of " + with_thousands(each) +
                                              " bytes: give fewer, or a larger --memory-budget");
   }
   plan.n_wanted = plan.n_streams;

@@ -6,6 +6,7 @@
 #include <list>
 
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "pipeline/merge.h"
 #include "pipeline/run_directory.h"
 #include "pipeline/run_set.h"
@@ -46,6 +47,7 @@ RunSummary summary_of(const CorpusSummary& c) {
   RunSummary s;
   s.n_documents = c.n_documents;
   s.n_failed = c.n_failed;
+  s.first_failures = c.first_failures;
   s.n_tokens = c.n_tokens;
   s.n_scored = c.n_scored;
   s.n_words = c.n_words;
@@ -75,7 +77,7 @@ void check_bad_fraction(const RunOptions& options, const CorpusSummary& summary)
                                                    : static_cast<double>(summary.n_failed) /
                                                          static_cast<double>(summary.n_documents);
   if (fraction <= options.max_bad_fraction) return;
-  throw BadData(std::to_string(summary.n_failed) + " of " + std::to_string(summary.n_documents) +
+  throw BadData(with_thousands(summary.n_failed) + " of " + with_thousands(summary.n_documents) +
                 " records are bad, more than --max-bad-fraction " +
                 text_of(options.max_bad_fraction) + ": see /failures in " + summary.results_path);
 }

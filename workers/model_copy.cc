@@ -20,6 +20,7 @@
 #include "io/little_endian.h"
 #include "io/model_files.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "kernels/printable.h"
 
 namespace tovamill {
@@ -241,8 +242,8 @@ class ModelReceiver {
     const auto free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
     if (free < list.n_bytes())
       throw Error(ExitCode::cannot_create,
-                  parent_ + ": the model takes " + std::to_string(list.n_bytes()) +
-                      " bytes, but only " + std::to_string(free) +
+                  parent_ + ": the model takes " + with_thousands(list.n_bytes()) +
+                      " bytes, but only " + with_thousands(free) +
                       " are free: set TMPDIR to a larger file system, or copy the model to every "
                       "host");
   }

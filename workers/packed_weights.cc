@@ -6,6 +6,7 @@
 #include "io/digest.h"
 #include "kernels/cpu_info.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "kernels/version.h"
 #include "workers/memory_plan.h"
 #include "workers/model_parts.h"
@@ -23,10 +24,6 @@ std::uint64_t identity_of(const std::string& model_digest, const std::string& de
        {model_digest, device, dtype, program_version(), git_hash(), onednn_version()})
     digest.add(std::string_view(part));
   return digest.value();
-}
-
-std::string megabytes(std::uint64_t n_bytes) {
-  return std::to_string((n_bytes + 500'000) / 1'000'000) + " MB";
 }
 
 // Makes backend and weights of a model whose head is there already, in one of three ways.
@@ -66,7 +63,7 @@ class Packing {
       if (loaded_.shared->n_bytes() == 0) return give_up("this device shares no weights");
       loaded_.weights_place = loaded_.shared->seal();
       loaded_.sharing_note =
-          "weights shared with this host's ranks (" + megabytes(loaded_.shared->n_bytes()) + ")";
+          "weights shared with this host's ranks (" + human_bytes(loaded_.shared->n_bytes()) + ")";
       return true;
     } catch (const Error& e) {
       return give_up(e.what());
@@ -104,7 +101,7 @@ class Packing {
       if (!loaded_.shared->all_taken()) return give_up("the leader packed other matrices");
       loaded_.private_weight_bytes = 0;
       loaded_.sharing_note = "weights of process " + std::to_string(place.pid) + " (" +
-                             megabytes(loaded_.shared->n_bytes()) + ")";
+                             human_bytes(loaded_.shared->n_bytes()) + ")";
       return true;
     } catch (const Error& e) {
       return give_up(e.what());

@@ -13,6 +13,7 @@
 #include "workers/model_parts.h"
 #include "workers/prompting.h"
 #include "workers/stage_cut.h"
+#include "workers/useful_streams.h"
 
 namespace tovamill {
 namespace {
@@ -220,7 +221,8 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
                options.stages);
   plan.n_threads = setting.n_threads;
   plan.n_cores = cpu_info().n_cores_usable();
-  std::vector<CorpusFile> files = list_corpus(options.corpus);
+  options.useful_streams = useful_streams(options);
+  std::vector<CorpusFile> files = list_corpus(corpus_of(options), &plan.left_out);
   const ModelHead head = open_model(options.model);
   weights_of(*head.files, head.config);  // a broken model is told before a sample is read
   plan.model = head.files->path() + ": " + describe_model(*head.files, head.config);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "io/left_out.h"
 #include "workers/calibration.h"
 #include "workers/memory_plan.h"
 #include "workers/plan_corpus.h"
@@ -48,6 +49,7 @@ struct RunPlan {
   std::int32_t n_cores = 1;        // of this machine, usable
   StepPlan step;
   CorpusPlan corpus;
+  LeftOut left_out;  // of the corpus
   ShardPlan shards;
   MemoryPlan memory;                        // of the stage that needs most
   std::vector<std::uint64_t> stage_memory;  // bytes that each stage needs

@@ -7,6 +7,7 @@
 
 #include "io/durable.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 #include "pipeline/journal_review.h"
 #include "pipeline/run_directory.h"
 #include "pipeline/selection.h"
@@ -40,7 +41,7 @@ void check_journals(const JournalIndex& index, const json& print,
 void check_strict(const RunOptions& options, const JournalIndex& earlier) {
   if (!options.strict || earlier.n_failed == 0) return;
   throw BadData(options.out + ": earlier starts met bad records, " +
-                std::to_string(earlier.n_failed) +
+                with_thousands(earlier.n_failed) +
                 " of them (--strict ends a run at the first): see /failures after tovamill merge");
 }
 
@@ -52,8 +53,8 @@ void check_unchanged(const CorpusFile& file, const SpanSet& done) {
   const std::uint64_t end = done.spans().back().end;
   if (end == kToTheEnd || end <= file.n_bytes) return;
   throw Error(ExitCode::configuration,
-              file.path + ": has become shorter (" + std::to_string(file.n_bytes) +
-                  " bytes) than what this run has read of it (" + std::to_string(end) +
+              file.path + ": has become shorter (" + with_thousands(file.n_bytes) +
+                  " bytes) than what this run has read of it (" + with_thousands(end) +
                   "): restore it, give another --out, or --overwrite");
 }
 
@@ -61,7 +62,7 @@ void check_path(const CorpusFile& file) {
   constexpr std::size_t kMostBytes = 3000;  // of a path in a message between ranks
   if (file.path.size() <= kMostBytes) return;
   throw Error(ExitCode::usage, file.path.substr(0, 80) + "...: the path is longer than " +
-                                   std::to_string(kMostBytes) + " bytes: move the file");
+                                   with_thousands(kMostBytes) + " bytes: move the file");
 }
 
 std::string overwritten_path(const std::string& run_directory) {
@@ -117,7 +118,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock) {
   Preparation p;
-  p.work.files = list_corpus(options.corpus);
+  p.work.files = list_corpus(corpus_of(options), &p.left_out);
   for (const CorpusFile& f : p.work.files) {
     check_path(f);
     p.n_bytes += f.n_bytes;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "io/left_out.h"
 #include "pipeline/coordinator.h"
 #include "workers/run_guard.h"
 #include "workers/run_options.h"
@@ -17,6 +18,7 @@ namespace tovamill {
 struct Preparation {
   RunWork work;
   std::uint64_t n_files = 0, n_bytes = 0;  // of the corpus, on disk
+  LeftOut left_out;                        // of the corpus
   std::uint64_t n_documents_done = 0;      // in the journals, failed ones included
 };
 

@@ -57,6 +57,12 @@ bool streams_results(const RunOptions& options) {
   return options.job_kind != Job::score && !options.generation.stream_jsonl.empty();
 }
 
+CorpusOptions corpus_of(const RunOptions& options) {
+  CorpusOptions corpus = options.corpus;
+  if (streams_results(options)) corpus.own_output = options.generation.stream_jsonl;
+  return corpus;
+}
+
 CacheOptions cache_of(const RunOptions& options) {
   CacheOptions cache = options.cache;
   if (options.job_kind != Job::score) cache.chunk_tokens = 0;

@@ -51,6 +51,8 @@ struct RunOptions {
   Job job_kind = Job::score;
   std::string command;    // the command line
   std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
+  // Documents or texts that the corpus can have under way at most; 0: not known.
+  std::int32_t useful_streams = 0;
   // What all starts and restarts of one job have in common, and whether this is a restart: then
   // --overwrite may have been obeyed already.
   std::string job;
@@ -168,7 +170,7 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("block", o.block, results, "tokens of one stream processed in one step; 0 is auto (256)");
   visit("streams", o.streams, convenience,
         "documents or texts side by side; 0 is auto: what fits the memory, at most 16 documents "
-        "(score) or 64 texts");
+        "(score) or 64 texts, and no more than the corpus has");
   visit("memory-budget", o.memory_budget, convenience,
         "bytes for states and workspace (suffixes K, M, G); 0 is auto");
   visit("ranks-per-gpu", o.ranks_per_gpu, convenience, "ranks that may share a GPU and its memory");
@@ -202,6 +204,8 @@ std::vector<std::string> names_of_option(std::string_view name);
 
 // Whether --stream-jsonl is at work.
 bool streams_results(const RunOptions& options);
+// The corpus, without what the run itself writes.
+CorpusOptions corpus_of(const RunOptions& options);
 // What bounds the states: --chunk-tokens restarts them in scoring only.
 CacheOptions cache_of(const RunOptions& options);
 

@@ -80,10 +80,11 @@ std::string RunStatus::text() {
   return json_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-void RunStatus::set_corpus(std::uint64_t n_files, std::uint64_t n_bytes, int launch) {
-  json_["launch"] = launch;
-  json_["files"] = n_files;
-  json_["bytes"] = n_bytes;
+void RunStatus::set_corpus(const Preparation& p) {
+  json_["launch"] = p.work.launch;
+  json_["files"] = p.n_files;
+  json_["files_left_out"] = p.left_out.n_files();
+  json_["bytes"] = p.n_bytes;
 }
 
 void RunStatus::update(const RunProgress& p, const Coordinator& coordinator, double now_s) {

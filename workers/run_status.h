@@ -8,6 +8,7 @@
 
 #include "pipeline/coordinator.h"
 #include "workers/corpus_run.h"
+#include "workers/preparation.h"
 
 namespace tovamill {
 
@@ -16,7 +17,7 @@ class RunStatus {
   // `launch_id` is what jobs/launch.sh gave this start. Writes the first status.
   RunStatus(const std::string& run_directory, const std::string& launch_id);
 
-  void set_corpus(std::uint64_t n_files, std::uint64_t n_bytes, int launch);
+  void set_corpus(const Preparation& preparation);
   // Written at most every few seconds. A status that cannot be written
   // now is none to stop for.
   void update(const RunProgress& progress, const Coordinator& coordinator, double now_s);

@@ -12,6 +12,7 @@
 #include "io/digest.h"
 #include "io/file_descriptor.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 // Linux 6.3 and 5.1; the headers of Debian 12's C library do not know the first.
 #ifndef MFD_NOEXEC_SEAL
@@ -132,8 +133,8 @@ class SharedWeights::Store final : public WeightStore {
 
  private:
   [[noreturn]] void refuse(std::size_t n_bytes) const {
-    const std::string text = "shared weights: a piece of " + std::to_string(n_bytes) +
-                             " bytes does not fit the " + std::to_string(memory_.size() - end_) +
+    const std::string text = "shared weights: a piece of " + with_thousands(n_bytes) +
+                             " bytes does not fit the " + with_thousands(memory_.size() - end_) +
                              " that are left: let each process pack its own";
     if (is_filled_) throw Error(ExitCode::internal, text);
     throw OutOfMemory(text);
@@ -182,7 +183,7 @@ std::unique_ptr<SharedWeights> SharedWeights::create(std::uint64_t most_bytes,
                                                      std::uint64_t identity) {
   const auto refuse = [&](const char* what) {
     throw OutOfMemory("shared weights: " + std::string(what) + " for " +
-                      std::to_string(most_bytes) + " bytes failed: " + text_of_errno());
+                      with_thousands(most_bytes) + " bytes failed: " + text_of_errno());
   };
   const std::uint64_t n_bytes = kPage + (most_bytes + kPage - 1) / kPage * kPage;
   FileDescriptor file(make_file());
@@ -209,8 +210,8 @@ std::unique_ptr<SharedWeights> SharedWeights::attach(const WeightsPlace& place,
   if (::fstat(file.get(), &status) != 0) return refuse("fstat failed: " + text_of_errno());
   const auto size = static_cast<std::uint64_t>(status.st_size);
   if (size != place.n_bytes || size < kPage)
-    return refuse("the leader's file has " + std::to_string(size) + " bytes, not " +
-                  std::to_string(place.n_bytes));
+    return refuse("the leader's file has " + with_thousands(size) + " bytes, not " +
+                  with_thousands(place.n_bytes));
   // A file that can be shortened could end this process by SIGBUS.
   if (const int seals = ::fcntl(file.get(), F_GET_SEALS); seals < 0 || !(seals & F_SEAL_SHRINK))
     return refuse("the leader's file is not sealed");

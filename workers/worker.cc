@@ -220,6 +220,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const
   if (!wait_for(desk, may_load)) return leave({}, false, desk);
   const Pulse orders = desk.orders();
   options.dtype = orders.dtype;
+  options.useful_streams = orders.useful_streams;
   LoadedModel model =
       is_gpu ? load_model_on_gpu(std::move(*head), options, options.threads, gpu_part(place),
                                  place.stages)

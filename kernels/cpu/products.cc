@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/alignment.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill::cpu {
 namespace {
@@ -70,7 +71,7 @@ class OwnWeights final : public WeightStore {
     // Large pieces come zeroed from the system, without a pass over them.
     void* p = std::calloc(n_bytes + kAlign, 1);
     if (p == nullptr) {
-      throw OutOfMemory("out of memory: " + std::to_string(n_bytes) +
+      throw OutOfMemory("out of memory: " + with_thousands(n_bytes) +
                         " bytes of weights could not be had; use --dtype bf16 or a smaller model");
     }
     pieces_.emplace_back(static_cast<std::byte*>(p));

@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/alignment.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill::cpu {
 namespace {
@@ -26,7 +27,7 @@ AlignedBytes::AlignedBytes(std::size_t n_bytes) : n_bytes_(n_bytes) {
                 ? std::aligned_alloc(kHugePage, (n_bytes + kHugePage - 1) / kHugePage * kHugePage)
                 : std::aligned_alloc(kAlign, align_up(std::max<std::size_t>(n_bytes, 1)));
   if (p == nullptr) {
-    throw OutOfMemory("out of memory: " + std::to_string(n_bytes) +
+    throw OutOfMemory("out of memory: " + with_thousands(n_bytes) +
                       " bytes could not be had; use fewer --streams or a smaller --cache-size");
   }
   if (is_large) madvise(p, n_bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish, no more

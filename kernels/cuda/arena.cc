@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
+#include "kernels/format.h"
 
 namespace tovamill::cuda {
 namespace {
@@ -46,8 +47,8 @@ ArenaPiece Arena::take(std::size_t n_bytes, const std::string& what) {
     if (h->second >= wanted && (best == holes_.end() || h->second < best->second)) best = h;
   }
   if (best == holes_.end()) {
-    throw OutOfMemory("out of GPU memory: " + what + " takes " + std::to_string(wanted) +
-                      " bytes, " + std::to_string(n_free_) + " of " + std::to_string(n_bytes_) +
+    throw OutOfMemory("out of GPU memory: " + what + " takes " + with_thousands(wanted) +
+                      " bytes, " + with_thousands(n_free_) + " of " + with_thousands(n_bytes_) +
                       " are free; use fewer --streams or a smaller --cache-size");
   }
   const auto [offset, size] = *best;

@@ -1,5 +1,7 @@
 #include "kernels/cuda/runtime.h"
 
+#include "kernels/format.h"
+
 namespace tovamill::cuda {
 
 namespace {
@@ -36,10 +38,10 @@ void* device_malloc(std::size_t n_bytes) {
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // it is dealt with here
     throw OutOfMemory(
-        "out of GPU memory: " + std::to_string(n_bytes) +
+        "out of GPU memory: " + with_thousands(n_bytes) +
         " bytes could not be had; is another process on the GPU? Give a smaller --memory-budget");
   }
-  check(error, "cudaMalloc", std::to_string(n_bytes) + " bytes");
+  check(error, "cudaMalloc", with_thousands(n_bytes) + " bytes");
   return p;
 }
 
@@ -50,10 +52,10 @@ PinnedMemory::PinnedMemory(std::size_t n_bytes) : n_bytes_(n_bytes) {
   const cudaError_t error = cudaHostAlloc(&p, n_bytes > 0 ? n_bytes : 1, cudaHostAllocDefault);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    throw OutOfMemory("out of memory: " + std::to_string(n_bytes) +
+    throw OutOfMemory("out of memory: " + with_thousands(n_bytes) +
                       " page-locked bytes could not be had; use fewer --streams");
   }
-  check(error, "cudaHostAlloc", std::to_string(n_bytes) + " bytes");
+  check(error, "cudaHostAlloc", with_thousands(n_bytes) + " bytes");
   data_ = static_cast<std::byte*>(p);
 }
 

@@ -137,7 +137,7 @@ TEST_F(ModelFilesTest, RefusesBadJson) {
       {"{\"a\": " + deep, "more than 64 deep"},
       {"{\"a\": \"\\\"\", \"b\": " + deep, "more than 64 deep"},
       {"{\"a\": " + std::string(70, '[') + std::string(70, ']') + "}", "more than 64 deep"},
-      {std::string(17u << 20, ' '), "has 17825792 bytes, more than the 16777216"},
+      {std::string(17u << 20, ' '), "has 17,825,792 bytes, more than the 16,777,216"},
   };
   for (const auto& [content, expected] : cases) {
     SCOPED_TRACE(content.substr(0, 40));
@@ -238,9 +238,9 @@ TEST_F(ModelFilesTest, RefusesBadChatTemplates) {
   }
   const std::string large((1 << 20) + 1, 'x');
   write("hf/tokenizer_config.json", nlohmann::json({{"chat_template", large}}).dump());
-  EXPECT_TRUE(contains(message("hf"), "has 1048577 bytes"));
+  EXPECT_TRUE(contains(message("hf"), "has 1,048,577 bytes"));
   write("hf/chat_template.jinja", large);
-  EXPECT_TRUE(contains(message("hf"), "chat_template.jinja: its chat template has 1048577 bytes"));
+  EXPECT_TRUE(contains(message("hf"), "chat_template.jinja: its chat template has 1,048,577 bytes"));
   write("hf/chat_template.jinja", "ab\xff");
   EXPECT_TRUE(contains(message("hf"), "is not UTF-8 at its byte 2"));
   testing::GgufBuilder number;

@@ -58,6 +58,7 @@ RunOptions unusual_options() {
   o.dtype = "f32";
   o.corpus = {{" first", "second*.txt", "third\r", "\xff not UTF-8"},
               "*.t?t",
+              "",
               "content",
               "",
               12345678901234567ull,

@@ -1,4 +1,4 @@
-// What a run shows, and numbers for people.
+// What a run shows.
 #include "jobs/console.h"
 
 #include <gtest/gtest.h>
@@ -7,8 +7,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
-
-#include "jobs/format.h"
 
 namespace tovamill {
 namespace {
@@ -89,6 +87,86 @@ TEST(Console, JsonLogsAreOneObjectPerLine) {
   EXPECT_TRUE(events[2].at("bits_per_byte_se").is_null());
 }
 
+TEST(Console, TableNamesTheFirstFailuresAndWhereAllAre) {
+  const RunOptions options;
+  RunSummary summary;
+  summary.n_documents = 2000;
+  summary.n_failed = 1003;
+  summary.first_failures = {{"/c/a.jsonl", 7, 99, "invalid-json", "broken JSON"},
+                            {"/c/b.jsonl", 0, 1234, "missing-key", "the key 'text' is missing"},
+                            {"/c/\x1b[0m\n.txt", 0, 0, "empty", ""}};
+  std::ostringstream out, err;
+  Console(options, out, err, false).finished(summary);
+  const std::string blanks(22, ' ');
+  EXPECT_NE(out.str().find("failed                1,003 (all are in /failures of the results, and "
+                           "tovamill export lists them)\n" +
+                           blanks + "/c/a.jsonl, line 7: invalid-json: broken JSON\n" + blanks +
+                           "/c/b.jsonl, byte 1234: missing-key: the key 'text' is missing\n" +
+                           blanks + "/c/ [0m .txt: empty\n" + blanks + "and 1,000 more\n"),
+            std::string::npos)
+      << out.str();
+}
+
+TEST(Console, FailuresAreInTheJsonEvent) {
+  RunOptions options;
+  options.log_format = "json";
+  RunSummary summary;
+  summary.first_failures = {{"/c/a.jsonl", 7, 99, "invalid-json", "broken JSON"}};
+  std::ostringstream out, err;
+  Console(options, out, err, false).finished(summary);
+  const auto event = nlohmann::json::parse(out.str());
+  EXPECT_EQ(event["first_failures"], nlohmann::json({{{"file", "/c/a.jsonl"},
+                                                      {"line", 7},
+                                                      {"offset", 99},
+                                                      {"reason", "invalid-json"},
+                                                      {"text", "broken JSON"}}}));
+}
+
+TEST(Console, FirstLinesTellWhatIsLeftOut) {
+  RunOptions options;
+  RunInfo info;
+  info.left_out.add_other_ending("/c/a.md");
+  const auto shown = [&] {
+    std::ostringstream out, err;
+    Console(options, out, err, false).started(info);
+    return out.str() + err.str();
+  };
+  EXPECT_NE(shown().find("left out              1 file, neither .txt nor .jsonl: 1 .md\n"),
+            std::string::npos)
+      << shown();
+  options.log_format = "json";
+  EXPECT_EQ(nlohmann::json::parse(shown())["left_out"]["by_ending"][".md"], 1);
+}
+
+TEST(Console, WideNumbersAreShortForPeopleAndWholeInJson) {
+  RunOptions options;
+  RunSummary summary;
+  summary.n_documents = 2;
+  summary.perplexity_word = 207101713074040672.0;
+  summary.perplexity_word_se = 80122781686379.8594;
+  summary.seconds = 1.0;
+  summary.tokens_per_second = 26501.4;
+  const auto shown = [&] {
+    std::ostringstream out, err;
+    Console(options, out, err, false).finished(summary);
+    return out.str();
+  };
+  EXPECT_NE(shown().find("perplexity per word   2.0710e+17 +- 8.0123e+13\n"), std::string::npos)
+      << shown();
+  EXPECT_NE(shown().find("26,501 tokens/s"), std::string::npos) << shown();
+  options.log_format = "json";
+  EXPECT_EQ(nlohmann::json::parse(shown())["perplexity_word"], 207101713074040672.0);
+}
+
+TEST(Console, ProgressCountsFailuresBesideDocuments) {
+  const RunOptions options;
+  RunProgress progress = progress_at(31.0);
+  progress.n_failed = 5;
+  std::ostringstream out, err;
+  Console(options, out, err, false).progress(progress);
+  EXPECT_EQ(err.str().find("3 documents, 5 failed, 1,234,567 tokens"), 0u) << err.str();
+}
+
 TEST(Console, TableHasErrorsOnlyForSeveralDocuments) {
   const RunOptions options;
   RunSummary summary;
@@ -101,22 +179,6 @@ TEST(Console, TableHasErrorsOnlyForSeveralDocuments) {
   Console(options, two, err, false).finished(summary);
   EXPECT_EQ(one.str().find("+-"), std::string::npos);
   EXPECT_NE(two.str().find("27.5000 +- 0.2500"), std::string::npos);
-}
-
-TEST(Format, NumbersForPeople) {
-  EXPECT_EQ(with_thousands(0), "0");
-  EXPECT_EQ(with_thousands(999), "999");
-  EXPECT_EQ(with_thousands(1000), "1,000");
-  EXPECT_EQ(with_thousands(1234567), "1,234,567");
-  EXPECT_EQ(human_bytes(1), "1 byte");
-  EXPECT_EQ(human_bytes(1023), "1,023 bytes");
-  EXPECT_EQ(human_bytes(1536), "1.5 KiB");
-  EXPECT_EQ(human_bytes((1ull << 30) - 1), "1.0 GiB");
-  EXPECT_EQ(human_duration(0.0), "0.0 s");
-  EXPECT_EQ(human_duration(59.99), "1 min 00 s");
-  EXPECT_EQ(human_duration(3600.0), "1 h 00 min");
-  EXPECT_EQ(human_duration(std::numeric_limits<double>::infinity()), "-");
-  EXPECT_EQ(fixed_point(std::numeric_limits<double>::quiet_NaN(), 2), "-");
 }
 
 }  // namespace

@@ -38,9 +38,25 @@ TEST_F(PlanCommand, PrintsCorpusShardsMemory) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   for (const char* part : {"documents             2\n", "tokens                310 in ", "shards ",
                            "for 2 ranks", "a.txt, 300 bytes, 97 % of the tokens",
-                           "states of 16 streams", "page cache", "not measured"}) {
+                           "states of 2 streams", "page cache", "not measured"}) {
     EXPECT_TRUE(contains(result.out, part)) << part << "\n" << result.out;
   }
+}
+
+TEST_F(PlanCommand, TellsWhatIsLeftOut) {
+  d.write("corpus/notes.md", "notes");
+  d.write("corpus/table.parquet", "table");
+  const auto text = plan({});
+  EXPECT_TRUE(contains(
+      text.out, "left out              2 files, neither .txt nor .jsonl: 1 .md, 1 .parquet\n"))
+      << text.out;
+  EXPECT_EQ(nlohmann::json::parse(plan({"--json"}).out)["files_left_out"], 2);
+}
+
+TEST_F(PlanCommand, SeparatesThousandsForPeopleOnly) {
+  d.write("corpus/long.txt", testing::digits(12345, 3));
+  EXPECT_TRUE(contains(plan({}).out, "tokens                12,655 in")) << plan({}).out;
+  EXPECT_EQ(nlohmann::json::parse(plan({"--json"}).out)["tokens"], 12655);
 }
 
 TEST_F(PlanCommand, PrintsOneJsonObject) {
@@ -71,7 +87,7 @@ TEST_F(PlanCommand, PlansTextsToo) {
   EXPECT_EQ(text.exit_code, 0) << text.err;
   for (const char* part :
        {"task summary: ", "tokens around a document", "texts                 2\n",
-        "tokens written        at most 20, where", "states of 64 streams"})
+        "tokens written        at most 20, where", "states of 2 streams"})
     EXPECT_TRUE(contains(text.out, part)) << part << "\n" << text.out;
   const auto measured = run_tovamill({"plan", "--model", d.path() / "model", "--corpus",
                                       d.path() / "corpus", "--threads", "1", "--json", "--job",

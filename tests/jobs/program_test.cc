@@ -63,6 +63,57 @@ TEST(Program, VersionNamesBuildAndLibraries) {
   }
 }
 
+TEST(Program, VersionIsACommandToo) {
+  const ProgramResult command = run_tovamill({"version"});
+  EXPECT_EQ(command.exit_code, 0) << command.err;
+  EXPECT_EQ(command.out, run_tovamill({"--version"}).out);
+  EXPECT_NE(run_tovamill({"help"}).out.find("\n  version "), std::string::npos);
+  EXPECT_EQ(run_tovamill({"help", "version"}).exit_code, 0);
+  EXPECT_EQ(run_tovamill({"version", "--help"}).exit_code, 0);
+  expect_error({"version", "score"}, 64, "version takes nothing else");
+  expect_error({"verson"}, 64, "did you mean version?");
+}
+
+TEST(Program, SmallModelsHaveTheirParametersToo) {
+  const testing::TemporaryDirectory d;
+  const ProgramResult run = run_tovamill({"score", "--model", "random:tiny", "--corpus",
+                                          d.write("a.txt", "A text."), "--out", d.path() / "run"});
+  EXPECT_NE(run.err.find("127 K parameters"), std::string::npos) << run.err;
+}
+
+TEST(Program, WhatANewcomerGivesAsAModelIsTurnedAwayWithAdvice) {
+  const testing::TemporaryDirectory d;
+  d.write("models/b.gguf", "GGUF");
+  d.write("models/a.gguf", "GGUF");
+  const std::string models = d.path() / "models", text = d.write("texts/a.txt", "A text.");
+  const auto expect_refused = [&](const std::string& model, int code, const std::string& part) {
+    expect_error({"score", "--model", model, "--corpus", text, "--out", d.path() / "run"}, code,
+                 part);
+  };
+  expect_refused(models, 66, "--model " + models + "/a.gguf");
+  expect_refused(d.path() / "texts", 66, "has no config.json, so it is no model directory: give");
+  expect_refused("HuggingFaceTB/SmolLM2-135M", 66, "download it first");
+  expect_refused(d.write("model.safetensors", "x"), 64, "is a part of a model: give a directory");
+}
+
+TEST(Program, TheSameCommandAgainDoesNotReadItsOwnTexts) {
+  const testing::TemporaryDirectory d;
+  d.write("texts/a.txt", "A text.");
+  const std::string texts = d.path() / "texts";
+  for (int i = 0; i < 2; ++i) {
+    const ProgramResult run = run_tovamill({"summarize", "--model", "random:tiny", "--corpus",
+                                            texts, "--out", texts + "/run", "--stream-jsonl",
+                                            texts + "/summaries.jsonl", "--max-new-tokens", "2"});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_NE(run.out.find("documents             1\n"), std::string::npos) << run.out;
+  }
+}
+
+TEST(Program, OptionsOfOtherCommandsAreNamedAsSuch) {
+  expect_error({"score", "--max-new-tokens", "5"}, 64,
+               "--max-new-tokens is an option of other commands, not of tovamill score");
+}
+
 TEST(Program, BadUsageIs64InOneLine) {
   expect_error({"scor"}, 64, "unknown command 'scor'; did you mean score?");
   expect_error({"--frobnicate"}, 64, "unknown option '--frobnicate'");

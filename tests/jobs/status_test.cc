@@ -67,10 +67,10 @@ std::size_t n_lines(const std::string& text) {
 
 TEST(StatusText, OfALiveRunShowsTotalsRanksFailures) {
   const std::string text = status_text("run1", report_of(status_of(3), live_probe()), false);
-  for (const char* part :
-       {"run1: running, live, launch 2, process 9\n", "1,234 (1 failed)", "56,789, 300 per second",
-        "50.0 % of 1.0 MiB", "1 min 40 s, 50.0 s left", "rank  host  state", "3 ranks: 3 working",
-        "/c/a.jsonl, byte 77: invalid-json: no closing quote", "3 min 05 s"}) {
+  for (const char* part : {"run1: running, live, launch 2, process 9\n", "1,234 done, 1 failed",
+                           "56,789, 300 per second", "50.0 % of 1.0 MiB", "1 min 40 s, 50.0 s left",
+                           "rank  host  state", "3 ranks: 3 working",
+                           "/c/a.jsonl, byte 77: invalid-json: no closing quote", "3 min 05 s"}) {
     EXPECT_TRUE(contains(text, part)) << part << "\n" << text;
   }
 }
@@ -104,6 +104,20 @@ TEST(StatusText, OfAFailedRunTellsItsMessage) {
   EXPECT_TRUE(contains(text, "r: failed, exit code 74")) << text;
   EXPECT_TRUE(contains(text, "no space left")) << text;
   EXPECT_TRUE(contains(text, "mend what the message says")) << text;
+}
+
+TEST(StatusText, OfAStartThatWasRefusedSaysThatTheRunIsAsItWas) {
+  json status = status_of(0);
+  status.update(json{{"state", "failed"}, {"exit_code", 78}, {"message", "other options"}});
+  const std::string text = status_text("r", report_of(status, dead_probe()), false);
+  EXPECT_TRUE(contains(text, "the run is as it was before that start")) << text;
+}
+
+TEST(StatusText, TellsHowManyFilesAreLeftOut) {
+  json status = status_of(0);
+  status.update(json{{"files", 1234}, {"files_left_out", 5678}});
+  const std::string text = status_text("r", report_of(status, dead_probe()), false);
+  EXPECT_TRUE(contains(text, " in 1,234 files (5,678 left out)")) << text;
 }
 
 class Status : public ::testing::Test {

@@ -315,7 +315,7 @@ TEST(Describe, NamesGroupsShapesAndCompleteness) {
   const std::string text = describe_results(results_of(d, some(20, {.trace = true}), false));
   for (const char* wanted :
        {"An incomplete run", "@complete = 0", "/documents\n", "  id [20] string of",
-        "  nll_sum [20] float64, nats:", "/summary\n", "@perplexity_token = ", "  death [3, ",
+        "  nll_sum [20] float64, nats:", "/summary\n", "@perplexity_token = ", "  death [3 x ",
         "@ppl_definition = \"natural-log"})
     EXPECT_NE(text.find(wanted), std::string::npos) << wanted << "\n" << text;
   TemporaryDirectory e;
