@@ -93,6 +93,9 @@ struct CorpusRecord {
 // known endings.
 std::vector<CorpusFile> list_corpus(const CorpusOptions& options);
 
+// Throws what list_corpus would, without listing all: a directory is searched until its first file.
+void check_corpus(const CorpusOptions& options);
+
 // The file at `path` as list_corpus would give it; nothing where its ending is none of a corpus.
 std::optional<CorpusFile> corpus_file_at(const std::string& path);
 

@@ -46,7 +46,9 @@ const Ending* ending_of(const fs::path& path) {
 
 class Lister {
  public:
-  explicit Lister(const CorpusOptions& options) : options_(options) {}
+  // `first_only`: directories are searched for a single file.
+  explicit Lister(const CorpusOptions& options, bool first_only = false)
+      : options_(options), first_only_(first_only) {}
 
   // A path as the user gave it.
   void add(const std::string& given) {
@@ -117,25 +119,34 @@ class Lister {
     if (!error && !seen_directories_.insert(real.string()).second)
       return;  // a loop of links, or a second way here
     std::vector<fs::path> entries;
-    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+    for (fs::directory_iterator at(directory, error), end; !error && at != end;
+         at.increment(error)) {
       entries.push_back(at->path());
+      if (first_only_ && !is_hidden(at->path())) add_file(at->path());
+      if (is_enough()) return;
+    }
     if (error)
       throw Error(ExitCode::no_input, "corpus directory '" + directory.string() +
                                           "' cannot be listed: " + error.message() +
                                           ": make it readable or name its files");
     std::sort(entries.begin(), entries.end());
     for (const fs::path& entry : entries) {
-      if (entry.filename().string().starts_with('.')) continue;
+      if (is_hidden(entry)) continue;
       std::error_code ignored;
       if (fs::is_directory(entry, ignored)) {
         add_directory(entry);
+        if (is_enough()) return;
       } else {
         add_file(entry);
       }
     }
   }
 
+  static bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+  bool is_enough() const { return first_only_ && !by_real_path_.empty(); }
+
   const CorpusOptions& options_;
+  const bool first_only_;
   std::map<std::string, CorpusFile> by_real_path_;
   std::set<std::string> seen_directories_;
 };
@@ -153,10 +164,12 @@ std::optional<CorpusFile> corpus_file_at(const std::string& path) {
                     .compression = ending->compression};
 }
 
-std::vector<CorpusFile> list_corpus(const CorpusOptions& options) {
+namespace {
+
+std::vector<CorpusFile> list(const CorpusOptions& options, bool first_only) {
   std::vector<std::string> paths = options.paths;
   std::sort(paths.begin(), paths.end());  // the list does not depend on the order of --corpus
-  Lister lister(options);
+  Lister lister(options, first_only);
   for (const std::string& path : paths) lister.add(path);
   std::vector<CorpusFile> files = lister.take();
   if (files.empty())
@@ -168,5 +181,11 @@ std::vector<CorpusFile> list_corpus(const CorpusOptions& options) {
                     ": give files of " + kKnownEndings + ", or directories that hold some");
   return files;
 }
+
+}  // namespace
+
+std::vector<CorpusFile> list_corpus(const CorpusOptions& options) { return list(options, false); }
+
+void check_corpus(const CorpusOptions& options) { list(options, true); }
 
 }  // namespace tovamill

@@ -21,6 +21,8 @@ mpirun; one task outside Slurm is started as it is.
 SIGUSR1, SIGTERM and SIGINT tell the program to save its work and stop (all three reach it as SIGUSR1, since launchers
 leave tasks little time after SIGTERM); it is then not started again. A second SIGTERM or SIGINT stops it at once.
 
+Before anything is started, options, model, corpus and run directory are checked on this host.
+
 Exit codes: those of the program; 75 too where all starts were lost (the finished work is kept: start again); 64 for a
 wrong command line. mpirun's own code says nothing after deaths, so the code is taken from status.json in the run
 directory (--out), and where the program did not get so far, from the file TOVAMILL_EXIT_FILE.
@@ -29,8 +31,8 @@ For mpirun the usual variables hold: OMPI_MCA_orte_default_hostfile names a file
 of PMIx once started, for Slurm's PMIx ends all with the first that dies; TOVAMILL_DETACH_PMIX=0 leaves them with it, and
 every death then costs a start.
 
-What PROGRAM must do: with `--print-config` among its arguments print `out = DIR` (quoted with \n \r \t \" \\ where it
-begins with a quote); keep DIR/status.json, an object written one key a line, indented by two blanks, with "state"
+What PROGRAM must do: with `--check --print-config` behind its arguments say what is wrong with them and exit, or print
+`out = DIR` (quoted with \n \r \t \" \\ where it begins with a quote); keep DIR/status.json, an object written one key a line, indented by two blanks, with "state"
 (starting, running, merging; at the end done, stopped, failed, or lost: start again), "exit_code" at the end, and
 "launch_id", the text of TOVAMILL_LAUNCH_ID; renew that file every few seconds while `running`; let rank 0 write its
 exit code into the file TOVAMILL_EXIT_FILE; say in "documents" and "failed" of status.json how many documents are
@@ -106,10 +108,12 @@ trap 'ask_to_stop USR1' USR1
 trap 'ask_to_stop TERM' TERM
 trap 'ask_to_stop INT' INT
 
-# The run directory, in $run_directory; empty where the program has none. Exits where the command line is wrong.
+# The run directory, in $run_directory; empty where the program has none. Exits with the program's line and code where
+# it could not start: of tasks that all fail at once mpirun may lose what they say.
 find_run_directory() {
   local config line
-  config=$(env -u OMPI_COMM_WORLD_SIZE -u PMI_SIZE -u SLURM_STEP_ID "${program[@]}" --print-config </dev/null) || exit
+  config=$(env -u OMPI_COMM_WORLD_SIZE -u PMI_SIZE -u SLURM_STEP_ID "${program[@]}" --check --print-config </dev/null) ||
+    exit
   line=$(sed -n 's/^out = //p' <<<"$config" | head -n 1)
   if [[ "$line" == '"'*'"' ]]; then
     line=${line#\"}

@@ -99,6 +99,11 @@ po::options_description describe_options(const Command& command, Purpose purpose
     others.add_options()("print-config", po::bool_switch(),
                          "print all options that hold as an INI file, and stop");
   }
+  if (command.is_run) {
+    others.add_options()("check", po::bool_switch(),
+                         "find what is wrong with options, model, corpus and run directory, and "
+                         "stop before anything is made");
+  }
   others.add_options()(purpose == Purpose::help ? "help" : "help,h", po::bool_switch(),
                        "print this help, and stop");
   all.add(others);
@@ -117,6 +122,7 @@ std::vector<std::string> option_names(const Command& command) {
     names.insert(names.end(), group.names.begin(), group.names.end());
   for (const ExtraOption& extra : command.extras) names.push_back(extra.name);
   if (!command.groups.empty()) names.insert(names.end(), {"config", "print-config"});
+  if (command.is_run) names.emplace_back("check");
   names.push_back("help");
   return names;
 }

@@ -76,17 +76,26 @@ void check_ours(const fs::path& directory) {
 
 }  // namespace
 
-void prepare_run_directory(const std::string& run_directory) {
+void check_run_directory(const std::string& run_directory) {
   const fs::path path(run_directory);
   try {
     if (fs::exists(path) && !fs::is_directory(path)) {
       throw Error(ExitCode::cannot_create, run_directory + ": is a file: give --out a directory");
     }
     if (fs::exists(path)) check_ours(path);
+    fs::path there = fs::absolute(path);
+    while (!fs::exists(there)) there = there.parent_path();
+    errno = ENOTDIR;
+    if (!fs::is_directory(there) || access(there.c_str(), W_OK | X_OK) != 0)
+      throw fs::filesystem_error("", std::error_code(errno, std::generic_category()));
   } catch (const fs::filesystem_error& e) {
     throw Error(ExitCode::cannot_create,
                 run_directory + ": " + e.code().message() + ": give another --out");
   }
+}
+
+void prepare_run_directory(const std::string& run_directory) {
+  check_run_directory(run_directory);
   create_run_directory(run_directory);
 }
 

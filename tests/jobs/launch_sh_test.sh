@@ -19,6 +19,7 @@ cd "$(dirname "$0")"
 run='" a run'  # needs quotes in an INI file
 if [ "${*: -1}" = --print-config ]; then
   [ "$1" != wrong ] || { echo "tovamill: error: wrong" >&2; exit 64; }
+  [ "$1 ${*: -2:1}" != "lacking --check" ] || { echo "tovamill: error: no model" >&2; exit 66; }
   printf 'model = m\nout = "\\" a run"\nthreads = 0\n'
   exit 0
 fi
