@@ -149,16 +149,22 @@ n_finished() {
   echo "$sum"
 }
 
-# What a mpirun that was killed leaves; the number of its job, which the names hold, stands in contact.txt.
+# What a mpirun that was killed leaves: a folder named after its process and, named after its job, shared memory.
 clean_after_mpirun() {
   [ "${starter[0]:-}" = mpirun ] || return 0
-  local session family
-  for session in "${TMPDIR:-/tmp}"/ompi.*."$(id -u)"/pid."$launcher"; do
+  local session job tmp=${TMPDIR:-/tmp} user
+  user=$(id -u)
+  for session in "$tmp"/ompi.*."$user"/pid."$launcher"; do  # of 4.1: the job's number stands in contact.txt
     [ -d "$session" ] || continue
-    family=$(sed -n '1s/\..*//p' "$session/contact.txt" 2>/dev/null)
-    if [[ "$family" =~ ^[0-9]{1,10}$ ]]; then
-      rm -f "/dev/shm/vader_segment."*".$(id -u).$(printf '%x' $((family >> 16)))"????.*
-    fi
+    job=$(sed -n '1s/\..*//p' "$session/contact.txt" 2>/dev/null)
+    if [[ "$job" =~ ^[0-9]{1,10}$ ]]; then remove_segments vader "$((job >> 16))"; fi
+    rm -rf "$session"
+  done
+  for session in "$tmp"/prterun.*."$launcher.$user"; do  # of 5: the job's name stands in the name of a file
+    [ -d "$session" ] || continue
+    for job in "$session"/pmix.*.tool.*@0; do
+      if [ -e "$job" ]; then job=${job##*.tool.} && remove_segments sm "$(number_of_job "${job%@0}")"; fi
+    done
     rm -rf "$session"
   done
 }
@@ -187,6 +193,24 @@ pass_on_stop() {  # STATE
 }
 
 # Until the launcher has ended; sets $launcher_code.
+remove_segments() {  # KIND NUMBER
+  rm -f "/dev/shm/$1_segment."*".$user.$(printf '%x' "$2")"????.*
+}
+
+# The number that Open MPI 5 makes of a job's name: OPAL_HASH_STR in 32 bits, folded to 16.
+number_of_job() {  # NAME
+  local hash=0 i
+  for ((i = 0; i < ${#1}; ++i)); do
+    hash=$((hash + $(printf '%d' "'${1:i:1}")))
+    hash=$((hash + (hash << 10) & 0xffffffff))
+    hash=$((hash ^ hash >> 6))
+  done
+  hash=$((hash + (hash << 3) & 0xffffffff))
+  hash=$((hash ^ hash >> 11))
+  hash=$((hash + (hash << 15) & 0xffffffff))
+  echo $((hash >> 16 ^ hash & 0xffff))
+}
+
 watch_launch() {
   local state seen='' seen_now since=$SECONDS
   while is_running; do
