@@ -101,6 +101,8 @@ fi
 
 stop_asked=no stop_passed_on=no stop_twice=no launcher=''
 ask_to_stop() {  # SIGNAL
+# Open MPI 5 by itself asks the kernel for routes, finds none between two tasks of a host, and warns of each pair.
+export OMPI_MCA_reachable=${OMPI_MCA_reachable:-weighted}
   if [ "$stop_asked" = yes ] && [ "$1" != USR1 ]; then stop_twice=yes; fi
   stop_asked=yes
 }
