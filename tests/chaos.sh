@@ -53,7 +53,7 @@ ranks_of_round() {
     echo "$pid ${rank:-0}"
   done
 }
-mpirun_of_round() { pgrep -f -- "^mpirun .*--out $out( |$)" | head -n 1; }
+mpirun_of_round() { pgrep -f -- "^(mpirun|prterun) .*--out $out( |$)" | head -n 1; }
 
 # Deals a blow; says what it was.
 strike() {
