@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -196,14 +197,13 @@ TEST_F(MpiRun, ASlowDiskThatIsInterruptedLosesNothing) {
 TEST_F(MpiRun, HostsWithoutTheModelGetItFromRankZero) {
   const std::string expected = run_alone("whole");
   const std::string model = d.path() / "model", nothing = d.path() / "nothing";
-  const std::string script =
-      d.write("on_its_host", "#!/bin/sh\n[ $OMPI_COMM_WORLD_RANK -ge 2 ] || exec \"$@\" --model '" +
-                                 model + "'\nexec unshare --pid --fork \"$@\" --model '" + nothing +
-                                 "'\n");
+  const std::string script = d.write(
+      "on_its_host", "#!/bin/sh\n[ $OMPI_COMM_WORLD_RANK -ge 2 ] || exec \"$@\" --model '" + model +
+                         "'\nexec unshare --pid --fork \"$@\" --model '" + nothing + "'\n");
   fs::permissions(script, fs::perms::owner_all);
   std::vector<std::string> c{
-      "mpirun", "--allow-run-as-root", "--oversubscribe", "--mca", "btl", "tcp,self", "-n",
-      "4",      script,                TOVAMILL_PROGRAM};
+      "mpirun", "--allow-run-as-root", "--oversubscribe", "--mca", "btl", "tcp,self", "-n", "4",
+      script,   TOVAMILL_PROGRAM};
   for (const std::string& word : command("run", {"--broadcast-weights"})) c.push_back(word);
   c.erase(std::find(c.begin(), c.end(), "--model"), std::find(c.begin(), c.end(), "--model") + 2);
   if (geteuid() != 0) GTEST_SKIP() << "only root may make the namespaces that play other hosts";
