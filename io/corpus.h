@@ -101,6 +101,9 @@ std::vector<CorpusFile> list_corpus(const CorpusOptions& options, LeftOut* left_
 std::optional<std::vector<CorpusFile>> glance_at_corpus(const CorpusOptions& options,
                                                         std::size_t n_enough);
 
+// Throws what list_corpus would, without listing all: a directory is searched until its first file.
+void check_corpus(const CorpusOptions& options);
+
 // The file at `path` as list_corpus would give it; nothing where its ending is none of a corpus.
 std::optional<CorpusFile> corpus_file_at(const std::string& path);
 

@@ -215,4 +215,14 @@ std::optional<std::vector<CorpusFile>> glance_at_corpus(const CorpusOptions& opt
   return lister.take();
 }
 
+void check_corpus(const CorpusOptions& options) {
+  bool is_empty = true;
+  for (const std::string& path : options.paths) {
+    CorpusOptions alone = options;
+    alone.paths = {path};
+    is_empty &= glance_at_corpus(alone, 1).has_value();
+  }
+  if (is_empty) list_corpus(options);  // says why
+}
+
 }  // namespace tovamill

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 namespace tovamill {
@@ -28,6 +29,14 @@ std::uint64_t n_oom_kills() {
     if (name == "oom_kill") return value;
   }
   return 0;
+}
+
+std::string launch_script() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const bool is_installed =
+      std::filesystem::exists(program.parent_path() / "tovamill-launch", error);
+  return is_installed ? "tovamill-launch" : "jobs/launch.sh";
 }
 
 }  // namespace tovamill

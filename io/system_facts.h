@@ -12,5 +12,8 @@ int process_id();
 std::string boot_id();
 // Processes that the kernel has killed since then because memory ran out; 0 where it does not tell.
 std::uint64_t n_oom_kills();
+// How the script that starts this program as several ranks is called: "tovamill-launch" where it is
+// installed beside the program, else "jobs/launch.sh".
+std::string launch_script();
 
 }  // namespace tovamill

@@ -123,8 +123,9 @@ void apply_command_line(const Command& command, const std::vector<po::option>& p
     const std::string& name = option.string_key;
     if (name.empty()) {
       request.operands.insert(request.operands.end(), option.value.begin(), option.value.end());
-    } else if (name == "help" || name == "config" || name == "print-config") {
+    } else if (name == "help" || name == "config" || name == "print-config" || name == "check") {
       request.help |= name == "help";
+      request.check |= name == "check";
       request.print_config |= name == "print-config";
     } else if (takes(command, name)) {
       const std::vector<std::string> values =

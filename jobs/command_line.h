@@ -18,6 +18,7 @@ struct Request {
       extras;                         // by name, given or not: ExtraOption::initial where not
   std::vector<std::string> operands;  // what stands without an option
   bool help = false;
+  bool check = false;
   bool print_config = false;
 
   bool flag(const std::string& extra) const { return extras.at(extra) == "true"; }
@@ -49,6 +50,7 @@ struct Command {
       operand;  // as shown by --help, "FILE"; empty where none is taken. Exactly one is wanted ...
   bool takes_many = false;                       // ... or at least one
   RunOptions defaults;                           // where no option is given
+  bool is_run = false;  // takes --check, and as several tasks its ranks share the work
   int (*run)(const Request& request) = nullptr;  // returns the exit code
 };
 

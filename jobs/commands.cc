@@ -7,6 +7,7 @@
 #include "jobs/manual/man_page.h"
 #include "jobs/suggestion.h"
 #include "kernels/error.h"
+#include "workers/run_check.h"
 
 namespace tovamill {
 namespace {
@@ -65,8 +66,15 @@ int print_version(const std::vector<std::string>& words) {
 }
 
 // Started as several tasks, they share the work of this command; of others the first task does all.
-bool shares_work(const std::string& command) {
-  return command == "score" || command == "summarize" || command == "generate";
+bool shares_work(const std::string& name) {
+  const std::vector<Command> commands = all_commands();
+  return std::any_of(commands.begin(), commands.end(),
+                     [&](const Command& c) { return c.is_run && c.name == name; });
+}
+
+void check(RunOptions options) {
+  read_prompt_file(options.generation);
+  check_run(options);
 }
 
 void print_note(const Launcher& launcher) {
@@ -110,15 +118,15 @@ int run_program(const std::vector<std::string>& arguments) {
   Request request = parse_arguments(command, rest);
   request.options.command = "tovamill";
   for (const std::string& argument : arguments) request.options.command += " " + argument;
-  if ((request.help || request.print_config) && !speaks(launcher)) return 0;
+  const bool is_question = request.help || request.check || request.print_config;
+  if (is_question && !speaks(launcher)) return 0;
   if (request.help) {
     std::cout << help_text(command);
     return 0;
   }
-  if (request.print_config) {
-    std::cout << config_text(command, request.options);
-    return 0;
-  }
+  if (request.check) check(request.options);
+  if (request.print_config) std::cout << config_text(command, request.options);
+  if (is_question) return 0;
   if (is_shared) print_note(launcher);
   return command.run(request);
 }

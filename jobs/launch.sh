@@ -12,34 +12,41 @@ mpirun; one task outside Slurm is started as it is.
 
   -n, --tasks TASKS      tasks to start (in a Slurm allocation all of its tasks, elsewhere 1)
   -N, --nodes NODES      nodes to spread them over (Slurm only)
+  --hostfile FILE        hosts for mpirun, a line `HOST slots=TASKS` each (not in a Slurm allocation). They must be
+                         reachable by ssh without a password, and see the same paths as this one
   --max-restarts K       starts in a row that may get lost without a finished document (10); a number of starts that
                          get on is no matter
   --stall-seconds S      a run that is `running` but has not renewed its status.json for so long is taken for lost
-                         (600; 0: never)
+                         (600; 0: never); with a hostfile so is one that does not begin for so long
   -h, --help             this text
 
 SIGUSR1, SIGTERM and SIGINT tell the program to save its work and stop (all three reach it as SIGUSR1, since launchers
 leave tasks little time after SIGTERM); it is then not started again. A second SIGTERM or SIGINT stops it at once.
 
+Before anything is started, options, model, corpus and run directory are checked on this host.
+
 Exit codes: those of the program; 75 too where all starts were lost (the finished work is kept: start again); 64 for a
-wrong command line. mpirun's own code says nothing after deaths, so the code is taken from status.json in the run
-directory (--out), and where the program did not get so far, from the file TOVAMILL_EXIT_FILE.
+wrong command line; 66 or 78 for a hostfile that cannot be read or is empty; 69 where mpirun could not start the tasks,
+for instance because a host cannot be reached. mpirun's own code says nothing after deaths, so the code is taken from
+status.json in the run directory (--out), and where the program did not get so far, from the file TOVAMILL_EXIT_FILE.
 
-For mpirun the usual variables hold: OMPI_MCA_orte_default_hostfile names a file of hosts. In Slurm the tasks take leave
-of PMIx once started, for Slurm's PMIx ends all with the first that dies; TOVAMILL_DETACH_PMIX=0 leaves them with it, and
-every death then costs a start.
+Open MPI 4.1 and 5 are known. OMPI_MCA_orte_default_hostfile, which 5 ignores, is taken for --hostfile. In Slurm the
+tasks take leave of PMIx once started, for Slurm's PMIx ends all with the first that dies; TOVAMILL_DETACH_PMIX=0 leaves
+them with it, and every death then costs a start.
 
-What PROGRAM must do: with `--print-config` among its arguments print `out = DIR` (quoted with \n \r \t \" \\ where it
-begins with a quote); keep DIR/status.json, an object written one key a line, indented by two blanks, with "state"
-(starting, running, merging; at the end done, stopped, failed, or lost: start again), "exit_code" at the end, and
-"launch_id", the text of TOVAMILL_LAUNCH_ID; renew that file every few seconds while `running`; let rank 0 write its
-exit code into the file TOVAMILL_EXIT_FILE; say in "documents" and "failed" of status.json how many documents are
-finished, those of earlier starts included; take leave of PMIx once started where TOVAMILL_DETACH_PMIX=1.
+What PROGRAM must do: with `--check --print-config` behind its arguments say what is wrong with them and exit, or print
+`out = DIR` (quoted with \n \r \t \" \\ where it begins with a quote); keep DIR/status.json, an object written one key a
+line, indented by two blanks, with "state" (starting, running, merging; at the end done, stopped, failed, or lost: start
+again), "exit_code" at the end, and "launch_id", the text of TOVAMILL_LAUNCH_ID; renew that file every few seconds while
+`running`; let rank 0 write its exit code into the file TOVAMILL_EXIT_FILE; say in "documents" and "failed" of
+status.json how many documents are finished, those of earlier starts included; take leave of PMIx once started where
+TOVAMILL_DETACH_PMIX=1.
 MANUAL
 }
 
 say() { echo "launch.sh: $*" >&2; }
-refuse() { say "$*"; exit 64; }
+refuse_with() { say "${*:2}"; exit "$1"; }  # CODE TEXT...
+refuse() { refuse_with 64 "$@"; }
 
 number() {  # OPTION VALUE SMALLEST
   if ! [[ "$2" =~ ^[0-9]{1,9}$ ]] || [ "$((10#$2))" -lt "$3" ]; then
@@ -48,15 +55,16 @@ number() {  # OPTION VALUE SMALLEST
   echo "$((10#$2))"
 }
 
-n_tasks='' n_nodes='' max_restarts=10 stall_s=600
+n_tasks='' n_nodes='' hostfile='' max_restarts=10 stall_s=600
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) manual; exit 0 ;;
-    -n | --tasks | -N | --nodes | --max-restarts | --stall-seconds)
+    -n | --tasks | -N | --nodes | --hostfile | --max-restarts | --stall-seconds)
       [ $# -ge 2 ] || refuse "$1 needs a value"
       case "$1" in
         -n | --tasks) n_tasks=$(number "$1" "$2" 1) || exit ;;
         -N | --nodes) n_nodes=$(number "$1" "$2" 1) || exit ;;
+        --hostfile) hostfile=$2; [ -n "$hostfile" ] || refuse "--hostfile '' is empty: name a file of hosts" ;;
         --max-restarts) max_restarts=$(number "$1" "$2" 0) || exit ;;
         --stall-seconds) stall_s=$(number "$1" "$2" 0) || exit ;;
       esac
@@ -76,10 +84,23 @@ if [ -z "$n_tasks" ]; then
   n_tasks=1
   if [ "$in_slurm" = yes ]; then n_tasks=${SLURM_NTASKS:-1}; fi
 fi
-if [ "$in_slurm" = no ] && [ -n "$n_nodes" ]; then refuse "-N is for Slurm allocations; mpirun takes a file of hosts"; fi
+if [ "$in_slurm" = no ] && [ -n "$n_nodes" ]; then refuse "-N is for Slurm allocations; mpirun takes a --hostfile"; fi
+if [ "$in_slurm" = yes ] && [ -n "$hostfile" ]; then
+  refuse "--hostfile is for mpirun; in this Slurm allocation srun takes the nodes of the allocation: leave it out"
+fi
+if [ "$in_slurm" = no ]; then hostfile=${hostfile:-${OMPI_MCA_orte_default_hostfile:-}}; fi
+if [ -n "$hostfile" ]; then
+  if [ ! -f "$hostfile" ] || [ ! -r "$hostfile" ]; then
+    refuse_with 66 "the hostfile $hostfile does not exist or cannot be read"
+  fi
+  grep -qE '^[[:space:]]*[^#[:space:]]' "$hostfile" ||
+    refuse_with 78 "the hostfile $hostfile names no host: give it a line 'HOST slots=TASKS' for each"
+fi
 
 # Tasks that wait in start-up leave the cores to those that read the model.
 export OMPI_MCA_mpi_yield_when_idle=1
+# Open MPI 5 by itself asks the kernel for routes, finds none between two tasks of a host, and warns of each pair.
+export OMPI_MCA_reachable=${OMPI_MCA_reachable:-weighted}
 
 # What to put before the program.
 starter=()
@@ -89,11 +110,12 @@ if [ "$in_slurm" = yes ]; then
   # Since 22.05 srun does not take this over from the allocation.
   if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then starter+=(-c "$SLURM_CPUS_PER_TASK"); fi
   export TOVAMILL_DETACH_PMIX=${TOVAMILL_DETACH_PMIX:-1}
-elif [ "$n_tasks" -gt 1 ]; then
+elif [ "$n_tasks" -gt 1 ] || [ -n "$hostfile" ]; then
   command -v mpirun >/dev/null || refuse "mpirun is not there: install Open MPI (openmpi-bin)"
   starter=(mpirun --enable-recovery --oversubscribe --bind-to none -n "$n_tasks"
            -x TOVAMILL_LAUNCH_ID -x TOVAMILL_EXIT_FILE -x TOVAMILL_RESTARTS
            -x TOVAMILL_JOB)
+  if [ -n "$hostfile" ]; then starter+=(--hostfile "$hostfile"); fi
   if [ "$(id -u)" -eq 0 ]; then starter+=(--allow-run-as-root); fi
 fi
 
@@ -106,10 +128,12 @@ trap 'ask_to_stop USR1' USR1
 trap 'ask_to_stop TERM' TERM
 trap 'ask_to_stop INT' INT
 
-# The run directory, in $run_directory; empty where the program has none. Exits where the command line is wrong.
+# The run directory, in $run_directory; empty where the program has none. Exits with the program's line and code where
+# it could not start: of tasks that all fail at once mpirun may lose what they say.
 find_run_directory() {
   local config line
-  config=$(env -u OMPI_COMM_WORLD_SIZE -u PMI_SIZE -u SLURM_STEP_ID "${program[@]}" --print-config </dev/null) || exit
+  config=$(env -u OMPI_COMM_WORLD_SIZE -u PMI_SIZE -u SLURM_STEP_ID "${program[@]}" --check --print-config </dev/null) ||
+    exit
   line=$(sed -n 's/^out = //p' <<<"$config" | head -n 1)
   if [[ "$line" == '"'*'"' ]]; then
     line=${line#\"}
@@ -145,18 +169,42 @@ n_finished() {
   echo "$sum"
 }
 
-# What a mpirun that was killed leaves; the number of its job, which the names hold, stands in contact.txt.
+# What a mpirun that was killed leaves: a folder named after its process and, named after its job, shared memory.
 clean_after_mpirun() {
   [ "${starter[0]:-}" = mpirun ] || return 0
-  local session family
-  for session in "${TMPDIR:-/tmp}"/ompi.*."$(id -u)"/pid."$launcher"; do
+  local session job tmp=${TMPDIR:-/tmp} user
+  user=$(id -u)
+  for session in "$tmp"/ompi.*."$user"/pid."$launcher"; do  # of 4.1: the job's number stands in contact.txt
     [ -d "$session" ] || continue
-    family=$(sed -n '1s/\..*//p' "$session/contact.txt" 2>/dev/null)
-    if [[ "$family" =~ ^[0-9]{1,10}$ ]]; then
-      rm -f "/dev/shm/vader_segment."*".$(id -u).$(printf '%x' $((family >> 16)))"????.*
-    fi
+    job=$(sed -n '1s/\..*//p' "$session/contact.txt" 2>/dev/null)
+    if [[ "$job" =~ ^[0-9]{1,10}$ ]]; then remove_segments vader "$((job >> 16))"; fi
     rm -rf "$session"
   done
+  for session in "$tmp"/prterun.*."$launcher.$user"; do  # of 5: the job's name stands in the name of a file
+    [ -d "$session" ] || continue
+    for job in "$session"/pmix.*.tool.*@0; do
+      if [ -e "$job" ]; then job=${job##*.tool.} && remove_segments sm "$(number_of_job "${job%@0}")"; fi
+    done
+    rm -rf "$session"
+  done
+}
+
+remove_segments() {  # KIND NUMBER
+  rm -f "/dev/shm/$1_segment."*".$user.$(printf '%x' "$2")"????.*
+}
+
+# The number that Open MPI 5 makes of a job's name: OPAL_HASH_STR in 32 bits, folded to 16.
+number_of_job() {  # NAME
+  local hash=0 i
+  for ((i = 0; i < ${#1}; ++i)); do
+    hash=$((hash + $(printf '%d' "'${1:i:1}")))
+    hash=$((hash + (hash << 10) & 0xffffffff))
+    hash=$((hash ^ hash >> 6))
+  done
+  hash=$((hash + (hash << 3) & 0xffffffff))
+  hash=$((hash ^ hash >> 11))
+  hash=$((hash + (hash << 15) & 0xffffffff))
+  echo $((hash >> 16 ^ hash & 0xffff))
 }
 
 is_running() { kill -0 "$launcher" 2>/dev/null; }
@@ -182,7 +230,10 @@ pass_on_stop() {  # STATE
   fi
 }
 
-# Until the launcher has ended; sets $launcher_code.
+# Whether status.json is to be renewed: not while the run starts, unless hosts that do not answer may be why.
+may_stall() { [ "$1" = running ] || { [ -z "$1" ] && [ -n "$hostfile" ]; }; }  # STATE
+
+# Until the launcher has ended; sets $launcher_code, and $was_silent where it was stopped because no task had begun.
 watch_launch() {
   local state seen='' seen_now since=$SECONDS
   while is_running; do
@@ -191,9 +242,10 @@ watch_launch() {
     if [ "$stop_twice" = yes ]; then stop_lingering 0; break; fi
     pass_on_stop "$state"
     seen_now=$state$(stat -c %Y%i -- "$status_file" 2>/dev/null)
-    if [ "$seen_now" != "$seen" ] || [ "$state" != running ]; then seen=$seen_now since=$SECONDS; fi
+    if [ "$seen_now" != "$seen" ] || ! may_stall "$state"; then seen=$seen_now since=$SECONDS; fi
     if [ "$stall_s" -gt 0 ] && [ $((SECONDS - since)) -ge "$stall_s" ]; then
       say "the run has not renewed its status.json for $stall_s s: it is taken for lost"
+      if [ -z "$state" ]; then was_silent=yes; fi
       stop_lingering 0
       break
     fi
@@ -218,6 +270,17 @@ code_without_state() {
   case "$launcher_code" in 0 | 64 | 65 | 66 | 69 | 73 | 78) echo "$launcher_code" ;; esac
 }
 
+# Whether mpirun has given up before the program began: it exits with what the start on a host came to (255 of ssh);
+# tasks that have begun leave a state, a code, or mpirun's 0.
+could_not_start() {
+  [ "${starter[0]:-}" = mpirun ] && [ "$launches" -eq 1 ] && [ "$stop_asked" = no ] && [ -z "$state$code" ] || return 1
+  case "$launcher_code" in
+    0 | 75) return 1 ;;
+    137 | 143) [ "$was_silent" = yes ] ;;  # else somebody has killed it
+    *) [ ! -s "$TOVAMILL_EXIT_FILE" ] ;;
+  esac
+}
+
 start_once() {
   launches=$((launches + 1))
   TOVAMILL_LAUNCH_ID=$(hostname)-$$-$launches-$(date +%s%N)
@@ -235,7 +298,7 @@ TOVAMILL_EXIT_FILE=$(mktemp) || exit 73
 # Equal for all starts of this job, also after a requeue; what --overwrite deletes it deletes once.
 export TOVAMILL_JOB=${SLURM_JOB_ID:-$(hostname)-$$-$(date +%s%N)}
 trap 'rm -f -- "$TOVAMILL_EXIT_FILE"' EXIT
-launches=0 losses=0 finished=0
+launches=0 losses=0 finished=0 was_silent=no
 while true; do
   start_once
   state=$(state_now)
@@ -245,6 +308,10 @@ while true; do
   fi
   code=$(code_without_state)
   if [ "$state" != lost ] && [ -n "$code" ]; then exit "$code"; fi
+  if could_not_start; then
+    advice=${hostfile:+: can every host of $hostfile be reached by ssh?}
+    refuse_with 69 "mpirun could not start the tasks (its code $launcher_code)$advice"
+  fi
   if [ "$stop_asked" = no ]; then
     finished_now=$(n_finished)
     if [ "$finished_now" -gt "$finished" ]; then losses=0 finished=$finished_now; fi

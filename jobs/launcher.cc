@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "io/system_facts.h"
 #include "kernels/error.h"
 #include "kernels/format.h"
 
@@ -102,13 +103,15 @@ void check_launch(const Launcher& launcher) {
     throw Error(ExitCode::usage,
                 "a launcher of MPICH's kind" + started +
                     ", each would do all the work alone: start with Open MPI's mpirun (try "
-                    "mpirun.openmpi) or jobs/launch.sh");
+                    "mpirun.openmpi) or " +
+                    launch_script());
   }
   if (launcher.name == "srun" && !launcher.has_pmix) {
     throw Error(ExitCode::usage,
                 "srun" + started +
                     " without PMIx, each would do all the work alone: start with srun --mpi=pmix "
-                    "or jobs/launch.sh");
+                    "or " +
+                    launch_script());
   }
 }
 
@@ -118,13 +121,15 @@ void check_ranks(const Launcher& launcher, int n_ranks) {
               launcher.name + " started " + with_thousands(launcher.n_tasks) +
                   " tasks, but MPI has a world of " + with_thousands(n_ranks) +
                   ": start with the mpirun of the Open MPI that tovamill --version names, with "
-                  "srun --mpi=pmix, or with jobs/launch.sh");
+                  "srun --mpi=pmix, or with " +
+                  launch_script());
 }
 
 std::string note_on_launch(const Launcher& launcher) {
   if (!launcher.name.empty() || launcher.n_slurm_tasks <= 1) return "";
   return "this Slurm job has " + with_thousands(launcher.n_slurm_tasks) +
-         " tasks, and this is one process alone: jobs/launch.sh or srun --mpi=pmix uses them all";
+         " tasks, and this is one process alone: " + launch_script() +
+         " or srun --mpi=pmix uses them all";
 }
 
 void tell_exit_code(const Launcher& launcher, int code) {

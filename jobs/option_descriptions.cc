@@ -80,7 +80,7 @@ po::value_semantic* semantic_of(const OptionHelp& option, Purpose purpose) {
 }
 
 bool ends_the_program(const OptionHelp& option) {
-  return option.name == "help" || option.name == "print-config";
+  return option.name == "help" || option.name == "check" || option.name == "print-config";
 }
 
 }  // namespace
@@ -97,6 +97,11 @@ std::vector<OptionSection> option_sections(const Command& command) {
                               .help = "read options from an INI file; the command line wins"});
     others.options.push_back(
         {.name = "print-config", .help = "print all options that hold as an INI file, and stop"});
+  }
+  if (command.is_run) {
+    others.options.push_back({.name = "check",
+                              .help = "find what is wrong with options, model, corpus and run "
+                                      "directory, and stop before anything is made"});
   }
   others.options.push_back({.name = "help", .help = "print this help, and stop"});
   sections.push_back(std::move(others));

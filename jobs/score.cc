@@ -52,6 +52,7 @@ Command score_command() {
         "progress-seconds"}},
       {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}},
   };
+  command.is_run = true;
   command.run = run_score;
   return command;
 }

@@ -73,6 +73,7 @@ Command summarize_command() {
   command.defaults.job_kind = Job::summarize;
   command.defaults.corpus.question_key = "question";
   command.defaults.generation.task = TaskChoice::summary;
+  command.is_run = true;
   command.run = run_texts;
   return command;
 }

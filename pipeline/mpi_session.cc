@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <utility>
@@ -43,11 +44,13 @@ struct Transfer {
   int peer = 0;
   Message message;
   MPI_Request request = MPI_REQUEST_NULL;
+  bool is_lost = false;
 
   // A request in error counts as complete: the message is lost.
   bool complete() {
     int flag = 0;
-    return MPI_Test(&request, &flag, MPI_STATUS_IGNORE) != MPI_SUCCESS || flag != 0;
+    is_lost = MPI_Test(&request, &flag, MPI_STATUS_IGNORE) != MPI_SUCCESS;
+    return is_lost || flag != 0;
   }
 };
 using Transfers = std::deque<std::unique_ptr<Transfer>>;
@@ -119,11 +122,14 @@ class MpiChannel : public Channel {
 
   std::optional<Envelope> from_others() {
     look_for_message();
-    for (auto it = arriving_.begin(); it != arriving_.end(); ++it) {
-      if (!(*it)->complete()) continue;
-      Envelope envelope{(*it)->peer, std::move((*it)->message)};
-      arriving_.erase(it);
-      return envelope;
+    for (auto it = arriving_.begin(); it != arriving_.end();) {
+      if (!(*it)->complete()) {
+        ++it;
+        continue;
+      }
+      const std::unique_ptr<Transfer> transfer = std::move(*it);
+      it = arriving_.erase(it);
+      if (!transfer->is_lost) return Envelope{transfer->peer, std::move(transfer->message)};
     }
     return std::nullopt;
   }
@@ -156,10 +162,11 @@ class MpiChannel : public Channel {
 };
 
 // A message as its length (u64), then pieces of it: so the receiver knows what will come, and none
-// is larger than MPI can count. Requests of a dead rank never complete; nothing waits for them.
+// is larger than MPI can count. Requests of a dead rank never complete, or are in error (Open MPI 5
+// over TCP), and so are new ones: its message stays incomplete, and nothing waits for it.
 class MpiBulkChannel : public BulkChannel {
  public:
-  MpiBulkChannel(int rank, std::vector<int> peers) : rank_(rank) {
+  explicit MpiBulkChannel(const std::vector<int>& peers) {
     for (const int peer : peers) peers_[peer];
   }
   // As MpiChannel: buffers of what is not complete are never freed.
@@ -201,16 +208,17 @@ class MpiBulkChannel : public BulkChannel {
     bool is_length_in = false;  // arriving: the length is there
     std::size_t n_asked = 0;    // bytes for which requests were made
     std::deque<MPI_Request> requests;
+    bool is_lost = false;  // a request is in error: part of the message will never come
 
-    // Drops what is complete; true where nothing is left. A request in error counts as complete.
+    // Drops what is complete; true where nothing is left.
     bool is_idle() {
-      while (!requests.empty()) {
+      while (!is_lost && !requests.empty()) {
         int flag = 0;
-        if (MPI_Test(&requests.front(), &flag, MPI_STATUS_IGNORE) == MPI_SUCCESS && flag == 0)
-          return false;
+        is_lost = MPI_Test(&requests.front(), &flag, MPI_STATUS_IGNORE) != MPI_SUCCESS;
+        if (is_lost || flag == 0) return false;
         requests.pop_front();
       }
-      return true;
+      return !is_lost;
     }
     std::span<std::byte> next_piece() {
       const std::size_t n = std::min(kBulkPieceBytes, bytes.size() - n_asked);
@@ -225,9 +233,8 @@ class MpiBulkChannel : public BulkChannel {
 
   void send_piece(int to, Parcel& parcel, const void* from, std::size_t n_bytes) {
     parcel.requests.emplace_back(MPI_REQUEST_NULL);
-    check(MPI_Isend(from, static_cast<int>(n_bytes), MPI_BYTE, to, kBulkTag, MPI_COMM_WORLD,
-                    &parcel.requests.back()),
-          "MPI_Isend", rank_);
+    parcel.is_lost |= MPI_Isend(from, static_cast<int>(n_bytes), MPI_BYTE, to, kBulkTag,
+                                MPI_COMM_WORLD, &parcel.requests.back()) != MPI_SUCCESS;
   }
 
   void send_on(int to, Peer& p) {
@@ -247,18 +254,17 @@ class MpiBulkChannel : public BulkChannel {
 
   void ask_for(int from, Parcel& parcel, void* to, std::size_t n_bytes) {
     parcel.requests.emplace_back(MPI_REQUEST_NULL);
-    check(MPI_Irecv(to, static_cast<int>(n_bytes), MPI_BYTE, from, kBulkTag, MPI_COMM_WORLD,
-                    &parcel.requests.back()),
-          "MPI_Irecv", rank_);
+    parcel.is_lost |= MPI_Irecv(to, static_cast<int>(n_bytes), MPI_BYTE, from, kBulkTag,
+                                MPI_COMM_WORLD, &parcel.requests.back()) != MPI_SUCCESS;
   }
 
   // True once a message is complete: then the next one may begin.
   bool arrives(int from, Peer& p) {
     if (!p.arriving.has_begun) {
       int found = 0;
-      check(MPI_Iprobe(from, kBulkTag, MPI_COMM_WORLD, &found, MPI_STATUS_IGNORE), "MPI_Iprobe",
-            rank_);
-      if (found == 0) return false;
+      if (MPI_Iprobe(from, kBulkTag, MPI_COMM_WORLD, &found, MPI_STATUS_IGNORE) != MPI_SUCCESS ||
+          found == 0)
+        return false;
       p.arriving = {};
       p.arriving.has_begun = true;
       ask_for(from, p.arriving, &p.arriving.n_bytes, sizeof p.arriving.n_bytes);
@@ -284,7 +290,6 @@ class MpiBulkChannel : public BulkChannel {
     return true;
   }
 
-  int rank_;
   std::map<int, Peer> peers_;
 };
 
@@ -308,6 +313,9 @@ class Session : public MpiSession {
                       "tovamill: error: MPI did not start within " +
                           std::to_string(static_cast<int>(options.start_seconds)) +
                           " s (a rank may have died, or a host cannot be reached): start again");
+    // Open MPI 5 ends every rank that has a TCP connection to one that dies, unless told so; 4.1
+    // does not know the word.
+    setenv("OMPI_MCA_mpi_ft_enable", "1", 0);
     int provided = 0;
     check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread", 0);
     check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", 0);
@@ -377,7 +385,7 @@ class Session : public MpiSession {
       listen(peer);
       if (rank_ > peer) speak(peer);
     }
-    bulk_ = std::make_unique<MpiBulkChannel>(rank_, std::move(peers));
+    bulk_ = std::make_unique<MpiBulkChannel>(peers);
   }
 
   void end_start_up() override {

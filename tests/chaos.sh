@@ -47,13 +47,13 @@ nap() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }  # millisec
 # Processes of the round at $out: ranks as "PID RANK", mpirun as a PID.
 ranks_of_round() {
   local pid rank
-  for pid in $(pgrep -f -- "--out $out( |$)"); do
+  for pid in $(pgrep -f -- "--out $out\$"); do  # not what launch.sh asks first
     [ "$(readlink "/proc/$pid/exe")" = "$build/tovamill" ] || continue
     rank=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
     echo "$pid ${rank:-0}"
   done
 }
-mpirun_of_round() { pgrep -f -- "^mpirun .*--out $out( |$)" | head -n 1; }
+mpirun_of_round() { pgrep -f -- "^(mpirun|prterun) .*--out $out( |$)" | head -n 1; }
 
 # Deals a blow; says what it was.
 strike() {

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <initializer_list>
 
+#include "io/system_facts.h"
 #include "kernels/error.h"
 #include "pipeline/run_directory.h"
 
@@ -76,17 +77,26 @@ void check_ours(const fs::path& directory) {
 
 }  // namespace
 
-void prepare_run_directory(const std::string& run_directory) {
+void check_run_directory(const std::string& run_directory) {
   const fs::path path(run_directory);
   try {
     if (fs::exists(path) && !fs::is_directory(path)) {
       throw Error(ExitCode::cannot_create, run_directory + ": is a file: give --out a directory");
     }
     if (fs::exists(path)) check_ours(path);
+    fs::path there = fs::absolute(path);
+    while (!fs::exists(there)) there = there.parent_path();
+    errno = ENOTDIR;
+    if (!fs::is_directory(there) || access(there.c_str(), W_OK | X_OK) != 0)
+      throw fs::filesystem_error("", std::error_code(errno, std::generic_category()));
   } catch (const fs::filesystem_error& e) {
     throw Error(ExitCode::cannot_create,
                 run_directory + ": " + e.code().message() + ": give another --out");
   }
+}
+
+void prepare_run_directory(const std::string& run_directory) {
+  check_run_directory(run_directory);
   create_run_directory(run_directory);
 }
 
@@ -121,8 +131,8 @@ RunLock::RunLock(const std::string& run_directory, double wait_s) {
   throw Error(ExitCode::configuration,
               run_directory +
                   ": another process is at work on this run directory: wait for it, or give "
-                  "another --out (if the two are tasks of one job: start them by "
-                  "jobs/launch.sh, or srun --mpi=pmix)");
+                  "another --out (if the two are tasks of one job: start them by " +
+                  launch_script() + ", or srun --mpi=pmix)");
 }
 
 RunLock::~RunLock() { close(descriptor_); }

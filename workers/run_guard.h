@@ -9,6 +9,9 @@ namespace tovamill {
 // or a directory that holds other things than a run.
 void prepare_run_directory(const std::string& run_directory);
 
+// Throws what prepare_run_directory would, as far as that can be known without making anything.
+void check_run_directory(const std::string& run_directory);
+
 // Deletes what an earlier run left. Only under a RunLock: another process may be at work on it.
 void clear_run_directory(const std::string& run_directory);
 

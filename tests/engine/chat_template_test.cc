@@ -55,10 +55,11 @@ TEST(ChatTemplate, SaysWhatTheModelsOwnTemplateDoes) {
     const auto name = entry["name"].get<std::string>();
     const ChatTemplate chat =
         recognise_chat_template(entry["template"].get<std::string>(), "model");
-    EXPECT_EQ(chat.name, entry["family"]) << name;
+    EXPECT_EQ(chat.name, entry["family"].get<std::string>()) << name;
     for (std::size_t i = 0; i < golden["messages"].size(); ++i) {
       const auto message = golden["messages"][i].get<std::string>();
-      EXPECT_EQ(rendered(chat, message, entry["bos"].get<std::string>()), entry["rendered"][i])
+      EXPECT_EQ(rendered(chat, message, entry["bos"].get<std::string>()),
+                entry["rendered"][i].get<std::string>())
           << name;
     }
   }

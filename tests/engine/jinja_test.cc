@@ -33,7 +33,8 @@ TEST(Jinja, PrintsWhatJinja2Does) {
   ASSERT_GT(golden["snippets"].size(), 10u);
   for (const auto& snippet : golden["snippets"]) {
     const auto source = snippet["template"].get<std::string>();
-    EXPECT_EQ(render_jinja(source, golden["variables"]), snippet["rendered"]) << source;
+    EXPECT_EQ(render_jinja(source, golden["variables"]), snippet["rendered"].get<std::string>())
+        << source;
   }
 }
 

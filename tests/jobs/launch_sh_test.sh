@@ -19,6 +19,7 @@ cd "$(dirname "$0")"
 run='" a run'  # needs quotes in an INI file
 if [ "${*: -1}" = --print-config ]; then
   [ "$1" != wrong ] || { echo "tovamill: error: wrong" >&2; exit 64; }
+  [ "$1 ${*: -2:1}" != "lacking --check" ] || { echo "tovamill: error: no model" >&2; exit 66; }
   printf 'model = m\nout = "\\" a run"\nthreads = 0\n'
   exit 0
 fi
@@ -53,6 +54,8 @@ PROGRAM
   cat >bin/mpirun <<'MPIRUN'
 #!/usr/bin/env bash
 echo "$*" >>mpirun_calls
+echo "$OMPI_MCA_reachable" >reachable
+[ "$(sed -n 1p mpirun_fails 2>/dev/null)" != "$(wc -l <mpirun_calls)" ] || { echo "no such host" >&2; exit 255; }
 while [ "$1" != ./program ]; do shift; done
 "$@" &
 trap 'kill -USR1 $!' USR1
@@ -140,6 +143,114 @@ case_a_held_run_directory_is_tried_again() {
   expect 0 3
 }
 
+# What all tasks would find wrong at once is found before mpirun, which may lose what they say of it.
+case_errors_before_mpirun() {
+  local code=0
+  "$root/jobs/launch.sh" -n 2 ./program lacking 2>err || code=$?
+  [ "$code $(cat err)" = "66 tovamill: error: no model" ] || fail "$code: $(cat err)"
+  [ ! -e mpirun_calls ] || fail "mpirun was started"
+}
+
+case_hostfile() {
+  printf '# two hosts\n\nlocalhost slots=2\nnode2\n' >hosts
+  echo "finish done 0" >doings
+  launch -n 3 --hostfile hosts
+  expect 0 1
+  grep -q -- '-n 3 .*--hostfile hosts .*\./program' mpirun_calls || fail "mpirun got $(cat mpirun_calls)"
+}
+
+case_hostfile_for_one_task() {
+  echo localhost >hosts
+  echo "finish done 0" >doings
+  launch --hostfile hosts
+  expect 0 1
+  grep -q -- '-n 1 .*--hostfile hosts ' mpirun_calls || fail "mpirun got $(cat mpirun_calls)"
+}
+
+# Open MPI 5 takes no notice of it.
+case_hostfile_of_the_environment() {
+  echo localhost >hosts
+  echo "finish done 0" >doings
+  OMPI_MCA_orte_default_hostfile=hosts launch -n 2
+  expect 0 1
+  grep -q -- '--hostfile hosts ' mpirun_calls || fail "mpirun got $(cat mpirun_calls)"
+}
+
+refuses_hostfile() {  # CODE TEXT OPTIONS...
+  local code=0
+  "$root/jobs/launch.sh" "${@:3}" -n 2 ./program score "two words" 2>err || code=$?
+  [ "$code" = "$1" ] || fail "${*:3} gives $code: $(cat err)"
+  [ "$(wc -l <err)" = 1 ] || fail "${*:3} gives more than a line: $(cat err)"
+  grep -q "$2" err || fail "${*:3} gives $(cat err)"
+  [ ! -e mpirun_calls ] || fail "mpirun was started"
+  [ ! -e launches ] || fail "the program was started"
+}
+
+case_hostfiles_that_cannot_be() {
+  : >empty
+  printf '# node1\n  \n' >comments
+  refuses_hostfile 66 "nothing does not exist" --hostfile nothing
+  refuses_hostfile 66 "does not exist or cannot be read" --hostfile bin
+  refuses_hostfile 78 "empty names no host" --hostfile empty
+  refuses_hostfile 78 "comments names no host" --hostfile comments
+  refuses_hostfile 64 "is empty" --hostfile ""
+  if [ "$(id -u)" -ne 0 ]; then
+    echo node1 >secret && chmod 0 secret
+    refuses_hostfile 66 "cannot be read" --hostfile secret
+  fi
+  printf '#!/bin/sh\necho called >mpirun_calls\n' >bin/srun && chmod +x bin/srun
+  echo node1 >hosts
+  SLURM_JOB_ID=1 refuses_hostfile 64 "srun takes the nodes of the allocation" --hostfile hosts
+}
+
+case_a_host_that_cannot_be_reached() {
+  echo node1 >hosts
+  : >launches
+  echo 1 >mpirun_fails
+  launch -n 2 --hostfile hosts
+  expect 69 0
+  [ "$(wc -l <mpirun_calls)" = 1 ] || fail "mpirun was started again"
+  tail -n 1 err | grep -q "could not start the tasks (its code 255): can every host of hosts be reached by ssh?" ||
+    fail "$(cat err)"
+}
+
+# A node that starts again may come back.
+case_a_host_that_is_gone_later() {
+  echo node1 >hosts
+  echo 2 >mpirun_fails
+  printf '%s\n' crash "finish done 0" >doings
+  launch -n 2 --hostfile hosts
+  expect 0 2
+  [ "$(wc -l <mpirun_calls)" = 3 ] || fail "mpirun was started $(wc -l <mpirun_calls) times"
+}
+
+case_hosts_that_do_not_answer() {
+  echo node1 >hosts
+  : >launches
+  printf '#!/usr/bin/env bash\necho >>mpirun_calls\nexec sleep 1000\n' >bin/mpirun
+  launch -n 2 --hostfile hosts --stall-seconds 1
+  expect 69 0
+  [ "$(wc -l <mpirun_calls)" = 1 ] || fail "mpirun was started again"
+}
+
+case_a_real_host_that_cannot_be_reached() {
+  real_mpirun
+  echo no-such-host.invalid >hosts
+  : >launches
+  launch -n 2 --hostfile hosts
+  expect 69 0
+  tail -n 1 err | grep -q "can every host of hosts be reached by ssh?" || fail "$(cat err)"
+}
+
+# Open MPI 5's own choice would warn of every pair of tasks on a host.
+case_how_interfaces_are_chosen() {
+  printf '%s\n' "finish done 0" "finish done 0" >doings
+  launch -n 2
+  [ "$(cat reachable)" = weighted ] || fail "OMPI_MCA_reachable=$(cat reachable)"
+  OMPI_MCA_reachable=netlink launch -n 2
+  [ "$(cat reachable)" = netlink ] || fail "OMPI_MCA_reachable=$(cat reachable)"
+}
+
 case_wrong_command_lines() {
   local code
   for words in "-n 0 ./program" "-n x ./program" "--frobnicate ./program" "" "./nothing" "-n" "-N 2 ./program" \
@@ -175,30 +286,62 @@ case_lingering_deaf() { echo "linger failed 74" >doings; LINGER=TERM launch; exp
 
 case_stall() { printf '%s\n' freeze "finish done 0" >doings; launch --stall-seconds 1; expect 0 2; }
 
-# One mpirun is killed: what it leaves goes, what others left stays.
-case_real_mpirun_killed() {
+real_mpirun() {
   rm bin/mpirun
   hash -r
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+}
+
+# One mpirun is killed: what it leaves goes, what others left stays.
+case_real_mpirun_killed() {
+  real_mpirun
   printf '%s\n' wait wait "finish done 0" "finish done 0" >doings
   mkdir tmp && export TMPDIR="$folder/tmp"
   "$root/jobs/launch.sh" -n 2 ./program score "two words" 2>err &
   while ! grep -qs running '" a run/status.json'; do sleep 0.05; done
-  mkdir -p tmp/ompi.other.0/pid.1
-  # Shared memory by the names that MPI gives it: of this mpirun's job and of another.
-  local job ours others
-  job=$(sed -n '1s/\..*//p' tmp/ompi.*/pid.*/contact.txt)
-  ours=/dev/shm/vader_segment.test$$.$(id -u).$(printf '%x' $((job + 1))).0
-  others=/dev/shm/vader_segment.test$$.$(id -u).$(printf '%x' $((job + 65537))).0
-  touch "$ours" "$others"
-  pkill -KILL -P $! mpirun || fail "no mpirun below launch.sh"
+  mkdir -p tmp/ompi.other.0/pid.1 tmp/prterun.other.1.0
+  # Shared memory by the names that Open MPI 4.1 gives it: of this mpirun's job and of another.
+  local job ours=() others
+  job=$(sed -n '1s/\..*//p' tmp/ompi.*/pid.*/contact.txt 2>/dev/null) || true
+  others=/dev/shm/vader_segment.test$$.$(id -u).$(printf '%x' $((${job:-0} + 65537))).0
+  if [ -n "$job" ]; then ours=("/dev/shm/vader_segment.test$$.$(id -u).$(printf '%x' $((job + 1))).0"); fi
+  touch "${ours[@]}" "$others"
+  pkill -KILL -P $! '^(mpirun|prterun)$' || fail "no mpirun below launch.sh"
   code=0
   wait $! || code=$?
   [ "$code" = 0 ] || fail "exit code $code: $(cat err)"
-  [ ! -e "$ours" ] || fail "shared memory is left"
   rm "$others" || fail "another job's shared memory is gone"
-  left=$(find tmp -name 'pid.*')
-  [ "$left" = tmp/ompi.other.0/pid.1 ] || fail "left in the temporary folder: $left"
+  for job in "${ours[@]}"; do [ ! -e "$job" ] || fail "shared memory is left"; done
+  left=$(find tmp -name 'pid.*' -o -name 'prterun.*' | sort | tr '\n' ' ')
+  [ "$left" = "tmp/ompi.other.0/pid.1 tmp/prterun.other.1.0 " ] || fail "left in the temporary folder: $left"
+}
+
+# The same with what Open MPI 5 leaves; bd5e and 956 are its own numbers of jobs of these names.
+case_mpirun_of_5_killed() {
+  local n others job
+  cat >bin/mpirun <<'MPIRUN'
+#!/usr/bin/env bash
+n=$(wc -l 2>/dev/null <sessions) || n=0
+[ "$n" -lt 2 ] || { while [ "$1" != ./program ]; do shift; done; exec "$@"; }
+session=$TMPDIR/prterun.node.$$.$(id -u)
+echo "$session" >>sessions
+job=$(sed -n "$((n + 1))p" names)
+mkdir -p "$session/1/0"
+touch "$session/pmix.node.tool.$job@0" "$session/pmix.node.tool.$$"
+kill -KILL $$
+MPIRUN
+  mkdir tmp && export TMPDIR="$folder/tmp"
+  printf '%s\n' prterun-vm-27556 prterun-vm-27820 >names
+  echo "finish done 0" >doings
+  n=/dev/shm/sm_segment.test$$.$(id -u)
+  others=("$n.bd5f0001.0" "$n.19560001.0" "/dev/shm/sm_segment.test$$.1$(id -u).bd5e0001.0")
+  touch "$n".{bd5e0001.0,bd5e0001.13,9560001.1} "${others[@]}"
+  launch -n 2
+  expect 0 1
+  [ "$(wc -l <sessions)" = 2 ] || fail "killed $(wc -l <sessions) times"
+  rm "${others[@]}" || fail "another job's shared memory is gone"
+  for job in "$n".*; do [ ! -e "$job" ] || fail "$job is left"; done
+  [ -z "$(ls tmp)" ] || fail "left in the temporary folder: $(ls tmp)"
 }
 
 if [ $# -eq 0 ]; then

@@ -99,6 +99,9 @@ NodeName=n[1-$n_nodes] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 
+# Since 23.11 slurmd does not start without cgroups unless told so; before, it did not know the word.
+if [ "$(slurmd -V | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 23 ]; then echo CgroupPlugin=disabled >"$folder/cgroup.conf"; fi
+
 # The nodes have one /dev/shm and one host name, so that Open MPI's segments of shared memory would collide: TCP.
 cat >"$folder/environment" <<ENVIRONMENT
 export SLURM_CONF='$folder/slurm.conf'
