@@ -20,11 +20,11 @@ constexpr bool kIsFlag = std::is_same_v<std::remove_const_t<Field>, bool>;
 
 // An option as --help, the man page and the shells' completion show it.
 struct OptionHelp {
-  std::string name;                  // without dashes
-  std::string argument;              // "FILE"; empty for a flag
-  std::string help;                  // with its default in [brackets]
-  std::vector<std::string> choices;  // the names it takes, where these are known
-  bool takes_many = false;           // several values may follow
+  std::string name;                    // without dashes
+  std::string argument{};              // "FILE"; empty for a flag
+  std::string help{};                  // with its default in [brackets]
+  std::vector<std::string> choices{};  // the names it takes, where these are known
+  bool takes_many = false;             // several values may follow
 };
 struct OptionSection {
   std::string title;

@@ -14,8 +14,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::int32_t kWindowSteps = 8, kWarmSteps = 4;
-constexpr std::uint64_t kHostStates = 64u << 20;  // bytes, where states are in the host's memory
+constexpr std::int32_t kDecodeWindowSteps = 8, kWarmSteps = 4;
+constexpr std::uint64_t kDecodeHostStates = 64u
+                                            << 20;  // bytes, where states are in the host's memory
 constexpr std::int32_t kCacheSizes[] = {4096, 2048, 1024, 512, 256};  // table 1
 
 struct Case {
@@ -49,7 +50,7 @@ std::int32_t most_streams(const OpenModel& model, const Options& options, const 
     const std::uint64_t table = static_cast<std::uint64_t>(s.vocab_size) *
                                 static_cast<std::uint64_t>(s.hidden_size) * element;
     const bool is_on_device = shell.backend->device_bytes_left().has_value();
-    const std::uint64_t host = options.memory > 0 ? options.memory : kHostStates;
+    const std::uint64_t host = options.memory > 0 ? options.memory : kDecodeHostStates;
     const std::uint64_t growth = shell.backend->workspace_bytes_for(cache.chunk_tokens, false) -
                                  shell.backend->workspace_bytes();
     return {static_cast<double>(shell.bytes_for_states(host)),
@@ -98,7 +99,7 @@ class DecodeRun {
 
   Rate run() {
     const ModelShape& shape = device_.model.config.shape;
-    const std::int32_t n_steps = 2 * (kWarmSteps + kWindowSteps * options_.repeats);
+    const std::int32_t n_steps = 2 * (kWarmSteps + kDecodeWindowSteps * options_.repeats);
     for (StreamGroup& group : groups_)
       group.fill_by_copy(*device_.forward,
                          is_bounded(cache_) ? cache_.cache_size + options_.block
@@ -135,8 +136,8 @@ class DecodeRun {
     const double start = now_s();
     for (std::int32_t w = 0; w < options_.repeats; ++w) {
       const double begin = now_s();
-      take(kWindowSteps);
-      windows.push_back((now_s() - begin) / kWindowSteps);
+      take(kDecodeWindowSteps);
+      windows.push_back((now_s() - begin) / kDecodeWindowSteps);
       if (now_s() - start > options_.seconds) break;
     }
     return median(windows);
