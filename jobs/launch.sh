@@ -172,8 +172,11 @@ n_finished() {
 # What a mpirun that was killed leaves: a folder named after its process and, named after its job, shared memory.
 clean_after_mpirun() {
   [ "${starter[0]:-}" = mpirun ] || return 0
-  local session job tmp=${TMPDIR:-/tmp} user
+  local session job host tmp=${TMPDIR:-/tmp} user
   user=$(id -u)
+  for host in "$(hostname)" "$(hostname -s)"; do  # killed tasks of 5 leave theirs even where mpirun ends well
+    remove_segments sm "$(number_of_job "prterun-$host-$launcher")"
+  done
   for session in "$tmp"/ompi.*."$user"/pid."$launcher"; do  # of 4.1: the job's number stands in contact.txt
     [ -d "$session" ] || continue
     job=$(sed -n '1s/\..*//p' "$session/contact.txt" 2>/dev/null)

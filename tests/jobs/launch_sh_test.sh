@@ -344,6 +344,23 @@ MPIRUN
   [ -z "$(ls tmp)" ] || fail "left in the temporary folder: $(ls tmp)"
 }
 
+# mpirun of 5 itself ends well, but a task that was killed has left its shared memory.
+case_tasks_of_5_killed() {
+  sed -n '/^number_of_job()/,/^}/p' "$root/jobs/launch.sh" >number_of_job
+  cat >bin/mpirun <<MPIRUN
+#!/usr/bin/env bash
+source ./number_of_job
+number=\$(printf '%x' "\$(number_of_job "prterun-\$(hostname)-\$\$")")
+touch "/dev/shm/sm_segment.test$$.\$(id -u).\${number}0001.1"
+while [ "\$1" != ./program ]; do shift; done
+exec "\$@"
+MPIRUN
+  echo "finish done 0" >doings
+  launch -n 2
+  expect 0 1
+  for left in "/dev/shm/sm_segment.test$$".*; do [ ! -e "$left" ] || fail "$left is left"; done
+}
+
 if [ $# -eq 0 ]; then
   for name in $(compgen -A function case_); do bash "${BASH_SOURCE[0]}" "${name#case_}"; done
 else
