@@ -8,6 +8,7 @@
 #include "jobs/manual/completion.h"
 #include "jobs/manual/man_page.h"
 #include "jobs/option_descriptions.h"
+#include "kernels/error.h"
 #include "tests/support/subprocess.h"
 
 namespace tovamill {
