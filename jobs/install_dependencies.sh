@@ -55,8 +55,9 @@ for part in "${parts[@]}"; do
       upstream+=("GCC 12 or later" "CMake 3.25 or later" make pkg-config git oneDNN HDF5 "Boost.Program_options" PCRE2 utf8proc
                  simdjson nlohmann/json zlib zstd "Open MPI") ;;
     tests)
-      packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py hdf5-tools)
-      upstream+=(GoogleTest "Boost.Context" Python NumPy h5py "the tools of HDF5") ;;
+      packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py python3-pandas
+                 python3-xarray python3-h5netcdf hdf5-tools)
+      upstream+=(GoogleTest "Boost.Context" Python NumPy h5py pandas xarray h5netcdf "the tools of HDF5") ;;
     slurm)
       packages+=(slurm-wlm munge slurm-client)
       upstream+=(Slurm MUNGE) ;;

@@ -123,6 +123,8 @@ TEST_F(CudaRun, AutoTakesTheGpuAndPlansItsMemory) {
 TEST_F(CudaRun, HasFewerStreamsWhereMemoryCannotBeHad) {
   if (!testing::take_gpu_counts()) GTEST_SKIP() << "no emulated GPU, which can refuse memory";
   write_corpus(2);
+  // As many documents as there would be streams if there were memory.
+  for (int i = 0; i < 70; ++i) d.write("corpus/short" + std::to_string(i) + ".txt", "a");
   RunOptions o = options("all");
   o.cache.cache_size = 4096;  // large states
   o.streams = 8;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "io/model_files.h"
+#include "kernels/format.h"
 #include "tests/support/error_of.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/temporary_directory.h"
@@ -232,7 +233,7 @@ TEST_F(ModelCopyTest, AModelLargerThanTheDiskIsRefusedWithBothNumbers) {
                         reinterpret_cast<const std::byte*>(text.data()) + text.size());
   const std::string message =
       error_of([&] { replayed(messages, parent()); }, ExitCode::cannot_create);
-  EXPECT_TRUE(contains(message, "the model takes " + std::to_string(huge) + " bytes")) << message;
+  EXPECT_TRUE(contains(message, "the model takes " + with_thousands(huge) + " bytes")) << message;
   EXPECT_TRUE(nothing_left());
 }
 
