@@ -26,10 +26,9 @@ build_boost() {
   [ -e "$folder/boost/lib/libboost_program_options.so" ] && return
   say "Boost.Program_options"
   mkdir -p "$folder/boost-build" && cd "$folder"
-  apt-get source -qq --download-only boost-defaults >/dev/null 2>&1 || true
-  local name
-  name=$(apt-cache showsrc boost-defaults | sed -n 's/^Build-Depends.*\(boost[0-9.]*\).*/\1/p' | head -n 1)
-  apt-get source -qq --download-only "${name:-boost1.74}"
+  local version
+  version=$(apt-cache depends libboost-program-options-dev | sed -n 's/.*libboost-program-options\([0-9.]*\)-dev$/\1/p')
+  apt-get source -qq --download-only "boost$version"
   tar -xf boost1*.orig.tar.* -C "$folder/boost-build" --strip-components=1
   cd boost-build
   ./bootstrap.sh --with-libraries=program_options --prefix="$folder/boost" >bootstrap.log
