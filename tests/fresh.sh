@@ -45,7 +45,7 @@ inside() {  # ROOT
   # shellcheck disable=SC2016  # for the inner shell
   unshare --mount --pid --fork --kill-child bash -c '
     mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount -t tmpfs tmpfs "$1/dev/shm" &&
-      mount --bind /sys "$1/sys" && exec chroot "$1" /usr/bin/env -i HOME=/root PATH="$PATH" LANG=C.UTF-8 \
+      mount --rbind /sys "$1/sys" && exec chroot "$1" /usr/bin/env -i HOME=/root PATH="$PATH" LANG=C.UTF-8 \
       DEBIAN_FRONTEND=noninteractive bash -euo pipefail -s' _ "$1"
 }
 
