@@ -18,8 +18,8 @@ build_hdf5() {
   apt-get source -qq --download-only hdf5
   tar -xf hdf5_*.orig.tar.* -C "$folder/hdf5-build" --strip-components=1
   cd hdf5-build
-  ./configure --prefix="$folder/hdf5" --disable-tests --disable-tools --disable-static >configure.log
-  make -j "$cores" install >make.log
+  ./configure --prefix="$folder/hdf5" --disable-tests --disable-tools --disable-static >configure.log 2>&1
+  make -j "$cores" install >make.log 2>&1
 }
 
 build_boost() {
@@ -27,12 +27,12 @@ build_boost() {
   say "Boost.Program_options"
   mkdir -p "$folder/boost-build" && cd "$folder"
   local version
-  version=$(apt-cache depends libboost-program-options-dev | sed -n 's/.*libboost-program-options\([0-9.]*\)-dev$/\1/p')
+  version=$(apt-cache depends libboost-program-options-dev | sed -n 's/.*libboost-program-options\([0-9][0-9.]*\)-dev$/\1/p')
   apt-get source -qq --download-only "boost$version"
   tar -xf boost1*.orig.tar.* -C "$folder/boost-build" --strip-components=1
   cd boost-build
-  ./bootstrap.sh --with-libraries=program_options --prefix="$folder/boost" >bootstrap.log
-  ./b2 -j "$cores" -d0 link=shared variant=release install >b2.log
+  ./bootstrap.sh --with-libraries=program_options --prefix="$folder/boost" >bootstrap.log 2>&1
+  ./b2 -j "$cores" -d0 link=shared variant=release install >b2.log 2>&1
 }
 
 fetch_wheels() {

@@ -37,7 +37,6 @@ GenerationSetting generation_setting(const LoadedModel& model, const RunOptions&
 
 GenerateWork::GenerateWork(LoadedModel& model, const RunOptions& options)
     : model_(model),
-      options_(options),
       prompting_(*model.files, *model.tokenizer, options),
       setting_(generation_setting(model, options, prompting_)),
       // One text at a time may go on from a state that is kept for the next.

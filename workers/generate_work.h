@@ -73,7 +73,6 @@ class GenerateWork final : public DocumentWork {
   void count(const Step& step);
 
   LoadedModel& model_;
-  const RunOptions& options_;
   Prompting prompting_;
   GenerationSetting setting_;
   StatePool pool_;
