@@ -16,6 +16,7 @@ if(PkgConfig_FOUND AND NOT tovamill_hdf5_is_named)
   pkg_search_module(HDF5_MODULE QUIET IMPORTED_TARGET GLOBAL hdf5-serial)
 endif()
 if(NOT HDF5_MODULE_FOUND)
+  enable_language(C)  # FindHDF5 compiles with it
   find_package(HDF5 QUIET COMPONENTS C HL)
   if(HDF5_FOUND AND HDF5_HL_FOUND)
     target_include_directories(tovamill::HDF5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
