@@ -356,9 +356,10 @@ TEST_F(SharedModel, FourProcessesHoldLittleMoreThanOneCopy) {
   RecordProperty("copies_own", std::to_string(own / copy));
   RecordProperty("copies_shared", std::to_string(shared / copy));
   EXPECT_GT(own, 3.9 * copy);
-  // What each holds beside weights depends on oneDNN: 2 MB with 2.6, 8 MB with 3.7.
-  EXPECT_GT(own - shared, 2.7 * copy);
-  EXPECT_LT(shared, 2.0 * copy);
+  // What they hold beside weights depends on oneDNN (2 MB each with 2.6, 8 MB with 3.7) and is no
+  // part of the claim: without it there is one copy.
+  const double besides = own - 4.0 * copy;
+  EXPECT_LT(shared - besides, 1.3 * copy);
 }
 
 }  // namespace
