@@ -2,10 +2,10 @@
 #include <string>
 #include <vector>
 
-#include "jobs/commands.h"
-#include "jobs/launcher.h"
-#include "jobs/report_error.h"
-#include "kernels/error.h"
+#include "jobs/command_line/launcher.h"
+#include "jobs/command_line/report_error.h"
+#include "jobs/commands/commands.h"
+#include "kernels/types/error.h"
 
 int main(int argc, char** argv) {
   using namespace tovamill;

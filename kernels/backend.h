@@ -13,12 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cache_options.h"
 #include "kernels/gpu_group.h"
-#include "kernels/model_shape.h"
 #include "kernels/row_links.h"
 #include "kernels/state_keeper.h"
 #include "kernels/step_trace.h"
+#include "kernels/types/cache_options.h"
+#include "kernels/types/model_shape.h"
 #include "kernels/weight_store.h"
 
 namespace tovamill {

@@ -2,9 +2,9 @@
 #include <filesystem>
 
 #include "kernels/backend.h"
-#include "kernels/error.h"
 #include "kernels/gpu_group.h"
 #include "kernels/gpu_info.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 

@@ -9,8 +9,8 @@
 #include <bit>
 #include <cstring>
 
-#include "kernels/error.h"
-#include "kernels/tensor.h"
+#include "kernels/types/error.h"
+#include "kernels/types/tensor.h"
 
 namespace tovamill {
 

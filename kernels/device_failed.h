@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 

@@ -1,6 +1,6 @@
-// What stands for kernels/cuda/measure.cc in builds without CUDA.
-#include "kernels/error.h"
+// What stands for kernels/cuda/gemm/measure.cc in builds without CUDA.
 #include "kernels/gpu_measure.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {

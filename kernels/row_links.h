@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "kernels/error.h"
 #include "kernels/gpu_group.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {

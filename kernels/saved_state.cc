@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "kernels/backend.h"
-#include "kernels/error.h"
-#include "kernels/format.h"
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
 
 namespace tovamill {
 namespace {

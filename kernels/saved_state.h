@@ -14,8 +14,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/cache_options.h"
-#include "kernels/model_shape.h"
+#include "kernels/types/cache_options.h"
+#include "kernels/types/model_shape.h"
 
 namespace tovamill {
 

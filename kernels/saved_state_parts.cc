@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/error.h"
 #include "kernels/saved_state.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {

@@ -91,7 +91,7 @@ jobs/test.sh </dev/null
 INSIDE
 }
 
-# Runs tests/support/try_installed.sh as somebody: in the second root from a copy, for there is no clone.
+# Runs tests/support/programs/try_installed.sh as somebody: in the second root from a copy, for there is no clone.
 install_and_remove() {
   inside "$root" <<'INSIDE'
 cd /root/tovamill
@@ -99,7 +99,7 @@ jobs/install_dependencies.sh
 cmake --preset default -DCMAKE_INSTALL_PREFIX=/usr/local
 cmake --build --preset default -j "$(nproc)"
 cmake --install build
-cp tests/support/try_installed.sh /home/somebody/
+cp tests/support/programs/try_installed.sh /home/somebody/
 su - somebody -c 'mkdir tries && cd tries && bash ../try_installed.sh /usr/local'
 cmake --build build --target uninstall
 if find /usr/local -name '*tovamill*' | grep .; then echo "is left behind after uninstalling"; exit 1; fi
@@ -112,7 +112,7 @@ cd /root/tovamill
 jobs/container/build_package.sh "$PWD" /root/package
 INSIDE
   cp -a "$work/bare" "$work/user" || return 1
-  cp "$root"/root/package/*.deb "$source/tests/support/try_installed.sh" "$work/user/root/" || return 1
+  cp "$root"/root/package/*.deb "$source/tests/support/programs/try_installed.sh" "$work/user/root/" || return 1
   inside "$work/user" <<'INSIDE'
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends /root/*.deb

@@ -59,4 +59,4 @@ if ldd "$folder/tovamill/bin/tovamill" | grep -E 'hdf5|boost|dnnl|libmpi' | grep
 fi
 mkdir -p "$folder/tries"
 cd "$folder/tries"
-PATH="$folder/tovamill/bin:$PATH" bash "$source/tests/support/try_installed.sh" "$folder/tovamill"
+PATH="$folder/tovamill/bin:$PATH" bash "$source/tests/support/programs/try_installed.sh" "$folder/tovamill"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What only Slurm can show, on a cluster of three nodes made for it on this machine (tests/support/slurm_up.sh):
+# What only Slurm can show, on a cluster of three nodes made for it on this machine (tests/support/programs/slurm_up.sh):
 # slurm.sh [BUILD_FOLDER [CHECK...]], all checks or those named. Needs root, Slurm (jobs/install_dependencies.sh slurm)
 # and the built tests; exits 77 where it is not root or Slurm is not there. Prints a table; exits 1 where a check fails.
 # All take two to three minutes, of which ctest runs the three that matter most. Leaves nothing running.
@@ -27,7 +27,7 @@ trap 'exit 1' INT TERM
 [ -x "$ranks" ] || { echo "slurm.sh: $ranks is not built" >&2; exit 66; }
 for name in $(compgen -e | grep -E '^(SLURM|OMPI|PMI|PMIX|TOVAMILL)_'); do unset "$name"; done
 chmod 755 "$work"
-"$root/tests/support/slurm_up.sh" "$work/cluster" 3 2 "$((17000 + $$ % 1000 * 4))" || exit 1
+"$root/tests/support/programs/slurm_up.sh" "$work/cluster" 3 2 "$((17000 + $$ % 1000 * 4))" || exit 1
 # Where this script is killed, somebody must still end the cluster.
 # shellcheck disable=SC2016  # the arguments come after it
 setsid bash -c 'while kill -0 "$1"; do sleep 1; done; "$2/cluster/down"; rm -rf "$2"' _ $$ "$work" \
@@ -73,10 +73,10 @@ is_done_without_waiting() {
 }
 state_is() { [ "$(state_of "$1")" = "$2" ]; }
 
-# shellcheck source=tests/support/slurm_ranks.sh
-source "$root/tests/support/slurm_ranks.sh"
-# shellcheck source=tests/support/slurm_runs.sh
-source "$root/tests/support/slurm_runs.sh"
+# shellcheck source=tests/support/programs/slurm_ranks.sh
+source "$root/tests/support/programs/slurm_ranks.sh"
+# shellcheck source=tests/support/programs/slurm_runs.sh
+source "$root/tests/support/programs/slurm_runs.sh"
 make_runs || exit 1
 
 check ranks_on_three_nodes "ranks on three nodes exchange messages and broadcasts (srun --mpi=pmix)"

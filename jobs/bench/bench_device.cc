@@ -4,12 +4,12 @@
 #include <cstring>
 #include <iostream>
 
-#include "io/random_weights.h"
+#include "io/model/random_weights.h"
 #include "jobs/bench/bench_table.h"
-#include "kernels/cpu_info.h"
-#include "kernels/error.h"
+#include "kernels/cpu/cpu_info.h"
 #include "kernels/gpu_measure.h"
-#include "workers/model_parts.h"
+#include "kernels/types/error.h"
+#include "workers/load/model_parts.h"
 
 namespace tovamill::bench {
 namespace {

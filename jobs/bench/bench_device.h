@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/forward.h"
-#include "engine/model.h"
-#include "io/model_files.h"
+#include "engine/model/forward.h"
+#include "engine/model/model.h"
+#include "io/model/model_files.h"
 #include "kernels/backend.h"
 
 namespace tovamill::bench {

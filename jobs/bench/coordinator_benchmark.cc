@@ -10,9 +10,9 @@
 #include <filesystem>
 #include <string>
 
-#include "io/journal.h"
+#include "io/results/journal.h"
 #include "jobs/bench/simulated_cluster.h"
-#include "pipeline/run_directory.h"
+#include "pipeline/run_directory/run_directory.h"
 
 namespace {
 

@@ -13,10 +13,10 @@
 #include <iostream>
 
 #include "jobs/bench/bench_table.h"
-#include "kernels/cpu_info.h"
-#include "kernels/error.h"
+#include "kernels/cpu/cpu_info.h"
 #include "kernels/gpu_info.h"
-#include "kernels/version.h"
+#include "kernels/types/error.h"
+#include "kernels/types/version.h"
 
 namespace tovamill::bench {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "jobs/bench/bench_table.h"
 #include "jobs/bench/gpu_benchmark.h"
-#include "kernels/error.h"
-#include "workers/memory_plan.h"
+#include "kernels/types/error.h"
+#include "workers/load/memory_plan.h"
 
 namespace tovamill::bench {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "jobs/bench/bench_table.h"
 #include "jobs/bench/gpu_benchmark.h"
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 
 namespace tovamill::bench {
 namespace {

@@ -8,13 +8,13 @@
 #include <iostream>
 #include <thread>
 
-#include "engine/tokenizer.h"
-#include "io/corpus.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "io/corpus/corpus.h"
 #include "jobs/bench/bench_table.h"
 #include "jobs/bench/gpu_benchmark.h"
-#include "kernels/error.h"
-#include "workers/corpus_run.h"
-#include "workers/model_parts.h"
+#include "kernels/types/error.h"
+#include "workers/load/model_parts.h"
+#include "workers/run/corpus_run.h"
 
 namespace tovamill::bench {
 namespace {

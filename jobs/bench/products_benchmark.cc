@@ -21,9 +21,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels/cpu_info.h"
-#include "kernels/error.h"
-#include "workers/model_parts.h"
+#include "kernels/cpu/cpu_info.h"
+#include "kernels/types/error.h"
+#include "workers/load/model_parts.h"
 
 namespace {
 

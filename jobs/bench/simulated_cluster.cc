@@ -10,10 +10,10 @@
 #include <fstream>
 #include <map>
 
-#include "kernels/error.h"
-#include "pipeline/local_channel.h"
-#include "pipeline/span_set.h"
-#include "pipeline/worker_link.h"
+#include "kernels/types/error.h"
+#include "pipeline/distributed/local_channel.h"
+#include "pipeline/distributed/span_set.h"
+#include "pipeline/distributed/worker_link.h"
 
 namespace tovamill {
 namespace {

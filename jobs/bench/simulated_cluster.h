@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/coordinator.h"
-#include "workers/run_status.h"
+#include "pipeline/distributed/coordinator.h"
+#include "workers/run/run_status.h"
 
 namespace tovamill {
 

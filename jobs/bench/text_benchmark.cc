@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/sampling.h"
-#include "engine/text_metrics.h"
+#include "engine/metrics/text_metrics.h"
+#include "engine/sampling/sampling.h"
 
 namespace {
 

@@ -29,7 +29,7 @@ endforeach()
 
 # Made by the program that they describe.
 set(manual_dir ${PROJECT_BINARY_DIR}/manual)
-set(make_manual ${PROJECT_SOURCE_DIR}/jobs/manual/make_manual.sh)
+set(make_manual ${PROJECT_SOURCE_DIR}/jobs/commands/make_manual.sh)
 add_custom_command(OUTPUT ${manual_dir}/complete
                    COMMAND ${make_manual} $<TARGET_FILE:tovamill> ${PROJECT_BINARY_DIR}/installed/tovamill-launch ${manual_dir}
                    DEPENDS tovamill ${make_manual} ${PROJECT_BINARY_DIR}/installed/tovamill-launch

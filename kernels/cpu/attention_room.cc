@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/attention_tile.h"
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 
 namespace tovamill::cpu {
 

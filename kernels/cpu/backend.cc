@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cpu_info.h"
-#include "kernels/error.h"
+#include "kernels/cpu/cpu_info.h"
 #include "kernels/stacked_rows.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {

@@ -10,7 +10,7 @@
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/state.h"
-#include "kernels/thread_pool.h"
+#include "kernels/cpu/thread_pool.h"
 
 namespace tovamill::cpu {
 

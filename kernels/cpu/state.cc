@@ -8,8 +8,8 @@
 #include <string>
 
 #include "kernels/cpu/alignment.h"
-#include "kernels/error.h"
-#include "kernels/format.h"
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
 
 namespace tovamill::cpu {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/cache_options.h"
+#include "kernels/types/cache_options.h"
 
 namespace tovamill::reference {
 

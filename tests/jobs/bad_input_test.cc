@@ -15,10 +15,10 @@
 #include <limits>
 
 #include "tests/support/error_of.h"
-#include "tests/support/file_builders.h"
-#include "tests/support/model_builder.h"
-#include "tests/support/score_runs.h"
-#include "tests/support/subprocess.h"
+#include "tests/support/models/file_builders.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/score_runs.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "tests/support/error_of.h"
-#include "tests/support/model_builder.h"
-#include "tests/support/subprocess.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

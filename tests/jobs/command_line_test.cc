@@ -1,16 +1,16 @@
 // The command line, the INI file and what they say of mistakes.
-#include "jobs/command_line.h"
+#include "jobs/command_line/command_line.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 #include <set>
 
-#include "jobs/commands.h"
-#include "jobs/option_descriptions.h"
-#include "kernels/error.h"
+#include "jobs/command_line/option_descriptions.h"
+#include "jobs/commands/commands.h"
+#include "kernels/types/error.h"
 #include "tests/support/temporary_directory.h"
-#include "workers/option_text.h"
+#include "workers/options/option_text.h"
 
 namespace tovamill {
 namespace {

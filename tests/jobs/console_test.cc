@@ -1,5 +1,5 @@
 // What a run shows.
-#include "jobs/console.h"
+#include "jobs/command_line/console.h"
 
 #include <gtest/gtest.h>
 

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tests/support/score_runs.h"
-#include "tests/support/subprocess.h"
+#include "tests/support/runs/score_runs.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

@@ -7,7 +7,7 @@
 #include <iterator>
 #include <string>
 
-#include "tests/support/subprocess.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

@@ -10,10 +10,10 @@
 #include <random>
 #include <thread>
 
-#include "tests/support/model_builder.h"
-#include "tests/support/results_text.h"
-#include "tests/support/running_program.h"
-#include "tests/support/score_runs.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/results_text.h"
+#include "tests/support/runs/running_program.h"
+#include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

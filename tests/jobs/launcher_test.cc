@@ -1,9 +1,9 @@
 // Which launcher the environment tells of, and what each is told.
-#include "jobs/launcher.h"
+#include "jobs/command_line/launcher.h"
 
 #include <gtest/gtest.h>
 
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 #include "tests/support/error_of.h"
 
 namespace tovamill {

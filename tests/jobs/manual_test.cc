@@ -4,12 +4,12 @@
 #include <set>
 #include <sstream>
 
-#include "jobs/commands.h"
-#include "jobs/manual/completion.h"
-#include "jobs/manual/man_page.h"
-#include "jobs/option_descriptions.h"
-#include "kernels/error.h"
-#include "tests/support/subprocess.h"
+#include "jobs/command_line/option_descriptions.h"
+#include "jobs/commands/commands.h"
+#include "jobs/commands/completion_script.h"
+#include "jobs/commands/man_page.h"
+#include "kernels/types/error.h"
+#include "tests/support/runs/subprocess.h"
 
 namespace tovamill {
 namespace {

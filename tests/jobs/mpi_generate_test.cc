@@ -9,10 +9,10 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "io/hdf5_file.h"
-#include "tests/support/generate_runs.h"
-#include "tests/support/model_builder.h"
-#include "tests/support/mpi_runs.h"
+#include "io/results/hdf5_file.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/generate_runs.h"
+#include "tests/support/runs/mpi_runs.h"
 
 namespace tovamill {
 namespace {

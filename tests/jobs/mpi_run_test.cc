@@ -10,10 +10,10 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/compress.h"
-#include "tests/support/model_builder.h"
-#include "tests/support/mpi_runs.h"
-#include "tests/support/score_runs.h"
-#include "tests/support/subprocess.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/mpi_runs.h"
+#include "tests/support/runs/score_runs.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

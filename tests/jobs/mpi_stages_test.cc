@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "tests/support/model_builder.h"
-#include "tests/support/mpi_runs.h"
-#include "tests/support/score_runs.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/mpi_runs.h"
+#include "tests/support/runs/score_runs.h"
 
 namespace tovamill {
 namespace {

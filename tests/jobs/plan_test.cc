@@ -3,11 +3,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "jobs/plan_text.h"
+#include "jobs/commands/plan_text.h"
 #include "tests/support/error_of.h"
-#include "tests/support/model_builder.h"
-#include "tests/support/score_runs.h"
-#include "tests/support/subprocess.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/score_runs.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

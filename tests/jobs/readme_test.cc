@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "tests/support/error_of.h"
-#include "tests/support/score_runs.h"
-#include "tests/support/subprocess.h"
+#include "tests/support/runs/score_runs.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {
@@ -50,7 +50,7 @@ TEST(Readme, PythonRunsAsPrinted) {
   const ProgramResult python_run = testing::run_subprocess(
       {"sh", "-c",
        "cd '" + d.path().string() + "' && " + python +
-           " '" TOVAMILL_SOURCE_DIR "/tests/support/run_snippets.py' '" TOVAMILL_SOURCE_DIR
+           " '" TOVAMILL_SOURCE_DIR "/tests/support/programs/run_snippets.py' '" TOVAMILL_SOURCE_DIR
            "/README.md'"});
   EXPECT_TRUE(contains(python_run.out, "a.txt")) << python_run.out << python_run.err;
   if (python_run.exit_code == kLacksAPackage)

@@ -5,12 +5,12 @@
 #include <csignal>
 #include <filesystem>
 
-#include "jobs/status_text.h"
+#include "jobs/commands/status_text.h"
 #include "tests/support/error_of.h"
-#include "tests/support/model_builder.h"
-#include "tests/support/running_program.h"
-#include "tests/support/score_runs.h"
-#include "tests/support/subprocess.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/running_program.h"
+#include "tests/support/runs/score_runs.h"
+#include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

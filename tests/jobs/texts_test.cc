@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "pipeline/run_directory.h"
-#include "tests/support/subprocess.h"
-#include "tests/support/synthetic_run.h"
+#include "pipeline/run_directory/run_directory.h"
+#include "tests/support/runs/subprocess.h"
+#include "tests/support/runs/synthetic_run.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/attention_checks.h"
+#include "tests/support/attention/attention_checks.h"
 
 namespace tovamill::testing {
 namespace {
@@ -99,7 +99,8 @@ TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
   for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::tova_head}) {
     for (const std::int32_t cache_size : {300, 420, 800, 1100, 1400}) {
       // On the CPU all sizes are alike.
-      if (device() == "cpu" ? cache_size != 300 : !runs_on(device(), n_settings++, kNever)) continue;
+      if (device() == "cpu" ? cache_size != 300 : !runs_on(device(), n_settings++, kNever))
+        continue;
       SCOPED_TRACE(std::string(name_of(policy)) + " " + std::to_string(cache_size));
       const AttentionSetting setting{.per_kv = 3,
                                      .cache = {.policy = policy, .cache_size = cache_size},

@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "kernels/cpu/backend.h"
-#include "kernels/error.h"
 #include "kernels/reference/backend.h"
-#include "tests/support/devices.h"
-#include "tests/support/near.h"
+#include "kernels/types/error.h"
+#include "tests/support/attention/devices.h"
+#include "tests/support/attention/near.h"
 
 namespace tovamill {
 namespace {

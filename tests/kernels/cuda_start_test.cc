@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/error.h"
 #include "kernels/gpu_info.h"
-#include "tests/support/devices.h"
-#include "tests/support/emulated_gpu.h"
+#include "kernels/types/error.h"
+#include "tests/support/attention/devices.h"
+#include "tests/support/attention/emulated_gpu.h"
 #include "tests/support/error_of.h"
 
 namespace tovamill::testing {

@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "tests/support/attention_checks.h"
+#include "tests/support/attention/attention_checks.h"
 
 namespace tovamill::testing {
 namespace {

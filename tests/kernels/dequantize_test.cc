@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "io/gguf.h"
-#include "kernels/tensor.h"
+#include "io/model/gguf.h"
+#include "kernels/types/tensor.h"
 
 namespace tovamill {
 namespace {

@@ -1,5 +1,5 @@
 // Numbers for people.
-#include "kernels/format.h"
+#include "kernels/types/format.h"
 
 #include <gtest/gtest.h>
 

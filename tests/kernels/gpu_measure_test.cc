@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {

@@ -7,10 +7,10 @@
 #include <numeric>
 
 #include "kernels/cpu/state.h"
-#include "kernels/error.h"
-#include "tests/support/attention_streams.h"
+#include "kernels/types/error.h"
+#include "tests/support/attention/attention_streams.h"
+#include "tests/support/attention/near.h"
 #include "tests/support/error_of.h"
-#include "tests/support/near.h"
 
 namespace tovamill::testing {
 namespace {

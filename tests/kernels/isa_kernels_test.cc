@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/tensor.h"
-#include "tests/support/near.h"
+#include "kernels/types/tensor.h"
+#include "tests/support/attention/near.h"
 
 namespace tovamill::cpu {
 namespace {

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "kernels/cpu/isa_kernels.h"
-#include "kernels/tensor.h"
-#include "tests/support/near.h"
+#include "kernels/types/tensor.h"
+#include "tests/support/attention/near.h"
 
 namespace tovamill::cpu {
 namespace {

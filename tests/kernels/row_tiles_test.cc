@@ -14,7 +14,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/products.h"
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 
 namespace tovamill::cpu {
 namespace {

@@ -10,14 +10,14 @@
 #include <string>
 #include <vector>
 
-#include "engine/forward.h"
-#include "engine/model_config.h"
-#include "io/model_files.h"
-#include "kernels/error.h"
-#include "tests/support/devices.h"
+#include "engine/model/forward.h"
+#include "engine/model/model_config.h"
+#include "io/model/model_files.h"
+#include "kernels/types/error.h"
+#include "tests/support/attention/devices.h"
+#include "tests/support/attention/policies.h"
 #include "tests/support/error_of.h"
-#include "tests/support/model_builder.h"
-#include "tests/support/policies.h"
+#include "tests/support/models/model_builder.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill::testing {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu/isa_kernels.h"
-#include "tests/support/near.h"
+#include "tests/support/attention/near.h"
 
 namespace tovamill::cpu {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/backend.h"
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 #include "tests/support/error_of.h"
 
 namespace tovamill {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/types/error.h"
 
 namespace tovamill::testing {
 

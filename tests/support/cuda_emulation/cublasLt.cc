@@ -6,8 +6,8 @@
 #include <map>
 #include <vector>
 
-#include "kernels/cuda/device_code.h"
-#include "kernels/cuda/products.h"
+#include "kernels/cuda/device/device_code.h"
+#include "kernels/cuda/gemm/products.h"
 
 struct EmulatedBlas {};
 struct EmulatedProduct {
@@ -119,7 +119,7 @@ std::uint64_t take_products_by(std::int32_t asked_rows) {
 }
 }  // namespace tovamill::emulation
 
-// In place of kernels/cuda/products_trial.cc: trials take the emulation long.
+// In place of kernels/cuda/gemm/products_trial.cc: trials take the emulation long.
 bool tovamill::cuda::Products::may_depend_on_rows() { return faults.few_rows > 0; }
 
 std::size_t cublasLtGetVersion() { return 130000; }

@@ -1,0 +1,77 @@
+// The forward step on one device: a block of each of several streams through all layers, down to
+// each token's negative log-likelihood; or through some consecutive layers, from hidden rows or to
+// hidden rows.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/model/model.h"
+#include "engine/model/step_runner.h"
+#include "kernels/backend.h"
+#include "kernels/row_transport.h"
+
+namespace tovamill {
+
+// Rows whose logits exist at one time (design 3.5).
+inline constexpr std::int32_t kLogitRows = 32;
+
+class Forward final : public StepRunner {
+ public:
+  // `max_rows` and `max_blocks` of a step; `max_block` tokens of one stream in it.
+  // `rows` brings the hidden rows to a model without the embedding and takes them from one without
+  // the head; null for a whole model.
+  Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks,
+          std::int32_t max_block, RowTransport* rows = nullptr);
+
+  std::int32_t most_under_way() const override { return backend_.n_lanes(); }
+  void submit(const StepInput& input) override;
+  // Allocates nothing but the logits' block, in the first step that wants logits.
+  StepOutput collect() override;
+  std::uint64_t buffer_bytes() const override { return buffer_bytes_; }
+
+ private:
+  // What a step has of its own from its beginning to its end.
+  struct Lane {
+    std::unique_ptr<Buffer> hidden;    // (max_rows, hidden_size)
+    std::unique_ptr<Buffer> normed;    // (max_rows, hidden_size)
+    std::unique_ptr<Buffer> qkv;       // (max_rows, q_size + 2 kv_size)
+    std::unique_ptr<Buffer> attended;  // (max_rows, q_size)
+    std::unique_ptr<Buffer> gated;     // (max_rows, intermediate_size)
+    std::vector<float> nll;            // (max_rows)
+    std::vector<BlockEvents> events;   // (n_layers, max_blocks)
+    // Of the step that is under way.
+    std::size_t n_rows = 0, n_blocks = 0;
+    std::vector<std::int32_t> logit_rows;
+    std::function<void(std::size_t i, std::span<float> logits)> take_logits;
+    std::vector<std::int32_t> highest_rows;
+    std::function<void(std::size_t i, std::int32_t id)> take_highest;
+  };
+  std::unique_ptr<Buffer> make(std::int32_t n_cols, BufferType type);
+  void make_lane(Lane& lane, std::int32_t max_block);
+  void run_layers(const StepInput& input, Lane& lane);
+  void run_head(const StepInput& input, Lane& lane);
+  std::size_t n_logit_rows() const {
+    return static_cast<std::size_t>(std::min(kLogitRows, max_rows_));
+  }
+  template <class Take>
+  void read_logits(Lane& lane, std::span<const std::int32_t> rows, Take&& take);
+  void read_highest(Lane& lane);
+
+  const Model& model_;
+  Backend& backend_;
+  RowTransport* rows_;
+  std::int32_t max_rows_, max_blocks_;
+  std::uint64_t buffer_bytes_ = 0;
+  std::vector<Lane> lanes_;      // taken in turn
+  std::size_t next_ = 0;         // of lanes_, for the next step
+  std::size_t n_under_way_ = 0;  // the steps before next_
+  std::vector<float> logits_;    // (kLogitRows, vocab_size), or fewer rows where a step has fewer
+  std::vector<std::int32_t> highest_;  // by row that it is wanted of
+};
+
+}  // namespace tovamill

@@ -1,0 +1,49 @@
+// A model packed for a backend: what stays in memory for the whole run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/model/model_config.h"
+#include "kernels/backend.h"
+
+namespace tovamill {
+
+struct Layer {
+  std::vector<float> attention_norm;  // (hidden_size)
+  AttentionWeights attention;
+  std::unique_ptr<Matrix> o;        // (hidden_size, q_size)
+  std::vector<float> ffn_norm;      // (hidden_size)
+  std::unique_ptr<Matrix> gate_up;  // (2 * intermediate_size, hidden_size)
+  std::unique_ptr<Matrix> down;     // (hidden_size, intermediate_size)
+};
+
+// Consecutive layers of a model. What has the first layer has the embedding, too; what has the last
+// one the final norm and the head.
+struct LayerRange {
+  std::int32_t first = 0, n = 0;
+  std::int32_t n_all = 0;  // layers of the whole model
+  bool has_embedding() const { return first == 0; }
+  bool has_head() const { return first + n == n_all; }
+};
+LayerRange all_layers(const ModelConfig& config);
+
+struct Model {
+  ModelConfig config;  // of the whole model
+  LayerRange range;
+  TensorView embedding;  // (vocab_size, hidden_size), in the mapped file
+  std::vector<Layer> layers;
+  std::vector<float> final_norm;
+  std::unique_ptr<Matrix> head;  // (vocab_size, hidden_size)
+
+  std::uint64_t weight_bytes() const;  // packed
+};
+
+// Packs the weights, which may then be unmapped but for the embedding. Throws OutOfMemory.
+Model pack_model(const ModelConfig& config, const ModelWeights& weights, Backend& backend);
+// The same of some of the layers, for a backend whose shape has as many layers as the range.
+Model pack_layers(const ModelConfig& config, const ModelWeights& weights, const LayerRange& range,
+                  Backend& backend);
+
+}  // namespace tovamill

@@ -1,0 +1,66 @@
+// Text to token ids and back, with ids equal to Hugging Face `tokenizers` for the same
+// tokenizer.json, and to llama.cpp for the same GGUF metadata.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/tokenizer/token_id.h"
+
+namespace tovamill {
+
+class Tokenizer {
+ public:
+  // From the texts of tokenizer.json and tokenizer_config.json (the latter may be null). `where`
+  // names the file in messages. Throws BadData naming what is broken or unsupported (a model,
+  // normalizer, pre-tokenizer ... by its name).
+  static std::unique_ptr<Tokenizer> from_hf(const nlohmann::json& tokenizer,
+                                            const nlohmann::json& tokenizer_config,
+                                            const std::string& where);
+  // From GGUF metadata (tokenizer.ggml.*), a flat object of key -> value.
+  static std::unique_ptr<Tokenizer> from_gguf(const nlohmann::json& metadata,
+                                              const std::string& where);
+
+  virtual ~Tokenizer() = default;
+
+  // Appends the ids of `text` to `ids`, without BOS or EOS. Time is O(n log n) in the length of the
+  // text whatever it holds. Thread-safe. Throws BadData for a text that is not UTF-8, or a regular
+  // expression of the file that runs wild. With `parse_special`, every added token is looked for in
+  // the text: the ids are those of Hugging Face's encode(add_special_tokens=False). Without,
+  // control tokens in the text are ordinary text: no token that the file calls special (GGUF:
+  // control or unknown), and no added token of the shape <...>, called special or not (Qwen's
+  // <think>), comes out of any text; merges that would make one are left out. Added tokens of
+  // another shape (runs of spaces) are still found.
+  virtual void encode(std::string_view text, bool parse_special,
+                      std::vector<TokenId>& ids) const = 0;
+
+  // The same without `parse_special` for a text that stands behind a control token, where some
+  // tokenizers put no space before it as they do at the start.
+  virtual void encode_behind_control(std::string_view text, std::vector<TokenId>& ids) const {
+    encode(text, false, ids);
+  }
+
+  // The bytes of `ids`; not necessarily valid UTF-8 when cut inside a character. Control tokens
+  // give nothing unless `keep_special`.
+  virtual std::string decode(const std::vector<TokenId>& ids, bool keep_special) const = 0;
+
+  virtual std::int32_t vocab_size() const = 0;
+  virtual std::optional<TokenId> bos_id() const = 0;
+  virtual std::optional<TokenId> eos_id() const = 0;
+  // Whether the model's own tokenizer puts a BOS before a text (add_bos_token, the post-processor,
+  // tokenizer.ggml.add_bos_token).
+  virtual bool adds_bos() const = 0;
+  // The id of a token by its exact content, control tokens included.
+  virtual std::optional<TokenId> id_of(std::string_view content) const = 0;
+  // A short name for reports: "byte-level BPE, 49152 tokens".
+  virtual std::string description() const = 0;
+  // SHA-256 or another stable digest of what decides the ids, for the fingerprint, in hexadecimal.
+  virtual std::string digest() const = 0;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,108 @@
+#include "engine/tokenizer/word_pattern.h"
+
+#include <string>
+
+#include "engine/text/utf8.h"
+
+namespace tovamill {
+namespace {
+
+constexpr std::string_view kGpt2 =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLlama3 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+constexpr std::uint8_t kWordClasses = CharClass::letter | CharClass::number | CharClass::space;
+
+bool is_newline(char32_t c) { return c == '\r' || c == '\n'; }
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+}  // namespace
+
+std::optional<WordPattern> WordPattern::for_regex(std::string_view regex) {
+  if (regex == kGpt2) return gpt2();
+  if (regex == kLlama3) return llama3();
+  if (regex == kQwen2) return qwen2();
+  return std::nullopt;
+}
+
+// The end of the run of characters whose class is `char_class` (0: neither letter, number nor
+// space).
+std::size_t WordPattern::run(std::string_view text, std::size_t at, std::uint8_t char_class) const {
+  while (at < text.size()) {
+    const auto [c, length] = decode_utf8(text, at);
+    if (((*classes_)(c)&kWordClasses) != char_class) break;
+    at += length;
+  }
+  return at;
+}
+
+// 's|'t|'re|'ve|'m|'ll|'d with text[at] == '\''; in the style of Llama 3 in any case, U+017F being
+// a case of s. 0: none.
+std::size_t WordPattern::contraction(std::string_view text, std::size_t at) const {
+  const bool any_case = style_ == Style::llama3;
+  const auto letter = [&](std::size_t i) {
+    if (at + i >= text.size()) return '\0';
+    return any_case ? lower(text[at + i]) : text[at + i];
+  };
+  const char a = letter(1);
+  if (a == 's' || a == 't' || a == 'm' || a == 'd') return at + 2;
+  if (any_case && text.substr(at + 1, 2) == "\u017f") return at + 3;
+  const char b = letter(2);
+  if (((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l')) return at + 3;
+  return 0;
+}
+
+// \s+(?!\S)|\s+ with a space at `at`: the last space of several is left to what follows.
+std::size_t WordPattern::spaces(std::string_view text, std::size_t at) const {
+  const std::size_t end = run(text, at, CharClass::space);
+  if (end == text.size()) return end;
+  const std::size_t last = previous_utf8(text, end);
+  return last > at ? last : end;
+}
+
+std::size_t WordPattern::next_gpt2(std::string_view text, std::size_t at) const {
+  if (text[at] == '\'') {
+    if (const std::size_t end = contraction(text, at)) return end;
+  }
+  const std::size_t first = at + (text[at] == ' ' ? 1 : 0);
+  const auto [c, length] = decode_utf8(text, first);
+  const auto char_class = static_cast<std::uint8_t>((*classes_)(c)&kWordClasses);
+  if (length == 0 || char_class == CharClass::space) return spaces(text, at);
+  return run(text, first + length, char_class);
+}
+
+std::size_t WordPattern::next_llama3(std::string_view text, std::size_t at) const {
+  if (text[at] == '\'') {
+    if (const std::size_t end = contraction(text, at)) return end;
+  }
+  const auto [c, length] = decode_utf8(text, at);
+  const auto char_class = static_cast<std::uint8_t>((*classes_)(c)&kWordClasses);
+  if (char_class == CharClass::letter) return run(text, at + length, CharClass::letter);
+  if (char_class == CharClass::number) {
+    std::size_t end = at + length;
+    for (int n = 1; n < max_digits_; ++n) {
+      const auto next = decode_utf8(text, end);
+      if (next.length == 0 || !((*classes_)(next.value) & CharClass::number)) break;
+      end += next.length;
+    }
+    return end;
+  }
+  const auto second = decode_utf8(text, at + length);
+  const auto second_class = static_cast<std::uint8_t>((*classes_)(second.value) & kWordClasses);
+  if (second_class == CharClass::letter && !is_newline(c))
+    return run(text, at + length, CharClass::letter);
+  if (char_class == 0 || (c == ' ' && second.length > 0 && second_class == 0)) {
+    std::size_t end = run(text, at + length, 0);
+    while (end < text.size() && is_newline(static_cast<std::uint8_t>(text[end]))) ++end;
+    return end;
+  }
+  const std::size_t end = run(text, at, CharClass::space);
+  const std::size_t newline = text.substr(at, end - at).find_last_of("\r\n");
+  return newline != std::string_view::npos ? at + newline + 1 : spaces(text, at);
+}
+
+}  // namespace tovamill

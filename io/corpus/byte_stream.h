@@ -1,0 +1,45 @@
+// The bytes of a corpus file, decompressed on the way, in constant memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+
+#include "io/corpus/corpus.h"
+
+namespace tovamill {
+
+// Why a stream broke off. Everything before the break was delivered first.
+class StreamError : public std::runtime_error {
+ public:
+  StreamError(const std::string& reason, const std::string& text)
+      : std::runtime_error(text), reason_(reason) {}
+  const std::string& reason() const noexcept { return reason_; }  // "truncated", "unreadable"
+
+ private:
+  std::string reason_;
+};
+
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  // Fills the front of `out` (not empty) and returns how many bytes; 0 at the end. Throws
+  // StreamError where the file cannot be read on.
+  virtual std::size_t read(std::span<char> out) = 0;
+  // Goes on at a byte offset from the file's start; false where only reading leads there
+  // (compressed files). Throws as `read` does.
+  virtual bool seek(std::uint64_t) { return false; }
+  // Bytes of the file on disk behind what was read, up to a compressed block more.
+  virtual std::uint64_t n_bytes_taken() const = 0;
+};
+
+// A plain file, a .gz of any number of members, or a .zst of any number of frames. Throws
+// StreamError if it cannot be opened. Trailing zeros after a .gz are padding; anything else there
+// is "unreadable".
+std::unique_ptr<ByteStream> open_stream(const std::string& path,
+                                        CorpusFile::Compression compression);
+
+}  // namespace tovamill

@@ -1,0 +1,26 @@
+#include "io/model/gguf_model.h"
+
+#include <filesystem>
+
+#include "io/model/chat_template_text.h"
+#include "io/model/digest.h"
+
+namespace tovamill {
+
+GgufModel::GgufModel(const std::string& path) : file_(path), contents_(read_gguf(file_, table_)) {}
+
+std::string GgufModel::chat_template() const {
+  const auto entry = contents_.metadata.find("tokenizer.chat_template");
+  return entry == contents_.metadata.end() ? "" : chat_template_of(*entry, file_.path());
+}
+
+std::string GgufModel::digest() const {
+  Digest digest;
+  digest.add(std::string_view(std::filesystem::path(file_.path()).filename().native()));
+  digest.add(static_cast<std::uint64_t>(file_.bytes().size()));
+  digest.add(contents_.header);
+  for (const TensorView& tensor : table_.tensors()) digest.add_sample(tensor);
+  return digest.hex();
+}
+
+}  // namespace tovamill

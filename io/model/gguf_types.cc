@@ -1,0 +1,72 @@
+#include "io/model/gguf_types.h"
+
+namespace tovamill {
+
+namespace {
+
+struct GgmlType {
+  std::uint32_t number;
+  const char* name;
+  std::optional<DType> dtype;
+};
+
+constexpr GgmlType kGgmlTypes[] = {
+    {0, "F32", DType::f32},         {1, "F16", DType::f16},         {2, "Q4_0", DType::q4_0},
+    {3, "Q4_1", DType::q4_1},       {4, "Q4_2", std::nullopt},      {5, "Q4_3", std::nullopt},
+    {6, "Q5_0", DType::q5_0},       {7, "Q5_1", DType::q5_1},       {8, "Q8_0", DType::q8_0},
+    {9, "Q8_1", std::nullopt},      {10, "Q2_K", std::nullopt},     {11, "Q3_K", std::nullopt},
+    {12, "Q4_K", DType::q4_k},      {13, "Q5_K", DType::q5_k},      {14, "Q6_K", DType::q6_k},
+    {15, "Q8_K", std::nullopt},     {16, "IQ2_XXS", std::nullopt},  {17, "IQ2_XS", std::nullopt},
+    {18, "IQ3_XXS", std::nullopt},  {19, "IQ1_S", std::nullopt},    {20, "IQ4_NL", std::nullopt},
+    {21, "IQ3_S", std::nullopt},    {22, "IQ2_S", std::nullopt},    {23, "IQ4_XS", std::nullopt},
+    {24, "I8", std::nullopt},       {25, "I16", std::nullopt},      {26, "I32", std::nullopt},
+    {27, "I64", std::nullopt},      {28, "F64", std::nullopt},      {29, "IQ1_M", std::nullopt},
+    {30, "BF16", DType::bf16},      {31, "Q4_0_4_4", std::nullopt}, {32, "Q4_0_4_8", std::nullopt},
+    {33, "Q4_0_8_8", std::nullopt}, {34, "TQ1_0", std::nullopt},    {35, "TQ2_0", std::nullopt},
+    {39, "MXFP4", std::nullopt},    {40, "NVFP4", std::nullopt},    {41, "Q1_0", std::nullopt},
+};
+
+const GgmlType* find_type(std::uint32_t number) {
+  for (const GgmlType& type : kGgmlTypes) {
+    if (type.number == number) return &type;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::size_t min_bytes(GgufValueType type) {
+  switch (type) {
+    case GgufValueType::u8:
+    case GgufValueType::i8:
+    case GgufValueType::boolean:
+      return 1;
+    case GgufValueType::u16:
+    case GgufValueType::i16:
+      return 2;
+    case GgufValueType::u32:
+    case GgufValueType::i32:
+    case GgufValueType::f32:
+      return 4;
+    case GgufValueType::u64:
+    case GgufValueType::i64:
+    case GgufValueType::f64:
+    case GgufValueType::string:
+      return 8;
+    case GgufValueType::array:
+      return 12;
+  }
+  return 0;
+}
+
+std::optional<DType> dtype_from_ggml(std::uint32_t type) {
+  const GgmlType* found = find_type(type);
+  return found == nullptr ? std::nullopt : found->dtype;
+}
+
+std::string ggml_type_name(std::uint32_t type) {
+  const GgmlType* found = find_type(type);
+  return found == nullptr ? "number " + std::to_string(type) : found->name;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,59 @@
+// A model in a directory as Hugging Face's libraries write it.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "io/files/mapped_file.h"
+#include "io/model/model_files.h"
+#include "io/model/tensor_table.h"
+
+namespace tovamill {
+
+// What a message adds where a path is no model.
+inline constexpr const char* kWhatAModelIs =
+    ": give a directory with config.json, tokenizer.json and *.safetensors, or a .gguf file";
+
+class HfModel : public ModelFiles {
+ public:
+  // Of the weights, model.safetensors is taken where it is there, else the shards that
+  // model.safetensors.index.json names.
+  HfModel(const std::string& directory, Parts parts);
+
+  Format format() const override { return Format::hugging_face; }
+  const std::string& path() const override { return path_; }
+  const nlohmann::json& config() const override { return config_; }
+  const nlohmann::json& tokenizer() const override { return tokenizer_; }
+  const nlohmann::json& tokenizer_config() const override { return tokenizer_config_; }
+  const nlohmann::json& generation_config() const override { return generation_config_; }
+  std::string chat_template() const override;
+  std::optional<TensorView> find_tensor(const std::string& name) const override {
+    return table_.find(name);
+  }
+  const std::vector<TensorView>& tensors() const override { return table_.tensors(); }
+  std::vector<std::string> file_paths() const override;
+  std::string digest() const override;
+
+ private:
+  struct WeightFile {
+    MappedFile file;
+    std::span<const std::byte> header;
+  };
+
+  std::string file_path(const std::string& name) const;
+  bool has(const std::string& name) const;
+  nlohmann::json read_if_there(const std::string& name) const;
+  void open_weights();
+  void open_shards(const std::string& index_name);
+  void open_weight_file(const std::string& name);
+  [[noreturn]] void refuse_missing_weights() const;
+
+  std::string path_;
+  nlohmann::json config_, tokenizer_, tokenizer_config_, generation_config_;
+  std::optional<std::string> chat_template_file_;  // the content of chat_template.jinja
+  std::vector<WeightFile> weight_files_;
+  TensorTable table_;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,307 @@
+#include "jobs/command_line/console.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "kernels/types/format.h"
+#include "kernels/types/version.h"
+#include "workers/options/option_text.h"
+
+namespace tovamill {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kRedrawSeconds = 0.2;
+
+// Paths need not be UTF-8; what is not is shown as U+FFFD. NaN becomes null.
+void print_json(std::ostream& out, const Json& event) {
+  out << event.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+}
+
+std::size_t terminal_columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string first_lines(const RunOptions& options, const RunInfo& info) {
+  const CacheOptions& cache = options.cache;
+  std::string state = "policy " + text_of(cache.policy);
+  if (is_bounded(cache)) state += ", at most " + counted(cache.cache_size, "token") + " per layer";
+  state += ", positions " + text_of(cache.positions);
+  std::string text = "tovamill " + program_version() + " (" + git_hash() + ")\n";
+  text += row("model", info.model_description);
+  text += row("tokenizer", info.tokenizer_description);
+  text += row("device", info.device + ", " + info.dtype);
+  if (info.n_ranks > 1) {
+    text += row("ranks", with_thousands(info.n_ranks) + " on " + counted(info.n_hosts, "host") +
+                             (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
+  }
+  if (!info.stages.empty()) text += row("stages " + std::to_string(options.stages), info.stages);
+  if (!info.work.empty()) text += row("prompt", info.work);
+  text += row("state", state);
+  if (info.streams > 0)
+    text +=
+        row("memory",
+            human_bytes(info.weight_bytes) + " weights, " + human_bytes(info.state_bytes) +
+                " states of " + counted(info.streams, "stream") +
+                (info.streams < info.wanted_streams
+                     ? " (not " + counted(info.wanted_streams, "stream") + ": the memory is short)"
+                     : "") +
+                ", " + human_bytes(info.workspace_bytes) + " workspace" +
+                (info.n_ranks > 1 ? " on rank 0" : ""));
+  text += row("corpus", counted(info.n_files, "file") + ", " + human_bytes(info.n_bytes));
+  if (const std::string left_out = info.left_out.text(); !left_out.empty())
+    text += row("left out", left_out);
+  if (info.n_documents_done > 0) {
+    text += row("continuing", counted(info.n_documents_done, "document") + " done before");
+  }
+  return text;
+}
+
+std::string progress_line(const RunProgress& p) {
+  std::string line = counted(p.n_documents, "document");
+  if (p.n_failed > 0) line += ", " + with_thousands(p.n_failed) + " failed";
+  line += ", " + counted(p.n_tokens, "token") + ", " + fixed_point(p.tokens_per_second, 0) +
+          " tokens/s" + (p.n_ranks > 1 ? " on " + counted(p.n_ranks, "rank") + ", " : ", ") +
+          fixed_point(100.0 * p.fraction, 1) + " %";
+  return line + (p.seconds_left >= 0.0 ? ", " + human_duration(p.seconds_left) + " left" : "");
+}
+
+// "27.78 +- 0.41", the latter the standard error over documents, which one document does not have
+// (NaN).
+std::string with_error(double value, double standard_error, std::uint64_t n_documents) {
+  const std::string text = perplexity_text(value);
+  if (n_documents < 2 || std::isnan(standard_error)) return text;
+  return text + " +- " + perplexity_text(standard_error);
+}
+
+std::string scoring_rows(const RunSummary& s, std::uint64_t n_good) {
+  std::string text =
+      row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_scored) + " scored)");
+  text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
+  text +=
+      row("perplexity per token", with_error(s.perplexity_token, s.perplexity_token_se, n_good));
+  text += row("perplexity per word", with_error(s.perplexity_word, s.perplexity_word_se, n_good));
+  return text + row("bits per byte", with_error(s.bits_per_byte, s.bits_per_byte_se, n_good));
+}
+
+std::string generation_rows(const RunSummary& s, std::uint64_t n_good) {
+  std::string text =
+      row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_new_tokens) + " new)");
+  text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
+  text += row("texts", with_thousands(s.n_generations) + " (" + with_thousands(s.n_stop) +
+                           " ended by themselves, " + with_thousands(s.n_length) +
+                           " cut at --max-new-tokens)");
+  if (s.n_with_references == 0) return text;
+  text += row("with references", with_thousands(s.n_with_references));
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    text += row(kTextScoreNames[i],
+                with_error(s.text_best[i].value, s.text_best[i].standard_error, n_good) +
+                    " (mean of references " +
+                    with_error(s.text_mean[i].value, s.text_mean[i].standard_error, n_good) + ")");
+  }
+  return text;
+}
+
+std::uint64_t n_good(const RunSummary& s) {
+  return s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
+}
+
+// Where it is: "file, line 3", or the byte where the line is not known. One line, whatever it says.
+std::string shown(const FailedDocument& f) {
+  std::string text = f.file;
+  if (f.line > 0)
+    text += ", line " + std::to_string(f.line);
+  else if (f.offset > 0)
+    text += ", byte " + std::to_string(f.offset);
+  text += ": " + f.reason + (f.text.empty() ? "" : ": " + f.text);
+  for (char& c : text) {
+    if ((c >= 0 && c < ' ') || c == 0x7F) c = ' ';
+  }
+  return text;
+}
+
+// The first of them; where all are.
+std::string failure_rows(const RunSummary& s) {
+  if (s.n_failed == 0) return row("failed", "0");
+  std::string text = row("failed", with_thousands(s.n_failed) +
+                                       " (all are in /failures of the results, and tovamill export "
+                                       "lists them)");
+  for (const FailedDocument& f : s.first_failures) text += row("", shown(f));
+  const std::uint64_t n_shown = s.first_failures.size();
+  if (n_shown > 0 && n_shown < s.n_failed)
+    text += row("", "and " + with_thousands(s.n_failed - n_shown) + " more");
+  return text;
+}
+
+std::string summary_table(const RunSummary& s) {
+  std::string text = row("documents", with_thousands(s.n_documents));
+  text += failure_rows(s);
+  if (s.n_set_aside > 0) {
+    text += row("set aside",
+                with_thousands(s.n_set_aside) + " of these: ranks died while they computed them");
+  }
+  if (s.n_ranks_lost > 0) {
+    text += row("ranks lost", with_thousands(s.n_ranks_lost) + " (others did their work)");
+  }
+  text += s.generates ? generation_rows(s, n_good(s)) : scoring_rows(s, n_good(s));
+  text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
+  text += row("speed", s.seconds > 0.0 ? fixed_point(s.tokens_per_second, 0) + " tokens/s over " +
+                                             human_duration(s.seconds)
+                                       : "- (everything was done before)");
+  text += row("peak memory", human_bytes(s.peak_rss_bytes));
+  text += row("results", s.results_path);
+  return text + row("to read them", "tovamill export " + s.results_path + " --format " +
+                                        (s.generates ? "jsonl" : "csv"));
+}
+
+// In place of what only scoring gives.
+void add_generation(Json& event, const RunSummary& s) {
+  for (const char* name : {"scored", "perplexity_token", "perplexity_token_se", "perplexity_word",
+                           "perplexity_word_se", "bits_per_byte", "bits_per_byte_se"})
+    event.erase(name);
+  event["texts"] = s.n_generations;
+  event["new_tokens"] = s.n_new_tokens;
+  event["stop"] = s.n_stop;
+  event["length"] = s.n_length;
+  event["with_references"] = s.n_with_references;
+  if (s.n_with_references == 0) return;
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    const std::string name = kTextScoreNames[i];
+    event[name] = s.text_best[i].value;
+    event[name + "_se"] = s.text_best[i].standard_error;
+    event[name + "_mean"] = s.text_mean[i].value;
+    event[name + "_mean_se"] = s.text_mean[i].standard_error;
+  }
+}
+
+Json failures_json(const RunSummary& s) {
+  Json failures = Json::array();
+  for (const FailedDocument& f : s.first_failures)
+    failures.push_back({{"file", f.file},
+                        {"line", f.line},
+                        {"offset", f.offset},
+                        {"reason", f.reason},
+                        {"text", f.text}});
+  return failures;
+}
+
+}  // namespace
+
+void print_texts(const RunSummary& s, std::ostream& out) {
+  out << row("documents", with_thousands(s.n_documents))
+      << row("failed", with_thousands(s.n_failed)) << generation_rows(s, n_good(s))
+      << row("results", s.results_path) << std::flush;
+}
+
+Console::Console(const RunOptions& options, std::ostream& out, std::ostream& err, bool is_terminal)
+    : options_(options),
+      out_(out),
+      err_(err),
+      is_terminal_(is_terminal),
+      is_json_(options.log_format == "json") {}
+
+Console::~Console() { clear_line(); }
+
+void Console::clear_line() {
+  if (line_is_drawn_) err_ << "\r\033[K" << std::flush;
+  line_is_drawn_ = false;
+}
+
+void Console::started(const RunInfo& info) {
+  if (!is_json_) {
+    err_ << first_lines(options_, info) << std::flush;
+    return;
+  }
+  print_json(out_, {{"event", "started"},
+                    {"version", program_version()},
+                    {"git_hash", git_hash()},
+                    {"model", info.model_description},
+                    {"tokenizer", info.tokenizer_description},
+                    {"device", info.device},
+                    {"dtype", info.dtype},
+                    {"threads", info.threads},
+                    {"streams", info.streams},
+                    {"policy", text_of(options_.cache.policy)},
+                    {"cache_size", options_.cache.cache_size},
+                    {"positions", text_of(options_.cache.positions)},
+                    {"weight_bytes", info.weight_bytes},
+                    {"state_bytes", info.state_bytes},
+                    {"workspace_bytes", info.workspace_bytes},
+                    {"files", info.n_files},
+                    {"bytes", info.n_bytes},
+                    {"files_left_out", info.left_out.n_files()},
+                    {"left_out", info.left_out.json()},
+                    {"documents_done", info.n_documents_done},
+                    {"ranks", info.n_ranks},
+                    {"hosts", info.n_hosts}});
+}
+
+void Console::progress(const RunProgress& p) {
+  const bool redraws = is_terminal_ && !is_json_;
+  if (line_is_drawn_ || !redraws) {
+    if (p.seconds - last_shown_s_ < (redraws ? kRedrawSeconds : options_.progress_seconds)) return;
+  }
+  last_shown_s_ = p.seconds;
+  if (redraws) {
+    err_ << "\r\033[K" << progress_line(p).substr(0, terminal_columns() - 1) << std::flush;
+    line_is_drawn_ = true;
+  } else if (!is_json_) {
+    err_ << progress_line(p) << std::endl;
+  } else {
+    Json event{{"event", "progress"},    {"documents", p.n_documents},
+               {"failed", p.n_failed},   {"tokens", p.n_tokens},
+               {"seconds", p.seconds},   {"tokens_per_second", p.tokens_per_second},
+               {"fraction", p.fraction}, {"seconds_left", nullptr},
+               {"ranks", p.n_ranks}};
+    if (p.seconds_left >= 0.0) event["seconds_left"] = p.seconds_left;
+    print_json(out_, event);
+  }
+}
+
+void Console::note(const std::string& text) {
+  clear_line();
+  if (is_json_) {
+    print_json(out_, {{"event", "note"}, {"text", text}});
+  } else {
+    err_ << text << std::endl;
+  }
+}
+
+void Console::finished(const RunSummary& s) {
+  clear_line();
+  if (!is_json_) {
+    out_ << summary_table(s) << std::flush;
+    return;
+  }
+  Json event{{"event", "finished"},
+             {"documents", s.n_documents},
+             {"failed", s.n_failed},
+             {"first_failures", failures_json(s)},
+             {"tokens", s.n_tokens},
+             {"scored", s.n_scored},
+             {"words", s.n_words},
+             {"bytes", s.n_bytes},
+             {"perplexity_token", s.perplexity_token},
+             {"perplexity_token_se", s.perplexity_token_se},
+             {"perplexity_word", s.perplexity_word},
+             {"perplexity_word_se", s.perplexity_word_se},
+             {"bits_per_byte", s.bits_per_byte},
+             {"bits_per_byte_se", s.bits_per_byte_se},
+             {"mean_attended", s.mean_attended},
+             {"tokens_per_second", s.tokens_per_second},
+             {"seconds", s.seconds},
+             {"peak_rss_bytes", s.peak_rss_bytes},
+             {"set_aside", s.n_set_aside},
+             {"ranks_lost", s.n_ranks_lost},
+             {"results", s.results_path}};
+  if (s.generates) add_generation(event, s);
+  print_json(out_, event);
+}
+
+}  // namespace tovamill

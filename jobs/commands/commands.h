@@ -1,0 +1,45 @@
+// The subcommands, each in a file of its own.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "jobs/command_line/command_line.h"
+
+namespace tovamill {
+
+Command score_command();
+Command summarize_command();
+Command generate_command();
+Command tokenize_command();
+Command plan_command();
+Command status_command();
+Command inspect_command();
+Command merge_command();
+Command export_command();
+Command rescore_command();
+Command doctor_command();
+Command completion_command();
+
+// In the order of the program's help.
+std::vector<Command> all_commands();
+
+// What the program is for: lines that --help and the manual begin with.
+std::string program_purpose();
+
+// The groups of options that several subcommands share.
+OptionGroup corpus_group();
+
+// The results.h5 of an operand, which is one or a run directory with one. Throws Error(no_input).
+std::string results_of_operand(const std::string& operand);
+
+// The program as `main` calls it: dispatches on the first argument, returns the exit code. Throws
+// what goes wrong.
+int run_program(const std::vector<std::string>& arguments);
+
+// What `tovamill --version` prints: this build and the libraries it was made with.
+std::string version_text();
+// The lines of version_text after the first: "oneDNN 2.6.3", ...
+std::vector<std::string> library_lines();
+
+}  // namespace tovamill

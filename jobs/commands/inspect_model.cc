@@ -1,0 +1,50 @@
+#include <map>
+
+#include "jobs/commands/inspect_parts.h"
+#include "workers/load/model_parts.h"
+
+namespace tovamill {
+
+using Json = nlohmann::ordered_json;
+
+Json inspect_model(const std::string& path) {
+  const auto files = ModelFiles::open(path, ModelFiles::Parts::all);
+  const ModelConfig config = config_of(*files);
+  // Says which tensor is missing or misshapen.
+  const ModelWeights weights = weights_of(*files, config);
+  const auto tokenizer = tokenizer_of(*files);
+  const ModelShape& shape = config.shape;
+
+  std::uint64_t n_parameters = 0, n_bytes = 0;
+  std::map<std::string, std::uint64_t> tensors_by_dtype;
+  for (const TensorView& tensor : files->tensors()) {
+    n_parameters += static_cast<std::uint64_t>(tensor.n_elements());
+    n_bytes += tensor.n_bytes;
+    ++tensors_by_dtype[std::string(block_format(tensor.dtype).name)];
+  }
+  const std::uint64_t state_values =
+      2ull * static_cast<std::uint64_t>(shape.n_layers) * shape.kv_size();
+  return {{"kind", "model"},
+          {"path", path},
+          {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},
+          {"architecture", config.architecture},
+          {"n_parameters", n_parameters},
+          {"weight_bytes", n_bytes},
+          {"tensors_by_dtype", tensors_by_dtype},
+          {"n_layers", shape.n_layers},
+          {"hidden_size", shape.hidden_size},
+          {"intermediate_size", shape.intermediate_size},
+          {"n_heads", shape.n_heads},
+          {"n_kv_heads", shape.n_kv_heads},
+          {"head_dim", shape.head_dim},
+          {"vocab_size", shape.vocab_size},
+          {"trained_context", shape.trained_context},
+          {"sliding_window", shape.sliding_window},
+          {"tied_head", weights.head.data == weights.embedding.data},
+          {"tokenizer", tokenizer->description()},
+          {"adds_bos", tokenizer->adds_bos()},
+          {"state_bytes_per_token_bf16", state_values * 2},
+          {"state_bytes_per_token_f32", state_values * 4}};
+}
+
+}  // namespace tovamill

@@ -1,0 +1,60 @@
+// tovamill score: perplexity and cache statistics of every document.
+#include <unistd.h>
+
+#include <iostream>
+
+#include "jobs/command_line/console.h"
+#include "jobs/command_line/run_process.h"
+#include "jobs/commands/commands.h"
+
+namespace tovamill {
+namespace {
+
+int run_score(const Request& request) {
+  RunOptions options = request.options;
+  validate(options);
+  RunProcess process(options);
+  return process.run([&](RunLaunch& launch) {
+    Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
+    if (const auto summary = run_corpus(options, launch, console)) console.finished(*summary);
+  });
+}
+
+}  // namespace
+
+Command score_command() {
+  Command command;
+  command.name = "score";
+  command.synopsis = "--model M --corpus PATH... --out DIR [options]";
+  command.summary = "perplexity and cache statistics of every document";
+  command.introduction =
+      "Reads every document of the corpus from its first token to its last through a model whose\n"
+      "layers keep at most --cache-size tokens each, and writes perplexities and what the cache\n"
+      "kept to DIR/results.h5. The state does not grow with the length of a document. Running the\n"
+      "same command again continues a run that was stopped. Defaults stand in [brackets].\n";
+  command.examples =
+      "  tovamill score --model model.gguf --corpus novels/ --out run1\n"
+      "  tovamill score --model Llama-2-7b-hf/ --corpus 'web/*.jsonl.zst' --text-key content \\\n"
+      "      --policy window --sinks 4 --cache-size 1024 --out run2\n"
+      "  tovamill score --config run2.ini --cache-size 256 --out run3\n";
+  command.groups = {
+      {"What is read, where results go", {"model", "corpus", "part", "out", "overwrite"}},
+      corpus_group(),
+      {"State",
+       {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
+        "chunk-tokens"}},
+      {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
+      {"Machine",
+       {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",
+        "stages"}},
+      {"Running",
+       {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
+        "progress-seconds"}},
+      {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}},
+  };
+  command.is_run = true;
+  command.run = run_score;
+  return command;
+}
+
+}  // namespace tovamill

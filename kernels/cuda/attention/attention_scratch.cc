@@ -1,0 +1,150 @@
+#include "kernels/cuda/attention/attention_scratch.h"
+
+#include <algorithm>
+
+namespace tovamill::cuda {
+namespace {
+
+// More tiles side by side than fill the GPU gain nothing.
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 30;
+
+std::int64_t padded(std::int64_t columns) {
+  return (columns + kProductTile - 1) / kProductTile * kProductTile;
+}
+
+template <class T>
+std::int64_t bytes_of(std::int64_t n) {
+  return StateLayout::align(n * static_cast<std::int64_t>(sizeof(T)));
+}
+
+// Hands out parts of a piece one after another.
+class Parts {
+ public:
+  explicit Parts(void* base) : at_(static_cast<unsigned char*>(base)) {}
+  template <class T>
+  T* take(std::int64_t n) {
+    T* p = reinterpret_cast<T*>(at_);
+    at_ += bytes_of<T>(n);
+    return p;
+  }
+
+ private:
+  unsigned char* at_;
+};
+
+}  // namespace
+
+AttentionScratch::AttentionScratch(const AttentionModel& model, Arena& arena)
+    : model_(model), arena_(arena) {
+  make_room(model.tile_columns(kGroupTokens, false));
+}
+
+// Keys and values of the tokens of one tile, where the state has no room for them.
+std::int64_t AttentionScratch::joining_bytes() const {
+  const StateLayout& layout = model_.layout();
+  if (!is_bounded(model_.cache())) return 0;
+  return StateLayout::align(layout.n_kv_heads * layout.n_head_arrays() * kGroupTokens *
+                            layout.head_dim * layout.element_bytes);
+}
+
+// Of one tile with states of `ld` columns: scores, deaths, sums, who left, moves, who joins, and
+// the scan's sums where they do not fit shared memory.
+std::int64_t AttentionScratch::slot_bytes(std::int64_t ld) const {
+  const std::int64_t heads = model_.shape().n_heads, groups = model_.shape().n_groups;
+  return bytes_of<float>(heads * kGroupTokens * ld) + bytes_of<std::int32_t>(groups * ld) +
+         3 * bytes_of<float>(heads * kGroupTokens) + 4 * bytes_of<float>(groups * kGroupTokens) +
+         bytes_of<std::int32_t>(groups) + joining_bytes() +
+         StateLayout::align(static_cast<std::int64_t>(
+             scan_partial_bytes(model_.shape(), 1, static_cast<std::int32_t>(ld))));
+}
+
+// Of one block of one token.
+std::int64_t AttentionScratch::single_bytes(std::int64_t ld) const {
+  const std::int64_t heads = model_.shape().n_heads, groups = model_.shape().n_groups;
+  return bytes_of<float>(heads * ld) + bytes_of<float>(heads) + 3 * bytes_of<float>(groups * ld) +
+         bytes_of<unsigned>(groups) + bytes_of<EventRecord>(groups * ld);
+}
+
+// For as many tiles as the step may have, within kMostBytes, but for one at least.
+std::int64_t AttentionScratch::bytes(std::int64_t n_columns) const {
+  const std::int64_t ld = padded(n_columns), each = std::max(slot_bytes(ld), single_bytes(ld));
+  const std::int64_t rows = model_.max_rows();
+  const std::int64_t most = std::max(
+      slot_bytes(ld) * ((rows + kGroupTokens - 1) / kGroupTokens + 1), single_bytes(ld) * rows);
+  return std::max(each, std::min(most, kMostBytes));
+}
+
+std::size_t AttentionScratch::size_for(std::int64_t n_columns) const {
+  return std::max(memory_.size(), static_cast<std::size_t>(bytes(n_columns)));
+}
+
+void AttentionScratch::make_room(std::int64_t n_columns) {
+  if (n_columns <= n_columns_) return;
+  const auto wanted = static_cast<std::size_t>(bytes(n_columns));
+  const std::size_t had = memory_.size();
+  if (wanted > had) {
+    memory_ = ArenaPiece();
+    try {
+      memory_ = arena_.take(wanted, "the scratch of attention");
+    } catch (const OutOfMemory&) {
+      if (had > 0) memory_ = arena_.take(had, "the scratch of attention");
+      throw;
+    }
+  }
+  n_columns_ = n_columns;
+}
+
+bool AttentionScratch::holds_tiles(std::int64_t n_tiles, std::int64_t n_columns) const {
+  return slot_bytes(padded(n_columns)) * n_tiles <= static_cast<std::int64_t>(memory_.size());
+}
+
+bool AttentionScratch::holds_singles(std::int64_t n_tiles, std::int64_t n_columns) const {
+  return single_bytes(padded(n_columns)) * n_tiles <= static_cast<std::int64_t>(memory_.size());
+}
+
+WaveScratch AttentionScratch::tiles(std::int64_t n_tiles, std::int64_t n_columns,
+                                    float*& partial) const {
+  const std::int64_t ld = padded(n_columns), heads = n_tiles * model_.shape().n_heads,
+                     groups = n_tiles * model_.shape().n_groups;
+  Parts parts(memory_.data());
+  WaveScratch s{};
+  s.ld = static_cast<std::int32_t>(ld);
+  s.scores = parts.take<float>(heads * kGroupTokens * ld);
+  s.death = parts.take<std::int32_t>(groups * ld);
+  s.row_max = parts.take<float>(heads * kGroupTokens);
+  s.row_scale = parts.take<float>(heads * kGroupTokens);
+  s.head_weight = parts.take<float>(heads * kGroupTokens);
+  s.evicted = parts.take<std::int32_t>(groups * kGroupTokens);
+  s.evicted_weight = parts.take<float>(groups * kGroupTokens);
+  s.move_from = parts.take<std::int32_t>(groups * kGroupTokens);
+  s.move_to = parts.take<std::int32_t>(groups * kGroupTokens);
+  s.n_moves = parts.take<std::int32_t>(groups);
+  s.joining = parts.take<unsigned char>(n_tiles * joining_bytes());
+  const bool needs_partial =
+      scan_partial_bytes(model_.shape(), static_cast<std::int32_t>(n_tiles), s.ld) > 0;
+  partial = needs_partial ? parts.take<float>(groups * kScanWarps * ld) : nullptr;
+  return s;
+}
+
+template <class T>
+void AttentionScratch::give_singles(std::int64_t n_tiles, std::int64_t n_columns,
+                                    DecodeArguments<T>& a) const {
+  const std::int64_t ld = padded(n_columns), heads = n_tiles * model_.shape().n_heads,
+                     groups = n_tiles * model_.shape().n_groups;
+  Parts parts(memory_.data());
+  a.ld = static_cast<std::int32_t>(ld);
+  a.weights = parts.take<float>(heads * ld);
+  a.inverse_sum = parts.take<float>(heads);
+  a.mean = parts.take<float>(groups * ld);
+  a.death = parts.take<std::int32_t>(groups * ld);
+  a.move_to = parts.take<std::int32_t>(groups * ld);
+  a.n_done = parts.take<unsigned>(groups);
+  a.drops = a.max_drops > 1 ? parts.take<EventRecord>(groups * a.max_drops) : nullptr;
+}
+
+template void AttentionScratch::give_singles<float>(std::int64_t, std::int64_t,
+                                                    DecodeArguments<float>&) const;
+template void AttentionScratch::give_singles<Bf16>(std::int64_t, std::int64_t,
+                                                   DecodeArguments<Bf16>&) const;
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,92 @@
+// What the threads of a warp and of a thread block work out together. For sources of kernels only.
+#pragma once
+
+#include "kernels/cuda/device/decision.h"
+#include "kernels/cuda/device/device_code.h"
+
+// Memory of a block whose size the launch says, aligned as warps load matrices of it (32 bytes).
+#ifndef TOVAMILL_DYNAMIC_SHARED
+#define TOVAMILL_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+#endif
+
+namespace tovamill::cuda {
+
+// The same in all lanes, in a fixed order.
+__device__ inline float warp_sum(float x) {
+  for (int i = kLanes / 2; i > 0; i /= 2) x += __shfl_xor_sync(kAllLanes, x, i);
+  return x;
+}
+
+// NaN where any lane brings one.
+__device__ inline float warp_max(float x) {
+  for (int i = kLanes / 2; i > 0; i /= 2) {
+    const float other = __shfl_xor_sync(kAllLanes, x, i);
+    x = (other > x || other != other) ? other : x;
+  }
+  return x;
+}
+
+// Sums and maxima over a block of whole warps; `shared` holds a float a warp. All threads must
+// take part; the result is the same in all.
+__device__ inline float block_sum(float x, float* shared) {
+  x = warp_sum(x);
+  __syncthreads();  // who still reads of the last one
+  if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
+  __syncthreads();
+  float sum = 0.0f;
+  for (unsigned w = 0; w < blockDim.x / kLanes; ++w) sum += shared[w];
+  return sum;
+}
+
+__device__ inline float block_max(float x, float* shared) {
+  x = warp_max(x);
+  __syncthreads();
+  if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
+  __syncthreads();
+  float highest = shared[0];
+  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) {
+    const float other = shared[w];
+    highest = (other > highest || other != other) ? other : highest;
+  }
+  return highest;
+}
+
+// The one of all lanes that leaves first, in all lanes (leaves_before).
+__device__ inline Candidate warp_first(Candidate c) {
+  const std::uint32_t order = c.column < 0 ? kOrderOfNone : order_of(c.score),
+                      lowest = __reduce_min_sync(kAllLanes, order),
+                      position = order == lowest ? static_cast<std::uint32_t>(c.position) : ~0u,
+                      oldest = __reduce_min_sync(kAllLanes, position);
+  const unsigned found =
+      __ballot_sync(kAllLanes, order == lowest && static_cast<std::uint32_t>(c.position) == oldest);
+  const int from = __ffs(static_cast<int>(found)) - 1;
+  return {__shfl_sync(kAllLanes, c.score, from), static_cast<std::int32_t>(oldest),
+          __shfl_sync(kAllLanes, c.column, from)};
+}
+
+// Where a number is copied from and to; nowhere, if `to` is null.
+template <class V>
+struct Copy {
+  const V* from;
+  V* to;
+};
+
+// Copies `n` of what `copy_of(i)` says, by all threads of a block: each reads four before it writes
+// them, so no copy may write what another one reads.
+template <class V, class CopyOf>
+__device__ inline void copy_all(std::int32_t n, const CopyOf& copy_of) {
+  constexpr std::int32_t kBatch = 4;
+  const auto by = static_cast<std::int32_t>(blockDim.x);
+  for (auto first = static_cast<std::int32_t>(threadIdx.x); first < n; first += by * kBatch) {
+    V read[kBatch];
+#pragma unroll
+    for (std::int32_t b = 0; b < kBatch; ++b) read[b] = *copy_of(min(first + b * by, n - 1)).from;
+#pragma unroll
+    for (std::int32_t b = 0; b < kBatch; ++b) {
+      V* to = first + b * by < n ? copy_of(first + b * by).to : nullptr;
+      if (to != nullptr) *to = read[b];
+    }
+  }
+}
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,49 @@
+// What happens to the rows of a step between its products, each as a function that launches it. All
+// pointers are of device memory, rows dense.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/device/device_code.h"
+#include "kernels/cuda/device/runtime.h"
+
+namespace tovamill::cuda {
+
+// out (n_rows, n) = rows ids[row] of table (vocab, n).
+template <class T>
+void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float* out,
+                std::int32_t n_rows, const Stream& stream);
+// out = x / rms(x) * weight, x (n_rows, n).
+template <class T>
+void rms_norm_rows(const float* x, const float* weight, std::int32_t n, float eps, T* out,
+                   std::int32_t n_rows, const Stream& stream);
+// out (n_rows, n) = silu(gate) * up; both (n_rows, 2 n): gate, then up.
+template <class T>
+void gate_rows(const T* gate_up, std::int32_t n, T* out, std::int32_t n_rows, const Stream& stream);
+// x (n_rows, n) += bias (n).
+void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
+              const Stream& stream);
+// nll[i] = log sum exp(logits[i]) - logits[i][targets[i]]; 0 where the target is negative. logits
+// (n_rows, n).
+void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll,
+              std::int32_t n_rows, const Stream& stream);
+
+// ids[row] = the first of the highest of the row's n logits; NaN are none, -1 where all are. Each
+// is read once: 4 n bytes a row.
+void highest_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
+                  const Stream& stream);
+// out (n_rows, n) = rows[i] of x (any, n).
+template <class T>
+void gather_rows(const T* x, const std::int32_t* rows, std::int32_t n, T* out, std::int32_t n_rows,
+                 const Stream& stream);
+
+// `n` numbers in [-1, 1) that depend on their place and `seed` only.
+void fill_random(void* to, std::int64_t n, bool is_bf16, std::uint32_t seed, const Stream& stream);
+// *differs becomes 1 where the `n_bytes` (an even number) of a and b are not the same.
+void find_difference(const void* a, const void* b, std::size_t n_bytes, std::uint32_t* differs,
+                     const Stream& stream);
+
+// Throws Error(no_device) where the program holds no code for the GPU that is set.
+void check_code();
+
+}  // namespace tovamill::cuda

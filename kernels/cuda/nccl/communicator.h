@@ -1,0 +1,60 @@
+// A communicator of NCCL that never waits without end: every wait has a deadline, and another
+// thread may break it off meanwhile.
+#pragma once
+
+#include <nccl.h>
+
+#include <chrono>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "kernels/cuda/device/runtime.h"
+#include "kernels/gpu_group.h"
+
+namespace tovamill::cuda {
+
+// All throw GpuGroupError, with `what` in front, where NCCL fails or nothing has come for
+// `patience_s`; and whatever `look` does, which is called while something is waited for.
+class Communicator {
+ public:
+  explicit Communicator(double patience_s, std::function<void()> look = {})
+      : patience_s_(patience_s), look_(std::move(look)) {}
+  ~Communicator() { abort(); }
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  // Its kernels take at most `most_blocks` thread blocks; 0: as many as NCCL likes.
+  void join(const GpuGroupId& id, int rank, int n_ranks, int most_blocks = 0);
+  // call(communicator), until NCCL has put it into its stream.
+  template <class Call>
+  void run(Call&& call, const std::string& what) {
+    std::unique_lock lock(mutex_);
+    if (communicator_ == nullptr) throw GpuGroupError(what + ": it was broken off");
+    settle(lock, call(communicator_), what);
+  }
+  // For what is recorded behind work of the communicator.
+  void wait(const Event& event, const std::string& what);
+  // All ranks have come to their end: the communicator is over.
+  void finish();
+
+  // --- any thread
+
+  // What NCCL says has gone wrong; empty where nothing has.
+  std::string trouble();
+  // Ends what is under way, with any result, and waits for no other rank. It is of no use then.
+  void abort() noexcept;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void settle(std::unique_lock<std::mutex>& lock, ncclResult_t result, const std::string& what);
+  void pause(Clock::time_point start, const std::string& what) const;
+
+  double patience_s_;
+  std::function<void()> look_;
+  std::mutex mutex_;
+  ncclComm_t communicator_ = nullptr;
+};
+
+}  // namespace tovamill::cuda

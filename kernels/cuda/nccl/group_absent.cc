@@ -1,0 +1,26 @@
+// What stands for NCCL in builds with CUDA and without it.
+#include "kernels/cuda/nccl/group.h"
+#include "kernels/cuda/nccl/link.h"
+
+namespace tovamill {
+
+std::optional<GpuGroupId> make_gpu_group_id(std::string& why) {
+  why = "this build has no NCCL";
+  return std::nullopt;
+}
+
+std::string nccl_version() { return ""; }
+
+}  // namespace tovamill
+
+namespace tovamill::cuda {
+
+std::unique_ptr<Group> join_group(const GpuGroupPlace&, const Stream&) {
+  throw GpuGroupError("this build has none");
+}
+
+std::unique_ptr<Link> join_link(const LinkPlace&, const Stream&) {
+  throw GpuGroupError("this build has none");
+}
+
+}  // namespace tovamill::cuda

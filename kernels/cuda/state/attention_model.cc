@@ -1,0 +1,107 @@
+#include "kernels/cuda/state/attention_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tovamill::cuda {
+namespace {
+
+Rule rule_of_policy(Policy policy) {
+  switch (policy) {
+    case Policy::tova:
+    case Policy::tova_head:
+      return Rule::newest_weight;
+    case Policy::tova_ema:
+      return Rule::moving_average;
+    case Policy::h2o:
+    case Policy::h2o_head:
+      return Rule::accumulated;
+    case Policy::window:
+      return Rule::oldest;
+    case Policy::full:
+      break;
+  }
+  return Rule::none;
+}
+
+}  // namespace
+
+AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
+    : model_(options.shape),
+      cache_(options.cache),
+      type_(type),
+      max_rows_(options.max_rows),
+      max_block_(options.max_block),
+      clip_(clip_distance(options.cache, options.shape)) {
+  const std::int32_t groups = n_groups(cache_, model_);
+  layout_ = {.n_layers = model_.n_layers,
+             .n_kv_heads = model_.n_kv_heads,
+             .head_dim = model_.head_dim,
+             .n_groups = groups,
+             .element_bytes = static_cast<std::int32_t>(element_bytes(type)),
+             .keeps_unrotated = rotates_again(cache_, clip_),
+             .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head ||
+                          cache_.policy == Policy::tova_ema,
+             .averages = cache_.policy == Policy::tova_ema};
+  shape_ = {.n_heads = model_.n_heads,
+            .n_kv_heads = model_.n_kv_heads,
+            .head_dim = model_.head_dim,
+            .per_kv = model_.queries_per_kv_head(),
+            .n_groups = groups,
+            .heads_per_group = model_.n_heads / groups,
+            .kv_per_group = model_.n_kv_heads / groups,
+            .sliding_window = model_.sliding_window,
+            .eps = model_.rms_norm_eps,
+            .scale = 1.0f / std::sqrt(static_cast<float>(model_.head_dim)),
+            .in_state = cache_.positions == Positions::in_state};
+}
+
+// Growing states grow by an eighth: each column moves a few times at most, however long the stream.
+std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {
+  const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
+  if (is_bounded(cache_) && !keeps_all) return bounded;
+  std::int64_t columns = kGroupTokens;
+  while (columns < n_tokens)
+    columns += std::max<std::int64_t>(1, columns / 8 / kGroupTokens) * kGroupTokens;
+  return is_bounded(cache_) ? std::max(bounded, columns) : columns;
+}
+
+std::int64_t AttentionModel::tile_columns(std::int64_t n_tokens, bool keeps_all) const {
+  const std::int64_t columns = capacity(n_tokens, keeps_all);
+  if (!is_bounded(cache_)) return columns;
+  return std::max(columns, cache_.cache_size + std::min<std::int64_t>(kGroupTokens, max_block_));
+}
+
+std::int64_t AttentionModel::single_columns(std::int64_t n_columns) const {
+  const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
+  return is_bounded(cache_) && n_columns <= bounded ? bounded : capacity(n_columns, true);
+}
+
+std::size_t AttentionModel::state_bytes(std::int64_t capacity) const {
+  return static_cast<std::size_t>(layout_.layer_bytes(capacity)) *
+         static_cast<std::size_t>(layout_.n_layers);
+}
+
+std::int64_t AttentionModel::held_after(const StepBlock& block, std::int64_t n_held,
+                                        std::int64_t n) const {
+  if (!is_bounded(cache_) || block.keeps_all) return n_held + n;
+  return std::min<std::int64_t>(n_held + n, cache_.cache_size);
+}
+
+std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {
+  const std::int64_t group_start = position / kGroupTokens * kGroupTokens;
+  if (cache_.positions == Positions::clipped) return std::max<std::int64_t>(0, group_start - clip_);
+  return cache_.positions == Positions::in_state ? group_start : 0;
+}
+
+DecisionRule AttentionModel::rule_of(const StepBlock& block) const {
+  const CacheOptions cache = block_options(cache_, block.pin);
+  const bool is_h2o = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head;
+  return {.rule = rule_of_policy(cache_.policy),
+          .cache_size = cache_.cache_size,
+          .first_free = cache_.policy == Policy::window ? cache.sinks : cache.pin,
+          .recent = is_h2o ? protected_recent(cache) : 0,
+          .decay = static_cast<float>(cache_.ema)};
+}
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,51 @@
+// What attention on a GPU knows of a model and its cache options, the same in all steps: where
+// things stand in a state, how many columns it has room for and holds, what its rotated keys are
+// relative to, by which rule tokens leave.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/gemm/products.h"
+#include "kernels/cuda/state/tile.h"
+
+namespace tovamill::cuda {
+
+class AttentionModel {
+ public:
+  AttentionModel(const BackendOptions& options, ElementType type);
+
+  ElementType type() const { return type_; }
+  const ModelShape& model() const { return model_; }
+  const CacheOptions& cache() const { return cache_; }
+  const StateLayout& layout() const { return layout_; }
+  const AttentionShape& shape() const { return shape_; }
+  std::int32_t max_rows() const { return max_rows_; }
+
+  // Columns of keys and values that a state has room for which has taken `n_tokens`, with keeps_all
+  // or without.
+  std::int64_t capacity(std::int64_t n_tokens, bool keeps_all) const;
+  // Columns that a tile of a state sees at the most which has taken `n_tokens`.
+  std::int64_t tile_columns(std::int64_t n_tokens, bool keeps_all) const;
+  // Columns that the scratch of single tokens is laid out for whose states have `n_columns`: more,
+  // so that it is the same for many steps one after another, and always for bounded states.
+  std::int64_t single_columns(std::int64_t n_columns) const;
+  // Bytes of a state with room for `capacity` columns.
+  std::size_t state_bytes(std::int64_t capacity) const;
+  // Columns of a state that holds `n_held` and takes `n` more tokens of the block.
+  std::int64_t held_after(const StepBlock& block, std::int64_t n_held, std::int64_t n) const;
+  // What the rotated keys of a state are relative to while the query at `position` is at work.
+  std::int64_t wanted_rotation(std::int64_t position) const;
+  DecisionRule rule_of(const StepBlock& block) const;
+
+ private:
+  ModelShape model_;
+  CacheOptions cache_;
+  ElementType type_;
+  std::int32_t max_rows_, max_block_;
+  std::int64_t clip_ = 0;
+  StateLayout layout_;
+  AttentionShape shape_;
+};
+
+}  // namespace tovamill::cuda

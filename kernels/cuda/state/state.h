@@ -1,0 +1,116 @@
+// The multi-state of one stream in the memory of a GPU: of each layer the unrotated and the rotated
+// keys, the values, the positions and what the policy remembers. Columns carry no order: each knows
+// its position. How many columns there are follows from the tokens taken, so the host always knows
+// it without asking the device. A bounded state has room for the tokens that it keeps and one more:
+// those of a longer block stand in the scratch of attention until it is known who stays.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device/arena.h"
+#include "kernels/cuda/device/device_code.h"
+#include "kernels/types/cache_options.h"
+
+namespace tovamill::cuda {
+
+// What a state keeps of a column for each KV head.
+enum class HeadArray : std::uint8_t { unrotated, rotated, values };
+
+// Where things stand in a state of a backend; passed to kernels by value.
+struct StateLayout {
+  std::int32_t n_layers = 0, n_kv_heads = 0, head_dim = 0, n_groups = 1;
+  std::int32_t element_bytes = 4;  // of keys and values
+  bool keeps_unrotated = true;     // false where no key is ever rotated again
+  bool remembers = false;          // h2o, tova-ema: a float a column
+  bool averages = false;           // tova-ema: two more
+
+  static constexpr std::int64_t kAlign = 256;
+  __host__ __device__ static std::int64_t align(std::int64_t n) {
+    return (n + kAlign - 1) / kAlign * kAlign;
+  }
+  // Bytes of the rows (capacity, head_dim) of one KV head, and of a number for each column, those
+  // of a tile in the scratch too.
+  __host__ __device__ std::int64_t head_bytes(std::int64_t capacity) const {
+    return align(capacity * head_dim * element_bytes);
+  }
+  __host__ __device__ std::int64_t row_bytes(std::int64_t capacity) const {
+    return align((capacity + kGroupTokens) * 4);
+  }
+  __host__ __device__ std::int64_t n_head_arrays() const { return keeps_unrotated ? 3 : 2; }
+  __host__ __device__ std::int64_t index_of(HeadArray array) const {
+    return static_cast<std::int64_t>(array) - (keeps_unrotated ? 0 : 1);
+  }
+  __host__ __device__ std::int64_t n_row_arrays() const {
+    return 1 + (remembers ? 1 : 0) + (averages ? 2 : 0);
+  }
+  __host__ __device__ std::int64_t layer_bytes(std::int64_t capacity) const {
+    return n_kv_heads * n_head_arrays() * head_bytes(capacity) +
+           n_groups * n_row_arrays() * row_bytes(capacity);
+  }
+};
+
+// One layer of a state with room for `capacity` columns.
+struct LayerView {
+  unsigned char* base;
+  StateLayout layout;
+  std::int64_t capacity;
+
+  __host__ __device__ LayerView(unsigned char* state, const StateLayout& l, std::int64_t c,
+                                std::int32_t layer)
+      : base(state + layer * l.layer_bytes(c)), layout(l), capacity(c) {}
+
+  // Rows of one KV head, (capacity, head_dim); there are no unrotated ones where they are not kept.
+  template <class T>
+  __host__ __device__ T* head(std::int32_t kv, HeadArray array) const {
+    return reinterpret_cast<T*>(base + (kv * layout.n_head_arrays() + layout.index_of(array)) *
+                                           layout.head_bytes(capacity));
+  }
+  // (capacity + kGroupTokens) of one deciding group.
+  __host__ __device__ std::int32_t* positions(std::int32_t group) const {
+    return reinterpret_cast<std::int32_t*>(row(group, 0));
+  }
+  __host__ __device__ float* memory(std::int32_t group) const {
+    return reinterpret_cast<float*>(row(group, 1));
+  }
+  __host__ __device__ float* decay_power(std::int32_t group) const {
+    return reinterpret_cast<float*>(row(group, 2));
+  }
+  __host__ __device__ float* value_norm(std::int32_t group) const {
+    return reinterpret_cast<float*>(row(group, 3));
+  }
+
+ private:
+  __host__ __device__ unsigned char* row(std::int32_t group, std::int64_t array) const {
+    return base + layout.n_kv_heads * layout.n_head_arrays() * layout.head_bytes(capacity) +
+           (group * layout.n_row_arrays() + array) * layout.row_bytes(capacity);
+  }
+};
+
+// Steps are numbered in the order in which they begin, from 1 on; 0 is none.
+using StepNumber = std::uint64_t;
+
+class StatePool;
+
+class CudaState final : public StreamState {
+ public:
+  explicit CudaState(std::weak_ptr<StatePool> owner) : pool(std::move(owner)) {}
+  ~CudaState() override;  // steps under way may still read what it has
+
+  ArenaPiece memory;            // layout.layer_bytes(capacity) of each layer
+  std::int64_t capacity = 0;    // columns of keys and values
+  std::int64_t n_held = 0;      // columns of each group of each layer
+  std::int64_t n_tokens = 0;    // that the stream has taken: the position of its next one
+  std::int64_t rotation = 0;    // what the rotated keys are relative to (wanted_rotation)
+  std::int64_t group_base = 0;  // in-state positions: tokens held when the current group began
+  std::int32_t pin = 0;         // StepBlock::pin of the blocks so far
+  StepNumber last_step = 0;     // that uses it
+  std::weak_ptr<StatePool> pool;
+
+  unsigned char* data() const { return static_cast<unsigned char*>(memory.data()); }
+};
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,234 @@
+#include "kernels/cuda/step/backend.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "kernels/cuda/device/device.h"
+#include "kernels/cuda/gemm/elementwise.h"
+#include "kernels/cuda/step/row_links.h"
+#include "kernels/stacked_rows.h"
+#include "kernels/types/error.h"
+
+namespace tovamill {
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
+  if (options.dtype != "auto" && options.dtype != "bf16" && options.dtype != "f32") {
+    throw Error(ExitCode::usage,
+                "--dtype '" + options.dtype + "' is not known: choose one of auto, bf16, f32");
+  }
+  return std::make_unique<cuda::CudaBackend>(
+      options, options.dtype == "f32" ? cuda::ElementType::f32 : cuda::ElementType::bf16);
+}
+
+}  // namespace tovamill
+
+namespace tovamill::cuda {
+namespace {
+
+constexpr std::int32_t kMostLanes = 4;
+
+// What is said to be free cannot always be had in one piece, and another process may have taken of
+// it meanwhile: then a little less, down to a half.
+std::shared_ptr<Arena> make_arena(int device, std::uint64_t wanted) {
+  constexpr int kMostTries = 12;
+  check_code();
+  for (int i = 1;; ++i) {
+    const std::uint64_t n_bytes = arena_bytes(device_facts(device), wanted);
+    try {
+      return std::make_shared<Arena>(n_bytes);
+    } catch (const OutOfMemory&) {
+      if (i == kMostTries || n_bytes == 0) throw;
+      wanted = n_bytes / 16 * 15;
+    }
+  }
+}
+
+std::string gibibytes(std::uint64_t n_bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GiB",
+                static_cast<double>(n_bytes) / (1024.0 * 1024.0 * 1024.0));
+  return text;
+}
+
+// What the step multiplies by: Q, K and V, output, gate and up, down, head.
+std::vector<ProductShape> product_shapes(const BackendOptions& o, ElementType type) {
+  const ModelShape& s = o.shape;
+  ProductShape head{.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows};
+  return {{.n_out = s.q_size() + 2 * s.kv_size(), .n_in = s.hidden_size},
+          {.n_out = s.hidden_size, .n_in = s.q_size(), .adds = true},
+          {.n_out = 2 * s.intermediate_size, .n_in = s.hidden_size, .out_type = type},
+          {.n_out = s.hidden_size, .n_in = s.intermediate_size, .adds = true},
+          head};
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(const BackendOptions& options, ElementType type)
+    : options_(options),
+      type_(type),
+      device_(choose_device(options.device_index)),
+      device_name_(device_facts(device_).name),
+      wanted_bytes_(wanted_bytes(device_facts(device_), options.device_bytes)),
+      arena_(make_arena(device_, options.device_bytes)),
+      model_(options, type),
+      products_(type, product_shapes(options, type), *arena_),
+      lanes_(std::clamp(options.n_lanes, 1, kMostLanes), options, model_, products_, *arena_),
+      states_(std::make_shared<StatePool>(model_, lanes_, arena_)) {}
+
+CudaBackend::~CudaBackend() { states_.reset(); }
+
+std::string CudaBackend::description() const {
+  const std::size_t n = products_.n_padded();
+  const bool has_all = arena_->size() + Arena::kAlign > wanted_bytes_;
+  return "CUDA, " + device_name_ +
+         (has_all ? ""
+                  : ", only " + gibibytes(arena_->size()) + " of " + gibibytes(wanted_bytes_) +
+                        " of its memory could be had") +
+         (n > 0 ? ", rows padded in " + std::to_string(n) + " kinds of products" : "");
+}
+
+// ---- set-up
+
+std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
+  const StackedRows rows(source);
+  const std::string& name = source.parts.front().name;
+  auto matrix = std::make_unique<CudaMatrix>();
+  matrix->rows = rows.n_rows();
+  matrix->cols = rows.n_cols();
+  const auto n_rows = static_cast<std::size_t>(matrix->rows);
+  const std::size_t row_bytes = static_cast<std::size_t>(matrix->cols) * element_bytes(type_);
+  matrix->weights = arena_->take(n_rows * row_bytes, "tensor " + name);
+  if (rows.has_bias()) matrix->biases = arena_->take(n_rows * sizeof(float), "tensor " + name);
+  if (options_.group && !group_) group_ = join_group(*options_.group, share_stream_);
+  if (!group_ || group_->reads()) {
+    if (!upload_) upload_ = std::make_unique<MatrixUpload>(options_.n_threads);
+    const auto write = [&](std::int64_t row, std::byte* out) {
+      if (type_ == ElementType::bf16) {
+        rows.read_bf16(row, out);
+      } else {
+        rows.read(row, reinterpret_cast<float*>(out));  // a page's beginning and whole rows
+      }
+    };
+    upload_->send({.name = name, .n_rows = matrix->rows, .row_bytes = row_bytes, .write = write},
+                  matrix->weights.data(), stream_);
+    if (rows.has_bias()) {
+      const std::vector<float> bias = rows.bias();
+      to_device(matrix->biases.data(), bias.data(), bias.size() * sizeof(float));
+    }
+  }
+  share(matrix->weights, name);
+  if (rows.has_bias()) share(matrix->biases, name);
+  return matrix;
+}
+
+// What is there on the rank that reads goes to all, while that reads on.
+void CudaBackend::share(const ArenaPiece& piece, const std::string& name) {
+  if (!group_) return;
+  if (group_->reads()) {
+    const Event sent;
+    sent.record(stream_);
+    TOVAMILL_CUDA(cudaStreamWaitEvent(share_stream_.get(), sent.get(), 0));
+  }
+  group_->broadcast(piece.data(), piece.size(), "tensor " + name);
+}
+
+std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) {
+  std::unique_ptr<CudaMatrix> matrix = pack_rows(source);
+  if (!is_setting_up_) end_set_up();  // a step may use it at once
+  return matrix;
+}
+
+void CudaBackend::hold_embedding(const TensorView& embedding) {
+  lanes_.synchronize();  // who reads the one before
+  table_ = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
+  table_source_ = embedding.data;
+}
+
+void CudaBackend::end_set_up() {
+  if (group_) group_->finish();
+  group_.reset();
+  upload_.reset();
+  options_.group.reset();
+  is_setting_up_ = false;
+  stream_.synchronize();
+}
+
+// Gate rows, then up rows: a product gives both side by side.
+std::unique_ptr<Matrix> CudaBackend::pack_gated(const TensorView& gate, const TensorView& up) {
+  MatrixSource source;
+  source.parts = {gate, up};
+  return pack(source);
+}
+
+// A buffer that is gone may have been read by a step under way, so memory is taken after it.
+std::unique_ptr<Buffer> CudaBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+                                                 BufferType type) {
+  lanes_.synchronize();
+  auto buffer = std::make_unique<CudaBuffer>();
+  buffer->cols = n_cols;
+  buffer->type = type == BufferType::full ? ElementType::f32 : type_;
+  buffer->memory = arena_->take(static_cast<std::size_t>(n_rows) *
+                                    static_cast<std::size_t>(n_cols) * element_bytes(buffer->type),
+                                "the rows of a step");
+  return buffer;
+}
+
+void CudaBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
+  const auto& b = static_cast<const CudaBuffer&>(buffer);
+  const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
+  lanes_.order_after(b.last_step, stream_);
+  if (std::exchange(b.is_leaving, false)) stream_.wait(*b.sent);
+  b.last_step = 0;
+  if (b.type == ElementType::f32)
+    return to_device(b.as<float>() + first, rows.data(), rows.size_bytes());
+  std::vector<Bf16> packed(rows.size());
+  std::transform(rows.begin(), rows.end(), packed.begin(), to_bf16);
+  to_device(b.as<Bf16>() + first, packed.data(), packed.size() * sizeof(Bf16));
+}
+
+void CudaBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
+                            std::span<float> rows) const {
+  const auto& b = static_cast<const CudaBuffer&>(buffer);
+  const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
+  lanes_.order_after(b.last_step, stream_);
+  if (b.type == ElementType::f32)
+    return to_host(rows.data(), b.as<float>() + first, rows.size_bytes());
+  std::vector<Bf16> packed(rows.size());
+  to_host(packed.data(), b.as<Bf16>() + first, packed.size() * sizeof(Bf16));
+  std::transform(packed.begin(), packed.end(), rows.begin(), [](Bf16 x) { return to_float(x); });
+}
+
+std::unique_ptr<RowLinks> CudaBackend::join_rows(const RowLinksPlace& place) {
+  return std::make_unique<CudaRowLinks>(place, device_, lanes_);
+}
+
+std::uint64_t CudaBackend::workspace_bytes() const { return lanes_.workspace_bytes(); }
+
+std::uint64_t CudaBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
+  return lanes_.workspace_bytes_for(model_.capacity(n_tokens, keeps_all));
+}
+
+// Small things, waited for: what the host has may go.
+void CudaBackend::to_device(void* to, const void* from, std::size_t n_bytes) {
+  TOVAMILL_CUDA(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyHostToDevice, stream_.get()));
+  stream_.synchronize();
+}
+
+void CudaBackend::to_host(void* to, const void* from, std::size_t n_bytes) const {
+  TOVAMILL_CUDA(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyDeviceToHost, stream_.get()));
+  stream_.synchronize();
+}
+
+// A vector of the model, which stays where it is on the host, and is sent once.
+const float* CudaBackend::on_device(std::span<const float> values) {
+  if (values.empty()) return nullptr;
+  ArenaPiece& piece = vectors_[values.data()];
+  if (piece.data() == nullptr) {
+    piece = arena_->take(values.size_bytes(), "the weights of a norm");
+    to_device(piece.data(), values.data(), values.size_bytes());
+  }
+  return static_cast<const float*>(piece.data());
+}
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,185 @@
+#include "kernels/cuda/step/state_pool.h"
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/types/error.h"
+
+namespace tovamill::cuda {
+namespace {
+
+// Rows of `width` bytes, `n` of them.
+void copy_rows(unsigned char* to, std::int64_t to_pitch, const unsigned char* from,
+               std::int64_t from_pitch, std::int64_t width, std::int64_t n, const Stream& stream) {
+  TOVAMILL_CUDA(cudaMemcpy2DAsync(to, static_cast<std::size_t>(to_pitch), from,
+                                  static_cast<std::size_t>(from_pitch),
+                                  static_cast<std::size_t>(width), static_cast<std::size_t>(n),
+                                  cudaMemcpyDeviceToDevice, stream.get()));
+}
+
+}  // namespace
+
+CudaState::~CudaState() {
+  if (const auto owner = pool.lock()) owner->forget(*this);
+}
+
+std::unique_ptr<CudaState> StatePool::make() {
+  auto state = std::make_unique<CudaState>(weak_from_this());
+  resize(*state, model_.capacity(0, false));
+  return state;
+}
+
+const Stream& StatePool::after(const CudaState& state) {
+  lanes_.order_after(state.last_step, stream_);
+  return stream_;
+}
+
+// Frees what is kept for steps whose calls have all come, waiting for them. Whether there was any.
+bool StatePool::release_all() {
+  if (kept_.empty()) return false;
+  lanes_.synchronize();
+  const Lane& newest = lanes_.newest();
+  const std::size_t n = std::erase_if(
+      kept_, [&](const Kept& k) { return !newest.is_open() || k.until != newest.step(); });
+  return n > 0;
+}
+
+ArenaPiece StatePool::take(std::int64_t capacity) {
+  constexpr const char* kWhat = "the state of a stream";
+  const std::size_t n_bytes = model_.state_bytes(capacity);
+  try {
+    return arena_->take(n_bytes, kWhat);
+  } catch (const OutOfMemory&) {
+    if (!release_all()) throw;
+  }
+  return arena_->take(n_bytes, kWhat);
+}
+
+// Takes the state to `memory`; `memory` is then what it had. Bytes: those of the new capacity
+// written once, of the tokens held read and written once.
+void StatePool::move(CudaState& state, ArenaPiece& memory, std::int64_t capacity,
+                     const Stream& stream) {
+  const StateLayout& layout = model_.layout();
+  // Values that no token has written are multiplied by a weight of 0: they must be numbers.
+  TOVAMILL_CUDA(cudaMemsetAsync(memory.data(), 0, model_.state_bytes(capacity), stream.get()));
+  const std::int64_t row = static_cast<std::int64_t>(layout.head_dim) * layout.element_bytes,
+                     n_heads = layout.n_kv_heads * layout.n_head_arrays();
+  for (std::int32_t l = 0; l < layout.n_layers && state.n_held > 0; ++l) {
+    const unsigned char* from = state.data() + l * layout.layer_bytes(state.capacity);
+    auto* to = static_cast<unsigned char*>(memory.data()) + l * layout.layer_bytes(capacity);
+    copy_rows(to, layout.head_bytes(capacity), from, layout.head_bytes(state.capacity),
+              row * state.n_held, n_heads, stream);
+    from += n_heads * layout.head_bytes(state.capacity);
+    to += n_heads * layout.head_bytes(capacity);
+    copy_rows(to, layout.row_bytes(capacity), from, layout.row_bytes(state.capacity),
+              4 * state.n_held, layout.n_groups * layout.n_row_arrays(), stream);
+  }
+  std::swap(state.memory, memory);
+  state.capacity = capacity;
+}
+
+void StatePool::resize(CudaState& state, std::int64_t capacity) {
+  if (state.capacity == capacity) return;
+  ArenaPiece memory = take(capacity);
+  const Stream& stream = after(state);
+  move(state, memory, capacity, stream);
+  stream.synchronize();  // what it had may be another state's from now on
+}
+
+void StatePool::copy(const CudaState& from, CudaState& to) {
+  if (&from == &to) return;
+  ArenaPiece memory;
+  if (to.capacity != from.capacity) memory = take(from.capacity);
+  after(from);
+  const Stream& stream = after(to);
+  if (memory.data() != nullptr) std::swap(to.memory, memory);
+  TOVAMILL_CUDA(cudaMemcpyAsync(to.data(), from.data(), model_.state_bytes(from.capacity),
+                                cudaMemcpyDeviceToDevice, stream.get()));
+  stream.synchronize();
+  to.capacity = from.capacity;
+  to.n_held = from.n_held;
+  to.n_tokens = from.n_tokens;
+  to.rotation = from.rotation;
+  to.group_base = from.group_base;
+  to.pin = from.pin;
+}
+
+// ---- of a step
+
+void StatePool::check(const StepBlock& block) const {
+  const auto& state = *static_cast<const CudaState*>(block.state);
+  check_block(model_.cache(), block, state.n_held);
+  if (block.position != state.n_tokens)
+    throw Error(ExitCode::internal, "a block begins at position " + std::to_string(block.position) +
+                                        " where its stream is at " +
+                                        std::to_string(state.n_tokens));
+}
+
+// Room for the blocks, of their states and of the scratch.
+void StatePool::grow(std::span<const StepBlock> blocks, Lane& lane) {
+  const CacheOptions& cache = model_.cache();
+  for (const StepBlock& block : blocks) {
+    auto& state = *static_cast<CudaState*>(block.state);
+    const bool grows = !is_bounded(cache) || block.keeps_all || state.n_held > cache.cache_size;
+    if (!grows) continue;
+    const std::int64_t wanted = model_.capacity(state.n_held + block.n_tokens, true);
+    if (wanted > state.capacity) {
+      ArenaPiece memory = take(wanted);
+      move(state, memory, wanted, lane.stream());
+      kept_.push_back({lanes_.next_step(), std::move(memory)});
+    }
+    try {
+      lane.attention().make_room(wanted);
+    } catch (const OutOfMemory&) {
+      if (!release_all()) throw;
+      lane.attention().make_room(wanted);
+    }
+  }
+}
+
+void StatePool::prepare(std::span<const StepBlock> blocks) {
+  for (const StepBlock& block : blocks) check(block);
+  Lane& lane = lanes_.next();
+  lanes_.newest().close();
+  std::vector<StepNumber> before;
+  for (const StepBlock& block : blocks)
+    before.push_back(static_cast<const CudaState*>(block.state)->last_step);
+  std::sort(before.begin(), before.end());
+  before.erase(std::unique(before.begin(), before.end()), before.end());
+  for (const StepNumber step : before) lanes_.order_after(step, lane.stream());
+  const StepNumber number = lanes_.next_step();
+  try {
+    grow(blocks, lane);
+  } catch (...) {
+    lane.stream().synchronize();  // what has moved is where it is
+    std::erase_if(kept_, [&](const Kept& k) { return k.until == number; });
+    throw;
+  }
+  for (const StepBlock& block : blocks) {
+    auto& state = *static_cast<CudaState*>(block.state);
+    state.last_step = number;
+    if (is_bounded(model_.cache()) && !block.keeps_all &&
+        state.capacity > model_.capacity(0, false))
+      brought_down_.push_back({number, &state});
+  }
+}
+
+void StatePool::finish(StepNumber step) {
+  std::erase_if(kept_, [&](const Kept& k) { return k.until <= step; });
+  for (const BroughtDown& b : brought_down_) {
+    if (b.step != step || b.state->last_step != step) continue;
+    try {
+      resize(*b.state, model_.capacity(0, false));
+    } catch (const OutOfMemory&) {  // it stays large until its next step
+    }
+  }
+  std::erase_if(brought_down_, [&](const BroughtDown& b) { return b.step <= step; });
+}
+
+void StatePool::forget(CudaState& state) {
+  std::erase_if(brought_down_, [&](const BroughtDown& b) { return b.state == &state; });
+  if (!lanes_.is_finished(state.last_step))
+    kept_.push_back({state.last_step, std::move(state.memory)});
+}
+
+}  // namespace tovamill::cuda

@@ -1,0 +1,70 @@
+// The memory of states, and the order of what is done to them. A state remembers the step that
+// used it last: a step on another lane begins after that one on the device, and what is done
+// between steps is done on a stream of its own after it, waited for by the host. Memory that a
+// step under way may still read is kept until that step is finished.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device/arena.h"
+#include "kernels/cuda/state/attention_model.h"
+#include "kernels/cuda/state/state.h"
+#include "kernels/cuda/step/lanes.h"
+
+namespace tovamill::cuda {
+
+class StatePool : public std::enable_shared_from_this<StatePool> {
+ public:
+  // `model` and `lanes` outlive it. To be made by std::make_shared.
+  StatePool(const AttentionModel& model, Lanes& lanes, std::shared_ptr<Arena> arena)
+      : model_(model), lanes_(lanes), arena_(std::move(arena)) {}
+
+  std::unique_ptr<CudaState> make();
+  // Makes room for exactly `capacity` columns, keeping what is there. Waits. Throws OutOfMemory;
+  // nothing has changed then.
+  void resize(CudaState& state, std::int64_t capacity);
+  // Makes `to` what `from` is. Waits. Throws OutOfMemory; nothing has changed then.
+  void copy(const CudaState& from, CudaState& to);
+  // Where what is done to the state between steps is put.
+  const Stream& after(const CudaState& state);
+
+  // Before the next step begins with `blocks`: checks them, grows what must grow and orders the
+  // step after the last ones of its states, all without waiting. Throws Error(internal),
+  // OutOfMemory; no state has changed but in size then.
+  void prepare(std::span<const StepBlock> blocks);
+  // `step` is finished: what waited for it is free. States that it has brought down give the memory
+  // of their growth back, but for those that a later step is at work on, or where there is no
+  // memory to move them to.
+  void finish(StepNumber step);
+  // A state goes.
+  void forget(CudaState& state);
+
+ private:
+  struct Kept {
+    StepNumber until;
+    ArenaPiece memory;
+  };
+  struct BroughtDown {
+    StepNumber step;
+    CudaState* state;
+  };
+  void check(const StepBlock& block) const;
+  void grow(std::span<const StepBlock> blocks, Lane& lane);
+  void move(CudaState& state, ArenaPiece& memory, std::int64_t capacity, const Stream& stream);
+  bool release_all();
+  ArenaPiece take(std::int64_t capacity);
+
+  const AttentionModel& model_;
+  Lanes& lanes_;
+  std::shared_ptr<Arena> arena_;
+  Stream stream_;
+  std::vector<Kept> kept_;
+  std::vector<BroughtDown> brought_down_;
+};
+
+}  // namespace tovamill::cuda

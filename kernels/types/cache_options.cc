@@ -1,0 +1,80 @@
+#include "kernels/types/cache_options.h"
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include "kernels/types/error.h"
+
+namespace tovamill {
+namespace {
+
+constexpr std::array<std::pair<Policy, std::string_view>, 7> kPolicies{{
+    {Policy::tova, "tova"},
+    {Policy::tova_head, "tova-head"},
+    {Policy::tova_ema, "tova-ema"},
+    {Policy::h2o, "h2o"},
+    {Policy::h2o_head, "h2o-head"},
+    {Policy::window, "window"},
+    {Policy::full, "full"},
+}};
+
+constexpr std::array<std::pair<Positions, std::string_view>, 3> kPositions{{
+    {Positions::clipped, "clipped"},
+    {Positions::absolute, "absolute"},
+    {Positions::in_state, "in-state"},
+}};
+
+template <class Table, class Value>
+std::string_view find_name(const Table& table, Value value) {
+  for (const auto& [v, name] : table) {
+    if (v == value) return name;
+  }
+  return "?";
+}
+
+template <class Table>
+auto find_value(const Table& table, std::string_view name, const char* option) {
+  std::string known;
+  for (const auto& [v, n] : table) {
+    if (n == name) return v;
+    known += (known.empty() ? "" : ", ") + std::string(n);
+  }
+  throw Error(ExitCode::usage, std::string(option) + " '" + std::string(name) +
+                                   "' is not known: choose one of " + known);
+}
+
+void check(bool ok, const char* option, const std::string& value, const std::string& wanted) {
+  if (!ok)
+    throw Error(ExitCode::configuration,
+                std::string(option) + " " + value + " is out of range: " + wanted);
+}
+
+}  // namespace
+
+std::string_view name_of(Policy policy) { return find_name(kPolicies, policy); }
+std::string_view name_of(Positions positions) { return find_name(kPositions, positions); }
+Policy policy_named(std::string_view name) { return find_value(kPolicies, name, "--policy"); }
+Positions positions_named(std::string_view name) {
+  return find_value(kPositions, name, "--positions");
+}
+
+void validate(const CacheOptions& o) {
+  using std::to_string;
+  const std::string k = to_string(o.cache_size);
+  check(o.cache_size >= 1 && o.cache_size <= (1 << 24), "--cache-size", k,
+        "give 1 to 16777216 tokens");
+  check(o.pin >= 0 && o.pin <= o.cache_size, "--pin", to_string(o.pin),
+        "give 0 to --cache-size (" + k + ")");
+  check(o.sinks >= 0 && o.sinks < o.cache_size, "--sinks", to_string(o.sinks),
+        "give 0 to --cache-size - 1");
+  check(o.recent >= -1 && o.recent <= o.cache_size, "--recent", to_string(o.recent),
+        "give 0 to --cache-size (" + k + "), or -1 for half of it");
+  check(o.ema >= 0.0 && o.ema < 1.0, "--ema", to_string(o.ema), "give a decay in [0, 1)");
+  check(o.clip_distance >= 0, "--clip-distance", to_string(o.clip_distance),
+        "give a number of tokens, 0 for auto");
+  check(o.chunk_tokens == 0 || o.chunk_tokens >= 2, "--chunk-tokens", to_string(o.chunk_tokens),
+        "give 0 (never restart) or at least 2 tokens");
+}
+
+}  // namespace tovamill

@@ -1,0 +1,45 @@
+#include "kernels/types/tensor.h"
+
+#include "kernels/types/error.h"
+
+namespace tovamill {
+
+BlockFormat block_format(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return {"F32", 1, 4};
+    case DType::f16:
+      return {"F16", 1, 2};
+    case DType::bf16:
+      return {"BF16", 1, 2};
+    case DType::q8_0:
+      return {"Q8_0", 32, 2 + 32};
+    case DType::q4_0:
+      return {"Q4_0", 32, 2 + 16};
+    case DType::q4_1:
+      return {"Q4_1", 32, 2 + 2 + 16};
+    case DType::q5_0:
+      return {"Q5_0", 32, 2 + 4 + 16};
+    case DType::q5_1:
+      return {"Q5_1", 32, 2 + 2 + 4 + 16};
+    case DType::q4_k:
+      return {"Q4_K", 256, 2 + 2 + 12 + 128};
+    case DType::q5_k:
+      return {"Q5_K", 256, 2 + 2 + 12 + 32 + 128};
+    case DType::q6_k:
+      return {"Q6_K", 256, 128 + 64 + 16 + 2};
+  }
+  throw Error(ExitCode::internal, "block_format: an element type out of range");
+}
+
+std::int64_t TensorView::n_elements() const { return n_rows() * n_cols(); }
+
+std::int64_t TensorView::n_rows() const {
+  std::int64_t product = 1;
+  for (std::size_t i = 0; i + 1 < shape.size(); ++i) product *= shape[i];
+  return product;
+}
+
+std::int64_t TensorView::n_cols() const { return shape.empty() ? 1 : shape.back(); }
+
+}  // namespace tovamill

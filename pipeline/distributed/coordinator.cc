@@ -1,0 +1,349 @@
+#include "pipeline/distributed/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/types/error.h"
+
+namespace tovamill {
+namespace {
+
+constexpr double kResendSeconds = 0.5;   // a grant that no report accepts is said again
+constexpr double kGrantSeconds = 0.05;   // between looks at those who wait
+constexpr double kPaceSeconds = 0.5;     // between looks at how fast all are
+constexpr double kLeaseSeconds = 0.5;    // of work in the smallest leases
+constexpr double kRateSeconds = 5.0;     // over which tokens per second are taken
+constexpr std::size_t kMostAhead = 2;    // leases that a worker holds
+constexpr std::uint64_t kInflation = 3;  // of usual texts when decompressed
+constexpr std::uint64_t kByteOrderMarkBytes = 3;
+
+ScheduledFile scheduled(const CorpusFile& f) {
+  const bool plain = f.compression == CorpusFile::Compression::none;
+  return {.n_bytes = plain ? f.n_bytes : f.n_bytes * kInflation,
+          .divisible = plain && f.kind == CorpusFile::Kind::jsonl,
+          .path_bytes = static_cast<std::uint32_t>(f.path.size())};
+}
+
+}  // namespace
+
+Coordinator::Coordinator(CoordinatorOptions options, Channel& channel, Review review, double now_s)
+    : options_(std::move(options)),
+      channel_(channel),
+      review_(std::move(review)),
+      schedule_(options_.schedule),
+      workers_(static_cast<std::size_t>(channel.n_ranks())) {
+  options_.hosts.resize(workers_.size());
+  for (Worker& w : workers_) w.heard_s = now_s;
+  ticked_s_ = now_s;
+}
+
+void Coordinator::begin(RunWork work, double now_s) {
+  files_ = std::move(work.files);
+  std::vector<ScheduledFile> scheduled_files;
+  for (const CorpusFile& f : files_) {
+    scheduled_files.push_back(scheduled(f));
+    bytes_total_ += std::max<std::uint64_t>(1, scheduled_files.back().n_bytes);
+  }
+  schedule_.set_files(std::move(scheduled_files));
+  launch_ = work.launch;
+  earlier_ = work.earlier;
+  if (!work.fingerprint.empty()) fingerprint_ = work.fingerprint;
+  for (const SuspectDocument& s : work.suspects) suspects_[{s.file, s.offset}] = s;
+  put_back(work.pieces);
+  begun_ = true;
+  begun_s_ = paced_s_ = now_s;
+  bytes_begun_ = bytes_left();
+  if (command_ == Command::wait) command_ = Command::work;
+  for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
+    const Worker& w = workers_[static_cast<std::size_t>(rank)];
+    if (w.is_known) take_hello(rank, w.hello);
+    send_pulse(rank, now_s);
+  }
+  check_complete();
+}
+
+// Documents that ranks died on become pieces of their own.
+void Coordinator::put_back(const std::vector<Piece>& pieces) {
+  for (Piece piece : pieces) {
+    auto at = suspects_.lower_bound({piece.file, piece.begin});
+    for (; at != suspects_.end() && at->first.file == piece.file && at->first.offset < piece.end;
+         ++at) {
+      const SuspectDocument& s = at->second;
+      const bool aside = s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
+      const bool alone = s.n_crashes > 0 || s.n_deaths >= options_.alone_after_deaths;
+      if (!aside && !alone) continue;
+      // Behind a byte order mark the first record has another offset, but is read from 0 only.
+      const bool is_first = piece.begin == 0 && s.offset <= kByteOrderMarkBytes;
+      const std::uint64_t begin = is_first ? 0 : s.offset;
+      schedule_.add({piece.file, piece.begin, begin});
+      schedule_.add({piece.file, begin, s.offset + 1},
+                    aside ? LeaseMode::set_aside : LeaseMode::alone);
+      piece.begin = s.offset + 1;
+    }
+    // A text is one record at its beginning: nothing is behind that.
+    const CorpusFile& file = files_[piece.file];
+    if (file.kind == CorpusFile::Kind::text && piece.begin > 0) continue;
+    schedule_.add(piece);
+  }
+  something_new_ = true;
+}
+
+void Coordinator::count(const SuspectDocument& suspect) {
+  SuspectDocument& s = suspects_[{suspect.file, suspect.offset}];
+  s.file = suspect.file;
+  s.offset = suspect.offset;
+  s.n_crashes += suspect.n_crashes;
+  s.n_deaths += suspect.n_deaths;
+}
+
+void Coordinator::receive(const Envelope& envelope, double now_s) {
+  const int rank = envelope.from;
+  if (!is_worker(rank)) return;
+  Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (w.state == State::dead) {
+    // It was given up and is there again. Others may be at its work: it is told to stop, and stays
+    // to the end, for some launchers end all when one rank leaves.
+    w.is_present = true;
+    return;
+  }
+  switch (kind_of(envelope.message)) {
+    case MessageKind::hello:
+      take_hello(rank, decode_hello(envelope.message));
+      break;
+    case MessageKind::report:
+      take_report(rank, decode_report(envelope.message), now_s);
+      break;
+    case MessageKind::trouble: {
+      const Trouble t = decode_trouble(envelope.message);
+      if (t.fatal) {
+        const bool names_rank = channel_.n_ranks() > 1;
+        const std::string where = w.hello.host.empty() ? "" : " on " + w.hello.host;
+        fail(t.exit_code,
+             names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
+        // It stays to be told the end with all others: a launcher may end the run at the first rank
+        // that leaves with a code of its own, before rank 0 has said why.
+        w.state = State::left;
+        w.note = t.text;
+        hurry_mates_of(rank);
+        break;
+      }
+      // Its process stays until all end, for MPI's sake.
+      w.is_present = true;
+      lose(rank, t.text, now_s);
+      break;
+    }
+    default:
+      break;
+  }
+  w.heard_s = now_s;  // only by what was understood
+}
+
+void Coordinator::take_hello(int rank, Hello hello) {
+  Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (!w.is_known) w.pulsed_s = -1e9;  // it waits to be known
+  w.is_known = true;
+  w.hello = std::move(hello);
+  if (!begun_) return;
+  if (fingerprint_.empty()) fingerprint_ = w.hello.fingerprint;
+  if (w.hello.fingerprint == fingerprint_) return;
+  fail(static_cast<int>(ExitCode::configuration),
+       "rank " + std::to_string(rank) + " on " + w.hello.host +
+           " would compute other numbers than the others (it has " + w.hello.differences +
+           "): give --dtype and --device, and the same model on every host");
+}
+
+void Coordinator::take_report(int rank, Report report, double now_s) {
+  Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (report.number <= w.report.number) return;
+  if (report.weights && !w.report.weights) hurry_host_of(rank);
+  w.report = std::move(report);
+  const Report& r = w.report;
+  if (r.stop_requested) request_stop();
+  std::erase_if(w.outstanding, [&](const auto& entry) {
+    return entry.first <= r.accepted &&
+           std::find(r.open.begin(), r.open.end(), entry.first) == r.open.end();
+  });
+  if (now_s - w.rate_s >= kRateSeconds || w.rate_s == 0.0) {
+    if (w.rate_s > 0.0)
+      w.tokens_per_second =
+          static_cast<double>(r.counters.n_tokens - w.rate_tokens) / (now_s - w.rate_s);
+    w.rate_s = now_s;
+    w.rate_tokens = r.counters.n_tokens;
+  }
+  w.wants = r.wants != Wants::nothing;
+  if (r.phase == WorkerPhase::left) {
+    if (w.state != State::left) hurry_mates_of(rank);
+    w.state = State::left;
+    if (!w.outstanding.empty() && outcome_ == RunOutcome::running) {
+      // Nobody told it to: what it held goes to others.
+      lose(rank, "left before the end", now_s);
+      return;
+    }
+  } else if (command_ != Command::work && command_ != Command::wait) {
+    w.state = State::leaving;
+  } else if (r.phase == WorkerPhase::working) {
+    w.state = w.outstanding.empty() ? State::waiting : State::working;
+  }
+  for (auto& [number, outstanding] : w.outstanding) {
+    if (number > r.accepted && now_s - outstanding.sent_s >= kResendSeconds)
+      send_grant(rank, outstanding, now_s);
+  }
+  try_grant(rank, now_s);
+  check_complete();
+}
+
+// Towards the end, who has least left to do is served first. Those who still load the model have
+// nothing: where there is little to do, the first to be ready must not take it all.
+bool Coordinator::is_poorest(int rank) const {
+  std::uint64_t least = UINT64_MAX;
+  for (int r = options_.first_worker; r < channel_.n_ranks(); r += options_.n_stages) {
+    const Worker& w = workers_[static_cast<std::size_t>(r)];
+    if (w.state == State::starting || w.state == State::working || w.state == State::waiting)
+      least = std::min(least, w.report.bytes_open);
+  }
+  const std::uint64_t mine = workers_[static_cast<std::size_t>(rank)].report.bytes_open;
+  return mine <= least || mine - least <= schedule_.least_bytes();
+}
+
+void Coordinator::try_grant(int rank, double now_s) {
+  if (!takes_leases(rank)) return;
+  Worker& w = workers_[static_cast<std::size_t>(rank)];
+  const Report& r = w.report;
+  if (command_ != Command::work || !begun_ || schedule_.empty() || !w.wants || !w.is_known) return;
+  if (r.phase != WorkerPhase::working || !r.journal_is_open || w.state == State::dead) return;
+  if (w.outstanding.size() >= kMostAhead && r.wants != Wants::now) return;
+  for (const auto& [number, outstanding] : w.outstanding) {
+    if (number > r.accepted || outstanding.grant.mode != LeaseMode::normal) return;
+  }
+  const int n = n_groups_alive();
+  if (schedule_.is_ending(n) && (r.wants != Wants::now || !is_poorest(rank))) return;
+  // Rank 0 is the coordinator as well: a document that kills goes elsewhere where it can.
+  const bool may_be_alone = w.outstanding.empty() && (rank != 0 || n == 1);
+  const std::optional<LeaseContent> lease = schedule_.take(n, may_be_alone);
+  if (!lease) return;
+  Worker::Outstanding outstanding;
+  outstanding.pieces = lease->pieces;
+  outstanding.n_bytes = lease->n_bytes;
+  Grant& grant = outstanding.grant;
+  grant.number = ++w.n_grants;
+  grant.mode = lease->mode;
+  for (const Piece& p : lease->pieces) {
+    const CorpusFile& f = files_[p.file];
+    grant.pieces.push_back({f.path, static_cast<std::uint8_t>(f.kind),
+                            static_cast<std::uint8_t>(f.compression), f.n_bytes, p.begin, p.end,
+                            schedule_.cost(p)});
+    if (lease->mode == LeaseMode::set_aside) {
+      // Pieces of this mode end right behind the document's first byte.
+      const SuspectDocument& s = suspects_[{p.file, p.end - 1}];
+      grant.note = std::to_string(s.n_crashes) + " ranks crashed and " +
+                   std::to_string(s.n_deaths) +
+                   " ended without a trace while they computed this document: it is set aside";
+      ++n_set_aside_;
+    }
+  }
+  w.wants = false;
+  w.state = State::working;
+  send_grant(rank, w.outstanding.emplace(grant.number, std::move(outstanding)).first->second,
+             now_s);
+}
+
+void Coordinator::send_grant(int rank, Worker::Outstanding& outstanding, double now_s) {
+  outstanding.sent_s = now_s;
+  channel_.send(rank, encode(outstanding.grant));
+}
+
+void Coordinator::tick(double now_s) {
+  // Who stood still himself (stopped, suspended, waiting for a disk) has heard of nobody meanwhile.
+  if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds) {
+    for (Worker& w : workers_) w.heard_s = std::min(now_s, w.heard_s + gap);
+  }
+  ticked_s_ = now_s;
+  for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
+    Worker& w = workers_[static_cast<std::size_t>(rank)];
+    if (w.state == State::dead && !w.is_present) continue;
+    if (w.state != State::left && w.state != State::dead &&
+        now_s - w.heard_s > options_.silence_s) {
+      lose(rank, "silent for " + std::to_string(static_cast<int>(options_.silence_s)) + " s",
+           now_s);
+      continue;
+    }
+    if (now_s - w.pulsed_s >= options_.pulse_s) send_pulse(rank, now_s);
+  }
+  measure_pace(now_s);
+  if (something_new_ || now_s - granted_s_ >= kGrantSeconds) {
+    something_new_ = false;
+    granted_s_ = now_s;
+    for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank)
+      try_grant(rank, now_s);
+  }
+  check_complete();
+}
+
+// The smallest leases are what a worker does in kLeaseSeconds.
+void Coordinator::measure_pace(double now_s) {
+  if (!begun_ || now_s - paced_s_ < kPaceSeconds) return;
+  paced_s_ = now_s;
+  const std::uint64_t left = bytes_left();
+  if (left >= bytes_begun_) return;
+  const double pace = static_cast<double>(bytes_begun_ - left) / (now_s - begun_s_) /
+                      static_cast<double>(n_groups_alive());
+  schedule_.set_least_bytes(
+      std::max(options_.schedule.least_bytes, static_cast<std::uint64_t>(pace * kLeaseSeconds)));
+}
+
+void Coordinator::ended(int rank, double now_s) {
+  if (!is_worker(rank)) return;
+  Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (w.state == State::left || w.state == State::dead) {
+    // It has no work, but MPI cannot end as if it were still there.
+    w.is_present = false;
+    if (command_ != Command::end) anybody_lost_ = true;
+    return;
+  }
+  lose(rank, "its process has ended", now_s);
+}
+
+void Coordinator::lose(int rank, const std::string& why, double now_s) {
+  Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (w.state == State::dead) return;
+  w.state = State::dead;
+  w.note = why;
+  w.wants = false;
+  w.tokens_per_second = 0.0;
+  anybody_lost_ = anybody_lost_ || !w.is_present;
+  lost_.push_back(rank);
+  something_new_ = true;
+  std::vector<Piece> pieces;
+  for (const auto& [number, outstanding] : w.outstanding)
+    pieces.insert(pieces.end(), outstanding.pieces.begin(), outstanding.pieces.end());
+  send_pulse(rank, now_s);
+  if (w.report.journal_is_open) {
+    w.is_reviewed = false;
+    review_(rank, std::move(pieces));
+  } else {
+    w.outstanding.clear();
+    put_back(pieces);
+  }
+  for (const int mate : mates_of(rank)) {
+    Worker& m = workers_[static_cast<std::size_t>(mate)];
+    if (m.state == State::dead || m.state == State::left) continue;
+    m.is_present = true;  // as far as is known
+    lose(mate,
+         "it shares a model with rank " + std::to_string(rank) + ", which is lost (" + why + ")",
+         now_s);
+  }
+  check_complete();
+}
+
+void Coordinator::reviewed(int rank, const JournalFindings& findings) {
+  Worker& w = workers_[static_cast<std::size_t>(rank)];
+  if (w.is_reviewed) return;
+  w.is_reviewed = true;
+  w.outstanding.clear();
+  if (!findings.how.empty()) w.note += " (" + findings.how + ")";
+  for (const SuspectDocument& s : findings.suspects) count(s);
+  put_back(findings.left);
+  check_complete();
+}
+
+}  // namespace tovamill

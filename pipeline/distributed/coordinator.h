@@ -1,0 +1,190 @@
+// The coordinator: hands out leases, notices who has died, knows when everything is done. A state
+// machine without clock, threads or files: times and messages come in, messages go out, so that the
+// tests can play any history.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/corpus/corpus.h"
+#include "pipeline/distributed/channel.h"
+#include "pipeline/distributed/messages.h"
+#include "pipeline/distributed/schedule.h"
+
+namespace tovamill {
+
+struct CoordinatorOptions {
+  double silence_s = 20.0;  // a worker that is not heard of for so long is given up
+  double pulse_s = 1.0;
+  int first_worker = 0;  // 1 where rank 0 only coordinates
+  // Ranks that share the layers of a model: from first_worker on so many each form a group, the
+  // first of which takes leases; with one of them all are lost.
+  int n_stages = 1;
+  std::vector<std::uint64_t> hosts;  // (n_ranks) equal for the ranks of one host
+  ScheduleOptions schedule;
+  // A document on which ranks crashed so often is set aside ...
+  int most_crashes = 2;
+  // ... and one that ranks had when they ended without a trace (killed by whoever) is computed
+  // alone after so many deaths, and set aside after so many.
+  int alone_after_deaths = 3;
+  int most_deaths = 12;
+};
+
+// A document that was in the model when a rank died.
+struct SuspectDocument {
+  std::uint32_t file = 0;
+  std::uint64_t offset = 0;
+  int n_crashes = 0;  // deaths that left a mark: a signal of a crash, out of memory
+  int n_deaths = 0;   // deaths without one
+};
+
+// What the preparation of a run found: the corpus and what of it is still to do.
+struct RunWork {
+  std::vector<CorpusFile> files;
+  std::vector<Piece> pieces;  // not yet in any journal
+  std::vector<SuspectDocument> suspects;
+  std::int32_t launch = 1;
+  std::string fingerprint;  // what every worker's hello has to say; empty: the first one's counts
+  WorkerCounters earlier;   // of earlier launches
+};
+
+// What the journal of a rank that died holds.
+struct JournalFindings {
+  std::vector<Piece> left;                // of the pieces it had: what is not in the journal
+  std::vector<SuspectDocument> suspects;  // begun and not finished, with one death or crash each
+  std::string how;                        // "signal 11", "out of memory"; empty: no trace
+};
+
+enum class RunOutcome : std::uint8_t { running, complete, stopped, lost, failed };
+
+class Coordinator {
+ public:
+  // Asks for the findings of a rank's journal; they are given to `reviewed` later.
+  using Review = std::function<void(int rank, std::vector<Piece> pieces)>;
+
+  Coordinator(CoordinatorOptions options, Channel& channel, Review review, double now_s);
+
+  // The run is prepared; leases are handed out from now on.
+  void begin(RunWork work, double now_s);
+  void receive(const Envelope& envelope, double now_s);
+  // To be called often: pulses, silence, leases for those who wait.
+  void tick(double now_s);
+  // The operating system says that the rank's process is gone.
+  void ended(int rank, double now_s);
+  void reviewed(int rank, const JournalFindings& findings);
+  // What all ranks compute in, as soon as rank 0 has decided it.
+  void set_dtype(std::string dtype) { dtype_ = std::move(dtype); }
+  // Before set_dtype, which lets the workers load.
+  void set_useful_streams(std::int32_t n) { useful_streams_ = n; }
+  // Save what is under way and end early.
+  void request_stop();
+  // The run cannot go on.
+  void fail(int exit_code, const std::string& text);
+  // The results are written: everybody may end.
+  void end();
+
+  RunOutcome outcome() const;
+  // The outcome is known and no worker is at work any more.
+  bool everybody_left() const;
+  // ... and everybody who is alive has been told that it may end.
+  bool everybody_was_told() const;
+  int exit_code() const { return exit_code_; }
+  const std::string& failure() const { return failure_; }
+
+  enum class State : std::uint8_t { starting, working, waiting, leaving, left, dead };
+  struct Worker {
+    State state = State::starting;
+    bool is_known = false;  // its hello has arrived
+    Hello hello;
+    Report report;  // the latest
+    double heard_s = 0.0;
+    double tokens_per_second = 0.0;
+    std::string note;         // why it is dead
+    bool is_present = false;  // dead, but its process waits for the end
+    // Grants that are not yet reported durable, by number.
+    struct Outstanding {
+      Grant grant;
+      std::vector<Piece> pieces;
+      std::uint64_t n_bytes = 0;
+      double sent_s = -1e9;
+    };
+    std::map<std::uint64_t, Outstanding> outstanding;
+    std::uint64_t n_grants = 0;
+    std::uint64_t n_pulses = 0;
+    double pulsed_s = -1e9;
+    bool wants = false;  // something, by its latest report, and was given nothing since
+    bool is_reviewed = true;
+    double rate_s = 0.0;
+    std::uint64_t rate_tokens = 0;
+  };
+  const std::vector<CorpusFile>& files() const { return files_; }  // of the run; fixed once begun
+  const std::vector<Worker>& workers() const { return workers_; }  // by rank; see first_worker
+  bool is_worker(int rank) const { return rank >= options_.first_worker; }
+  int n_alive() const;
+  bool anybody_works() const;    // has opened a journal
+  std::vector<int> take_lost();  // ranks that were lost since the last call
+  bool anybody_alive() const;
+  bool anybody_lost() const { return anybody_lost_; }
+  std::int32_t launch() const { return launch_; }
+  std::uint64_t bytes_total() const { return bytes_total_; }
+  std::uint64_t bytes_left() const;
+  WorkerCounters totals() const;  // earlier launches included
+  std::uint64_t n_set_aside() const { return n_set_aside_; }
+
+ private:
+  struct DocumentKey {
+    std::uint32_t file;
+    std::uint64_t offset;
+    auto operator<=>(const DocumentKey&) const = default;
+  };
+
+  void take_report(int rank, Report report, double now_s);
+  void take_hello(int rank, Hello hello);
+  void lose(int rank, const std::string& why, double now_s);
+  void put_back(const std::vector<Piece>& pieces);
+  void count(const SuspectDocument& suspect);
+  void try_grant(int rank, double now_s);
+  bool is_poorest(int rank) const;
+  bool takes_leases(int rank) const;
+  std::vector<int> mates_of(int rank) const;  // the others of its group
+  bool has_lost_mate(int rank) const;
+  int n_groups_alive() const { return std::max(1, n_alive() / options_.n_stages); }
+  void send_grant(int rank, Worker::Outstanding& outstanding, double now_s);
+  void send_pulse(int rank, double now_s);
+  void hurry_host_of(int rank);
+  void hurry_mates_of(int rank);
+  WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
+  void check_complete();
+  void measure_pace(double now_s);
+
+  CoordinatorOptions options_;
+  Channel& channel_;
+  Review review_;
+  Schedule schedule_;
+  std::vector<CorpusFile> files_;
+  std::vector<Worker> workers_;
+  std::map<DocumentKey, SuspectDocument> suspects_;
+  std::string fingerprint_, dtype_;
+  std::int32_t useful_streams_ = 0;
+  std::int32_t launch_ = 0;
+  WorkerCounters earlier_;
+  std::uint64_t bytes_total_ = 0;
+  std::uint64_t n_set_aside_ = 0;
+  std::vector<int> lost_;
+  bool begun_ = false;
+  double begun_s_ = 0.0, paced_s_ = 0.0;
+  std::uint64_t bytes_begun_ = 0;  // that were left to do then
+  bool anybody_lost_ = false;
+  bool something_new_ = false;
+  double granted_s_ = -1e9, ticked_s_ = 0.0;
+  Command command_ = Command::wait;
+  RunOutcome outcome_ = RunOutcome::running;
+  int exit_code_ = 0;
+  std::string failure_;
+};
+
+}  // namespace tovamill

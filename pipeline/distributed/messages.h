@@ -1,0 +1,140 @@
+// What the coordinator and its workers say to each other. Every message tells a state, not a
+// change, and is said again until it is answered: one that is lost, late or doubled does no harm.
+//
+//   worker -> coordinator: Hello (until a pulse shows that it is known), Report (every second, and
+//     when something happened), Trouble
+//   coordinator -> worker: Pulse (every second), Grant (until a report accepts it)
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/distributed/channel.h"
+#include "pipeline/distributed/schedule.h"
+
+namespace tovamill {
+
+enum class MessageKind : std::uint8_t {
+  hello = 1,
+  report = 2,
+  trouble = 3,
+  pulse = 16,
+  grant = 17,
+};
+
+// Where on this host prepacked weights lie that other ranks can map.
+struct WeightsTicket {
+  std::int32_t pid = 0;
+  std::int32_t fd = -1;
+  std::uint64_t n_bytes = 0;
+  std::uint64_t identity = 0;
+  bool operator==(const WeightsTicket&) const = default;
+};
+
+struct Hello {
+  std::string host;
+  std::int32_t pid = 0;
+  std::int32_t n_threads = 0;
+  std::string device;       // for people, at most kMostTextBytes
+  std::string fingerprint;  // a digest of every option with an effect on results
+  std::string differences;  // what most likely differs where it differs: "dtype bf16, model 1f..."
+};
+
+enum class WorkerPhase : std::uint8_t { starting, working, left };
+enum class Wants : std::uint8_t { nothing, ahead, now };
+
+// What a worker did in this launch.
+struct WorkerCounters {
+  std::uint64_t n_documents = 0;
+  std::uint64_t n_failed = 0;
+  std::uint64_t n_tokens = 0;
+  double seconds_computing = 0.0, seconds_waiting = 0.0, seconds_writing = 0.0;
+  bool operator==(const WorkerCounters&) const = default;
+};
+
+struct Report {
+  std::uint64_t number = 0;         // counts up; an older one than seen is of no interest
+  std::uint64_t accepted = 0;       // grants 1 to `accepted` have arrived
+  std::vector<std::uint64_t> open;  // of these, those whose work is not yet durable
+  WorkerPhase phase = WorkerPhase::starting;
+  Wants wants = Wants::nothing;
+  bool stop_requested = false;   // somebody sent this rank a signal
+  bool journal_is_open = false;  // the launch number has arrived and is in use
+  std::uint64_t bytes_open = 0;  // of the open grants' text, not yet computed
+  WorkerCounters counters;
+  std::optional<WeightsTicket> weights;  // this rank packed them for its host
+};
+
+// The worker cannot go on and leaves.
+struct Trouble {
+  int exit_code = 1;
+  bool fatal = true;  // whether the run has to end; otherwise only this rank
+  std::string text;
+};
+
+enum class Command : std::uint8_t {
+  wait,  // the run is not yet prepared
+  work,
+  stop,    // save what is under way, close the journal, say that you left
+  finish,  // nothing is left to do: close the journal, say that you left
+  leave,   // you were given up: compute no more, and wait for the end
+  end,     // the results are written: end
+};
+
+enum class WeightsOrder : std::uint8_t { wait, take_ticket, pack_alone };
+
+struct Pulse {
+  std::uint64_t number = 0;
+  Command command = Command::wait;
+  bool is_known = false;    // the hello has arrived
+  bool all_alive = true;    // nobody was lost in this launch (for MPI's end)
+  std::int32_t launch = 0;  // 0: not yet known
+  // The run's dtype, which rank 0 decides for all; empty: not yet known.
+  std::string dtype;
+  std::int32_t useful_streams = 0;            // as in RunOptions; holds once the dtype is known
+  WeightsOrder weights = WeightsOrder::wait;  // for all ranks of a host but the one that packs
+  WeightsTicket ticket;
+};
+
+// A lease. Grants of a worker are numbered from 1.
+struct GrantedPiece {
+  std::string path;
+  std::uint8_t kind = 0, compression = 0;  // CorpusFile's
+  std::uint64_t file_bytes = 0;            // on disk
+  std::uint64_t begin = 0, end = 0;
+  std::uint64_t n_bytes = 0;  // about what it costs
+};
+struct Grant {
+  std::uint64_t number = 0;
+  LeaseMode mode = LeaseMode::normal;
+  std::vector<GrantedPiece> pieces;
+  std::string note;  // set_aside: why, for /failures
+};
+
+// Whoever has not looked at messages for so long has been standing still.
+inline constexpr double kStandstillSeconds = 2.0;
+
+// Text in messages is cut to this.
+inline constexpr std::size_t kMostTextBytes = 1500;
+
+Message encode(const Hello& m);
+Message encode(const Report& m);
+Message encode(const Trouble& m);
+Message encode(const Pulse& m);
+Message encode(const Grant& m);
+
+// Throws BadData for an empty message or an unknown kind.
+MessageKind kind_of(const Message& m);
+// Each checks every length and value; throws BadData.
+Hello decode_hello(const Message& m);
+Report decode_report(const Message& m);
+Trouble decode_trouble(const Message& m);
+Pulse decode_pulse(const Message& m);
+Grant decode_grant(const Message& m);
+
+// Whether a message goes to the coordinator (else to a worker).
+bool is_for_coordinator(MessageKind kind);
+
+}  // namespace tovamill

@@ -1,0 +1,84 @@
+// MPI from its start to its end, in the way that survives the death of ranks on Open MPI 4.1
+// (observed): blocking calls at start-up only, under a watchdog; then a star of short messages sent
+// by MPI_Isend and found by MPI_Iprobe; no collective; errors returned, not fatal; MPI_Finalize
+// only where all are alive. MPI reports no death: process_watch and heartbeats do.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/types/error.h"
+#include "pipeline/distributed/bulk_channel.h"
+#include "pipeline/distributed/channel.h"
+#include "pipeline/distributed/rank_info.h"
+
+namespace tovamill {
+
+// A call of MPI that failed; the text holds the call, the rank and MPI's own words.
+class MpiError : public Error {
+ public:
+  MpiError(const std::string& call, int rank, const std::string& text)
+      : Error(ExitCode::internal, call + " failed on rank " + std::to_string(rank) + ": " + text) {}
+};
+
+struct MpiOptions {
+  // Whoever hangs at start-up longer than this (a rank died in MPI_Init, which MPI does not
+  // notice) ends with a line on standard error and exit code 75: start again.
+  double start_seconds = 60.0;
+  // The same for each piece of a broadcast; the sender may be reading it from a slow disk.
+  double broadcast_seconds = 600.0;
+  // Under srun, Slurm's PMIx kills a whole step for one rank that dies beside another on its node,
+  // unless the ranks take leave of PMIx once they are connected. Open MPI does not foresee this.
+  bool detach_pmix = false;
+  // What identifies the GPUs that this process can use, if it is to (RankInfo::gpus).
+  std::vector<std::uint64_t> gpus = {};
+};
+
+// One per process, and only where there are several ranks. All of it from the thread that called
+// start().
+class MpiSession {
+ public:
+  // MPI_Init, then rank 0 and each other rank exchange what is in RankInfo. Throws MpiError.
+  static std::unique_ptr<MpiSession> start(const MpiOptions& options);
+  // Does not end MPI; where sends are under way their buffers stay.
+  virtual ~MpiSession() = default;
+
+  virtual int rank() const = 0;
+  int n_ranks() const { return static_cast<int>(ranks().size()); }
+  // By rank.
+  virtual const std::vector<RankInfo>& ranks() const = 0;
+  const RankInfo& self() const { return ranks()[static_cast<std::size_t>(rank())]; }
+
+  // At start-up only: `bytes` (equally many everywhere) of rank `members.front()` come to all
+  // `members` (each rank once; one suffices for a host), which all call this with the same list.
+  // Blocks. Throws MpiError; Error(internal) after end_start_up or from another rank.
+  virtual void broadcast(std::span<std::byte> bytes, const std::vector<int>& members) = 0;
+
+  // At start-up only, and once: `members` (this rank among them), who all call this with the same
+  // list, connect with each other while the launcher is there. Blocks. Throws MpiError.
+  virtual void introduce(const std::vector<int>& members) = 0;
+
+  // Call once on every rank after the last broadcast: from here on a rank may die without the
+  // others. Waits for nobody. Detaches where asked.
+  virtual void end_start_up() = 0;
+  // Throws Error(internal) before end_start_up.
+  virtual Channel& channel() = 0;
+
+  // To the ranks that this one was introduced to; null where it was to none. Throws as channel().
+  virtual BulkChannel* bulk_channel() = 0;
+
+  // The end, after which only the process's own end may come. With `all_alive`: MPI_Finalize, if
+  // need be cut short after some seconds by _exit(exit_code); all ranks must come here within that
+  // time. Otherwise, and where detached, nothing: MPI_Finalize would hang. True if MPI has ended;
+  // where it has not, leave by _exit, since the libraries' own ends may hang too.
+  virtual bool end(bool all_alive, int exit_code) = 0;
+};
+
+// "Open MPI 4.1.4": the library that is loaded; works without a session.
+std::string mpi_library_version();
+
+}  // namespace tovamill

@@ -1,0 +1,72 @@
+#include "pipeline/distributed/selection.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace tovamill {
+namespace {
+
+bool is_cut_inside(const CorpusFile& file) {
+  return file.kind == CorpusFile::Kind::jsonl &&
+         file.compression == CorpusFile::Compression::none && file.n_bytes > 0;
+}
+
+std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part part) {
+  std::uint64_t total = 0;
+  for (const CorpusFile& file : files) total += file.n_bytes;
+  // total * i / n without the product, which may be too large.
+  const auto cut = [&](std::uint64_t i) {
+    return total / part.n * i + total % part.n * i / part.n;
+  };
+  const std::uint64_t first = cut(part.index - 1), last = cut(part.index);
+  const bool is_last = part.index == part.n;
+  std::vector<FileRange> ranges;
+  std::uint64_t at = 0;  // of the file's first byte
+  for (std::uint32_t i = 0; i < files.size(); ++i) {
+    const std::uint64_t n_bytes = files[i].n_bytes;
+    if (is_cut_inside(files[i])) {
+      const std::uint64_t begin = std::max(first, at), end = std::min(last, at + n_bytes);
+      if (begin < end) ranges.push_back({i, begin - at, end - at});
+    } else if (at >= first && (at < last || is_last)) {
+      ranges.push_back({i, 0, kToTheEnd});
+    }
+    at += n_bytes;
+  }
+  return ranges;
+}
+
+// Passes over the first `n` records of a range; less what was found, `n` is left. Gives where those
+// records end: the start of the line behind the last, or the end of the range where there are not
+// more.
+std::uint64_t pass_over(const CorpusFile& file, const CorpusOptions& options, FileRange range,
+                        std::uint64_t& n) {
+  if (n == 0) return range.begin;
+  if (file.kind == CorpusFile::Kind::text) {
+    --n;
+    return range.end;
+  }
+  CorpusReader reader(file, options, {range.begin, range.end});
+  std::uint64_t end = range.begin;
+  for (CorpusSpan span; n > 0 && reader.pass(span); end = span.end) --n;
+  return n > 0 ? range.end : std::min(end, range.end);
+}
+
+}  // namespace
+
+std::vector<FileRange> select_ranges(const std::vector<CorpusFile>& files,
+                                     const CorpusOptions& options, std::uint64_t skip,
+                                     std::uint64_t limit, Part part) {
+  std::vector<FileRange> selected;
+  std::uint64_t left = limit == 0 ? std::numeric_limits<std::uint64_t>::max() : limit;
+  for (FileRange range : select_part(files, part)) {
+    const CorpusFile& file = files[range.file];
+    range.begin = pass_over(file, options, range, skip);
+    if (range.begin >= range.end) continue;
+    if (left == 0) break;
+    if (limit > 0) range.end = pass_over(file, options, range, left);
+    if (range.begin < range.end) selected.push_back(range);
+  }
+  return selected;
+}
+
+}  // namespace tovamill

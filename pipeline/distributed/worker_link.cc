@@ -1,0 +1,87 @@
+#include "pipeline/distributed/worker_link.h"
+
+#include <algorithm>
+
+namespace tovamill {
+namespace {
+
+constexpr double kReportSeconds = 1.0;
+constexpr double kSoonSeconds = 0.01;  // between reports of something new
+
+}  // namespace
+
+// What the coordinator should hear of at once; counters can wait for the next report.
+bool WorkerLink::is_urgent(const WorkerSituation& a, const WorkerSituation& b) const {
+  return a.phase != b.phase || a.wants != b.wants || a.stop_requested != b.stop_requested ||
+         a.journal_is_open != b.journal_is_open || a.weights != b.weights;
+}
+
+void WorkerLink::introduce(Hello hello) {
+  something_new_ = something_new_ || !hello_;
+  hello_ = std::move(hello);
+}
+
+void WorkerLink::update(const WorkerSituation& situation) {
+  something_new_ = something_new_ || is_urgent(situation_, situation);
+  situation_ = situation;
+}
+
+void WorkerLink::finished(std::uint64_t grant) {
+  std::erase(open_, grant);
+  something_new_ = true;
+}
+
+void WorkerLink::receive(const Message& message, double now_s) {
+  switch (kind_of(message)) {
+    case MessageKind::pulse: {
+      Pulse pulse = decode_pulse(message);
+      if (pulse.number > pulse_.number) pulse_ = pulse;
+      break;
+    }
+    case MessageKind::grant: {
+      Grant grant = decode_grant(message);
+      something_new_ = true;  // one that is here already was not heard of: report again
+      if (grant.number != accepted_ + 1) break;
+      accepted_ = grant.number;
+      open_.push_back(grant.number);
+      arrived_.push_back(std::move(grant));
+      break;
+    }
+    default:
+      break;
+  }
+  heard_s_ = now_s;
+}
+
+void WorkerLink::tick(double now_s) {
+  // As the coordinator: a standstill of its own is not the other's silence.
+  if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds)
+    heard_s_ = std::min(now_s, heard_s_ + gap);
+  ticked_s_ = now_s;
+  const double since = now_s - reported_s_;
+  if (since < kSoonSeconds || (!something_new_ && since < kReportSeconds)) return;
+  reported_s_ = now_s;
+  something_new_ = false;
+  if (hello_ && !pulse_.is_known) channel_.send(coordinator_, encode(*hello_));
+  Report r;
+  r.number = ++n_reports_;
+  r.accepted = accepted_;
+  r.open = open_;
+  r.phase = situation_.phase;
+  r.wants = situation_.wants;
+  r.stop_requested = situation_.stop_requested;
+  r.journal_is_open = situation_.journal_is_open;
+  r.bytes_open = situation_.bytes_open;
+  r.counters = situation_.counters;
+  r.weights = situation_.weights;
+  channel_.send(coordinator_, encode(r));
+}
+
+std::optional<Grant> WorkerLink::take_grant() {
+  if (arrived_.empty()) return std::nullopt;
+  Grant grant = std::move(arrived_.front());
+  arrived_.pop_front();
+  return grant;
+}
+
+}  // namespace tovamill

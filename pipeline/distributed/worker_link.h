@@ -1,0 +1,68 @@
+// A worker's side of the protocol (messages.h): accepts leases, reports, notices when the
+// coordinator is gone. A state machine without clock and threads, as the coordinator's.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "pipeline/distributed/channel.h"
+#include "pipeline/distributed/messages.h"
+
+namespace tovamill {
+
+// What a worker is at, as its report shall say.
+struct WorkerSituation {
+  WorkerPhase phase = WorkerPhase::starting;
+  Wants wants = Wants::nothing;
+  bool stop_requested = false;
+  bool journal_is_open = false;
+  std::uint64_t bytes_open = 0;
+  WorkerCounters counters;
+  std::optional<WeightsTicket> weights;
+};
+
+class WorkerLink {
+ public:
+  WorkerLink(Channel& channel, int coordinator, double silence_s, double now_s)
+      : channel_(channel),
+        coordinator_(coordinator),
+        silence_s_(silence_s),
+        heard_s_(now_s),
+        ticked_s_(now_s) {}
+
+  // Who this worker is; repeated until the coordinator knows.
+  void introduce(Hello hello);
+  void update(const WorkerSituation& situation);
+  // The work of a grant is durable.
+  void finished(std::uint64_t grant);
+  // Tells the coordinator that this rank cannot go on.
+  void complain(const Trouble& trouble) { channel_.send(coordinator_, encode(trouble)); }
+
+  void receive(const Message& message, double now_s);
+  void tick(double now_s);
+
+  // Leases that have arrived since the last call.
+  std::optional<Grant> take_grant();
+  const Pulse& orders() const { return pulse_; }
+  bool coordinator_is_silent(double now_s) const { return now_s - heard_s_ > silence_s_; }
+
+ private:
+  bool is_urgent(const WorkerSituation& before, const WorkerSituation& now) const;
+
+  Channel& channel_;
+  int coordinator_;
+  double silence_s_;
+  double heard_s_, ticked_s_;
+  double reported_s_ = -1e9;
+  bool something_new_ = true;
+  std::optional<Hello> hello_;
+  WorkerSituation situation_;
+  Pulse pulse_;
+  std::uint64_t n_reports_ = 0, accepted_ = 0;
+  std::vector<std::uint64_t> open_;
+  std::deque<Grant> arrived_;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,17 @@
+// The generated texts of a results.h5 as CSV or JSON lines.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "io/results/hdf5_file.h"
+#include "pipeline/results/export.h"
+
+namespace tovamill {
+
+// Calls `write` with each line, without its end; see export_results. `path` names the file in
+// messages. Throws BadData if /generations does not fit /documents.
+void export_generations(const Hdf5File& file, const std::string& path, const ExportOptions& options,
+                        const std::function<void(const std::string&)>& write);
+
+}  // namespace tovamill

@@ -1,0 +1,91 @@
+// The corpus numbers of /summary, from the sums of its documents in (file, offset) order, in
+// float64.
+//
+// Perplexity per token, micro: exp(r), r = sum nll_i / sum n_i over the D scored documents, n_i
+// their scored tokens. r is a ratio estimator; its standard error is
+//   se(r) = sqrt( D/(D-1) * sum (nll_i - r n_i)^2 ) / sum n_i
+// and by the delta method that of exp(r) is exp(r) se(r). Per word n_i are the words; bits per byte
+// are r / ln 2 with n_i the bytes. Macro: the mean over documents of each one's own number, with
+// the standard error of a mean. Documents whose n_i is 0 (white space has no words) enter no macro
+// mean. NaN: a standard error of fewer than two documents, any number of none.
+//
+// Generated texts: a text score (ROUGE-1, ...) of the corpus is its mean over the texts that have
+// references, sum y_i / sum n_i, where the D documents with such texts have n_i of them and scores
+// that add up to y_i. The texts of one document are alike, so the document is the unit: the
+// standard error is that of a ratio estimator, as above with y_i for nll_i.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/run_directory/document_record.h"
+
+namespace tovamill {
+
+// A number and its standard error over documents.
+struct Estimate {
+  double value = 0.0;
+  double standard_error = 0.0;
+};
+
+// A row of /failures, for people.
+struct FailedDocument {
+  std::string file;
+  std::uint64_t line = 0, offset = 0;  // as in DocumentRecord
+  std::string reason, text;
+};
+inline constexpr std::size_t kMostFirstFailures = 3;
+
+struct CorpusSummary {
+  std::uint64_t n_documents = 0;  // rows of /documents, failed ones included
+  std::uint64_t n_failed = 0;
+  std::vector<FailedDocument> first_failures;  // at most kMostFirstFailures
+  // Over the scored documents:
+  std::uint64_t n_tokens = 0, n_scored = 0, n_words = 0, n_bytes = 0;
+  double nll_sum = 0.0;                                                         // nats
+  Estimate perplexity_token, perplexity_word, bits_per_byte;                    // micro
+  Estimate perplexity_token_macro, perplexity_word_macro, bits_per_byte_macro;  // macro
+  double mean_attended = 0.0;  // tokens attended per query, layer and head group
+  // Of a job that writes texts; the perplexities above are then NaN, for nothing is scored.
+  bool generates = false;
+  std::uint64_t n_generations = 0, n_new_tokens = 0;
+  std::uint64_t n_stop = 0, n_length = 0;  // texts by their FinishReason
+  std::uint64_t n_with_references = 0;     // texts that have scores
+  // By kTextScoreNames: the highest over a text's references, the mean over them.
+  std::array<Estimate, kTextScoreNames.size()> text_best{}, text_mean{};
+  std::string results_path;
+};
+
+class SummaryBuilder {
+ public:
+  // `generates`: the job writes texts and scores nothing; a record with texts says so too.
+  explicit SummaryBuilder(bool generates = false) { totals_.generates = generates; }
+  void add(const DocumentRecord& record);
+  CorpusSummary finish() const;
+
+ private:
+  struct Sums {
+    double nll;
+    std::uint64_t n_scored, n_words, n_bytes;
+  };
+  // Sums over the texts of a document that have scores, and how many these are.
+  struct TextSums {
+    TextScores scores;
+    std::uint64_t n = 0;
+  };
+  void add_texts(const std::vector<Generation>& generations);
+
+  std::vector<Sums> documents_;  // the scored ones: 32 bytes each
+  std::vector<TextSums> texts_;  // the documents with scored texts: 88 bytes each
+  CorpusSummary totals_;
+  std::uint64_t n_attended_ = 0, n_queries_ = 0;
+};
+
+// One sentence for the attribute `ppl_definition`.
+extern const char* const kPerplexityDefinition;
+// The same for `text_scores_definition`. `stems`: words of ROUGE were stemmed.
+std::string text_scores_definition(bool stems);
+
+}  // namespace tovamill

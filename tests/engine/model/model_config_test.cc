@@ -1,0 +1,411 @@
+#include "engine/model/model_config.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/error_of.h"
+#include "tests/support/models/model_builder.h"
+
+namespace tovamill {
+namespace {
+
+using nlohmann::json;
+using testing::contains;
+using testing::error_of;
+using testing::TinyModel;
+
+json tiny(const std::string& architecture, const json& changes = json::object()) {
+  TinyModel model;
+  model.architecture = architecture;
+  json config = testing::tiny_config(model);
+  config.merge_patch(changes);  // null removes
+  return config;
+}
+
+ModelConfig hf(const json& config) { return config_from_hf(config, "config.json"); }
+
+// The fields as published.
+TEST(HfConfigTest, ReadsSmolLm2) {
+  const ModelConfig config = hf(json::parse(R"({
+    "architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 0,
+    "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.041666666666666664,
+    "intermediate_size": 1536, "is_llama_config": true, "max_position_embeddings": 8192, "mlp_bias": false,
+    "model_type": "llama", "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3,
+    "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_interleaved": false, "rope_scaling": null,
+    "rope_theta": 100000, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_cache": true,
+    "vocab_size": 49152})"));
+  EXPECT_EQ(config.architecture, "llama");
+  EXPECT_EQ(config.shape.n_layers, 30);
+  EXPECT_EQ(config.shape.hidden_size, 576);
+  EXPECT_EQ(config.shape.intermediate_size, 1536);
+  EXPECT_EQ(config.shape.n_heads, 9);
+  EXPECT_EQ(config.shape.n_kv_heads, 3);
+  EXPECT_EQ(config.shape.head_dim, 64);
+  EXPECT_EQ(config.shape.vocab_size, 49152);
+  EXPECT_EQ(config.shape.trained_context, 8192);
+  EXPECT_EQ(config.shape.sliding_window, 0);
+  EXPECT_EQ(config.shape.rms_norm_eps, 1e-5f);
+  ASSERT_EQ(config.shape.inv_freq.size(), 32u);
+  EXPECT_EQ(config.shape.inv_freq[0], 1);
+  EXPECT_NEAR(config.shape.inv_freq[1], std::pow(1e5, -2.0 / 64), 1e-15);
+  EXPECT_TRUE(config.tied_head);
+  EXPECT_FALSE(config.interleaved_qk);
+  EXPECT_EQ(config.attention_bias, AttentionBias::none);
+}
+
+TEST(HfConfigTest, ReadsTheFirstLlamaWithItsDefaults) {
+  const ModelConfig config = hf(json::parse(R"({
+    "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "hidden_size": 4096, "intermediate_size": 11008,
+    "max_position_embeddings": 2048, "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 32,
+    "rms_norm_eps": 1e-06, "vocab_size": 32000})"));
+  EXPECT_EQ(config.shape.n_kv_heads, 32);
+  EXPECT_EQ(config.shape.head_dim, 128);
+  EXPECT_NEAR(config.shape.inv_freq[1], std::pow(1e4, -2.0 / 128), 1e-15);
+  EXPECT_FALSE(config.tied_head);
+}
+
+// Both spellings of Llama 3.1's rotary scaling; the values by transformers'
+// _compute_llama3_parameters.
+TEST(HfConfigTest, ScalesLlama3Frequencies) {
+  const json scaling = {{"factor", 8.0},
+                        {"low_freq_factor", 1.0},
+                        {"high_freq_factor", 4.0},
+                        {"original_max_position_embeddings", 8192},
+                        {"rope_type", "llama3"}};
+  json parameters = scaling;
+  parameters["rope_theta"] = 500000.0;
+  const json old_spelling = {
+      {"rope_theta", 500000.0}, {"rope_scaling", scaling}, {"head_dim", 128}};
+  const json new_spelling = {
+      {"rope_theta", nullptr}, {"rope_parameters", parameters}, {"head_dim", 128}};
+  for (const json& changes : {old_spelling, new_spelling}) {
+    const auto f = hf(tiny("llama", changes)).shape.inv_freq;
+    ASSERT_EQ(f.size(), 64u);
+    const auto plain = [](int i) { return std::pow(5e5, -2.0 * i / 128); };
+    EXPECT_EQ(f[0], 1);
+    EXPECT_NEAR(f[28], plain(28), 1e-12);      // wavelength 1,956: kept
+    EXPECT_NEAR(f[40], plain(40) / 8, 1e-12);  // wavelength 22,918: divided
+    // Wavelength 4,424, between 2,048 and 8,192.
+    const double wavelength = 2 * std::numbers::pi / plain(32), kept = (8192 / wavelength - 1) / 3;
+    EXPECT_NEAR(f[32], (1 - kept) * plain(32) / 8 + kept * plain(32), 1e-12);
+  }
+}
+
+TEST(HfConfigTest, ScalesLinearly) {
+  for (const char* key : {"type", "rope_type"}) {
+    const ModelConfig config =
+        hf(tiny("llama", {{"rope_scaling", {{key, "linear"}, {"factor", 4}}}, {"head_dim", 4}}));
+    EXPECT_EQ(config.shape.inv_freq, (std::vector<double>{0.25, 0.0025}));
+  }
+}
+
+TEST(HfConfigTest, TakesEveryWayToSayNoScaling) {
+  for (const json& rope :
+       {json{{"rope_scaling", json::object()}}, json{{"rope_scaling", {{"rope_type", "default"}}}},
+        json{{"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 10000.0}}}},
+        json{{"rope_theta", 10000}}, json{{"rope_theta", nullptr}}}) {
+    json changes = rope;
+    changes["head_dim"] = 4;
+    EXPECT_EQ(hf(tiny("llama", changes)).shape.inv_freq, (std::vector<double>{1, 0.01})) << rope;
+  }
+}
+
+TEST(HfConfigTest, KnowsTheBiasesAndNormsOfEachArchitecture) {
+  EXPECT_EQ(hf(tiny("llama")).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("llama", {{"attention_bias", true}})).attention_bias, AttentionBias::qkvo);
+  EXPECT_EQ(hf(tiny("mistral")).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("qwen2")).attention_bias, AttentionBias::qkv);
+  EXPECT_EQ(hf(tiny("qwen3")).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("qwen3", {{"attention_bias", true}})).attention_bias, AttentionBias::qkvo);
+  EXPECT_TRUE(hf(tiny("qwen3")).qk_norm);
+  EXPECT_FALSE(hf(tiny("qwen2")).qk_norm);
+  EXPECT_EQ(hf(tiny("qwen3", {{"head_dim", nullptr}})).shape.head_dim, 128);
+  EXPECT_EQ(hf(tiny("qwen2", {{"head_dim", nullptr}})).shape.head_dim, 16);
+}
+
+TEST(HfConfigTest, KnowsTheSlidingWindowOfEachArchitecture) {
+  const auto window = [](const std::string& architecture, const json& changes) {
+    return hf(tiny(architecture, changes)).shape.sliding_window;
+  };
+  json absent = tiny("mistral");
+  absent.erase("sliding_window");
+  EXPECT_EQ(hf(absent).shape.sliding_window, 4096);        // MistralConfig's default
+  EXPECT_EQ(hf(tiny("mistral")).shape.sliding_window, 0);  // null
+  EXPECT_EQ(window("mistral", {{"sliding_window", 128}}), 128);
+  EXPECT_EQ(window("llama", {{"sliding_window", 128}}), 0);  // LlamaConfig has none
+  const json sliding = {"sliding_attention", "sliding_attention"},
+             full = {"full_attention", "full_attention"};
+  for (const char* qwen : {"qwen2", "qwen3"}) {
+    EXPECT_EQ(window(qwen, {{"sliding_window", 128}}), 0);
+    EXPECT_EQ(
+        window(qwen,
+               {{"sliding_window", 128}, {"use_sliding_window", true}, {"max_window_layers", 2}}),
+        0);
+    EXPECT_EQ(
+        window(qwen,
+               {{"sliding_window", 128}, {"use_sliding_window", true}, {"max_window_layers", 0}}),
+        128);
+    EXPECT_EQ(
+        window(qwen,
+               {{"sliding_window", 128}, {"use_sliding_window", true}, {"layer_types", full}}),
+        0);
+    EXPECT_EQ(
+        window(qwen,
+               {{"sliding_window", 128}, {"use_sliding_window", true}, {"layer_types", sliding}}),
+        128);
+    EXPECT_EQ(window(qwen, {{"layer_types", full}}), 0);
+  }
+}
+
+struct BadConfig {
+  std::string architecture;
+  json changes;
+  std::string message;
+};
+
+std::vector<BadConfig> bad_configs() {
+  const json window = {{"sliding_window", 128}, {"use_sliding_window", true}};
+  json some = window, mixed = window;
+  some["max_window_layers"] = 1;
+  mixed["layer_types"] = {"full_attention", "sliding_attention"};
+  std::vector<BadConfig> cases = {
+      {"llama",
+       {{"model_type", "gpt2"}},
+       "the architecture 'gpt2' is not supported: supported are llama"},
+      {"llama", {{"model_type", "mixtral"}}, "'mixtral'"},
+      {"llama", {{"model_type", "qwen2_moe"}}, "'qwen2_moe'"},
+      {"llama", {{"model_type", "a\nb"}}, R"('a\x0Ab')"},
+      {"llama", {{"model_type", 5}}, "model_type is 5, not a string"},
+      {"llama",
+       {{"model_type", nullptr}, {"architectures", nullptr}},
+       "neither model_type nor architectures"},
+      {"llama",
+       {{"model_type", nullptr}, {"architectures", {"GPTNeoXForCausalLM"}}},
+       "'GPTNeoXForCausalLM'"},
+      {"llama",
+       {{"architectures", {"LlamaForSequenceClassification"}}},
+       "of llama only LlamaForCausalLM is"},
+      {"llama", {{"architectures", "LlamaForCausalLM"}}, "architectures is not a list"},
+      {"llama", {{"architectures", json::array()}}, "architectures is not a list"},
+      {"llama", {{"hidden_act", "gelu"}}, "hidden_act 'gelu' is not supported"},
+      {"llama", {{"mlp_bias", true}}, "mlp_bias is true"},
+      {"llama", {{"mlp_bias", 1}}, "mlp_bias is 1, not true or false"},
+      {"llama", {{"quantization_config", {{"quant_method", "gptq"}}}}, "quantised with 'gptq'"},
+      {"llama", {{"quantization_config", 4}}, "quantised with quantization_config"},
+      {"llama", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is not 1"},
+      {"llama", {{"rope_interleaved", true}}, "rope_interleaved"},
+      {"llama", {{"rope_theta", 0}}, "rope_theta is 0, outside"},
+      {"llama", {{"rope_theta", -10000.0}}, "rope_theta is -10000.0, outside"},
+      {"llama", {{"rope_theta", "10000"}}, "rope_theta is '10000', not a number"},
+      {"llama",
+       {{"rope_scaling", 5}},
+       "config.json: rope_scaling: the configuration is not a JSON object"},
+      {"llama", {{"rope_scaling", {{"type", "linear"}}}}, "rope_scaling: factor is missing"},
+      {"llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "factor is 0, outside"},
+      {"llama",
+       {{"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8}}}},
+       "low_freq_factor is missing"},
+      {"llama",
+       {{"rope_scaling",
+         {{"rope_type", "llama3"},
+          {"factor", 8},
+          {"low_freq_factor", 4},
+          {"high_freq_factor", 4},
+          {"original_max_position_embeddings", 64}}}},
+       "high_freq_factor is not above"},
+      {"llama",
+       {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}},
+       "differs between kinds of layers"},
+      {"llama",
+       {{"rope_parameters", {{"rope_type", "default"}, {"partial_rotary_factor", 0.25}}}},
+       "partial_rotary_factor"},
+      {"llama", {{"num_key_value_heads", 3}}, "4 attention heads are not a multiple of 3"},
+      {"llama", {{"num_key_value_heads", 8}}, "4 attention heads are not a multiple of 8"},
+      {"llama", {{"head_dim", 15}}, "head size 15 is not an even number"},
+      {"llama", {{"head_dim", 514}}, "head_dim is 514, outside 2 to 512"},
+      {"llama", {{"head_dim", nullptr}, {"hidden_size", 66}}, "hidden_size is not a multiple"},
+      {"llama", {{"rms_norm_eps", 0}}, "rms_norm_eps is 0, outside"},
+      {"llama", {{"rms_norm_eps", -1e-5}}, "rms_norm_eps"},
+      {"llama",
+       {{"tie_word_embeddings", "yes"}},
+       "tie_word_embeddings is 'yes', not true or false"},
+      {"mistral", {{"sliding_window", 0}}, "sliding_window is 0, outside"},
+      {"mistral", {{"sliding_window", -1}}, "sliding_window is -1"},
+      {"mistral",
+       {{"sliding_window", 64}, {"layer_types", {"full_attention", "full_attention"}}},
+       "layer_types says full_attention"},
+      {"qwen2", some, "max_window_layers is 1, so that only some layers"},
+      {"qwen3", some, "max_window_layers is 1"},
+      {"qwen3", mixed, "layer_types mixes"},
+      {"qwen3", {{"layer_types", {"full_attention"}}}, "a name for each of the 2 layers"},
+      {"qwen3",
+       {{"layer_types", {"linear_attention", "linear_attention"}}},
+       "layer_types holds 'linear_attention'"},
+      {"qwen3", {{"layer_types", {1, 2}}}, "layer_types holds something"},
+      {"qwen3",
+       {{"layer_types", {"sliding_attention", "sliding_attention"}}},
+       "there is no sliding_window"},
+  };
+  for (const char* type : {"yarn", "dynamic", "longrope", "su", "mrope"}) {
+    const std::string message = std::string("the scaling '") + type + "' is not supported";
+    cases.push_back({"llama", {{"rope_scaling", {{"type", type}, {"factor", 2.0}}}}, message});
+    cases.push_back(
+        {"qwen2", {{"rope_parameters", {{"rope_type", type}, {"factor", 2.0}}}}, message});
+  }
+  for (const char* key : {"num_hidden_layers", "hidden_size", "intermediate_size",
+                          "num_attention_heads", "vocab_size", "max_position_embeddings"}) {
+    const std::string name = key;
+    cases.push_back({"llama", {{key, nullptr}}, name + " is missing"});
+    cases.push_back({"llama", {{key, 0}}, name + " is 0, outside"});
+    cases.push_back({"llama", {{key, -1}}, name + " is -1, outside"});
+    cases.push_back(
+        {"llama", {{key, std::uint64_t{1} << 63}}, name + " is 9223372036854775808, outside"});
+    cases.push_back({"llama", {{key, 4294967297}}, name + " is 4294967297, outside"});
+    cases.push_back({"llama", {{key, 2.5}}, name + " is 2.5, not an integer"});
+    cases.push_back({"llama", {{key, "2"}}, name + " is '2', not an integer"});
+    cases.push_back({"llama", {{key, {1, 2}}}, name + " is array, not an integer"});
+    cases.push_back({"llama", {{key, true}}, name + " is true, not an integer"});
+  }
+  return cases;
+}
+
+TEST(HfConfigTest, RefusesByName) {
+  for (const BadConfig& bad : bad_configs()) {
+    const std::string message = error_of([&] { hf(tiny(bad.architecture, bad.changes)); });
+    EXPECT_TRUE(contains(message, "config.json: ")) << message;
+    EXPECT_TRUE(contains(message, bad.message)) << message << " for " << bad.changes;
+  }
+  EXPECT_TRUE(contains(error_of([] { hf(json::array()); }), "not a JSON object"));
+}
+
+json gguf_metadata(const json& changes = json::object()) {
+  json m = {{"general.architecture", "llama"},    {"llama.block_count", 2},
+            {"llama.context_length", 512},        {"llama.embedding_length", 64},
+            {"llama.feed_forward_length", 96},    {"llama.attention.head_count", 4},
+            {"llama.attention.head_count_kv", 2}, {"llama.attention.layer_norm_rms_epsilon", 1e-5},
+            {"llama.rope.freq_base", 10000.0},    {"llama.vocab_size", 320}};
+  m.merge_patch(changes);
+  return m;
+}
+
+ModelConfig gguf(const json& metadata, const std::optional<TensorView>& rope_freqs = std::nullopt) {
+  return config_from_gguf(metadata, rope_freqs, "m.gguf");
+}
+
+TEST(GgufConfigTest, ReadsLlama) {
+  const ModelConfig config = gguf(gguf_metadata());
+  EXPECT_EQ(config.architecture, "llama");
+  EXPECT_TRUE(config.interleaved_qk);
+  EXPECT_EQ(config.shape.n_layers, 2);
+  EXPECT_EQ(config.shape.trained_context, 512);
+  EXPECT_EQ(config.shape.hidden_size, 64);
+  EXPECT_EQ(config.shape.intermediate_size, 96);
+  EXPECT_EQ(config.shape.n_heads, 4);
+  EXPECT_EQ(config.shape.n_kv_heads, 2);
+  EXPECT_EQ(config.shape.head_dim, 16);
+  EXPECT_EQ(config.shape.vocab_size, 320);
+  EXPECT_EQ(config.shape.sliding_window, 0);
+  EXPECT_EQ(config.shape.rms_norm_eps, 1e-5f);
+  EXPECT_NEAR(config.shape.inv_freq[1], std::pow(1e4, -2.0 / 16), 1e-15);
+}
+
+TEST(GgufConfigTest, ReadsTheOptionalKeys) {
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.attention.head_count_kv", nullptr}})).shape.n_kv_heads, 4);
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.attention.head_count_kv", {2, 2}}})).shape.n_kv_heads, 2);
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.feed_forward_length", {96, 96}}})).shape.intermediate_size,
+            96);
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.attention.key_length", 32}})).shape.head_dim, 32);
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.attention.sliding_window", 128}})).shape.sliding_window,
+            128);
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.expert_count", 0}})).shape.n_layers, 2);
+  const json tokens = {{"tokenizer.ggml.tokens", {"a", "b", "c"}}, {"llama.vocab_size", nullptr}};
+  EXPECT_EQ(gguf(gguf_metadata(tokens)).shape.vocab_size, 3);
+}
+
+TEST(GgufConfigTest, ScalesFrequencies) {
+  const json two = {{"llama.attention.key_length", 4}, {"llama.rope.dimension_count", 4}};
+  const auto f = [&](const json& changes) {
+    json m = gguf_metadata(two);
+    m.merge_patch(changes);
+    return gguf(m).shape.inv_freq;
+  };
+  using Values = std::vector<double>;
+  EXPECT_EQ(f({{"llama.rope.scaling.type", "none"}, {"llama.rope.scaling.factor", 4.0}}),
+            (Values{1, 0.01}));
+  EXPECT_EQ(f({{"llama.rope.scaling.type", "linear"}, {"llama.rope.scaling.factor", 4.0}}),
+            (Values{0.25, 0.0025}));
+  EXPECT_EQ(f({{"llama.rope.scaling.factor", 4.0}}), (Values{0.25, 0.0025}));
+  EXPECT_EQ(f({{"llama.rope.scale_linear", 4.0}}), (Values{0.25, 0.0025}));
+  const float divisors[] = {1, 8};
+  const TensorView tensor{
+      "rope_freqs.weight", DType::f32, {2}, reinterpret_cast<const std::byte*>(divisors), 8};
+  EXPECT_EQ(gguf(gguf_metadata(two), tensor).shape.inv_freq, (Values{1, 0.01 / 8}));
+}
+
+TEST(GgufConfigTest, RefusesByName) {
+  const std::pair<json, std::string> cases[] = {
+      {{{"general.architecture", nullptr}}, "general.architecture is missing"},
+      {{{"general.architecture", "gemma2"}}, "the architecture 'gemma2' is not supported"},
+      {{{"general.architecture", "phi3"}}, "'phi3'"},
+      {{{"llama.expert_count", 8}}, "llama.expert_count is not 0"},
+      {{{"llama.block_count", nullptr}}, "llama.block_count is missing"},
+      {{{"llama.block_count", 0}}, "llama.block_count is 0, outside"},
+      {{{"llama.block_count", "2"}}, "llama.block_count is '2', not an integer"},
+      {{{"llama.embedding_length", 4294967295u}}, "llama.embedding_length is 4294967295, outside"},
+      {{{"llama.feed_forward_length", nullptr}}, "llama.feed_forward_length is missing"},
+      {{{"llama.feed_forward_length", {96, 64}}},
+       "llama.feed_forward_length differs between layers"},
+      {{{"llama.feed_forward_length", json::array()}}, "is an empty array"},
+      {{{"llama.attention.head_count", {4, 2}}},
+       "llama.attention.head_count differs between layers"},
+      {{{"llama.attention.head_count_kv", 3}}, "not a multiple of 3"},
+      {{{"llama.attention.head_count_kv", 0}}, "llama.attention.head_count_kv is 0, outside"},
+      {{{"llama.attention.key_length", 32}, {"llama.attention.value_length", 16}},
+       "different lengths"},
+      {{{"llama.attention.key_length", 7}}, "head size 7 is not an even number"},
+      {{{"llama.embedding_length", 66}}, "llama.embedding_length is not a multiple"},
+      {{{"llama.rope.dimension_count", 8}},
+       "llama.rope.dimension_count is 8, not the head size 16"},
+      {{{"llama.rope.scaling.type", "yarn"}, {"llama.rope.scaling.factor", 4.0}},
+       "llama.rope.scaling.type 'yarn'"},
+      {{{"llama.rope.scaling.type", "longrope"}}, "'longrope'"},
+      {{{"llama.rope.scaling.factor", -1.0}}, "llama.rope.scaling.factor is -1.0, outside"},
+      {{{"llama.rope.scaling.factor", 1e-30}}, "llama.rope.scaling.factor is too small"},
+      {{{"llama.rope.freq_base", 0.0}}, "llama.rope.freq_base is 0.0, outside"},
+      {{{"llama.rope.freq_base", std::nan("")}}, "llama.rope.freq_base is null, outside"},
+      {{{"llama.attention.layer_norm_rms_epsilon", nullptr}}, "layer_norm_rms_epsilon is missing"},
+      {{{"llama.attention.layer_norm_rms_epsilon", std::numeric_limits<double>::infinity()}},
+       "outside"},
+      {{{"llama.vocab_size", nullptr}}, "llama.vocab_size is missing"},
+      {{{"tokenizer.ggml.tokens", 5}}, "tokenizer.ggml.tokens is not a list"},
+      {{{"tokenizer.ggml.tokens", json::array()}}, "tokenizer.ggml.tokens is not a list"},
+      {{{"llama.attention.causal", false}}, "llama.attention.causal is false"},
+  };
+  for (const auto& [changes, expected] : cases) {
+    const std::string message = error_of([&, &changes = changes] { gguf(gguf_metadata(changes)); });
+    EXPECT_TRUE(contains(message, "m.gguf: ")) << message;
+    EXPECT_TRUE(contains(message, expected)) << message;
+  }
+}
+
+TEST(GgufConfigTest, RefusesBadFrequencyDivisors) {
+  for (const float bad : {0.0f, -1.0f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    const std::vector<float> divisors = {1, 1, 1, bad, 1, 1, 1, 1};
+    const auto* bytes = reinterpret_cast<const std::byte*>(divisors.data());
+    const TensorView tensor{"rope_freqs.weight", DType::f32, {8}, bytes, 32};
+    EXPECT_TRUE(
+        contains(error_of([&] { gguf(gguf_metadata(), tensor); }), "not a positive number"));
+    const TensorView shorter{"rope_freqs.weight", DType::f32, {3}, bytes, 12};
+    EXPECT_TRUE(
+        contains(error_of([&] { gguf(gguf_metadata(), shorter); }), "does not have 8 elements"));
+  }
+}
+
+}  // namespace
+}  // namespace tovamill

@@ -1,0 +1,671 @@
+// Whole runs of scoring on tiny models: what stands in results.h5 against single documents sent
+// through the model one by one, and against naive counts from the trace.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <numeric>
+
+#include "io/results/hdf5_file.h"
+#include "pipeline/distributed/local_channel.h"
+#include "pipeline/run_directory/document_record.h"
+#include "pipeline/run_directory/run_directory.h"
+#include "tests/support/attention/run_document.h"
+#include "tests/support/error_of.h"
+#include "tests/support/models/file_builders.h"
+#include "tests/support/models/model_builder.h"
+#include "tests/support/runs/results_text.h"
+#include "tests/support/runs/score_runs.h"
+#include "tests/support/temporary_directory.h"
+#include "workers/run/corpus_run.h"
+
+namespace tovamill {
+namespace {
+
+using testing::contains;
+using testing::digits;
+using testing::error_of;
+using testing::QuietObserver;
+using testing::Results;
+using testing::results_text;
+using testing::score;
+using testing::TemporaryDirectory;
+using testing::tiny_ids;
+using testing::tiny_options;
+using testing::TinyModel;
+using testing::words;
+
+constexpr std::int32_t kBos = 319;  // of the tiny tokenizer: its end of text
+
+class ScoreRun : public ::testing::Test {
+ protected:
+  ScoreRun() { write_hf_model(TinyModel{}, d.path() / "model"); }
+
+  std::string model() const { return d.path() / "model"; }
+  std::string out(const std::string& name = "run") const { return d.path() / name; }
+  RunOptions options(const std::string& name = "run") const {
+    return tiny_options(model(), d.path() / "corpus", out(name));
+  }
+  // The same documents as --token-nll and --trace-state see them.
+  RunOptions traced(const std::string& name = "run") const {
+    RunOptions o = options(name);
+    o.token_nll = o.trace_state = true;
+    return o;
+  }
+  // Seven documents; in path order a.txt ... g.txt.
+  std::vector<std::string> write_corpus() const {
+    std::vector<std::string> texts;
+    for (int i = 0; i < 7; ++i) {
+      texts.push_back(words(static_cast<std::size_t>(5 + 40 * i), static_cast<std::uint64_t>(i)));
+      d.write(std::string("corpus/") + static_cast<char>('a' + i) + ".txt", texts.back());
+    }
+    return texts;
+  }
+  testing::RunResult alone(const std::vector<std::int32_t>& ids, const CacheOptions& cache,
+                           const std::string& device = "cpu") const {
+    return testing::run_document(model(), ids, {.device = device, .dtype = "f32", .cache = cache});
+  }
+
+  TemporaryDirectory d;
+};
+
+// The tokens that a document is processed as, and where its chunks begin.
+struct Cut {
+  std::vector<std::vector<std::int32_t>> chunks;
+};
+Cut cut(std::vector<std::int32_t> ids, std::size_t chunk, bool bos) {
+  Cut c;
+  if (chunk == 0) chunk = std::numeric_limits<std::size_t>::max();
+  for (std::size_t at = 0; at < ids.size();) {
+    std::vector<std::int32_t> tokens;
+    if (bos) tokens.push_back(kBos);
+    while (at < ids.size() && tokens.size() < chunk) tokens.push_back(ids[at++]);
+    c.chunks.push_back(tokens);
+  }
+  return c;
+}
+
+// Every document of `texts` equals its chunks sent through the model one by one, to the bit.
+void expect_equal_to_single_documents(const Results& r, const std::vector<std::string>& texts,
+                                      const RunOptions& o, bool bos) {
+  ASSERT_EQ(r.n_tokens.size(), texts.size());
+  const std::size_t n_all = r.nll.size();
+  ASSERT_EQ(r.ids.size(), n_all);
+  ASSERT_EQ(r.death.size() % n_all, 0u);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    SCOPED_TRACE("document " + std::to_string(i));
+    std::size_t at = r.offsets[i], n_scored = 0;
+    double sum = 0.0, squares = 0.0;
+    const auto begin = at;
+    for (const auto& ids :
+         cut(tiny_ids(texts[i]), static_cast<std::size_t>(o.cache.chunk_tokens), bos).chunks) {
+      ASSERT_LE(at + ids.size(), n_all);
+      const auto one =
+          testing::run_document(o.model, ids, {.device = "cpu", .dtype = "f32", .cache = o.cache});
+      EXPECT_TRUE(std::isnan(r.nll[at])) << "the first token of a chunk is context only";
+      for (std::size_t t = 0; t < ids.size(); ++t) {
+        ASSERT_EQ(r.ids[at + t], ids[t]);
+        if (t > 0) {
+          ASSERT_EQ(r.nll[at + t], one.nll[t - 1]) << "token " << t;
+          sum += static_cast<double>(one.nll[t - 1]);
+          squares += static_cast<double>(one.nll[t - 1]) * static_cast<double>(one.nll[t - 1]);
+          ++n_scored;
+        }
+        const auto groups = static_cast<std::size_t>(one.n_groups);
+        for (std::size_t l = 0; l < static_cast<std::size_t>(one.n_layers); ++l) {
+          std::int32_t last = 0;  // when the last KV head dropped it
+          for (std::size_t g = 0; g < groups; ++g) {
+            const std::int32_t death = one.death[(l * groups + g) * ids.size() + t];
+            last = death < 0 || last < 0 ? -1 : std::max(last, death);
+          }
+          const auto expected = last < 0 ? -1 : last + static_cast<std::int32_t>(at - begin);
+          ASSERT_EQ(r.death[l * n_all + at + t], expected) << "layer " << l << ", token " << t;
+        }
+      }
+      at += ids.size();
+    }
+    EXPECT_EQ(at, r.offsets[i + 1]);
+    EXPECT_EQ(r.n_tokens[i], at - begin);
+    EXPECT_EQ(r.n_scored[i], n_scored);
+    EXPECT_EQ(r.nll_sum[i], sum);
+    EXPECT_EQ(r.nll_sum_sq[i], squares);
+  }
+}
+
+TEST_F(ScoreRun, DocumentsEqualThoseSentThroughTheModelAlone) {
+  const auto texts = write_corpus();
+  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o,
+                              Policy::h2o_head, Policy::window, Policy::full}) {
+    SCOPED_TRACE(name_of(policy));
+    RunOptions o = traced(std::string(name_of(policy)));
+    o.cache.policy = policy;
+    score(o);
+    expect_equal_to_single_documents(Results(o.out), texts, o, false);
+  }
+}
+
+TEST_F(ScoreRun, SumsAreThoseOfTheReference) {
+  const auto texts = write_corpus();
+  RunOptions o = traced();
+  o.cache.policy = Policy::full;  // nothing to decide, so nothing to decide otherwise
+  score(o);
+  const Results r(o.out);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto reference = alone(tiny_ids(texts[i]), o.cache, "reference");
+    double sum = 0.0;
+    for (const float nll : reference.nll) sum += static_cast<double>(nll);
+    EXPECT_NEAR(r.nll_sum[i], sum, 1e-4 * sum);  // two layers of float32
+  }
+}
+
+TEST_F(ScoreRun, ChunksRestartTheState) {
+  const auto texts = write_corpus();
+  for (const Policy policy : {Policy::tova, Policy::tova_head}) {
+    RunOptions o = traced(std::string(name_of(policy)));
+    o.cache.policy = policy;
+    o.cache.chunk_tokens = 50;
+    score(o);
+    expect_equal_to_single_documents(Results(o.out), texts, o, false);
+  }
+}
+
+TEST_F(ScoreRun, ABosCountsWithinItsChunk) {
+  const auto texts = write_corpus();
+  for (const std::int32_t chunk : {0, 50, 256, 300}) {
+    RunOptions o = traced("chunk" + std::to_string(chunk));
+    o.bos = BosMode::always;
+    o.cache.chunk_tokens = chunk;
+    score(o);
+    expect_equal_to_single_documents(Results(o.out), texts, o, true);
+  }
+}
+
+TEST_F(ScoreRun, ChunksOfTwoHoldABosAndAToken) {
+  const std::string text = digits(9, 1);
+  d.write("corpus/a.txt", text);
+  RunOptions o = traced();
+  o.bos = BosMode::always;
+  o.cache.chunk_tokens = 2;
+  score(o);
+  expect_equal_to_single_documents(Results(o.out), {text}, o, true);
+}
+
+TEST_F(ScoreRun, AutomaticBosDoesAsTheTokenizer) {
+  d.write("corpus/a.txt", digits(20, 1));
+  RunOptions o = options("without");
+  score(o);
+  EXPECT_EQ(Results(o.out).n_tokens.at(0), 20u);  // the tiny tokenizer adds none
+
+  nlohmann::json tokenizer = testing::tiny_tokenizer_json(TinyModel{}.vocab_size);
+  tokenizer["post_processor"] = {
+      {"type", "TemplateProcessing"},
+      {"single",
+       {{{"SpecialToken", {{"id", "<|endoftext|>"}, {"type_id", 0}}}},
+        {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
+      {"pair", nlohmann::json::array()},
+      {"special_tokens",
+       {{"<|endoftext|>",
+         {{"id", "<|endoftext|>"}, {"ids", {kBos}}, {"tokens", {"<|endoftext|>"}}}}}}};
+  d.write("model/tokenizer.json", tokenizer.dump());
+  o = traced("with");
+  score(o);
+  EXPECT_EQ(Results(o.out).n_tokens.at(0), 21u);
+  EXPECT_EQ(Results(o.out).ids.at(0), kBos);
+  EXPECT_EQ(Results(o.out).n_scored.at(0), 20u);
+  o = options("never");
+  o.bos = BosMode::never;
+  score(o);
+  EXPECT_EQ(Results(o.out).n_tokens.at(0), 20u);
+}
+
+TEST_F(ScoreRun, UnusualLengths) {
+  const std::vector<std::size_t> lengths{1, 2, 15, 16, 17, 63, 64, 65, 255, 256, 257, 512, 513};
+  std::vector<std::string> texts;
+  for (const std::size_t n : lengths) {
+    texts.push_back(digits(n, n));
+    d.write("corpus/" + std::to_string(100 + texts.size()) + ".txt", texts.back());
+  }
+  d.write("corpus/empty.jsonl", "");
+  const RunOptions o = traced();
+  const RunSummary s = score(o);
+  const Results r(o.out);
+  expect_equal_to_single_documents(r, texts, o, false);
+  EXPECT_EQ(r.n_tokens, std::vector<std::uint64_t>(lengths.begin(), lengths.end()));
+  EXPECT_EQ(s.n_failed, 0u);
+  EXPECT_EQ(s.n_documents, lengths.size());
+  EXPECT_TRUE(std::isfinite(s.perplexity_token));
+}
+
+TEST_F(ScoreRun, OneTokenScoresNothing) {
+  d.write("corpus/a.txt", "7");
+  const RunSummary s = score(traced());
+  const Results r(out());
+  EXPECT_EQ(r.n_scored, std::vector<std::uint64_t>{0});
+  EXPECT_EQ(r.nll_sum, std::vector<double>{0.0});
+  EXPECT_EQ(r.status, std::vector<std::string>{"scored"});
+  EXPECT_TRUE(std::isnan(s.perplexity_token));
+}
+
+TEST_F(ScoreRun, BytesAndWordsAreThoseOfTheTexts) {
+  d.write("corpus/a.txt", "one two\n");
+  d.write("corpus/b.jsonl", "{\"text\": \"three\"}\n");
+  const RunSummary s = score(options());
+  EXPECT_EQ(s.n_bytes, 13u);
+  EXPECT_EQ(s.n_words, 3u);
+  EXPECT_GT(s.bits_per_byte, 0.0);
+}
+
+TEST_F(ScoreRun, ACorpusWithoutRecordsHasResultsWithoutDocuments) {
+  d.write("corpus/a.jsonl", "\n\n");
+  d.write("corpus/b.jsonl", "");
+  const RunSummary s = score(traced());
+  EXPECT_EQ(s.n_documents, 0u);
+  EXPECT_TRUE(std::isnan(s.perplexity_token));
+  EXPECT_TRUE(Results(out()).n_tokens.empty());
+}
+
+TEST_F(ScoreRun, LimitAndSkipChooseRecordsInOrder) {
+  std::string lines;
+  for (int i = 0; i < 10; ++i)
+    lines += R"({"text":")" + digits(9, 1) + R"(","id":"d)" + std::to_string(i) + "\"}\n";
+  d.write("corpus/a.jsonl", lines);
+  RunOptions o = options();
+  o.skip = 3;
+  o.limit = 4;
+  score(o);
+  EXPECT_EQ(Results(out()).id, (std::vector<std::string>{"d3", "d4", "d5", "d6"}));
+  o = options("past");
+  o.skip = 8;
+  o.limit = 100;
+  score(o);
+  EXPECT_EQ(Results(o.out).id, (std::vector<std::string>{"d8", "d9"}));
+  o = options("most");
+  o.skip = 9;
+  o.limit = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(score(o).n_documents, 1u);
+  o = options("none");
+  o.skip = 11;
+  EXPECT_EQ(score(o).n_documents, 0u);
+}
+
+TEST_F(ScoreRun, IdentifiersComeFromTheKey) {
+  d.write("corpus/a.jsonl",
+          "{\"body\":\"one "
+          "two\",\"key\":\"first\"}\n{\"key\":17,\"body\":\"three\"}\n{\"body\":\"four\"}\n");
+  RunOptions o = options();
+  o.corpus.text_key = "body";
+  o.corpus.id_key = "key";
+  score(o);
+  EXPECT_EQ(Results(out()).id, (std::vector<std::string>{"first", "17", "a.jsonl:3"}));
+}
+
+const char* const kBadLines =
+    "{\"text\":\"good one\"}\n"
+    "{\"text\":\n"
+    "{\"other\":\"x\"}\n"
+    "{\"text\":3}\n"
+    "{\"text\":\"\"}\n"
+    "{\"text\":\"\xff\xfe\"}\n"
+    "{\"text\":\"good two\"}\n";
+
+TEST_F(ScoreRun, BadRecordsAreListedAndCostNothingElse) {
+  d.write("corpus/a.jsonl", kBadLines);
+  const RunSummary s = score(options());
+  EXPECT_EQ(s.n_documents, 7u);
+  EXPECT_EQ(s.n_failed, 5u);
+  const Results r(out());
+  EXPECT_EQ(r.status, (std::vector<std::string>{"scored", "failed", "failed", "failed", "failed",
+                                                "failed", "scored"}));
+  EXPECT_TRUE(std::isnan(r.nll_sum[1]));
+  EXPECT_GT(r.nll_sum[6], 0.0);
+  EXPECT_EQ(r.failure_reason, (std::vector<std::string>{"invalid-json", "missing-key",
+                                                        "not-a-string", "empty", "invalid-utf8"}));
+  EXPECT_EQ(r.failure_line, (std::vector<std::uint64_t>{2, 3, 4, 5, 6}));
+  EXPECT_EQ(r.failure_offset, (std::vector<std::uint64_t>{20, 29, 43, 54, 66}));
+}
+
+TEST_F(ScoreRun, StrictEndsAtTheFirstBadRecord) {
+  d.write("corpus/a.jsonl", kBadLines);
+  RunOptions o = options();
+  o.strict = true;
+  const std::string message = error_of([&] { score(o); });
+  EXPECT_TRUE(contains(message, "a.jsonl, line 2, byte 20")) << message;
+  EXPECT_FALSE(std::filesystem::exists(results_path(out())));
+}
+
+// What a start without --strict let pass, one with it does not.
+TEST_F(ScoreRun, StrictHoldsForTheRecordsOfEarlierStarts) {
+  d.write("corpus/a.jsonl", kBadLines);
+  RunOptions o = options();
+  score(o);
+  o.strict = true;
+  EXPECT_TRUE(contains(error_of([&] { score(o); }), "--strict"));
+}
+
+TEST_F(ScoreRun, TooManyBadRecordsAre65WithTheResultsWritten) {
+  d.write("corpus/a.jsonl", kBadLines);
+  RunOptions o = options();
+  o.max_bad_fraction = 0.7;
+  EXPECT_TRUE(contains(error_of([&] { score(o); }), "5 of 7 records"));
+  EXPECT_EQ(Results(out()).id.size(), 7u);
+  o.max_bad_fraction = 0.72;
+  EXPECT_EQ(score(o).n_failed, 5u);
+}
+
+TEST_F(ScoreRun, ResultsDoNotDependOnStreamsAndThreads) {
+  write_corpus();
+  d.write("corpus/h.jsonl", kBadLines);
+  RunOptions o = traced("one");
+  o.streams = 1;
+  o.threads = 1;
+  score(o);
+  const std::string one = results_text(results_path(o.out));
+  EXPECT_GT(one.size(), 10'000u);
+  for (const std::int32_t streams : {0, 2, 5, 64}) {
+    for (const std::int32_t threads : {1, 3}) {
+      RunOptions many = traced("s" + std::to_string(streams) + "t" + std::to_string(threads));
+      many.streams = streams;
+      many.threads = threads;
+      score(many);
+      EXPECT_TRUE(results_text(results_path(many.out)) == one) << streams << " " << threads;
+    }
+  }
+}
+
+TEST_F(ScoreRun, AStoppedRunContinuesToTheSameResults) {
+  write_corpus();
+  d.write("corpus/z.txt", words(15'000, 77));  // keeps the run busy while it is being stopped
+  RunOptions whole = traced("whole");
+  score(whole);
+  RunOptions o = traced("stopped");
+  o.streams = 2;
+  for (const int stop_after : {1, 2, 3}) {
+    QuietObserver observer(stop_after);
+    const std::string message = error_of([&] { run_corpus(o, observer); }, ExitCode::stopped);
+    EXPECT_TRUE(contains(message, "run the same command again")) << message;
+  }
+  EXPECT_FALSE(std::filesystem::exists(results_path(o.out)));
+  QuietObserver observer;
+  run_corpus(o, observer);
+  EXPECT_GT(observer.info.n_documents_done, 0u);
+  EXPECT_LT(observer.info.n_documents_done, 8u);
+  EXPECT_TRUE(results_text(results_path(o.out)) == results_text(results_path(whole.out)));
+}
+
+TEST_F(ScoreRun, OtherOptionsThatChangeResultsAreRefusedByName) {
+  write_corpus();
+  const RunOptions before = options();
+  {
+    QuietObserver observer(0);
+    RunOptions first = before;
+    first.streams = 1;
+    error_of([&] { run_corpus(first, observer); }, ExitCode::stopped);
+  }
+  const auto refused = [&](const char* name, auto change) {
+    RunOptions o = before;
+    change(o);
+    const std::string message = error_of([&] { score(o); }, ExitCode::configuration);
+    EXPECT_TRUE(contains(message, name)) << message;
+  };
+  refused("--cache-size was 16 and is 17", [](RunOptions& o) { o.cache.cache_size = 17; });
+  refused("--policy was tova and is window",
+          [](RunOptions& o) { o.cache.policy = Policy::window; });
+  refused("--chunk-tokens was 0 and is 64", [](RunOptions& o) { o.cache.chunk_tokens = 64; });
+  refused("--bos", [](RunOptions& o) { o.bos = BosMode::always; });
+  refused("--token-nll", [](RunOptions& o) { o.token_nll = true; });
+  refused("--limit", [](RunOptions& o) { o.limit = 3; });
+  refused("--block", [](RunOptions& o) { o.block = 128; });
+  refused("--positions", [](RunOptions& o) { o.cache.positions = Positions::absolute; });
+  refused("--corpus", [&](RunOptions& o) { o.corpus.paths.push_back(d.path() / "corpus/a.txt"); });
+  refused("--model", [&](RunOptions& o) {
+    TinyModel other;
+    other.seed = 2;
+    write_hf_model(other, d.path() / "other");
+    o.model = d.path() / "other";
+  });
+  RunOptions o = before;  // these do not
+  o.threads = 1;
+  o.streams = 3;
+  o.sync_seconds = 1.0;
+  EXPECT_EQ(score(o).n_documents, 7u);
+}
+
+TEST_F(ScoreRun, OverwriteStartsAfresh) {
+  write_corpus();
+  score(options());
+  RunOptions o = options();
+  o.cache.cache_size = 17;
+  o.overwrite = true;
+  score(o);
+  EXPECT_EQ(scan_journals(o.out).journals.size(), 1u);
+}
+
+// A broken option must not cost what an earlier run left.
+TEST_F(ScoreRun, OverwriteDeletesNothingWhereTheRunCannotStart) {
+  write_corpus();
+  score(options());
+  const std::string before = results_text(results_path(out()));
+  RunOptions o = options();
+  o.overwrite = true;
+  o.memory_budget = 1;
+  error_of([&] { score(o); }, ExitCode::configuration);
+  EXPECT_TRUE(results_text(results_path(out())) == before);
+}
+
+TEST_F(ScoreRun, AGgufFileGivesTheNumbersOfItsDirectory) {
+  write_corpus();
+  score(traced("hf"));
+  RunOptions o = traced("gguf");
+  write_gguf_model(TinyModel{}, d.path() / "model.gguf");
+  o.model = d.path() / "model.gguf";
+  score(o);
+  const Results hf(out("hf")), gguf(out("gguf"));
+  EXPECT_EQ(hf.ids, gguf.ids);
+  EXPECT_EQ(hf.death, gguf.death);
+  EXPECT_EQ(hf.nll_sum, gguf.nll_sum);
+}
+
+// What /cache must hold, counted from the deaths of one layer chunk by chunk.
+struct NaiveLayer {
+  std::uint64_t n_evictions = 0, n_survivors = 0, n_recent = 0, n_attended = 0, n_queries = 0;
+  LogHistogram lifetime{}, survivor_age{}, reached{}, alive{};
+};
+
+void count_chunk(NaiveLayer& c, const std::vector<std::int32_t>& ids,
+                 const std::vector<std::int32_t>& death,
+                 std::map<std::int32_t, std::uint64_t>& count,
+                 std::map<std::int32_t, std::uint64_t>& lived) {
+  const std::size_t n = ids.size();
+  const auto n_held = static_cast<std::uint64_t>(std::count(death.begin(), death.end(), -1));
+  for (std::size_t j = 0; j < n; ++j) {
+    const bool dies = death[j] >= 0;
+    const std::uint64_t age = (dies ? static_cast<std::size_t>(death[j]) : n - 1) - j;
+    (dies ? c.lifetime : c.survivor_age)[static_cast<std::size_t>(log_bin(age))] += 1;
+    c.n_evictions += dies;
+    c.n_survivors += !dies;
+    c.n_recent += !dies && age < n_held;
+    c.n_attended += age + 1;  // by the queries of j to its last step
+    count[ids[j]] += 1;
+    lived[ids[j]] += age;
+  }
+  c.n_queries += n;
+  for (std::size_t b = 0; b < kLogBins && (std::size_t{1} << b) < n; ++b) {
+    c.reached[b] += 1;
+    c.alive[b] += death[0] < 0 || static_cast<std::size_t>(death[0]) >= std::size_t{1} << b;
+  }
+}
+
+void expect_cache_as_traced(const RunOptions& o) {
+  const Results r(o.out);
+  const std::size_t n_all = r.nll.size(), n_layers = r.death.size() / n_all;
+  std::vector<NaiveLayer> layers(n_layers);
+  std::map<std::int32_t, std::uint64_t> count, lived;
+  for (std::size_t i = 0; i + 1 < r.offsets.size(); ++i) {
+    for (std::size_t at = r.offsets[i]; at < r.offsets[i + 1];) {
+      const std::size_t chunk =
+          o.cache.chunk_tokens > 0 ? static_cast<std::size_t>(o.cache.chunk_tokens) : n_all;
+      const std::size_t end = std::min<std::size_t>(at + chunk, r.offsets[i + 1]);
+      const std::vector<std::int32_t> ids(r.ids.begin() + static_cast<std::ptrdiff_t>(at),
+                                          r.ids.begin() + static_cast<std::ptrdiff_t>(end));
+      for (std::size_t l = 0; l < n_layers; ++l) {
+        std::vector<std::int32_t> death;
+        for (std::size_t t = at; t < end; ++t) {
+          const std::int32_t step = r.death[l * n_all + t];
+          death.push_back(step < 0 ? -1 : step - static_cast<std::int32_t>(at - r.offsets[i]));
+        }
+        count_chunk(layers[l], ids, death, count, lived);
+      }
+      at = end;
+    }
+  }
+  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
+  const auto whole = [&](const char* name) {
+    return file.read_all<std::uint64_t>(std::string("/cache/") + name);
+  };
+  const auto real = [&](const char* name) {
+    return file.read_all<double>(std::string("/cache/") + name);
+  };
+  for (std::size_t l = 0; l < n_layers; ++l) {
+    SCOPED_TRACE("layer " + std::to_string(l));
+    const NaiveLayer& c = layers[l];
+    EXPECT_EQ(whole("evictions").at(l), c.n_evictions);
+    EXPECT_EQ(whole("queries").at(l), c.n_queries);
+    EXPECT_EQ(whole("survivors").at(l), c.n_survivors);
+    EXPECT_DOUBLE_EQ(real("recent_share").at(l),
+                     static_cast<double>(c.n_recent) / static_cast<double>(c.n_survivors));
+    EXPECT_DOUBLE_EQ(real("mean_attended").at(l),
+                     static_cast<double>(c.n_attended) / static_cast<double>(c.n_queries));
+    const double weight = real("mean_evicted_weight").at(l);
+    EXPECT_GE(weight, 0.0);
+    EXPECT_LE(weight, 1.0);
+    for (std::size_t b = 0; b < kLogBins; ++b) {
+      EXPECT_EQ(whole("lifetime").at(l * kLogBins + b), c.lifetime[b]) << "bin " << b;
+      EXPECT_EQ(whole("survivor_age").at(l * kLogBins + b), c.survivor_age[b]) << "bin " << b;
+      EXPECT_EQ(whole("first_token_reached").at(l * kLogBins + b), c.reached[b]) << "bin " << b;
+      EXPECT_EQ(whole("first_token_alive").at(l * kLogBins + b), c.alive[b]) << "bin " << b;
+    }
+  }
+  const auto ids = file.read_all<std::int32_t>("/cache/token_id");
+  ASSERT_EQ(ids.size(), count.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_EQ(whole("token_count").at(i), count.at(ids[i]));
+    EXPECT_EQ(whole("token_lifetime").at(i), lived.at(ids[i]));
+  }
+}
+
+TEST_F(ScoreRun, CacheStatisticsAreThoseOfTheTrace) {
+  write_corpus();
+  d.write("corpus/short.txt", "7");
+  for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::h2o, Policy::window}) {
+    for (const std::int32_t chunk : {0, 50}) {
+      SCOPED_TRACE(std::string(name_of(policy)) + ", chunks of " + std::to_string(chunk));
+      RunOptions o = traced(std::string(name_of(policy)) + std::to_string(chunk));
+      o.cache.policy = policy;
+      o.cache.chunk_tokens = chunk;
+      score(o);
+      expect_cache_as_traced(o);
+    }
+  }
+}
+
+// Per KV head, the trace tells the last head only; the sums must still add up.
+TEST_F(ScoreRun, HeadWiseCountsAddUp) {
+  const auto texts = write_corpus();
+  RunOptions o = traced();
+  o.cache.policy = Policy::tova_head;
+  score(o);
+  std::uint64_t n_evictions = 0, n_tokens = 0;
+  for (const std::string& text : texts) {
+    const auto ids = tiny_ids(text);
+    const auto one = alone(ids, o.cache);
+    n_tokens += ids.size();
+    const auto layer =
+        one.death.begin() + static_cast<std::ptrdiff_t>(2 * ids.size());  // of two groups
+    n_evictions += static_cast<std::uint64_t>(
+        std::count_if(one.death.begin(), layer, [](int x) { return x >= 0; }));
+  }
+  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
+  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/evictions").at(0), n_evictions);
+  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/queries").at(0), 2 * n_tokens);
+  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/survivors").at(0), 2 * n_tokens - n_evictions);
+}
+
+// The identity of design 3.3: whatever a bounded policy drops, it attends to as many tokens.
+TEST_F(ScoreRun, MeanAttendedFollowsFromTheCacheSize) {
+  const std::uint64_t n = 300, k = 16;
+  d.write("corpus/a.txt", digits(n, 3));
+  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::h2o, Policy::window}) {
+    RunOptions o = options(std::string(name_of(policy)));
+    o.cache.policy = policy;
+    const double expected =
+        static_cast<double>(k * (k + 1) / 2 + (k + 1) * (n - k)) / static_cast<double>(n);
+    EXPECT_DOUBLE_EQ(score(o).mean_attended, expected) << name_of(policy);
+  }
+}
+
+TEST_F(ScoreRun, WeightsThatAreNoNumbersFailTheDocumentsOnly) {
+  const auto tensors = testing::tiny_tensors(TinyModel{});
+  d.write("corpus/a.txt", digits(300, 1));
+  d.write("corpus/b.txt", digits(5, 2));
+  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o,
+                              Policy::h2o_head, Policy::window, Policy::full}) {
+    for (const float value :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      std::vector<testing::FileTensor> file;
+      for (const auto& t : tensors) {
+        std::vector<float> values = t.values;
+        if (contains(t.hf_name, "q_proj") || contains(t.hf_name, "v_proj"))
+          values.assign(values.size(), value);
+        std::string bytes;
+        for (const float v : values) bytes += testing::raw(v);
+        file.push_back({t.hf_name, DType::f32, t.shape, bytes});
+      }
+      d.write("model/model.safetensors", testing::safetensors_file(file));
+      RunOptions o = options(std::string(name_of(policy)) + (value > 0 ? "inf" : "nan"));
+      o.cache.policy = policy;
+      EXPECT_EQ(score(o).n_failed, 2u);
+      EXPECT_EQ(Results(o.out).failure_reason,
+                (std::vector<std::string>{"not-finite", "not-finite"}));
+    }
+  }
+}
+
+// A channel with a fault at the first message.
+class FaultyChannel final : public LocalChannel {
+ public:
+  explicit FaultyChannel(bool throws) : throws_(throws) {}
+  std::optional<Envelope> receive() override {
+    if (throws_) throw Error(ExitCode::internal, "MPI_Iprobe failed");
+    if (n_received_++ > 0) return LocalChannel::receive();
+    return Envelope{0, Message(3, std::byte{1})};
+  }
+
+ private:
+  bool throws_;
+  int n_received_ = 0;
+};
+
+TEST_F(ScoreRun, AMessageThatIsNoneChangesNothing) {
+  write_corpus();
+  FaultyChannel channel(false);
+  RunLaunch launch = lone_launch(channel);
+  QuietObserver observer;
+  EXPECT_EQ(run_corpus(options(), launch, observer)->n_documents, 7u);
+}
+
+TEST_F(ScoreRun, AFaultBeforeAnythingIsOverwrittenEndsTheRun) {
+  write_corpus();
+  RunOptions o = options();
+  o.overwrite = true;
+  FaultyChannel channel(true);
+  RunLaunch launch = lone_launch(channel);
+  QuietObserver observer;
+  EXPECT_TRUE(contains(error_of([&] { run_corpus(o, launch, observer); }, ExitCode::internal),
+                       "MPI_Iprobe"));
+}
+
+}  // namespace
+}  // namespace tovamill

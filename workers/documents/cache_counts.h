@@ -1,0 +1,58 @@
+// What the states of a document's strands did, layer by layer: evictions as they happen, survivors
+// where a strand ends. A document that is read once and answered several times counts what was read
+// once once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/tokenizer/token_id.h"
+#include "kernels/backend.h"
+#include "pipeline/run_directory/document_record.h"
+
+namespace tovamill {
+
+// The id of the token at a position of the strand.
+using TokenAt = std::function<TokenId(std::int64_t position)>;
+
+// Of one strand: of each layer and group the step at which its first token left, -1 while it stays.
+class FirstDeaths {
+ public:
+  FirstDeaths() = default;
+  FirstDeaths(std::int32_t n_layers, std::int32_t n_groups)
+      : steps_(static_cast<std::size_t>(n_layers) * static_cast<std::size_t>(n_groups), -1) {}
+  std::vector<std::int32_t>& steps() { return steps_; }
+  const std::vector<std::int32_t>& steps() const { return steps_; }
+
+ private:
+  std::vector<std::int32_t> steps_;  // (n_layers, n_groups)
+};
+
+class CacheCounts {
+ public:
+  CacheCounts(std::int32_t n_layers, std::int32_t n_groups);
+
+  // What one layer did in one block of a strand.
+  void count(std::size_t layer, const BlockEvents& events, FirstDeaths& first, const TokenAt& at);
+  // The strand ends after `n_tokens`: what its state holds now has survived.
+  void end(const StateKeeper& states, const StreamState& state, std::int64_t n_tokens,
+           const FirstDeaths& first, const TokenAt& at);
+
+  const std::vector<LayerCounters>& layers() const { return layers_; }
+  std::vector<TokenLifetime> lifetimes() const;  // ascending id
+  // As they were when saved. The layers must be as many as before.
+  void restore(std::vector<LayerCounters> layers, const std::vector<TokenLifetime>& lifetimes);
+
+ private:
+  void add_lifetime(TokenId id, std::uint64_t steps);
+
+  std::int32_t n_groups_;
+  std::vector<LayerCounters> layers_;
+  std::unordered_map<TokenId, TokenLifetime> lifetimes_;
+};
+
+}  // namespace tovamill

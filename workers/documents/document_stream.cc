@@ -1,0 +1,228 @@
+#include "workers/documents/document_stream.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+
+#include "kernels/types/format.h"
+
+namespace tovamill {
+namespace {
+
+// Cuts the text's ids into chunks, each with a BOS before it where there is one.
+std::vector<TokenId> with_bos(const std::vector<TokenId>& ids, const StreamSetting& s) {
+  if (!s.bos) return ids;
+  std::vector<TokenId> tokens;
+  tokens.reserve(ids.size() + 1);
+  for (std::size_t i = 0; i < ids.size() || i == 0; ++i) {
+    const bool starts_chunk =
+        s.chunk_tokens > 0 ? tokens.size() % static_cast<std::size_t>(s.chunk_tokens) == 0 : i == 0;
+    if (starts_chunk) tokens.push_back(*s.bos);
+    if (i < ids.size()) tokens.push_back(ids[i]);
+  }
+  return tokens;
+}
+
+}  // namespace
+
+DocumentStream::DocumentStream(const StreamSetting& setting, StateKeeper& states,
+                               CorpusRecord record, std::future<TextTokens> text,
+                               std::unique_ptr<StreamState> state)
+    : setting_(setting),
+      states_(states),
+      record_(std::move(record)),
+      state_(std::move(state)),
+      text_(std::move(text)) {
+  states_.reset(*state_);
+  is_ready(false);
+}
+
+bool DocumentStream::is_ready(bool waits) {
+  if (is_read_) return true;
+  if (!waits && text_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+  read(text_.get());
+  return true;
+}
+
+void DocumentStream::read(TextTokens text) {
+  is_read_ = true;
+  tokens_ = with_bos(text.ids, setting_);
+  for (const TokenId id : tokens_) {
+    if (id >= setting_.vocab_size)
+      obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only has " +
+                  counted(setting_.vocab_size, "token");
+  }
+  if (tokens_.empty()) obstacle_ = "its text has no token";
+  if (!obstacle_.empty()) next_ = planned_ = tokens_.size();
+  result_ = record_of(record_);
+  result_.n_words = text.n_words;
+  result_.n_bytes = text.n_bytes;  // the record is without its text by now
+  result_.n_tokens = tokens_.size();
+  result_.positions = setting_.positions;
+  result_.clip_distance = setting_.clip_distance;
+  result_.n_groups = static_cast<std::uint32_t>(setting_.n_groups);
+  const auto layers = static_cast<std::size_t>(setting_.n_layers);
+  result_.layers.resize(layers);
+  lifetime_.assign(tokens_.size(), 0);
+  first_death_.assign(layers * static_cast<std::size_t>(setting_.n_groups), -1);
+  if (setting_.keep_tokens || setting_.keep_deaths) {
+    result_.token_ids = tokens_;
+    result_.token_nll.assign(tokens_.size(), std::numeric_limits<float>::quiet_NaN());
+  }
+  if (setting_.keep_deaths) {
+    result_.death.assign(layers * tokens_.size(), -1);
+    n_dropped_.assign(layers * tokens_.size(), 0);
+  }
+}
+
+std::size_t DocumentStream::chunk_end(std::size_t begin) const {
+  if (setting_.chunk_tokens <= 0) return tokens_.size();
+  return std::min(tokens_.size(), begin + static_cast<std::size_t>(setting_.chunk_tokens));
+}
+
+std::int32_t DocumentStream::n_next() const {
+  return static_cast<std::int32_t>(
+      std::min(static_cast<std::size_t>(setting_.block), chunk_end(chunk_begin_) - planned_));
+}
+
+StepBlock DocumentStream::next_block(std::int32_t first_row, std::vector<std::int32_t>& ids,
+                                     std::vector<std::int32_t>& targets) {
+  const std::size_t end = chunk_end(chunk_begin_);
+  const auto n = static_cast<std::size_t>(n_next());
+  const StepBlock block{.state = state_.get(),
+                        .first_row = first_row,
+                        .n_tokens = static_cast<std::int32_t>(n),
+                        .position = static_cast<std::int64_t>(planned_ - chunk_begin_),
+                        .asks_positions = planned_ + n == end};
+  for (std::size_t i = planned_; i < planned_ + n; ++i) {
+    ids.push_back(tokens_[i]);
+    targets.push_back(i + 1 < end ? tokens_[i + 1] : -1);
+  }
+  planned_ += n;
+  return block;
+}
+
+void DocumentStream::take(const StepOutput& output, const StepBlock& block, std::size_t index) {
+  const auto n = static_cast<std::size_t>(block.n_tokens);
+  const std::size_t end = chunk_end(chunk_begin_);
+  for (std::size_t i = 0; i < n && next_ + i + 1 < end; ++i) {
+    const float nll = output.nll[static_cast<std::size_t>(block.first_row) + i];
+    const std::size_t token = next_ + i + 1;
+    if (!std::isfinite(nll) && !not_finite_) not_finite_ = token;
+    result_.n_scored += 1;
+    result_.nll_sum += static_cast<double>(nll);
+    result_.nll_sum_sq += static_cast<double>(nll) * static_cast<double>(nll);
+    if (!result_.token_nll.empty()) result_.token_nll[token] = nll;
+  }
+  for (std::size_t l = 0; l < result_.layers.size(); ++l) {
+    result_.layers[l].n_attended += output.at(l, index).n_attended;
+    count_deaths(l, output.at(l, index).evictions);
+  }
+  next_ += n;
+  if (next_ < end) return;
+  end_chunk(chunk_begin_, end);
+  chunk_begin_ = end;
+  if (!finished()) states_.reset(*state_);
+}
+
+void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> evictions) {
+  LayerCounters& counters = result_.layers[layer];
+  for (const Eviction& e : evictions) {
+    const auto lived = static_cast<std::uint64_t>(e.step - e.position);
+    counters.n_evictions += 1;
+    counters.lifetime[static_cast<std::size_t>(log_bin(lived))] += 1;
+    counters.evicted_weight += static_cast<double>(e.weight);
+    const std::size_t token = chunk_begin_ + static_cast<std::size_t>(e.position);
+    lifetime_[token] += lived;
+    if (e.position == 0) {
+      first_death_[layer * static_cast<std::size_t>(setting_.n_groups) +
+                   static_cast<std::size_t>(e.group)] = e.step;
+    }
+    if (setting_.keep_deaths) trace(layer, token, static_cast<std::int32_t>(chunk_begin_) + e.step);
+  }
+}
+
+// A token is gone from a layer when the last KV head has dropped it; heads come one after another
+// within a block, not in the order of steps. What some head still holds is set to -1 at the end.
+void DocumentStream::trace(std::size_t layer, std::size_t token, std::int32_t step) {
+  const std::size_t at = layer * tokens_.size() + token;
+  n_dropped_[at] = static_cast<std::uint16_t>(n_dropped_[at] + 1);
+  result_.death[at] = std::max(result_.death[at], step);
+}
+
+// What the state holds when the document or chunk ends.
+void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
+  const std::size_t n = end - begin;
+  const auto groups = static_cast<std::size_t>(setting_.n_groups);
+  const std::vector<std::vector<std::int32_t>> all = states_.read_all_positions(*state_);
+  for (std::size_t l = 0; l < result_.layers.size(); ++l) {
+    LayerCounters& counters = result_.layers[l];
+    for (std::size_t g = 0; g < groups; ++g) {
+      const std::vector<std::int32_t>& held = all[l * groups + g];
+      counters.n_survivors += held.size();
+      for (const std::int32_t position : held) {
+        const std::uint64_t age = n - 1 - static_cast<std::uint64_t>(position);
+        counters.survivor_age[static_cast<std::size_t>(log_bin(age))] += 1;
+        counters.n_recent += age < held.size();
+        lifetime_[begin + static_cast<std::size_t>(position)] += age;
+      }
+      std::int32_t& death = first_death_[l * groups + g];
+      for (std::size_t b = 0; b < kLogBins && (std::uint64_t{1} << b) < n; ++b) {
+        counters.first_token_reached[b] += 1;
+        counters.first_token_alive[b] +=
+            death < 0 || static_cast<std::uint64_t>(death) >= (std::uint64_t{1} << b);
+      }
+      death = -1;
+    }
+  }
+}
+
+// A document whose sums would make every corpus number NaN, or that has none.
+DocumentRecord DocumentStream::failed(const std::string& reason, const std::string& text,
+                                      int rank) const {
+  DocumentRecord record;
+  record.status = DocumentRecord::Status::failed;
+  record.id = result_.id;
+  record.file = result_.file;
+  record.line = result_.line;
+  record.offset = result_.offset;
+  record.span_begin = result_.span_begin;
+  record.span_end = result_.span_end;
+  record.n_lines = result_.n_lines;
+  record.n_bytes = result_.n_bytes;
+  record.failure_reason = reason;
+  record.failure_text = text;
+  record.rank = rank;
+  return record;
+}
+
+DocumentRecord DocumentStream::finish(int rank) {
+  if (!obstacle_.empty()) return failed("bad-tokens", obstacle_, rank);
+  if (not_finite_) {
+    return failed("not-finite",
+                  "the model gives no finite likelihood for token " + std::to_string(*not_finite_) +
+                      " of the document: are its weights damaged, or too large for this dtype?",
+                  rank);
+  }
+  for (std::size_t i = 0; i < n_dropped_.size(); ++i) {
+    if (n_dropped_[i] < setting_.n_groups) result_.death[i] = -1;
+  }
+  std::unordered_map<TokenId, TokenLifetime> by_id;
+  const std::uint64_t entries =
+      static_cast<std::uint64_t>(setting_.n_layers) * static_cast<std::uint64_t>(setting_.n_groups);
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    TokenLifetime& t = by_id[tokens_[i]];
+    t.id = tokens_[i];
+    t.count += entries;
+    t.lifetime += lifetime_[i];
+  }
+  for (const auto& [id, t] : by_id) result_.token_lifetimes.push_back(t);
+  std::sort(result_.token_lifetimes.begin(), result_.token_lifetimes.end(),
+            [](const TokenLifetime& a, const TokenLifetime& b) { return a.id < b.id; });
+  result_.rank = rank;
+  return std::move(result_);
+}
+
+}  // namespace tovamill

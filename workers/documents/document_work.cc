@@ -1,0 +1,29 @@
+#include "workers/documents/document_work.h"
+
+namespace tovamill {
+
+DocumentRecord record_of(const CorpusRecord& record) {
+  DocumentRecord r;
+  r.id = record.id;
+  r.file = record.file;
+  r.line = record.line;
+  r.offset = record.offset;
+  r.span_begin = record.span_begin;
+  r.span_end = record.span_end;
+  r.n_lines = record.n_lines;
+  r.n_bytes = record.text.size();
+  return r;
+}
+
+DocumentRecord failed_record(const CorpusRecord& record, const std::string& reason,
+                             const std::string& text, int rank) {
+  DocumentRecord r = record_of(record);
+  r.status = DocumentRecord::Status::failed;
+  r.n_bytes = record.text.empty() ? record.n_bytes : record.text.size();
+  r.failure_reason = reason;
+  r.failure_text = text;
+  r.rank = rank;
+  return r;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,192 @@
+// A document in the middle of its answers as bytes, little-endian:
+//   u8 version, text digest of the document's prompts and the setting
+//   the record so far (pipeline/run_directory/document_record.h) with its length: counters, and the
+//   generations that are complete u8 whether the trunk was begun; varint answers, each with varint
+//   level, text source, varint most pieces, varint prompt tokens, varint pieces, each with u8 (0
+//   waiting, 1 under way, 2 answered) and its answer varint strands, each with u8 trunk, varint
+//   answer, varint piece, its bytes (Strand::save)
+// Prompts are not in it: they are made of the text again.
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "io/files/little_endian.h"
+#include "io/model/digest.h"
+#include "kernels/types/error.h"
+#include "workers/documents/generation_document.h"
+
+namespace tovamill {
+namespace {
+
+constexpr std::uint8_t kGenerationVersion = 2;
+constexpr char kSavedGeneration[] = "the saved state of a document";
+enum class PieceStage : std::uint8_t { waiting = 0, under_way = 1, answered = 2 };
+
+}  // namespace
+
+std::string GenerationDocument::digest() const {
+  Digest d;
+  d.add(result_.file);
+  for (const std::int32_t n :
+       {setting_.strand.n_layers, setting_.strand.n_groups, setting_.strand.block,
+        setting_.strand.vocab_size, setting_.piece_tokens, setting_.samples})
+    d.add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(n)));
+  d.add(result_.offset);
+  d.add(std::string_view(record_.text));
+  for (const std::string& q : record_.questions) d.add(std::string_view(q));
+  prompts_.add_to(d);
+  return d.hex();
+}
+
+std::vector<std::byte> GenerationDocument::save() const {
+  DocumentRecord so_far = result_;
+  so_far.layers = counts_.layers();
+  so_far.token_lifetimes = counts_.lifetimes();
+  for (const Answer& a : answers_) {
+    if (a.generation) so_far.generations.push_back(*a.generation);
+  }
+  ByteWriter out;
+  out.fixed(kGenerationVersion);
+  out.text(digest());
+  out.bytes(encode(so_far));
+  out.fixed(static_cast<std::uint8_t>(trunk_begun_));
+  out.varint(answers_.size());
+  for (const Answer& a : answers_) {
+    out.varint(a.level);
+    out.text(a.source);
+    out.varint(a.most_pieces);
+    out.varint(a.n_prompt_tokens);
+    out.varint(a.pieces.size());
+    for (const Piece& p : a.pieces) {
+      const PieceStage stage = p.answer     ? PieceStage::answered
+                               : p.is_begun ? PieceStage::under_way
+                                            : PieceStage::waiting;
+      out.fixed(static_cast<std::uint8_t>(stage));
+      if (p.answer) out.text(*p.answer);
+    }
+  }
+  out.varint(strands_.size());
+  std::vector<std::byte> bytes;
+  for (const ActiveStrand& s : strands_) {
+    out.fixed(static_cast<std::uint8_t>(s.is_trunk));
+    out.varint(s.answer);
+    out.varint(s.piece);
+    s.strand.save(states_, bytes);
+    out.bytes(bytes);
+  }
+  return out.take();
+}
+
+void GenerationDocument::begin_anew() {
+  strands_.clear();
+  trunk_begun_ = false;
+  shares_ = may_share_;
+  for (Answer& a : answers_) {
+    if (a.level > 0) a.pieces = cut(record_.text, 0);
+    for (Piece& p : a.pieces) {
+      p.is_begun = false;
+      p.answer.reset();
+    }
+    a.level = 0;
+    a.source.clear();
+    a.most_pieces = 0;
+    a.n_prompt_tokens = 0;
+    a.generation.reset();
+  }
+  counts_ = CacheCounts(setting_.strand.n_layers, setting_.strand.n_groups);
+  result_.n_tokens = 0;
+}
+
+bool GenerationDocument::restore(std::span<const std::byte> bytes) {
+  begin_anew();  // a strand may have been begun already: no step has taken it
+  try {
+    take_up(bytes);
+    return true;
+  } catch (const BadData&) {
+    begin_anew();
+    return false;
+  }
+}
+
+void GenerationDocument::take_up(std::span<const std::byte> bytes) {
+  ByteReader in(bytes, kSavedGeneration);
+  if (in.fixed<std::uint8_t>() != kGenerationVersion) in.fail("its version is unknown");
+  if (in.text() != digest()) in.fail("it is of another text or other options");
+  DocumentRecord so_far = decode_document(in.bytes(), kSavedGeneration);
+  if (so_far.layers.size() != counts_.layers().size()) in.fail("its counters are of another shape");
+  for (const TokenLifetime& t : so_far.token_lifetimes) {
+    if (t.id < 0 || t.id >= setting_.strand.vocab_size) in.fail("it counts an unknown token");
+  }
+  trunk_begun_ = in.fixed<std::uint8_t>() != 0;
+  if (in.varint() != answers_.size()) in.fail("it has another number of answers");
+  for (Answer& a : answers_) take_up(a, in);
+  for (Generation& g : so_far.generations) take_up(std::move(g), in);
+  const auto is_answered = [](const Answer& a) { return a.generation.has_value(); };
+  if (std::all_of(answers_.begin(), answers_.end(), is_answered)) in.fail("it is at its end");
+  take_up_strands(in);
+  counts_.restore(std::move(so_far.layers), so_far.token_lifetimes);
+  result_.n_tokens = so_far.n_tokens;
+}
+
+void GenerationDocument::take_up(Answer& a, ByteReader& in) const {
+  const std::uint64_t level = in.varint();
+  std::string source = in.text();
+  const std::uint64_t most = in.varint();
+  if (level > std::numeric_limits<std::uint32_t>::max() ||
+      (level > 0 && (setting_.piece_tokens == 0 || most == 0)))
+    in.fail("an answer's pieces are impossible");
+  a.level = static_cast<std::uint32_t>(level);
+  if (level > 0) take_place(a, std::move(source), static_cast<std::size_t>(most));
+  a.n_prompt_tokens = in.varint();
+  if (in.varint() != a.pieces.size()) in.fail("it is cut into other pieces");
+  for (Piece& p : a.pieces) {
+    const auto stage = in.fixed<std::uint8_t>();
+    if (stage > static_cast<std::uint8_t>(PieceStage::answered))
+      in.fail("a piece's stage is unknown");
+    p.is_begun = stage != static_cast<std::uint8_t>(PieceStage::waiting);
+    if (stage == static_cast<std::uint8_t>(PieceStage::answered)) p.answer = in.text();
+  }
+}
+
+void GenerationDocument::take_up(Generation g, ByteReader& in) {
+  for (Answer& a : answers_) {
+    if (a.question != g.question || a.sample != g.sample) continue;
+    if (a.pieces.size() != 1 || !a.pieces.front().answer) in.fail("a text of it has no place");
+    a.generation = std::move(g);
+    return;
+  }
+  in.fail("a text of it has no question");
+}
+
+// Each piece under way has its strand; else it would wait for ever.
+void GenerationDocument::take_up_strands(ByteReader& in) {
+  std::set<std::pair<std::size_t, std::size_t>> under_way;
+  for (std::size_t a = 0; a < answers_.size(); ++a) {
+    const std::vector<Piece>& pieces = answers_[a].pieces;
+    for (std::size_t p = 0; p < pieces.size(); ++p) {
+      if (pieces[p].is_begun && !pieces[p].answer) under_way.emplace(a, p);
+    }
+    const auto is_answered = [](const Piece& p) { return p.answer.has_value(); };
+    if (!answers_[a].generation && std::all_of(pieces.begin(), pieces.end(), is_answered))
+      in.fail("a text of it is missing");
+  }
+  const std::size_t n_strands = in.count(3);
+  for (std::size_t i = 0; i < n_strands; ++i) {
+    const bool is_trunk = in.fixed<std::uint8_t>() != 0;
+    const Task task{static_cast<std::size_t>(in.varint()), static_cast<std::size_t>(in.varint())};
+    const std::span<const std::byte> strand = in.bytes();
+    if (is_trunk ? i > 0 || !prompts_.shared() || !trunk_begun_
+                 : under_way.erase({task.answer, task.piece}) == 0)
+      in.fail("a strand of it has no place");
+    strands_.push_back({Strand(setting_.strand, is_trunk ? trunk_plan() : plan_of(task)), is_trunk,
+                        task.answer, task.piece});
+    strands_.back().strand.restore(strand, kSavedGeneration);
+  }
+  in.expect_end();
+  if (!under_way.empty()) in.fail("it lacks strands");
+  // A trunk that was let go is not read again for the answers that are left.
+  if (trunk_begun_) shares_ = trunk() != nullptr;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,154 @@
+#include "workers/documents/score_work.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/types/error.h"
+
+namespace tovamill {
+
+StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options) {
+  const bool wants_bos = options.bos == BosMode::always ||
+                         (options.bos == BosMode::automatic && model.tokenizer->adds_bos());
+  if (wants_bos && !model.tokenizer->bos_id()) {
+    throw Error(ExitCode::configuration,
+                "--bos always: the model's tokenizer has no BOS token; use --bos never");
+  }
+  const ModelShape& shape = model.config.shape;
+  return {.n_layers = shape.n_layers,
+          .n_groups = n_groups(options.cache, shape),
+          .vocab_size = shape.vocab_size,
+          .block = model.plan.block,
+          .chunk_tokens = options.cache.chunk_tokens,
+          .bos = wants_bos ? model.tokenizer->bos_id() : std::nullopt,
+          .keep_tokens = options.token_nll || options.trace_state,
+          .keep_deaths = options.trace_state,
+          .positions = static_cast<std::uint8_t>(options.cache.positions),
+          .clip_distance = options.cache.positions == Positions::clipped
+                               ? clip_distance(options.cache, shape)
+                               : 0};
+}
+
+namespace {
+
+// On a CPU each core computes; beside a GPU they have time.
+int n_tokenizer_threads(const RunOptions& options) {
+  constexpr int kMost = 8;
+  return options.device == "cuda" ? std::clamp(options.threads - 1, 1, kMost) : 0;
+}
+
+}  // namespace
+
+ScoreWork::ScoreWork(LoadedModel& model, const RunOptions& options)
+    : model_(model),
+      options_(options),
+      setting_(stream_setting(model, options)),
+      tokenizer_(*model.tokenizer, n_tokenizer_threads(options)) {}
+
+std::int64_t ScoreWork::rows_ready() const {
+  std::int64_t rows = 0;
+  for (DocumentStream* s : streams_) rows += s->is_ready(false) ? s->n_next() : setting_.block;
+  return rows;
+}
+
+// Steps that are under way at once want documents of their own: blocks of one document follow each
+// other.
+bool ScoreWork::has_room() const {
+  const std::int64_t rows =
+      static_cast<std::int64_t>(model_.plan.max_rows) * model_.runner->most_under_way();
+  return streams_.size() < static_cast<std::size_t>(model_.plan.n_streams) && rows_ready() < rows;
+}
+
+// Null where memory ends and there are streams: what is there has to do.
+std::unique_ptr<StreamState> ScoreWork::take_state() {
+  if (!idle_states_.empty()) {
+    std::unique_ptr<StreamState> state = std::move(idle_states_.back());
+    idle_states_.pop_back();
+    return state;
+  }
+  try {
+    return model_.states->make_state();
+  } catch (const OutOfMemory&) {
+    if (streams_.empty()) throw;
+    model_.plan.n_streams = static_cast<std::int32_t>(streams_.size());
+    return nullptr;
+  }
+}
+
+std::unique_ptr<DocumentUnderWay> ScoreWork::open(CorpusRecord& record) {
+  std::unique_ptr<StreamState> state = take_state();
+  if (!state) return nullptr;
+  // The record goes without its text, which becomes tokens.
+  std::string text = std::exchange(record.text, std::string());
+  auto stream = std::make_unique<DocumentStream>(
+      setting_, *model_.states, std::move(record),
+      tokenizer_.start(std::move(text), options_.parse_special), std::move(state));
+  if (stream->obstacle().empty()) streams_.push_back(stream.get());
+  return stream;
+}
+
+void ScoreWork::close(std::unique_ptr<DocumentUnderWay> document) {
+  auto& stream = static_cast<DocumentStream&>(*document);
+  streams_.remove(&stream);
+  idle_states_.push_back(stream.release_state());
+}
+
+// One block of as many streams as the rows take; those left out come first next time. False where
+// nothing can be put on its way.
+bool ScoreWork::submit() {
+  Step step;
+  ids_.clear();
+  targets_.clear();
+  auto it = streams_.begin();
+  for (std::size_t n_left = streams_.size(); n_left > 0; --n_left) {
+    DocumentStream* stream = *it;
+    const std::int32_t n = stream->is_ready(false) ? stream->n_next() : 0;
+    if (ids_.size() + static_cast<std::size_t>(n) > static_cast<std::size_t>(model_.plan.max_rows))
+      break;
+    const auto here = it++;
+    if (n == 0) continue;
+    step.blocks.push_back(
+        stream->next_block(static_cast<std::int32_t>(ids_.size()), ids_, targets_));
+    step.owners.push_back(stream);
+    streams_.splice(streams_.end(), streams_, here);
+  }
+  if (step.blocks.empty()) return false;
+  step.n_tokens = ids_.size();
+  model_.runner->submit({.blocks = step.blocks, .ids = ids_, .targets = targets_});
+  under_way_.push_back(std::move(step));
+  return true;
+}
+
+std::size_t ScoreWork::collect() {
+  if (under_way_.empty()) return 0;
+  const Step step = std::move(under_way_.front());
+  under_way_.pop_front();
+  const StepOutput output = model_.runner->collect();
+  for (std::size_t i = 0; i < step.blocks.size(); ++i)
+    step.owners[i]->take(output, step.blocks[i], i);
+  return step.n_tokens;
+}
+
+std::size_t ScoreWork::step() {
+  const auto most = static_cast<std::size_t>(model_.runner->most_under_way());
+  do {
+    while (under_way_.size() < most && submit()) continue;
+  } while (under_way_.empty() && wait_for_text());
+  return collect();
+}
+
+// Of any document; false where all have their tokens.
+bool ScoreWork::wait_for_text() {
+  for (DocumentStream* s : streams_) {
+    if (!s->is_ready(false)) return s->is_ready(true);
+  }
+  return false;
+}
+
+std::size_t ScoreWork::settle() {
+  std::size_t n_tokens = 0;
+  while (!under_way_.empty()) n_tokens += collect();
+  return n_tokens;
+}
+
+}  // namespace tovamill

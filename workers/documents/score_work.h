@@ -1,0 +1,54 @@
+// Scoring: the blocks of as many documents as fill a step, each document a stream of its own.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "workers/documents/document_stream.h"
+#include "workers/documents/document_work.h"
+#include "workers/load/loaded_model.h"
+
+namespace tovamill {
+
+// Throws Error(configuration) where --bos cannot be had.
+StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options);
+
+class ScoreWork final : public DocumentWork {
+ public:
+  // Both outlive the object.
+  ScoreWork(LoadedModel& model, const RunOptions& options);
+
+  std::size_t n_open() const override { return streams_.size(); }
+  bool has_room() const override;
+  std::unique_ptr<DocumentUnderWay> open(CorpusRecord& record) override;
+  std::size_t step() override;
+  std::size_t settle() override;
+  void close(std::unique_ptr<DocumentUnderWay> document) override;
+
+ private:
+  // What a step under way will give, and to whom.
+  struct Step {
+    std::vector<StepBlock> blocks;
+    std::vector<DocumentStream*> owners;  // parallel to blocks
+    std::size_t n_tokens = 0;
+  };
+  std::unique_ptr<StreamState> take_state();
+  std::int64_t rows_ready() const;
+  bool wait_for_text();
+  bool submit();
+  std::size_t collect();
+
+  LoadedModel& model_;
+  const RunOptions& options_;
+  StreamSetting setting_;
+  TokenizerThreads tokenizer_;
+  std::list<DocumentStream*> streams_;  // those left out of a step come first in the next
+  std::vector<std::unique_ptr<StreamState>> idle_states_;
+  std::deque<Step> under_way_;  // the oldest first
+  std::vector<std::int32_t> ids_, targets_;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,56 @@
+#include "workers/documents/tokenizer_threads.h"
+
+#include <utility>
+
+#include "io/corpus/corpus.h"
+
+namespace tovamill {
+
+TokenizerThreads::TokenizerThreads(const Tokenizer& tokenizer, int n_threads)
+    : tokenizer_(tokenizer) {
+  for (int i = 0; i < n_threads; ++i) threads_.emplace_back([this] { work(); });
+}
+
+TokenizerThreads::~TokenizerThreads() {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  news_.notify_all();
+  for (std::thread& t : threads_) t.join();
+}
+
+std::future<TextTokens> TokenizerThreads::start(std::string text, bool parse_special) {
+  std::packaged_task<TextTokens()> task([this, t = std::move(text), parse_special] {
+    TextTokens tokens;
+    tokenizer_.encode(t, parse_special, tokens.ids);
+    tokens.n_words = count_words(t);
+    tokens.n_bytes = t.size();
+    return tokens;
+  });
+  std::future<TextTokens> future = task.get_future();
+  if (threads_.empty()) {
+    task();
+    return future;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(task));
+  }
+  news_.notify_one();
+  return future;
+}
+
+void TokenizerThreads::work() {
+  while (true) {
+    std::unique_lock lock(mutex_);
+    news_.wait(lock, [this] { return ends_ || !waiting_.empty(); });
+    if (ends_) return;
+    std::packaged_task<TextTokens()> task = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    task();
+  }
+}
+
+}  // namespace tovamill

@@ -1,0 +1,45 @@
+// Texts become tokens in threads of their own, ahead of the steps that read them, so that a GPU
+// does not wait for a long document.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/tokenizer/tokenizer.h"
+
+namespace tovamill {
+
+struct TextTokens {
+  std::vector<TokenId> ids;  // without BOS
+  std::uint64_t n_words = 0, n_bytes = 0;
+};
+
+class TokenizerThreads {
+ public:
+  // Without threads a text's tokens are there at once. The tokenizer outlives the object.
+  TokenizerThreads(const Tokenizer& tokenizer, int n_threads);
+  ~TokenizerThreads();  // what is not begun is left
+  TokenizerThreads(const TokenizerThreads&) = delete;
+  TokenizerThreads& operator=(const TokenizerThreads&) = delete;
+
+  // In the order of the calls. The future throws what Tokenizer::encode does.
+  std::future<TextTokens> start(std::string text, bool parse_special);
+
+ private:
+  void work();
+
+  const Tokenizer& tokenizer_;
+  std::mutex mutex_;
+  std::condition_variable news_;
+  std::deque<std::packaged_task<TextTokens()>> waiting_;
+  bool ends_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace tovamill

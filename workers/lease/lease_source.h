@@ -1,0 +1,65 @@
+// The records of a worker's leases, one after another, and the account of which lease is through.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "io/corpus/corpus.h"
+#include "workers/lease/run_journal.h"
+#include "workers/lease/work_desk.h"
+
+namespace tovamill {
+
+class LeaseSource {
+ public:
+  struct Item {
+    CorpusRecord record;
+    std::uint64_t grant = 0;
+    LeaseMode mode = LeaseMode::normal;
+    std::string note;  // set_aside: why
+  };
+
+  LeaseSource(const CorpusOptions& options, WorkDesk& desk, RunJournal& journal)
+      : options_(options), desk_(desk), journal_(journal) {}
+
+  // The next record; nothing where no lease has one now. What a range holds beside records is
+  // journaled on the way.
+  std::optional<Item> next();
+  // The document of this lease is in the journal.
+  void retire(std::uint64_t grant);
+  // Everything in the journal is durable: leases that are through may be reported.
+  void report_durable();
+
+  bool has_unread() const { return reading_ || !waiting_.empty(); }
+  bool has_lease_ahead() const { return !waiting_.empty(); }
+  std::size_t n_open() const { return open_.size(); }
+  // About how many bytes of text have not been read yet.
+  std::uint64_t n_bytes_unread() const;
+
+ private:
+  struct Open {
+    std::uint64_t n_documents = 0;  // handed out and not yet in the journal
+    bool is_read = false;
+  };
+  void fetch();
+  void open_piece();
+  void close_piece();
+
+  const CorpusOptions& options_;
+  WorkDesk& desk_;
+  RunJournal& journal_;
+  std::deque<Grant> waiting_;
+  bool reading_ = false;
+  Grant current_;
+  std::size_t piece_ = 0;
+  std::string reader_path_;
+  std::optional<CorpusReader> reader_;
+  bool piece_is_open_ = false;
+  std::uint64_t at_ = 0;  // where the reader is in the piece
+  std::map<std::uint64_t, Open> open_;
+};
+
+}  // namespace tovamill

@@ -1,0 +1,152 @@
+#include "workers/load/loaded_model.h"
+
+#include <algorithm>
+#include <map>
+
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
+#include "workers/load/memory_plan.h"
+#include "workers/load/model_parts.h"
+#include "workers/load/packed_weights.h"
+#include "workers/stages/stage_cut.h"
+#include "workers/stages/staged_model.h"
+
+namespace tovamill {
+
+std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
+  std::map<std::string, int> types;
+  std::uint64_t n_parameters = 0;
+  for (const TensorView& t : files.tensors()) {
+    types[std::string(block_format(t.dtype).name)] += 1;
+    n_parameters += static_cast<std::uint64_t>(t.n_elements());
+  }
+  std::string names;
+  for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
+  return config.architecture + ", " + counted(config.shape.n_layers, "layer") + ", " +
+         human_count(n_parameters) + " parameters, " + names;
+}
+
+ModelHead open_model(const std::string& path) {
+  ModelHead head;
+  head.files = ModelFiles::open(path, ModelFiles::Parts::all);
+  head.config = config_of(*head.files);
+  head.tokenizer = tokenizer_of(*head.files);
+  return head;
+}
+
+namespace {
+
+// Fits streams and step to `budget` bytes beside the weights.
+void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t budget,
+                  const StagePlace& place) {
+  StepPlan& plan = loaded.plan;
+  const auto forward = [&] {
+    return std::make_unique<Forward>(loaded.model, *loaded.backend, plan.max_rows, plan.n_streams,
+                                     plan.block, loaded.rows.get());
+  };
+  if (loaded.stages.size() > 1)
+    loaded.rows =
+        std::make_unique<StageRows>(*loaded.backend, loaded.config.shape.hidden_size, place);
+  const std::uint64_t buffers = forward()->buffer_bytes();
+  fit_streams(plan, options, *loaded.backend, buffers, budget);
+  set_rows(plan);
+  loaded.runner = forward();
+  loaded.states = loaded.backend.get();
+}
+
+// Where several stages take the steps: the others learn what this one has room for, or it learns
+// of them.
+void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlace& place) {
+  StepPlan& plan = loaded.plan;
+  if (place.stage > 0) {
+    const std::vector<std::byte> ready = pack(StageReady{.n_streams = plan.n_streams,
+                                                         .full_rows = plan.full_rows,
+                                                         .state_budget = plan.state_budget});
+    place.line->send(0, encode_done(0, ready));
+    return;
+  }
+  loaded.stage_head = std::make_unique<StageHead>(*place.line, place.patience_s);
+  const std::vector<StageReady> others = loaded.stage_head->wait_until_ready();
+  const auto here = static_cast<std::uint64_t>(loaded.model.range.n);
+  for (std::size_t s = 0; s < others.size(); ++s) {
+    plan.n_streams = std::min(plan.n_streams, others[s].n_streams);
+    plan.full_rows = std::min(plan.full_rows, others[s].full_rows);
+    // What a state takes there it takes here by as many more layers as there are.
+    const auto there = static_cast<std::uint64_t>(loaded.stages[s + 1].n);
+    plan.state_budget = std::min(plan.state_budget, others[s].state_budget / there * here);
+  }
+  set_rows(plan);
+  if (place.on_own_gpus) {
+    const std::string why = loaded.stage_head->link(*loaded.rows);
+    loaded.rows_note = why.empty() ? "rows by NCCL" : "rows in messages: " + why;
+  }
+  loaded.own_steps = std::move(loaded.runner);
+  auto staged = std::make_unique<StagedModel>(loaded.model, loaded.stages, *loaded.backend,
+                                              *loaded.own_steps, *loaded.rows, *loaded.stage_head,
+                                              n_groups(options.cache, loaded.config.shape));
+  loaded.states = staged.get();
+  loaded.runner = std::move(staged);
+}
+
+LoadedModel with_head(ModelHead head, const RunOptions& options, const StagePlace& place) {
+  LoadedModel loaded;
+  loaded.files = std::move(head.files);
+  loaded.config = std::move(head.config);
+  loaded.tokenizer = std::move(head.tokenizer);
+  loaded.stages = cut_layers(loaded.config.shape, place.n_stages);
+  loaded.model.range = loaded.stages.at(static_cast<std::size_t>(place.stage));
+  loaded.plan = plan_rows(options);
+  set_rows(loaded.plan);
+  loaded.description = describe_model(*loaded.files, loaded.config);
+  return loaded;
+}
+
+}  // namespace
+
+LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
+                       std::uint64_t available_bytes, const WeightSharing& how,
+                       const StagePlace& place) {
+  LoadedModel loaded = with_head(std::move(head), options, place);
+  const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
+  make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8,
+               place);
+  if (place.n_stages > 1) join_stages(loaded, options, place);
+  return loaded;
+}
+
+// All of a GPU's memory was there for the taking, so what is missing will not come by itself: a
+// step has fewer rows then.
+LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
+                              const GpuPart& gpu, const StagePlace& place) {
+  LoadedModel loaded = with_head(std::move(head), options, place);
+  const StepPlan wanted = loaded.plan;
+  const LayerRange range = loaded.model.range;
+  for (GpuPart part = gpu;; part.group.reset()) {  // a group meets once
+    try {
+      const std::uint64_t left = obtain_gpu_weights(loaded, options, n_threads, part);
+      make_forward(loaded, options,
+                   options.memory_budget > 0 ? std::min(left, options.memory_budget) : left, place);
+      break;
+    } catch (const OutOfMemory& e) {
+      StepPlan fewer = wanted;
+      fewer.full_rows = loaded.plan.full_rows;
+      if (!halve_rows(fewer)) {
+        throw Error(ExitCode::configuration,
+                    "the GPU's memory, or --memory-budget, is not enough for the weights and one "
+                    "step (" +
+                        std::string(e.what()) +
+                        "): give more memory, a smaller --cache-size or fewer --streams");
+      }
+      loaded.runner.reset();
+      loaded.rows.reset();
+      loaded.model = {};
+      loaded.model.range = range;
+      loaded.backend.reset();
+      loaded.plan = fewer;
+    }
+  }
+  if (place.n_stages > 1) join_stages(loaded, options, place);
+  return loaded;
+}
+
+}  // namespace tovamill

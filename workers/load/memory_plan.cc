@@ -1,0 +1,174 @@
+#include "workers/load/memory_plan.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/cpu_info.h"
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
+#include "workers/stages/stage_cut.h"
+
+namespace tovamill {
+namespace {
+
+constexpr std::int32_t kFewestRows = 512;
+
+struct DeviceLimits {
+  // Enough rows for the matrix products to run at their full rate; more would only cost memory.
+  std::int32_t full_rows;
+  // Documents side by side at most: short ones fill a step together.
+  std::int32_t most_streams;
+  // Texts written side by side in a step: more than that gain little on a CPU, and only wait
+  // longer. On a GPU the weights are read once for all of them. Of stages each has a step of its
+  // own.
+  std::int32_t most_writers;
+  // While one step's scan keeps a few multiprocessors busy, the products of another fill the rest.
+  // Where texts are written each step would read the weights for itself.
+  std::int32_t score_lanes;
+};
+
+DeviceLimits limits_of(const std::string& device) {
+  if (device == "cuda")
+    return {.full_rows = 8192, .most_streams = 64, .most_writers = 1024, .score_lanes = 2};
+  return {.full_rows = 1024, .most_streams = 16, .most_writers = 64, .score_lanes = 1};
+}
+
+// How many there are by themselves where memory does not bound them.
+std::int32_t automatic_streams(const RunOptions& options, const DeviceLimits& limits) {
+  if (options.job_kind == Job::score) return limits.most_streams;
+  return options.memory_budget > 0 ? std::max(limits.full_rows, limits.most_writers)
+                                   : limits.most_writers * options.stages;
+}
+
+// How many there are where nothing but memory and the corpus bounds them.
+std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limits) {
+  if (options.streams > 0) return options.streams;
+  const std::int32_t n = automatic_streams(options, limits);
+  return options.useful_streams > 0 ? std::min(n, options.useful_streams) : n;
+}
+
+// Of the activations of a row, roughly: what Forward and a backend keep for each, its scores
+// included.
+std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
+  const auto hidden = static_cast<std::uint64_t>(s.hidden_size),
+             q = static_cast<std::uint64_t>(s.q_size()),
+             kv = static_cast<std::uint64_t>(s.kv_size()),
+             inner = static_cast<std::uint64_t>(s.intermediate_size);
+  const auto columns = static_cast<std::uint64_t>(
+      (is_bounded(cache) ? cache.cache_size : s.trained_context) + kGroupTokens);
+  return 8 * hidden + 12 * q + 8 * kv + 12 * inner + 16 * static_cast<std::uint64_t>(s.n_layers) +
+         4 * columns * static_cast<std::uint64_t>(s.n_heads);
+}
+
+}  // namespace
+
+std::uint64_t packed_bytes(const ModelShape& s, const LayerRange& range,
+                           std::uint64_t element_bytes) {
+  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
+  const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
+                     3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
+  const std::uint64_t head =
+      range.has_head() ? hidden * static_cast<std::uint64_t>(s.vocab_size) : 0;
+  return element_bytes * (static_cast<std::uint64_t>(range.n) * layer + head);
+}
+
+std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+  return packed_bytes(s, {.first = 0, .n = s.n_layers, .n_all = s.n_layers}, element_bytes);
+}
+
+std::uint64_t most_packed_bytes_of_stages(const ModelShape& shape, std::int32_t n_stages,
+                                          std::uint64_t element_bytes) {
+  std::uint64_t most = 0;
+  for (const LayerRange& range : cut_layers(shape, n_stages))
+    most = std::max(most, packed_bytes(shape, range, element_bytes));
+  return most;
+}
+
+std::string automatic_dtype(const std::string& device) {
+  if (device == "cuda") return "bf16";
+  return preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
+}
+
+std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
+                         std::uint64_t available_bytes) {
+  std::string dtype = options.dtype;
+  if (dtype == "auto") dtype = automatic_dtype(options.device);
+  const auto bytes = [&](std::uint64_t element) {
+    return most_packed_bytes_of_stages(shape, options.stages, element);
+  };
+  if (options.dtype == "auto" && bytes(4) > available_bytes) dtype = "bf16";
+  const std::uint64_t needed = bytes(dtype == "bf16" ? 2 : 4);
+  if (needed <= available_bytes) return dtype;
+  const bool is_gpu = options.device == "cuda";
+  throw Error(ExitCode::configuration,
+              "the weights take " + with_thousands(needed) + " bytes in " + dtype + ", but only " +
+                  with_thousands(available_bytes) + " bytes of " + (is_gpu ? "GPU " : "") +
+                  "memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
+                  "take a " + (is_gpu ? "GPU" : "machine") + " with more memory");
+}
+
+StepPlan plan_rows(const RunOptions& options) {
+  StepPlan plan;
+  plan.block = options.block > 0 ? options.block : kGroupTokens;
+  const DeviceLimits limits = limits_of(options.device);
+  plan.n_streams = wanted_streams(options, limits);
+  plan.n_lanes = options.job_kind == Job::score ? limits.score_lanes : 1;
+  plan.full_rows = limits.full_rows / plan.n_lanes;
+  return plan;
+}
+
+void set_rows(StepPlan& plan) {
+  const std::int64_t all = static_cast<std::int64_t>(plan.n_streams) * plan.block;
+  plan.max_rows =
+      static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, plan.full_rows)));
+}
+
+void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
+                std::uint64_t available_bytes) {
+  const std::uint64_t each = row_bytes(shape, cache) * static_cast<std::uint64_t>(plan.n_lanes);
+  while (plan.full_rows > kFewestRows &&
+         each * static_cast<std::uint64_t>(plan.full_rows) > available_bytes / 4)
+    plan.full_rows /= 2;
+  set_rows(plan);
+}
+
+bool halve_rows(StepPlan& plan) {
+  if (plan.full_rows <= kFewestRows) return false;
+  plan.full_rows /= 2;
+  set_rows(plan);
+  return true;
+}
+
+bool has_constant_states(const RunOptions& options) {
+  return options.job_kind == Job::score ||
+         (is_bounded(options.cache) && options.generation.prefill == Prefill::stream);
+}
+
+void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
+                 std::uint64_t buffer_bytes, std::uint64_t budget) {
+  const std::uint64_t fixed = backend.workspace_bytes() + buffer_bytes,
+                      each = std::max<std::uint64_t>(1, backend.state_bytes());
+  // Of generation one state may be kept for the next text while one is written.
+  const std::uint64_t n_least = options.job_kind == Job::score ? 1 : 2;
+  const std::uint64_t least = has_constant_states(options) ? n_least * each : 1;
+  if (budget < fixed + least) {
+    throw Error(ExitCode::configuration,
+                "--memory-budget " + std::to_string(budget) + ": one stream takes " +
+                    with_thousands(n_least * each) + " bytes of state and " +
+                    with_thousands(fixed) +
+                    " of workspace: give more memory, a smaller --cache-size or fewer --threads");
+  }
+  plan.state_budget = budget - fixed;
+  if (!has_constant_states(options)) return;  // each document shows what it takes
+  const std::uint64_t fit = plan.state_budget / each;
+  if (options.streams > 0 && fit < static_cast<std::uint64_t>(options.streams)) {
+    throw Error(ExitCode::configuration, "--streams " + std::to_string(options.streams) +
+                                             ": the memory is enough for " + with_thousands(fit) +
+                                             " streams of " + with_thousands(each) +
+                                             " bytes: give fewer, or a larger --memory-budget");
+  }
+  plan.n_wanted = plan.n_streams;
+  plan.n_streams = static_cast<std::int32_t>(
+      std::min<std::uint64_t>(fit, static_cast<std::uint64_t>(plan.n_streams)));
+}
+
+}  // namespace tovamill

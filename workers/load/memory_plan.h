@@ -1,0 +1,58 @@
+// How many streams and rows a step has, in which type the weights are kept, and what that takes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/model/model.h"
+#include "kernels/backend.h"
+#include "workers/options/run_options.h"
+
+namespace tovamill {
+
+struct StepPlan {
+  std::int32_t block = kGroupTokens;  // tokens of one stream in a step
+  std::int32_t n_streams = 1;
+  std::int32_t n_wanted = 0;  // streams that there would be with more memory; 0: not known
+  std::int32_t max_rows = kGroupTokens;
+  std::int32_t full_rows = kGroupTokens;  // that products need for their full rate
+  std::int32_t n_lanes = 1;               // steps under way at once
+  std::uint64_t state_budget = 0;         // bytes of all states together at most
+};
+
+// Bytes of the packed weights in a type of `element_bytes`: of a whole model, of some of its
+// layers, of the stage that takes most where it is cut into so many.
+std::uint64_t packed_bytes(const ModelShape& shape, std::uint64_t element_bytes);
+std::uint64_t packed_bytes(const ModelShape& shape, const LayerRange& range,
+                           std::uint64_t element_bytes);
+std::uint64_t most_packed_bytes_of_stages(const ModelShape& shape, std::int32_t n_stages,
+                                          std::uint64_t element_bytes);
+
+// Of what stands for the `auto` of --dtype on cpu or cuda.
+std::string automatic_dtype(const std::string& device);
+// `auto` as the device does best, but bf16 where only that fits the memory; of the costliest stage
+// where there are several, so that all choose the same. Throws
+// Error(configuration) where nothing does.
+std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
+                         std::uint64_t available_bytes);
+
+// The block, and the streams that are wanted on the device of the options, which is cpu or cuda;
+// the rows are not set.
+StepPlan plan_rows(const RunOptions& options);
+// As many rows as the streams fill, up to enough for products at their full rate.
+void set_rows(StepPlan& plan);
+// Fewer rows for the full rate where activations would take more than a quarter of
+// `available_bytes`.
+void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
+                std::uint64_t available_bytes);
+// Half as many rows for the full rate, where memory has ended; false where they are few already.
+bool halve_rows(StepPlan& plan);
+// Whether each stream's state takes the same bytes however long it is.
+bool has_constant_states(const RunOptions& options);
+// As many streams as fit `budget` bytes beside `buffer_bytes` of activations, at most those
+// planned; and what is left for their states. Throws Error(configuration) where one does not fit,
+// or not as many as the options ask for.
+void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
+                 std::uint64_t buffer_bytes, std::uint64_t budget);
+
+}  // namespace tovamill

@@ -1,0 +1,195 @@
+#include "workers/load/packed_weights.h"
+
+#include <algorithm>
+#include <string>
+
+#include "io/model/digest.h"
+#include "kernels/cpu/cpu_info.h"
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
+#include "kernels/types/version.h"
+#include "workers/load/memory_plan.h"
+#include "workers/load/model_parts.h"
+#include "workers/stages/stage_cut.h"
+
+namespace tovamill {
+namespace {
+
+// What must be equal for two ranks to use the same packed bytes. That oneDNN chooses the same
+// layout the backend checks matrix by matrix; the number of threads does not matter.
+std::uint64_t identity_of(const std::string& model_digest, const std::string& device,
+                          const std::string& dtype) {
+  Digest digest;
+  for (const std::string& part :
+       {model_digest, device, dtype, program_version(), git_hash(), onednn_version()})
+    digest.add(std::string_view(part));
+  return digest.value();
+}
+
+// Makes backend and weights of a model whose head is there already, in one of three ways.
+class Packing {
+ public:
+  Packing(LoadedModel& loaded, const RunOptions& options, int n_threads)
+      : loaded_(loaded),
+        options_(options),
+        n_threads_(n_threads),
+        range_(loaded.model.range),
+        weights_(weights_of(*loaded.files, loaded.config)) {}
+
+  void pack(const std::string& dtype, WeightStore* store) {
+    const StepPlan& plan = loaded_.plan;
+    loaded_.backend =
+        make_backend(options_.device, {.shape = shape_of(loaded_.config.shape, range_),
+                                       .cache = cache_of(options_),
+                                       .dtype = dtype,
+                                       .n_threads = n_threads_,
+                                       .max_rows = plan.max_rows,
+                                       .max_block = plan.block,
+                                       .weights = store,
+                                       .device_index = gpu_.index,
+                                       .n_lanes = plan.n_lanes,
+                                       .device_bytes = gpu_.n_bytes,
+                                       .group = gpu_.group});
+    loaded_.model = pack_layers(loaded_.config, weights_, range_, *loaded_.backend);
+    loaded_.private_weight_bytes = loaded_.model.weight_bytes();
+  }
+
+  // False, with the reason in `sharing_note`, where it cannot be.
+  bool pack_for_all(const std::string& dtype) {
+    try {
+      loaded_.shared = SharedWeights::create(
+          most_packed_bytes(loaded_.config.shape, dtype == "bf16" ? 2 : 4), identity(dtype));
+      pack(dtype, &loaded_.shared->store());
+      if (loaded_.shared->n_bytes() == 0) return give_up("this device shares no weights");
+      loaded_.weights_place = loaded_.shared->seal();
+      loaded_.sharing_note =
+          "weights shared with this host's ranks (" + human_bytes(loaded_.shared->n_bytes()) + ")";
+      return true;
+    } catch (const Error& e) {
+      return give_up(e.what());
+    }
+  }
+
+  // From the group's file, or from this rank's own where the group fails.
+  void pack_on(GpuPart gpu, const std::string& dtype) {
+    gpu_ = gpu;
+    if (gpu_.group) {
+      gpu_.group->content = identity(dtype);
+      try {
+        pack(dtype, nullptr);
+        loaded_.sharing_note =
+            "weights read once for " + std::to_string(gpu.group->n_ranks) + " GPUs";
+        return;
+      } catch (const GpuGroupError& e) {
+        gpu_.group.reset();
+        give_up(e.what());
+      }
+    }
+    pack(dtype, nullptr);
+  }
+
+  // The same. `auto` is what the leader chose.
+  bool attach(const WeightsPlace& place) {
+    std::string dtype =
+        options_.dtype != "auto" ? options_.dtype : automatic_dtype(options_.device);
+    if (options_.dtype == "auto" && identity("bf16") == place.identity) dtype = "bf16";
+    try {
+      std::string why;
+      loaded_.shared = SharedWeights::attach(place, identity(dtype), why);
+      if (loaded_.shared == nullptr) return give_up(why);
+      pack(dtype, &loaded_.shared->store());
+      if (!loaded_.shared->all_taken()) return give_up("the leader packed other matrices");
+      loaded_.private_weight_bytes = 0;
+      loaded_.sharing_note = "weights of process " + std::to_string(place.pid) + " (" +
+                             human_bytes(loaded_.shared->n_bytes()) + ")";
+      return true;
+    } catch (const Error& e) {
+      return give_up(e.what());
+    }
+  }
+
+ private:
+  std::uint64_t identity(const std::string& dtype) {
+    if (digest_.empty()) digest_ = loaded_.files->digest();
+    return identity_of(digest_, options_.device, dtype);
+  }
+  bool give_up(const std::string& why) {
+    loaded_.sharing_note = "weights of its own: " + why;
+    loaded_.weights_place = {};
+    loaded_.model = {};
+    loaded_.backend.reset();
+    loaded_.shared.reset();
+    return false;
+  }
+
+  LoadedModel& loaded_;
+  const RunOptions& options_;
+  int n_threads_;
+  LayerRange range_;
+  GpuPart gpu_;
+  ModelWeights weights_;
+  std::string digest_;
+};
+
+}  // namespace
+
+std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
+                             std::uint64_t available_bytes, const WeightSharing& how) {
+  using Role = WeightSharing::Role;
+  const auto n_ranks = static_cast<std::uint64_t>(std::max(1, how.n_ranks_on_host));
+  const auto dtype_within = [&](std::uint64_t bytes) {
+    return choose_dtype(options, loaded.config.shape, bytes);
+  };
+  Packing packing(loaded, options, n_threads);
+  if (how.role == Role::follower && packing.attach(how.place)) return available_bytes / n_ranks;
+  if (how.role == Role::leader && packing.pack_for_all(dtype_within(available_bytes))) {
+    const std::uint64_t taken = loaded.private_weight_bytes;
+    return (available_bytes > taken ? available_bytes - taken : 0) / n_ranks;
+  }
+  // A follower's memory is measured when the leader has its weights already.
+  const std::uint64_t packers =
+      how.role == Role::follower ? std::max<std::uint64_t>(1, n_ranks - 1) : n_ranks;
+  const std::uint64_t share = available_bytes / packers;
+  packing.pack(dtype_within(share), nullptr);
+  const std::uint64_t taken = loaded.private_weight_bytes;
+  return share > taken ? share - taken : 0;
+}
+
+std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
+                                 const GpuPart& gpu) {
+  const ModelShape& shape = loaded.config.shape;
+  const std::string dtype = choose_dtype(options, shape, gpu.n_bytes);
+  const std::uint64_t element = dtype == "bf16" ? 2 : 4;
+  const LayerRange range = loaded.model.range;
+  const std::uint64_t embedding = range.has_embedding()
+                                      ? element * static_cast<std::uint64_t>(shape.vocab_size) *
+                                            static_cast<std::uint64_t>(shape.hidden_size)
+                                      : 0;
+  const std::uint64_t weights = packed_bytes(shape, range, element) + embedding;
+  limit_rows(loaded.plan, shape_of(shape, range), options.cache,
+             gpu.n_bytes > weights ? gpu.n_bytes - weights : 0);
+  GpuPart part = gpu;
+  if (options.memory_budget > 0)
+    part.n_bytes = std::min(part.n_bytes, weights + options.memory_budget);
+  Packing packing(loaded, options, n_threads);
+  packing.pack_on(part, dtype);
+  // The workspace is taken already.
+  return loaded.backend->device_bytes_left().value_or(0) + loaded.backend->workspace_bytes();
+}
+
+// oneDNN pads a chunk's columns to its blocks (64 at most), a chunk being at least 256 columns wide
+// unless it is the only or the last one, and the rows to 64; label and bias come on top.
+std::uint64_t most_packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+  const auto matrix = [&](std::int64_t n_out, std::int64_t n_in) {
+    const auto columns = static_cast<std::uint64_t>(n_out + n_out / 4 + 128);
+    const auto rows = static_cast<std::uint64_t>((n_in + 63) / 64 * 64);
+    const auto chunks = static_cast<std::uint64_t>(n_out / 256 + 3);
+    return columns * rows * element_bytes + static_cast<std::uint64_t>(n_out) * 4 + chunks * 64;
+  };
+  const std::uint64_t layer =
+      matrix(s.q_size() + 2 * s.kv_size(), s.hidden_size) + matrix(s.hidden_size, s.q_size()) +
+      matrix(2 * s.intermediate_size, s.hidden_size) + matrix(s.hidden_size, s.intermediate_size);
+  return static_cast<std::uint64_t>(s.n_layers) * layer + matrix(s.vocab_size, s.hidden_size);
+}
+
+}  // namespace tovamill

@@ -1,0 +1,57 @@
+// What `summarize` and `generate` take beside what `score` takes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/prompt/prompt.h"
+#include "engine/sampling/sampling.h"
+#include "kernels/types/cache_options.h"
+
+namespace tovamill {
+
+// What a run does with its documents.
+enum class Job : std::uint8_t { score, summarize, generate };
+
+// `automatic`: qa where the record asks something, else continuation.
+enum class TaskChoice : std::uint8_t { automatic, summary, qa, continuation };
+// `automatic`: both where the state is bounded, for it forgets what was asked long ago; else after.
+enum class InstructionChoice : std::uint8_t { automatic, before, after, both };
+// How the prompt is read: bounded from its first token, or unbounded and brought down to the cache
+// size by its last query, as the authors' code does.
+enum class Prefill : std::uint8_t { stream, full };
+// Which part of a document that is too long is left out.
+enum class Truncation : std::uint8_t { end, middle };
+// The document in one stream, or the answers to its pieces in a second prompt.
+enum class Strategy : std::uint8_t { stream, chunk };
+
+struct GenerationOptions {
+  TaskChoice task = TaskChoice::automatic;
+  std::string prompt_file;             // a template, or an instruction
+  std::string prompt;                  // its content; empty where a built-in one is used
+  std::string chat_template = "auto";  // auto, none, chatml, ...
+  InstructionChoice instruction = InstructionChoice::automatic;
+  bool pin_instruction = false;
+  Prefill prefill = Prefill::stream;
+  std::int32_t max_document_tokens = 0;  // 0: all
+  Truncation truncate = Truncation::end;
+  Strategy strategy = Strategy::stream;
+  std::int32_t max_new_tokens = 256, min_new_tokens = 0;
+  std::int32_t samples = 1;
+  SamplingOptions sampling;
+  std::vector<std::string> stop;
+  bool stem = false;  // words for ROUGE
+  std::string stream_jsonl;
+};
+
+std::string_view name_of(Job job);
+Job job_named(std::string_view name);  // throws Error(usage)
+
+struct RunOptions;
+// Throws Error(usage or configuration) naming the option and what to give instead.
+void validate_generation(const RunOptions& options);
+// Reads --prompt's file into `prompt`. Throws Error(no_input), or BadData for one that is too long.
+void read_prompt_file(GenerationOptions& options);
+
+}  // namespace tovamill

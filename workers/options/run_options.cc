@@ -1,0 +1,121 @@
+#include "workers/options/run_options.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "kernels/types/error.h"
+#include "workers/options/option_text.h"
+
+namespace tovamill {
+namespace {
+
+void check_given(bool given, const std::string& option, const std::string& what) {
+  if (!given) throw Error(ExitCode::usage, option + " is missing: give " + what);
+}
+
+void check_name(const std::string& option, const std::string& value) {
+  const std::vector<std::string> names = names_of_option(option);
+  if (std::find(names.begin(), names.end(), value) != names.end()) return;
+  std::string known;
+  for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
+  throw Error(ExitCode::usage,
+              "--" + option + " '" + value + "' is not known: choose one of " + known);
+}
+
+void check_applies(bool applies, const std::string& option, const std::string& other,
+                   const std::string& wanted) {
+  if (!applies)
+    throw Error(ExitCode::configuration, option + " has no effect with " + other + ": " + wanted);
+}
+
+// An option that belongs to another policy is a misunderstanding, not a wish to be passed over.
+void check_policy_options(const CacheOptions& o) {
+  const CacheOptions defaults;
+  const std::string policy = "--policy " + text_of(o.policy);
+  const bool is_tova =
+      o.policy == Policy::tova || o.policy == Policy::tova_head || o.policy == Policy::tova_ema;
+  const bool is_h2o = o.policy == Policy::h2o || o.policy == Policy::h2o_head;
+  check_applies(
+      o.pin == defaults.pin || is_tova, "--pin", policy,
+      o.policy == Policy::window ? "give --sinks instead" : "it belongs to the tova policies");
+  check_applies(
+      o.sinks == defaults.sinks || o.policy == Policy::window, "--sinks", policy,
+      is_tova ? "give --pin instead, or --policy window" : "it belongs to --policy window");
+  check_applies(o.recent == defaults.recent || is_h2o, "--recent", policy,
+                "it belongs to --policy h2o and h2o-head");
+  check_applies(o.ema == defaults.ema || o.policy == Policy::tova_ema, "--ema", policy,
+                "it belongs to --policy tova-ema");
+  check_applies(o.clip_distance == defaults.clip_distance || o.positions == Positions::clipped,
+                "--clip-distance", "--positions " + text_of(o.positions),
+                "it belongs to --positions clipped");
+}
+
+}  // namespace
+
+bool streams_results(const RunOptions& options) {
+  return options.job_kind != Job::score && !options.generation.stream_jsonl.empty();
+}
+
+CorpusOptions corpus_of(const RunOptions& options) {
+  CorpusOptions corpus = options.corpus;
+  if (streams_results(options)) corpus.own_output = options.generation.stream_jsonl;
+  return corpus;
+}
+
+CacheOptions cache_of(const RunOptions& options) {
+  CacheOptions cache = options.cache;
+  if (options.job_kind != Job::score) cache.chunk_tokens = 0;
+  return cache;
+}
+
+std::vector<std::string> names_of_option(std::string_view name) {
+  if (name == "device") return {"auto", "cpu", "cuda"};
+  if (name == "dtype") return {"auto", "bf16", "f32"};
+  if (name == "log-format") return {"text", "json"};
+  if (name == "chat-template")
+    return {"auto", "none", "chatml", "llama2", "llama3", "mistral", "qwen"};
+  return {};
+}
+
+void validate(const RunOptions& o) {
+  check_given(!o.model.empty(), "--model", "a Hugging Face model directory or a .gguf file");
+  check_given(!o.corpus.paths.empty(), "--corpus",
+              "files, directories or globs of .txt and .jsonl");
+  check_given(!o.out.empty(), "--out",
+              "a directory for the results; it is made if it does not exist");
+  check_name("device", o.device);
+  check_name("dtype", o.dtype);
+  check_name("log-format", o.log_format);
+  check_given(!o.corpus.text_key.empty(), "--text-key",
+              "the name of the JSON key that holds a record's text");
+  check_range(o.corpus.max_record_bytes >= 1, "--max-record-bytes",
+              text_of(o.corpus.max_record_bytes), "give at least 1 byte");
+  check_range(o.part.index >= 1 && o.part.index <= o.part.n, "--part", text_of(o.part),
+              "give I/N with I from 1 to N");
+  check_range(o.block >= 0 && o.block <= 4096, "--block", text_of(o.block),
+              "give 1 to 4096 tokens, or 0 for auto");
+  check_range(o.streams >= 0 && o.streams <= 65536, "--streams", text_of(o.streams),
+              "give 1 to 65536 documents, or 0 for auto");
+  check_range(o.ranks_per_gpu >= 1 && o.ranks_per_gpu <= 64, "--ranks-per-gpu",
+              text_of(o.ranks_per_gpu), "give 1 to 64 ranks");
+  check_range(o.threads >= 0 && o.threads <= 4096, "--threads", text_of(o.threads),
+              "give 1 to 4096 threads, or 0 for auto");
+  check_range(o.stages >= 1 && o.stages <= 4096, "--stages", text_of(o.stages),
+              "give 1 to 4096, and as many ranks or a multiple");
+  check_range(o.progress_seconds >= 0.0 && o.progress_seconds <= 86400.0, "--progress-seconds",
+              text_of(o.progress_seconds), "give 0 to 86400 seconds");
+  check_range(o.sync_seconds > 0.0 && o.sync_seconds <= 86400.0, "--sync-seconds",
+              text_of(o.sync_seconds), "give more than 0 and at most 86400 seconds");
+  check_range(o.save_every >= 0.0, "--save-every", text_of(o.save_every),
+              "give seconds, or 0 for never");
+  check_range(o.silence_seconds >= 3.0 && o.silence_seconds <= 86400.0, "--silence-seconds",
+              text_of(o.silence_seconds), "give 3 to 86400 seconds");
+  check_range(o.max_bad_fraction >= 0.0 && o.max_bad_fraction <= 1.0, "--max-bad-fraction",
+              text_of(o.max_bad_fraction), "give a fraction between 0 and 1");
+  validate(o.cache);
+  check_policy_options(o.cache);
+  if (o.job_kind != Job::score) validate_generation(o);
+}
+
+}  // namespace tovamill

@@ -1,0 +1,215 @@
+// Everything a user can ask of a run. One list of fields (`visit_fields`) serves the command line,
+// the INI file, the fingerprint, `--print-config` and the attributes of results.h5.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/corpus/corpus.h"
+#include "kernels/types/cache_options.h"
+#include "pipeline/distributed/selection.h"
+#include "workers/options/generation_options.h"
+
+namespace tovamill {
+
+enum class BosMode : std::uint8_t { automatic, always, never };
+
+struct RunOptions {
+  std::string model;            // Hugging Face directory, .gguf file or random:NAME
+  std::string out;              // run directory
+  std::string device = "auto";  // auto, cpu, cuda
+  std::string dtype = "auto";   // auto, bf16, f32
+  CorpusOptions corpus;
+  CacheOptions cache;
+  BosMode bos = BosMode::automatic;
+  bool parse_special = false;       // control tokens in the text of documents are recognised
+  std::int32_t block = 0;           // tokens of one stream in a step; 0 is auto (256)
+  std::int32_t streams = 0;         // documents side by side; 0 is auto: what fits the memory
+  std::uint64_t memory_budget = 0;  // bytes of states and workspace; 0 is auto
+  std::int32_t threads = 0;         // 0 is auto
+  std::int32_t ranks_per_gpu = 1;
+  std::uint64_t limit = 0;  // records read at most; 0 is all
+  std::uint64_t skip = 0;   // records passed over first
+  Part part;                // of the corpus; limit and skip count within it
+  bool token_nll = false;
+  bool trace_state = false;  // implies token_nll's offsets and ids
+  double sync_seconds = 5.0;
+  bool strict = false;                 // any bad record ends the run with 65
+  double max_bad_fraction = 1.0;       // more bad records than this fraction: exit 65 at the end
+  double save_every = 0.0;             // seconds between saves of a document under way; 0 is never
+  double silence_seconds = 20.0;       // a rank that is not heard of for so long is given up
+  std::int32_t stages = 1;             // ranks that share the layers of a model
+  bool dedicated_coordinator = false;  // rank 0 only coordinates
+  bool broadcast_weights = false;      // hosts without the model get its files from rank 0
+  bool overwrite = false;              // delete what --out holds and start afresh
+  std::string log_format = "text";     // text, json
+  double progress_seconds = 30.0;      // between progress lines in a log
+  GenerationOptions generation;        // of `summarize` and `generate`
+  // Not options, but what the caller knows of the launch, for the attributes of results.h5.
+  Job job_kind = Job::score;
+  std::string command;    // the command line
+  std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
+  // Documents or texts that the corpus can have under way at most; 0: not known.
+  std::int32_t useful_streams = 0;
+  // What all starts and restarts of one job have in common, and whether this is a restart: then
+  // --overwrite may have been obeyed already.
+  std::string job;
+  bool is_restart = false;
+};
+
+// What a field does to the numbers of a document.
+enum class Effect : std::uint8_t {
+  results,      // changes them: part of the fingerprint
+  generation,   // changes those of `summarize` and `generate`, and of no other
+  convenience,  // does not: how fast, where, how much is shown
+};
+
+// Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
+// option. `Options` is RunOptions or const RunOptions; enums, numbers, strings, bools and vectors
+// of strings are passed by reference.
+template <class Options, class Visit>
+void visit_fields(Options& o, Visit&& visit) {
+  using enum Effect;
+  visit(
+      "model", o.model, results,
+      "Hugging Face model directory or .gguf file; or random:NAME, random weights of the shape of "
+      "llama-7b, llama-13b, llama-70b, llama-3-8b, mistral-7b, qwen2-7b, smollm2-135m or tiny, "
+      "made in memory for benchmarks and trials");
+  visit("corpus", o.corpus.paths, results,
+        "files, directories or globs of .txt and .jsonl, also .gz and .zst");
+  visit("out", o.out, convenience, "run directory: journals, status, results.h5");
+  visit("glob", o.corpus.glob, results,
+        "only corpus files whose name matches, for instance '*.txt'");
+  visit("text-key", o.corpus.text_key, results, "JSON key of a record's text");
+  visit("id-key", o.corpus.id_key, results, "JSON key of a record's identifier");
+  visit("max-record-bytes", o.corpus.max_record_bytes, results,
+        "a longer record is a failure (bytes)");
+  visit("limit", o.limit, results, "read at most so many records; 0 is all");
+  visit("skip", o.skip, results, "pass over so many records first");
+  visit("part", o.part, results,
+        "work on one of N equal parts of the corpus (by bytes), as 3/16: for job arrays");
+  visit("policy", o.cache.policy, results,
+        "which token leaves a full state: tova, tova-head, tova-ema, h2o, h2o-head, window, full");
+  visit("cache-size", o.cache.cache_size, results, "tokens that each layer keeps at most (k)");
+  visit("pin", o.cache.pin, results, "tova policies: the first so many tokens never leave");
+  visit("sinks", o.cache.sinks, results, "window: the first so many tokens never leave");
+  visit("recent", o.cache.recent, results,
+        "h2o policies: the newest so many tokens are protected; -1 is half the cache");
+  visit("ema", o.cache.ema, results, "tova-ema: decay of the moving average of the attention");
+  visit("positions", o.cache.positions, results, "rotary positions: clipped, absolute, in-state");
+  visit("clip-distance", o.cache.clip_distance, results,
+        "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");
+  visit("chunk-tokens", o.cache.chunk_tokens, results,
+        "tokens of a chunk of a document, each read with a fresh state, a BOS included; 0 is the "
+        "whole document");
+  visit("bos", o.bos, results,
+        "a BOS before each document, chunk or prompt: auto (as the model's tokenizer or chat "
+        "template "
+        "puts it), always, never");
+  visit("parse-special", o.parse_special, results,
+        "recognise control tokens in the text of documents");
+  visit("token-nll", o.token_nll, results, "store every token's id and NLL in /tokens");
+  visit("trace-state", o.trace_state, results,
+        "store the death step of every token in every layer in /trace");
+  visit("question-key", o.corpus.question_key, generation,
+        "JSON key of a record's question, or list of questions (one answer each)");
+  visit("reference-key", o.corpus.reference_key, generation,
+        "JSON key of what an answer is compared with: a string or a list; of a list of questions a "
+        "list with one of these each");
+  visit("task", o.generation.task, generation,
+        "built-in prompt: summary, qa, continue, or auto: qa where a record has a question, else "
+        "continue (generate) or summary (summarize)");
+  visit("prompt", o.generation.prompt_file, convenience,
+        "file with a prompt of your own: {document} and {question} stand for these, literal braces "
+        "are doubled; without {document} it is an instruction");
+  visit("chat-template", o.generation.chat_template, generation,
+        "auto (the model's own, none where it has none), none, chatml, llama2, llama3, mistral, "
+        "qwen");
+  visit("instruction", o.generation.instruction, generation,
+        "where an instruction stands: before or after the document, both, or auto: both, with "
+        "--policy full after");
+  visit("pin-instruction", o.generation.pin_instruction, generation,
+        "what stands before the document never leaves the state");
+  visit(
+      "prefill", o.generation.prefill, generation,
+      "stream: bounded throughout; full: unbounded, then cut to the cache size at its last token");
+  visit("max-document-tokens", o.generation.max_document_tokens, generation,
+        "leave out what is beyond so many tokens of a document; 0 is never");
+  visit("truncate", o.generation.truncate, generation,
+        "what is left out of a longer document: end, middle");
+  visit("strategy", o.generation.strategy, generation,
+        "stream: the document as a whole; chunk: its pieces of --chunk-tokens on their own, then "
+        "what "
+        "was written about these");
+  visit("max-new-tokens", o.generation.max_new_tokens, generation, "of a text at most (tokens)");
+  visit("min-new-tokens", o.generation.min_new_tokens, generation, "of a text at least (tokens)");
+  visit("samples", o.generation.samples, generation,
+        "texts after each prompt; more than 1 needs a --temperature");
+  visit("temperature", o.generation.sampling.temperature, generation,
+        "of sampling; 0 takes the likeliest token");
+  visit("top-k", o.generation.sampling.top_k, generation,
+        "sample from the so many likeliest tokens; 0 is all");
+  visit("top-p", o.generation.sampling.top_p, generation,
+        "sample from the likeliest tokens that have this probability together");
+  visit("min-p", o.generation.sampling.min_p, generation,
+        "sample from tokens of at least this share of the highest probability");
+  visit("repetition-penalty", o.generation.sampling.repetition_penalty, generation,
+        "over 1: tokens of the prompt and of the text so far become less likely");
+  visit("seed", o.generation.sampling.seed, generation, "of the random numbers");
+  visit("stop", o.generation.stop, generation,
+        "a string at which a text ends, itself left out; may be given several times");
+  visit("stem", o.generation.stem, generation, "ROUGE compares stems of words (English)");
+  visit("stream-jsonl", o.generation.stream_jsonl, convenience,
+        "JSON lines file to which each text is added as soon as it is durable");
+  visit("device", o.device, results, "auto, cpu, cuda");
+  visit("dtype", o.dtype, results,
+        "weights and matrix products: bf16, f32, or auto: bf16 where the CPU is faster with it or "
+        "only that fits, else f32");
+  visit("block", o.block, results, "tokens of one stream processed in one step; 0 is auto (256)");
+  visit("streams", o.streams, convenience,
+        "documents or texts side by side; 0 is auto: what fits the memory, at most 16 documents "
+        "(score) or 64 texts, and no more than the corpus has");
+  visit("memory-budget", o.memory_budget, convenience,
+        "bytes for states and workspace (suffixes K, M, G); 0 is auto");
+  visit("ranks-per-gpu", o.ranks_per_gpu, convenience, "ranks that may share a GPU and its memory");
+  visit("threads", o.threads, convenience,
+        "0 is auto: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, else all cores");
+  visit("stages", o.stages, convenience,
+        "cut the model's layers into so many stages, one a rank, for models too large for one; the "
+        "ranks form groups of so many");
+  visit("sync-seconds", o.sync_seconds, convenience,
+        "finished work is made durable this often (seconds)");
+  visit("save-every", o.save_every, convenience,
+        "save the state of documents under way this often, for very long ones (seconds); 0 is "
+        "only when the run is stopped");
+  visit("silence-seconds", o.silence_seconds, convenience,
+        "a rank that is not heard of for so long is given up (seconds)");
+  visit("dedicated-coordinator", o.dedicated_coordinator, convenience,
+        "rank 0 hands out work and computes nothing");
+  visit("broadcast-weights", o.broadcast_weights, convenience,
+        "send the model's files from rank 0 to hosts that do not have them");
+  visit("strict", o.strict, convenience, "any bad record ends the run with exit code 65");
+  visit("max-bad-fraction", o.max_bad_fraction, convenience,
+        "more bad records than this fraction: exit code 65");
+  visit("overwrite", o.overwrite, convenience, "delete what --out holds and start afresh");
+  visit("log-format", o.log_format, convenience, "text, json");
+  visit("progress-seconds", o.progress_seconds, convenience,
+        "between progress lines where there is no terminal (seconds); 0 is every step");
+}
+
+// The names that a text option takes ("device": auto, cpu, cuda); empty where any text is one.
+std::vector<std::string> names_of_option(std::string_view name);
+
+// Whether --stream-jsonl is at work.
+bool streams_results(const RunOptions& options);
+// The corpus, without what the run itself writes.
+CorpusOptions corpus_of(const RunOptions& options);
+// What bounds the states: --chunk-tokens restarts them in scoring only.
+CacheOptions cache_of(const RunOptions& options);
+
+// Throws Error(usage or configuration) naming the option and what to give instead.
+void validate(const RunOptions& options);
+
+}  // namespace tovamill

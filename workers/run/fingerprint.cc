@@ -1,0 +1,131 @@
+#include "workers/run/fingerprint.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <set>
+#include <string_view>
+
+#include "io/files/utf8.h"
+#include "io/model/digest.h"
+#include "kernels/types/error.h"
+#include "workers/options/option_text.h"
+
+namespace tovamill {
+namespace {
+
+// Counts up when the same options give other numbers or another journal format than before.
+constexpr int kNumbersVersion = 3;
+
+// The same for all spellings of a path: "texts/", "./texts", "texts//". At the end of a glob a
+// slash means something: directories only.
+std::string spelled_alike(const std::string& path) {
+  const std::filesystem::path normal = std::filesystem::absolute(path).lexically_normal();
+  const bool is_glob = path.find_first_of("*?[") != std::string::npos;
+  const bool ends_in_slash = !normal.has_filename() && normal.has_relative_path();
+  return (ends_in_slash && !is_glob ? normal.parent_path() : normal).string();
+}
+
+// Paths of a corpus: neither their order nor a double changes what is read. Those of journals that
+// an earlier program wrote are as they were given.
+nlohmann::json corpus_alike(const nlohmann::json& paths) {
+  if (!paths.is_array()) return paths;
+  std::set<std::string> alike;
+  for (const nlohmann::json& path : paths) {
+    if (!path.is_string()) return paths;
+    alike.insert(spelled_alike(path.get<std::string>()));
+  }
+  return alike;
+}
+
+// JSON holds UTF-8 only, the names of files any bytes: those that are not UTF-8 as \xNN.
+std::string as_utf8(std::string_view bytes) {
+  std::string valid;
+  while (!bytes.empty()) {
+    const std::size_t n = valid_utf8_prefix(bytes);
+    valid += bytes.substr(0, n);
+    bytes.remove_prefix(n);
+    if (bytes.empty()) break;
+    char escape[5];
+    std::snprintf(escape, sizeof escape, "\\x%02x",
+                  static_cast<unsigned>(static_cast<unsigned char>(bytes.front())));
+    valid += escape;
+    bytes.remove_prefix(1);
+  }
+  return valid;
+}
+
+// A value for one line of a message: a prompt may be a whole file.
+std::string text(const nlohmann::json& value) {
+  constexpr std::size_t kMostBytes = 60;
+  if (value.is_array()) {
+    std::string all;
+    for (const nlohmann::json& one : value) all += (all.empty() ? "" : " and ") + text(one);
+    return all.empty() ? "empty" : all;
+  }
+  const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  if (text.empty()) return "empty";
+  const std::string first = text.substr(0, std::min(kMostBytes, text.find('\n')));
+  if (first.size() == text.size()) return text;
+  return "'" + first.substr(0, valid_utf8_prefix(first)) + "...'";
+}
+
+}  // namespace
+
+nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
+                           const ModelConfig& config, const Tokenizer& tokenizer,
+                           const std::string& dtype) {
+  nlohmann::json print = nlohmann::json::object();
+  visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
+    const bool counts = effect == Effect::results ||
+                        (effect == Effect::generation && options.job_kind != Job::score);
+    if (!counts) return;
+    if constexpr (requires { field.front().front(); }) {
+      for (const std::string& value : field)
+        print[std::string(name)].push_back(
+            as_utf8(name == "corpus" ? spelled_alike(value) : value));
+    } else {
+      print[std::string(name)] = as_utf8(text_of(field));
+    }
+  });
+  if (print.contains("corpus")) print["corpus"] = corpus_alike(print["corpus"]);
+  if (options.job_kind != Job::score) {
+    print["job"] = name_of(options.job_kind);
+    print["prompt"] = as_utf8(options.generation.prompt);
+  }
+  print["model"] = files.digest();
+  print["tokenizer"] = tokenizer.digest();
+  print["dtype"] = dtype;
+  print["device"] = options.device;
+  print["block"] = text_of(options.block > 0 ? options.block : kGroupTokens);
+  print["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
+  print["numbers-version"] = kNumbersVersion;
+  return print;
+}
+
+std::string fingerprint_digest(const nlohmann::json& print) {
+  Digest digest;
+  digest.add(std::string_view(print.dump()));
+  return digest.hex();
+}
+
+void check_same(const nlohmann::json& before, const nlohmann::json& now,
+                const std::string& run_directory) {
+  std::string differences;
+  for (const auto& [key, value] : now.items()) {
+    const auto found = before.find(key);
+    if (found != before.end() && *found == value) continue;
+    if (key == "corpus" && found != before.end() && corpus_alike(*found) == value) continue;
+    const std::string name = key == "job" ? "the command" : "--" + key;
+    differences += (differences.empty() ? "" : ", ") + name + " was " +
+                   (found == before.end() ? "not there" : text(*found)) + " and is " + text(value);
+  }
+  if (differences.empty()) return;
+  throw Error(
+      ExitCode::configuration,
+      run_directory + ": holds a run with other options (" + differences +
+          "): to keep it give a new --out, to delete it and start afresh add --overwrite, to "
+          "continue it give the options that it has");
+}
+
+}  // namespace tovamill

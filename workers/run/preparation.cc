@@ -1,0 +1,182 @@
+#include "workers/run/preparation.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <unordered_map>
+
+#include "io/files/durable.h"
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
+#include "pipeline/distributed/selection.h"
+#include "pipeline/results/stream_file.h"
+#include "pipeline/run_directory/journal_review.h"
+#include "pipeline/run_directory/run_directory.h"
+#include "workers/run/fingerprint.h"
+
+namespace tovamill {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using FileNumbers = std::unordered_map<std::string_view, std::uint32_t>;
+
+FileNumbers number_files(const std::vector<CorpusFile>& files) {
+  FileNumbers numbers;
+  for (std::uint32_t i = 0; i < files.size(); ++i) numbers[files[i].path] = i;
+  return numbers;
+}
+
+// Journals of earlier starts must be of the same options.
+void check_journals(const JournalIndex& index, const json& print,
+                    const std::string& run_directory) {
+  for (const JournalFile& journal : index.journals) {
+    const json header = json::parse(journal.header, nullptr, false);
+    if (header.is_object() && header.contains("fingerprint"))
+      check_same(header["fingerprint"], print, run_directory);
+  }
+}
+
+// What earlier starts without --strict let pass.
+void check_strict(const RunOptions& options, const JournalIndex& earlier) {
+  if (!options.strict || earlier.n_failed == 0) return;
+  throw BadData(options.out + ": earlier starts met bad records, " +
+                with_thousands(earlier.n_failed) +
+                " of them (--strict ends a run at the first): see /failures after tovamill merge");
+}
+
+// A file that is shorter than what was read of it is not the one that was scored.
+void check_unchanged(const CorpusFile& file, const SpanSet& done) {
+  const bool plain_lines =
+      file.kind == CorpusFile::Kind::jsonl && file.compression == CorpusFile::Compression::none;
+  if (!plain_lines || done.empty()) return;
+  const std::uint64_t end = done.spans().back().end;
+  if (end == kToTheEnd || end <= file.n_bytes) return;
+  throw Error(ExitCode::configuration,
+              file.path + ": has become shorter (" + with_thousands(file.n_bytes) +
+                  " bytes) than what this run has read of it (" + with_thousands(end) +
+                  "): restore it, give another --out, or --overwrite");
+}
+
+void check_path(const CorpusFile& file) {
+  constexpr std::size_t kMostBytes = 3000;  // of a path in a message between ranks
+  if (file.path.size() <= kMostBytes) return;
+  throw Error(ExitCode::usage, file.path.substr(0, 80) + "...: the path is longer than " +
+                                   with_thousands(kMostBytes) + " bytes: move the file");
+}
+
+std::string overwritten_path(const std::string& run_directory) {
+  return run_directory + "/overwritten";
+}
+
+// A job that is started again must not delete what its start before has done.
+bool is_overwritten(const RunOptions& options) {
+  if (!options.is_restart || options.job.empty()) return false;
+  std::ifstream file(overwritten_path(options.out));
+  std::string job;
+  std::getline(file, job);
+  return job == options.job;
+}
+
+std::vector<Piece> pieces_left(const RunOptions& options, const std::vector<CorpusFile>& files,
+                               const JournalIndex& earlier) {
+  std::vector<Piece> pieces;
+  for (const FileRange& range :
+       select_ranges(files, options.corpus, options.skip, options.limit, options.part)) {
+    const CorpusFile& file = files[range.file];
+    const SpanSet& done = earlier.done_of(file.path);
+    check_unchanged(file, done);
+    if (file.kind == CorpusFile::Kind::text) {
+      if (!earlier.contains(file.path, 0) && !done.contains(0))
+        pieces.push_back({range.file, range.begin, range.end});
+      continue;
+    }
+    for (const Span& s : done.missing(range.begin, range.end))
+      pieces.push_back({range.file, s.begin, s.end});
+  }
+  return pieces;
+}
+
+std::vector<SuspectDocument> suspects_of(const JournalIndex& earlier,
+                                         const std::vector<CorpusFile>& files) {
+  std::vector<SuspectDocument> suspects;
+  const FileNumbers numbers = number_files(files);
+  for (const Suspect& s : earlier.suspects) {
+    const auto found = numbers.find(earlier.files[s.file]);
+    if (found == numbers.end()) continue;
+    suspects.push_back({.file = found->second,
+                        .offset = s.offset,
+                        .n_crashes = static_cast<int>(s.n_crashes),
+                        .n_deaths = static_cast<int>(s.n_deaths)});
+  }
+  return suspects;
+}
+
+}  // namespace
+
+std::optional<Preparation> prepare_run(const RunOptions& options, const json& print,
+                                       const PreparationEvents& events,
+                                       std::unique_ptr<RunLock>& lock) {
+  Preparation p;
+  p.work.files = list_corpus(corpus_of(options), &p.left_out);
+  for (const CorpusFile& f : p.work.files) {
+    check_path(f);
+    p.n_bytes += f.n_bytes;
+  }
+  p.n_files = p.work.files.size();
+  prepare_run_directory(options.out);
+  lock = std::make_unique<RunLock>(options.out, events.lock_wait_s);
+  if (options.overwrite && !is_overwritten(options)) {
+    if (!events.may_overwrite()) return std::nullopt;
+    clear_run_directory(options.out);
+    if (streams_results(options)) fs::remove(options.generation.stream_jsonl);
+    if (!options.job.empty()) write_file_durably(overwritten_path(options.out), options.job + "\n");
+  }
+  events.on_locked();
+  const JournalIndex earlier = scan_journals(options.out);
+  check_journals(earlier, print, options.out);
+  check_strict(options, earlier);
+  if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
+  p.work.pieces = pieces_left(options, p.work.files, earlier);
+  p.work.suspects = suspects_of(earlier, p.work.files);
+  p.work.launch = reserve_launch(options.out);
+  p.work.fingerprint = fingerprint_digest(print);
+  p.work.earlier.n_documents = earlier.documents.size() - earlier.n_failed;
+  p.work.earlier.n_failed = earlier.n_failed;
+  p.n_documents_done = earlier.documents.size();
+  return p;
+}
+
+JournalFindings look_into_journal(const std::string& path, const std::vector<CorpusFile>& files,
+                                  const std::vector<Piece>& pieces) {
+  JournalFindings findings;
+  if (!std::filesystem::exists(path)) {
+    findings.left = pieces;
+    return findings;
+  }
+  const JournalReview review = review_journal(path);
+  findings.how = review.crash;
+  for (const Piece& piece : pieces) {
+    const auto named = std::find(review.files.begin(), review.files.end(), files[piece.file].path);
+    if (named == review.files.end()) {
+      findings.left.push_back(piece);
+      continue;
+    }
+    const SpanSet& done = review.done[static_cast<std::size_t>(named - review.files.begin())];
+    for (const Span& s : done.missing(piece.begin, piece.end))
+      findings.left.push_back({piece.file, s.begin, s.end});
+  }
+  // What was begun and is not finished is in a lease that is not finished.
+  for (const BegunEntry& b : review.unfinished) {
+    const auto found = std::find_if(pieces.begin(), pieces.end(),
+                                    [&](const Piece& p) { return files[p.file].path == b.file; });
+    if (found == pieces.end()) continue;
+    findings.suspects.push_back({.file = found->file,
+                                 .offset = b.offset,
+                                 .n_crashes = review.crash.empty() ? 0 : 1,
+                                 .n_deaths = review.crash.empty() ? 1 : 0});
+  }
+  return findings;
+}
+
+}  // namespace tovamill

@@ -1,0 +1,260 @@
+#include "workers/run/worker.h"
+
+#include <algorithm>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "io/files/system_facts.h"
+#include "kernels/cpu/cpu_info.h"
+#include "kernels/device_failed.h"
+#include "kernels/types/error.h"
+#include "kernels/types/version.h"
+#include "pipeline/run_directory/run_directory.h"
+#include "workers/documents/document_loop.h"
+#include "workers/documents/generate_work.h"
+#include "workers/documents/saved_states.h"
+#include "workers/documents/score_work.h"
+#include "workers/load/gpu_places.h"
+#include "workers/options/option_text.h"
+#include "workers/run/crash_mark.h"
+#include "workers/run/fingerprint.h"
+#include "workers/stages/stage_cut.h"
+#include "workers/stages/stage_follower.h"
+
+namespace tovamill {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kOrderWaitSeconds = 0.05;
+
+std::string iso_time(std::time_t t) {
+  char text[32];
+  std::tm utc{};
+  gmtime_r(&t, &utc);
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+// The options that mean something to the job.
+std::string config_of(const RunOptions& options) {
+  std::vector<std::string> others;
+  visit_fields(options, [&](std::string_view name, const auto&, Effect effect, const char*) {
+    const bool generates =
+        effect == Effect::generation || name == "prompt" || name == "stream-jsonl";
+    if (generates && options.job_kind == Job::score) others.emplace_back(name);
+  });
+  return config_lines(options, [&](std::string_view name) {
+    return std::find(others.begin(), others.end(), name) == others.end();
+  });
+}
+
+// Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
+std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
+  const json header{{"fingerprint", print},
+                    {"job", name_of(options.job_kind)},
+                    {"config", config_of(options)},
+                    {"model", model.files->path() + " (" + model.description + ")"},
+                    {"tokenizer", model.tokenizer->description()},
+                    {"host", host_name()},
+                    {"boot_id", boot_id()},
+                    {"oom_kills", n_oom_kills()},
+                    {"device", model.backend->description() + ", " + model.backend->dtype_name() +
+                                   (model.stages.size() > 1 ? ", stages: " + text_of(model.stages)
+                                                            : std::string())},
+                    {"command", options.command},
+                    {"slurm_job", options.slurm_job},
+                    {"program_version", program_version()},
+                    {"git_hash", git_hash()},
+                    {"started", iso_time(std::time(nullptr))}};
+  return header.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// Waits until the orders say what `enough` wants to know; false where the run is broken off before.
+// A run that has nothing left to do gets its journals as well: they say that it is complete.
+template <class Enough>
+bool wait_for(WorkDesk& desk, Enough enough) {
+  while (!desk.is_broken_off()) {
+    if (enough(desk.orders())) return true;
+    desk.wait_for_news(kOrderWaitSeconds);
+  }
+  return false;
+}
+
+WeightSharing sharing(const WorkerPlace& place, const Pulse& orders) {
+  WeightSharing how;
+  how.n_ranks_on_host = place.n_on_host;
+  if (place.packs_first) {
+    how.role = WeightSharing::Role::leader;
+  } else if (orders.weights == WeightsOrder::take_ticket) {
+    how.role = WeightSharing::Role::follower;
+    how.place = {.pid = orders.ticket.pid,
+                 .fd = orders.ticket.fd,
+                 .n_bytes = orders.ticket.n_bytes,
+                 .identity = orders.ticket.identity};
+  }
+  return how;
+}
+
+GpuPart gpu_part(const WorkerPlace& place) {
+  const GpuShare share = gpu_share(place.gpu);
+  return {.index = share.index, .n_bytes = share.n_bytes, .group = place.gpu_group};
+}
+
+std::string stages_of(const LoadedModel& model) {
+  if (model.stages.size() <= 1) return "";
+  return text_of(model.stages) + (model.rows_note.empty() ? "" : "; " + model.rows_note);
+}
+
+// `documents`: null on a rank that takes none.
+LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
+  return {.model_description = model.files->path() + ": " + model.description,
+          .tokenizer_description = model.tokenizer->description(),
+          .device = model.backend->description(),
+          .dtype = model.backend->dtype_name(),
+          .sharing_note = model.sharing_note,
+          .work = documents == nullptr ? "" : documents->description(),
+          .stages = stages_of(model),
+          .n_threads = model.backend->n_threads(),
+          .n_streams = model.plan.n_streams,
+          .n_wanted_streams = model.plan.n_wanted,
+          .weight_bytes = model.model.weight_bytes(),
+          .state_bytes = std::min(
+              model.plan.state_budget,
+              model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams)),
+          .workspace_bytes = model.backend->workspace_bytes() + model.runner->buffer_bytes()};
+}
+
+Hello hello_of(const LoadedModel& model, const json& print) {
+  return {.host = host_name(),
+          .pid = process_id(),
+          .n_threads = model.backend->n_threads(),
+          .device = model.backend->description(),
+          .fingerprint = fingerprint_digest(print),
+          .differences = "dtype " + model.backend->dtype_name() + ", model " +
+                         model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
+}
+
+void leave(const WorkerCounters& counters, bool has_journal, WorkDesk& desk) {
+  WorkerSituation s;
+  s.phase = WorkerPhase::left;
+  s.journal_is_open = has_journal;
+  s.counters = counters;
+  desk.publish(s);
+}
+
+// The journal may be what failed: then the first error is the one to tell.
+template <class Close>
+void close_quietly(const Close& close) {
+  try {
+    close(false);
+  } catch (const Error&) {
+  }
+}
+
+std::unique_ptr<DocumentWork> make_work(const RunOptions& options, LoadedModel& model) {
+  if (options.job_kind == Job::score) return std::make_unique<ScoreWork>(model, options);
+  return std::make_unique<GenerateWork>(model, options);
+}
+
+void work_through(const RunOptions& options, DocumentWork& documents, const LoadedModel& model,
+                  const json& print, int rank, WorkDesk& desk) {
+  const double start = now_s();
+  RunJournal journal(journal_path(options.out, rank, desk.orders().launch),
+                     journal_header(options, model, print), options.sync_seconds);
+  const CrashMark mark(journal.descriptor());
+  const SavedStates states(options.out, print.dump());
+  LeaseSource source(options.corpus, desk, journal);
+  DocumentLoop loop(documents, options, rank, source, journal, states, desk);
+  const WorkerCounters& c = loop.counters();
+  const auto close = [&](bool complete) {
+    journal.close(json{
+        {"seconds", now_s() - start},
+        {"seconds_computing", c.seconds_computing},
+        {"seconds_waiting", c.seconds_waiting},
+        {"seconds_writing", journal.seconds_writing()},
+        {"work", json::parse(documents.statistics())},
+        {"complete",
+         complete}}.dump());
+  };
+  try {
+    close(loop.run());
+  } catch (const OutOfMemory&) {
+    throw;  // no orderly end: it counts against the documents under way
+  } catch (const DeviceFailed&) {
+    throw;  // as little as where the rank was killed
+  } catch (...) {
+    close_quietly(close);
+    throw;
+  }
+  leave(c, true, desk);
+}
+
+// Behind stage 0: serves the documents of another rank until that has no more.
+void follow(const LoadedModel& model, const StagePlace& place, WorkDesk& desk) {
+  WorkerSituation s;
+  s.phase = WorkerPhase::working;
+  desk.publish(s);
+  StageFollower follower(model.model, *model.backend, *model.runner, *model.rows, *place.line,
+                         place.rank);
+  try {
+    follower.serve();
+  } catch (const StageLost&) {
+    // Whoever is told to go need not say that it goes.
+    const Command command = desk.orders().command;
+    if (command == Command::wait || command == Command::work) throw;
+  }
+  leave({}, false, desk);
+}
+
+void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const WorkerPlace& place,
+                   WorkDesk& desk) {
+  RunOptions options = given;
+  if (!head) head = open_model(options.model);
+  const bool is_gpu = options.device == "cuda";
+  const bool is_staged = place.stages.n_stages > 1;
+  const bool follows = place.n_on_host > 1 && !place.packs_first && !is_gpu && !is_staged;
+  const auto may_load = [&](const Pulse& p) {
+    return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
+  };
+  if (!wait_for(desk, may_load)) return leave({}, false, desk);
+  const Pulse orders = desk.orders();
+  options.dtype = orders.dtype;
+  options.useful_streams = orders.useful_streams;
+  LoadedModel model =
+      is_gpu ? load_model_on_gpu(std::move(*head), options, options.threads, gpu_part(place),
+                                 place.stages)
+             : load_model(std::move(*head), options, options.threads,
+                          cpu_info().memory_available_bytes, sharing(place, orders), place.stages);
+  if (place.packs_first) {
+    // Also where they could not be shared: the others wait for the word, then pack their own.
+    const WeightsPlace& p = model.weights_place;
+    desk.offer_weights({p.pid, p.fd, p.n_bytes, p.identity});
+  }
+  options.dtype = given.dtype;
+  const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
+                                 model.backend->dtype_name());
+  if (place.stages.stage > 0) {
+    desk.introduce(hello_of(model, print), info_of(model, nullptr));
+    return follow(model, place.stages, desk);
+  }
+  // What it refuses is refused before the first lease.
+  const std::unique_ptr<DocumentWork> documents = make_work(options, model);
+  desk.introduce(hello_of(model, print), info_of(model, documents.get()));
+  if (!wait_for(desk, [](const Pulse& p) { return p.launch > 0 && p.is_known; }))
+    return leave({}, false, desk);
+  work_through(options, *documents, model, print, place.rank, desk);
+}
+
+}  // namespace
+
+void work(const RunOptions& options, std::optional<ModelHead> head, const WorkerPlace& place,
+          WorkDesk& desk) {
+  try {
+    work_or_throw(options, std::move(head), place, desk);
+  } catch (...) {
+    desk.fail(std::current_exception());
+  }
+}
+
+}  // namespace tovamill

@@ -1,0 +1,74 @@
+#include "workers/stages/stage_cut.h"
+
+#include <algorithm>
+
+#include "kernels/types/error.h"
+
+namespace tovamill {
+namespace {
+
+double parameters_of_layer(const ModelShape& s) {
+  const double hidden = s.hidden_size;
+  return hidden * (2.0 * s.q_size() + 2.0 * s.kv_size()) + 3.0 * hidden * s.intermediate_size;
+}
+
+// `n` in `parts` equal pieces, the first of them one longer where it does not come out even.
+std::int32_t piece(std::int32_t n, std::int32_t parts, std::int32_t index) {
+  return n / parts + (index < n % parts ? 1 : 0);
+}
+
+}  // namespace
+
+std::vector<LayerRange> cut_layers(const ModelShape& shape, std::int32_t n_stages) {
+  const std::int32_t n = shape.n_layers;
+  if (n_stages > n)
+    throw Error(ExitCode::usage, "--stages " + std::to_string(n_stages) + ": the model has " +
+                                     std::to_string(n) + " layers: give at most so many stages");
+  if (n_stages <= 1) return {{.first = 0, .n = n, .n_all = n}};
+  const double head =
+      static_cast<double>(shape.hidden_size) * shape.vocab_size / parameters_of_layer(shape);
+  const auto cost = [&](std::int32_t n_last) {
+    return std::max(static_cast<double>(piece(n - n_last, n_stages - 1, 0)), n_last + head);
+  };
+  std::int32_t n_last = 1;
+  for (std::int32_t l = 2; l <= n - (n_stages - 1); ++l) {
+    if (cost(l) < cost(n_last)) n_last = l;
+  }
+  std::vector<LayerRange> stages;
+  std::int32_t first = 0;
+  for (std::int32_t s = 0; s < n_stages; ++s) {
+    const std::int32_t here = s + 1 == n_stages ? n_last : piece(n - n_last, n_stages - 1, s);
+    stages.push_back({.first = first, .n = here, .n_all = n});
+    first += here;
+  }
+  return stages;
+}
+
+ModelShape shape_of(const ModelShape& whole, const LayerRange& range) {
+  ModelShape shape = whole;
+  shape.n_layers = range.n;
+  return shape;
+}
+
+std::string text_of(const std::vector<LayerRange>& stages) {
+  std::string text = "layers ";
+  for (const LayerRange& s : stages) {
+    if (s.first > 0) text += " | ";
+    text += std::to_string(s.first);
+    if (s.n > 1) text += "-" + std::to_string(s.first + s.n - 1);
+  }
+  return text + " + head";
+}
+
+void check_groups(int n_ranks, int first_worker, std::int32_t n_stages) {
+  const int n = n_ranks - first_worker;
+  if (n_stages <= 1 || (n > 0 && n % n_stages == 0)) return;
+  const int n_more = n_stages - n % n_stages;
+  throw Error(ExitCode::usage, "--stages " + std::to_string(n_stages) + ": " + std::to_string(n) +
+                                   " rank" + (n == 1 ? "" : "s") + " cannot form groups of " +
+                                   std::to_string(n_stages) + ": start " +
+                                   std::to_string(n_ranks + n_more) + " ranks (mpirun -n " +
+                                   std::to_string(n_ranks + n_more) + "), or give fewer stages");
+}
+
+}  // namespace tovamill

@@ -1,0 +1,46 @@
+#include "workers/stages/stage_rows.h"
+
+namespace tovamill {
+
+StageRows::StageRows(Backend& backend, std::int32_t hidden_size, const StagePlace& place)
+    : backend_(backend),
+      hidden_size_(hidden_size),
+      place_(place),
+      messages_(make_message_rows(backend, hidden_size)) {}
+
+std::string StageRows::link(const std::optional<GpuGroupId>& before,
+                            const std::optional<GpuGroupId>& behind) {
+  try {
+    links_ = backend_.join_rows(
+        {.before = before,
+         .behind = behind,
+         .hidden_size = hidden_size_,
+         .join_s = place_.link_s,
+         .patience_s = place_.patience_s,
+         .why_closed = [line = place_.line] { return line->why_closed(); },
+         .on_lost = [line = place_.line](const std::string& why) { line->close(why); }});
+    return links_ ? "" : "this device has no links";
+  } catch (const GpuGroupError& e) {
+    return e.what();
+  } catch (const OutOfMemory& e) {
+    return e.what();
+  }
+}
+
+void StageRows::receive(Buffer& rows, std::int32_t n_rows) {
+  if (!links_) return messages_->receive(rows, n_rows);
+  if (has_missed_)
+    throw StageLost("rows of an earlier step, for which there was no memory, are on their way");
+  links_->receive(rows, n_rows);
+}
+
+void StageRows::send(const Buffer& rows, std::int32_t n_rows) {
+  if (links_) return links_->send(rows, n_rows);
+  messages_->send(rows, n_rows);
+}
+
+void StageRows::check() const {
+  if (links_) links_->check();
+}
+
+}  // namespace tovamill
