@@ -218,7 +218,7 @@ wait_while_running() {  # SECONDS at most
 }
 
 # Some launchers stay for ever once one of their tasks has died.
-stop_lingering() {  # SECONDS of patience
+stop_lingering() {  # SECONDS to wait
   wait_while_running "$1"
   is_running && kill -TERM "$launcher" 2>/dev/null
   wait_while_running 5

@@ -8,17 +8,18 @@ namespace tovamill {
 
 std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape) {
   if (cache.clip_distance > 0) return cache.clip_distance;
-  return std::max(1, shape.trained_context - kGroupTokens);
+  return std::max(1, shape.trained_context - kRopeSegmentTokens);
 }
 
 bool rotates_again(const CacheOptions& cache, std::int64_t clip) {
   if (cache.positions == Positions::absolute) return false;
   if (cache.chunk_tokens <= 0) return true;
-  const std::int64_t last_group = (cache.chunk_tokens - 1) / kGroupTokens * kGroupTokens;
+  const std::int64_t last_group =
+      (cache.chunk_tokens - 1) / kRopeSegmentTokens * kRopeSegmentTokens;
   return cache.positions == Positions::in_state ? last_group > 0 : last_group > clip;
 }
 
-std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape) {
+std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape) {
   return is_head_wise(cache.policy) ? shape.n_kv_heads : 1;
 }
 
@@ -66,10 +67,10 @@ void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t
 std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend,
                                                           const StreamState& state,
                                                           std::int32_t n_layers,
-                                                          std::int32_t n_groups) {
+                                                          std::int32_t n_eviction_groups) {
   std::vector<std::vector<std::int32_t>> all;
   for (std::int32_t layer = 0; layer < n_layers; ++layer) {
-    for (std::int32_t group = 0; group < n_groups; ++group)
+    for (std::int32_t group = 0; group < n_eviction_groups; ++group)
       all.push_back(backend.read_positions(state, layer, group));
   }
   return all;

@@ -1,7 +1,7 @@
 // The arithmetic of a decoder-only transformer with bounded states, one operation per sentence of
 // the paper's layer. Implemented by reference/ (float64, token by token), cpu/ and cuda/. Calls are
 // enqueued in order; only `finish_step` and `read_*` wait, and what calls before them were to write
-// to the host is there after them. A backend with several lanes keeps as many steps under way at
+// to the host is there after them. A backend with several lanes keeps as many steps in flight at
 // once, each with buffers of its own; what one step does to a state, a later one finds done.
 #pragma once
 
@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/gpu_group.h"
-#include "kernels/row_links.h"
+#include "kernels/activation_links.h"
+#include "kernels/nccl_group.h"
 #include "kernels/state_keeper.h"
 #include "kernels/step_trace.h"
 #include "kernels/types/cache_options.h"
@@ -98,8 +98,8 @@ class Backend : public StateKeeper {
   virtual int n_threads() const = 0;
   // Rows of a step are padded to multiples of this (design 3.6).
   virtual std::int32_t row_tile() const = 0;
-  // Steps that may be under way at once: begun and not finished.
-  virtual std::int32_t n_lanes() const { return 1; }
+  // Steps that may be in flight at once: begun and not finished.
+  virtual std::int32_t n_in_flight() const { return 1; }
   // Bytes of the device's memory that buffers and states may still take; none where they are in the
   // host's.
   virtual std::optional<std::uint64_t> device_bytes_left() const { return std::nullopt; }
@@ -120,28 +120,30 @@ class Backend : public StateKeeper {
   virtual std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) = 0;
   // Brings the embedding to where `embed` reads it; without this the first `embed` does.
   virtual void hold_embedding(const TensorView&) {}
-  // All weights are there: what only their way needs is given back. Throws GpuGroupError where they
-  // did not come.
+  // All weights are there: what only their way needs is given back. Throws NcclGroupError where
+  // they did not come.
   virtual void end_set_up() {}
   virtual std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                               BufferType type) = 0;
   // Rows of a buffer, from `first_row` on, as float32: dense (n, n_cols), whatever the type. Both
-  // wait for what is under way.
+  // wait for what is in flight.
   virtual void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) = 0;
   virtual void read_rows(const Buffer& buffer, std::int32_t first_row,
                          std::span<float> rows) const = 0;
 
   // Links to the devices of the stages before and behind, made by all of them at once; null where
-  // rows go by way of the host only. Throws GpuGroupError where a link does not come about,
+  // rows go by way of the host only. Throws NcclGroupError where a link does not come about,
   // StageLost where the line is closed meanwhile, OutOfMemory. What it gives must go before this.
-  virtual std::unique_ptr<RowLinks> join_rows(const RowLinksPlace&) { return nullptr; }
+  virtual std::unique_ptr<ActivationLinks> link_activations(const ActivationLinksPlace&) {
+    return nullptr;
+  }
 
   // --- the step; no allocation but the growth of an unbounded state
 
   // Announces the blocks of the next step; later calls refer to them, until the next begin_step.
   // Grows unbounded states, prepares rotations. Throws Error(internal) where a block does not fit
-  // its state (StepBlock::pin, keeps_all) or n_lanes() steps are under way, OutOfMemory; no state
-  // has changed but in size then.
+  // its state (StepBlock::pin, keeps_all) or n_in_flight() steps are in flight, OutOfMemory; no
+  // state has changed but in size then.
   virtual void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) = 0;
   // out[row] = row ids[row] of `embedding` (vocab_size, hidden_size).
   virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding,
@@ -172,12 +174,12 @@ class Backend : public StateKeeper {
   // ids[i] = the first of the highest logits of row rows[i], as read_logits gives them, without
   // their way to the host; NaN are none, -1 where all are. False, and nothing is done, where the
   // device is the host.
-  virtual bool read_highest(const Buffer&, const Matrix&, std::span<const std::int32_t>,
-                            std::span<std::int32_t>) {
+  virtual bool read_argmax(const Buffer&, const Matrix&, std::span<const std::int32_t>,
+                           std::span<std::int32_t>) {
     return false;
   }
 
-  // Waits for the oldest step under way: what its attend and target_nll were to write is there
+  // Waits for the oldest step in flight: what its attend and target_nll were to write is there
   // after it. read_logits and read_rows may then be asked of its buffers, until as many more steps
   // have begun as there are lanes.
   virtual void finish_step() {}
@@ -196,12 +198,12 @@ struct BackendOptions {
   // Of the packed matrices and their biases; null is memory of the backend's own. Outlives the
   // backend. The reference backend makes no use of it.
   WeightStore* weights = nullptr;
-  int device_index = 0;      // cuda: which of the GPUs that this process sees
-  std::int32_t n_lanes = 1;  // cuda: steps under way at once that are wanted
-  bool traces = false;       // cuda: measures the parts of each step, at the cost of some speed
+  int device_index = 0;          // cuda: which of the GPUs that this process sees
+  std::int32_t n_in_flight = 1;  // cuda: steps in flight at once that are wanted
+  bool traces = false;           // cuda: measures the parts of each step, at the cost of some speed
   std::uint64_t device_bytes = 0;  // cuda: of its memory at most; 0: 92 %
   // cuda: whose weights one of them reads.
-  std::optional<GpuGroupPlace> group = std::nullopt;
+  std::optional<NcclGroupPlace> group = std::nullopt;
 };
 
 // Throws Error(no_device) where the device is not there, Error(configuration) where it cannot do
@@ -212,7 +214,7 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 // "auto", "cpu", "cuda" or "reference".
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options);
 
-// What the cache options come to for a model: trained context - kGroupTokens unless given, at
+// What the cache options come to for a model: trained context - kRopeSegmentTokens unless given, at
 // least 1.
 std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
 // Whether keys of a state are ever rotated anew, `clip` being the clip distance: not where
@@ -222,9 +224,9 @@ bool rotates_again(const CacheOptions& cache, std::int64_t clip);
 std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend,
                                                           const StreamState& state,
                                                           std::int32_t n_layers,
-                                                          std::int32_t n_groups);
+                                                          std::int32_t n_eviction_groups);
 // Decisions per layer and step: the KV heads of head-wise policies, else 1.
-std::int32_t n_groups(const CacheOptions& cache, const ModelShape& shape);
+std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape);
 // Newest tokens that h2o protects.
 std::int32_t protected_recent(const CacheOptions& cache);
 // The cache options as they hold for a block with StepBlock::pin: `pin` (tova policies, h2o) and

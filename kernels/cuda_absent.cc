@@ -2,8 +2,8 @@
 #include <filesystem>
 
 #include "kernels/backend.h"
-#include "kernels/gpu_group.h"
 #include "kernels/gpu_info.h"
+#include "kernels/nccl_group.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
@@ -14,7 +14,7 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
               "cpu");
 }
 
-std::optional<GpuGroupId> make_gpu_group_id(std::string& why) {
+std::optional<NcclGroupId> make_nccl_group_id(std::string& why) {
   why = "this build has no CUDA";
   return std::nullopt;
 }
@@ -28,9 +28,9 @@ GpuInfo gpu_info() {
   const bool has_driver = std::filesystem::exists("/proc/driver/nvidia/version", unknown);
   return {.is_built = false,
           .versions = "",
-          .obstacle = has_driver ? "not built in, though this machine has an NVIDIA driver (build "
-                                   "with -DTOVAMILL_CUDA=ON)"
-                                 : "not built in",
+          .rejection = has_driver ? "not built in, though this machine has an NVIDIA driver (build "
+                                    "with -DTOVAMILL_CUDA=ON)"
+                                  : "not built in",
           .devices = {}};
 }
 

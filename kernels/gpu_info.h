@@ -10,7 +10,7 @@ namespace tovamill {
 struct GpuInfo {
   bool is_built = false;             // this build has CUDA
   std::string versions;              // "CUDA 13.0, driver for CUDA 13.0"; empty where it has none
-  std::string obstacle;              // why no GPU can be used; empty where one can
+  std::string rejection;             // why no GPU can be used; empty where one can
   std::vector<std::string> devices;  // "NVIDIA H200, 132 SMs, 139.8 GiB"
 };
 

@@ -15,16 +15,16 @@ namespace tovamill {
 std::string cublas_version();
 
 // Of a weight matrix (n_out, n_in).
-struct ProductShape {
+struct GemmShape {
   std::int32_t n_out = 0, n_in = 0;
 };
 
-struct ProductTiming {
+struct GemmTiming {
   double seconds = 0.0;  // of one product: 2 n_rows n_out n_in operations
   int n_algorithms = 0;  // that were tried
 };
 
-struct ProductsInput {
+struct GemmInput {
   int device_index = 0;
   DType dtype =
       DType::bf16;  // of operands and results, bf16 or f32 (without TF32); sums are float32
@@ -36,8 +36,7 @@ struct ProductsInput {
 // For each shape the time of x (n_rows, n_in) W^T on random numbers by the fastest algorithm: all
 // are timed, then the best again for long enough that the GPU's clock settles. Takes memory for the
 // largest of them. Throws Error(no_device) as the backend does, OutOfMemory.
-std::vector<ProductTiming> measure_gpu_products(const ProductsInput& input,
-                                                std::span<const ProductShape> shapes);
+std::vector<GemmTiming> measure_gpu_gemm(const GemmInput& input, std::span<const GemmShape> shapes);
 
 // Bytes per second.
 struct GpuBandwidth {

@@ -14,10 +14,7 @@ namespace {
 
 std::string cublas_version() { return ""; }
 
-std::vector<ProductTiming> measure_gpu_products(const ProductsInput&,
-                                                std::span<const ProductShape>) {
-  refuse();
-}
+std::vector<GemmTiming> measure_gpu_gemm(const GemmInput&, std::span<const GemmShape>) { refuse(); }
 
 GpuBandwidth measure_gpu_bandwidth(int, std::uint64_t) { refuse(); }
 

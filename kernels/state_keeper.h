@@ -56,7 +56,7 @@ class StateKeeper {
   // Positions of the tokens that (layer, group) holds, ascending.
   virtual std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
                                                    std::int32_t group) const = 0;
-  // The same of every layer and group, [layer * n_groups + group], waiting once.
+  // The same of every layer and group, [layer * n_eviction_groups + group], waiting once.
   virtual std::vector<std::vector<std::int32_t>> read_all_positions(
       const StreamState& state) const = 0;
 };

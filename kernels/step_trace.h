@@ -8,7 +8,7 @@
 namespace tovamill {
 
 enum class StepPart : std::uint8_t {
-  products,  // the dense layers, biases included
+  gemm,      // the dense layers, biases included
   scores,    // queries times keys
   scan,      // the policy's decisions
   values,    // softmax and the product with the values
@@ -23,7 +23,7 @@ struct StepTrace {
   std::array<double, kStepParts> part_seconds{};  // by StepPart, of all steps and layers
   double busy_seconds = 0.0;  // from the first to the last launch of each step, summed, and of
                               // logits that are read between steps
-  double gap_seconds = 0.0;   // in which none was under way on the device, between them
+  double gap_seconds = 0.0;   // in which none was in flight on the device, between them
   std::uint64_t n_steps = 0;
 };
 

@@ -8,28 +8,28 @@
 namespace tovamill {
 
 Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
-                 std::int32_t max_blocks, std::int32_t max_block, RowTransport* rows)
+                 std::int32_t max_blocks, std::int32_t max_block, ActivationTransfer* rows)
     : model_(model), backend_(backend), rows_(rows), max_rows_(max_rows), max_blocks_(max_blocks) {
-  lanes_.resize(static_cast<std::size_t>(backend.n_lanes()));
-  for (Lane& lane : lanes_) make_lane(lane, max_block);
+  in_flight_.resize(static_cast<std::size_t>(backend.n_in_flight()));
+  for (InFlight& in_flight : in_flight_) make_in_flight(in_flight, max_block);
   if (!model.range.has_head()) return;
   buffer_bytes_ +=
       n_logit_rows() * static_cast<std::uint64_t>(model.config.shape.vocab_size) * sizeof(float);
 }
 
-void Forward::make_lane(Lane& lane, std::int32_t max_block) {
+void Forward::make_in_flight(InFlight& in_flight, std::int32_t max_block) {
   const ModelShape& shape = model_.config.shape;
-  lane.hidden = make(shape.hidden_size, BufferType::full);
-  lane.normed = make(shape.hidden_size, BufferType::compute);
-  lane.qkv = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
-  lane.attended = make(shape.q_size(), BufferType::compute);
-  lane.gated = make(shape.intermediate_size, BufferType::compute);
-  lane.nll.resize(static_cast<std::size_t>(max_rows_));
-  lane.events.resize(static_cast<std::size_t>(shape.n_layers) *
-                     static_cast<std::size_t>(max_blocks_));
+  in_flight.hidden = make(shape.hidden_size, BufferType::full);
+  in_flight.normed = make(shape.hidden_size, BufferType::compute);
+  in_flight.qkv = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
+  in_flight.attended = make(shape.q_size(), BufferType::compute);
+  in_flight.gated = make(shape.intermediate_size, BufferType::compute);
+  in_flight.nll.resize(static_cast<std::size_t>(max_rows_));
+  in_flight.events.resize(static_cast<std::size_t>(shape.n_layers) *
+                          static_cast<std::size_t>(max_blocks_));
   // Where a step has many blocks, most of them are of one token.
   const std::int32_t room = std::clamp(4 * max_rows_ / max_blocks_, 1, max_block);
-  for (BlockEvents& e : lane.events) e.evictions.reserve(static_cast<std::size_t>(room));
+  for (BlockEvents& e : in_flight.events) e.evictions.reserve(static_cast<std::size_t>(room));
 }
 
 std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
@@ -42,90 +42,92 @@ void Forward::submit(const StepInput& input) {
   if (n_blocks > static_cast<std::size_t>(max_blocks_) ||
       n_rows > static_cast<std::size_t>(max_rows_))
     throw Error(ExitCode::internal, "a step has more blocks or rows than the model was made for");
-  if (n_under_way_ == lanes_.size())
-    throw Error(ExitCode::internal, "more steps are under way than the device has lanes");
-  Lane& lane = lanes_[next_];
-  run_layers(input, lane);
-  std::fill_n(lane.nll.begin(), n_rows, 0.0f);
+  if (n_in_flight_ == in_flight_.size())
+    throw Error(ExitCode::internal, "more steps are in flight than the device has lanes");
+  InFlight& in_flight = in_flight_[next_];
+  run_layers(input, in_flight);
+  std::fill_n(in_flight.nll.begin(), n_rows, 0.0f);
   if (model_.range.has_head()) {
-    run_head(input, lane);
+    run_head(input, in_flight);
   } else {
-    rows_->send(*lane.hidden, static_cast<std::int32_t>(n_rows));
+    rows_->send(*in_flight.hidden, static_cast<std::int32_t>(n_rows));
   }
-  lane.n_rows = n_rows;
-  lane.n_blocks = n_blocks;
-  lane.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
-  lane.take_logits = input.take_logits;
-  lane.highest_rows.assign(input.highest_rows.begin(), input.highest_rows.end());
-  lane.take_highest = input.take_highest;
-  next_ = (next_ + 1) % lanes_.size();
-  ++n_under_way_;
+  in_flight.n_rows = n_rows;
+  in_flight.n_blocks = n_blocks;
+  in_flight.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
+  in_flight.take_logits = input.take_logits;
+  in_flight.argmax_rows.assign(input.argmax_rows.begin(), input.argmax_rows.end());
+  in_flight.take_argmax = input.take_argmax;
+  next_ = (next_ + 1) % in_flight_.size();
+  ++n_in_flight_;
 }
 
 StepOutput Forward::collect() {
-  if (n_under_way_ == 0) throw Error(ExitCode::internal, "no step is under way");
-  Lane& lane = lanes_[(next_ + lanes_.size() - n_under_way_) % lanes_.size()];
-  --n_under_way_;
+  if (n_in_flight_ == 0) throw Error(ExitCode::internal, "no step is in flight");
+  InFlight& in_flight = in_flight_[(next_ + in_flight_.size() - n_in_flight_) % in_flight_.size()];
+  --n_in_flight_;
   backend_.finish_step();
   if (rows_ != nullptr) rows_->check();
-  if (!lane.logit_rows.empty()) read_logits(lane, lane.logit_rows, lane.take_logits);
-  if (!lane.highest_rows.empty()) read_highest(lane);
-  return {.nll = std::span(lane.nll).first(lane.n_rows),
-          .events = std::span(lane.events).first(model_.layers.size() * lane.n_blocks),
-          .n_blocks = lane.n_blocks};
+  if (!in_flight.logit_rows.empty())
+    read_logits(in_flight, in_flight.logit_rows, in_flight.take_logits);
+  if (!in_flight.argmax_rows.empty()) read_argmax(in_flight);
+  return {.nll = std::span(in_flight.nll).first(in_flight.n_rows),
+          .events = std::span(in_flight.events).first(model_.layers.size() * in_flight.n_blocks),
+          .n_blocks = in_flight.n_blocks};
 }
 
-void Forward::run_layers(const StepInput& input, Lane& lane) {
+void Forward::run_layers(const StepInput& input, InFlight& in_flight) {
   const std::size_t n_blocks = input.blocks.size();
   backend_.begin_step(input.blocks, static_cast<std::int32_t>(input.ids.size()));
   if (model_.range.has_embedding()) {
-    backend_.embed(input.ids, model_.embedding, *lane.hidden);
+    backend_.embed(input.ids, model_.embedding, *in_flight.hidden);
   } else {
-    rows_->receive(*lane.hidden, static_cast<std::int32_t>(input.ids.size()));
+    rows_->receive(*in_flight.hidden, static_cast<std::int32_t>(input.ids.size()));
   }
   for (std::size_t l = 0; l < model_.layers.size(); ++l) {
     const Layer& layer = model_.layers[l];
-    backend_.rms_norm(*lane.hidden, layer.attention_norm, *lane.normed);
-    backend_.project(*lane.normed, *layer.attention.qkv, *lane.qkv);
-    backend_.attend(static_cast<std::int32_t>(l), layer.attention, *lane.qkv, *lane.attended,
-                    std::span(lane.events).subspan(l * n_blocks, n_blocks));
-    backend_.project_add(*lane.attended, *layer.o, *lane.hidden);
-    backend_.rms_norm(*lane.hidden, layer.ffn_norm, *lane.normed);
-    backend_.project_gated(*lane.normed, *layer.gate_up, *lane.gated);
-    backend_.project_add(*lane.gated, *layer.down, *lane.hidden);
+    backend_.rms_norm(*in_flight.hidden, layer.attention_norm, *in_flight.normed);
+    backend_.project(*in_flight.normed, *layer.attention.qkv, *in_flight.qkv);
+    backend_.attend(static_cast<std::int32_t>(l), layer.attention, *in_flight.qkv,
+                    *in_flight.attended,
+                    std::span(in_flight.events).subspan(l * n_blocks, n_blocks));
+    backend_.project_add(*in_flight.attended, *layer.o, *in_flight.hidden);
+    backend_.rms_norm(*in_flight.hidden, layer.ffn_norm, *in_flight.normed);
+    backend_.project_gated(*in_flight.normed, *layer.gate_up, *in_flight.gated);
+    backend_.project_add(*in_flight.gated, *layer.down, *in_flight.hidden);
   }
 }
 
-void Forward::run_head(const StepInput& input, Lane& lane) {
+void Forward::run_head(const StepInput& input, InFlight& in_flight) {
   const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
                                      [](std::int32_t t) { return t >= 0; });
-  if (is_scored || !input.logit_rows.empty() || !input.highest_rows.empty())
-    backend_.rms_norm(*lane.hidden, model_.final_norm, *lane.normed);
-  if (is_scored) backend_.target_nll(*lane.normed, *model_.head, input.targets, lane.nll);
+  if (is_scored || !input.logit_rows.empty() || !input.argmax_rows.empty())
+    backend_.rms_norm(*in_flight.hidden, model_.final_norm, *in_flight.normed);
+  if (is_scored) backend_.target_nll(*in_flight.normed, *model_.head, input.targets, in_flight.nll);
 }
 
 // The head in blocks of rows, each read into the same memory.
 template <class Take>
-void Forward::read_logits(Lane& lane, std::span<const std::int32_t> rows, Take&& take) {
+void Forward::read_logits(InFlight& in_flight, std::span<const std::int32_t> rows, Take&& take) {
   const auto vocab = static_cast<std::size_t>(model_.config.shape.vocab_size);
   logits_.resize(n_logit_rows() * vocab);
   for (std::size_t begin = 0; begin < rows.size(); begin += n_logit_rows()) {
     const std::size_t n = std::min(n_logit_rows(), rows.size() - begin);
     const auto block = std::span(logits_).first(n * vocab);
-    backend_.read_logits(*lane.normed, *model_.head, rows.subspan(begin, n), block);
+    backend_.read_logits(*in_flight.normed, *model_.head, rows.subspan(begin, n), block);
     for (std::size_t i = 0; i < n; ++i) take(begin + i, block.subspan(i * vocab, vocab));
   }
 }
 
-void Forward::read_highest(Lane& lane) {
-  const std::span<const std::int32_t> rows = lane.highest_rows;
-  highest_.resize(rows.size());
-  if (!backend_.read_highest(*lane.normed, *model_.head, rows, highest_)) {
-    read_logits(lane, rows, [&](std::size_t i, std::span<const float> logits) {
-      highest_[i] = first_with_logit(logits, highest_logit(logits));
+void Forward::read_argmax(InFlight& in_flight) {
+  const std::span<const std::int32_t> rows = in_flight.argmax_rows;
+  argmax_.resize(rows.size());
+  if (!backend_.read_argmax(*in_flight.normed, *model_.head, rows, argmax_)) {
+    read_logits(in_flight, rows, [&](std::size_t i, std::span<const float> logits) {
+      argmax_[i] = first_with_logit(logits, highest_logit(logits));
     });
   }
-  for (std::size_t i = 0; i < rows.size(); ++i) lane.take_highest(i, highest_[i]);
+  for (std::size_t i = 0; i < rows.size(); ++i) in_flight.take_argmax(i, argmax_[i]);
 }
 
 }  // namespace tovamill

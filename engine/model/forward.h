@@ -12,8 +12,8 @@
 
 #include "engine/model/model.h"
 #include "engine/model/step_runner.h"
+#include "kernels/activation_transfer.h"
 #include "kernels/backend.h"
-#include "kernels/row_transport.h"
 
 namespace tovamill {
 
@@ -26,9 +26,9 @@ class Forward final : public StepRunner {
   // `rows` brings the hidden rows to a model without the embedding and takes them from one without
   // the head; null for a whole model.
   Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks,
-          std::int32_t max_block, RowTransport* rows = nullptr);
+          std::int32_t max_block, ActivationTransfer* rows = nullptr);
 
-  std::int32_t most_under_way() const override { return backend_.n_lanes(); }
+  std::int32_t max_in_flight() const override { return backend_.n_in_flight(); }
   void submit(const StepInput& input) override;
   // Allocates nothing but the logits' block, in the first step that wants logits.
   StepOutput collect() override;
@@ -36,7 +36,7 @@ class Forward final : public StepRunner {
 
  private:
   // What a step has of its own from its beginning to its end.
-  struct Lane {
+  struct InFlight {
     std::unique_ptr<Buffer> hidden;    // (max_rows, hidden_size)
     std::unique_ptr<Buffer> normed;    // (max_rows, hidden_size)
     std::unique_ptr<Buffer> qkv;       // (max_rows, q_size + 2 kv_size)
@@ -44,34 +44,34 @@ class Forward final : public StepRunner {
     std::unique_ptr<Buffer> gated;     // (max_rows, intermediate_size)
     std::vector<float> nll;            // (max_rows)
     std::vector<BlockEvents> events;   // (n_layers, max_blocks)
-    // Of the step that is under way.
+    // Of the step that is in flight.
     std::size_t n_rows = 0, n_blocks = 0;
     std::vector<std::int32_t> logit_rows;
     std::function<void(std::size_t i, std::span<float> logits)> take_logits;
-    std::vector<std::int32_t> highest_rows;
-    std::function<void(std::size_t i, std::int32_t id)> take_highest;
+    std::vector<std::int32_t> argmax_rows;
+    std::function<void(std::size_t i, std::int32_t id)> take_argmax;
   };
   std::unique_ptr<Buffer> make(std::int32_t n_cols, BufferType type);
-  void make_lane(Lane& lane, std::int32_t max_block);
-  void run_layers(const StepInput& input, Lane& lane);
-  void run_head(const StepInput& input, Lane& lane);
+  void make_in_flight(InFlight& in_flight, std::int32_t max_block);
+  void run_layers(const StepInput& input, InFlight& in_flight);
+  void run_head(const StepInput& input, InFlight& in_flight);
   std::size_t n_logit_rows() const {
     return static_cast<std::size_t>(std::min(kLogitRows, max_rows_));
   }
   template <class Take>
-  void read_logits(Lane& lane, std::span<const std::int32_t> rows, Take&& take);
-  void read_highest(Lane& lane);
+  void read_logits(InFlight& in_flight, std::span<const std::int32_t> rows, Take&& take);
+  void read_argmax(InFlight& in_flight);
 
   const Model& model_;
   Backend& backend_;
-  RowTransport* rows_;
+  ActivationTransfer* rows_;
   std::int32_t max_rows_, max_blocks_;
   std::uint64_t buffer_bytes_ = 0;
-  std::vector<Lane> lanes_;      // taken in turn
-  std::size_t next_ = 0;         // of lanes_, for the next step
-  std::size_t n_under_way_ = 0;  // the steps before next_
-  std::vector<float> logits_;    // (kLogitRows, vocab_size), or fewer rows where a step has fewer
-  std::vector<std::int32_t> highest_;  // by row that it is wanted of
+  std::vector<InFlight> in_flight_;  // taken in turn
+  std::size_t next_ = 0;             // of in_flight_, for the next step
+  std::size_t n_in_flight_ = 0;      // the steps before next_
+  std::vector<float> logits_;  // (kLogitRows, vocab_size), or fewer rows where a step has fewer
+  std::vector<std::int32_t> argmax_;  // by row that it is wanted of
 };
 
 }  // namespace tovamill

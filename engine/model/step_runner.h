@@ -1,4 +1,4 @@
-// What takes steps through a model, several of them under way at once: one device (Forward), or
+// What takes steps through a model, several of them in flight at once: one device (Forward), or
 // consecutive layers on several ranks.
 #pragma once
 
@@ -27,8 +27,8 @@ struct StepInput {
   std::function<void(std::size_t i, std::span<float> logits)> take_logits = {};
   // Other rows, ascending, of which only the id of the highest logit is wanted, the first of equal
   // ones, -1 where all are NaN; and who takes it, in order of i, after the logits.
-  std::span<const std::int32_t> highest_rows = {};
-  std::function<void(std::size_t i, std::int32_t id)> take_highest = {};
+  std::span<const std::int32_t> argmax_rows = {};
+  std::function<void(std::size_t i, std::int32_t id)> take_argmax = {};
 };
 
 // Valid until the next `submit`.
@@ -48,12 +48,12 @@ class StepRunner {
 
   // Steps that may be submitted before the first of them is collected, at least 1. Blocks of one
   // stream may be in several of them, in their order.
-  virtual std::int32_t most_under_way() const = 0;
+  virtual std::int32_t max_in_flight() const = 0;
   // Devices that a step goes through one after another, at least 1: so many steps of different
   // streams keep all of them at work.
   virtual std::int32_t n_stages() const { return 1; }
   // Puts a step on its way; what `input` refers to is copied, but for the states. Throws as
-  // Backend::begin_step does, Error(internal) where most_under_way() are.
+  // Backend::begin_step does, Error(internal) where max_in_flight() are.
   virtual void submit(const StepInput& input) = 0;
   // Waits for the oldest step and hands its logits to who takes them. Between submit and collect of
   // a step its states may be used by later steps only.

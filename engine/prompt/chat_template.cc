@@ -14,7 +14,7 @@ const char* const kChatTemplateNames = "none, chatml, llama2, llama3, mistral, q
 
 namespace {
 
-using Kind = PromptPiece::Kind;
+using Kind = PromptSegment::Kind;
 
 constexpr std::string_view kStart = "<|im_start|>", kEnd = "<|im_end|>";
 constexpr std::string_view kHeader = "<|start_header_id|>", kHeaderEnd = "<|end_header_id|>\n\n";
@@ -51,8 +51,8 @@ std::size_t control_length(std::string_view text) {
   return text.substr(end).starts_with("|>") ? end + 2 : 0;
 }
 
-std::vector<PromptPiece> pieces_of(std::string_view text) {
-  std::vector<PromptPiece> pieces;
+std::vector<PromptSegment> pieces_of(std::string_view text) {
+  std::vector<PromptSegment> pieces;
   while (!text.empty()) {
     const std::size_t length = control_length(text);
     if (length > 0) {

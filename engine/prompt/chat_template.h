@@ -9,7 +9,7 @@
 namespace tovamill {
 
 // A control token by its exact content, or ordinary text.
-struct PromptPiece {
+struct PromptSegment {
   enum class Kind : std::uint8_t {
     text,
     control,
@@ -18,14 +18,14 @@ struct PromptPiece {
   Kind kind = Kind::text;
   std::string text;
 
-  bool operator==(const PromptPiece&) const = default;
+  bool operator==(const PromptSegment&) const = default;
 };
 
 struct ChatTemplate {
-  std::string name;                 // "none", "chatml", "llama2", "llama3", "mistral", "qwen"
-  std::vector<PromptPiece> before;  // of the user's message, the tokenizer's BOS not included
-  std::vector<PromptPiece> after;   // of it, up to where the answer begins
-  bool starts_with_bos = false;     // the template itself puts the tokenizer's BOS first
+  std::string name;                   // "none", "chatml", "llama2", "llama3", "mistral", "qwen"
+  std::vector<PromptSegment> before;  // of the user's message, the tokenizer's BOS not included
+  std::vector<PromptSegment> after;   // of it, up to where the answer begins
+  bool starts_with_bos = false;       // the template itself puts the tokenizer's BOS first
   // White space at these ends of the message is left out, as Python's strip() does.
   bool trims_start = false, trims_end = false;
   std::vector<std::string> end_tokens;  // control tokens that end an answer, beside the model's

@@ -70,12 +70,12 @@ PromptBuilder::PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat,
 }
 
 std::vector<PromptBuilder::Run> PromptBuilder::runs_of(
-    const std::vector<PromptPiece>& pieces) const {
+    const std::vector<PromptSegment>& pieces) const {
   std::vector<Run> runs;
   for (const auto& [kind, text] : pieces) {
-    const bool may_be_control = kind != PromptPiece::Kind::text;
+    const bool may_be_control = kind != PromptSegment::Kind::text;
     const auto id = may_be_control ? control_id(tokenizer_, text) : std::nullopt;
-    if (kind == PromptPiece::Kind::control && !id) {
+    if (kind == PromptSegment::Kind::control && !id) {
       throw Error(ExitCode::configuration,
                   "the chat template " + chat_.name + " needs the control token " +
                       printable(text) + ", which this model's tokenizer does not have: choose " +

@@ -87,7 +87,7 @@ class PromptBuilder {
     std::optional<TokenId> control;
     std::string text;
   };
-  std::vector<Run> runs_of(const std::vector<PromptPiece>& pieces) const;
+  std::vector<Run> runs_of(const std::vector<PromptSegment>& pieces) const;
   void append(const Run& run, bool at_start, std::vector<TokenId>& ids) const;
 
   const Tokenizer& tokenizer_;

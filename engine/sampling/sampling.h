@@ -64,7 +64,7 @@ class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options) : options_(options) {}
   // Whether choose() is the first of the highest logits where nothing is forbidden.
-  bool takes_highest() const { return options_.temperature == 0.0 && !needs_seen(); }
+  bool takes_argmax() const { return options_.temperature == 0.0 && !needs_seen(); }
   bool needs_seen() const { return options_.repetition_penalty != 1.0; }
   // `seen`: the ids of prompt and text so far; looked at with needs_seen() only. Ids outside the
   // vocabulary, here and in `forbidden`, do nothing.
@@ -93,8 +93,8 @@ class Sampler {
   void keep_candidates(std::span<const float> logits, const RelativeProbability& probability);
   double sum_of_weights() const;
   double greatest_depth() const;
-  void gather_highest(std::span<const float> logits, const RelativeProbability& probability,
-                      std::size_t n);
+  void gather_argmax(std::span<const float> logits, const RelativeProbability& probability,
+                     std::size_t n);
   void gather_within(std::span<const float> logits, const RelativeProbability& probability,
                      double depth);
   void gather_enough(std::span<const float> logits, const RelativeProbability& probability,

@@ -40,7 +40,7 @@ Device::Device(const OpenModel& m, const Options& options, const Setting& settin
                                           .n_threads = options.threads,
                                           .max_rows = setting.max_rows,
                                           .max_block = options.block,
-                                          .n_lanes = setting.n_lanes,
+                                          .n_in_flight = setting.n_in_flight,
                                           .traces = setting.traces,
                                           .device_bytes = options.memory});
   if (is_shell) {
@@ -52,11 +52,11 @@ Device::Device(const OpenModel& m, const Options& options, const Setting& settin
                                       options.block);
 }
 
-std::int32_t lanes_there(const OpenModel& model, const Options& options, std::int32_t wanted) {
-  const Device shell(model, options,
-                     {.cache = {}, .max_rows = options.block, .max_blocks = 1, .n_lanes = wanted},
-                     true);
-  return shell.backend->n_lanes();
+std::int32_t in_flight_there(const OpenModel& model, const Options& options, std::int32_t wanted) {
+  const Device shell(
+      model, options,
+      {.cache = {}, .max_rows = options.block, .max_blocks = 1, .n_in_flight = wanted}, true);
+  return shell.backend->n_in_flight();
 }
 
 std::uint64_t Device::bytes_for_states(std::uint64_t otherwise) const {
@@ -108,8 +108,8 @@ StepInput StreamGroup::next(std::int32_t n_tokens, Head head) {
   return {.blocks = blocks_,
           .ids = ids_,
           .targets = targets_,
-          .highest_rows = rows_,
-          .take_highest = [this](std::size_t i, std::int32_t id) { chosen_[i] = id; }};
+          .argmax_rows = rows_,
+          .take_argmax = [this](std::size_t i, std::int32_t id) { chosen_[i] = id; }};
 }
 
 void StreamGroup::restart() {
@@ -136,35 +136,34 @@ void Pipeline::submit(const StepInput& input) {
   const double start = now_s();
   runner_.submit(input);
   submit_s_ += now_s() - start;
-  ++n_under_way_;
+  ++n_in_flight_;
 }
 
 void Pipeline::collect() {
   runner_.collect();
-  --n_under_way_;
+  --n_in_flight_;
   ++n_collected_;
 }
 
 void Pipeline::drain() {
-  while (n_under_way_ > 0) collect();
+  while (n_in_flight_ > 0) collect();
 }
 
-ProductsRate measure_products_of(const OpenModel& model, const Options& options,
-                                 std::int32_t n_rows) {
+GemmRate measure_gemm_of(const OpenModel& model, const Options& options, std::int32_t n_rows) {
   const ModelShape& s = model.config.shape;
-  ProductsRate rate;
+  GemmRate rate;
   rate.shapes = {{"q, k, v", s.q_size() + 2 * s.kv_size(), s.hidden_size, s.n_layers, 0.0},
                  {"o", s.hidden_size, s.q_size(), s.n_layers, 0.0},
                  {"gate, up", 2 * s.intermediate_size, s.hidden_size, s.n_layers, 0.0},
                  {"down", s.hidden_size, s.intermediate_size, s.n_layers, 0.0},
                  {"head", s.vocab_size, s.hidden_size, 1, 0.0}};
   if (options.device != "cuda") {
-    rate.operations_per_s = measure_products(dtype_of(options), options.threads);
+    rate.operations_per_s = measure_gemm(dtype_of(options), options.threads);
     return rate;
   }
-  std::vector<ProductShape> shapes;
+  std::vector<GemmShape> shapes;
   for (const ShapeRate& shape : rate.shapes) shapes.push_back({shape.n_out, shape.n_in});
-  const auto timings = measure_gpu_products({.dtype = dtype_of(options), .n_rows = n_rows}, shapes);
+  const auto timings = measure_gpu_gemm({.dtype = dtype_of(options), .n_rows = n_rows}, shapes);
   double operations = 0.0, seconds = 0.0;
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     ShapeRate& shape = rate.shapes[i];

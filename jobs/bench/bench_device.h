@@ -1,5 +1,5 @@
 // What the GPU benchmarks share: a model on a device, streams of random tokens that go on and on,
-// steps that are kept under way, and what the device reaches by itself.
+// steps that are kept in flight, and what the device reaches by itself.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,10 @@ namespace tovamill::bench {
 
 struct Options {
   std::string model, device = "cuda", dtype = "auto";
-  int threads = 0;                        // of the host; 0: all cores that there are
-  std::vector<std::int32_t> lanes{1, 2};  // steps under way at once, one measurement each
-  std::int32_t streams = 32;              // score, smollm: in a step
-  std::int32_t block = kGroupTokens;      // tokens of a stream in a step
+  int threads = 0;                          // of the host; 0: all cores that there are
+  std::vector<std::int32_t> lanes{1, 2};    // steps in flight at once, one measurement each
+  std::int32_t streams = 32;                // score, smollm: in a step
+  std::int32_t block = kRopeSegmentTokens;  // tokens of a stream in a step
   std::int32_t cache_size = 512;
   std::int32_t document_tokens = 32768;
   std::int32_t chunk_tokens = 4096;  // of `full`
@@ -47,7 +47,7 @@ struct Device {
   struct Setting {
     CacheOptions cache;
     std::int32_t max_rows = 1, max_blocks = 1;
-    std::int32_t n_lanes = 1;
+    std::int32_t n_in_flight = 1;
     bool traces = false;
   };
   // Without weights where `is_shell`: to see what is left beside the buffers.
@@ -62,8 +62,8 @@ struct Device {
   std::uint64_t bytes_for_states(std::uint64_t otherwise) const;
 };
 
-// Steps that a device of this kind keeps under way where `wanted` are asked for.
-std::int32_t lanes_there(const OpenModel& model, const Options& options, std::int32_t wanted);
+// Steps that a device of this kind keeps in flight where `wanted` are asked for.
+std::int32_t in_flight_there(const OpenModel& model, const Options& options, std::int32_t wanted);
 
 // What is asked of the end of each row.
 enum class Head : std::uint8_t { nothing, likelihoods, greedy };
@@ -96,21 +96,21 @@ class StreamGroup {
   std::vector<std::int32_t> ids_, targets_, rows_, chosen_;
 };
 
-// Keeps as many steps under way as the runner takes.
+// Keeps as many steps in flight as the runner takes.
 class Pipeline {
  public:
   explicit Pipeline(StepRunner& runner) : runner_(runner) {}
-  // Waits for the oldest step first where no more may be under way.
+  // Waits for the oldest step first where no more may be in flight.
   void submit(const StepInput& input);
   void collect();
   void drain();
-  bool is_full() const { return n_under_way_ == runner_.most_under_way(); }
+  bool is_full() const { return n_in_flight_ == runner_.max_in_flight(); }
   std::uint64_t n_collected() const { return n_collected_; }
   double submit_seconds() const { return submit_s_; }  // that the host spent in submit
 
  private:
   StepRunner& runner_;
-  std::int32_t n_under_way_ = 0;
+  std::int32_t n_in_flight_ = 0;
   std::uint64_t n_collected_ = 0;
   double submit_s_ = 0.0;
 };
@@ -121,13 +121,12 @@ struct ShapeRate {
   std::int32_t n_out, n_in, per_model;
   double seconds;  // of one product; 0 where only the rate of all is known
 };
-struct ProductsRate {
+struct GemmRate {
   double operations_per_s = 0.0;  // as a step of the model uses the shapes
   std::vector<ShapeRate> shapes;
 };
 // By cuBLASLt on a GPU, by one product of oneDNN on a CPU.
-ProductsRate measure_products_of(const OpenModel& model, const Options& options,
-                                 std::int32_t n_rows);
+GemmRate measure_gemm_of(const OpenModel& model, const Options& options, std::int32_t n_rows);
 
 struct Bandwidth {
   double copy = 0.0, read = 0.0;  // bytes per second; read 0: not known

@@ -66,7 +66,7 @@ void simulate(const char* name, SimulatedCorpus corpus, int n_workers) {
   std::printf("| beginning the run (ms) | %.1f |\n", 1e3 * r.begin_s);
   std::printf("| longest receive, tick, show, turn (ms) | %.2f, %.2f, %.2f, %.2f |\n",
               1e3 * r.longest_receive_s, 1e3 * r.longest_tick_s, 1e3 * r.longest_show_s,
-              1e3 * r.longest_turn_s);
+              1e3 * r.longest_iteration_s);
   std::printf("| coordinator's memory begun, at the end (MB) | %.1f, %.1f |\n",
               growth(r.resident_begun, r.resident_before) / 1e6,
               growth(r.resident_end, r.resident_before) / 1e6);

@@ -56,7 +56,7 @@ for dtype in bf16 f32; do
   say "$dtype: full in chunks of 4096"
   rate[full,$dtype]=$(best_rate "$work/one" "$dtype" --policy full --chunk-tokens 4096)
   say "$dtype: the products alone"
-  "$(dirname "$tovamill")/products_benchmark" --model "$model" --threads "$threads" --dtype "$dtype" >"$work/products-$dtype.txt"
+  "$(dirname "$tovamill")/gemm_benchmark" --model "$model" --threads "$threads" --dtype "$dtype" >"$work/products-$dtype.txt"
   rate[products,$dtype]=$(awk -F'|' '$6 + 0 > best { best = $6 + 0 } END { if (best) print best }' "$work/products-$dtype.txt")
 done
 

@@ -41,7 +41,7 @@ po::options_description describe(Options& o) {
   add("device", o.device, "cuda or cpu");
   add("dtype", o.dtype, "auto, bf16 or f32");
   add("threads", o.threads, "of the host; 0: all cores");
-  add("lanes", o.lanes, "steps under way at once, a measurement each (1 2)");
+  add("lanes", o.lanes, "steps in flight at once, a measurement each (1 2)");
   add("streams", o.streams, "score, smollm: documents in a step");
   add("block", o.block, "tokens of a document in a step");
   add("cache-size", o.cache_size, "score, smollm: k of tova");
@@ -79,7 +79,7 @@ void check(const Options& o) {
 
 int show_devices() {
   const GpuInfo gpu = gpu_info();
-  if (!gpu.obstacle.empty()) throw Error(ExitCode::no_device, gpu.obstacle);
+  if (!gpu.rejection.empty()) throw Error(ExitCode::no_device, gpu.rejection);
   for (const std::string& device : gpu.devices) std::cout << device << ", " << gpu.versions << "\n";
   return 0;
 }

@@ -37,14 +37,14 @@ std::vector<Case> cases_of(const Options& o) {
 // Streams that fit beside weights and buffers, which grow with the streams: from what is left at
 // two sizes.
 std::int32_t most_streams(const OpenModel& model, const Options& options, const CacheOptions& cache,
-                          std::int32_t n_lanes) {
+                          std::int32_t n_in_flight) {
   struct Left {
     double bytes, state_bytes, weight_bytes;
   };
   const auto left_at = [&](std::int32_t rows) -> Left {
-    const Device shell(model, options,
-                       {.cache = cache, .max_rows = rows, .max_blocks = rows, .n_lanes = n_lanes},
-                       true);
+    const Device shell(
+        model, options,
+        {.cache = cache, .max_rows = rows, .max_blocks = rows, .n_in_flight = n_in_flight}, true);
     const ModelShape& s = model.config.shape;
     const auto element = static_cast<std::uint64_t>(shell.element_bytes());
     const std::uint64_t table = static_cast<std::uint64_t>(s.vocab_size) *
@@ -59,10 +59,11 @@ std::int32_t most_streams(const OpenModel& model, const Options& options, const 
   };
   const std::int32_t few = options.block, many = 4 * options.block;
   const Left a = left_at(few), b = left_at(many);
-  const double per_row = std::max(0.0, (a.bytes - b.bytes) / (many - few)) / n_lanes;  // a stream
+  const double per_row =
+      std::max(0.0, (a.bytes - b.bytes) / (many - few)) / n_in_flight;  // a stream
   double n = (a.bytes - a.weight_bytes) / a.state_bytes;
   if (n > few) n = (a.bytes - a.weight_bytes + per_row * few) / (a.state_bytes + per_row);
-  if (n < n_lanes)
+  if (n < n_in_flight)
     throw OutOfMemory("the memory does not hold a stream of " + options.model +
                       ": take a GPU with "
                       "more, or a smaller model");
@@ -81,19 +82,19 @@ struct Rate {
 class DecodeRun {
  public:
   DecodeRun(const OpenModel& model, const Options& options, const CacheOptions& cache,
-            std::int32_t n_lanes, std::int32_t n_streams)
+            std::int32_t n_in_flight, std::int32_t n_streams)
       : options_(options),
         cache_(cache),
         device_(model, options,
                 {.cache = cache,
-                 .max_rows = std::max(options.block, (n_streams + n_lanes - 1) / n_lanes),
-                 .max_blocks = (n_streams + n_lanes - 1) / n_lanes,
-                 .n_lanes = n_lanes}),
+                 .max_rows = std::max(options.block, (n_streams + n_in_flight - 1) / n_in_flight),
+                 .max_blocks = (n_streams + n_in_flight - 1) / n_in_flight,
+                 .n_in_flight = n_in_flight}),
         pipeline_(*device_.forward) {
     const std::int64_t room = is_bounded(cache) ? 0 : cache.chunk_tokens;
-    const std::int32_t n_groups = device_.backend->n_lanes();
-    for (std::int32_t g = 0; g < n_groups; ++g)
-      groups_.emplace_back(device_, std::max(1, n_streams / n_groups),
+    const std::int32_t n_eviction_groups = device_.backend->n_in_flight();
+    for (std::int32_t g = 0; g < n_eviction_groups; ++g)
+      groups_.emplace_back(device_, std::max(1, n_streams / n_eviction_groups),
                            static_cast<std::uint64_t>(g) << 20, room);
   }
 
@@ -152,10 +153,10 @@ class DecodeRun {
 
 // With fewer streams where memory ends on the way.
 Rate run_fitting(const OpenModel& model, const Options& options, const CacheOptions& cache,
-                 std::int32_t n_lanes) {
-  for (std::int32_t n = most_streams(model, options, cache, n_lanes);; n = n * 19 / 20) {
+                 std::int32_t n_in_flight) {
+  for (std::int32_t n = most_streams(model, options, cache, n_in_flight);; n = n * 19 / 20) {
     try {
-      return DecodeRun(model, options, cache, n_lanes, n).run();
+      return DecodeRun(model, options, cache, n_in_flight, n).run();
     } catch (const OutOfMemory& e) {
       if (n < 2) throw;
       std::cerr << n << " streams are too many (" << e.what() << "): trying fewer\n";
@@ -176,9 +177,9 @@ void benchmark_decode(const Options& options) {
   double full = 0.0, full_greedy = 0.0;
   Json summary{{"benchmark", "decode_summary"}};
   for (const Case& c : cases_of(options)) {
-    for (const std::int32_t n_lanes : options.lanes) {
-      if (lanes_there(model, options, n_lanes) != n_lanes) continue;
-      const Rate r = run_fitting(model, options, c.cache, n_lanes);
+    for (const std::int32_t n_in_flight : options.lanes) {
+      if (in_flight_there(model, options, n_in_flight) != n_in_flight) continue;
+      const Rate r = run_fitting(model, options, c.cache, n_in_flight);
       if (!is_bounded(c.cache)) {
         full = std::max(full, r.on_device);
         full_greedy = std::max(full_greedy, r.greedy);
@@ -187,7 +188,7 @@ void benchmark_decode(const Options& options) {
       const double bytes = r.weight_bytes + r.token_bytes * r.held_tokens * r.n_streams;
       const double bound = r.n_streams * bandwidth.copy / bytes;
       const Json json{{"policy", c.name},
-                      {"lanes", n_lanes},
+                      {"lanes", n_in_flight},
                       {"streams", r.n_streams},
                       {"state_gib", r.state_gib},
                       {"tokens_per_second", r.on_device},
@@ -197,7 +198,7 @@ void benchmark_decode(const Options& options) {
                       {"greedy_ratio", r.greedy / full_greedy},
                       {"greedy_share", r.greedy / bound}};
       table.row(
-          {c.name, std::to_string(n_lanes), std::to_string(r.n_streams), shown(r.state_gib, 2),
+          {c.name, std::to_string(n_in_flight), std::to_string(r.n_streams), shown(r.state_gib, 2),
            shown(r.on_device, 0), shown(r.on_device / full, 2), shown(r.on_device / bound, 3),
            shown(r.greedy, 0), shown(r.greedy / full_greedy, 2), shown(r.greedy / bound, 3)},
           json);

@@ -25,7 +25,7 @@ struct Setting {
 };
 
 struct Result {
-  std::int32_t n_lanes = 1, n_streams = 0;  // streams of a step
+  std::int32_t n_in_flight = 1, n_streams = 0;  // streams of a step
   double tokens_per_s = 0.0, step_s = 0.0, submit_s = 0.0;
   std::uint64_t state_bytes = 0;  // of all streams
   StepTrace trace;
@@ -41,22 +41,22 @@ std::vector<Setting> settings_of(const Options& o) {
 class ScoreRun {
  public:
   ScoreRun(const OpenModel& model, const Options& options, const CacheOptions& cache,
-           std::int32_t n_lanes, bool traces, std::int32_t n_streams)
+           std::int32_t n_in_flight, bool traces, std::int32_t n_streams)
       : options_(options),
         cache_(cache),
         device_(model, options,
                 {.cache = cache,
                  .max_rows = n_streams * options.block,
                  .max_blocks = n_streams,
-                 .n_lanes = n_lanes,
+                 .n_in_flight = n_in_flight,
                  .traces = traces}),
         pipeline_(*device_.forward) {
     const std::int64_t room = is_bounded(cache) ? 0 : cache.chunk_tokens;
-    const std::int32_t n_groups = device_.backend->n_lanes();
-    const std::int32_t n = fitting(n_streams, n_groups, model.config.shape);
+    const std::int32_t n_eviction_groups = device_.backend->n_in_flight();
+    const std::int32_t n = fitting(n_streams, n_eviction_groups, model.config.shape);
     if (n < n_streams)
       std::cerr << "the memory is enough for " << n << " streams a step, not " << n_streams << "\n";
-    for (std::int32_t g = 0; g < n_groups; ++g)
+    for (std::int32_t g = 0; g < n_eviction_groups; ++g)
       groups_.emplace_back(device_, n, static_cast<std::uint64_t>(g) << 20, room);
   }
 
@@ -66,7 +66,7 @@ class ScoreRun {
                                 now_s() - start < options_.seconds)) {
       is_bounded(cache_) ? take_document(start) : take_chunk();
     }
-    Result r{.n_lanes = static_cast<std::int32_t>(groups_.size()),
+    Result r{.n_in_flight = static_cast<std::int32_t>(groups_.size()),
              .n_streams = groups_.front().size(),
              .tokens_per_s = 0.0,
              .step_s = median(windows_),
@@ -75,13 +75,14 @@ class ScoreRun {
              .trace = device_.backend->take_trace()};
     r.tokens_per_s = static_cast<double>(r.n_streams) * options_.block / r.step_s;
     r.state_bytes = device_.backend->state_bytes() * static_cast<std::uint64_t>(r.n_streams) *
-                    static_cast<std::uint64_t>(r.n_lanes);
+                    static_cast<std::uint64_t>(r.n_in_flight);
     return r;
   }
 
  private:
   // The embedding goes to the device with the first step.
-  std::int32_t fitting(std::int32_t wanted, std::int32_t n_groups, const ModelShape& shape) const {
+  std::int32_t fitting(std::int32_t wanted, std::int32_t n_eviction_groups,
+                       const ModelShape& shape) const {
     const Backend& b = *device_.backend;
     const std::uint64_t all = device_.bytes_for_states(kHostStates);
     const std::uint64_t later = static_cast<std::uint64_t>(shape.vocab_size) *
@@ -89,7 +90,7 @@ class ScoreRun {
                                     static_cast<std::uint64_t>(device_.element_bytes()) +
                                 b.workspace_bytes_for(cache_.chunk_tokens, false) -
                                 b.workspace_bytes();
-    const std::uint64_t each = b.state_bytes() * static_cast<std::uint64_t>(n_groups);
+    const std::uint64_t each = b.state_bytes() * static_cast<std::uint64_t>(n_eviction_groups);
     const std::uint64_t fit = all > later ? (all - later) / std::max<std::uint64_t>(1, each) : 0;
     return static_cast<std::int32_t>(
         std::clamp<std::uint64_t>(fit, 1, static_cast<std::uint64_t>(wanted)));
@@ -159,17 +160,17 @@ class ScoreRun {
   CacheOptions cache_;
   Device device_;
   Pipeline pipeline_;
-  std::vector<StreamGroup> groups_;  // one for each step under way
+  std::vector<StreamGroup> groups_;  // one for each step in flight
   std::vector<double> windows_;      // seconds of a step
   std::uint64_t n_submitted_ = 0;
 };
 
 // With fewer streams where memory ends on the way.
 Result run_fitting(const OpenModel& model, const Options& options, const CacheOptions& cache,
-                   std::int32_t n_lanes, bool traces) {
+                   std::int32_t n_in_flight, bool traces) {
   for (std::int32_t n = options.streams;; n = n * 3 / 4) {
     try {
-      return ScoreRun(model, options, cache, n_lanes, traces, n).run();
+      return ScoreRun(model, options, cache, n_in_flight, traces, n).run();
     } catch (const OutOfMemory& e) {
       if (n < 2) throw;
       std::cerr << n << " streams are too many (" << e.what() << "): trying fewer\n";
@@ -177,7 +178,7 @@ Result run_fitting(const OpenModel& model, const Options& options, const CacheOp
   }
 }
 
-void print_products(const ProductsRate& rate, std::int32_t n_rows) {
+void print_gemm(const GemmRate& rate, std::int32_t n_rows) {
   std::cout << "\nProducts alone, " << n_rows
             << " rows: " << shown(rate.operations_per_s * 1e-12, 3) << " TFLOP/s\n";
   if (rate.shapes.front().seconds <= 0.0) return;
@@ -193,14 +194,14 @@ void print_products(const ProductsRate& rate, std::int32_t n_rows) {
 
 // Returns the share of the products' rate, of `operations` a token.
 double add_row(Table& table, const Setting& setting, const Result& r, double operations,
-               const ProductsRate& products) {
-  const double rate = r.tokens_per_s * operations, share = rate / products.operations_per_s;
-  table.row({setting.name, std::to_string(r.n_lanes), std::to_string(r.n_streams),
+               const GemmRate& gemm) {
+  const double rate = r.tokens_per_s * operations, share = rate / gemm.operations_per_s;
+  table.row({setting.name, std::to_string(r.n_in_flight), std::to_string(r.n_streams),
              shown(static_cast<double>(r.state_bytes) / (1 << 30), 2), shown(r.step_s * 1e3, 2),
              shown(r.submit_s * 1e3, 2), shown(r.tokens_per_s, 0), shown(rate * 1e-12, 3),
              shown(share, 3)},
             {{"policy", setting.name},
-             {"lanes", r.n_lanes},
+             {"lanes", r.n_in_flight},
              {"streams", r.n_streams},
              {"step_seconds", r.step_s},
              {"submit_seconds", r.submit_s},
@@ -212,7 +213,7 @@ double add_row(Table& table, const Setting& setting, const Result& r, double ope
 constexpr std::array<const char*, kStepParts> kPartNames{
     "products", "scores", "scan", "softmax, values", "decode", "states", "rows", "head"};
 
-// Of one step under way at a time, measured with events, which cost some speed.
+// Of one step in flight at a time, measured with events, which cost some speed.
 void print_trace(const std::string& name, const Result& r, std::int32_t n_layers) {
   if (r.trace.n_steps == 0) return;
   const auto n_steps = static_cast<double>(r.trace.n_steps);
@@ -238,14 +239,16 @@ void print_trace(const std::string& name, const Result& r, std::int32_t n_layers
 // How long the device has nothing to do where steps follow closely.
 void print_gaps(const OpenModel& model, const Options& options) {
   const Setting tova = settings_of(options).front();
-  for (const std::int32_t n_lanes : options.lanes) {
-    if (n_lanes < 2 || lanes_there(model, options, n_lanes) != n_lanes) continue;
-    const Result r = run_fitting(model, options, tova.cache, n_lanes, true);
+  for (const std::int32_t n_in_flight : options.lanes) {
+    if (n_in_flight < 2 || in_flight_there(model, options, n_in_flight) != n_in_flight) continue;
+    const Result r = run_fitting(model, options, tova.cache, n_in_flight, true);
     if (r.trace.n_steps == 0) continue;
     const double gap = r.trace.gap_seconds / static_cast<double>(r.trace.n_steps);
-    std::cout << tova.name << ", " << n_lanes << " steps under way: between steps the device has "
+    std::cout << tova.name << ", " << n_in_flight
+              << " steps in flight: between steps the device has "
               << "nothing to do for " << shown(gap * 1e6, 1) << " us\n"
-              << Json{{"benchmark", "gap"}, {"lanes", n_lanes}, {"seconds", gap}}.dump() << "\n";
+              << Json{{"benchmark", "gap"}, {"lanes", n_in_flight}, {"seconds", gap}}.dump()
+              << "\n";
   }
 }
 
@@ -255,16 +258,16 @@ void benchmark_score(const Options& options) {
   const OpenModel model(options.model);
   const double operations = 2.0 * matrix_parameters(model.config.shape);  // of a token
   const std::int32_t n_rows = options.streams * options.block;
-  const ProductsRate products = measure_products_of(model, options, n_rows);
-  print_products(products, n_rows);
+  const GemmRate gemm = measure_gemm_of(model, options, n_rows);
+  print_gemm(gemm, n_rows);
   Table table("score", {"policy              ", "lanes", "streams a step", "states GiB",
                         "ms a step", "host ms", "tokens/s", "TFLOP/s", "/ products"});
   Json best{{"tova_share", 0.0}, {"full_share", 0.0}};
   for (const Setting& setting : settings_of(options)) {
-    for (const std::int32_t n_lanes : options.lanes) {
-      if (lanes_there(model, options, n_lanes) != n_lanes) continue;
-      const Result r = run_fitting(model, options, setting.cache, n_lanes, false);
-      const double share = add_row(table, setting, r, operations, products);
+    for (const std::int32_t n_in_flight : options.lanes) {
+      if (in_flight_there(model, options, n_in_flight) != n_in_flight) continue;
+      const Result r = run_fitting(model, options, setting.cache, n_in_flight, false);
+      const double share = add_row(table, setting, r, operations, gemm);
       Json& most = best[is_bounded(setting.cache) ? "tova_share" : "full_share"];
       most = std::max(most.get<double>(), share);
     }

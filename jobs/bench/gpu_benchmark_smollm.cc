@@ -103,19 +103,19 @@ RunSummary whole_run(const Options& options, RunInfo& info) {
 
 struct StepsAlone {
   double tokens_per_s = 0.0, step_s = 0.0, submit_s = 0.0;
-  std::int32_t n_lanes = 1, n_streams = 1;
+  std::int32_t n_in_flight = 1, n_streams = 1;
 };
 
 StepsAlone steps_alone(const OpenModel& model, const Options& options, std::int32_t n_streams) {
-  const std::int32_t n_lanes = *std::max_element(options.lanes.begin(), options.lanes.end());
+  const std::int32_t n_in_flight = *std::max_element(options.lanes.begin(), options.lanes.end());
   const Device device(model, options,
                       {.cache = {.cache_size = options.cache_size},
                        .max_rows = n_streams * options.block,
                        .max_blocks = n_streams,
-                       .n_lanes = n_lanes});
+                       .n_in_flight = n_in_flight});
   Pipeline pipeline(*device.forward);
   std::vector<StreamGroup> groups;
-  for (std::int32_t g = 0; g < device.backend->n_lanes(); ++g)
+  for (std::int32_t g = 0; g < device.backend->n_in_flight(); ++g)
     groups.emplace_back(device, n_streams, static_cast<std::uint64_t>(g) << 20, 0);
   const auto steps = [&](std::int64_t n) {
     for (; n > 0; --n)
@@ -133,7 +133,7 @@ StepsAlone steps_alone(const OpenModel& model, const Options& options, std::int3
     windows.push_back((now_s() - begin) / (kWindow * static_cast<double>(groups.size())));
   } while (windows.size() < static_cast<std::size_t>(options.repeats) &&
            now_s() - start < options.seconds);
-  StepsAlone s{.n_lanes = device.backend->n_lanes(), .n_streams = groups.front().size()};
+  StepsAlone s{.n_in_flight = device.backend->n_in_flight(), .n_streams = groups.front().size()};
   s.step_s = median(windows);
   s.tokens_per_s = s.n_streams * options.block / s.step_s;
   s.submit_s = (pipeline.submit_seconds() - submitting) /
@@ -171,7 +171,7 @@ void benchmark_smollm(const Options& options) {
   };
   row("the whole program", run.tokens_per_second, 0.0, 0.0);
   row("steps alone, " + std::to_string(steps.n_streams) + " streams, " +
-          std::to_string(steps.n_lanes) + (steps.n_lanes > 1 ? " lanes" : " lane"),
+          std::to_string(steps.n_in_flight) + (steps.n_in_flight > 1 ? " lanes" : " lane"),
       steps.tokens_per_s, steps.step_s, steps.submit_s);
   row("tokenising alone, one thread", one, 0.0, 0.0);
   row("tokenising alone, " + std::to_string(options.threads) + " threads", all, 0.0, 0.0);

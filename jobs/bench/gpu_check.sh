@@ -142,17 +142,17 @@ build_stage() {
 
 # One line where no GPU can be used.
 find_gpu() {
-  local obstacle
+  local device
   [ -x "$build/gpu_benchmark" ] || fail 66 "$build/gpu_benchmark is not there: run the stage build first"
-  if ! obstacle=$("$build/gpu_benchmark" device 2>&1); then
-    echo "No GPU: ${obstacle##*: error: }" >&2
+  if ! device=$("$build/gpu_benchmark" device 2>&1); then
+    echo "No GPU: ${device##*: error: }" >&2
     for stage in "${stages[@]}"; do
       if [ "$stage" != build ]; then record "$stage" "not run" "no GPU"; fi
     done
     finish 69
   fi
-  say "$obstacle"
-  n_gpus=$(grep -c . <<<"$obstacle" || true)
+  say "$device"
+  n_gpus=$(grep -c . <<<"$device" || true)
 }
 
 # ---- the stages

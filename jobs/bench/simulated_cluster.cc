@@ -18,7 +18,8 @@
 namespace tovamill {
 namespace {
 
-constexpr double kTurnSeconds = 0.002;     // between turns of the coordinator, as CoordinatingRank
+constexpr double kIterationSeconds =
+    0.002;                                 // between turns of the coordinator, as CoordinatingRank
 constexpr double kShowSeconds = 0.1;       // as CoordinatingRank
 constexpr double kReviewSeconds = 0.5;     // to read the journal of a dead worker
 constexpr double kStartSeconds = 5.0;      // in which the workers become ready
@@ -128,17 +129,17 @@ struct SimulatedCluster::Worker {
   struct Open {
     std::uint64_t n_documents = 0;  // read and not computed
     bool is_read = false;
-    std::vector<Piece> computed, durable;
+    std::vector<FileRange> computed, durable;
   };
   std::map<std::uint64_t, Open> open;
-  std::deque<Grant> waiting;
-  Grant current;
+  std::deque<Lease> waiting;
+  Lease current;
   bool reading = false;
-  std::size_t piece = 0, document = SIZE_MAX;  // the next to be read; SIZE_MAX: not opened
+  std::size_t range = 0, document = SIZE_MAX;  // the next to be read; SIZE_MAX: not opened
   std::uint64_t unread_bytes = 0;
   struct Stream {
-    std::uint64_t grant;
-    Piece document;
+    std::uint64_t lease;
+    FileRange document;
     double left_bytes;
   };
   std::vector<Stream> streams;
@@ -195,10 +196,10 @@ bool SimulatedCluster::read(Worker& w) {
       w.current = std::move(w.waiting.front());
       w.waiting.pop_front();
       w.reading = true;
-      w.piece = 0;
+      w.range = 0;
       w.document = SIZE_MAX;
     }
-    const GrantedPiece& p = w.current.pieces[w.piece];
+    const LeasedRange& p = w.current.ranges[w.range];
     const std::uint32_t file = file_of(p.path);
     const bool is_text = corpus_.offsets.empty();
     const auto first_from = [&](std::uint64_t offset) {
@@ -212,7 +213,7 @@ bool SimulatedCluster::read(Worker& w) {
       const std::uint64_t n_bytes = document_bytes(file, w.document);
       const std::uint64_t offset = is_text ? 0 : corpus_.offsets[file][w.document];
       w.streams.push_back({w.current.number,
-                           {file, offset, is_text ? kToTheEndOfFile : offset + n_bytes},
+                           {file, offset, is_text ? kToTheEnd : offset + n_bytes},
                            static_cast<double>(n_bytes)});
       w.unread_bytes -= std::min(w.unread_bytes, n_bytes);
       ++w.open[w.current.number].n_documents;
@@ -220,7 +221,7 @@ bool SimulatedCluster::read(Worker& w) {
       return true;
     }
     w.document = SIZE_MAX;
-    if (++w.piece < w.current.pieces.size()) continue;
+    if (++w.range < w.current.ranges.size()) continue;
     w.open[w.current.number].is_read = true;
     w.reading = false;
     if (w.waiting.empty()) w.unread_bytes = 0;
@@ -229,12 +230,12 @@ bool SimulatedCluster::read(Worker& w) {
 }
 
 void SimulatedCluster::fill(Worker& w) {
-  while (std::optional<Grant> grant = w.link->take_grant()) {
+  while (std::optional<Lease> lease = w.link->take_lease()) {
     if (w.first_s < 0.0) w.first_s = now_;
     if (first_lease_s_ < 0.0) first_lease_s_ = now_;
-    for (const GrantedPiece& p : grant->pieces) w.unread_bytes += p.n_bytes;
-    w.open[grant->number];
-    w.waiting.push_back(std::move(*grant));
+    for (const LeasedRange& p : lease->ranges) w.unread_bytes += p.n_bytes;
+    w.open[lease->number];
+    w.waiting.push_back(std::move(*lease));
   }
   while (w.streams.size() < options_.n_streams && read(w)) {
   }
@@ -253,7 +254,7 @@ void SimulatedCluster::advance(Worker& w) {
     s.left_bytes -= each;
     w.situation.counters.n_tokens += static_cast<std::uint64_t>(each / 4.0);
     if (s.left_bytes > kDone) return false;
-    Worker::Open& open = w.open[s.grant];
+    Worker::Open& open = w.open[s.lease];
     --open.n_documents;
     open.computed.push_back(s.document);
     ++w.situation.counters.n_documents;
@@ -304,7 +305,7 @@ void SimulatedCluster::start(Worker& w) {
                      .device = "a device",
                      .fingerprint = "0123456789abcdef",
                      .differences = "dtype bf16"});
-  const Pulse& orders = w.link->orders();
+  const Heartbeat& orders = w.link->orders();
   if (orders.launch == 0 || !orders.is_known) return;
   w.situation.phase = WorkerPhase::working;
   w.situation.journal_is_open = true;
@@ -356,10 +357,10 @@ JournalFindings SimulatedCluster::review(const Review& r) const {
   const Worker& w = *workers_[static_cast<std::size_t>(r.rank)];
   std::map<std::uint32_t, SpanSet> done;
   for (const auto& [number, open] : w.open) {
-    for (const Piece& d : open.durable) done[d.file].add(d.begin, d.end);
+    for (const FileRange& d : open.durable) done[d.file].add(d.begin, d.end);
   }
   JournalFindings findings;
-  for (const Piece& p : r.pieces) {
+  for (const FileRange& p : r.ranges) {
     for (const Span& s : done[p.file].missing(p.begin, p.end))
       findings.left.push_back({p.file, s.begin, s.end});
   }
@@ -377,8 +378,8 @@ void SimulatedCluster::begin() {
   result_.resident_before = resident_bytes();
   coordinator_ = std::make_unique<Coordinator>(
       options, *ports_[0],
-      [this](int rank, std::vector<Piece> pieces) {
-        reviews_.push_back({now_ + kReviewSeconds, rank, std::move(pieces)});
+      [this](int rank, std::vector<FileRange> ranges) {
+        reviews_.push_back({now_ + kReviewSeconds, rank, std::move(ranges)});
       },
       0.0);
   coordinator_->set_dtype("bf16");
@@ -387,7 +388,7 @@ void SimulatedCluster::begin() {
   work.files = corpus_.files;
   for (std::uint32_t f = 0; f < work.files.size(); ++f) {
     const bool is_text = work.files[f].kind == CorpusFile::Kind::text;
-    work.pieces.push_back({f, 0, is_text ? kToTheEndOfFile : work.files[f].n_bytes});
+    work.ranges.push_back({f, 0, is_text ? kToTheEnd : work.files[f].n_bytes});
   }
   const double start = thread_cpu_s();
   coordinator_->begin(std::move(work), 0.0);
@@ -412,7 +413,7 @@ void SimulatedCluster::show() {
   status_->update(p, *coordinator_, now_);
 }
 
-void SimulatedCluster::turn() {
+void SimulatedCluster::iterate() {
   const double start = thread_cpu_s();
   double before = start;
   const auto lap = [&](double& sum, double& longest) {
@@ -432,20 +433,20 @@ void SimulatedCluster::turn() {
   lap(result_.tick_s, result_.longest_tick_s);
   show();
   lap(result_.show_s, result_.longest_show_s);
-  const double turn_s = thread_cpu_s() - start;
-  result_.longest_turn_s = std::max(result_.longest_turn_s, turn_s);
-  result_.cpu_s += turn_s;
-  now_ += turn_s;
+  const double iteration_s = thread_cpu_s() - start;
+  result_.longest_iteration_s = std::max(result_.longest_iteration_s, iteration_s);
+  result_.cpu_s += iteration_s;
+  now_ += iteration_s;
 }
 
 SimulationResult SimulatedCluster::run() {
   begin();
-  double next_turn_s = 0.0;
+  double next_iteration_s = 0.0;
   while (coordinator_->outcome() == RunOutcome::running && now_ < kMostSeconds) {
     const double events_s = events_.empty() ? 1e18 : events_.top().at_s;
     const double messages_s = to_workers_.empty() ? 1e18 : to_workers_.top().at_s;
-    if (next_turn_s <= std::min(events_s, messages_s)) {
-      now_ = next_turn_s;
+    if (next_iteration_s <= std::min(events_s, messages_s)) {
+      now_ = next_iteration_s;
       while (!deaths_.empty() && deaths_.back().first <= now_) {
         kill(deaths_.back().second);
         deaths_.pop_back();
@@ -464,8 +465,8 @@ SimulationResult SimulatedCluster::run() {
         reviews_.erase(reviews_.begin() + static_cast<std::ptrdiff_t>(i));
         coordinator_->reviewed(r.rank, review(r));
       }
-      turn();
-      next_turn_s = now_ + kTurnSeconds;
+      iterate();
+      next_iteration_s = now_ + kIterationSeconds;
     } else if (messages_s <= events_s) {
       const InFlight m = to_workers_.top();
       to_workers_.pop();
@@ -473,7 +474,7 @@ SimulationResult SimulatedCluster::run() {
       Worker& w = *workers_[static_cast<std::size_t>(m.to)];
       if (!w.alive) continue;
       w.link->receive(m.message, now_);
-      w.has_news = w.has_news || kind_of(m.message) == MessageKind::grant;
+      w.has_news = w.has_news || kind_of(m.message) == MessageKind::lease;
       wake(m.to);
     } else {
       const Event e = events_.top();

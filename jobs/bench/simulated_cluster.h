@@ -43,7 +43,8 @@ struct SimulationOptions {
 struct SimulationResult {
   double simulated_s = 0.0, cpu_s = 0.0;  // of the coordinator, from the first lease to the end
   double begin_s = 0.0;                   // CPU seconds of `begin`
-  double longest_receive_s = 0.0, longest_tick_s = 0.0, longest_show_s = 0.0, longest_turn_s = 0.0;
+  double longest_receive_s = 0.0, longest_tick_s = 0.0, longest_show_s = 0.0,
+         longest_iteration_s = 0.0;
   double receive_s = 0.0, tick_s = 0.0, show_s = 0.0;
   std::uint64_t n_received = 0, n_sent = 0;
   std::size_t most_bytes = 0;  // of a message
@@ -78,7 +79,7 @@ class SimulatedCluster {
   struct Review {
     double at_s;
     int rank;
-    std::vector<Piece> pieces;
+    std::vector<FileRange> ranges;
   };
 
   double uniform(double most) { return most * std::uniform_real_distribution<>()(random_); }
@@ -94,7 +95,7 @@ class SimulatedCluster {
   void kill(int rank);
   JournalFindings review(const Review& r) const;
   void begin();
-  void turn();
+  void iterate();
   void show();
   std::uint64_t document_bytes(std::uint32_t file, std::size_t index) const;
 

@@ -142,9 +142,9 @@ std::string failure_rows(const RunSummary& s) {
 std::string summary_table(const RunSummary& s) {
   std::string text = row("documents", with_thousands(s.n_documents));
   text += failure_rows(s);
-  if (s.n_set_aside > 0) {
-    text += row("set aside",
-                with_thousands(s.n_set_aside) + " of these: ranks died while they computed them");
+  if (s.n_quarantined > 0) {
+    text += row("quarantined",
+                with_thousands(s.n_quarantined) + " of these: ranks died while they computed them");
   }
   if (s.n_ranks_lost > 0) {
     text += row("ranks lost", with_thousands(s.n_ranks_lost) + " (others did their work)");
@@ -297,7 +297,7 @@ void Console::finished(const RunSummary& s) {
              {"tokens_per_second", s.tokens_per_second},
              {"seconds", s.seconds},
              {"peak_rss_bytes", s.peak_rss_bytes},
-             {"set_aside", s.n_set_aside},
+             {"set_aside", s.n_quarantined},
              {"ranks_lost", s.n_ranks_lost},
              {"results", s.results_path}};
   if (s.generates) add_generation(event, s);

@@ -91,7 +91,7 @@ void RunProcess::start_session(RunOptions& options) {
   launch_.ranks = session_->ranks();
   const int first = first_worker(options, launch_), self = session_->rank();
   check_groups(session_->n_ranks(), first, options.stages);
-  share_gpu_group(options);
+  share_nccl_group(options);
   if (options.broadcast_weights && !ModelFiles::is_in_memory(options.model)) copy_model(options);
   if (options.stages > 1 && self >= first)
     session_->introduce(stage_group(self, first, options.stages));
@@ -102,7 +102,7 @@ void RunProcess::start_session(RunOptions& options) {
 
 // So that one of the ranks with a GPU each can send the others the weights that it has read. NCCL
 // has no two ranks on one GPU.
-void RunProcess::share_gpu_group(const RunOptions& options) {
+void RunProcess::share_nccl_group(const RunOptions& options) {
   const int first = first_worker(options, launch_), n_ranks = session_->n_ranks();
   // Ranks of different stages have different weights.
   if (options.stages > 1 || n_ranks - first < 2 || session_->rank() < first ||
@@ -113,16 +113,16 @@ void RunProcess::share_gpu_group(const RunOptions& options) {
   }
   struct Word {
     bool is_there = false;
-    GpuGroupId id;
+    NcclGroupId id;
   } word;
   if (session_->rank() == first) {
     std::string why;  // then each reads for itself
-    if (const auto id = make_gpu_group_id(why)) word = {true, *id};
+    if (const auto id = make_nccl_group_id(why)) word = {true, *id};
   }
   std::vector<int> members;
   for (int r = first; r < n_ranks; ++r) members.push_back(r);
   session_->broadcast(std::as_writable_bytes(std::span(&word, 1)), members);
-  if (word.is_there) launch_.gpu_group = word.id;
+  if (word.is_there) launch_.nccl_group = word.id;
 }
 
 // Rank 0's model goes to one rank of each other host; the ranks there open that copy, and when all
@@ -142,7 +142,7 @@ void RunProcess::copy_model(RunOptions& options) {
   if (self.local_rank == 0)
     copy = receive_model(broadcast, std::filesystem::temp_directory_path().string());
   options.model = tell(*session_, copy.path(), local);
-  launch_.head = open_model(options.model);
+  launch_.metadata = open_model(options.model);
   for (const int root : local) {  // passed once every rank has opened it
     std::vector<int> order{root};
     for (const int r : local) {

@@ -26,7 +26,7 @@ class RunProcess {
 
  private:
   void start_session(RunOptions& options);
-  void share_gpu_group(const RunOptions& options);
+  void share_nccl_group(const RunOptions& options);
   void copy_model(RunOptions& options);
   int leave(int code);
 

@@ -77,11 +77,11 @@ void print_cuda() {
   const GpuInfo info = gpu_info();
   if (info.is_built) print("CUDA", info.versions);
   for (const std::string& device : info.devices) print("GPU", device);
-  if (!info.obstacle.empty()) print(info.is_built ? "GPU" : "CUDA", info.obstacle);
+  if (!info.rejection.empty()) print(info.is_built ? "GPU" : "CUDA", info.rejection);
 }
 
 void print_rate(const char* name, DType dtype, std::int32_t n_threads) {
-  const double rate = measure_products(dtype, n_threads);
+  const double rate = measure_gemm(dtype, n_threads);
   print(name, rate > 0.0
                   ? fixed_point(rate * 1e-9, 0) + " GFLOP/s with " + counted(n_threads, "thread")
                   : "not on this CPU");

@@ -61,12 +61,12 @@ std::string end_row(const RunPlan& plan) {
   const double share = plan.largest_share();
   std::string text = file.path + ", " + human_bytes(file.n_bytes) + ", " + percent(share) +
                      " of the tokens, goes to one rank";
-  if (plan.n_groups() > 1) {
+  if (plan.n_eviction_groups() > 1) {
     text += plan.largest_decides()
                 ? ": it alone keeps that rank busy until the end, when the others have long done; "
                   "more than " +
                       counted(rounded(std::ceil(1.0 / share)), "rank") + " gain nothing"
-                : ": " + percent(share * plan.n_groups()) +
+                : ": " + percent(share * plan.n_eviction_groups()) +
                       " of a rank's time, and it is handed out first";
   }
   return row("largest file", text);
@@ -103,7 +103,7 @@ std::string memory_rows(const RunPlan& plan) {
   if (m.needed_bytes() > 0)
     there += ": enough for " + counted(m.available_bytes / m.needed_bytes(), "such rank");
   text += row("memory here", there);
-  if (!plan.obstacle.empty()) text += row("it would not start", plan.obstacle);
+  if (!plan.rejection.empty()) text += row("it would not start", plan.rejection);
   return text;
 }
 
@@ -200,7 +200,7 @@ Json plan_json(const RunPlan& plan) {
     json["tokens_written_most"] = rounded(w->n_written);
     json["tokens_written_per_second"] = nullptr;
   }
-  json["obstacle"] = plan.obstacle.empty() ? Json() : Json(plan.obstacle);
+  json["obstacle"] = plan.rejection.empty() ? Json() : Json(plan.rejection);
   json["calibration"] = nullptr;
   json["tokens_per_second"] = nullptr;
   json["seconds"] = nullptr;

@@ -38,9 +38,9 @@ std::string utc(double unix_s) {
 // "run1: running, live", "run1: dead since 2026-11-22 10:00:00 UTC (3 min 05 s ago), was running".
 std::string heading(const std::string& directory, const RunReport& r) {
   std::string text = directory + ": ";
-  if (!r.trouble.empty()) {
-    text += r.trouble == "is not there" ? "no status.json"
-                                        : "status.json cannot be read (it " + r.trouble + ")";
+  if (!r.problem.empty()) {
+    text += r.problem == "is not there" ? "no status.json"
+                                        : "status.json cannot be read (it " + r.problem + ")";
   } else if (r.state.empty()) {
     text += "status.json names no state";
   } else if (r.is_final || r.live) {
@@ -64,8 +64,8 @@ std::string totals(const RunReport& r) {
   if (r.n_documents) {
     std::string done = with_thousands(*r.n_documents) + " done";
     if (r.n_failed) done += ", " + with_thousands(*r.n_failed) + " failed";
-    if (r.n_set_aside && *r.n_set_aside > 0)
-      done += ", " + with_thousands(*r.n_set_aside) + " of these set aside";
+    if (r.n_quarantined && *r.n_quarantined > 0)
+      done += ", " + with_thousands(*r.n_quarantined) + " of these quarantined";
     text += row("documents", done);
   }
   if (r.n_tokens) {

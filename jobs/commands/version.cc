@@ -4,8 +4,8 @@
 
 #include "jobs/commands/commands.h"
 #include "kernels/cpu/cpu_info.h"
-#include "kernels/gpu_group.h"
 #include "kernels/gpu_measure.h"
+#include "kernels/nccl_group.h"
 #include "pipeline/distributed/mpi_session.h"
 
 namespace tovamill {

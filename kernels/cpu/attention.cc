@@ -21,13 +21,13 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
       storage_(type),
       pool_(pool),
       isa_(isa),
-      tile_(needs_scan(options.cache.policy) ? kScanTile : kGroupTokens),
-      groups_(n_groups(options.cache, options.shape)),
+      tile_(needs_scan(options.cache.policy) ? kScanTile : kRopeSegmentTokens),
+      groups_(n_eviction_groups(options.cache, options.shape)),
       clip_(clip_distance(options.cache, options.shape)),
       scale_(1.0f / std::sqrt(static_cast<float>(options.shape.head_dim))),
       angles_(options.shape.inv_freq, options.cache.positions == Positions::in_state
-                                          ? options.cache.cache_size + 2 * kGroupTokens
-                                          : clip_ + 2 * kGroupTokens),
+                                          ? options.cache.cache_size + 2 * kRopeSegmentTokens
+                                          : clip_ + 2 * kRopeSegmentTokens),
       scratch_(static_cast<std::size_t>(pool.size())) {
   per_kv_ = shape_.queries_per_kv_head();
   kv_per_group_ = shape_.n_kv_heads / groups_;
@@ -37,7 +37,7 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
   layout_ = {.n_layers = shape_.n_layers,
              .n_kv_heads = shape_.n_kv_heads,
              .head_dim = shape_.head_dim,
-             .n_groups = groups_,
+             .n_eviction_groups = groups_,
              .storage = storage_,
              .keeps_unrotated = rotates_again(cache_, clip_),
              .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head ||
@@ -75,7 +75,7 @@ void Attention::fill_angles(const StepBlock& block) {
   const bool grows = !is_bounded(cache_) || block.keeps_all || held > cache_.cache_size;
   for (std::int32_t i = 0; i < block.n_tokens; ++i) {
     const std::int64_t position = block.position + i;
-    if (position % kGroupTokens == 0) {
+    if (position % kRopeSegmentTokens == 0) {
       state.group_base() = grows ? held + i : std::min<std::int64_t>(held + i, cache_.cache_size);
     }
     float* row =
@@ -142,7 +142,7 @@ bool Attention::next_tile(std::size_t block, std::int64_t& done, Tile& tile) con
   tile.position = b.position + done;
   tile.pin = b.pin;
   tile.keeps_all = b.keeps_all;
-  const std::int64_t size = b.keeps_all ? kGroupTokens : tile_;
+  const std::int64_t size = b.keeps_all ? kRopeSegmentTokens : tile_;
   const std::int64_t end = std::min(b.position + b.n_tokens, (tile.position / size + 1) * size);
   tile.n_steps = static_cast<std::int32_t>(end - tile.position);
   tile.first_row = b.first_row + static_cast<std::int32_t>(done);

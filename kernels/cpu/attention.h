@@ -52,8 +52,8 @@ class Attention {
   struct Slot {
     AlignedBytes keys, values, weights, policy;
     std::vector<std::int32_t> evicted, move_from, move_to,
-        n_moves;                        // (n_groups, tile) | (n_groups)
-    std::vector<float> evicted_weight;  // (n_groups, tile)
+        n_moves;                        // (n_eviction_groups, tile) | (n_eviction_groups)
+    std::vector<float> evicted_weight;  // (n_eviction_groups, tile)
     std::vector<double>
         head_weight;  // (n_kv_heads, tile) weights of the evicted, where nothing is scanned
   };

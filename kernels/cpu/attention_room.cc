@@ -11,9 +11,9 @@ namespace tovamill::cpu {
 std::int64_t Attention::capacity(std::int64_t n_tokens, bool keeps_all) const {
   const std::int64_t bounded = pad_columns(static_cast<std::int64_t>(cache_.cache_size) + tile_);
   if (is_bounded(cache_) && !keeps_all) return bounded;
-  std::int64_t columns = kGroupTokens;
+  std::int64_t columns = kRopeSegmentTokens;
   while (columns < n_tokens)
-    columns += std::max<std::int64_t>(1, columns / 8 / kGroupTokens) * kGroupTokens;
+    columns += std::max<std::int64_t>(1, columns / 8 / kRopeSegmentTokens) * kRopeSegmentTokens;
   return is_bounded(cache_) ? std::max(bounded, columns) : columns;
 }
 

@@ -10,7 +10,7 @@
 namespace tovamill::cpu {
 
 std::int64_t Attention::wanted_rotation(std::int64_t position) const {
-  const std::int64_t group_start = position / kGroupTokens * kGroupTokens;
+  const std::int64_t group_start = position / kRopeSegmentTokens * kRopeSegmentTokens;
   if (cache_.positions == Positions::clipped) return std::max<std::int64_t>(0, group_start - clip_);
   return cache_.positions == Positions::in_state ? group_start : 0;
 }
@@ -21,7 +21,7 @@ std::int64_t Attention::wanted_rotation(std::int64_t position) const {
 std::int64_t Attention::rotary_position(std::int64_t position, std::int64_t group_base) const {
   if (cache_.positions == Positions::absolute) return position;
   if (cache_.positions == Positions::clipped) return position - wanted_rotation(position);
-  return group_base + position % kGroupTokens;
+  return group_base + position % kRopeSegmentTokens;
 }
 
 std::byte* Attention::storage_row(std::byte* head, std::int64_t column) const {

@@ -25,7 +25,7 @@ cpu::ComputeType compute_type(const std::string& dtype) {
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
   const cpu::ComputeType type = compute_type(options.dtype);
-  if (type == cpu::ComputeType::bf16) cpu::Products::check(type);
+  if (type == cpu::ComputeType::bf16) cpu::Gemm::check(type);
   return std::make_unique<cpu::CpuBackend>(options, type, cpu::best_kernels());
 }
 
@@ -63,11 +63,11 @@ CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const Is
       type_(type),
       isa_(isa),
       pool_(std::clamp(options.n_threads, 1, 1024), use_one_thread),
-      products_(type, pool_.size(), options.weights),
+      gemm_(type, pool_.size(), options.weights),
       attention_(options, type, pool_, isa),
       gathered_(kRowTile, options.shape.hidden_size, element_bytes(type)),
       tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
-  const std::int32_t chunk = Products::chunk_columns(options.shape.vocab_size);
+  const std::int32_t chunk = Gemm::chunk_columns(options.shape.vocab_size);
   const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
   chunk_sums_.resize(static_cast<std::size_t>(options.max_rows) * static_cast<std::size_t>(chunks));
   target_logits_.resize(static_cast<std::size_t>(options.max_rows));
@@ -86,7 +86,7 @@ float* CpuBackend::thread_tile(int thread) const {
 std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int32_t n_in,
                                                     std::int32_t chunk, bool has_bias,
                                                     RowSource source, const void* context) {
-  std::unique_ptr<PackedMatrix> matrix = products_.make(n_out, n_in, chunk, has_bias);
+  std::unique_ptr<PackedMatrix> matrix = gemm_.make(n_out, n_in, chunk, has_bias);
   if (matrix->is_filled()) return matrix;
   pool_.run(matrix->n_chunks(), [&](std::int64_t c, int) {
     const auto index = static_cast<std::int32_t>(c);
@@ -96,16 +96,16 @@ std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int
       source(context, matrix->chunk_begin(index) + r,
              rows.data() + static_cast<std::int64_t>(r) * n_in);
     }
-    products_.fill(*matrix, index, rows.data());
+    gemm_.fill(*matrix, index, rows.data());
   });
   return matrix;
 }
 
 std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
   const StackedRows rows(source);
-  auto matrix = pack_rows(rows.n_rows(), rows.n_cols(), Products::chunk_columns(rows.n_rows()),
+  auto matrix = pack_rows(rows.n_rows(), rows.n_cols(), Gemm::chunk_columns(rows.n_rows()),
                           rows.has_bias(), StackedRows::read, &rows);
-  if (rows.has_bias() && !matrix->is_filled()) Products::set_bias(*matrix, rows.bias());
+  if (rows.has_bias() && !matrix->is_filled()) Gemm::set_bias(*matrix, rows.bias());
   return matrix;
 }
 
@@ -116,7 +116,7 @@ std::unique_ptr<Matrix> CpuBackend::pack_gated(const TensorView& gate, const Ten
     std::int32_t n, half;
   };
   const auto n = static_cast<std::int32_t>(gate.n_rows());
-  const std::int32_t chunk = std::min(2 * n, (Products::chunk_columns(2 * n) + 31) / 32 * 32);
+  const std::int32_t chunk = std::min(2 * n, (Gemm::chunk_columns(2 * n) + 31) / 32 * 32);
   const Pair pair{gate, up, n, chunk / 2};
   const auto read_row = [](const void* context, std::int64_t row, float* out) {
     const auto& p = *static_cast<const Pair*>(context);
@@ -166,7 +166,7 @@ std::uint64_t CpuBackend::state_bytes() const {
 
 std::uint64_t CpuBackend::workspace_bytes() const {
   return attention_.workspace_bytes() + gathered_.bytes.size() + tiles_.size() +
-         chunk_sums_.size() * sizeof(ChunkSum) + products_.scratch_bytes();
+         chunk_sums_.size() * sizeof(ChunkSum) + gemm_.scratch_bytes();
 }
 
 std::uint64_t CpuBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
@@ -198,9 +198,9 @@ void CpuBackend::for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::i
     for (std::int64_t i = begin; i < begin + tiles_per_task; ++i) {
       const RowTile& tile = tiles[static_cast<std::size_t>(i)];
       if (!wanted(tile)) continue;
-      float* product = thread_tile(thread);
-      products_.multiply(w, chunk, tile.size, x.row(tile.first), product, thread);
-      body(tile, chunk, static_cast<const float*>(product));
+      float* gemm = thread_tile(thread);
+      gemm_.multiply(w, chunk, tile.size, x.row(tile.first), gemm, thread);
+      body(tile, chunk, static_cast<const float*>(gemm));
     }
   });
 }
@@ -239,28 +239,27 @@ template <class Write>
 void CpuBackend::multiply_into(const Buffer& x, const Matrix& matrix, Buffer& out, Write&& write) {
   const auto& w = static_cast<const PackedMatrix&>(matrix);
   for_each_tile(w, cast(x), n_rows_, every_tile,
-                [&](const RowTile& tile, std::int32_t chunk, const float* product) {
+                [&](const RowTile& tile, std::int32_t chunk, const float* gemm) {
                   const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
                   const float* bias = w.bias() == nullptr ? nullptr : w.bias() + first;
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
-                    write(product + static_cast<std::int64_t>(r) * cols, bias, cols,
+                    write(gemm + static_cast<std::int64_t>(r) * cols, bias, cols,
                           cast(out).f32(tile.first + r) + first);
                   }
                 });
 }
 
 void CpuBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {
-  multiply_into(x, w, out, [](const float* product, const float* bias, std::int32_t n, float* to) {
-    std::copy(product, product + n, to);
+  multiply_into(x, w, out, [](const float* gemm, const float* bias, std::int32_t n, float* to) {
+    std::copy(gemm, gemm + n, to);
     if (bias != nullptr) add(bias, n, to);
   });
 }
 void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
-  multiply_into(x, w, hidden,
-                [](const float* product, const float* bias, std::int32_t n, float* to) {
-                  add(product, n, to);
-                  if (bias != nullptr) add(bias, n, to);
-                });
+  multiply_into(x, w, hidden, [](const float* gemm, const float* bias, std::int32_t n, float* to) {
+    add(gemm, n, to);
+    if (bias != nullptr) add(bias, n, to);
+  });
 }
 
 void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
@@ -334,10 +333,10 @@ void CpuBackend::read_logits(const Buffer& x, const Matrix& head,
     }
     float* out = logits.data() + begin * static_cast<std::size_t>(w.n_out());
     for_each_tile(w, gathered_, n, every_tile,
-                  [&](const RowTile& tile, std::int32_t chunk, const float* product) {
+                  [&](const RowTile& tile, std::int32_t chunk, const float* gemm) {
                     const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
                     for (std::int32_t r = 0; r < std::min(tile.rows(), n - tile.first); ++r) {
-                      const float* line = product + static_cast<std::int64_t>(r) * cols;
+                      const float* line = gemm + static_cast<std::int64_t>(r) * cols;
                       float* to = out + std::int64_t{tile.first + r} * w.n_out() + first;
                       std::copy(line, line + cols, to);
                       if (w.bias() != nullptr) add(w.bias() + first, cols, to);
@@ -383,7 +382,7 @@ std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, s
 std::vector<std::vector<std::int32_t>> CpuBackend::read_all_positions(
     const StreamState& state) const {
   return read_each_position(*this, state, options_.shape.n_layers,
-                            n_groups(options_.cache, options_.shape));
+                            n_eviction_groups(options_.cache, options_.shape));
 }
 
 }  // namespace tovamill::cpu

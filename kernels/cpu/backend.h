@@ -7,8 +7,8 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/gemm.h"
 #include "kernels/cpu/isa_kernels.h"
-#include "kernels/cpu/products.h"
 #include "kernels/cpu/state.h"
 #include "kernels/cpu/thread_pool.h"
 
@@ -97,7 +97,7 @@ class CpuBackend final : public Backend {
   ComputeType type_;
   const IsaKernels& isa_;
   ThreadPool pool_;
-  Products products_;
+  Gemm gemm_;
   RowCut row_cut_;
   Attention attention_;
   CpuBuffer gathered_;                // (kRowTile, hidden_size) rows whose logits are read

@@ -42,6 +42,6 @@ std::string onednn_version();
 // Rate of oneDNN's product of two matrices of 2048 x 2048, in operations per second (a
 // multiplication and an addition are two): the best of the runs that fit half a second after a
 // warm-up. 0 where this CPU cannot do `dtype` (bf16, f32).
-double measure_products(DType dtype, std::int32_t n_threads);
+double measure_gemm(DType dtype, std::int32_t n_threads);
 
 }  // namespace tovamill

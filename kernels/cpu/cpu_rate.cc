@@ -10,10 +10,9 @@
 namespace tovamill {
 namespace {
 
-dnnl::matmul::primitive_desc describe_product(const dnnl::engine& engine,
-                                              const dnnl::memory::desc& a,
-                                              const dnnl::memory::desc& b,
-                                              const dnnl::memory::desc& c) {
+dnnl::matmul::primitive_desc describe_gemm(const dnnl::engine& engine, const dnnl::memory::desc& a,
+                                           const dnnl::memory::desc& b,
+                                           const dnnl::memory::desc& c) {
 #if DNNL_VERSION_MAJOR >= 3
   return {engine, a, b, c};
 #else
@@ -21,7 +20,7 @@ dnnl::matmul::primitive_desc describe_product(const dnnl::engine& engine,
 #endif
 }
 
-double best_product_rate(dnnl::memory::data_type type) {
+double best_gemm_rate(dnnl::memory::data_type type) {
   using Clock = std::chrono::steady_clock;
   using Tag = dnnl::memory::format_tag;
   constexpr std::int64_t n = 2048;
@@ -30,8 +29,8 @@ double best_product_rate(dnnl::memory::data_type type) {
   dnnl::stream stream(engine);
   const dnnl::memory::desc plain({n, n}, type, Tag::ab), any({n, n}, type, Tag::any);
   const auto description =
-      describe_product(engine, plain, any, plain);  // weights in the library's own layout
-  const dnnl::matmul product(description);
+      describe_gemm(engine, plain, any, plain);  // weights in the library's own layout
+  const dnnl::matmul gemm(description);
   dnnl::memory a(plain, engine), b(description.weights_desc(), engine), c(plain, engine);
   for (dnnl::memory* matrix : {&a, &b, &c}) {
     std::fill_n(static_cast<char*>(matrix->get_data_handle()), matrix->get_desc().get_size(), '\0');
@@ -40,7 +39,7 @@ double best_product_rate(dnnl::memory::data_type type) {
       {DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
   const auto run = [&] {
     const auto start = Clock::now();
-    product.execute(stream, arguments);
+    gemm.execute(stream, arguments);
     stream.wait();
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
@@ -57,13 +56,13 @@ std::string onednn_version() {
   return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
 
-double measure_products(DType dtype, std::int32_t n_threads) {
+double measure_gemm(DType dtype, std::int32_t n_threads) {
   const int before = omp_get_max_threads();
   omp_set_num_threads(n_threads);
   double rate = 0.0;
   try {
-    rate = best_product_rate(dtype == DType::bf16 ? dnnl::memory::data_type::bf16
-                                                  : dnnl::memory::data_type::f32);
+    rate = best_gemm_rate(dtype == DType::bf16 ? dnnl::memory::data_type::bf16
+                                               : dnnl::memory::data_type::f32);
   } catch (const dnnl::error& error) {
     // "unimplemented" is the answer of a CPU without the instructions; there is nothing else to say
     // of it.

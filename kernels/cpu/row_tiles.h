@@ -1,6 +1,6 @@
 // How the rows of a step are cut into tiles of a few fixed numbers of rows, so that few rows
 // (decoding) do not cost as much as a whole tile. What a row comes to does not depend on the cut:
-// products.h uses only sizes that give the same bits.
+// gemm.h uses only sizes that give the same bits.
 #pragma once
 
 #include <array>

@@ -3,7 +3,7 @@
 //   i32 n_columns, i64 what the rotated keys are relative to
 //   unrotated keys (where they are kept), rotated keys, values: (n_kv_heads, n_columns, head_dim)
 //   each, in the storage type
-//   positions i32, then the policy's rows f32: (n_groups, n_columns) each
+//   positions i32, then the policy's rows f32: (n_eviction_groups, n_columns) each
 // Columns stand in their order: later sums run over them in it.
 
 #include "kernels/saved_state.h"
@@ -64,7 +64,7 @@ std::int64_t CpuBackend::load(StreamState& state, std::span<const std::byte> byt
     if (reader.number<std::int32_t>() != n_columns) reader.fail("a layer's size is wrong");
     if (reader.number<std::int64_t>() != rotation) reader.fail("a layer's rotation is wrong");
     for (const std::span<std::byte> part : s.parts(layer, n_columns)) reader.bytes(part);
-    for (std::int32_t g = 0; g < n_groups(options_.cache, options_.shape); ++g) {
+    for (std::int32_t g = 0; g < n_eviction_groups(options_.cache, options_.shape); ++g) {
       const std::int32_t* first = s.positions(layer, g);
       check_positions(options_.cache, counts, {first, first + n_columns});
     }

@@ -43,7 +43,8 @@ std::size_t StateLayout::layer_bytes(std::int64_t capacity) const {
       align_up(columns * static_cast<std::size_t>(head_dim) * element_bytes(storage));
   const std::size_t row = align_up(columns * 4);
   return static_cast<std::size_t>(n_kv_heads) * (keeps_unrotated ? 3 : 2) * head +
-         static_cast<std::size_t>(n_groups) * (1 + (remembers ? 1 : 0) + (averages ? 2 : 0)) * row;
+         static_cast<std::size_t>(n_eviction_groups) *
+             (1 + (remembers ? 1 : 0) + (averages ? 2 : 0)) * row;
 }
 
 CpuState::CpuState(const StateLayout& layout, std::int64_t capacity)
@@ -84,7 +85,8 @@ std::int32_t* CpuState::positions(std::int32_t layer, std::int32_t group) const 
 }
 
 float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) const {
-  return reinterpret_cast<float*>(positions(layer, (1 + array) * layout_.n_groups + group));
+  return reinterpret_cast<float*>(
+      positions(layer, (1 + array) * layout_.n_eviction_groups + group));
 }
 
 std::vector<std::size_t> CpuState::column_bytes() const {
@@ -92,7 +94,7 @@ std::vector<std::size_t> CpuState::column_bytes() const {
       static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage);
   const std::int32_t heads = layout_.n_kv_heads * (layout_.keeps_unrotated ? 3 : 2);
   const std::int32_t rows =
-      layout_.n_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
+      layout_.n_eviction_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
   std::vector<std::size_t> bytes(static_cast<std::size_t>(heads), row);
   bytes.insert(bytes.end(), static_cast<std::size_t>(rows), sizeof(float));
   return bytes;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/cpu/products.h"
+#include "kernels/cpu/gemm.h"
 
 namespace tovamill::cpu {
 
@@ -32,7 +32,7 @@ class AlignedBytes {
 // What all streams of a backend have in common.
 struct StateLayout {
   std::int32_t n_layers = 0, n_kv_heads = 0, head_dim = 0;
-  std::int32_t n_groups = 1;
+  std::int32_t n_eviction_groups = 1;
   ComputeType storage = ComputeType::f32;  // of keys and values
   bool keeps_unrotated = true;             // false where no key is ever rotated again
   bool remembers = false;                  // h2o, tova-ema: a float a column

@@ -34,7 +34,7 @@ void rotate(double* head, std::int32_t head_dim, double position,
 double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
                                          std::int64_t step) const {
   const std::int64_t position = head.tokens[token].position;
-  const std::int64_t group_start = step / kGroupTokens * kGroupTokens;
+  const std::int64_t group_start = step / kRopeSegmentTokens * kRopeSegmentTokens;
   switch (options_.cache.positions) {
     case Positions::absolute:
       return static_cast<double>(position);
@@ -64,7 +64,7 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
   }
   for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
     HeadState& head = heads[static_cast<std::size_t>(kv)];
-    if (query.step % kGroupTokens == 0) {
+    if (query.step % kRopeSegmentTokens == 0) {
       for (std::size_t j = 0; j < head.tokens.size(); ++j)
         head.tokens[j].rank = static_cast<std::int64_t>(j);
       head.group_base = static_cast<std::int64_t>(head.tokens.size());
@@ -110,7 +110,7 @@ void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
                               const StepBlock& block, BlockEvents& events) {
   const ModelShape& shape = options_.shape;
   const CacheOptions cache = block_options(options_.cache, block.pin);
-  const std::int32_t groups = n_groups(options_.cache, shape),
+  const std::int32_t groups = n_eviction_groups(options_.cache, shape),
                      heads_per_group = shape.n_heads / groups;
   const std::int32_t kv_per_group = shape.n_kv_heads / groups;
   for (std::int32_t g = 0; g < groups; ++g) {

@@ -223,7 +223,7 @@ std::vector<std::int32_t> ReferenceBackend::read_positions(const StreamState& st
 std::vector<std::vector<std::int32_t>> ReferenceBackend::read_all_positions(
     const StreamState& state) const {
   return read_each_position(*this, state, options_.shape.n_layers,
-                            n_groups(options_.cache, options_.shape));
+                            n_eviction_groups(options_.cache, options_.shape));
 }
 
 }  // namespace tovamill::reference

@@ -29,7 +29,7 @@ enum class Positions : std::uint8_t {
 
 // Tokens of a document that share one rotation of the state; a document is cut at its multiples
 // (design 3.4, 3.6).
-inline constexpr std::int32_t kGroupTokens = 256;
+inline constexpr std::int32_t kRopeSegmentTokens = 256;
 
 struct CacheOptions {
   Policy policy = Policy::tova;
@@ -39,7 +39,7 @@ struct CacheOptions {
   std::int32_t recent = -1;  // h2o: the newest `recent` tokens are protected; -1 is cache_size / 2
   double ema = 0.95;         // tova-ema: decay L of the moving average, 0 <= L < 1
   Positions positions = Positions::clipped;
-  std::int32_t clip_distance = 0;  // tokens; 0 is trained context - kGroupTokens
+  std::int32_t clip_distance = 0;  // tokens; 0 is trained context - kRopeSegmentTokens
   std::int32_t chunk_tokens = 0;   // the state restarts every so many tokens; 0 never
 };
 

@@ -8,8 +8,8 @@
 namespace tovamill {
 namespace {
 
-constexpr double kResendSeconds = 0.5;   // a grant that no report accepts is said again
-constexpr double kGrantSeconds = 0.05;   // between looks at those who wait
+constexpr double kResendSeconds = 0.5;   // a lease that no report accepts is said again
+constexpr double kRetrySeconds = 0.05;   // between looks at those who wait
 constexpr double kPaceSeconds = 0.5;     // between looks at how fast all are
 constexpr double kLeaseSeconds = 0.5;    // of work in the smallest leases
 constexpr double kRateSeconds = 5.0;     // over which tokens per second are taken
@@ -49,41 +49,41 @@ void Coordinator::begin(RunWork work, double now_s) {
   earlier_ = work.earlier;
   if (!work.fingerprint.empty()) fingerprint_ = work.fingerprint;
   for (const SuspectDocument& s : work.suspects) suspects_[{s.file, s.offset}] = s;
-  put_back(work.pieces);
+  put_back(work.ranges);
   begun_ = true;
   begun_s_ = paced_s_ = now_s;
   bytes_begun_ = bytes_left();
   if (command_ == Command::wait) command_ = Command::work;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
-    if (w.is_known) take_hello(rank, w.hello);
-    send_pulse(rank, now_s);
+    if (w.is_known) take_registration(rank, w.registration);
+    send_heartbeat(rank, now_s);
   }
   check_complete();
 }
 
 // Documents that ranks died on become pieces of their own.
-void Coordinator::put_back(const std::vector<Piece>& pieces) {
-  for (Piece piece : pieces) {
-    auto at = suspects_.lower_bound({piece.file, piece.begin});
-    for (; at != suspects_.end() && at->first.file == piece.file && at->first.offset < piece.end;
+void Coordinator::put_back(const std::vector<FileRange>& ranges) {
+  for (FileRange range : ranges) {
+    auto at = suspects_.lower_bound({range.file, range.begin});
+    for (; at != suspects_.end() && at->first.file == range.file && at->first.offset < range.end;
          ++at) {
       const SuspectDocument& s = at->second;
       const bool aside = s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
       const bool alone = s.n_crashes > 0 || s.n_deaths >= options_.alone_after_deaths;
       if (!aside && !alone) continue;
       // Behind a byte order mark the first record has another offset, but is read from 0 only.
-      const bool is_first = piece.begin == 0 && s.offset <= kByteOrderMarkBytes;
+      const bool is_first = range.begin == 0 && s.offset <= kByteOrderMarkBytes;
       const std::uint64_t begin = is_first ? 0 : s.offset;
-      schedule_.add({piece.file, piece.begin, begin});
-      schedule_.add({piece.file, begin, s.offset + 1},
-                    aside ? LeaseMode::set_aside : LeaseMode::alone);
-      piece.begin = s.offset + 1;
+      schedule_.add({range.file, range.begin, begin});
+      schedule_.add({range.file, begin, s.offset + 1},
+                    aside ? LeaseMode::quarantined : LeaseMode::alone);
+      range.begin = s.offset + 1;
     }
     // A text is one record at its beginning: nothing is behind that.
-    const CorpusFile& file = files_[piece.file];
-    if (file.kind == CorpusFile::Kind::text && piece.begin > 0) continue;
-    schedule_.add(piece);
+    const CorpusFile& file = files_[range.file];
+    if (file.kind == CorpusFile::Kind::text && range.begin > 0) continue;
+    schedule_.add(range);
   }
   something_new_ = true;
 }
@@ -107,17 +107,17 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
     return;
   }
   switch (kind_of(envelope.message)) {
-    case MessageKind::hello:
-      take_hello(rank, decode_hello(envelope.message));
+    case MessageKind::registration:
+      take_registration(rank, decode_registration(envelope.message));
       break;
     case MessageKind::report:
       take_report(rank, decode_report(envelope.message), now_s);
       break;
-    case MessageKind::trouble: {
-      const Trouble t = decode_trouble(envelope.message);
+    case MessageKind::failure: {
+      const WorkerFailure t = decode_failure(envelope.message);
       if (t.fatal) {
         const bool names_rank = channel_.n_ranks() > 1;
-        const std::string where = w.hello.host.empty() ? "" : " on " + w.hello.host;
+        const std::string where = w.registration.host.empty() ? "" : " on " + w.registration.host;
         fail(t.exit_code,
              names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
         // It stays to be told the end with all others: a launcher may end the run at the first rank
@@ -138,17 +138,17 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
   w.heard_s = now_s;  // only by what was understood
 }
 
-void Coordinator::take_hello(int rank, Hello hello) {
+void Coordinator::take_registration(int rank, Registration registration) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
-  if (!w.is_known) w.pulsed_s = -1e9;  // it waits to be known
+  if (!w.is_known) w.heartbeat_sent_s = -1e9;  // it waits to be known
   w.is_known = true;
-  w.hello = std::move(hello);
+  w.registration = std::move(registration);
   if (!begun_) return;
-  if (fingerprint_.empty()) fingerprint_ = w.hello.fingerprint;
-  if (w.hello.fingerprint == fingerprint_) return;
+  if (fingerprint_.empty()) fingerprint_ = w.registration.fingerprint;
+  if (w.registration.fingerprint == fingerprint_) return;
   fail(static_cast<int>(ExitCode::configuration),
-       "rank " + std::to_string(rank) + " on " + w.hello.host +
-           " would compute other numbers than the others (it has " + w.hello.differences +
+       "rank " + std::to_string(rank) + " on " + w.registration.host +
+           " would compute other numbers than the others (it has " + w.registration.differences +
            "): give --dtype and --device, and the same model on every host");
 }
 
@@ -186,9 +186,9 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
   }
   for (auto& [number, outstanding] : w.outstanding) {
     if (number > r.accepted && now_s - outstanding.sent_s >= kResendSeconds)
-      send_grant(rank, outstanding, now_s);
+      send_lease(rank, outstanding, now_s);
   }
-  try_grant(rank, now_s);
+  try_lease(rank, now_s);
   check_complete();
 }
 
@@ -205,7 +205,7 @@ bool Coordinator::is_poorest(int rank) const {
   return mine <= least || mine - least <= schedule_.least_bytes();
 }
 
-void Coordinator::try_grant(int rank, double now_s) {
+void Coordinator::try_lease(int rank, double now_s) {
   if (!takes_leases(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   const Report& r = w.report;
@@ -213,43 +213,43 @@ void Coordinator::try_grant(int rank, double now_s) {
   if (r.phase != WorkerPhase::working || !r.journal_is_open || w.state == State::dead) return;
   if (w.outstanding.size() >= kMostAhead && r.wants != Wants::now) return;
   for (const auto& [number, outstanding] : w.outstanding) {
-    if (number > r.accepted || outstanding.grant.mode != LeaseMode::normal) return;
+    if (number > r.accepted || outstanding.lease.mode != LeaseMode::normal) return;
   }
   const int n = n_groups_alive();
   if (schedule_.is_ending(n) && (r.wants != Wants::now || !is_poorest(rank))) return;
   // Rank 0 is the coordinator as well: a document that kills goes elsewhere where it can.
   const bool may_be_alone = w.outstanding.empty() && (rank != 0 || n == 1);
-  const std::optional<LeaseContent> lease = schedule_.take(n, may_be_alone);
-  if (!lease) return;
+  const std::optional<LeaseContent> content = schedule_.take(n, may_be_alone);
+  if (!content) return;
   Worker::Outstanding outstanding;
-  outstanding.pieces = lease->pieces;
-  outstanding.n_bytes = lease->n_bytes;
-  Grant& grant = outstanding.grant;
-  grant.number = ++w.n_grants;
-  grant.mode = lease->mode;
-  for (const Piece& p : lease->pieces) {
+  outstanding.ranges = content->ranges;
+  outstanding.n_bytes = content->n_bytes;
+  Lease& lease = outstanding.lease;
+  lease.number = ++w.n_leases;
+  lease.mode = content->mode;
+  for (const FileRange& p : content->ranges) {
     const CorpusFile& f = files_[p.file];
-    grant.pieces.push_back({f.path, static_cast<std::uint8_t>(f.kind),
+    lease.ranges.push_back({f.path, static_cast<std::uint8_t>(f.kind),
                             static_cast<std::uint8_t>(f.compression), f.n_bytes, p.begin, p.end,
                             schedule_.cost(p)});
-    if (lease->mode == LeaseMode::set_aside) {
+    if (content->mode == LeaseMode::quarantined) {
       // Pieces of this mode end right behind the document's first byte.
       const SuspectDocument& s = suspects_[{p.file, p.end - 1}];
-      grant.note = std::to_string(s.n_crashes) + " ranks crashed and " +
+      lease.note = std::to_string(s.n_crashes) + " ranks crashed and " +
                    std::to_string(s.n_deaths) +
-                   " ended without a trace while they computed this document: it is set aside";
-      ++n_set_aside_;
+                   " ended without a trace while they computed this document: it is quarantined";
+      ++n_quarantined_;
     }
   }
   w.wants = false;
   w.state = State::working;
-  send_grant(rank, w.outstanding.emplace(grant.number, std::move(outstanding)).first->second,
+  send_lease(rank, w.outstanding.emplace(lease.number, std::move(outstanding)).first->second,
              now_s);
 }
 
-void Coordinator::send_grant(int rank, Worker::Outstanding& outstanding, double now_s) {
+void Coordinator::send_lease(int rank, Worker::Outstanding& outstanding, double now_s) {
   outstanding.sent_s = now_s;
-  channel_.send(rank, encode(outstanding.grant));
+  channel_.send(rank, encode(outstanding.lease));
 }
 
 void Coordinator::tick(double now_s) {
@@ -267,14 +267,14 @@ void Coordinator::tick(double now_s) {
            now_s);
       continue;
     }
-    if (now_s - w.pulsed_s >= options_.pulse_s) send_pulse(rank, now_s);
+    if (now_s - w.heartbeat_sent_s >= options_.heartbeat_s) send_heartbeat(rank, now_s);
   }
   measure_pace(now_s);
-  if (something_new_ || now_s - granted_s_ >= kGrantSeconds) {
+  if (something_new_ || now_s - leased_s_ >= kRetrySeconds) {
     something_new_ = false;
-    granted_s_ = now_s;
+    leased_s_ = now_s;
     for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank)
-      try_grant(rank, now_s);
+      try_lease(rank, now_s);
   }
   check_complete();
 }
@@ -313,16 +313,16 @@ void Coordinator::lose(int rank, const std::string& why, double now_s) {
   anybody_lost_ = anybody_lost_ || !w.is_present;
   lost_.push_back(rank);
   something_new_ = true;
-  std::vector<Piece> pieces;
+  std::vector<FileRange> ranges;
   for (const auto& [number, outstanding] : w.outstanding)
-    pieces.insert(pieces.end(), outstanding.pieces.begin(), outstanding.pieces.end());
-  send_pulse(rank, now_s);
+    ranges.insert(ranges.end(), outstanding.ranges.begin(), outstanding.ranges.end());
+  send_heartbeat(rank, now_s);
   if (w.report.journal_is_open) {
     w.is_reviewed = false;
-    review_(rank, std::move(pieces));
+    review_(rank, std::move(ranges));
   } else {
     w.outstanding.clear();
-    put_back(pieces);
+    put_back(ranges);
   }
   for (const int mate : mates_of(rank)) {
     Worker& m = workers_[static_cast<std::size_t>(mate)];

@@ -19,17 +19,17 @@ namespace tovamill {
 
 struct CoordinatorOptions {
   double silence_s = 20.0;  // a worker that is not heard of for so long is given up
-  double pulse_s = 1.0;
+  double heartbeat_s = 1.0;
   int first_worker = 0;  // 1 where rank 0 only coordinates
   // Ranks that share the layers of a model: from first_worker on so many each form a group, the
   // first of which takes leases; with one of them all are lost.
   int n_stages = 1;
   std::vector<std::uint64_t> hosts;  // (n_ranks) equal for the ranks of one host
   ScheduleOptions schedule;
-  // A document on which ranks crashed so often is set aside ...
+  // A document on which ranks crashed so often is quarantined ...
   int most_crashes = 2;
   // ... and one that ranks had when they ended without a trace (killed by whoever) is computed
-  // alone after so many deaths, and set aside after so many.
+  // alone after so many deaths, and quarantined after so many.
   int alone_after_deaths = 3;
   int most_deaths = 12;
 };
@@ -45,16 +45,17 @@ struct SuspectDocument {
 // What the preparation of a run found: the corpus and what of it is still to do.
 struct RunWork {
   std::vector<CorpusFile> files;
-  std::vector<Piece> pieces;  // not yet in any journal
+  std::vector<FileRange> ranges;  // not yet in any journal
   std::vector<SuspectDocument> suspects;
   std::int32_t launch = 1;
-  std::string fingerprint;  // what every worker's hello has to say; empty: the first one's counts
-  WorkerCounters earlier;   // of earlier launches
+  std::string
+      fingerprint;  // what every worker's registration has to say; empty: the first one's counts
+  WorkerCounters earlier;  // of earlier launches
 };
 
 // What the journal of a rank that died holds.
 struct JournalFindings {
-  std::vector<Piece> left;                // of the pieces it had: what is not in the journal
+  std::vector<FileRange> left;            // of the pieces it had: what is not in the journal
   std::vector<SuspectDocument> suspects;  // begun and not finished, with one death or crash each
   std::string how;                        // "signal 11", "out of memory"; empty: no trace
 };
@@ -64,7 +65,7 @@ enum class RunOutcome : std::uint8_t { running, complete, stopped, lost, failed 
 class Coordinator {
  public:
   // Asks for the findings of a rank's journal; they are given to `reviewed` later.
-  using Review = std::function<void(int rank, std::vector<Piece> pieces)>;
+  using Review = std::function<void(int rank, std::vector<FileRange> ranges)>;
 
   Coordinator(CoordinatorOptions options, Channel& channel, Review review, double now_s);
 
@@ -80,7 +81,7 @@ class Coordinator {
   void set_dtype(std::string dtype) { dtype_ = std::move(dtype); }
   // Before set_dtype, which lets the workers load.
   void set_useful_streams(std::int32_t n) { useful_streams_ = n; }
-  // Save what is under way and end early.
+  // Save what is in flight and end early.
   void request_stop();
   // The run cannot go on.
   void fail(int exit_code, const std::string& text);
@@ -98,24 +99,24 @@ class Coordinator {
   enum class State : std::uint8_t { starting, working, waiting, leaving, left, dead };
   struct Worker {
     State state = State::starting;
-    bool is_known = false;  // its hello has arrived
-    Hello hello;
+    bool is_known = false;  // its registration has arrived
+    Registration registration;
     Report report;  // the latest
     double heard_s = 0.0;
     double tokens_per_second = 0.0;
     std::string note;         // why it is dead
     bool is_present = false;  // dead, but its process waits for the end
-    // Grants that are not yet reported durable, by number.
+    // Leases that are not yet reported durable, by number.
     struct Outstanding {
-      Grant grant;
-      std::vector<Piece> pieces;
+      Lease lease;
+      std::vector<FileRange> ranges;
       std::uint64_t n_bytes = 0;
       double sent_s = -1e9;
     };
     std::map<std::uint64_t, Outstanding> outstanding;
-    std::uint64_t n_grants = 0;
-    std::uint64_t n_pulses = 0;
-    double pulsed_s = -1e9;
+    std::uint64_t n_leases = 0;
+    std::uint64_t n_heartbeats = 0;
+    double heartbeat_sent_s = -1e9;
     bool wants = false;  // something, by its latest report, and was given nothing since
     bool is_reviewed = true;
     double rate_s = 0.0;
@@ -133,7 +134,7 @@ class Coordinator {
   std::uint64_t bytes_total() const { return bytes_total_; }
   std::uint64_t bytes_left() const;
   WorkerCounters totals() const;  // earlier launches included
-  std::uint64_t n_set_aside() const { return n_set_aside_; }
+  std::uint64_t n_quarantined() const { return n_quarantined_; }
 
  private:
   struct DocumentKey {
@@ -143,18 +144,18 @@ class Coordinator {
   };
 
   void take_report(int rank, Report report, double now_s);
-  void take_hello(int rank, Hello hello);
+  void take_registration(int rank, Registration registration);
   void lose(int rank, const std::string& why, double now_s);
-  void put_back(const std::vector<Piece>& pieces);
+  void put_back(const std::vector<FileRange>& ranges);
   void count(const SuspectDocument& suspect);
-  void try_grant(int rank, double now_s);
+  void try_lease(int rank, double now_s);
   bool is_poorest(int rank) const;
   bool takes_leases(int rank) const;
   std::vector<int> mates_of(int rank) const;  // the others of its group
   bool has_lost_mate(int rank) const;
   int n_groups_alive() const { return std::max(1, n_alive() / options_.n_stages); }
-  void send_grant(int rank, Worker::Outstanding& outstanding, double now_s);
-  void send_pulse(int rank, double now_s);
+  void send_lease(int rank, Worker::Outstanding& outstanding, double now_s);
+  void send_heartbeat(int rank, double now_s);
   void hurry_host_of(int rank);
   void hurry_mates_of(int rank);
   WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
@@ -173,14 +174,14 @@ class Coordinator {
   std::int32_t launch_ = 0;
   WorkerCounters earlier_;
   std::uint64_t bytes_total_ = 0;
-  std::uint64_t n_set_aside_ = 0;
+  std::uint64_t n_quarantined_ = 0;
   std::vector<int> lost_;
   bool begun_ = false;
   double begun_s_ = 0.0, paced_s_ = 0.0;
   std::uint64_t bytes_begun_ = 0;  // that were left to do then
   bool anybody_lost_ = false;
   bool something_new_ = false;
-  double granted_s_ = -1e9, ticked_s_ = 0.0;
+  double leased_s_ = -1e9, ticked_s_ = 0.0;
   Command command_ = Command::wait;
   RunOutcome outcome_ = RunOutcome::running;
   int exit_code_ = 0;

@@ -17,7 +17,7 @@ void Coordinator::request_stop() {
   if (command_ == Command::wait || command_ == Command::work) {
     command_ = Command::stop;
     outcome_ = RunOutcome::stopped;
-    for (Worker& w : workers_) w.pulsed_s = -1e9;
+    for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
   }
 }
 
@@ -54,7 +54,7 @@ void Coordinator::check_complete() {
   if (idle) {
     outcome_ = RunOutcome::complete;
     command_ = Command::finish;
-    for (Worker& w : workers_) w.pulsed_s = -1e9;
+    for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
   } else if (!anybody_alive()) {
     outcome_ = RunOutcome::lost;
     command_ = Command::stop;
@@ -74,14 +74,14 @@ bool Coordinator::everybody_left() const {
 
 void Coordinator::end() {
   command_ = Command::end;
-  for (Worker& w : workers_) w.pulsed_s = -1e9;
+  for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
 }
 
 bool Coordinator::everybody_was_told() const {
   if (command_ != Command::end) return false;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
-    if ((w.state != State::dead || w.is_present) && w.pulsed_s < 0.0) return false;
+    if ((w.state != State::dead || w.is_present) && w.heartbeat_sent_s < 0.0) return false;
   }
   return true;
 }
@@ -90,7 +90,7 @@ bool Coordinator::everybody_was_told() const {
 void Coordinator::hurry_host_of(int rank) {
   for (std::size_t r = 0; r < workers_.size(); ++r) {
     if (options_.hosts[r] == options_.hosts[static_cast<std::size_t>(rank)])
-      workers_[r].pulsed_s = -1e9;
+      workers_[r].heartbeat_sent_s = -1e9;
   }
 }
 
@@ -115,7 +115,8 @@ bool Coordinator::has_lost_mate(int rank) const {
 }
 
 void Coordinator::hurry_mates_of(int rank) {
-  for (const int mate : mates_of(rank)) workers_[static_cast<std::size_t>(mate)].pulsed_s = -1e9;
+  for (const int mate : mates_of(rank))
+    workers_[static_cast<std::size_t>(mate)].heartbeat_sent_s = -1e9;
 }
 
 // The lowest rank of a host packs the weights, the others map them.
@@ -133,20 +134,20 @@ WeightsOrder Coordinator::weights_for(int rank, WeightsTicket& ticket) const {
   return WeightsOrder::pack_alone;
 }
 
-void Coordinator::send_pulse(int rank, double now_s) {
+void Coordinator::send_heartbeat(int rank, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
-  Pulse pulse;
-  pulse.number = ++w.n_pulses;
+  Heartbeat heartbeat;
+  heartbeat.number = ++w.n_heartbeats;
   const bool is_given_up = w.state == State::dead || has_lost_mate(rank);
-  pulse.command = is_given_up && command_ != Command::end ? Command::leave : command_;
-  pulse.is_known = w.is_known;
-  pulse.all_alive = !anybody_lost_;
-  pulse.launch = launch_;
-  pulse.dtype = dtype_;
-  pulse.useful_streams = useful_streams_;
-  pulse.weights = weights_for(rank, pulse.ticket);
-  w.pulsed_s = now_s;
-  channel_.send(rank, encode(pulse));
+  heartbeat.command = is_given_up && command_ != Command::end ? Command::leave : command_;
+  heartbeat.is_known = w.is_known;
+  heartbeat.all_alive = !anybody_lost_;
+  heartbeat.launch = launch_;
+  heartbeat.dtype = dtype_;
+  heartbeat.useful_streams = useful_streams_;
+  heartbeat.weights = weights_for(rank, heartbeat.ticket);
+  w.heartbeat_sent_s = now_s;
+  channel_.send(rank, encode(heartbeat));
 }
 
 std::uint64_t Coordinator::bytes_left() const {

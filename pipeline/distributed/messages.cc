@@ -5,7 +5,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::size_t kMostOpenGrants = 64;
+constexpr std::size_t kMostOpenLeases = 64;
 
 ByteWriter start(MessageKind kind) {
   ByteWriter out;
@@ -61,8 +61,8 @@ WorkerCounters get_counters(ByteReader& in) {
 
 }  // namespace
 
-Message encode(const Hello& m) {
-  ByteWriter out = start(MessageKind::hello);
+Message encode(const Registration& m) {
+  ByteWriter out = start(MessageKind::registration);
   out.text(cut(m.host).substr(0, 256));
   out.fixed(m.pid);
   out.fixed(m.n_threads);
@@ -72,9 +72,9 @@ Message encode(const Hello& m) {
   return out.take();
 }
 
-Hello decode_hello(const Message& m) {
-  ByteReader in = start_reading(m, MessageKind::hello);
-  Hello h;
+Registration decode_registration(const Message& m) {
+  ByteReader in = start_reading(m, MessageKind::registration);
+  Registration h;
   h.host = in.text();
   h.pid = in.fixed<std::int32_t>();
   h.n_threads = in.fixed<std::int32_t>();
@@ -108,7 +108,7 @@ Report decode_report(const Message& m) {
   r.number = in.varint();
   r.accepted = in.varint();
   r.open.resize(in.count(1));
-  if (r.open.size() > kMostOpenGrants) in.fail("too many grants are open");
+  if (r.open.size() > kMostOpenLeases) in.fail("too many grants are open");
   for (std::uint64_t& n : r.open) n = in.varint();
   r.phase = get(in, WorkerPhase::left);
   r.wants = get(in, Wants::now);
@@ -121,17 +121,17 @@ Report decode_report(const Message& m) {
   return r;
 }
 
-Message encode(const Trouble& m) {
-  ByteWriter out = start(MessageKind::trouble);
+Message encode(const WorkerFailure& m) {
+  ByteWriter out = start(MessageKind::failure);
   out.fixed(static_cast<std::int32_t>(m.exit_code));
   out.fixed(static_cast<std::uint8_t>(m.fatal));
   out.text(cut(m.text));
   return out.take();
 }
 
-Trouble decode_trouble(const Message& m) {
-  ByteReader in = start_reading(m, MessageKind::trouble);
-  Trouble t;
+WorkerFailure decode_failure(const Message& m) {
+  ByteReader in = start_reading(m, MessageKind::failure);
+  WorkerFailure t;
   t.exit_code = in.fixed<std::int32_t>();
   t.fatal = in.fixed<std::uint8_t>() != 0;
   t.text = in.text();
@@ -139,8 +139,8 @@ Trouble decode_trouble(const Message& m) {
   return t;
 }
 
-Message encode(const Pulse& m) {
-  ByteWriter out = start(MessageKind::pulse);
+Message encode(const Heartbeat& m) {
+  ByteWriter out = start(MessageKind::heartbeat);
   out.varint(m.number);
   put(out, m.command);
   out.fixed(static_cast<std::uint8_t>(m.is_known));
@@ -153,9 +153,9 @@ Message encode(const Pulse& m) {
   return out.take();
 }
 
-Pulse decode_pulse(const Message& m) {
-  ByteReader in = start_reading(m, MessageKind::pulse);
-  Pulse p;
+Heartbeat decode_heartbeat(const Message& m) {
+  ByteReader in = start_reading(m, MessageKind::heartbeat);
+  Heartbeat p;
   p.number = in.varint();
   p.command = get(in, Command::end);
   p.is_known = in.fixed<std::uint8_t>() != 0;
@@ -169,14 +169,14 @@ Pulse decode_pulse(const Message& m) {
   return p;
 }
 
-Message encode(const Grant& m) {
-  ByteWriter out = start(MessageKind::grant);
+Message encode(const Lease& m) {
+  ByteWriter out = start(MessageKind::lease);
   out.varint(m.number);
   put(out, m.mode);
   out.text(m.note.substr(0, 400));
-  out.varint(m.pieces.size());
+  out.varint(m.ranges.size());
   const std::string* last = nullptr;  // the pieces of one file say its path once
-  for (const GrantedPiece& p : m.pieces) {
+  for (const LeasedRange& p : m.ranges) {
     out.text(last != nullptr && *last == p.path ? std::string() : p.path);
     last = &p.path;
     out.fixed(p.kind);
@@ -186,17 +186,17 @@ Message encode(const Grant& m) {
   return out.take();
 }
 
-Grant decode_grant(const Message& m) {
-  ByteReader in = start_reading(m, MessageKind::grant);
-  Grant g;
+Lease decode_lease(const Message& m) {
+  ByteReader in = start_reading(m, MessageKind::lease);
+  Lease g;
   g.number = in.varint();
-  g.mode = get(in, LeaseMode::set_aside);
+  g.mode = get(in, LeaseMode::quarantined);
   g.note = in.text();
-  g.pieces.resize(in.count(7));
-  for (std::size_t i = 0; i < g.pieces.size(); ++i) {
-    GrantedPiece& p = g.pieces[i];
+  g.ranges.resize(in.count(7));
+  for (std::size_t i = 0; i < g.ranges.size(); ++i) {
+    LeasedRange& p = g.ranges[i];
     p.path = in.text();
-    if (p.path.empty() && i > 0) p.path = g.pieces[i - 1].path;
+    if (p.path.empty() && i > 0) p.path = g.ranges[i - 1].path;
     p.kind = in.fixed<std::uint8_t>();
     p.compression = in.fixed<std::uint8_t>();
     for (std::uint64_t* n : {&p.file_bytes, &p.begin, &p.end, &p.n_bytes}) *n = in.varint();
@@ -209,16 +209,16 @@ MessageKind kind_of(const Message& m) {
   ByteReader in(m, "a message between ranks");
   const auto kind = static_cast<MessageKind>(in.fixed<std::uint8_t>());
   switch (kind) {
-    case MessageKind::hello:
+    case MessageKind::registration:
     case MessageKind::report:
-    case MessageKind::trouble:
-    case MessageKind::pulse:
-    case MessageKind::grant:
+    case MessageKind::failure:
+    case MessageKind::heartbeat:
+    case MessageKind::lease:
       return kind;
   }
   in.fail("its kind is unknown");
 }
 
-bool is_for_coordinator(MessageKind kind) { return kind <= MessageKind::trouble; }
+bool is_for_coordinator(MessageKind kind) { return kind <= MessageKind::failure; }
 
 }  // namespace tovamill

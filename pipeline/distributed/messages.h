@@ -1,9 +1,10 @@
 // What the coordinator and its workers say to each other. Every message tells a state, not a
 // change, and is said again until it is answered: one that is lost, late or doubled does no harm.
 //
-//   worker -> coordinator: Hello (until a pulse shows that it is known), Report (every second, and
-//     when something happened), Trouble
-//   coordinator -> worker: Pulse (every second), Grant (until a report accepts it)
+//   worker -> coordinator: Registration (until a heartbeat shows that it is known), Report (every
+//   second, and
+//     when something happened), WorkerFailure
+//   coordinator -> worker: Heartbeat (every second), Lease (until a report accepts it)
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,11 @@
 namespace tovamill {
 
 enum class MessageKind : std::uint8_t {
-  hello = 1,
+  registration = 1,
   report = 2,
-  trouble = 3,
-  pulse = 16,
-  grant = 17,
+  failure = 3,
+  heartbeat = 16,
+  lease = 17,
 };
 
 // Where on this host prepacked weights lie that other ranks can map.
@@ -33,7 +34,7 @@ struct WeightsTicket {
   bool operator==(const WeightsTicket&) const = default;
 };
 
-struct Hello {
+struct Registration {
   std::string host;
   std::int32_t pid = 0;
   std::int32_t n_threads = 0;
@@ -56,19 +57,19 @@ struct WorkerCounters {
 
 struct Report {
   std::uint64_t number = 0;         // counts up; an older one than seen is of no interest
-  std::uint64_t accepted = 0;       // grants 1 to `accepted` have arrived
+  std::uint64_t accepted = 0;       // leases 1 to `accepted` have arrived
   std::vector<std::uint64_t> open;  // of these, those whose work is not yet durable
   WorkerPhase phase = WorkerPhase::starting;
   Wants wants = Wants::nothing;
   bool stop_requested = false;   // somebody sent this rank a signal
   bool journal_is_open = false;  // the launch number has arrived and is in use
-  std::uint64_t bytes_open = 0;  // of the open grants' text, not yet computed
+  std::uint64_t bytes_open = 0;  // of the open leases' text, not yet computed
   WorkerCounters counters;
   std::optional<WeightsTicket> weights;  // this rank packed them for its host
 };
 
 // The worker cannot go on and leaves.
-struct Trouble {
+struct WorkerFailure {
   int exit_code = 1;
   bool fatal = true;  // whether the run has to end; otherwise only this rank
   std::string text;
@@ -77,7 +78,7 @@ struct Trouble {
 enum class Command : std::uint8_t {
   wait,  // the run is not yet prepared
   work,
-  stop,    // save what is under way, close the journal, say that you left
+  stop,    // save what is in flight, close the journal, say that you left
   finish,  // nothing is left to do: close the journal, say that you left
   leave,   // you were given up: compute no more, and wait for the end
   end,     // the results are written: end
@@ -85,10 +86,10 @@ enum class Command : std::uint8_t {
 
 enum class WeightsOrder : std::uint8_t { wait, take_ticket, pack_alone };
 
-struct Pulse {
+struct Heartbeat {
   std::uint64_t number = 0;
   Command command = Command::wait;
-  bool is_known = false;    // the hello has arrived
+  bool is_known = false;    // the registration has arrived
   bool all_alive = true;    // nobody was lost in this launch (for MPI's end)
   std::int32_t launch = 0;  // 0: not yet known
   // The run's dtype, which rank 0 decides for all; empty: not yet known.
@@ -98,19 +99,19 @@ struct Pulse {
   WeightsTicket ticket;
 };
 
-// A lease. Grants of a worker are numbered from 1.
-struct GrantedPiece {
+// A lease. Leases of a worker are numbered from 1.
+struct LeasedRange {
   std::string path;
   std::uint8_t kind = 0, compression = 0;  // CorpusFile's
   std::uint64_t file_bytes = 0;            // on disk
   std::uint64_t begin = 0, end = 0;
   std::uint64_t n_bytes = 0;  // about what it costs
 };
-struct Grant {
+struct Lease {
   std::uint64_t number = 0;
   LeaseMode mode = LeaseMode::normal;
-  std::vector<GrantedPiece> pieces;
-  std::string note;  // set_aside: why, for /failures
+  std::vector<LeasedRange> ranges;
+  std::string note;  // quarantined: why, for /failures
 };
 
 // Whoever has not looked at messages for so long has been standing still.
@@ -119,20 +120,20 @@ inline constexpr double kStandstillSeconds = 2.0;
 // Text in messages is cut to this.
 inline constexpr std::size_t kMostTextBytes = 1500;
 
-Message encode(const Hello& m);
+Message encode(const Registration& m);
 Message encode(const Report& m);
-Message encode(const Trouble& m);
-Message encode(const Pulse& m);
-Message encode(const Grant& m);
+Message encode(const WorkerFailure& m);
+Message encode(const Heartbeat& m);
+Message encode(const Lease& m);
 
 // Throws BadData for an empty message or an unknown kind.
 MessageKind kind_of(const Message& m);
 // Each checks every length and value; throws BadData.
-Hello decode_hello(const Message& m);
+Registration decode_registration(const Message& m);
 Report decode_report(const Message& m);
-Trouble decode_trouble(const Message& m);
-Pulse decode_pulse(const Message& m);
-Grant decode_grant(const Message& m);
+WorkerFailure decode_failure(const Message& m);
+Heartbeat decode_heartbeat(const Message& m);
+Lease decode_lease(const Message& m);
 
 // Whether a message goes to the coordinator (else to a worker).
 bool is_for_coordinator(MessageKind kind);

@@ -244,8 +244,8 @@ class MpiBulkChannel : public BulkChannel {
       parcel.has_begun = true;
       const bool is_idle = parcel.is_idle();
       while (parcel.n_asked < parcel.bytes.size() && parcel.requests.size() < kMostBulkPieces) {
-        const auto piece = parcel.next_piece();
-        send_piece(to, parcel, piece.data(), piece.size());
+        const auto range = parcel.next_piece();
+        send_piece(to, parcel, range.data(), range.size());
       }
       if (!is_idle || !parcel.requests.empty()) return;
       p.leaving.pop_front();
@@ -281,8 +281,8 @@ class MpiBulkChannel : public BulkChannel {
     }
     if (!a.is_length_in) return false;
     while (a.n_asked < a.bytes.size() && a.requests.size() < kMostBulkPieces) {
-      const auto piece = a.next_piece();
-      ask_for(from, a, piece.data(), piece.size());
+      const auto range = a.next_piece();
+      ask_for(from, a, range.data(), range.size());
       is_idle = false;
     }
     if (!is_idle) return false;
@@ -344,15 +344,15 @@ class Session : public MpiSession {
                       "have died): start again");
     MPI_Request sending = MPI_REQUEST_NULL;
     for (std::size_t done = 0; done < bytes.size(); done += kBroadcastBytes) {
-      const auto piece = bytes.subspan(done, std::min(kBroadcastBytes, bytes.size() - done));
-      const int n_bytes = static_cast<int>(piece.size());
+      const auto range = bytes.subspan(done, std::min(kBroadcastBytes, bytes.size() - done));
+      const int n_bytes = static_cast<int>(range.size());
       if (receives)
-        check(MPI_Recv(piece.data(), n_bytes, MPI_BYTE, *(mine - 1), kBroadcastTag, MPI_COMM_WORLD,
+        check(MPI_Recv(range.data(), n_bytes, MPI_BYTE, *(mine - 1), kBroadcastTag, MPI_COMM_WORLD,
                        MPI_STATUS_IGNORE),
               "MPI_Recv", rank_);
       check(MPI_Wait(&sending, MPI_STATUS_IGNORE), "MPI_Wait", rank_);
       if (sends)
-        check(MPI_Isend(piece.data(), n_bytes, MPI_BYTE, *(mine + 1), kBroadcastTag, MPI_COMM_WORLD,
+        check(MPI_Isend(range.data(), n_bytes, MPI_BYTE, *(mine + 1), kBroadcastTag, MPI_COMM_WORLD,
                         &sending),
               "MPI_Isend", rank_);
       watchdog.rearm(options_.broadcast_seconds);

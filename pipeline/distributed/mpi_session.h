@@ -44,7 +44,7 @@ class MpiSession {
  public:
   // MPI_Init, then rank 0 and each other rank exchange what is in RankInfo. Throws MpiError.
   static std::unique_ptr<MpiSession> start(const MpiOptions& options);
-  // Does not end MPI; where sends are under way their buffers stay.
+  // Does not end MPI; where sends are in flight their buffers stay.
   virtual ~MpiSession() = default;
 
   virtual int rank() const = 0;

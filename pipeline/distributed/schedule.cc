@@ -10,20 +10,20 @@ constexpr std::uint64_t kShare = 4;
 
 }  // namespace
 
-std::uint64_t Schedule::cost(const Piece& piece) const {
-  const ScheduledFile& file = files_.at(piece.file);
-  const std::uint64_t end = std::min(piece.end, file.n_bytes);
-  return end > piece.begin ? end - piece.begin : 1;
+std::uint64_t Schedule::cost(const FileRange& range) const {
+  const ScheduledFile& file = files_.at(range.file);
+  const std::uint64_t end = std::min(range.end, file.n_bytes);
+  return end > range.begin ? end - range.begin : 1;
 }
 
-void Schedule::add(const Piece& piece, LeaseMode mode) {
-  if (piece.begin >= piece.end) return;
-  const std::uint64_t c = cost(piece);
+void Schedule::add(const FileRange& range, LeaseMode mode) {
+  if (range.begin >= range.end) return;
+  const std::uint64_t c = cost(range);
   bytes_left_ += c;
   if (mode == LeaseMode::normal) {
-    pool_.push({c, piece});
+    pool_.push({c, range});
   } else {
-    special_.push_back({piece, mode});
+    special_.push_back({range, mode});
   }
 }
 
@@ -41,34 +41,34 @@ std::optional<LeaseContent> Schedule::take(int n_workers, bool may_be_alone) {
   LeaseContent lease;
   const std::uint64_t target = target_bytes(n_workers);
   std::size_t path_bytes = 0;
-  while (!pool_.empty() && lease.pieces.size() < options_.most_pieces) {
+  while (!pool_.empty() && lease.ranges.size() < options_.most_ranges) {
     Entry top = pool_.top();
-    const ScheduledFile& file = files_[top.piece.file];
+    const ScheduledFile& file = files_[top.range.file];
     const std::uint64_t room = target > lease.n_bytes ? target - lease.n_bytes : 0;
     path_bytes += file.path_bytes;
     const bool fits =
         (file.divisible ? room > 0 : top.cost <= room) && path_bytes <= options_.most_path_bytes;
-    if (!lease.pieces.empty() && !fits) break;
+    if (!lease.ranges.empty() && !fits) break;
     pool_.pop();
     bytes_left_ -= top.cost;
     // What remains behind the cut is worth a lease of its own, or the piece is given whole.
     if (file.divisible && top.cost > room + options_.least_bytes / 2) {
-      const std::uint64_t cut = top.piece.begin + std::max<std::uint64_t>(1, room);
-      add({top.piece.file, cut, top.piece.end});
-      top.piece.end = cut;
-      top.cost = cost(top.piece);
+      const std::uint64_t cut = top.range.begin + std::max<std::uint64_t>(1, room);
+      add({top.range.file, cut, top.range.end});
+      top.range.end = cut;
+      top.cost = cost(top.range);
     }
     lease.n_bytes += top.cost;
-    lease.pieces.push_back(top.piece);
+    lease.ranges.push_back(top.range);
   }
-  if (lease.pieces.empty() && may_be_alone && !special_.empty()) {
+  if (lease.ranges.empty() && may_be_alone && !special_.empty()) {
     lease.mode = special_.front().mode;
-    lease.pieces.push_back(special_.front().piece);
-    lease.n_bytes = cost(special_.front().piece);
+    lease.ranges.push_back(special_.front().range);
+    lease.n_bytes = cost(special_.front().range);
     bytes_left_ -= lease.n_bytes;
     special_.pop_front();
   }
-  if (lease.pieces.empty()) return std::nullopt;
+  if (lease.ranges.empty()) return std::nullopt;
   return lease;
 }
 

@@ -8,34 +8,25 @@
 #pragma once
 
 #include <algorithm>
-#include <compare>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <queue>
 #include <vector>
 
+#include "pipeline/distributed/file_range.h"
+
 namespace tovamill {
-
-inline constexpr std::uint64_t kToTheEndOfFile = UINT64_MAX;
-
-// The records of a corpus file that begin in [begin, end), offsets in the decompressed file.
-struct Piece {
-  std::uint32_t file = 0;  // index into the corpus files
-  std::uint64_t begin = 0;
-  std::uint64_t end = kToTheEndOfFile;
-  auto operator<=>(const Piece&) const = default;
-};
 
 enum class LeaseMode : std::uint8_t {
   normal,
-  alone,      // with nothing beside it in the model: a rank died on it before
-  set_aside,  // not to be computed any more, but to be journaled as a failure
+  alone,        // with nothing beside it in the model: a rank died on it before
+  quarantined,  // not to be computed any more, but to be journaled as a failure
 };
 
 struct LeaseContent {
   LeaseMode mode = LeaseMode::normal;
-  std::vector<Piece> pieces;
+  std::vector<FileRange> ranges;
   std::uint64_t n_bytes = 0;  // about what they cost, in bytes of text
 };
 
@@ -49,7 +40,7 @@ struct ScheduledFile {
 struct ScheduleOptions {
   std::uint64_t most_bytes = 64u << 20;  // of a lease of divisible files
   std::uint64_t least_bytes = 2u << 10;  // at first; see set_least_bytes
-  std::size_t most_pieces = 24;          // of a lease
+  std::size_t most_ranges = 24;          // of a lease
   std::size_t most_path_bytes = 2400u;   // of the pieces of a lease: they travel in one message
 };
 
@@ -67,7 +58,7 @@ class Schedule {
 
   // Adds what has to be done (again). A piece with a mode other than normal becomes a lease of its
   // own.
-  void add(const Piece& piece, LeaseMode mode = LeaseMode::normal);
+  void add(const FileRange& range, LeaseMode mode = LeaseMode::normal);
 
   // The next lease where `n_workers` share the work. `may_be_alone`: whether this worker takes
   // pieces of the other modes; they come when nothing else is left.
@@ -78,19 +69,19 @@ class Schedule {
   // So little is left that leases are as small as they get: a worker should not take any ahead.
   bool is_ending(int n_workers) const;
   // Bytes of text that a piece is taken for; at least 1.
-  std::uint64_t cost(const Piece& piece) const;
+  std::uint64_t cost(const FileRange& range) const;
 
  private:
   struct Entry {
     std::uint64_t cost;
-    Piece piece;
+    FileRange range;
     // The greatest cost is on top; of equal ones the first of the corpus.
     bool operator<(const Entry& o) const {
-      return cost != o.cost ? cost < o.cost : piece > o.piece;
+      return cost != o.cost ? cost < o.cost : range > o.range;
     }
   };
   struct Special {
-    Piece piece;
+    FileRange range;
     LeaseMode mode;
   };
   std::uint64_t target_bytes(int n_workers) const;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/corpus/corpus.h"
+#include "pipeline/distributed/file_range.h"
 
 namespace tovamill {
 
@@ -14,13 +15,6 @@ struct Part {
   std::uint32_t index = 1, n = 1;
 
   bool operator==(const Part&) const = default;
-};
-
-struct FileRange {
-  std::uint32_t file = 0;  // index into the files
-  std::uint64_t begin = 0, end = 0;
-
-  bool operator==(const FileRange&) const = default;
 };
 
 // The ranges in the order of files and bytes. A whole file is [0, n_bytes) where it is a plain

@@ -16,9 +16,9 @@ bool WorkerLink::is_urgent(const WorkerSituation& a, const WorkerSituation& b) c
          a.journal_is_open != b.journal_is_open || a.weights != b.weights;
 }
 
-void WorkerLink::introduce(Hello hello) {
-  something_new_ = something_new_ || !hello_;
-  hello_ = std::move(hello);
+void WorkerLink::introduce(Registration registration) {
+  something_new_ = something_new_ || !registration_;
+  registration_ = std::move(registration);
 }
 
 void WorkerLink::update(const WorkerSituation& situation) {
@@ -26,25 +26,25 @@ void WorkerLink::update(const WorkerSituation& situation) {
   situation_ = situation;
 }
 
-void WorkerLink::finished(std::uint64_t grant) {
-  std::erase(open_, grant);
+void WorkerLink::finished(std::uint64_t lease) {
+  std::erase(open_, lease);
   something_new_ = true;
 }
 
 void WorkerLink::receive(const Message& message, double now_s) {
   switch (kind_of(message)) {
-    case MessageKind::pulse: {
-      Pulse pulse = decode_pulse(message);
-      if (pulse.number > pulse_.number) pulse_ = pulse;
+    case MessageKind::heartbeat: {
+      Heartbeat heartbeat = decode_heartbeat(message);
+      if (heartbeat.number > heartbeat_.number) heartbeat_ = heartbeat;
       break;
     }
-    case MessageKind::grant: {
-      Grant grant = decode_grant(message);
+    case MessageKind::lease: {
+      Lease lease = decode_lease(message);
       something_new_ = true;  // one that is here already was not heard of: report again
-      if (grant.number != accepted_ + 1) break;
-      accepted_ = grant.number;
-      open_.push_back(grant.number);
-      arrived_.push_back(std::move(grant));
+      if (lease.number != accepted_ + 1) break;
+      accepted_ = lease.number;
+      open_.push_back(lease.number);
+      arrived_.push_back(std::move(lease));
       break;
     }
     default:
@@ -62,7 +62,7 @@ void WorkerLink::tick(double now_s) {
   if (since < kSoonSeconds || (!something_new_ && since < kReportSeconds)) return;
   reported_s_ = now_s;
   something_new_ = false;
-  if (hello_ && !pulse_.is_known) channel_.send(coordinator_, encode(*hello_));
+  if (registration_ && !heartbeat_.is_known) channel_.send(coordinator_, encode(*registration_));
   Report r;
   r.number = ++n_reports_;
   r.accepted = accepted_;
@@ -77,11 +77,11 @@ void WorkerLink::tick(double now_s) {
   channel_.send(coordinator_, encode(r));
 }
 
-std::optional<Grant> WorkerLink::take_grant() {
+std::optional<Lease> WorkerLink::take_lease() {
   if (arrived_.empty()) return std::nullopt;
-  Grant grant = std::move(arrived_.front());
+  Lease lease = std::move(arrived_.front());
   arrived_.pop_front();
-  return grant;
+  return lease;
 }
 
 }  // namespace tovamill

@@ -33,19 +33,19 @@ class WorkerLink {
         ticked_s_(now_s) {}
 
   // Who this worker is; repeated until the coordinator knows.
-  void introduce(Hello hello);
+  void introduce(Registration registration);
   void update(const WorkerSituation& situation);
-  // The work of a grant is durable.
-  void finished(std::uint64_t grant);
+  // The work of a lease is durable.
+  void finished(std::uint64_t lease);
   // Tells the coordinator that this rank cannot go on.
-  void complain(const Trouble& trouble) { channel_.send(coordinator_, encode(trouble)); }
+  void complain(const WorkerFailure& failure) { channel_.send(coordinator_, encode(failure)); }
 
   void receive(const Message& message, double now_s);
   void tick(double now_s);
 
   // Leases that have arrived since the last call.
-  std::optional<Grant> take_grant();
-  const Pulse& orders() const { return pulse_; }
+  std::optional<Lease> take_lease();
+  const Heartbeat& orders() const { return heartbeat_; }
   bool coordinator_is_silent(double now_s) const { return now_s - heard_s_ > silence_s_; }
 
  private:
@@ -57,12 +57,12 @@ class WorkerLink {
   double heard_s_, ticked_s_;
   double reported_s_ = -1e9;
   bool something_new_ = true;
-  std::optional<Hello> hello_;
+  std::optional<Registration> registration_;
   WorkerSituation situation_;
-  Pulse pulse_;
+  Heartbeat heartbeat_;
   std::uint64_t n_reports_ = 0, accepted_ = 0;
   std::vector<std::uint64_t> open_;
-  std::deque<Grant> arrived_;
+  std::deque<Lease> arrived_;
 };
 
 }  // namespace tovamill

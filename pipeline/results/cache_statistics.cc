@@ -43,7 +43,7 @@ void CacheStatistics::add(const DocumentRecord& r) {
     add_to(s.survivor_age, c.survivor_age);
     add_to(s.first_token_alive, c.first_token_alive);
     add_to(s.first_token_reached, c.first_token_reached);
-    layers_[l].n_queries += r.n_tokens * r.n_groups;
+    layers_[l].n_queries += r.n_tokens * r.n_eviction_groups;
   }
   for (const TokenLifetime& t : r.token_lifetimes) {
     if (t.id < 0 || t.id >= kLargestVocabulary)

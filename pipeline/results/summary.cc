@@ -118,7 +118,7 @@ void SummaryBuilder::add(const DocumentRecord& r) {
   totals_.nll_sum += r.nll_sum;
   for (const LayerCounters& layer : r.layers) n_attended_ += layer.n_attended;
   add_texts(r.generations);
-  n_queries_ += r.layers.size() * r.n_groups * r.n_tokens;
+  n_queries_ += r.layers.size() * r.n_eviction_groups * r.n_tokens;
 }
 
 CorpusSummary SummaryBuilder::finish() const {

@@ -153,7 +153,7 @@ std::vector<std::byte> encode(const DocumentRecord& r) {
   out.fixed(r.nll_sum_sq);
   out.fixed(r.positions);
   out.fixed(r.clip_distance);
-  out.fixed(r.n_groups);
+  out.fixed(r.n_eviction_groups);
   out.text(r.failure_reason);
   out.varint(r.layers.size());
   for (const LayerCounters& layer : r.layers) put(out, layer);
@@ -196,7 +196,7 @@ DocumentRecord decode_document(std::span<const std::byte> bytes, const std::stri
   r.nll_sum_sq = in.fixed<double>();
   r.positions = in.fixed<std::uint8_t>();
   r.clip_distance = in.fixed<std::int32_t>();
-  r.n_groups = in.fixed<std::uint32_t>();
+  r.n_eviction_groups = in.fixed<std::uint32_t>();
   r.failure_reason = in.text();
   constexpr std::size_t kLeastLayerBytes = 4 + 4 + 8, kLeastLifetimeBytes = 4 + 1 + 1;
   r.layers.resize(in.count(kLeastLayerBytes));

@@ -20,7 +20,7 @@ using LogHistogram = std::array<std::uint64_t, kLogBins>;
 int log_bin(std::uint64_t value);
 
 // What one layer's state did over a document. Head-wise policies count every KV head's decision
-// (n_groups of them).
+// (n_eviction_groups of them).
 struct LayerCounters {
   std::uint64_t n_evictions = 0;
   std::uint64_t n_attended = 0;   // tokens attended, summed over queries (and groups)
@@ -99,11 +99,11 @@ struct DocumentRecord {
   std::uint64_t n_words = 0;   // as str.split() counts
   std::uint64_t n_tokens = 0;  // processed, BOS included
   std::uint64_t n_scored = 0;
-  double nll_sum = 0.0;            // nats
-  double nll_sum_sq = 0.0;         // nats^2
-  std::uint8_t positions = 0;      // Positions as used
-  std::int32_t clip_distance = 0;  // tokens, as used
-  std::uint32_t n_groups = 1;      // decisions per layer and step
+  double nll_sum = 0.0;                 // nats
+  double nll_sum_sq = 0.0;              // nats^2
+  std::uint8_t positions = 0;           // Positions as used
+  std::int32_t clip_distance = 0;       // tokens, as used
+  std::uint32_t n_eviction_groups = 1;  // decisions per layer and step
 
   std::string failure_reason;  // status failed: a stable code ...
   std::string failure_text;    // ... and a line for people

@@ -111,7 +111,7 @@ void read_totals(RunReport& report) {
   const json& status = report.status;
   report.n_documents = count_at(status, "documents");
   report.n_failed = count_at(status, "failed");
-  report.n_set_aside = count_at(status, "set_aside");
+  report.n_quarantined = count_at(status, "set_aside");
   report.n_tokens = count_at(status, "tokens");
   report.n_bytes = count_at(status, "bytes");
   report.n_bytes_done = count_at(status, "bytes_done");
@@ -142,37 +142,37 @@ bool is_live(const RunReport& report, const RunProbe& probe) {
 }
 
 // The text of status.json, or why there is none.
-std::string read_status(const std::string& path, std::string& trouble) {
+std::string read_status(const std::string& path, std::string& problem) {
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info {};
   if (file.get() < 0) {
-    trouble =
+    problem =
         errno == ENOENT ? "is not there" : std::string("cannot be opened: ") + std::strerror(errno);
   } else if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    trouble = "is not a file";
+    problem = "is not a file";
   } else if (static_cast<std::uint64_t>(info.st_size) > kMostStatusBytes) {
-    trouble = "has " + with_thousands(static_cast<std::uint64_t>(info.st_size)) +
+    problem = "has " + with_thousands(static_cast<std::uint64_t>(info.st_size)) +
               " bytes, more than a status may have";
   }
-  if (!trouble.empty()) return "";
+  if (!problem.empty()) return "";
   std::string text(static_cast<std::size_t>(info.st_size), '\0');
   const ssize_t n = read_at(file.get(), text.data(), text.size(), 0);
-  if (n < 0) trouble = std::string("cannot be read: ") + std::strerror(errno);
+  if (n < 0) problem = std::string("cannot be read: ") + std::strerror(errno);
   text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
   return text;
 }
 
-json parse_status(const std::string& text, std::string& trouble) {
+json parse_status(const std::string& text, std::string& problem) {
   if (nests_deeper(text, kMaxJsonDepth)) {
-    trouble = "nests too deeply";
+    problem = "nests too deeply";
     return json::object();
   }
   try {
     json status = json::parse(text);
     if (status.is_object()) return status;
-    trouble = "is not a JSON object";
+    problem = "is not a JSON object";
   } catch (const json::exception&) {
-    trouble = "is not valid JSON";
+    problem = "is not valid JSON";
   }
   return json::object();
 }
@@ -232,15 +232,15 @@ RunReport read_run_report(const std::string& run_directory, const RunProbe& prob
   if (!fs::is_directory(run_directory, ignored))
     throw Error(ExitCode::no_input,
                 run_directory + ": is not a directory: give the run directory that --out named");
-  std::string trouble;
-  const std::string text = read_status(path, trouble);
-  const bool has_status = trouble != "is not there";
+  std::string problem;
+  const std::string text = read_status(path, problem);
+  const bool has_status = problem != "is not there";
   if (!has_status && !fs::is_directory(journal_directory(run_directory), ignored))
     throw Error(ExitCode::no_input,
                 run_directory + ": holds neither status.json nor journal/: is it a run directory?");
   RunReport report =
-      report_of(trouble.empty() ? parse_status(text, trouble) : json::object(), probe);
-  report.trouble = trouble;
+      report_of(problem.empty() ? parse_status(text, problem) : json::object(), probe);
+  report.problem = problem;
   report.journals = journal_totals(run_directory);
   return report;
 }
@@ -251,7 +251,7 @@ json report_json(const RunReport& report) {
   all["age_s"] = report.age_s ? json(*report.age_s) : json();
   all["journals"] = {{"n", report.journals.n}, {"bytes", report.journals.n_bytes}};
   if (report.journals.n_documents) all["journals"]["documents"] = *report.journals.n_documents;
-  if (!report.trouble.empty()) all["trouble"] = "status.json " + report.trouble;
+  if (!report.problem.empty()) all["trouble"] = "status.json " + report.problem;
   return all;
 }
 

@@ -49,14 +49,14 @@ struct JournalTotals {
 // free of control characters.
 struct RunReport {
   nlohmann::json status = nlohmann::json::object();  // as it was read
-  std::string trouble;  // why there is no status to read: "" or "is not there", "is not valid JSON"
+  std::string problem;  // why there is no status to read: "" or "is not there", "is not valid JSON"
   bool live = false;
   bool is_final = false;        // the run ended by itself: done, stopped, failed, lost
   std::optional<double> age_s;  // since status.json was written by its own account
   std::string state, message, host, launch_id;
   std::optional<std::int64_t> exit_code, pid;
   std::optional<double> started_unix_s, updated_unix_s;
-  std::optional<std::uint64_t> launch, n_documents, n_failed, n_set_aside, n_tokens;
+  std::optional<std::uint64_t> launch, n_documents, n_failed, n_quarantined, n_tokens;
   std::optional<std::uint64_t> n_bytes, n_bytes_done, n_files, n_files_left_out;
   std::optional<double> tokens_per_second, fraction, seconds, seconds_left;  // the last: unknown
   std::vector<RankReport> ranks;

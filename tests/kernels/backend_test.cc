@@ -337,7 +337,7 @@ TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
   for (std::int32_t r = n_rows() - 1; r >= 0; r -= 1 + r / 100) rows.push_back(r);
   if (rows.back() != 0) rows.push_back(0);
   std::vector<std::int32_t> ids(rows.size(), -2);
-  if (!fast_->read_highest(*x.fast, *packed, rows, ids)) {
+  if (!fast_->read_argmax(*x.fast, *packed, rows, ids)) {
     EXPECT_EQ(GetParam().device, "cpu");
     EXPECT_EQ(ids, std::vector<std::int32_t>(rows.size(), -2));
     return;

@@ -115,7 +115,7 @@ TEST_F(CudaStart, TakesLessMemoryWhereLessCanBeHad) {
   EXPECT_TRUE(contains(why, "out of GPU memory")) << why;
 }
 
-class CudaProducts : public CudaStart {
+class CudaGemm : public CudaStart {
  protected:
   static std::vector<float> weights() {
     std::vector<float> w(kOut * kHidden);
@@ -145,7 +145,7 @@ class CudaProducts : public CudaStart {
 };
 
 // Products of up to 20 rows are summed in another order by all algorithms: rows are padded then.
-TEST_F(CudaProducts, PadRowsWhereTheyDependOnTheirNumber) {
+TEST_F(CudaGemm, PadRowsWhereTheyDependOnTheirNumber) {
   for (const bool single : {false, true}) {
     const auto [plain, description] = rows(single, {});
     EXPECT_FALSE(contains(description, "padded")) << description;
@@ -157,7 +157,7 @@ TEST_F(CudaProducts, PadRowsWhereTheyDependOnTheirNumber) {
 }
 
 // The next best algorithm is better than padding.
-TEST_F(CudaProducts, TakeTheFirstAlgorithmWhoseRowsAreIndependent) {
+TEST_F(CudaGemm, TakeTheFirstAlgorithmWhoseRowsAreIndependent) {
   const auto [plain, ignored] = rows(false, {});
   for (const EmulatedMachine& m : {EmulatedMachine{.few_rows = 20, .n_fickle = 2},
                                    EmulatedMachine{.few_rows = 20, .n_refusing = 1}}) {
@@ -169,7 +169,7 @@ TEST_F(CudaProducts, TakeTheFirstAlgorithmWhoseRowsAreIndependent) {
 
 // A step of 64, of 256 or of 300 rows has an algorithm of its own each, if its bits are those of
 // the others.
-TEST_F(CudaProducts, HaveAlgorithmsForTheSizeOfAStepThatGiveTheSameBits) {
+TEST_F(CudaGemm, HaveAlgorithmsForTheSizeOfAStepThatGiveTheSameBits) {
   for (const bool single : {false, true}) {
     set_machine({.few_rows = 1, .contrary_rows = 256});
     const std::vector<float> values = weights();
@@ -178,15 +178,15 @@ TEST_F(CudaProducts, HaveAlgorithmsForTheSizeOfAStepThatGiveTheSameBits) {
     const auto w = backend->pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
     const auto expected = first_row(*backend, *w, 1, single, false);
     for (const auto& [n, chosen_for] : {std::pair{20, 64}, {64, 64}, {65, 256}, {280, 1024}}) {
-      take_products_by(0);
+      take_gemm_by(0);
       EXPECT_EQ(first_row(*backend, *w, n, single, false), expected) << n;
-      EXPECT_EQ(take_products_by(chosen_for), 1u) << n << (single ? " single" : "");
+      EXPECT_EQ(take_gemm_by(chosen_for), 1u) << n << (single ? " single" : "");
     }
   }
 }
 
 // Padded rows are multiplied by what multiplies so many.
-TEST_F(CudaProducts, ArePaddedWhereFewRowsAreRefused) {
+TEST_F(CudaGemm, ArePaddedWhereFewRowsAreRefused) {
   const auto [plain, ignored] = rows(true, {});
   const auto [all, description] = rows(true, {.few_rows = 33, .n_refusing = 9});
   EXPECT_TRUE(contains(description, "padded")) << description;

@@ -9,11 +9,11 @@ namespace {
 
 // Where the build or the machine has no GPU, it says so as the backend does.
 TEST(GpuMeasure, GivesRatesWhereThereIsAGpuAndSaysWhereThereIsNone) {
-  const ProductShape shapes[] = {{256, 128}, {33, 257}};
+  const GemmShape shapes[] = {{256, 128}, {33, 257}};
   try {
-    const auto timings = measure_gpu_products({.n_rows = 64, .seconds_each = 0.01}, shapes);
+    const auto timings = measure_gpu_gemm({.n_rows = 64, .seconds_each = 0.01}, shapes);
     ASSERT_EQ(timings.size(), 2u);
-    for (const ProductTiming& t : timings) {
+    for (const GemmTiming& t : timings) {
       EXPECT_GT(t.seconds, 0.0);
       EXPECT_GT(t.n_algorithms, 0);
     }

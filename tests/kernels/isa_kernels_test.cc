@@ -335,8 +335,8 @@ TEST_P(IsaKernelsTest, SumExpHoldsWithLargeValues) {
       for (float& v : x) v += shift;
       float highest = kNan;
       const double got = static_cast<double>(isa_->sum_exp(x.data(), n, &highest));
-      const float expected_highest = *std::max_element(x.begin(), x.end());
-      EXPECT_EQ(highest, expected_highest);
+      const float expected_argmax = *std::max_element(x.begin(), x.end());
+      EXPECT_EQ(highest, expected_argmax);
       double sum = 0, terms = 0;
       for (float v : x) {
         const double d = static_cast<double>(v) - static_cast<double>(highest);

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "kernels/cpu/backend.h"
-#include "kernels/cpu/products.h"
+#include "kernels/cpu/gemm.h"
 #include "kernels/types/error.h"
 
 namespace tovamill::cpu {
@@ -74,7 +74,7 @@ class SameRows : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     try {
-      Products::check(type());
+      Gemm::check(type());
     } catch (const Error& e) {
       GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
     }
@@ -214,9 +214,9 @@ TEST_P(SameRows, BesideOtherRows) {
 // whole tile's bits with every instruction set that was tried (AVX2, AVX-512 with and without
 // bf16).
 TEST_P(SameRows, AreHadFromSmallTilesToo) {
-  Products products(type(), 1);
+  Gemm gemm(type(), 1);
   for (const Shape& shape : {Shape{576, 288}, Shape{576, 512}, Shape{1536, 288}, Shape{33, 67}}) {
-    const auto matrix = products.make(shape.n_out, shape.n_in, shape.n_out, false);
+    const auto matrix = gemm.make(shape.n_out, shape.n_in, shape.n_out, false);
     EXPECT_NE(matrix->tile_sizes() & kWholeTileOnly, 0u);
     EXPECT_NE(matrix->tile_sizes() & 0x3fu, 0u) << shape.n_in << " x " << shape.n_out;
   }

@@ -47,7 +47,7 @@ class Device {
          const CacheOptions& cache, int n_threads)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
-        n_groups_(n_groups(cache, config_.shape)),
+        n_eviction_groups_(n_eviction_groups(cache, config_.shape)),
         backend_(make_backend(device, {.shape = config_.shape,
                                        .cache = cache,
                                        .dtype = dtype,
@@ -94,7 +94,7 @@ class Device {
   std::vector<std::int32_t> positions() const {
     std::vector<std::int32_t> all;
     for (std::int32_t l = 0; l < config_.shape.n_layers; ++l) {
-      for (std::int32_t g = 0; g < n_groups_; ++g) {
+      for (std::int32_t g = 0; g < n_eviction_groups_; ++g) {
         for (const std::int32_t p : backend_->read_positions(*state_, l, g)) all.push_back(p);
       }
     }
@@ -111,7 +111,7 @@ class Device {
  private:
   std::unique_ptr<ModelFiles> files_;
   ModelConfig config_;
-  std::int32_t n_groups_;
+  std::int32_t n_eviction_groups_;
   std::unique_ptr<Backend> backend_;
   Model model_;
   Forward forward_;

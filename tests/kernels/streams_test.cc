@@ -87,11 +87,12 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
         const RunResult run = run_document(model(), ids, {.device = device, .cache = p.cache});
         const std::uint64_t expected = attended_in_all(static_cast<std::uint64_t>(k), n);
         for (std::uint64_t attended : run.attended)
-          EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_groups))
+          EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_eviction_groups))
               << p.name << ' ' << device;
         // The same from the deaths of each layer and group: token j was attended by queries j to
         // death[j].
-        for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_groups); ++g) {
+        for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_eviction_groups);
+             ++g) {
           std::uint64_t sum = 0;
           std::int32_t n_left = 0;
           for (std::size_t j = 0; j < n; ++j) {
@@ -158,7 +159,7 @@ TEST_P(SameBits, InBlocksOfWholeTiles) {
     const RunResult expected = run(ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {64, 128, 192, 512}) {
       const bool has_small_tiles = device() == "cpu" && needs_scan(p.cache.policy);
-      if (!has_small_tiles && block % kGroupTokens != 0) continue;
+      if (!has_small_tiles && block % kRopeSegmentTokens != 0) continue;
       expect_same_bits(run(ids, {.n_threads = 1, .block = block, .cache = p.cache}), expected,
                        p.name + " in blocks of " + std::to_string(block));
     }

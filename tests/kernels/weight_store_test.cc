@@ -137,7 +137,7 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
   }
 
   // Everything that comes out of the three products, as bytes.
-  std::string products(Packed& p) {
+  std::string gemm(Packed& p) {
     std::mt19937 random(7);
     const std::vector<float> x = values(random, kRows * kHidden);
     p.backend->begin_step({}, kRows);
@@ -192,10 +192,10 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
 
 TEST_P(WeightStoreTest, FilledStoreGivesTheSameBitsWithoutReadingTheTensors) {
   Packed alone = pack(2, nullptr, tensors_);
-  const std::string expected = products(alone);
+  const std::string expected = gemm(alone);
   ListStore store;
   Packed first = pack(2, &store, tensors_);
-  EXPECT_EQ(products(first), expected);
+  EXPECT_EQ(gemm(first), expected);
 
   const Unreadable none;
   const Tensors unreadable{.q = none.view(tensors_.q),
@@ -208,7 +208,7 @@ TEST_P(WeightStoreTest, FilledStoreGivesTheSameBitsWithoutReadingTheTensors) {
   store.refill();
   Packed second = pack(1, &store, unreadable);
   EXPECT_TRUE(store.all_taken());
-  EXPECT_EQ(products(second), expected);
+  EXPECT_EQ(gemm(second), expected);
   EXPECT_EQ(store.contents(), before) << "a filled store is not written";
 }
 

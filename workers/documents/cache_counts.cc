@@ -4,8 +4,8 @@
 
 namespace tovamill {
 
-CacheCounts::CacheCounts(std::int32_t n_layers, std::int32_t n_groups)
-    : n_groups_(n_groups), layers_(static_cast<std::size_t>(n_layers)) {}
+CacheCounts::CacheCounts(std::int32_t n_layers, std::int32_t n_eviction_groups)
+    : n_eviction_groups_(n_eviction_groups), layers_(static_cast<std::size_t>(n_layers)) {}
 
 void CacheCounts::add_lifetime(TokenId id, std::uint64_t steps) {
   TokenLifetime& t = lifetimes_[id];
@@ -25,14 +25,14 @@ void CacheCounts::count(std::size_t layer, const BlockEvents& events, FirstDeath
     counters.evicted_weight += static_cast<double>(e.weight);
     add_lifetime(at(e.position), lived);
     if (e.position == 0)
-      first.steps()[layer * static_cast<std::size_t>(n_groups_) +
+      first.steps()[layer * static_cast<std::size_t>(n_eviction_groups_) +
                     static_cast<std::size_t>(e.group)] = e.step;
   }
 }
 
 void CacheCounts::end(const StateKeeper& states, const StreamState& state, std::int64_t n_tokens,
                       const FirstDeaths& first, const TokenAt& at) {
-  const auto groups = static_cast<std::size_t>(n_groups_);
+  const auto groups = static_cast<std::size_t>(n_eviction_groups_);
   const auto n = static_cast<std::uint64_t>(n_tokens);
   const std::vector<std::vector<std::int32_t>> all = states.read_all_positions(state);
   for (std::size_t l = 0; l < layers_.size(); ++l) {

@@ -1,6 +1,6 @@
-// What the states of a document's strands did, layer by layer: evictions as they happen, survivors
-// where a strand ends. A document that is read once and answered several times counts what was read
-// once once.
+// What the states of a document's sequences did, layer by layer: evictions as they happen,
+// survivors where a sequence ends. A document that is read once and answered several times counts
+// what was read once once.
 #pragma once
 
 #include <cstddef>
@@ -16,29 +16,31 @@
 
 namespace tovamill {
 
-// The id of the token at a position of the strand.
+// The id of the token at a position of the sequence.
 using TokenAt = std::function<TokenId(std::int64_t position)>;
 
-// Of one strand: of each layer and group the step at which its first token left, -1 while it stays.
+// Of one sequence: of each layer and group the step at which its first token left, -1 while it
+// stays.
 class FirstDeaths {
  public:
   FirstDeaths() = default;
-  FirstDeaths(std::int32_t n_layers, std::int32_t n_groups)
-      : steps_(static_cast<std::size_t>(n_layers) * static_cast<std::size_t>(n_groups), -1) {}
+  FirstDeaths(std::int32_t n_layers, std::int32_t n_eviction_groups)
+      : steps_(static_cast<std::size_t>(n_layers) * static_cast<std::size_t>(n_eviction_groups),
+               -1) {}
   std::vector<std::int32_t>& steps() { return steps_; }
   const std::vector<std::int32_t>& steps() const { return steps_; }
 
  private:
-  std::vector<std::int32_t> steps_;  // (n_layers, n_groups)
+  std::vector<std::int32_t> steps_;  // (n_layers, n_eviction_groups)
 };
 
 class CacheCounts {
  public:
-  CacheCounts(std::int32_t n_layers, std::int32_t n_groups);
+  CacheCounts(std::int32_t n_layers, std::int32_t n_eviction_groups);
 
-  // What one layer did in one block of a strand.
+  // What one layer did in one block of a sequence.
   void count(std::size_t layer, const BlockEvents& events, FirstDeaths& first, const TokenAt& at);
-  // The strand ends after `n_tokens`: what its state holds now has survived.
+  // The sequence ends after `n_tokens`: what its state holds now has survived.
   void end(const StateKeeper& states, const StreamState& state, std::int64_t n_tokens,
            const FirstDeaths& first, const TokenAt& at);
 
@@ -50,7 +52,7 @@ class CacheCounts {
  private:
   void add_lifetime(TokenId id, std::uint64_t steps);
 
-  std::int32_t n_groups_;
+  std::int32_t n_eviction_groups_;
   std::vector<LayerCounters> layers_;
   std::unordered_map<TokenId, TokenLifetime> lifetimes_;
 };

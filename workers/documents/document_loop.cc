@@ -12,7 +12,7 @@ namespace {
 constexpr double kLeaseWaitSeconds = 0.05;  // for a lease, before looking at the orders again
 // A lease that is asked for is there within a few milliseconds; a step with few documents takes
 // nearly as long as a full one.
-constexpr double kPatienceSeconds = 0.1;
+constexpr double kTimeoutSeconds = 0.1;
 // Leases that are through and wait for the journal's next sync: more are not worth the wait.
 constexpr std::size_t kMostUnsynced = 16;
 
@@ -20,21 +20,21 @@ constexpr std::size_t kMostUnsynced = 16;
 
 DocumentLoop::DocumentLoop(DocumentWork& work, const RunOptions& options, int rank,
                            LeaseSource& source, RunJournal& journal, const SavedStates& states,
-                           WorkDesk& desk)
+                           WorkerMailbox& mailbox)
     : work_(work),
       options_(options),
       rank_(rank),
       source_(source),
       journal_(journal),
       states_(states),
-      desk_(desk) {
+      mailbox_(mailbox) {
   if (streams_results(options)) stream_.emplace(options.generation.stream_jsonl);
 }
 
 bool DocumentLoop::run() {
   try {
-    while (desk_.keep_going()) {
-      if (!turn()) wait();
+    while (mailbox_.keep_going()) {
+      if (!iterate()) wait();
     }
   } catch (const OutOfMemory& e) {
     journal_.append(CrashEntry{"out of memory"});
@@ -44,13 +44,13 @@ bool DocumentLoop::run() {
     throw OutOfMemory(
         "out of memory: give a smaller --memory-budget, fewer --streams or a smaller --cache-size");
   }
-  if (documents_.empty() && !held_ && desk_.orders().command == Command::finish) return true;
+  if (documents_.empty() && !held_ && mailbox_.orders().command == Command::finish) return true;
   save_all();
   return false;
 }
 
 // A step of the model; false where no document is there.
-bool DocumentLoop::turn() {
+bool DocumentLoop::iterate() {
   fill();
   publish();
   if (documents_.empty()) return false;
@@ -66,9 +66,9 @@ bool DocumentLoop::turn() {
 // Waits for more leases before the step as long as they keep coming. One wait in vain is the last,
 // until a lease comes by itself.
 void DocumentLoop::fill_up() {
-  while (is_patient_ && work_.has_room() && !held_ && desk_.keep_going()) {
+  while (is_patient_ && work_.has_room() && !held_ && mailbox_.keep_going()) {
     const double start = now_s();
-    desk_.wait_for_news(kPatienceSeconds);
+    mailbox_.wait_for_news(kTimeoutSeconds);
     counters_.seconds_waiting += now_s() - start;
     is_patient_ = false;
     fill();
@@ -81,7 +81,7 @@ void DocumentLoop::wait() {
   sync_done();
   publish();
   const double start = now_s();
-  desk_.wait_for_news(kLeaseWaitSeconds);
+  mailbox_.wait_for_news(kLeaseWaitSeconds);
   counters_.seconds_waiting += now_s() - start;
 }
 
@@ -102,7 +102,7 @@ void DocumentLoop::fill() {
     if (!item) item = source_.next();
     if (!item) return;
     is_patient_ = true;
-    if (item->mode == LeaseMode::set_aside) {
+    if (item->mode == LeaseMode::quarantined) {
       fail(*item, "kills-its-rank", item->note);
     } else if (!item->record.ok()) {
       fail(*item, item->record.failure_reason, item->record.failure_text);
@@ -115,7 +115,7 @@ void DocumentLoop::fill() {
 
 bool DocumentLoop::admit(LeaseSource::Item& item, bool was_held) {
   Active a{.document = nullptr,
-           .grant = item.grant,
+           .lease = item.lease,
            .file = item.record.file,
            .offset = item.record.offset,
            .saved_s = now_s(),
@@ -123,7 +123,7 @@ bool DocumentLoop::admit(LeaseSource::Item& item, bool was_held) {
   if (!was_held) journal_.append(BegunEntry{a.file, a.offset});
   a.document = work_.open(item.record);
   if (!a.document) return false;
-  if (a.document->obstacle().empty()) {
+  if (a.document->rejection().empty()) {
     if (const auto saved = states_.find(a.file, a.offset)) {
       a.document->restore(*saved);
       a.has_state = true;
@@ -131,19 +131,19 @@ bool DocumentLoop::admit(LeaseSource::Item& item, bool was_held) {
     documents_.push_back(std::move(a));
     return true;
   }
-  put_away(a.document->finish(rank_));
+  record(a.document->finish(rank_));
   work_.close(std::move(a.document));
-  source_.retire(a.grant);
+  source_.retire(a.lease);
   return true;
 }
 
 void DocumentLoop::fail(const LeaseSource::Item& item, const std::string& reason,
                         const std::string& text) {
   count_failure(failed_record(item.record, reason, text, rank_));
-  source_.retire(item.grant);
+  source_.retire(item.lease);
 }
 
-void DocumentLoop::put_away(const DocumentRecord& record) {
+void DocumentLoop::record(const DocumentRecord& record) {
   if (record.status == DocumentRecord::Status::failed) {
     count_failure(record);
     return;
@@ -176,9 +176,9 @@ void DocumentLoop::retire() {
       ++it;
       continue;
     }
-    put_away(it->document->finish(rank_));
+    record(it->document->finish(rank_));
     if (it->has_state) done_with_state_.emplace_back(it->file, it->offset);
-    source_.retire(it->grant);
+    source_.retire(it->lease);
     work_.close(std::move(it->document));
     it = documents_.erase(it);
   }
@@ -198,23 +198,23 @@ void DocumentLoop::save_due() {
     return now_s() - a.saved_s >= options_.save_every && a.document->fraction_done() > 0.0;
   };
   if (std::none_of(documents_.begin(), documents_.end(), is_due)) return;
-  settle();
+  drain();
   for (Active& a : documents_) {
     if (is_due(a)) save(a);
   }
 }
 
-// Nothing is under way after it, and no finished document is left.
-void DocumentLoop::settle() {
+// Nothing is in flight after it, and no finished document is left.
+void DocumentLoop::drain() {
   const double start = now_s();
-  counters_.n_tokens += work_.settle();
+  counters_.n_tokens += work_.drain();
   counters_.seconds_computing += now_s() - start;
   retire();
 }
 
-// The journal comes first: what is finished counts more than what is under way.
+// The journal comes first: what is finished counts more than what is in flight.
 void DocumentLoop::save_all() {
-  settle();
+  drain();
   journal_.sync_if_needed();
   sync_done();
   for (Active& a : documents_) {
@@ -235,7 +235,7 @@ void DocumentLoop::publish() {
     else if (!source_.has_lease_ahead())
       s.wants = Wants::ahead;
   }
-  desk_.publish(s);
+  mailbox_.publish(s);
 }
 
 std::uint64_t DocumentLoop::bytes_open() const {

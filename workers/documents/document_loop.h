@@ -15,7 +15,7 @@
 #include "workers/documents/saved_states.h"
 #include "workers/lease/lease_source.h"
 #include "workers/lease/run_journal.h"
-#include "workers/lease/work_desk.h"
+#include "workers/lease/worker_mailbox.h"
 #include "workers/options/run_options.h"
 
 namespace tovamill {
@@ -24,36 +24,36 @@ class DocumentLoop {
  public:
   // Bad records throw with `strict`, else they go to the journal as failures.
   DocumentLoop(DocumentWork& work, const RunOptions& options, int rank, LeaseSource& source,
-               RunJournal& journal, const SavedStates& states, WorkDesk& desk);
+               RunJournal& journal, const SavedStates& states, WorkerMailbox& mailbox);
 
-  // Until the desk's orders end it. Whether everything was done; otherwise the states of documents
-  // under way have been saved. Throws what reading, computing or writing throws; before out of
-  // memory is thrown, the journal says so.
+  // Until the mailbox's orders end it. Whether everything was done; otherwise the states of
+  // documents in flight have been saved. Throws what reading, computing or writing throws; before
+  // out of memory is thrown, the journal says so.
   bool run();
 
   const WorkerCounters& counters() const { return counters_; }
 
  private:
   struct Active {
-    std::unique_ptr<DocumentUnderWay> document;
-    std::uint64_t grant = 0;
+    std::unique_ptr<DocumentInFlight> document;
+    std::uint64_t lease = 0;
     std::string file;
     std::uint64_t offset = 0;
     double saved_s = 0.0;
     bool has_state = false;  // there is a file of it
   };
 
-  bool turn();
+  bool iterate();
   void fill_up();
   void wait();
   void fill();
   bool admit(LeaseSource::Item& item, bool was_held);
   void fail(const LeaseSource::Item& item, const std::string& reason, const std::string& text);
-  void put_away(const DocumentRecord& record);
+  void record(const DocumentRecord& record);
   void count_failure(const DocumentRecord& record);
   void step();
   void retire();
-  void settle();
+  void drain();
   void sync_done();
   void save_due();
   void save_all();
@@ -67,7 +67,7 @@ class DocumentLoop {
   LeaseSource& source_;
   RunJournal& journal_;
   const SavedStates& states_;
-  WorkDesk& desk_;
+  WorkerMailbox& mailbox_;
   std::list<Active> documents_;
   bool is_patient_ = true;
   std::optional<LeaseSource::Item> held_;  // has no room yet

@@ -14,7 +14,7 @@ constexpr std::size_t kFewestShared = 64;
 
 }  // namespace
 
-std::string obstacle_of_tokens(const std::vector<TokenId>& ids, std::int32_t vocab_size) {
+std::string rejection_of_tokens(const std::vector<TokenId>& ids, std::int32_t vocab_size) {
   if (ids.empty()) return "its prompt has no token";
   const TokenId most = *std::max_element(ids.begin(), ids.end());
   if (most < vocab_size) return "";
@@ -34,8 +34,8 @@ DocumentPrompts::DocumentPrompts(const Prompting& prompting, const CorpusRecord&
   for (std::size_t q = 0; q < n_prompts; ++q) {
     PromptIds prompt = prompting.prompt(text, n_asked > 0 ? &record.questions[q] : nullptr);
     std::vector<TokenId>& ids = prompt.ids;
-    obstacle_ = obstacle_of_tokens(ids, vocab_size);
-    if (!obstacle_.empty()) return;
+    rejection_ = rejection_of_tokens(ids, vocab_size);
+    if (!rejection_.empty()) return;
     if (q == 0) first = ids;
     const auto border = std::mismatch(ids.begin(), ids.end() - 1, first.begin(), first.end()).first;
     n_common.push_back(static_cast<std::size_t>(border - ids.begin()));

@@ -20,12 +20,12 @@ class DocumentPrompts {
  public:
   DocumentPrompts() = default;  // of a document that is cut into pieces
   // Of `text`, what is to be read of the record's, a prompt for each of its questions, or one; each
-  // is answered `samples` times. obstacle() says what the model, of `vocab_size` tokens, cannot
+  // is answered `samples` times. rejection() says what the model, of `vocab_size` tokens, cannot
   // take.
   DocumentPrompts(const Prompting& prompting, const CorpusRecord& record, const std::string& text,
                   std::int32_t samples, std::int32_t vocab_size, bool pins_instruction);
 
-  const std::string& obstacle() const { return obstacle_; }
+  const std::string& rejection() const { return rejection_; }
   // The tokens that all have in common, which are read once for all answers; null where that would
   // not pay.
   const std::shared_ptr<const std::vector<TokenId>>& shared() const { return shared_; }
@@ -41,13 +41,13 @@ class DocumentPrompts {
   void share(const std::vector<TokenId>& first, const std::vector<std::size_t>& n_common,
              std::size_t n_answers);
 
-  std::string obstacle_;
+  std::string rejection_;
   std::shared_ptr<const std::vector<TokenId>> shared_;
   std::vector<std::vector<TokenId>> tails_;
   std::vector<std::int32_t> pins_;
 };
 
 // Why a model of `vocab_size` tokens cannot take the prompt; empty where it can.
-std::string obstacle_of_tokens(const std::vector<TokenId>& ids, std::int32_t vocab_size);
+std::string rejection_of_tokens(const std::vector<TokenId>& ids, std::int32_t vocab_size);
 
 }  // namespace tovamill

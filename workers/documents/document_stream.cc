@@ -51,22 +51,22 @@ void DocumentStream::read(TextTokens text) {
   tokens_ = with_bos(text.ids, setting_);
   for (const TokenId id : tokens_) {
     if (id >= setting_.vocab_size)
-      obstacle_ = "its text has the token " + std::to_string(id) + ", but the model only has " +
-                  counted(setting_.vocab_size, "token");
+      rejection_ = "its text has the token " + std::to_string(id) + ", but the model only has " +
+                   counted(setting_.vocab_size, "token");
   }
-  if (tokens_.empty()) obstacle_ = "its text has no token";
-  if (!obstacle_.empty()) next_ = planned_ = tokens_.size();
+  if (tokens_.empty()) rejection_ = "its text has no token";
+  if (!rejection_.empty()) next_ = planned_ = tokens_.size();
   result_ = record_of(record_);
   result_.n_words = text.n_words;
   result_.n_bytes = text.n_bytes;  // the record is without its text by now
   result_.n_tokens = tokens_.size();
   result_.positions = setting_.positions;
   result_.clip_distance = setting_.clip_distance;
-  result_.n_groups = static_cast<std::uint32_t>(setting_.n_groups);
+  result_.n_eviction_groups = static_cast<std::uint32_t>(setting_.n_eviction_groups);
   const auto layers = static_cast<std::size_t>(setting_.n_layers);
   result_.layers.resize(layers);
   lifetime_.assign(tokens_.size(), 0);
-  first_death_.assign(layers * static_cast<std::size_t>(setting_.n_groups), -1);
+  first_death_.assign(layers * static_cast<std::size_t>(setting_.n_eviction_groups), -1);
   if (setting_.keep_tokens || setting_.keep_deaths) {
     result_.token_ids = tokens_;
     result_.token_nll.assign(tokens_.size(), std::numeric_limits<float>::quiet_NaN());
@@ -137,7 +137,7 @@ void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> e
     const std::size_t token = chunk_begin_ + static_cast<std::size_t>(e.position);
     lifetime_[token] += lived;
     if (e.position == 0) {
-      first_death_[layer * static_cast<std::size_t>(setting_.n_groups) +
+      first_death_[layer * static_cast<std::size_t>(setting_.n_eviction_groups) +
                    static_cast<std::size_t>(e.group)] = e.step;
     }
     if (setting_.keep_deaths) trace(layer, token, static_cast<std::int32_t>(chunk_begin_) + e.step);
@@ -155,7 +155,7 @@ void DocumentStream::trace(std::size_t layer, std::size_t token, std::int32_t st
 // What the state holds when the document or chunk ends.
 void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
   const std::size_t n = end - begin;
-  const auto groups = static_cast<std::size_t>(setting_.n_groups);
+  const auto groups = static_cast<std::size_t>(setting_.n_eviction_groups);
   const std::vector<std::vector<std::int32_t>> all = states_.read_all_positions(*state_);
   for (std::size_t l = 0; l < result_.layers.size(); ++l) {
     LayerCounters& counters = result_.layers[l];
@@ -199,7 +199,7 @@ DocumentRecord DocumentStream::failed(const std::string& reason, const std::stri
 }
 
 DocumentRecord DocumentStream::finish(int rank) {
-  if (!obstacle_.empty()) return failed("bad-tokens", obstacle_, rank);
+  if (!rejection_.empty()) return failed("bad-tokens", rejection_, rank);
   if (not_finite_) {
     return failed("not-finite",
                   "the model gives no finite likelihood for token " + std::to_string(*not_finite_) +
@@ -207,11 +207,11 @@ DocumentRecord DocumentStream::finish(int rank) {
                   rank);
   }
   for (std::size_t i = 0; i < n_dropped_.size(); ++i) {
-    if (n_dropped_[i] < setting_.n_groups) result_.death[i] = -1;
+    if (n_dropped_[i] < setting_.n_eviction_groups) result_.death[i] = -1;
   }
   std::unordered_map<TokenId, TokenLifetime> by_id;
-  const std::uint64_t entries =
-      static_cast<std::uint64_t>(setting_.n_layers) * static_cast<std::uint64_t>(setting_.n_groups);
+  const std::uint64_t entries = static_cast<std::uint64_t>(setting_.n_layers) *
+                                static_cast<std::uint64_t>(setting_.n_eviction_groups);
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     TokenLifetime& t = by_id[tokens_[i]];
     t.id = tokens_[i];

@@ -23,7 +23,7 @@ namespace tovamill {
 // What all documents of a run have in common.
 struct StreamSetting {
   std::int32_t n_layers = 0;
-  std::int32_t n_groups = 1;
+  std::int32_t n_eviction_groups = 1;
   std::int32_t vocab_size = 0;  // of the model: ids beyond it cannot be looked up
   std::int32_t block = 256;     // tokens of a step; a document is cut at its multiples
   std::int32_t chunk_tokens =
@@ -35,7 +35,7 @@ struct StreamSetting {
   std::int32_t clip_distance = 0;
 };
 
-class DocumentStream final : public DocumentUnderWay {
+class DocumentStream final : public DocumentInFlight {
  public:
   // `text` is what becomes of the record's text.
   DocumentStream(const StreamSetting& setting, StateKeeper& states, CorpusRecord record,
@@ -70,7 +70,7 @@ class DocumentStream final : public DocumentUnderWay {
 
   // The finished document, and its state for the next one.
   DocumentRecord finish(int rank) override;
-  const std::string& obstacle() const override { return obstacle_; }
+  const std::string& rejection() const override { return rejection_; }
   std::unique_ptr<StreamState> release_state() { return std::move(state_); }
 
  private:
@@ -80,7 +80,7 @@ class DocumentStream final : public DocumentUnderWay {
   DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
   std::string digest() const;
   void read(TextTokens text);
-  void take_up(std::span<const std::byte> bytes);
+  void read_saved(std::span<const std::byte> bytes);
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
 
   const StreamSetting& setting_;
@@ -97,10 +97,10 @@ class DocumentStream final : public DocumentUnderWay {
   std::vector<std::uint64_t> lifetime_;  // (n_tokens) steps lived, summed over layers and groups
   std::vector<std::uint16_t>
       n_dropped_;  // (n_layers, n_tokens) groups that have dropped it, with keep_deaths
-  std::vector<std::int32_t>
-      first_death_;  // (n_layers, n_groups) step in the chunk, -1 alive: of the chunk's first token
+  std::vector<std::int32_t> first_death_;  // (n_layers, n_eviction_groups) step in the chunk, -1
+                                           // alive: of the chunk's first token
   std::optional<std::size_t> not_finite_;  // the first token whose NLL is no number
-  std::string obstacle_;
+  std::string rejection_;
 };
 
 }  // namespace tovamill

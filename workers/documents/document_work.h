@@ -1,5 +1,5 @@
 // What a worker does with documents, apart from where they come from and where results go: a
-// document under way, and the work that takes many of them through the model side by side.
+// document in flight, and the work that takes many of them through the model side by side.
 #pragma once
 
 #include <cstddef>
@@ -14,24 +14,24 @@
 
 namespace tovamill {
 
-class DocumentUnderWay {
+class DocumentInFlight {
  public:
-  virtual ~DocumentUnderWay() = default;
+  virtual ~DocumentInFlight() = default;
 
   virtual bool finished() const = 0;
   // Why the document cannot go through the model at all; empty where it can, or where that is not
   // known yet: it will be finished then. Such a document only gives its record.
-  virtual const std::string& obstacle() const = 0;
+  virtual const std::string& rejection() const = 0;
   virtual std::uint64_t n_bytes() const = 0;  // of its text
   virtual double fraction_done() const = 0;   // 0: nothing is worth saving
   // Where the document stands between two steps, as bytes: everything counted so far and its
-  // states. Not to be called when finished, nor while steps are under way (DocumentWork::settle).
+  // states. Not to be called when finished, nor while steps are in flight (DocumentWork::settle).
   virtual std::vector<std::byte> save() const = 0;
   // Takes up what `save` gave, on a document freshly opened of the same record with the same
   // options (the backend may differ as Backend::load says). False where the bytes do not fit, or
   // are none of ours: the document is fresh then. Throws OutOfMemory.
   virtual bool restore(std::span<const std::byte> bytes) = 0;
-  // The finished document's record, or the failed one of a document with an obstacle.
+  // The finished document's record, or the failed one of a document with a reason to reject it.
   virtual DocumentRecord finish(int rank) = 0;
 };
 
@@ -44,14 +44,14 @@ class DocumentWork {
   virtual bool has_room() const = 0;
   // Takes the document, of which `record` is empty then; null, and `record` as it was, where memory
   // has no room for it beside those that are open. Throws OutOfMemory where none is open.
-  virtual std::unique_ptr<DocumentUnderWay> open(CorpusRecord& record) = 0;
+  virtual std::unique_ptr<DocumentInFlight> open(CorpusRecord& record) = 0;
   // Puts as many steps of the model over the open documents on their way as may be, and ends the
   // oldest. Returns the tokens that it took; not to be called where no document is open.
   virtual std::size_t step() = 0;
-  // Ends all steps that are under way, and returns their tokens.
-  virtual std::size_t settle() { return 0; }
+  // Ends all steps that are in flight, and returns their tokens.
+  virtual std::size_t drain() { return 0; }
   // Takes back what a document held, finished or not.
-  virtual void close(std::unique_ptr<DocumentUnderWay> document) = 0;
+  virtual void close(std::unique_ptr<DocumentInFlight> document) = 0;
   // What is done, for the first lines of a run; empty where nothing is to be said.
   virtual std::string description() const { return ""; }
   // What the work has to say of itself for the journal's footer: a JSON object as text.

@@ -1,9 +1,9 @@
-// Generating with continuous batching: each step takes a block of every strand that reads, as far
-// as its rows go, and a token of every strand that writes. A strand that is done gives its state to
-// the next at once.
+// Generating with continuous batching: each step takes a block of every sequence that reads, as far
+// as its rows go, and a token of every sequence that writes. A sequence that is done gives its
+// state to the next at once.
 //
-// Where several devices take a step one after another (stages), as many steps are under way, each
-// with its part of the strands: while one device computes this part's tokens the others compute
+// Where several devices take a step one after another (stages), as many steps are in flight, each
+// with its part of the sequences: while one device computes this part's tokens the others compute
 // other parts'. On one device parts would only read the weights more often.
 #pragma once
 
@@ -33,29 +33,29 @@ class GenerateWork final : public DocumentWork {
 
   std::size_t n_open() const override { return documents_.size(); }
   bool has_room() const override;
-  std::unique_ptr<DocumentUnderWay> open(CorpusRecord& record) override;
+  std::unique_ptr<DocumentInFlight> open(CorpusRecord& record) override;
   std::size_t step() override;
-  std::size_t settle() override;
-  void close(std::unique_ptr<DocumentUnderWay> document) override;
+  std::size_t drain() override;
+  void close(std::unique_ptr<DocumentInFlight> document) override;
   std::string description() const override { return prompting_.description(); }
-  // "decoding": [[strands, seconds, tokens], ...] of the time in which all strands of all steps
-  // under way wrote, "seconds_reading" of all other steps, and the tokens read and written.
+  // "decoding": [[sequences, seconds, tokens], ...] of the time in which all sequences of all steps
+  // in flight wrote, "seconds_reading" of all other steps, and the tokens read and written.
   std::string statistics() const override;
 
  private:
-  struct Row {  // of a step: a strand's block
+  struct Row {  // of a step: a sequence's block
     GenerationDocument* document;
-    GenerationDocument::ActiveStrand* active;
+    GenerationDocument::ActiveSequence* active;
     std::int32_t n;
   };
-  struct Step {  // under way
+  struct Step {  // in flight
     std::vector<Row> rows;
     // Of rows, whose next token is chosen: from logits, and the highest.
-    std::vector<std::size_t> choosers, greedy;
+    std::vector<std::size_t> sampled, greedy;
     std::size_t n_tokens = 0;
     double begun_s = 0.0;
-    bool only_writes() const {
-      return choosers.size() + greedy.size() == rows.size() && n_tokens == rows.size();
+    bool decode_only() const {
+      return sampled.size() + greedy.size() == rows.size() && n_tokens == rows.size();
     }
   };
   struct Decoding {
@@ -79,12 +79,12 @@ class GenerateWork final : public DocumentWork {
   Sampler sampler_;
   std::list<GenerationDocument*> documents_;  // in the order in which they were opened
   std::unique_ptr<GenerationDocument> held_;  // made, but there was no room for it
-  std::deque<Step> under_way_;                // the oldest first; a step stays where it is
+  std::deque<Step> in_flight_;                // the oldest first; a step stays where it is
   std::size_t n_collected_ = 0;               // tokens, of which no caller knows yet
   std::vector<StepBlock> blocks_;             // of the step that is gathered
-  std::vector<std::int32_t> ids_, logit_rows_, highest_rows_;
+  std::vector<std::int32_t> ids_, logit_rows_, argmax_rows_;
   double collected_s_ = 0.0;                  // when the last step ended
-  std::map<std::size_t, Decoding> decoding_;  // by strands
+  std::map<std::size_t, Decoding> decoding_;  // by sequences
   double seconds_reading_ = 0.0;
   std::uint64_t n_read_ = 0, n_written_ = 0;
 };

@@ -16,23 +16,23 @@ GenerationDocument::GenerationDocument(const GenerationSetting& setting, const P
       states_(states),
       pool_(pool),
       record_(std::move(record)),
-      counts_(setting.strand.n_layers, setting.strand.n_groups) {
+      counts_(setting.sequence.n_layers, setting.sequence.n_eviction_groups) {
   result_ = record_of(record_);
   result_.n_words = count_words(record_.text);
   result_.positions = setting.positions;
   result_.clip_distance = setting.clip_distance;
-  result_.n_groups = static_cast<std::uint32_t>(setting.strand.n_groups);
-  if (const std::string why = prompting.obstacle(record_); !why.empty()) {
+  result_.n_eviction_groups = static_cast<std::uint32_t>(setting.sequence.n_eviction_groups);
+  if (const std::string why = prompting.rejection(record_); !why.empty()) {
     refuse("missing-question", why);
     return;
   }
   make_prompts();
-  if (obstacle_.empty()) check_memory();
+  if (rejection_.empty()) check_memory();
 }
 
 void GenerationDocument::refuse(const std::string& reason, const std::string& text) {
-  obstacle_reason_ = reason;
-  obstacle_ = text;
+  rejection_reason_ = reason;
+  rejection_ = text;
 }
 
 const std::string* GenerationDocument::question_of(const Answer& answer) const {
@@ -58,15 +58,15 @@ void GenerationDocument::make_prompts() {
     for (Answer& a : answers_) a.pieces.resize(1);
     record_.text = std::string();
     prompts_ = DocumentPrompts(prompting_, record_, text, setting_.samples,
-                               setting_.strand.vocab_size, setting_.pins_instruction);
-    if (!prompts_.obstacle().empty()) return refuse("bad-tokens", prompts_.obstacle());
+                               setting_.sequence.vocab_size, setting_.pins_instruction);
+    if (!prompts_.rejection().empty()) return refuse("bad-tokens", prompts_.rejection());
     may_share_ = shares_ = prompts_.shared() != nullptr;
     n_expected_ = prompts_.n_shared();
     for (const Answer& a : answers_)
       n_expected_ += prompts_.tail(a.question).size() +
-                     static_cast<std::uint64_t>(setting_.strand.max_new_tokens);
+                     static_cast<std::uint64_t>(setting_.sequence.max_new_tokens);
   }
-  if (obstacle_.empty() && setting_.pins_instruction) check_pins();
+  if (rejection_.empty() && setting_.pins_instruction) check_pins();
 }
 
 void GenerationDocument::check_pins() {
@@ -85,9 +85,10 @@ void GenerationDocument::check_pins() {
   }
 }
 
-std::uint64_t GenerationDocument::trunk_bytes() const {
+std::uint64_t GenerationDocument::shared_prefix_bytes() const {
   // Its state may go on to be that of the last answer.
-  return strand_bytes(setting_.strand, pool_, prompts_.n_shared() + prompts_.longest_tail(), false);
+  return sequence_bytes(setting_.sequence, pool_, prompts_.n_shared() + prompts_.longest_tail(),
+                        false);
 }
 
 // Samples of a question all take the same.
@@ -101,13 +102,13 @@ std::uint64_t GenerationDocument::most_task_bytes() const {
 }
 
 std::uint64_t GenerationDocument::least_bytes() const {
-  if (shares_) return 2 * trunk_bytes();
+  if (shares_) return 2 * shared_prefix_bytes();
   return wants_state().value_or(0);
 }
 
 void GenerationDocument::check_memory() {
   const std::uint64_t most = most_task_bytes();
-  if (shares_ && trunk_bytes() > pool_.most_bytes(2)) may_share_ = shares_ = false;
+  if (shares_ && shared_prefix_bytes() > pool_.most_bytes(2)) may_share_ = shares_ = false;
   if (most > pool_.most_bytes(1)) refuse_as_too_large(most);
 }
 
@@ -163,17 +164,17 @@ std::uint64_t GenerationDocument::random_text(const Task& task) const {
   return d.value();
 }
 
-StrandPlan GenerationDocument::trunk_plan() const {
-  StrandPlan plan;
+SequencePlan GenerationDocument::shared_prefix_plan() const {
+  SequencePlan plan;
   plan.shared = prompts_.shared();
   plan.pin = prompts_.pin(0);
-  plan.only_reads = true;
+  plan.prefill_only = true;
   return plan;
 }
 
-StrandPlan GenerationDocument::plan_of(const Task& task) const {
+SequencePlan GenerationDocument::plan_of(const Task& task) const {
   const Answer& a = answers_[task.answer];
-  StrandPlan plan;
+  SequencePlan plan;
   plan.random_text = random_text(task);
   if (setting_.piece_tokens > 0) {
     PromptIds prompt = prompting_.prompt(*a.pieces[task.piece].text, question_of(a));
@@ -192,31 +193,31 @@ StrandPlan GenerationDocument::plan_of(const Task& task) const {
   return plan;
 }
 
-GenerationDocument::ActiveStrand* GenerationDocument::trunk() {
-  return !strands_.empty() && strands_.front().is_trunk ? &strands_.front() : nullptr;
+GenerationDocument::ActiveSequence* GenerationDocument::shared_prefix() {
+  return !sequences_.empty() && sequences_.front().is_shared_prefix ? &sequences_.front() : nullptr;
 }
-const GenerationDocument::ActiveStrand* GenerationDocument::trunk() const {
-  return !strands_.empty() && strands_.front().is_trunk ? &strands_.front() : nullptr;
+const GenerationDocument::ActiveSequence* GenerationDocument::shared_prefix() const {
+  return !sequences_.empty() && sequences_.front().is_shared_prefix ? &sequences_.front() : nullptr;
 }
 
 std::optional<std::uint64_t> GenerationDocument::wants_state() const {
-  if (!obstacle_.empty()) return std::nullopt;
-  for (const ActiveStrand& s : strands_) {
-    if (s.strand.waits_with_state() && !s.strand.has_state())
-      return s.is_trunk ? trunk_bytes() : s.strand.state_bytes(pool_);
+  if (!rejection_.empty()) return std::nullopt;
+  for (const ActiveSequence& s : sequences_) {
+    if (s.sequence.waits_with_state() && !s.sequence.has_state())
+      return s.is_shared_prefix ? shared_prefix_bytes() : s.sequence.state_bytes(pool_);
   }
-  if (shares_ && !trunk_begun_) return trunk_bytes();
-  const ActiveStrand* t = trunk();
-  if (t != nullptr && !t->strand.is_done()) return std::nullopt;
+  if (shares_ && !shared_prefix_begun_) return shared_prefix_bytes();
+  const ActiveSequence* t = shared_prefix();
+  if (t != nullptr && !t->sequence.is_done()) return std::nullopt;
   const std::optional<Task> task = next_task();
   if (!task) return std::nullopt;
-  if (t != nullptr && t->strand.has_state() && n_waiting() == 1) return std::nullopt;
+  if (t != nullptr && t->sequence.has_state() && n_waiting() == 1) return std::nullopt;
   return task_bytes(*task);
 }
 
 bool GenerationDocument::waits_with_state() const {
-  return std::any_of(strands_.begin(), strands_.end(), [](const ActiveStrand& s) {
-    return s.strand.waits_with_state() && !s.strand.has_state();
+  return std::any_of(sequences_.begin(), sequences_.end(), [](const ActiveSequence& s) {
+    return s.sequence.waits_with_state() && !s.sequence.has_state();
   });
 }
 
@@ -224,84 +225,86 @@ std::uint64_t GenerationDocument::task_bytes(const Task& task) const {
   std::size_t n = 0;
   if (setting_.piece_tokens == 0) {
     n = prompts_.n_shared() + prompts_.tail(answers_[task.answer].question).size();
-  } else if (setting_.cache_size == 0 || setting_.strand.keeps_prompt) {
+  } else if (setting_.cache_size == 0 || setting_.sequence.keeps_prompt) {
     n = plan_of(task).own.size();  // else it makes no difference
   }
-  return strand_bytes(setting_.strand, pool_, n, false);
+  return sequence_bytes(setting_.sequence, pool_, n, false);
 }
 
-GenerationDocument::ActiveStrand& GenerationDocument::begin(const Task& task) {
+GenerationDocument::ActiveSequence& GenerationDocument::begin(const Task& task) {
   Answer& a = answers_[task.answer];
   a.pieces[task.piece].is_begun = true;
-  strands_.push_back({Strand(setting_.strand, plan_of(task)), false, task.answer, task.piece});
-  a.n_prompt_tokens += strands_.back().strand.n_prompt();
-  return strands_.back();
+  sequences_.push_back(
+      {Sequence(setting_.sequence, plan_of(task)), false, task.answer, task.piece});
+  a.n_prompt_tokens += sequences_.back().sequence.n_prompt();
+  return sequences_.back();
 }
 
-void GenerationDocument::give(StatePool::Lease state) {
-  for (ActiveStrand& s : strands_) {
-    if (!s.strand.waits_with_state() || s.strand.has_state()) continue;
-    s.strand.give(std::move(state));
+void GenerationDocument::give(StatePool::StateHandle state) {
+  for (ActiveSequence& s : sequences_) {
+    if (!s.sequence.waits_with_state() || s.sequence.has_state()) continue;
+    s.sequence.give(std::move(state));
     try {
-      s.strand.load_state(states_);
+      s.sequence.load_state(states_);
     } catch (const BadData&) {
       return begin_anew();
     }
-    s.strand.reserve(states_);
+    s.sequence.reserve(states_);
     return;
   }
-  if (shares_ && !trunk_begun_) {
-    trunk_begun_ = true;
-    strands_.push_front({Strand(setting_.strand, trunk_plan()), true, 0, 0});
-    strands_.front().strand.give(std::move(state));
-    strands_.front().strand.reserve(states_);
+  if (shares_ && !shared_prefix_begun_) {
+    shared_prefix_begun_ = true;
+    sequences_.push_front({Sequence(setting_.sequence, shared_prefix_plan()), true, 0, 0});
+    sequences_.front().sequence.give(std::move(state));
+    sequences_.front().sequence.reserve(states_);
     return;
   }
   const std::optional<Task> task = next_task();
   if (!task) return;
   // What was written for pieces may be no text at all.
   if (setting_.piece_tokens > 0) {
-    const std::string why = obstacle_of_tokens(plan_of(*task).own, setting_.strand.vocab_size);
+    const std::string why = rejection_of_tokens(plan_of(*task).own, setting_.sequence.vocab_size);
     if (!why.empty()) return refuse("bad-tokens", why);
   }
-  ActiveStrand& s = begin(*task);
-  s.strand.give(std::move(state));
-  if (trunk() != nullptr) s.strand.branch_from(trunk()->strand, states_);
-  s.strand.reserve(states_);
+  ActiveSequence& s = begin(*task);
+  s.sequence.give(std::move(state));
+  if (shared_prefix() != nullptr) s.sequence.branch_from(shared_prefix()->sequence, states_);
+  s.sequence.reserve(states_);
 }
 
-void GenerationDocument::drop_trunk() {
-  if (trunk() != nullptr) strands_.pop_front();
+void GenerationDocument::drop_shared_prefix() {
+  if (shared_prefix() != nullptr) sequences_.pop_front();
   shares_ = false;
 }
 
-void GenerationDocument::took(ActiveStrand& active, std::int32_t n, const StepOutput& output,
+void GenerationDocument::took(ActiveSequence& active, std::int32_t n, const StepOutput& output,
                               std::size_t index) {
-  active.strand.took(n);
+  active.sequence.took(n);
   result_.n_tokens += static_cast<std::uint64_t>(n);
-  const TokenAt at = token_at(active.strand);
-  for (std::size_t l = 0; l < static_cast<std::size_t>(setting_.strand.n_layers); ++l)
-    counts_.count(l, output.at(l, index), active.strand.first_deaths(), at);
+  const TokenAt at = token_at(active.sequence);
+  for (std::size_t l = 0; l < static_cast<std::size_t>(setting_.sequence.n_layers); ++l)
+    counts_.count(l, output.at(l, index), active.sequence.first_deaths(), at);
 }
 
-TokenAt GenerationDocument::token_at(const Strand& strand) const {
-  return
-      [&strand](std::int64_t position) { return strand.token(static_cast<std::size_t>(position)); };
+TokenAt GenerationDocument::token_at(const Sequence& sequence) const {
+  return [&sequence](std::int64_t position) {
+    return sequence.token(static_cast<std::size_t>(position));
+  };
 }
 
-void GenerationDocument::complete(Answer& answer, const Strand& strand) {
+void GenerationDocument::complete(Answer& answer, const Sequence& sequence) {
   Generation g;
   g.question = static_cast<std::uint32_t>(answer.question);
   g.sample = answer.sample;
   if (const std::string* question = question_of(answer)) g.question_text = *question;
   g.text = answer.pieces.front().answer.value_or("");
   g.n_prompt_tokens = answer.n_prompt_tokens;
-  g.n_new_tokens = strand.n_written();
-  g.finish_reason = strand.finish_reason();
-  g.ids = strand.ids();
+  g.n_new_tokens = sequence.n_written();
+  g.finish_reason = sequence.finish_reason();
+  g.ids = sequence.ids();
   Digest prompt;
-  for (std::size_t i = 0; i < strand.n_prompt(); ++i)
-    prompt.add(static_cast<std::uint64_t>(strand.token(i)));
+  for (std::size_t i = 0; i < sequence.n_prompt(); ++i)
+    prompt.add(static_cast<std::uint64_t>(sequence.token(i)));
   g.prompt_hash = prompt.hex();
   if (answer.question < record_.references.size() &&
       (question_of(answer) != nullptr || record_.references.size() == 1))
@@ -310,18 +313,18 @@ void GenerationDocument::complete(Answer& answer, const Strand& strand) {
   answer.generation = std::move(g);
 }
 
-void GenerationDocument::put_away(ActiveStrand& active) {
-  const Strand& strand = active.strand;
-  if (strand.failed())
+void GenerationDocument::record(ActiveSequence& active) {
+  const Sequence& sequence = active.sequence;
+  if (sequence.failed())
     return refuse(
         "not-finite",
         "the model gives no finite likelihoods: are its weights damaged, or too large for "
         "this dtype?");
   Answer& answer = answers_[active.answer];
-  counts_.end(states_, strand.state(), static_cast<std::int64_t>(strand.n_taken()),
-              strand.first_deaths(), token_at(strand));
-  answer.pieces[active.piece].answer = strand.text();
-  if (answer.pieces.size() == 1) return complete(answer, strand);
+  counts_.end(states_, sequence.state(), static_cast<std::int64_t>(sequence.n_taken()),
+              sequence.first_deaths(), token_at(sequence));
+  answer.pieces[active.piece].answer = sequence.text();
+  if (answer.pieces.size() == 1) return complete(answer, sequence);
   const auto is_answered = [](const Piece& p) { return p.answer.has_value(); };
   if (!std::all_of(answer.pieces.begin(), answer.pieces.end(), is_answered)) return;
   std::string joined;
@@ -332,34 +335,36 @@ void GenerationDocument::put_away(ActiveStrand& active) {
     refuse_as_too_large(most);
 }
 
-void GenerationDocument::settle() {
-  for (auto it = strands_.begin(); it != strands_.end();) {
-    if (it->is_trunk || !it->strand.is_done()) {
+void GenerationDocument::drain() {
+  for (auto it = sequences_.begin(); it != sequences_.end();) {
+    if (it->is_shared_prefix || !it->sequence.is_done()) {
       ++it;
       continue;
     }
-    put_away(*it);
-    it = strands_.erase(it);
+    record(*it);
+    it = sequences_.erase(it);
   }
-  if (!obstacle_.empty()) strands_.remove_if([](const ActiveStrand& s) { return !s.is_under_way; });
-  if (trunk() != nullptr && trunk()->strand.is_done() && n_waiting() == 0) strands_.pop_front();
+  if (!rejection_.empty())
+    sequences_.remove_if([](const ActiveSequence& s) { return !s.is_in_flight; });
+  if (shared_prefix() != nullptr && shared_prefix()->sequence.is_done() && n_waiting() == 0)
+    sequences_.pop_front();
 }
 
-bool GenerationDocument::follow_trunk() {
-  ActiveStrand* t = trunk();
-  if (t == nullptr || !t->strand.is_done() || !t->strand.has_state() || n_waiting() != 1)
+bool GenerationDocument::follow_shared_prefix() {
+  ActiveSequence* t = shared_prefix();
+  if (t == nullptr || !t->sequence.is_done() || !t->sequence.has_state() || n_waiting() != 1)
     return false;
-  ActiveStrand& s = begin(*next_task());
-  s.strand.follow(t->strand);
-  s.strand.reserve(states_);
-  strands_.pop_front();
+  ActiveSequence& s = begin(*next_task());
+  s.sequence.follow(t->sequence);
+  s.sequence.reserve(states_);
+  sequences_.pop_front();
   return true;
 }
 
 bool GenerationDocument::finished() const {
-  if (!obstacle_.empty())
-    return std::none_of(strands_.begin(), strands_.end(),
-                        [](const ActiveStrand& s) { return s.is_under_way; });
+  if (!rejection_.empty())
+    return std::none_of(sequences_.begin(), sequences_.end(),
+                        [](const ActiveSequence& s) { return s.is_in_flight; });
   return std::all_of(answers_.begin(), answers_.end(),
                      [](const Answer& a) { return a.generation.has_value(); });
 }
@@ -370,11 +375,11 @@ double GenerationDocument::fraction_done() const {
 }
 
 DocumentRecord GenerationDocument::finish(int rank) {
-  if (!obstacle_.empty()) {
+  if (!rejection_.empty()) {
     CorpusRecord where = record_;
     where.n_bytes = result_.n_bytes;
     where.text.clear();
-    return failed_record(where, obstacle_reason_, obstacle_, rank);
+    return failed_record(where, rejection_reason_, rejection_, rank);
   }
   result_.layers = counts_.layers();
   result_.token_lifetimes = counts_.lifetimes();

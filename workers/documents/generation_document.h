@@ -18,7 +18,7 @@
 #include "workers/documents/document_prompts.h"
 #include "workers/documents/document_work.h"
 #include "workers/documents/prompting.h"
-#include "workers/documents/strand.h"
+#include "workers/documents/sequence.h"
 
 namespace tovamill {
 
@@ -26,7 +26,7 @@ class ByteReader;
 
 // What the documents of a run have in common.
 struct GenerationSetting {
-  StrandSetting strand;
+  SequenceSetting sequence;
   std::int32_t samples = 1;
   std::int32_t piece_tokens = 0;  // --strategy chunk; 0: in one stream
   std::int32_t cache_size = 0;    // 0: unbounded
@@ -36,47 +36,47 @@ struct GenerationSetting {
   std::int32_t clip_distance = 0;
 };
 
-class GenerationDocument final : public DocumentUnderWay {
+class GenerationDocument final : public DocumentInFlight {
  public:
-  struct ActiveStrand {
-    Strand strand;
-    bool is_trunk = false;              // reads what all answers share
-    std::size_t answer = 0, piece = 0;  // that it writes, unless it is the trunk
-    bool is_under_way = false;          // in a step that is: it stays where it is until that ends
+  struct ActiveSequence {
+    Sequence sequence;
+    bool is_shared_prefix = false;      // reads what all answers share
+    std::size_t answer = 0, piece = 0;  // that it writes, unless it is the shared prefix
+    bool is_in_flight = false;          // in a step that is: it stays where it is until that ends
   };
 
   GenerationDocument(const GenerationSetting& setting, const Prompting& prompting,
                      StateKeeper& states, StatePool& pool, CorpusRecord record);
 
   bool finished() const override;
-  const std::string& obstacle() const override { return obstacle_; }
+  const std::string& rejection() const override { return rejection_; }
   std::uint64_t n_bytes() const override { return result_.n_bytes; }
   double fraction_done() const override;
   std::vector<std::byte> save() const override;
   bool restore(std::span<const std::byte> bytes) override;
   DocumentRecord finish(int rank) override;
 
-  // Whether several answers wait for one trunk: it must be possible to hold two states.
+  // Whether several answers wait for one shared prefix: it must be possible to hold two states.
   bool shares() const { return shares_; }
   // Bytes of all states that it must be possible to hold to come to an answer.
   std::uint64_t least_bytes() const;
-  // Bytes of the state that its next strand waits for; nothing where none waits.
+  // Bytes of the state that its next sequence waits for; nothing where none waits.
   std::optional<std::uint64_t> wants_state() const;
-  // Whether that strand goes on from a saved state.
+  // Whether that sequence goes on from a saved state.
   bool waits_with_state() const;
-  // Begins that strand, or goes on with it; all begins anew where its saved state is damaged, so
-  // none may be under way where one waits with it.
-  void give(StatePool::Lease state);
-  // Lets the trunk go: the answers that are left read all of their prompts themselves.
-  void drop_trunk();
-  std::list<ActiveStrand>& strands() { return strands_; }
-  // The step has taken `n` tokens of the strand, its `index`-th block; before the choice of the
+  // Begins that sequence, or goes on with it; all begins anew where its saved state is damaged, so
+  // none may be in flight where one waits with it.
+  void give(StatePool::StateHandle state);
+  // Lets the shared prefix go: the answers that are left read all of their prompts themselves.
+  void drop_shared_prefix();
+  std::list<ActiveSequence>& sequences() { return sequences_; }
+  // The step has taken `n` tokens of the sequence, its `index`-th block; before the choice of the
   // next one.
-  void took(ActiveStrand& active, std::int32_t n, const StepOutput& output, std::size_t index);
-  // Puts away the strands that are done.
-  void settle();
-  // Begins the last answer with the trunk's own state; false where it is not the time.
-  bool follow_trunk();
+  void took(ActiveSequence& active, std::int32_t n, const StepOutput& output, std::size_t index);
+  // Puts away the sequences that are done.
+  void drain();
+  // Begins the last answer with the shared prefix's own state; false where it is not the time.
+  bool follow_shared_prefix();
 
  private:
   struct Piece {
@@ -104,26 +104,26 @@ class GenerationDocument final : public DocumentUnderWay {
   void begin_anew();
   std::vector<Piece> cut(const std::string& text, std::size_t most) const;
   void take_place(Answer& answer, std::string source, std::size_t most) const;
-  std::uint64_t trunk_bytes() const;
+  std::uint64_t shared_prefix_bytes() const;
   std::uint64_t most_task_bytes() const;
   std::optional<Task> next_task() const;
   std::uint64_t task_bytes(const Task& task) const;
   std::size_t n_waiting() const;
   const std::string* question_of(const Answer& answer) const;
-  StrandPlan trunk_plan() const;
-  StrandPlan plan_of(const Task& task) const;
+  SequencePlan shared_prefix_plan() const;
+  SequencePlan plan_of(const Task& task) const;
   std::uint64_t random_text(const Task& task) const;
-  ActiveStrand& begin(const Task& task);
-  ActiveStrand* trunk();
-  const ActiveStrand* trunk() const;
-  void put_away(ActiveStrand& active);
-  void complete(Answer& answer, const Strand& strand);
-  TokenAt token_at(const Strand& strand) const;
+  ActiveSequence& begin(const Task& task);
+  ActiveSequence* shared_prefix();
+  const ActiveSequence* shared_prefix() const;
+  void record(ActiveSequence& active);
+  void complete(Answer& answer, const Sequence& sequence);
+  TokenAt token_at(const Sequence& sequence) const;
   std::string digest() const;
-  void take_up(std::span<const std::byte> bytes);
-  void take_up(Answer& answer, ByteReader& in) const;
-  void take_up(Generation generation, ByteReader& in);
-  void take_up_strands(ByteReader& in);
+  void read_saved(std::span<const std::byte> bytes);
+  void restore_answer(Answer& answer, ByteReader& in) const;
+  void restore_generation(Generation generation, ByteReader& in);
+  void restore_sequences(ByteReader& in);
   void refuse(const std::string& reason, const std::string& text);
   void refuse_as_too_large(std::uint64_t n_bytes);
 
@@ -132,15 +132,15 @@ class GenerationDocument final : public DocumentUnderWay {
   StateKeeper& states_;
   StatePool& pool_;
   CorpusRecord record_;  // its text only where pieces are cut from it
-  std::string obstacle_, obstacle_reason_;
+  std::string rejection_, rejection_reason_;
   DocumentPrompts prompts_;  // none in pieces
-  bool may_share_ = false;   // a trunk is read first
+  bool may_share_ = false;   // a shared prefix is read first
   bool shares_ = false;      // and it has not been let go
-  bool trunk_begun_ = false;
+  bool shared_prefix_begun_ = false;
   std::vector<Answer> answers_;
-  std::list<ActiveStrand> strands_;
+  std::list<ActiveSequence> sequences_;
   CacheCounts counts_;
-  std::uint64_t n_expected_ = 0;  // tokens that all strands take at most, about
+  std::uint64_t n_expected_ = 0;  // tokens that all sequences take at most, about
   DocumentRecord result_;
 };
 

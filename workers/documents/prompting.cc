@@ -100,7 +100,7 @@ std::size_t Prompting::n_questions(const CorpusRecord& record) const {
   return !record.questions.empty() && prompt_for(true).has_question() ? record.questions.size() : 0;
 }
 
-std::string Prompting::obstacle(const CorpusRecord& record) const {
+std::string Prompting::rejection(const CorpusRecord& record) const {
   if (!record.questions.empty() || !prompt_for(false).has_question()) return "";
   return "the prompt asks a question, but the key '" + options_.corpus.question_key +
          "' is missing: see --question-key";

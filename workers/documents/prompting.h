@@ -25,7 +25,7 @@ class Prompting {
   // How many questions of the record are asked: 0 where the prompt asks none.
   std::size_t n_questions(const CorpusRecord& record) const;
   // Why the record cannot be asked; empty where it can.
-  std::string obstacle(const CorpusRecord& record) const;
+  std::string rejection(const CorpusRecord& record) const;
   // The document's text, less what --max-document-tokens leaves out.
   std::string shortened(std::string_view document) const;
   // Pieces of at most `n_tokens` each, cut between characters; one where all fits. Of more tokens

@@ -1,10 +1,10 @@
 // A document in the middle of its answers as bytes, little-endian:
 //   u8 version, text digest of the document's prompts and the setting
 //   the record so far (pipeline/run_directory/document_record.h) with its length: counters, and the
-//   generations that are complete u8 whether the trunk was begun; varint answers, each with varint
-//   level, text source, varint most pieces, varint prompt tokens, varint pieces, each with u8 (0
-//   waiting, 1 under way, 2 answered) and its answer varint strands, each with u8 trunk, varint
-//   answer, varint piece, its bytes (Strand::save)
+//   generations that are complete u8 whether the shared prefix was begun; varint answers, each with
+//   varint level, text source, varint most pieces, varint prompt tokens, varint pieces, each with
+//   u8 (0 waiting, 1 in flight, 2 answered) and its answer varint sequences, each with u8 shared
+//   prefix, varint answer, varint piece, its bytes (Sequence::save)
 // Prompts are not in it: they are made of the text again.
 #include <algorithm>
 #include <limits>
@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::uint8_t kGenerationVersion = 2;
 constexpr char kSavedGeneration[] = "the saved state of a document";
-enum class PieceStage : std::uint8_t { waiting = 0, under_way = 1, answered = 2 };
+enum class PieceStage : std::uint8_t { waiting = 0, in_flight = 1, answered = 2 };
 
 }  // namespace
 
@@ -29,8 +29,8 @@ std::string GenerationDocument::digest() const {
   Digest d;
   d.add(result_.file);
   for (const std::int32_t n :
-       {setting_.strand.n_layers, setting_.strand.n_groups, setting_.strand.block,
-        setting_.strand.vocab_size, setting_.piece_tokens, setting_.samples})
+       {setting_.sequence.n_layers, setting_.sequence.n_eviction_groups, setting_.sequence.block,
+        setting_.sequence.vocab_size, setting_.piece_tokens, setting_.samples})
     d.add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(n)));
   d.add(result_.offset);
   d.add(std::string_view(record_.text));
@@ -50,7 +50,7 @@ std::vector<std::byte> GenerationDocument::save() const {
   out.fixed(kGenerationVersion);
   out.text(digest());
   out.bytes(encode(so_far));
-  out.fixed(static_cast<std::uint8_t>(trunk_begun_));
+  out.fixed(static_cast<std::uint8_t>(shared_prefix_begun_));
   out.varint(answers_.size());
   for (const Answer& a : answers_) {
     out.varint(a.level);
@@ -60,27 +60,27 @@ std::vector<std::byte> GenerationDocument::save() const {
     out.varint(a.pieces.size());
     for (const Piece& p : a.pieces) {
       const PieceStage stage = p.answer     ? PieceStage::answered
-                               : p.is_begun ? PieceStage::under_way
+                               : p.is_begun ? PieceStage::in_flight
                                             : PieceStage::waiting;
       out.fixed(static_cast<std::uint8_t>(stage));
       if (p.answer) out.text(*p.answer);
     }
   }
-  out.varint(strands_.size());
+  out.varint(sequences_.size());
   std::vector<std::byte> bytes;
-  for (const ActiveStrand& s : strands_) {
-    out.fixed(static_cast<std::uint8_t>(s.is_trunk));
+  for (const ActiveSequence& s : sequences_) {
+    out.fixed(static_cast<std::uint8_t>(s.is_shared_prefix));
     out.varint(s.answer);
     out.varint(s.piece);
-    s.strand.save(states_, bytes);
+    s.sequence.save(states_, bytes);
     out.bytes(bytes);
   }
   return out.take();
 }
 
 void GenerationDocument::begin_anew() {
-  strands_.clear();
-  trunk_begun_ = false;
+  sequences_.clear();
+  shared_prefix_begun_ = false;
   shares_ = may_share_;
   for (Answer& a : answers_) {
     if (a.level > 0) a.pieces = cut(record_.text, 0);
@@ -94,14 +94,14 @@ void GenerationDocument::begin_anew() {
     a.n_prompt_tokens = 0;
     a.generation.reset();
   }
-  counts_ = CacheCounts(setting_.strand.n_layers, setting_.strand.n_groups);
+  counts_ = CacheCounts(setting_.sequence.n_layers, setting_.sequence.n_eviction_groups);
   result_.n_tokens = 0;
 }
 
 bool GenerationDocument::restore(std::span<const std::byte> bytes) {
-  begin_anew();  // a strand may have been begun already: no step has taken it
+  begin_anew();  // a sequence may have been begun already: no step has taken it
   try {
-    take_up(bytes);
+    read_saved(bytes);
     return true;
   } catch (const BadData&) {
     begin_anew();
@@ -109,27 +109,27 @@ bool GenerationDocument::restore(std::span<const std::byte> bytes) {
   }
 }
 
-void GenerationDocument::take_up(std::span<const std::byte> bytes) {
+void GenerationDocument::read_saved(std::span<const std::byte> bytes) {
   ByteReader in(bytes, kSavedGeneration);
   if (in.fixed<std::uint8_t>() != kGenerationVersion) in.fail("its version is unknown");
   if (in.text() != digest()) in.fail("it is of another text or other options");
   DocumentRecord so_far = decode_document(in.bytes(), kSavedGeneration);
   if (so_far.layers.size() != counts_.layers().size()) in.fail("its counters are of another shape");
   for (const TokenLifetime& t : so_far.token_lifetimes) {
-    if (t.id < 0 || t.id >= setting_.strand.vocab_size) in.fail("it counts an unknown token");
+    if (t.id < 0 || t.id >= setting_.sequence.vocab_size) in.fail("it counts an unknown token");
   }
-  trunk_begun_ = in.fixed<std::uint8_t>() != 0;
+  shared_prefix_begun_ = in.fixed<std::uint8_t>() != 0;
   if (in.varint() != answers_.size()) in.fail("it has another number of answers");
-  for (Answer& a : answers_) take_up(a, in);
-  for (Generation& g : so_far.generations) take_up(std::move(g), in);
+  for (Answer& a : answers_) restore_answer(a, in);
+  for (Generation& g : so_far.generations) restore_generation(std::move(g), in);
   const auto is_answered = [](const Answer& a) { return a.generation.has_value(); };
   if (std::all_of(answers_.begin(), answers_.end(), is_answered)) in.fail("it is at its end");
-  take_up_strands(in);
+  restore_sequences(in);
   counts_.restore(std::move(so_far.layers), so_far.token_lifetimes);
   result_.n_tokens = so_far.n_tokens;
 }
 
-void GenerationDocument::take_up(Answer& a, ByteReader& in) const {
+void GenerationDocument::restore_answer(Answer& a, ByteReader& in) const {
   const std::uint64_t level = in.varint();
   std::string source = in.text();
   const std::uint64_t most = in.varint();
@@ -149,7 +149,7 @@ void GenerationDocument::take_up(Answer& a, ByteReader& in) const {
   }
 }
 
-void GenerationDocument::take_up(Generation g, ByteReader& in) {
+void GenerationDocument::restore_generation(Generation g, ByteReader& in) {
   for (Answer& a : answers_) {
     if (a.question != g.question || a.sample != g.sample) continue;
     if (a.pieces.size() != 1 || !a.pieces.front().answer) in.fail("a text of it has no place");
@@ -159,34 +159,35 @@ void GenerationDocument::take_up(Generation g, ByteReader& in) {
   in.fail("a text of it has no question");
 }
 
-// Each piece under way has its strand; else it would wait for ever.
-void GenerationDocument::take_up_strands(ByteReader& in) {
-  std::set<std::pair<std::size_t, std::size_t>> under_way;
+// Each piece in flight has its sequence; else it would wait for ever.
+void GenerationDocument::restore_sequences(ByteReader& in) {
+  std::set<std::pair<std::size_t, std::size_t>> in_flight;
   for (std::size_t a = 0; a < answers_.size(); ++a) {
     const std::vector<Piece>& pieces = answers_[a].pieces;
     for (std::size_t p = 0; p < pieces.size(); ++p) {
-      if (pieces[p].is_begun && !pieces[p].answer) under_way.emplace(a, p);
+      if (pieces[p].is_begun && !pieces[p].answer) in_flight.emplace(a, p);
     }
     const auto is_answered = [](const Piece& p) { return p.answer.has_value(); };
     if (!answers_[a].generation && std::all_of(pieces.begin(), pieces.end(), is_answered))
       in.fail("a text of it is missing");
   }
-  const std::size_t n_strands = in.count(3);
-  for (std::size_t i = 0; i < n_strands; ++i) {
-    const bool is_trunk = in.fixed<std::uint8_t>() != 0;
+  const std::size_t n_sequences = in.count(3);
+  for (std::size_t i = 0; i < n_sequences; ++i) {
+    const bool is_shared_prefix = in.fixed<std::uint8_t>() != 0;
     const Task task{static_cast<std::size_t>(in.varint()), static_cast<std::size_t>(in.varint())};
-    const std::span<const std::byte> strand = in.bytes();
-    if (is_trunk ? i > 0 || !prompts_.shared() || !trunk_begun_
-                 : under_way.erase({task.answer, task.piece}) == 0)
-      in.fail("a strand of it has no place");
-    strands_.push_back({Strand(setting_.strand, is_trunk ? trunk_plan() : plan_of(task)), is_trunk,
-                        task.answer, task.piece});
-    strands_.back().strand.restore(strand, kSavedGeneration);
+    const std::span<const std::byte> sequence = in.bytes();
+    if (is_shared_prefix ? i > 0 || !prompts_.shared() || !shared_prefix_begun_
+                         : in_flight.erase({task.answer, task.piece}) == 0)
+      in.fail("a sequence of it has no place");
+    sequences_.push_back(
+        {Sequence(setting_.sequence, is_shared_prefix ? shared_prefix_plan() : plan_of(task)),
+         is_shared_prefix, task.answer, task.piece});
+    sequences_.back().sequence.restore(sequence, kSavedGeneration);
   }
   in.expect_end();
-  if (!under_way.empty()) in.fail("it lacks strands");
-  // A trunk that was let go is not read again for the answers that are left.
-  if (trunk_begun_) shares_ = trunk() != nullptr;
+  if (!in_flight.empty()) in.fail("it lacks strands");
+  // A shared prefix that was let go is not read again for the answers that are left.
+  if (shared_prefix_begun_) shares_ = shared_prefix() != nullptr;
 }
 
 }  // namespace tovamill

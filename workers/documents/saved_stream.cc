@@ -23,7 +23,7 @@ constexpr char kSavedStream[] = "the saved state of a document";
 std::string DocumentStream::digest() const {
   Digest d;
   for (const std::int32_t n :
-       {setting_.n_layers, setting_.n_groups, setting_.vocab_size, setting_.block,
+       {setting_.n_layers, setting_.n_eviction_groups, setting_.vocab_size, setting_.block,
         setting_.chunk_tokens, setting_.bos.has_value() ? 1 : 0, setting_.bos.value_or(0),
         setting_.keep_tokens ? 1 : 0, setting_.keep_deaths ? 1 : 0,
         static_cast<std::int32_t>(setting_.positions), setting_.clip_distance}) {
@@ -56,7 +56,7 @@ std::vector<std::byte> DocumentStream::save() const {
 bool DocumentStream::restore(std::span<const std::byte> bytes) {
   is_ready(true);
   try {
-    take_up(bytes);
+    read_saved(bytes);
     return true;
   } catch (const BadData&) {
     states_.reset(*state_);
@@ -65,10 +65,10 @@ bool DocumentStream::restore(std::span<const std::byte> bytes) {
 }
 
 // Throws BadData before anything but the state is changed.
-void DocumentStream::take_up(std::span<const std::byte> bytes) {
+void DocumentStream::read_saved(std::span<const std::byte> bytes) {
   ByteReader in(bytes, kSavedStream);
   if (in.fixed<std::uint8_t>() != kStreamVersion) in.fail("its version is unknown");
-  if (!obstacle_.empty() || in.text() != digest() || in.varint() != tokens_.size())
+  if (!rejection_.empty() || in.text() != digest() || in.varint() != tokens_.size())
     in.fail("it is of another text or other options");
   const std::uint64_t next = in.varint(), chunk_begin = in.varint(), not_finite = in.varint();
   const auto chunk = static_cast<std::uint64_t>(setting_.chunk_tokens);
@@ -81,7 +81,7 @@ void DocumentStream::take_up(std::span<const std::byte> bytes) {
       result.offset != result_.offset || result.n_bytes != result_.n_bytes ||
       result.n_words != result_.n_words || result.n_tokens != result_.n_tokens ||
       result.positions != result_.positions || result.clip_distance != result_.clip_distance ||
-      result.n_groups != result_.n_groups || !result.token_lifetimes.empty() ||
+      result.n_eviction_groups != result_.n_eviction_groups || !result.token_lifetimes.empty() ||
       result.token_ids != result_.token_ids)
     in.fail("its record is of another document");
   std::vector<std::uint64_t> lifetime = in.array<std::uint64_t>();

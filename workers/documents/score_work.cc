@@ -16,7 +16,7 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
   }
   const ModelShape& shape = model.config.shape;
   return {.n_layers = shape.n_layers,
-          .n_groups = n_groups(options.cache, shape),
+          .n_eviction_groups = n_eviction_groups(options.cache, shape),
           .vocab_size = shape.vocab_size,
           .block = model.plan.block,
           .chunk_tokens = options.cache.chunk_tokens,
@@ -51,11 +51,11 @@ std::int64_t ScoreWork::rows_ready() const {
   return rows;
 }
 
-// Steps that are under way at once want documents of their own: blocks of one document follow each
+// Steps that are in flight at once want documents of their own: blocks of one document follow each
 // other.
 bool ScoreWork::has_room() const {
   const std::int64_t rows =
-      static_cast<std::int64_t>(model_.plan.max_rows) * model_.runner->most_under_way();
+      static_cast<std::int64_t>(model_.plan.max_rows) * model_.runner->max_in_flight();
   return streams_.size() < static_cast<std::size_t>(model_.plan.n_streams) && rows_ready() < rows;
 }
 
@@ -75,7 +75,7 @@ std::unique_ptr<StreamState> ScoreWork::take_state() {
   }
 }
 
-std::unique_ptr<DocumentUnderWay> ScoreWork::open(CorpusRecord& record) {
+std::unique_ptr<DocumentInFlight> ScoreWork::open(CorpusRecord& record) {
   std::unique_ptr<StreamState> state = take_state();
   if (!state) return nullptr;
   // The record goes without its text, which becomes tokens.
@@ -83,11 +83,11 @@ std::unique_ptr<DocumentUnderWay> ScoreWork::open(CorpusRecord& record) {
   auto stream = std::make_unique<DocumentStream>(
       setting_, *model_.states, std::move(record),
       tokenizer_.start(std::move(text), options_.parse_special), std::move(state));
-  if (stream->obstacle().empty()) streams_.push_back(stream.get());
+  if (stream->rejection().empty()) streams_.push_back(stream.get());
   return stream;
 }
 
-void ScoreWork::close(std::unique_ptr<DocumentUnderWay> document) {
+void ScoreWork::close(std::unique_ptr<DocumentInFlight> document) {
   auto& stream = static_cast<DocumentStream&>(*document);
   streams_.remove(&stream);
   idle_states_.push_back(stream.release_state());
@@ -115,14 +115,14 @@ bool ScoreWork::submit() {
   if (step.blocks.empty()) return false;
   step.n_tokens = ids_.size();
   model_.runner->submit({.blocks = step.blocks, .ids = ids_, .targets = targets_});
-  under_way_.push_back(std::move(step));
+  in_flight_.push_back(std::move(step));
   return true;
 }
 
 std::size_t ScoreWork::collect() {
-  if (under_way_.empty()) return 0;
-  const Step step = std::move(under_way_.front());
-  under_way_.pop_front();
+  if (in_flight_.empty()) return 0;
+  const Step step = std::move(in_flight_.front());
+  in_flight_.pop_front();
   const StepOutput output = model_.runner->collect();
   for (std::size_t i = 0; i < step.blocks.size(); ++i)
     step.owners[i]->take(output, step.blocks[i], i);
@@ -130,10 +130,10 @@ std::size_t ScoreWork::collect() {
 }
 
 std::size_t ScoreWork::step() {
-  const auto most = static_cast<std::size_t>(model_.runner->most_under_way());
+  const auto most = static_cast<std::size_t>(model_.runner->max_in_flight());
   do {
-    while (under_way_.size() < most && submit()) continue;
-  } while (under_way_.empty() && wait_for_text());
+    while (in_flight_.size() < most && submit()) continue;
+  } while (in_flight_.empty() && wait_for_text());
   return collect();
 }
 
@@ -145,9 +145,9 @@ bool ScoreWork::wait_for_text() {
   return false;
 }
 
-std::size_t ScoreWork::settle() {
+std::size_t ScoreWork::drain() {
   std::size_t n_tokens = 0;
-  while (!under_way_.empty()) n_tokens += collect();
+  while (!in_flight_.empty()) n_tokens += collect();
   return n_tokens;
 }
 

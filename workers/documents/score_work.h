@@ -23,13 +23,13 @@ class ScoreWork final : public DocumentWork {
 
   std::size_t n_open() const override { return streams_.size(); }
   bool has_room() const override;
-  std::unique_ptr<DocumentUnderWay> open(CorpusRecord& record) override;
+  std::unique_ptr<DocumentInFlight> open(CorpusRecord& record) override;
   std::size_t step() override;
-  std::size_t settle() override;
-  void close(std::unique_ptr<DocumentUnderWay> document) override;
+  std::size_t drain() override;
+  void close(std::unique_ptr<DocumentInFlight> document) override;
 
  private:
-  // What a step under way will give, and to whom.
+  // What a step in flight will give, and to whom.
   struct Step {
     std::vector<StepBlock> blocks;
     std::vector<DocumentStream*> owners;  // parallel to blocks
@@ -47,7 +47,7 @@ class ScoreWork final : public DocumentWork {
   TokenizerThreads tokenizer_;
   std::list<DocumentStream*> streams_;  // those left out of a step come first in the next
   std::vector<std::unique_ptr<StreamState>> idle_states_;
-  std::deque<Step> under_way_;  // the oldest first
+  std::deque<Step> in_flight_;  // the oldest first
   std::vector<std::int32_t> ids_, targets_;
 };
 

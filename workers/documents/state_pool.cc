@@ -44,7 +44,7 @@ std::uint64_t StatePool::growth_of_tokens(std::int64_t n_tokens) const {
   return grown - std::min(grown, first_workspace_);
 }
 
-// The longest strands that fit, so many of them and nothing else.
+// The longest sequences that fit, so many of them and nothing else.
 StatePool::Longest StatePool::longest(std::int32_t n_states) const {
   const auto fits = [&](std::int64_t n) {
     return static_cast<std::uint64_t>(n_states) * bytes_of_tokens(n) + growth_of_tokens(n) <=
@@ -61,7 +61,7 @@ std::uint64_t StatePool::growth_of(std::uint64_t n_bytes) const {
       last_for_which([&](std::int64_t n) { return bytes_of_tokens(n) <= n_bytes; }));
 }
 
-StatePool::Lease& StatePool::Lease::operator=(Lease&& other) noexcept {
+StatePool::StateHandle& StatePool::StateHandle::operator=(StateHandle&& other) noexcept {
   if (this == &other) return *this;
   give_back();
   pool_ = std::exchange(other.pool_, nullptr);
@@ -70,7 +70,7 @@ StatePool::Lease& StatePool::Lease::operator=(Lease&& other) noexcept {
   return *this;
 }
 
-void StatePool::Lease::give_back() {
+void StatePool::StateHandle::give_back() {
   if (state_) pool_->put(std::move(state_), n_bytes_);
   state_.reset();
 }
@@ -90,7 +90,7 @@ bool StatePool::has_room(std::uint64_t n_bytes, std::int32_t n_states) const {
          (n_used_ == 0 && n_bytes <= most_bytes(n_states) * static_cast<std::uint64_t>(n_states));
 }
 
-StatePool::Lease StatePool::take(std::uint64_t n_bytes) {
+StatePool::StateHandle StatePool::take(std::uint64_t n_bytes) {
   if (!has_room(n_bytes)) return {};
   std::unique_ptr<StreamState> state;
   try {
@@ -108,7 +108,7 @@ StatePool::Lease StatePool::take(std::uint64_t n_bytes) {
   states_.reset(*state);
   used_ += n_bytes;
   ++n_used_;
-  return Lease(*this, std::move(state), n_bytes);
+  return StateHandle(*this, std::move(state), n_bytes);
 }
 
 void StatePool::put(std::unique_ptr<StreamState> state, std::uint64_t n_bytes) {

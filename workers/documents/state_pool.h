@@ -1,5 +1,5 @@
-// The states of a worker's strands within a budget of bytes. States of bounded policies are all
-// alike and are used again; others grow with their strand and are given back. With the longest of
+// The states of a worker's sequences within a budget of bytes. States of bounded policies are all
+// alike and are used again; others grow with their sequence and are given back. With the longest of
 // them the workspace grows, which comes out of the same budget.
 #pragma once
 
@@ -15,18 +15,18 @@ namespace tovamill {
 class StatePool {
  public:
   // At most `most` states, which take, with what the workspace grows, `budget` bytes together.
-  // `keeps_prompt`: strands keep all of their prompt. The backend has taken no step yet.
+  // `keeps_prompt`: sequences keep all of their prompt. The backend has taken no step yet.
   StatePool(StateKeeper& states, std::int32_t most, std::uint64_t budget, bool keeps_prompt);
 
   // A state in use, given back when it is destroyed.
-  class Lease {
+  class StateHandle {
    public:
-    Lease() = default;
-    Lease(StatePool& pool, std::unique_ptr<StreamState> state, std::uint64_t n_bytes)
+    StateHandle() = default;
+    StateHandle(StatePool& pool, std::unique_ptr<StreamState> state, std::uint64_t n_bytes)
         : pool_(&pool), state_(std::move(state)), n_bytes_(n_bytes) {}
-    Lease(Lease&& other) noexcept { *this = std::move(other); }
-    Lease& operator=(Lease&& other) noexcept;
-    ~Lease() { give_back(); }
+    StateHandle(StateHandle&& other) noexcept { *this = std::move(other); }
+    StateHandle& operator=(StateHandle&& other) noexcept;
+    ~StateHandle() { give_back(); }
     void give_back();
     StreamState* get() const { return state_.get(); }
     explicit operator bool() const { return state_ != nullptr; }
@@ -37,12 +37,12 @@ class StatePool {
     std::uint64_t n_bytes_ = 0;
   };
 
-  // Bytes of the state of a strand that takes `n_tokens`, all of its first `n_kept` unbounded.
+  // Bytes of the state of a sequence that takes `n_tokens`, all of its first `n_kept` unbounded.
   std::uint64_t bytes_of(std::int64_t n_tokens, std::int64_t n_kept) const;
   bool has_room(std::uint64_t n_bytes, std::int32_t n_states = 1) const;
   // A state that is as after `reset`; none where has_room says no, or memory is at its end and
   // other states are in use. Throws OutOfMemory where none is.
-  Lease take(std::uint64_t n_bytes);
+  StateHandle take(std::uint64_t n_bytes);
 
   std::int32_t n_used() const { return n_used_; }
   std::int32_t most() const { return most_; }
@@ -51,7 +51,7 @@ class StatePool {
   std::uint64_t most_bytes(std::int32_t n_states) const { return longest_[n_states > 1].bytes; }
 
  private:
-  friend class Lease;
+  friend class StateHandle;
   struct Longest {
     std::int64_t n_tokens = 0;
     std::uint64_t bytes = 0;

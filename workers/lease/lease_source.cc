@@ -5,38 +5,38 @@
 namespace tovamill {
 
 void LeaseSource::fetch() {
-  while (std::optional<Grant> grant = desk_.take_grant()) {
-    open_[grant->number];
-    waiting_.push_back(std::move(*grant));
+  while (std::optional<Lease> lease = mailbox_.take_lease()) {
+    open_[lease->number];
+    waiting_.push_back(std::move(*lease));
   }
 }
 
 // Where the last piece was of the same file and ended before this one, its reader goes on.
-void LeaseSource::open_piece() {
-  const GrantedPiece& piece = current_.pieces[piece_];
-  const CorpusRange range{piece.begin, piece.end};
-  at_ = piece.begin;
-  piece_is_open_ = true;
-  if (reader_ && reader_path_ == piece.path && reader_->continue_with(range)) return;
-  const CorpusFile file{.path = piece.path,
-                        .n_bytes = piece.file_bytes,
-                        .kind = static_cast<CorpusFile::Kind>(piece.kind),
-                        .compression = static_cast<CorpusFile::Compression>(piece.compression)};
+void LeaseSource::open_range() {
+  const LeasedRange& leased = current_.ranges[range_];
+  const CorpusRange range{leased.begin, leased.end};
+  at_ = leased.begin;
+  range_is_open_ = true;
+  if (reader_ && reader_path_ == leased.path && reader_->continue_with(range)) return;
+  const CorpusFile file{.path = leased.path,
+                        .n_bytes = leased.file_bytes,
+                        .kind = static_cast<CorpusFile::Kind>(leased.kind),
+                        .compression = static_cast<CorpusFile::Compression>(leased.compression)};
   reader_.reset();
   reader_.emplace(file, options_, range);
-  reader_path_ = piece.path;
+  reader_path_ = leased.path;
 }
 
-void LeaseSource::close_piece() {
+void LeaseSource::close_range() {
   const CorpusSpan rest = reader_->rest();
   if (!rest.empty()) {
-    journal_.append(SpanEntry{.file = current_.pieces[piece_].path,
+    journal_.append(SpanEntry{.file = current_.ranges[range_].path,
                               .begin = rest.begin,
                               .end = rest.end,
                               .n_lines = rest.n_lines});
   }
-  piece_is_open_ = false;
-  if (++piece_ < current_.pieces.size()) return;
+  range_is_open_ = false;
+  if (++range_ < current_.ranges.size()) return;
   open_[current_.number].is_read = true;
   reading_ = false;
 }
@@ -47,19 +47,19 @@ std::optional<LeaseSource::Item> LeaseSource::next() {
     if (!reading_) {
       current_ = std::move(waiting_.front());
       waiting_.pop_front();
-      piece_ = 0;
-      reading_ = !current_.pieces.empty();
+      range_ = 0;
+      reading_ = !current_.ranges.empty();
       if (!reading_) open_[current_.number].is_read = true;
       continue;
     }
-    if (!piece_is_open_) open_piece();
+    if (!range_is_open_) open_range();
     Item item;
     if (!reader_->next(item.record)) {
-      close_piece();
+      close_range();
       continue;
     }
     at_ = std::max(at_, item.record.offset + item.record.n_bytes);
-    item.grant = current_.number;
+    item.lease = current_.number;
     item.mode = current_.mode;
     item.note = current_.note;
     ++open_[current_.number].n_documents;
@@ -68,7 +68,7 @@ std::optional<LeaseSource::Item> LeaseSource::next() {
   return std::nullopt;
 }
 
-void LeaseSource::retire(std::uint64_t grant) { --open_.at(grant).n_documents; }
+void LeaseSource::retire(std::uint64_t lease) { --open_.at(lease).n_documents; }
 
 void LeaseSource::report_durable() {
   for (auto it = open_.begin(); it != open_.end();) {
@@ -76,20 +76,20 @@ void LeaseSource::report_durable() {
       ++it;
       continue;
     }
-    desk_.finished(it->first);
+    mailbox_.finished(it->first);
     it = open_.erase(it);
   }
 }
 
 std::uint64_t LeaseSource::n_bytes_unread() const {
   std::uint64_t sum = 0;
-  for (const Grant& g : waiting_) {
-    for (const GrantedPiece& p : g.pieces) sum += p.n_bytes;
+  for (const Lease& g : waiting_) {
+    for (const LeasedRange& p : g.ranges) sum += p.n_bytes;
   }
   if (!reading_) return sum;
-  for (std::size_t i = piece_; i < current_.pieces.size(); ++i) {
-    const GrantedPiece& p = current_.pieces[i];
-    const std::uint64_t read = i == piece_ && piece_is_open_ ? at_ - std::min(at_, p.begin) : 0;
+  for (std::size_t i = range_; i < current_.ranges.size(); ++i) {
+    const LeasedRange& p = current_.ranges[i];
+    const std::uint64_t read = i == range_ && range_is_open_ ? at_ - std::min(at_, p.begin) : 0;
     sum += p.n_bytes - std::min(p.n_bytes, read);
   }
   return sum;

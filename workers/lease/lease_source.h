@@ -9,7 +9,7 @@
 
 #include "io/corpus/corpus.h"
 #include "workers/lease/run_journal.h"
-#include "workers/lease/work_desk.h"
+#include "workers/lease/worker_mailbox.h"
 
 namespace tovamill {
 
@@ -17,19 +17,19 @@ class LeaseSource {
  public:
   struct Item {
     CorpusRecord record;
-    std::uint64_t grant = 0;
+    std::uint64_t lease = 0;
     LeaseMode mode = LeaseMode::normal;
-    std::string note;  // set_aside: why
+    std::string note;  // quarantined: why
   };
 
-  LeaseSource(const CorpusOptions& options, WorkDesk& desk, RunJournal& journal)
-      : options_(options), desk_(desk), journal_(journal) {}
+  LeaseSource(const CorpusOptions& options, WorkerMailbox& mailbox, RunJournal& journal)
+      : options_(options), mailbox_(mailbox), journal_(journal) {}
 
   // The next record; nothing where no lease has one now. What a range holds beside records is
   // journaled on the way.
   std::optional<Item> next();
   // The document of this lease is in the journal.
-  void retire(std::uint64_t grant);
+  void retire(std::uint64_t lease);
   // Everything in the journal is durable: leases that are through may be reported.
   void report_durable();
 
@@ -45,19 +45,19 @@ class LeaseSource {
     bool is_read = false;
   };
   void fetch();
-  void open_piece();
-  void close_piece();
+  void open_range();
+  void close_range();
 
   const CorpusOptions& options_;
-  WorkDesk& desk_;
+  WorkerMailbox& mailbox_;
   RunJournal& journal_;
-  std::deque<Grant> waiting_;
+  std::deque<Lease> waiting_;
   bool reading_ = false;
-  Grant current_;
-  std::size_t piece_ = 0;
+  Lease current_;
+  std::size_t range_ = 0;
   std::string reader_path_;
   std::optional<CorpusReader> reader_;
-  bool piece_is_open_ = false;
+  bool range_is_open_ = false;
   std::uint64_t at_ = 0;  // where the reader is in the piece
   std::map<std::uint64_t, Open> open_;
 };

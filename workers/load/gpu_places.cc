@@ -58,10 +58,10 @@ void check_gpus(std::span<const RankInfo> ranks, int first_worker, int ranks_per
       const GpuInfo info = gpu_info();  // of this process, as likely as not the same there
       const std::string who = ranks.size() > 1 ? named(rank) + " can use no GPU" : "";
       const std::string why =
-          info.obstacle.empty() || !info.is_built
+          info.rejection.empty() || !info.is_built
               ? (info.is_built ? "none is visible there (CUDA_VISIBLE_DEVICES, or the job's --gpus)"
                                : "this build has no CUDA (build with -DTOVAMILL_CUDA=ON)")
-              : info.obstacle;
+              : info.rejection;
       throw Error(ExitCode::no_device, "--device cuda: " + who + (who.empty() ? "" : ": ") + why +
                                            "; use --device cpu, or see tovamill doctor");
     }

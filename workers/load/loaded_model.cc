@@ -26,12 +26,12 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
          human_count(n_parameters) + " parameters, " + names;
 }
 
-ModelHead open_model(const std::string& path) {
-  ModelHead head;
-  head.files = ModelFiles::open(path, ModelFiles::Parts::all);
-  head.config = config_of(*head.files);
-  head.tokenizer = tokenizer_of(*head.files);
-  return head;
+ModelMetadata open_model(const std::string& path) {
+  ModelMetadata metadata;
+  metadata.files = ModelFiles::open(path, ModelFiles::Parts::all);
+  metadata.config = config_of(*metadata.files);
+  metadata.tokenizer = tokenizer_of(*metadata.files);
+  return metadata;
 }
 
 namespace {
@@ -62,11 +62,11 @@ void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlac
     const std::vector<std::byte> ready = pack(StageReady{.n_streams = plan.n_streams,
                                                          .full_rows = plan.full_rows,
                                                          .state_budget = plan.state_budget});
-    place.line->send(0, encode_done(0, ready));
+    place.channel->send(0, encode_done(0, ready));
     return;
   }
-  loaded.stage_head = std::make_unique<StageHead>(*place.line, place.patience_s);
-  const std::vector<StageReady> others = loaded.stage_head->wait_until_ready();
+  loaded.pipeline_driver = std::make_unique<PipelineDriver>(*place.channel, place.timeout_s);
+  const std::vector<StageReady> others = loaded.pipeline_driver->wait_until_ready();
   const auto here = static_cast<std::uint64_t>(loaded.model.range.n);
   for (std::size_t s = 0; s < others.size(); ++s) {
     plan.n_streams = std::min(plan.n_streams, others[s].n_streams);
@@ -77,22 +77,23 @@ void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlac
   }
   set_rows(plan);
   if (place.on_own_gpus) {
-    const std::string why = loaded.stage_head->link(*loaded.rows);
+    const std::string why = loaded.pipeline_driver->link(*loaded.rows);
     loaded.rows_note = why.empty() ? "rows by NCCL" : "rows in messages: " + why;
   }
   loaded.own_steps = std::move(loaded.runner);
-  auto staged = std::make_unique<StagedModel>(loaded.model, loaded.stages, *loaded.backend,
-                                              *loaded.own_steps, *loaded.rows, *loaded.stage_head,
-                                              n_groups(options.cache, loaded.config.shape));
+  auto staged = std::make_unique<StagedModel>(
+      loaded.model, loaded.stages, *loaded.backend, *loaded.own_steps, *loaded.rows,
+      *loaded.pipeline_driver, n_eviction_groups(options.cache, loaded.config.shape));
   loaded.states = staged.get();
   loaded.runner = std::move(staged);
 }
 
-LoadedModel with_head(ModelHead head, const RunOptions& options, const StagePlace& place) {
+LoadedModel with_metadata(ModelMetadata metadata, const RunOptions& options,
+                          const StagePlace& place) {
   LoadedModel loaded;
-  loaded.files = std::move(head.files);
-  loaded.config = std::move(head.config);
-  loaded.tokenizer = std::move(head.tokenizer);
+  loaded.files = std::move(metadata.files);
+  loaded.config = std::move(metadata.config);
+  loaded.tokenizer = std::move(metadata.tokenizer);
   loaded.stages = cut_layers(loaded.config.shape, place.n_stages);
   loaded.model.range = loaded.stages.at(static_cast<std::size_t>(place.stage));
   loaded.plan = plan_rows(options);
@@ -103,10 +104,10 @@ LoadedModel with_head(ModelHead head, const RunOptions& options, const StagePlac
 
 }  // namespace
 
-LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
+LoadedModel load_model(ModelMetadata metadata, const RunOptions& options, int n_threads,
                        std::uint64_t available_bytes, const WeightSharing& how,
                        const StagePlace& place) {
-  LoadedModel loaded = with_head(std::move(head), options, place);
+  LoadedModel loaded = with_metadata(std::move(metadata), options, place);
   const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
   make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8,
                place);
@@ -116,9 +117,9 @@ LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
 
 // All of a GPU's memory was there for the taking, so what is missing will not come by itself: a
 // step has fewer rows then.
-LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
+LoadedModel load_model_on_gpu(ModelMetadata metadata, const RunOptions& options, int n_threads,
                               const GpuPart& gpu, const StagePlace& place) {
-  LoadedModel loaded = with_head(std::move(head), options, place);
+  LoadedModel loaded = with_metadata(std::move(metadata), options, place);
   const StepPlan wanted = loaded.plan;
   const LayerRange range = loaded.model.range;
   for (GpuPart part = gpu;; part.group.reset()) {  // a group meets once

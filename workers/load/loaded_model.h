@@ -13,8 +13,8 @@
 #include "workers/load/memory_plan.h"
 #include "workers/load/shared_weights.h"
 #include "workers/options/run_options.h"
-#include "workers/stages/stage_head.h"
-#include "workers/stages/stage_line.h"
+#include "workers/stages/pipeline_driver.h"
+#include "workers/stages/stage_channel.h"
 #include "workers/stages/stage_rows.h"
 
 namespace tovamill {
@@ -33,9 +33,9 @@ struct WeightSharing {
 
 // What a rank has of a GPU, and who reads its weights.
 struct GpuPart {
-  int index = 0;                                      // BackendOptions::device_index
-  std::uint64_t n_bytes = 0;                          // of its memory that this rank may take
-  std::optional<GpuGroupPlace> group = std::nullopt;  // none: this rank reads them
+  int index = 0;                                       // BackendOptions::device_index
+  std::uint64_t n_bytes = 0;                           // of its memory that this rank may take
+  std::optional<NcclGroupPlace> group = std::nullopt;  // none: this rank reads them
 };
 
 struct LoadedModel {
@@ -49,7 +49,7 @@ struct LoadedModel {
   Model model;
   std::unique_ptr<StageRows> rows;        // null where there is one stage only
   std::unique_ptr<StepRunner> own_steps;  // of stage 0's layers, where there are others
-  std::unique_ptr<StageHead> stage_head;
+  std::unique_ptr<PipelineDriver> pipeline_driver;
   std::unique_ptr<StepRunner> runner;      // behind stage 0: of this rank's layers
   StateKeeper* states = nullptr;           // of the streams that go through `runner`
   WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
@@ -60,13 +60,13 @@ struct LoadedModel {
 };
 
 // Everything but the weights: enough to check options before the long part.
-struct ModelHead {
+struct ModelMetadata {
   std::unique_ptr<ModelFiles> files;
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
 };
 
-ModelHead open_model(const std::string& path);
+ModelMetadata open_model(const std::string& path);
 
 // "llama, 30 layers, 135 M parameters, Q4_1+Q8_0".
 std::string describe_model(const ModelFiles& files, const ModelConfig& config);
@@ -79,11 +79,11 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config);
 //
 // With stages: loads those layers whose `place` it is. On stage 0 waits for the others, which may
 // bound the streams as well, and may throw StageLost.
-LoadedModel load_model(ModelHead head, const RunOptions& options, int n_threads,
+LoadedModel load_model(ModelMetadata metadata, const RunOptions& options, int n_threads,
                        std::uint64_t available_bytes, const WeightSharing& how = {},
                        const StagePlace& place = {});
 // The same on cuda.
-LoadedModel load_model_on_gpu(ModelHead head, const RunOptions& options, int n_threads,
+LoadedModel load_model_on_gpu(ModelMetadata metadata, const RunOptions& options, int n_threads,
                               const GpuPart& gpu, const StagePlace& place = {});
 
 }  // namespace tovamill

@@ -23,13 +23,13 @@ struct DeviceLimits {
   std::int32_t most_writers;
   // While one step's scan keeps a few multiprocessors busy, the products of another fill the rest.
   // Where texts are written each step would read the weights for itself.
-  std::int32_t score_lanes;
+  std::int32_t score_in_flight;
 };
 
 DeviceLimits limits_of(const std::string& device) {
   if (device == "cuda")
-    return {.full_rows = 8192, .most_streams = 64, .most_writers = 1024, .score_lanes = 2};
-  return {.full_rows = 1024, .most_streams = 16, .most_writers = 64, .score_lanes = 1};
+    return {.full_rows = 8192, .most_streams = 64, .most_writers = 1024, .score_in_flight = 2};
+  return {.full_rows = 1024, .most_streams = 16, .most_writers = 64, .score_in_flight = 1};
 }
 
 // How many there are by themselves where memory does not bound them.
@@ -54,7 +54,7 @@ std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
              kv = static_cast<std::uint64_t>(s.kv_size()),
              inner = static_cast<std::uint64_t>(s.intermediate_size);
   const auto columns = static_cast<std::uint64_t>(
-      (is_bounded(cache) ? cache.cache_size : s.trained_context) + kGroupTokens);
+      (is_bounded(cache) ? cache.cache_size : s.trained_context) + kRopeSegmentTokens);
   return 8 * hidden + 12 * q + 8 * kv + 12 * inner + 16 * static_cast<std::uint64_t>(s.n_layers) +
          4 * columns * static_cast<std::uint64_t>(s.n_heads);
 }
@@ -108,11 +108,11 @@ std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
 
 StepPlan plan_rows(const RunOptions& options) {
   StepPlan plan;
-  plan.block = options.block > 0 ? options.block : kGroupTokens;
+  plan.block = options.block > 0 ? options.block : kRopeSegmentTokens;
   const DeviceLimits limits = limits_of(options.device);
   plan.n_streams = wanted_streams(options, limits);
-  plan.n_lanes = options.job_kind == Job::score ? limits.score_lanes : 1;
-  plan.full_rows = limits.full_rows / plan.n_lanes;
+  plan.n_in_flight = options.job_kind == Job::score ? limits.score_in_flight : 1;
+  plan.full_rows = limits.full_rows / plan.n_in_flight;
   return plan;
 }
 
@@ -124,7 +124,7 @@ void set_rows(StepPlan& plan) {
 
 void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
                 std::uint64_t available_bytes) {
-  const std::uint64_t each = row_bytes(shape, cache) * static_cast<std::uint64_t>(plan.n_lanes);
+  const std::uint64_t each = row_bytes(shape, cache) * static_cast<std::uint64_t>(plan.n_in_flight);
   while (plan.full_rows > kFewestRows &&
          each * static_cast<std::uint64_t>(plan.full_rows) > available_bytes / 4)
     plan.full_rows /= 2;

@@ -11,13 +11,13 @@
 namespace tovamill {
 
 struct StepPlan {
-  std::int32_t block = kGroupTokens;  // tokens of one stream in a step
+  std::int32_t block = kRopeSegmentTokens;  // tokens of one stream in a step
   std::int32_t n_streams = 1;
   std::int32_t n_wanted = 0;  // streams that there would be with more memory; 0: not known
-  std::int32_t max_rows = kGroupTokens;
-  std::int32_t full_rows = kGroupTokens;  // that products need for their full rate
-  std::int32_t n_lanes = 1;               // steps under way at once
-  std::uint64_t state_budget = 0;         // bytes of all states together at most
+  std::int32_t max_rows = kRopeSegmentTokens;
+  std::int32_t full_rows = kRopeSegmentTokens;  // that products need for their full rate
+  std::int32_t n_in_flight = 1;                 // steps in flight at once
+  std::uint64_t state_budget = 0;               // bytes of all states together at most
 };
 
 // Bytes of the packed weights in a type of `element_bytes`: of a whole model, of some of its

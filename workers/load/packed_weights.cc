@@ -47,7 +47,7 @@ class Packing {
                                        .max_block = plan.block,
                                        .weights = store,
                                        .device_index = gpu_.index,
-                                       .n_lanes = plan.n_lanes,
+                                       .n_in_flight = plan.n_in_flight,
                                        .device_bytes = gpu_.n_bytes,
                                        .group = gpu_.group});
     loaded_.model = pack_layers(loaded_.config, weights_, range_, *loaded_.backend);
@@ -80,7 +80,7 @@ class Packing {
         loaded_.sharing_note =
             "weights read once for " + std::to_string(gpu.group->n_ranks) + " GPUs";
         return;
-      } catch (const GpuGroupError& e) {
+      } catch (const NcclGroupError& e) {
         gpu_.group.reset();
         give_up(e.what());
       }

@@ -38,7 +38,7 @@ struct RunOptions {
   double sync_seconds = 5.0;
   bool strict = false;                 // any bad record ends the run with 65
   double max_bad_fraction = 1.0;       // more bad records than this fraction: exit 65 at the end
-  double save_every = 0.0;             // seconds between saves of a document under way; 0 is never
+  double save_every = 0.0;             // seconds between saves of a document in flight; 0 is never
   double silence_seconds = 20.0;       // a rank that is not heard of for so long is given up
   std::int32_t stages = 1;             // ranks that share the layers of a model
   bool dedicated_coordinator = false;  // rank 0 only coordinates
@@ -51,7 +51,7 @@ struct RunOptions {
   Job job_kind = Job::score;
   std::string command;    // the command line
   std::string slurm_job;  // SLURM_JOB_ID; empty outside Slurm
-  // Documents or texts that the corpus can have under way at most; 0: not known.
+  // Documents or texts that the corpus can have in flight at most; 0: not known.
   std::int32_t useful_streams = 0;
   // What all starts and restarts of one job have in common, and whether this is a restart: then
   // --overwrite may have been obeyed already.
@@ -182,7 +182,7 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("sync-seconds", o.sync_seconds, convenience,
         "finished work is made durable this often (seconds)");
   visit("save-every", o.save_every, convenience,
-        "save the state of documents under way this often, for very long ones (seconds); 0 is "
+        "save the state of documents in flight this often, for very long ones (seconds); 0 is "
         "only when the run is stopped");
   visit("silence-seconds", o.silence_seconds, convenience,
         "a rank that is not heard of for so long is given up (seconds)");

@@ -31,14 +31,14 @@ std::string chosen_dtype(const RunOptions& options, const ModelShape& shape, Run
   try {
     return choose_dtype(options, shape, plan.memory.available_bytes);
   } catch (const Error& e) {
-    plan.obstacle = e.what();
+    plan.rejection = e.what();
     return options.dtype == "auto" ? "bf16" : options.dtype;
   }
 }
 
 // What a rank with these layers takes; fits the step's streams to it. The backend's options are of
 // the whole model.
-MemoryPlan memory_of(const ModelHead& head, const RunOptions& options, const LayerRange& range,
+MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const LayerRange& range,
                      const BackendOptions& whole, RunPlan& plan) {
   const bool is_gpu = options.device == "cuda";
   BackendOptions made = whole;
@@ -64,7 +64,7 @@ MemoryPlan memory_of(const ModelHead& head, const RunOptions& options, const Lay
                 : is_gpu                  ? left
                                           : left / 10 * 8);
   } catch (const Error& e) {
-    if (plan.obstacle.empty()) plan.obstacle = e.what();
+    if (plan.rejection.empty()) plan.rejection = e.what();
     if (options.streams == 0) plan.step.n_streams = 1;
   }
   set_rows(plan.step);
@@ -77,7 +77,7 @@ MemoryPlan memory_of(const ModelHead& head, const RunOptions& options, const Lay
 
 // The steps of load_model without the weights. Returns what a backend of the whole model is made
 // of.
-BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, RunPlan& plan) {
+BackendOptions plan_memory(const ModelMetadata& head, const RunOptions& options, RunPlan& plan) {
   const ModelShape& shape = head.config.shape;
   const bool is_gpu = options.device == "cuda";
   const GpuShare gpu = is_gpu ? gpu_share({.gpu = 0, .n_on_gpu = 1}) : GpuShare{};
@@ -108,7 +108,8 @@ BackendOptions plan_memory(const ModelHead& head, const RunOptions& options, Run
 }
 
 // What is read and written where nothing ends before --max-new-tokens.
-WritingPlan plan_writing(const ModelHead& head, const RunOptions& options, const CorpusPlan& c) {
+WritingPlan plan_writing(const ModelMetadata& head, const RunOptions& options,
+                         const CorpusPlan& c) {
   const GenerationOptions& g = options.generation;
   const Prompting prompting(*head.files, *head.tokenizer, options);
   CorpusRecord record;
@@ -145,14 +146,14 @@ WritingPlan plan_writing(const ModelHead& head, const RunOptions& options, const
 StepPlan busy_step(const RunPlan& plan) {
   StepPlan step = plan.step;
   const double n = plan.writing ? plan.writing->n_texts : plan.corpus.n_documents;
-  const double of_a_rank = std::ceil(n / plan.n_groups());
+  const double of_a_rank = std::ceil(n / plan.n_eviction_groups());
   const double busy = std::clamp(of_a_rank, 1.0, static_cast<double>(step.n_streams));
   step.n_streams = static_cast<std::int32_t>(busy);
   set_rows(step);
   return step;
 }
 
-void calibrate_plan(const ModelHead& head, const RunOptions& options, BackendOptions made,
+void calibrate_plan(const ModelMetadata& head, const RunOptions& options, BackendOptions made,
                     RunPlan& plan) {
   if (plan.corpus.ids.empty()) return;
   const ModelWeights weights = weights_of(*head.files, head.config);
@@ -172,7 +173,7 @@ void calibrate_plan(const ModelHead& head, const RunOptions& options, BackendOpt
 
 }  // namespace
 
-std::int32_t RunPlan::n_groups() const {
+std::int32_t RunPlan::n_eviction_groups() const {
   const auto n_stages = static_cast<std::int32_t>(std::max<std::size_t>(1, stages.size()));
   return std::max<std::int32_t>(1, n_ranks / n_stages);
 }
@@ -185,11 +186,11 @@ double RunPlan::tokens_per_second() const {
   for (const LayerRange& s : stages)
     slowest = std::max(slowest, s.n * c.layer_s + (s.has_head() ? c.head_s + c.other_s : 0.0));
   const double faster = stages.size() > 1 && slowest > 0.0 ? c.step_s / slowest : 1.0;
-  return c.tokens_per_second() * faster * n_groups();
+  return c.tokens_per_second() * faster * n_eviction_groups();
 }
 
 double RunPlan::written_per_second() const {
-  return calibration ? calibration->written_per_second() * n_groups() : 0.0;
+  return calibration ? calibration->written_per_second() * n_eviction_groups() : 0.0;
 }
 
 double RunPlan::largest_share() const {
@@ -197,7 +198,7 @@ double RunPlan::largest_share() const {
 }
 
 bool RunPlan::largest_decides() const {
-  return n_groups() > 1 && largest_share() * n_groups() > 1.0;
+  return n_eviction_groups() > 1 && largest_share() * n_eviction_groups() > 1.0;
 }
 
 double RunPlan::seconds() const {
@@ -205,7 +206,7 @@ double RunPlan::seconds() const {
   if (!(rate > 0.0)) return 0.0;
   double seconds = (writing ? writing->n_read : corpus.n_tokens) / rate;
   if (writing && written_per_second() > 0.0) seconds += writing->n_written / written_per_second();
-  return seconds * (largest_decides() ? largest_share() * n_groups() : 1.0);
+  return seconds * (largest_decides() ? largest_share() * n_eviction_groups() : 1.0);
 }
 
 RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
@@ -223,13 +224,13 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
   plan.n_cores = cpu_info().n_cores_usable();
   options.useful_streams = useful_streams(options);
   std::vector<CorpusFile> files = list_corpus(corpus_of(options), &plan.left_out);
-  const ModelHead head = open_model(options.model);
+  const ModelMetadata head = open_model(options.model);
   weights_of(*head.files, head.config);  // a broken model is told before a sample is read
   plan.model = head.files->path() + ": " + describe_model(*head.files, head.config);
   plan.tokenizer = head.tokenizer->description();
   plan.stages = cut_layers(head.config.shape, options.stages);
   const BackendOptions made = plan_memory(head, options, plan);
-  plan.shards = plan_shards(files, plan.n_groups());
+  plan.shards = plan_shards(files, plan.n_eviction_groups());
   // The prompts of texts have a BOS of their own.
   const bool has_bos = options.job_kind == Job::score && wants_bos(options, *head.tokenizer);
   plan.corpus = plan_corpus(std::move(files), options, *head.tokenizer, has_bos);

@@ -53,12 +53,12 @@ struct RunPlan {
   ShardPlan shards;
   MemoryPlan memory;                        // of the stage that needs most
   std::vector<std::uint64_t> stage_memory;  // bytes that each stage needs
-  std::string obstacle;  // why the run would not start on this machine; empty where it would
+  std::string rejection;  // why the run would not start on this machine; empty where it would
   std::optional<WritingPlan> writing;  // unless it scores
   std::optional<Calibration> calibration;
 
   // That work side by side, each at a document of its own: ranks, or groups of them.
-  std::int32_t n_groups() const;
+  std::int32_t n_eviction_groups() const;
   double tokens_per_second() const;   // read by all ranks; 0 without a calibration
   double written_per_second() const;  // the same
   double largest_share() const;       // of the tokens, that stand in the largest indivisible file
@@ -75,7 +75,8 @@ struct PlanSetting {
 };
 
 // Reads the model's files, a sample of the corpus, and measures a few steps. Throws as a run would
-// for what is wrong with the options, the model or the corpus; too little memory is an obstacle.
+// for what is wrong with the options, the model or the corpus; too little memory is a reason to
+// reject it.
 RunPlan plan_run(const RunOptions& options, const PlanSetting& setting);
 
 }  // namespace tovamill

@@ -1,4 +1,4 @@
-// How many documents or texts a small corpus can have under way at once: more states than that
+// How many documents or texts a small corpus can have in flight at once: more states than that
 // would only take memory.
 #pragma once
 

@@ -51,7 +51,7 @@ CoordinatingRank::CoordinatingRank(const RunOptions& options, RunLaunch& launch,
       observer_(observer),
       coordinator_(
           coordinator_options(options, launch), *launch.channel,
-          [this](int rank, std::vector<Piece> pieces) { review(rank, std::move(pieces)); },
+          [this](int rank, std::vector<FileRange> ranges) { review(rank, std::move(ranges)); },
           now_s()) {
   for (const RankInfo& r : launch.ranks) {
     if (r.rank != 0 && r.host_identity == launch.ranks.front().host_identity)
@@ -66,30 +66,31 @@ CoordinatingRank::~CoordinatingRank() {
 
 RunSummary CoordinatingRank::run() {
   try {
-    ModelHead head = launch_.head ? std::move(*launch_.head) : open_model(options_.model);
-    launch_.head.reset();
+    ModelMetadata metadata =
+        launch_.metadata ? std::move(*launch_.metadata) : open_model(options_.model);
+    launch_.metadata.reset();
     if (options_.device == "cuda")
       check_gpus(launch_.ranks, first_worker(options_, launch_), options_.ranks_per_gpu);
     // Whether the weights fit a GPU shows where it is taken.
     const std::uint64_t available = options_.device == "cuda"
                                         ? std::numeric_limits<std::uint64_t>::max()
                                         : cpu_info().memory_available_bytes;
-    dtype_ = choose_dtype(options_, head.config.shape, available);
-    print_ = fingerprint(options_, *head.files, head.config, *head.tokenizer, dtype_);
-    tokenizer_description_ = head.tokenizer->description();
-    model_description_ = head.files->path();
+    dtype_ = choose_dtype(options_, metadata.config.shape, available);
+    print_ = fingerprint(options_, *metadata.files, metadata.config, *metadata.tokenizer, dtype_);
+    tokenizer_description_ = metadata.tokenizer->description();
+    model_description_ = metadata.files->path();
     coordinator_.set_useful_streams(useful_streams(options_));
     coordinator_.set_dtype(dtype_);
     start_preparation();
     if (coordinator_.is_worker(0)) {
-      launch_.head = std::move(head);
+      launch_.metadata = std::move(metadata);
       thread_.emplace(options_, launch_, now_s());
     }
   } catch (const std::exception&) {
     fail_by(std::current_exception());
     if (!thread_) coordinator_.ended(0, now_s());
   }
-  while (!coordinator_.everybody_left() || !looks_.empty()) turn();
+  while (!coordinator_.everybody_left() || !looks_.empty()) iterate();
   return conclude();
 }
 
@@ -114,9 +115,9 @@ void CoordinatingRank::tell_whether_it_can_start() {
   can_start_.set_value(!fails);
 }
 
-void CoordinatingRank::turn() {
+void CoordinatingRank::iterate() {
   const double now = now_s();
-  talk(now);
+  poll(now);
   tell_whether_it_can_start();
   prepare(now);
   collect_reviews();
@@ -133,7 +134,7 @@ void CoordinatingRank::turn() {
 }
 
 // Everything that arrives, to whom it is for: coordinator and worker of this rank have one channel.
-void CoordinatingRank::talk(double now) {
+void CoordinatingRank::poll(double now) {
   while (const std::optional<Envelope> e = launch_.channel->receive()) {
     try {
       if (is_for_coordinator(kind_of(e->message))) {
@@ -177,9 +178,9 @@ void CoordinatingRank::fail_by(std::exception_ptr error) {
   }
 }
 
-void CoordinatingRank::review(int rank, std::vector<Piece> pieces) {
+void CoordinatingRank::review(int rank, std::vector<FileRange> ranges) {
   const std::string path = journal_path(options_.out, rank, coordinator_.launch());
-  looks_.push_back({rank, std::async(std::launch::async, [this, path, p = std::move(pieces)] {
+  looks_.push_back({rank, std::async(std::launch::async, [this, path, p = std::move(ranges)] {
                       return look_into_journal(path, coordinator_.files(), p);
                     })});
 }
@@ -259,7 +260,7 @@ void CoordinatingRank::show_lost() {
   for (const int rank : coordinator_.take_lost()) {
     if (coordinator_.outcome() != RunOutcome::running) continue;
     const Coordinator::Worker& w = coordinator_.workers()[static_cast<std::size_t>(rank)];
-    const std::string host = w.hello.host.empty() ? "" : " on " + w.hello.host;
+    const std::string host = w.registration.host.empty() ? "" : " on " + w.registration.host;
     observer_.note("rank " + std::to_string(rank) + host + " is lost: " + w.note +
                    "; others do its work");
   }
@@ -287,7 +288,7 @@ CorpusSummary CoordinatingRank::merge() {
   });
   while (!is_ready(merged)) {
     const double now = now_s();
-    talk(now);
+    poll(now);
     coordinator_.tick(now);
     std::this_thread::sleep_for(kPause);
   }
@@ -301,7 +302,7 @@ void CoordinatingRank::send_home() {
   coordinator_.end();
   const double start = now_s();
   while (!coordinator_.everybody_was_told() && now_s() - start < kFarewellSeconds) {
-    talk(now_s());
+    poll(now_s());
     coordinator_.tick(now_s());
     std::this_thread::sleep_for(kPause);
   }
@@ -318,7 +319,7 @@ void CoordinatingRank::give_up() {
   } else if (outcome == RunOutcome::stopped) {
     state = "stopped";
     code = ExitCode::stopped;
-    message = "stopped by a signal: what is finished and what is under way is saved in " +
+    message = "stopped by a signal: what is finished and what is in flight is saved in " +
               options_.out + "; run the same command again to continue";
   } else {
     state = "lost";
@@ -348,7 +349,7 @@ RunSummary CoordinatingRank::conclude() {
   ended_s_ = now_s();
   tell_whether_it_can_start();
   while (preparation_.valid() && !is_ready(preparation_)) {
-    talk(now_s());
+    poll(now_s());
     coordinator_.tick(now_s());
     std::this_thread::sleep_for(kPause);
   }
@@ -376,7 +377,7 @@ RunSummary CoordinatingRank::conclude() {
   summary.seconds = nothing_left ? 0.0 : ended_s_ - begun_s_;
   summary.tokens_per_second =
       summary.seconds > 0.0 ? static_cast<double>(totals.n_tokens) / summary.seconds : 0.0;
-  summary.n_set_aside = coordinator_.n_set_aside();
+  summary.n_quarantined = coordinator_.n_quarantined();
   for (const Coordinator::Worker& w : coordinator_.workers())
     summary.n_ranks_lost += w.state == Coordinator::State::dead;
   try {

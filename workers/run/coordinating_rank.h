@@ -34,12 +34,12 @@ class CoordinatingRank {
     std::future<JournalFindings> findings;
   };
 
-  void turn();
-  void talk(double now);
+  void iterate();
+  void poll(double now);
   void start_preparation();
   void tell_whether_it_can_start();
   void prepare(double now);
-  void review(int rank, std::vector<Piece> pieces);
+  void review(int rank, std::vector<FileRange> ranges);
   void collect_reviews();
   void announce();
   void show_lost();

@@ -40,7 +40,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
     }
     if (StopSignals::requested()) thread.request_stop();
     thread.tick(now);
-    const Pulse& orders = thread.orders();
+    const Heartbeat& orders = thread.orders();
     if (orders.command == Command::end) {
       launch.all_alive = orders.all_alive;
       return;

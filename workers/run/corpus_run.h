@@ -80,7 +80,7 @@ struct RunSummary {
   double tokens_per_second = 0.0;  // of this start
   double seconds = 0.0;  // of this start, model loading excluded; 0 where nothing was left to do
   std::uint64_t peak_rss_bytes = 0;  // of rank 0
-  std::uint64_t n_set_aside = 0;     // documents that killed their ranks
+  std::uint64_t n_quarantined = 0;   // documents that killed their ranks
   int n_ranks_lost = 0;
   bool complete = true;  // every record that the run was to read is in
   std::string results_path;

@@ -97,7 +97,7 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   print["tokenizer"] = tokenizer.digest();
   print["dtype"] = dtype;
   print["device"] = options.device;
-  print["block"] = text_of(options.block > 0 ? options.block : kGroupTokens);
+  print["block"] = text_of(options.block > 0 ? options.block : kRopeSegmentTokens);
   print["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
   print["numbers-version"] = kNumbersVersion;
   return print;

@@ -78,9 +78,9 @@ bool is_overwritten(const RunOptions& options) {
   return job == options.job;
 }
 
-std::vector<Piece> pieces_left(const RunOptions& options, const std::vector<CorpusFile>& files,
-                               const JournalIndex& earlier) {
-  std::vector<Piece> pieces;
+std::vector<FileRange> ranges_left(const RunOptions& options, const std::vector<CorpusFile>& files,
+                                   const JournalIndex& earlier) {
+  std::vector<FileRange> ranges;
   for (const FileRange& range :
        select_ranges(files, options.corpus, options.skip, options.limit, options.part)) {
     const CorpusFile& file = files[range.file];
@@ -88,13 +88,13 @@ std::vector<Piece> pieces_left(const RunOptions& options, const std::vector<Corp
     check_unchanged(file, done);
     if (file.kind == CorpusFile::Kind::text) {
       if (!earlier.contains(file.path, 0) && !done.contains(0))
-        pieces.push_back({range.file, range.begin, range.end});
+        ranges.push_back({range.file, range.begin, range.end});
       continue;
     }
     for (const Span& s : done.missing(range.begin, range.end))
-      pieces.push_back({range.file, s.begin, s.end});
+      ranges.push_back({range.file, s.begin, s.end});
   }
-  return pieces;
+  return ranges;
 }
 
 std::vector<SuspectDocument> suspects_of(const JournalIndex& earlier,
@@ -137,7 +137,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
   check_journals(earlier, print, options.out);
   check_strict(options, earlier);
   if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
-  p.work.pieces = pieces_left(options, p.work.files, earlier);
+  p.work.ranges = ranges_left(options, p.work.files, earlier);
   p.work.suspects = suspects_of(earlier, p.work.files);
   p.work.launch = reserve_launch(options.out);
   p.work.fingerprint = fingerprint_digest(print);
@@ -148,29 +148,30 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
 }
 
 JournalFindings look_into_journal(const std::string& path, const std::vector<CorpusFile>& files,
-                                  const std::vector<Piece>& pieces) {
+                                  const std::vector<FileRange>& ranges) {
   JournalFindings findings;
   if (!std::filesystem::exists(path)) {
-    findings.left = pieces;
+    findings.left = ranges;
     return findings;
   }
   const JournalReview review = review_journal(path);
   findings.how = review.crash;
-  for (const Piece& piece : pieces) {
-    const auto named = std::find(review.files.begin(), review.files.end(), files[piece.file].path);
+  for (const FileRange& range : ranges) {
+    const auto named = std::find(review.files.begin(), review.files.end(), files[range.file].path);
     if (named == review.files.end()) {
-      findings.left.push_back(piece);
+      findings.left.push_back(range);
       continue;
     }
     const SpanSet& done = review.done[static_cast<std::size_t>(named - review.files.begin())];
-    for (const Span& s : done.missing(piece.begin, piece.end))
-      findings.left.push_back({piece.file, s.begin, s.end});
+    for (const Span& s : done.missing(range.begin, range.end))
+      findings.left.push_back({range.file, s.begin, s.end});
   }
   // What was begun and is not finished is in a lease that is not finished.
   for (const BegunEntry& b : review.unfinished) {
-    const auto found = std::find_if(pieces.begin(), pieces.end(),
-                                    [&](const Piece& p) { return files[p.file].path == b.file; });
-    if (found == pieces.end()) continue;
+    const auto found = std::find_if(ranges.begin(), ranges.end(), [&](const FileRange& p) {
+      return files[p.file].path == b.file;
+    });
+    if (found == ranges.end()) continue;
     findings.suspects.push_back({.file = found->file,
                                  .offset = b.offset,
                                  .n_crashes = review.crash.empty() ? 0 : 1,

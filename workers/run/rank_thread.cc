@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kComplainSeconds = 1.0;
 // Times --silence-seconds: a step of a large model may take minutes.
-constexpr double kPatience = 20.0;
+constexpr double kTimeout = 20.0;
 constexpr double kExchangeSeconds = 0.002;  // between looks at what has arrived
 
 bool are_on_own_gpus(const std::vector<int>& group, const RunLaunch& launch,
@@ -29,40 +29,40 @@ bool are_on_own_gpus(const std::vector<int>& group, const RunLaunch& launch,
 
 RankThread::RankThread(const RunOptions& options, RunLaunch& launch, double now_s)
     : link_(*launch.channel, 0, options.silence_seconds, now_s),
-      patience_s_(kPatience * options.silence_seconds) {
+      timeout_s_(kTimeout * options.silence_seconds) {
   const int rank = launch.channel->rank(), first = first_worker(options, launch);
   WorkerPlace place = place_of(rank, launch, options);
   if (options.stages > 1) {
-    stage_desk_.emplace((rank - first) % options.stages, options.stages);
-    exchange_.emplace(*stage_desk_, *launch.bulk, launch.ranks,
+    stage_mailbox_.emplace((rank - first) % options.stages, options.stages);
+    exchange_.emplace(*stage_mailbox_, *launch.bulk, launch.ranks,
                       stage_group(rank, first, options.stages));
     place.stages = {
         .rank = rank,
-        .stage = stage_desk_->stage(),
+        .stage = stage_mailbox_->stage(),
         .n_stages = options.stages,
-        .line = &*stage_desk_,
+        .channel = &*stage_mailbox_,
         .on_own_gpus = options.device == "cuda" &&
                        are_on_own_gpus(stage_group(rank, first, options.stages), launch, options),
-        .patience_s = patience_s_};
+        .timeout_s = timeout_s_};
   }
-  thread_ = std::thread([this, &options, place, head = std::move(launch.head)]() mutable {
-    work(options, std::move(head), place, desk_);
+  thread_ = std::thread([this, &options, place, metadata = std::move(launch.metadata)]() mutable {
+    work(options, std::move(metadata), place, mailbox_);
     has_ended_ = true;
   });
-  launch.head.reset();
+  launch.metadata.reset();
 }
 
 RankThread::~RankThread() {
-  desk_.abandon();
-  if (stage_desk_) stage_desk_->close("the run ends");
+  mailbox_.abandon();
+  if (stage_mailbox_) stage_mailbox_->close("the run ends");
   thread_.join();
 }
 
 void RankThread::end_without_coordinator() {
-  desk_.abandon();
+  mailbox_.abandon();
   if (!exchange_) return;
   const double start = now_s();
-  while (!has_ended_ && !stage_desk_->is_closed() && now_s() - start < patience_s_) {
+  while (!has_ended_ && !stage_mailbox_->is_closed() && now_s() - start < timeout_s_) {
     exchange_->tick();
     exchange_->pause(kExchangeSeconds);
   }
@@ -70,14 +70,14 @@ void RankThread::end_without_coordinator() {
 }
 
 void RankThread::tick(double now_s) {
-  desk_.set_orders(link_.orders());
-  while (std::optional<Grant> grant = link_.take_grant()) desk_.put(std::move(*grant));
+  mailbox_.set_orders(link_.orders());
+  while (std::optional<Lease> lease = link_.take_lease()) mailbox_.put(std::move(*lease));
   if (exchange_) exchange_->tick();
   const Command command = link_.orders().command;
-  if (stage_desk_ && (command == Command::leave || command == Command::end))
-    stage_desk_->close("its group of ranks was given up");
-  desk_.exchange(link_);
-  if (desk_.error() && now_s - complained_s_ >= kComplainSeconds) complain(now_s);
+  if (stage_mailbox_ && (command == Command::leave || command == Command::end))
+    stage_mailbox_->close("its group of ranks was given up");
+  mailbox_.exchange(link_);
+  if (mailbox_.error() && now_s - complained_s_ >= kComplainSeconds) complain(now_s);
   link_.tick(now_s);
 }
 
@@ -93,9 +93,9 @@ void RankThread::pause(double most_seconds) {
 // that fails costs this rank; all else costs the run. Said again as long as nobody ends this rank.
 void RankThread::complain(double now_s) {
   complained_s_ = now_s;
-  const bool is_loading = !desk_.is_at_work();
+  const bool is_loading = !mailbox_.is_at_work();
   try {
-    std::rethrow_exception(desk_.error());
+    std::rethrow_exception(mailbox_.error());
   } catch (const StageLost& e) {
     link_.complain({static_cast<int>(e.code()), false, e.what()});
   } catch (const OutOfMemory& e) {
@@ -127,8 +127,8 @@ WorkerPlace place_of(int rank, const RunLaunch& launch, const RunOptions& option
   if (options.device != "cuda") return place;
   place.packs_first = false;  // each GPU has weights of its own
   place.gpu = place_on_gpus(ranks, first, options.ranks_per_gpu)[static_cast<std::size_t>(rank)];
-  if (launch.gpu_group)
-    place.gpu_group = {.id = *launch.gpu_group, .rank = rank - first, .n_ranks = n_ranks - first};
+  if (launch.nccl_group)
+    place.nccl_group = {.id = *launch.nccl_group, .rank = rank - first, .n_ranks = n_ranks - first};
   return place;
 }
 

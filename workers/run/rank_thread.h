@@ -1,4 +1,4 @@
-// The computing thread of a rank and its desk, as the thread that talks sees them.
+// The computing thread of a rank and its mailbox, as the thread that talks sees them.
 #pragma once
 
 #include <atomic>
@@ -7,7 +7,7 @@
 
 #include "pipeline/distributed/rank_info.h"
 #include "pipeline/distributed/worker_link.h"
-#include "workers/lease/work_desk.h"
+#include "workers/lease/worker_mailbox.h"
 #include "workers/run/run_launch.h"
 #include "workers/run/worker.h"
 #include "workers/stages/stage_exchange.h"
@@ -26,24 +26,24 @@ class RankThread {
   void tick(double now_s);
   // Between ticks: until there is something to do, at most so long.
   void pause(double most_seconds);
-  void request_stop() { desk_.request_stop(); }
+  void request_stop() { mailbox_.request_stop(); }
   // The coordinator is gone: ends the computation as a stop does, and waits for that as long as the
   // other stages of the group, which are needed for it, are there.
   void end_without_coordinator();
 
-  const Pulse& orders() const { return link_.orders(); }
+  const Heartbeat& orders() const { return link_.orders(); }
   bool coordinator_is_silent(double now_s) const { return link_.coordinator_is_silent(now_s); }
-  std::optional<LoadedInfo> loaded() const { return desk_.loaded(); }
+  std::optional<LoadedInfo> loaded() const { return mailbox_.loaded(); }
 
  private:
   void complain(double now_s);
 
-  WorkDesk desk_;
+  WorkerMailbox mailbox_;
   WorkerLink link_;
-  std::optional<StageDesk> stage_desk_;
+  std::optional<StageMailbox> stage_mailbox_;
   std::optional<StageExchange> exchange_;
   double complained_s_ = -1e9;
-  const double patience_s_;
+  const double timeout_s_;
   std::atomic<bool> has_ended_ = false;  // the computation
   std::thread thread_;
 };

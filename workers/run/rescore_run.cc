@@ -147,7 +147,7 @@ class Rescorer {
       const Texts references = file_.read_strings("/references/text", begin, end - begin);
       if (!references.empty()) scores[i] = score_text(texts[i], references, options_.stems);
       if (first + i > 0 && document_[first + i] != document_[first + i - 1]) add_document();
-      Generation& g = under_way_.generations.emplace_back();
+      Generation& g = in_flight_.generations.emplace_back();
       g.n_new_tokens = n_new[i];
       g.finish_reason =
           reasons[i] == name_of(FinishReason::stop) ? FinishReason::stop : FinishReason::length;
@@ -157,8 +157,8 @@ class Rescorer {
   }
 
   void add_document() {
-    builder_.add(under_way_);
-    under_way_.generations.clear();
+    builder_.add(in_flight_);
+    in_flight_.generations.clear();
   }
 
   [[noreturn]] void fail_without_references() const {
@@ -211,7 +211,7 @@ class Rescorer {
   std::vector<std::uint64_t> document_, question_;  // of each
   std::vector<std::uint64_t> offsets_;              // (n_ + 1), into /references
   std::uint64_t n_unmatched_ = 0;
-  DocumentRecord under_way_;  // its texts so far
+  DocumentRecord in_flight_;  // its texts so far
   SummaryBuilder builder_{true};
 };
 

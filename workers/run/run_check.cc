@@ -10,10 +10,10 @@ namespace tovamill {
 namespace {
 
 void check_model(const RunOptions& options) {
-  const ModelHead head = open_model(options.model);
-  weights_of(*head.files, head.config);
-  cut_layers(head.config.shape, options.stages);
-  if (options.job_kind != Job::score) Prompting(*head.files, *head.tokenizer, options);
+  const ModelMetadata metadata = open_model(options.model);
+  weights_of(*metadata.files, metadata.config);
+  cut_layers(metadata.config.shape, options.stages);
+  if (options.job_kind != Job::score) Prompting(*metadata.files, *metadata.tokenizer, options);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/gpu_group.h"
+#include "kernels/nccl_group.h"
 #include "pipeline/distributed/bulk_channel.h"
 #include "pipeline/distributed/channel.h"
 #include "pipeline/distributed/rank_info.h"
@@ -17,12 +17,12 @@ namespace tovamill {
 
 struct RunLaunch {
   Channel* channel = nullptr;
-  BulkChannel* bulk = nullptr;    // with --stages, to the other ranks of the group
-  std::vector<RankInfo> ranks;    // of all ranks, by rank
-  std::optional<ModelHead> head;  // where the model is open already
-  std::string launch_id;          // of jobs/launch.sh, for status.json
+  BulkChannel* bulk = nullptr;            // with --stages, to the other ranks of the group
+  std::vector<RankInfo> ranks;            // of all ranks, by rank
+  std::optional<ModelMetadata> metadata;  // where the model is open already
+  std::string launch_id;                  // of jobs/launch.sh, for status.json
   // What ranks with a GPU each find each other by; nothing where each reads the weights for itself.
-  std::optional<GpuGroupId> gpu_group;
+  std::optional<NcclGroupId> nccl_group;
   double lock_wait_s = 0.0;  // for the run directory, which a dying launch may still hold
   // Set when the run has ended, however it ended: nobody was lost, so MPI may end as usual.
   bool all_alive = false;

@@ -37,9 +37,9 @@ const char* name_of(Coordinator::State state) {
 Json rank_entry(int rank, const Coordinator::Worker& w, double now_s) {
   const WorkerCounters& c = w.report.counters;
   return {{"rank", rank},
-          {"host", w.hello.host},
-          {"pid", w.hello.pid},
-          {"device", w.hello.device},
+          {"host", w.registration.host},
+          {"pid", w.registration.pid},
+          {"device", w.registration.device},
           {"state", name_of(w.state)},
           {"silent_s", now_s - w.heard_s},
           {"documents", c.n_documents},
@@ -113,7 +113,7 @@ void RunStatus::write_aside() {
 void RunStatus::fill(const RunProgress& p, const Coordinator& coordinator, double now_s) {
   json_["documents"] = p.n_documents;
   json_["failed"] = p.n_failed;
-  json_["set_aside"] = coordinator.n_set_aside();
+  json_["set_aside"] = coordinator.n_quarantined();
   json_["tokens"] = p.n_tokens;
   json_["tokens_per_second"] = p.tokens_per_second;
   json_["fraction"] = p.fraction;

@@ -19,7 +19,7 @@
 #include "workers/run/crash_mark.h"
 #include "workers/run/fingerprint.h"
 #include "workers/stages/stage_cut.h"
-#include "workers/stages/stage_follower.h"
+#include "workers/stages/stage_worker.h"
 
 namespace tovamill {
 namespace {
@@ -73,15 +73,15 @@ std::string journal_header(const RunOptions& options, const LoadedModel& model, 
 // Waits until the orders say what `enough` wants to know; false where the run is broken off before.
 // A run that has nothing left to do gets its journals as well: they say that it is complete.
 template <class Enough>
-bool wait_for(WorkDesk& desk, Enough enough) {
-  while (!desk.is_broken_off()) {
-    if (enough(desk.orders())) return true;
-    desk.wait_for_news(kOrderWaitSeconds);
+bool wait_for(WorkerMailbox& mailbox, Enough enough) {
+  while (!mailbox.is_broken_off()) {
+    if (enough(mailbox.orders())) return true;
+    mailbox.wait_for_news(kOrderWaitSeconds);
   }
   return false;
 }
 
-WeightSharing sharing(const WorkerPlace& place, const Pulse& orders) {
+WeightSharing sharing(const WorkerPlace& place, const Heartbeat& orders) {
   WeightSharing how;
   how.n_ranks_on_host = place.n_on_host;
   if (place.packs_first) {
@@ -98,7 +98,7 @@ WeightSharing sharing(const WorkerPlace& place, const Pulse& orders) {
 
 GpuPart gpu_part(const WorkerPlace& place) {
   const GpuShare share = gpu_share(place.gpu);
-  return {.index = share.index, .n_bytes = share.n_bytes, .group = place.gpu_group};
+  return {.index = share.index, .n_bytes = share.n_bytes, .group = place.nccl_group};
 }
 
 std::string stages_of(const LoadedModel& model) {
@@ -125,7 +125,7 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
           .workspace_bytes = model.backend->workspace_bytes() + model.runner->buffer_bytes()};
 }
 
-Hello hello_of(const LoadedModel& model, const json& print) {
+Registration registration_of(const LoadedModel& model, const json& print) {
   return {.host = host_name(),
           .pid = process_id(),
           .n_threads = model.backend->n_threads(),
@@ -135,12 +135,12 @@ Hello hello_of(const LoadedModel& model, const json& print) {
                          model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
 }
 
-void leave(const WorkerCounters& counters, bool has_journal, WorkDesk& desk) {
+void leave(const WorkerCounters& counters, bool has_journal, WorkerMailbox& mailbox) {
   WorkerSituation s;
   s.phase = WorkerPhase::left;
   s.journal_is_open = has_journal;
   s.counters = counters;
-  desk.publish(s);
+  mailbox.publish(s);
 }
 
 // The journal may be what failed: then the first error is the one to tell.
@@ -158,14 +158,14 @@ std::unique_ptr<DocumentWork> make_work(const RunOptions& options, LoadedModel& 
 }
 
 void work_through(const RunOptions& options, DocumentWork& documents, const LoadedModel& model,
-                  const json& print, int rank, WorkDesk& desk) {
+                  const json& print, int rank, WorkerMailbox& mailbox) {
   const double start = now_s();
-  RunJournal journal(journal_path(options.out, rank, desk.orders().launch),
+  RunJournal journal(journal_path(options.out, rank, mailbox.orders().launch),
                      journal_header(options, model, print), options.sync_seconds);
   const CrashMark mark(journal.descriptor());
   const SavedStates states(options.out, print.dump());
-  LeaseSource source(options.corpus, desk, journal);
-  DocumentLoop loop(documents, options, rank, source, journal, states, desk);
+  LeaseSource source(options.corpus, mailbox, journal);
+  DocumentLoop loop(documents, options, rank, source, journal, states, mailbox);
   const WorkerCounters& c = loop.counters();
   const auto close = [&](bool complete) {
     journal.close(json{
@@ -180,80 +180,80 @@ void work_through(const RunOptions& options, DocumentWork& documents, const Load
   try {
     close(loop.run());
   } catch (const OutOfMemory&) {
-    throw;  // no orderly end: it counts against the documents under way
+    throw;  // no orderly end: it counts against the documents in flight
   } catch (const DeviceFailed&) {
     throw;  // as little as where the rank was killed
   } catch (...) {
     close_quietly(close);
     throw;
   }
-  leave(c, true, desk);
+  leave(c, true, mailbox);
 }
 
 // Behind stage 0: serves the documents of another rank until that has no more.
-void follow(const LoadedModel& model, const StagePlace& place, WorkDesk& desk) {
+void follow(const LoadedModel& model, const StagePlace& place, WorkerMailbox& mailbox) {
   WorkerSituation s;
   s.phase = WorkerPhase::working;
-  desk.publish(s);
-  StageFollower follower(model.model, *model.backend, *model.runner, *model.rows, *place.line,
-                         place.rank);
+  mailbox.publish(s);
+  StageWorker stage_worker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
+                           place.rank);
   try {
-    follower.serve();
+    stage_worker.serve();
   } catch (const StageLost&) {
     // Whoever is told to go need not say that it goes.
-    const Command command = desk.orders().command;
+    const Command command = mailbox.orders().command;
     if (command == Command::wait || command == Command::work) throw;
   }
-  leave({}, false, desk);
+  leave({}, false, mailbox);
 }
 
-void work_or_throw(const RunOptions& given, std::optional<ModelHead> head, const WorkerPlace& place,
-                   WorkDesk& desk) {
+void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadata,
+                   const WorkerPlace& place, WorkerMailbox& mailbox) {
   RunOptions options = given;
-  if (!head) head = open_model(options.model);
+  if (!metadata) metadata = open_model(options.model);
   const bool is_gpu = options.device == "cuda";
   const bool is_staged = place.stages.n_stages > 1;
   const bool follows = place.n_on_host > 1 && !place.packs_first && !is_gpu && !is_staged;
-  const auto may_load = [&](const Pulse& p) {
+  const auto may_load = [&](const Heartbeat& p) {
     return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
   };
-  if (!wait_for(desk, may_load)) return leave({}, false, desk);
-  const Pulse orders = desk.orders();
+  if (!wait_for(mailbox, may_load)) return leave({}, false, mailbox);
+  const Heartbeat orders = mailbox.orders();
   options.dtype = orders.dtype;
   options.useful_streams = orders.useful_streams;
   LoadedModel model =
-      is_gpu ? load_model_on_gpu(std::move(*head), options, options.threads, gpu_part(place),
+      is_gpu ? load_model_on_gpu(std::move(*metadata), options, options.threads, gpu_part(place),
                                  place.stages)
-             : load_model(std::move(*head), options, options.threads,
+             : load_model(std::move(*metadata), options, options.threads,
                           cpu_info().memory_available_bytes, sharing(place, orders), place.stages);
   if (place.packs_first) {
     // Also where they could not be shared: the others wait for the word, then pack their own.
     const WeightsPlace& p = model.weights_place;
-    desk.offer_weights({p.pid, p.fd, p.n_bytes, p.identity});
+    mailbox.offer_weights({p.pid, p.fd, p.n_bytes, p.identity});
   }
   options.dtype = given.dtype;
   const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
                                  model.backend->dtype_name());
   if (place.stages.stage > 0) {
-    desk.introduce(hello_of(model, print), info_of(model, nullptr));
-    return follow(model, place.stages, desk);
+    mailbox.introduce(registration_of(model, print), info_of(model, nullptr));
+    return follow(model, place.stages, mailbox);
   }
   // What it refuses is refused before the first lease.
   const std::unique_ptr<DocumentWork> documents = make_work(options, model);
-  desk.introduce(hello_of(model, print), info_of(model, documents.get()));
-  if (!wait_for(desk, [](const Pulse& p) { return p.launch > 0 && p.is_known; }))
-    return leave({}, false, desk);
-  work_through(options, *documents, model, print, place.rank, desk);
+  mailbox.introduce(registration_of(model, print), info_of(model, documents.get()));
+  if (!wait_for(mailbox, [](const Heartbeat& p) { return p.launch > 0 && p.is_known; }))
+    return leave({}, false, mailbox);
+  work_through(options, *documents, model, print, place.rank, mailbox);
 }
 
 }  // namespace
 
-void work(const RunOptions& options, std::optional<ModelHead> head, const WorkerPlace& place,
-          WorkDesk& desk) {
+void work(const RunOptions& options, std::optional<ModelMetadata> metadata,
+          const WorkerPlace& place, WorkerMailbox& mailbox) {
   try {
-    work_or_throw(options, std::move(head), place, desk);
+    work_or_throw(options, std::move(metadata), place, mailbox);
   } catch (...) {
-    desk.fail(std::current_exception());
+    mailbox.fail(std::current_exception());
   }
 }
 

@@ -13,7 +13,7 @@ double parameters_of_layer(const ModelShape& s) {
 }
 
 // `n` in `parts` equal pieces, the first of them one longer where it does not come out even.
-std::int32_t piece(std::int32_t n, std::int32_t parts, std::int32_t index) {
+std::int32_t part_size(std::int32_t n, std::int32_t parts, std::int32_t index) {
   return n / parts + (index < n % parts ? 1 : 0);
 }
 
@@ -28,7 +28,7 @@ std::vector<LayerRange> cut_layers(const ModelShape& shape, std::int32_t n_stage
   const double head =
       static_cast<double>(shape.hidden_size) * shape.vocab_size / parameters_of_layer(shape);
   const auto cost = [&](std::int32_t n_last) {
-    return std::max(static_cast<double>(piece(n - n_last, n_stages - 1, 0)), n_last + head);
+    return std::max(static_cast<double>(part_size(n - n_last, n_stages - 1, 0)), n_last + head);
   };
   std::int32_t n_last = 1;
   for (std::int32_t l = 2; l <= n - (n_stages - 1); ++l) {
@@ -37,7 +37,7 @@ std::vector<LayerRange> cut_layers(const ModelShape& shape, std::int32_t n_stage
   std::vector<LayerRange> stages;
   std::int32_t first = 0;
   for (std::int32_t s = 0; s < n_stages; ++s) {
-    const std::int32_t here = s + 1 == n_stages ? n_last : piece(n - n_last, n_stages - 1, s);
+    const std::int32_t here = s + 1 == n_stages ? n_last : part_size(n - n_last, n_stages - 1, s);
     stages.push_back({.first = first, .n = here, .n_all = n});
     first += here;
   }

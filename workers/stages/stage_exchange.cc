@@ -20,13 +20,13 @@ std::vector<int> stage_group(int rank, int first_worker, int n_stages) {
   return group;
 }
 
-StageExchange::StageExchange(StageDesk& desk, BulkChannel& channel,
+StageExchange::StageExchange(StageMailbox& mailbox, BulkChannel& channel,
                              const std::vector<RankInfo>& ranks, std::vector<int> group)
-    : desk_(desk), channel_(channel), group_(std::move(group)) {
+    : mailbox_(mailbox), channel_(channel), group_(std::move(group)) {
   const auto info = [&](int rank) -> const RankInfo& {
     return ranks[static_cast<std::size_t>(rank)];
   };
-  const int self = group_[static_cast<std::size_t>(desk.stage())];
+  const int self = group_[static_cast<std::size_t>(mailbox.stage())];
   for (const int rank : group_) {
     if (rank != self && info(rank).host_identity == info(self).host_identity)
       watch_.watch(rank, info(rank).pid);
@@ -39,23 +39,23 @@ int StageExchange::stage_of(int rank) const {
 }
 
 void StageExchange::tick() {
-  while (std::optional<StageMessage> m = desk_.take_to_send())
+  while (std::optional<StageMessage> m = mailbox_.take_to_send())
     channel_.send(group_.at(static_cast<std::size_t>(m->stage)), std::move(m->message));
   while (std::optional<Envelope> e = channel_.receive()) {
     if (const int stage = stage_of(e->from); stage >= 0)
-      desk_.deliver(stage, std::move(e->message));
+      mailbox_.deliver(stage, std::move(e->message));
   }
   for (const int rank : watch_.ended())
-    desk_.close("rank " + std::to_string(rank) + ", stage " + std::to_string(stage_of(rank)) +
-                " of its group, has ended");
+    mailbox_.close("rank " + std::to_string(rank) + ", stage " + std::to_string(stage_of(rank)) +
+                   " of its group, has ended");
 }
 
 void StageExchange::pause(double most_seconds) {
   // What was for a rank that is gone stays on its way for ever.
-  if (channel_.is_busy() && !desk_.is_closed()) {
+  if (channel_.is_busy() && !mailbox_.is_closed()) {
     std::this_thread::sleep_for(kBusyPause);
   } else {
-    desk_.wait_to_send(most_seconds);
+    mailbox_.wait_to_send(most_seconds);
   }
 }
 

@@ -1,5 +1,5 @@
-// The talking side of a stage: moves messages between the computing thread's desk and the ranks of
-// its group, and sees when one of these is gone.
+// The talking side of a stage: moves messages between the computing thread's mailbox and the ranks
+// of its group, and sees when one of these is gone.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 #include "pipeline/distributed/bulk_channel.h"
 #include "pipeline/distributed/process_watch.h"
 #include "pipeline/distributed/rank_info.h"
-#include "workers/stages/stage_line.h"
+#include "workers/stages/stage_channel.h"
 
 namespace tovamill {
 
@@ -17,7 +17,7 @@ std::vector<int> stage_group(int rank, int first_worker, int n_stages);
 class StageExchange {
  public:
   // Both outlive the object. `ranks` is of the run, `group` by stage.
-  StageExchange(StageDesk& desk, BulkChannel& channel, const std::vector<RankInfo>& ranks,
+  StageExchange(StageMailbox& mailbox, BulkChannel& channel, const std::vector<RankInfo>& ranks,
                 std::vector<int> group);
 
   void tick();
@@ -27,7 +27,7 @@ class StageExchange {
  private:
   int stage_of(int rank) const;
 
-  StageDesk& desk_;
+  StageMailbox& mailbox_;
   BulkChannel& channel_;
   std::vector<int> group_;
   ProcessWatch watch_;

@@ -70,15 +70,15 @@ HeldPositions get_positions(ByteReader& in) {
 
 }  // namespace
 
-StateOrder link_order(const std::optional<GpuGroupId>& id) {
+StateOrder link_order(const std::optional<NcclGroupId>& id) {
   StateOrder order{.kind = StageKind::link};
   if (id) order.parts.emplace_back(id->bytes.begin(), id->bytes.end());
   return order;
 }
 
-std::optional<GpuGroupId> link_id(const StateOrder& order) {
+std::optional<NcclGroupId> link_id(const StateOrder& order) {
   if (order.parts.empty()) return std::nullopt;
-  GpuGroupId id;
+  NcclGroupId id;
   if (order.parts.size() > 1 || order.parts.front().size() != id.bytes.size())
     throw BadData(std::string(kStageMessage) + ": the id of a link has another size");
   std::copy(order.parts.front().begin(), order.parts.front().end(), id.bytes.begin());
@@ -92,7 +92,7 @@ Message encode(const StageStep& s) {
   out.fixed(s.n_rows);
   out.array(s.targets);
   out.array(s.logit_rows);
-  out.array(s.highest_rows);
+  out.array(s.argmax_rows);
   out.bytes(s.rows);
   return out.take();
 }
@@ -132,7 +132,7 @@ std::vector<std::byte> pack(const StageStepDone& done) {
   for (const HeldPositions& p : done.positions) put(out, p);
   out.array(done.nll);
   out.array(done.logits);
-  out.array(done.highest);
+  out.array(done.argmax);
   return out.take();
 }
 
@@ -167,7 +167,7 @@ StageStep decode_step(const Message& m) {
   s.n_rows = in.fixed<std::int32_t>();
   s.targets = in.array<std::int32_t>();
   s.logit_rows = in.array<std::int32_t>();
-  s.highest_rows = in.array<std::int32_t>();
+  s.argmax_rows = in.array<std::int32_t>();
   s.rows = in.bytes();
   in.expect_end();
   if (s.n_rows < 0 ||
@@ -203,7 +203,7 @@ StageStepDone unpack_step_done(std::span<const std::byte> bytes) {
   for (HeldPositions& p : done.positions) p = get_positions(in);
   done.nll = in.array<float>();
   done.logits = in.array<float>();
-  done.highest = in.array<std::int32_t>();
+  done.argmax = in.array<std::int32_t>();
   in.expect_end();
   return done;
 }

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "engine/model/step_runner.h"
-#include "kernels/gpu_group.h"
+#include "kernels/nccl_group.h"
 #include "kernels/types/error.h"
 #include "pipeline/distributed/channel.h"
 
@@ -50,9 +50,9 @@ struct StageStep {
   std::uint64_t number = 0;
   std::vector<StageBlock> blocks;
   std::int32_t n_rows = 0;
-  std::vector<std::int32_t> targets;                             // (n_rows) or empty
-  std::vector<std::int32_t> logit_rows = {}, highest_rows = {};  // of the step
-  std::span<const std::byte> rows;  // what RowTransport::take_message gave
+  std::vector<std::int32_t> targets;                            // (n_rows) or empty
+  std::vector<std::int32_t> logit_rows = {}, argmax_rows = {};  // of the step
+  std::span<const std::byte> rows;  // what ActivationTransfer::take_message gave
 };
 
 struct StateOrder {
@@ -72,9 +72,9 @@ using HeldPositions = std::vector<std::vector<std::int32_t>>;
 struct StageStepDone {
   std::vector<BlockEvents> events;       // (layers of the stage, blocks)
   std::vector<HeldPositions> positions;  // by block; empty where it does not ask for them
-  std::vector<float> nll;             // (n_rows), of the last stage; empty where nothing is scored
-  std::vector<float> logits;          // (logit_rows, vocab_size), of the last stage
-  std::vector<std::int32_t> highest;  // (highest_rows), of the last stage
+  std::vector<float> nll;            // (n_rows), of the last stage; empty where nothing is scored
+  std::vector<float> logits;         // (logit_rows, vocab_size), of the last stage
+  std::vector<std::int32_t> argmax;  // (argmax_rows), of the last stage
 };
 
 // What a stage has room for (StepPlan), once its layers are loaded: the answer to number 0, which
@@ -86,9 +86,9 @@ struct StageReady {
 };
 
 // An offer of a link to the next stage.
-StateOrder link_order(const std::optional<GpuGroupId>& id);
+StateOrder link_order(const std::optional<NcclGroupId>& id);
 // None where none is offered. Throws BadData.
-std::optional<GpuGroupId> link_id(const StateOrder& order);
+std::optional<NcclGroupId> link_id(const StateOrder& order);
 
 Message encode(const StageStep& step);
 Message encode(const StateOrder& order);

@@ -8,19 +8,19 @@ StageRows::StageRows(Backend& backend, std::int32_t hidden_size, const StagePlac
       place_(place),
       messages_(make_message_rows(backend, hidden_size)) {}
 
-std::string StageRows::link(const std::optional<GpuGroupId>& before,
-                            const std::optional<GpuGroupId>& behind) {
+std::string StageRows::link(const std::optional<NcclGroupId>& before,
+                            const std::optional<NcclGroupId>& behind) {
   try {
-    links_ = backend_.join_rows(
+    links_ = backend_.link_activations(
         {.before = before,
          .behind = behind,
          .hidden_size = hidden_size_,
          .join_s = place_.link_s,
-         .patience_s = place_.patience_s,
-         .why_closed = [line = place_.line] { return line->why_closed(); },
-         .on_lost = [line = place_.line](const std::string& why) { line->close(why); }});
+         .timeout_s = place_.timeout_s,
+         .why_closed = [channel = place_.channel] { return channel->why_closed(); },
+         .on_lost = [channel = place_.channel](const std::string& why) { channel->close(why); }});
     return links_ ? "" : "this device has no links";
-  } catch (const GpuGroupError& e) {
+  } catch (const NcclGroupError& e) {
     return e.what();
   } catch (const OutOfMemory& e) {
     return e.what();

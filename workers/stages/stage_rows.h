@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "kernels/row_links.h"
-#include "kernels/row_transport.h"
-#include "workers/stages/stage_line.h"
+#include "kernels/activation_links.h"
+#include "kernels/activation_transfer.h"
+#include "workers/stages/stage_channel.h"
 
 namespace tovamill {
 
-class StageRows final : public RowTransport {
+class StageRows final : public ActivationTransfer {
  public:
   // In messages. Backend and line outlive the object.
   StageRows(Backend& backend, std::int32_t hidden_size, const StagePlace& place);
@@ -23,8 +23,8 @@ class StageRows final : public RowTransport {
   // Links this stage to the one before and the one behind, where there is one; before any step.
   // Empty, or why it cannot be. Waits for these stages, for a time; throws StageLost where the line
   // is closed meanwhile.
-  std::string link(const std::optional<GpuGroupId>& before,
-                   const std::optional<GpuGroupId>& behind);
+  std::string link(const std::optional<NcclGroupId>& before,
+                   const std::optional<NcclGroupId>& behind);
   // In messages again; before any step.
   void unlink() { links_.reset(); }
   bool is_linked() const { return links_ != nullptr; }
@@ -41,8 +41,8 @@ class StageRows final : public RowTransport {
   Backend& backend_;
   const std::int32_t hidden_size_;
   const StagePlace place_;
-  std::unique_ptr<RowTransport> messages_;
-  std::unique_ptr<RowLinks> links_;
+  std::unique_ptr<ActivationTransfer> messages_;
+  std::unique_ptr<ActivationLinks> links_;
   bool has_missed_ = false;
 };
 

@@ -9,26 +9,26 @@
 namespace tovamill {
 
 StagedModel::StagedModel(const Model& model, const std::vector<LayerRange>& stages,
-                         Backend& backend, StepRunner& forward, RowTransport& rows, StageHead& head,
-                         std::int32_t n_groups)
+                         Backend& backend, StepRunner& forward, ActivationTransfer& rows,
+                         PipelineDriver& driver, std::int32_t n_eviction_groups)
     : model_(model),
       stages_(stages),
       backend_(backend),
       forward_(forward),
       rows_(rows),
-      head_(head),
-      n_groups_(n_groups) {}
+      driver_(driver),
+      n_eviction_groups_(n_eviction_groups) {}
 
 void StagedModel::submit(const StepInput& input) {
-  if (under_way_.size() == static_cast<std::size_t>(most_under_way()))
-    throw Error(ExitCode::internal, "more steps are under way than the stages take");
+  if (in_flight_.size() == static_cast<std::size_t>(max_in_flight()))
+    throw Error(ExitCode::internal, "more steps are in flight than the stages take");
   collected_.clear();
-  if (n_own_ == forward_.most_under_way()) collect_own();
+  if (n_own_ == forward_.max_in_flight()) collect_own();
   std::vector<StepBlock> here(input.blocks.begin(), input.blocks.end());
   for (StepBlock& b : here) b.state = cast(*b.state).here.get();
   const auto start = std::chrono::steady_clock::now();
   forward_.submit({.blocks = here, .ids = input.ids});
-  head_.measured(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  driver_.measured(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   ++n_own_;
 
   StageStep sent;
@@ -43,21 +43,21 @@ void StagedModel::submit(const StepInput& input) {
   sent.n_rows = static_cast<std::int32_t>(input.ids.size());
   sent.targets.assign(input.targets.begin(), input.targets.end());
   sent.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
-  sent.highest_rows.assign(input.highest_rows.begin(), input.highest_rows.end());
+  sent.argmax_rows.assign(input.argmax_rows.begin(), input.argmax_rows.end());
   const std::vector<std::byte> rows = rows_.take_message();
   sent.rows = rows;
   step.n_rows = input.ids.size();
   step.n_logits = input.logit_rows.size();
   step.take_logits = input.take_logits;
-  step.n_highest = input.highest_rows.size();
-  step.take_highest = input.take_highest;
-  step.number = head_.send(std::move(sent));
-  under_way_.push_back(std::move(step));
+  step.n_argmax = input.argmax_rows.size();
+  step.take_argmax = input.take_argmax;
+  step.number = driver_.send(std::move(sent));
+  in_flight_.push_back(std::move(step));
 }
 
 // Ends the oldest step on this stage's device.
 void StagedModel::collect_own() {
-  Step& step = under_way_[under_way_.size() - static_cast<std::size_t>(n_own_)];
+  Step& step = in_flight_[in_flight_.size() - static_cast<std::size_t>(n_own_)];
   --n_own_;
   const StepOutput output = forward_.collect();
   step.events.assign(output.events.begin(), output.events.end());
@@ -69,10 +69,10 @@ void StagedModel::collect_all_own() {
 }
 
 StepOutput StagedModel::collect() {
-  if (under_way_.empty()) throw Error(ExitCode::internal, "no step is under way");
-  if (!under_way_.front().has_own_events) collect_own();
-  collected_.push_back(std::move(under_way_.front()));
-  under_way_.pop_front();
+  if (in_flight_.empty()) throw Error(ExitCode::internal, "no step is in flight");
+  if (!in_flight_.front().has_own_events) collect_own();
+  collected_.push_back(std::move(in_flight_.front()));
+  in_flight_.pop_front();
   Step& step = collected_.back();
   take_answers(step);
   return {.nll = step.nll, .events = step.events, .n_blocks = step.states.size()};
@@ -80,7 +80,7 @@ StepOutput StagedModel::collect() {
 
 void StagedModel::take_answers(Step& step) {
   std::vector<StageStepDone> done;
-  for (const std::vector<std::byte>& bytes : head_.wait_for(step.number))
+  for (const std::vector<std::byte>& bytes : driver_.wait_for(step.number))
     done.push_back(unpack_step_done(bytes));
   const std::size_t n_blocks = step.states.size();
   for (std::size_t s = 0; s < done.size(); ++s) {
@@ -101,11 +101,11 @@ void StagedModel::take_answers(Step& step) {
   if (step.nll.empty()) step.nll.assign(step.n_rows, 0.0f);
   const auto vocab = static_cast<std::size_t>(model_.config.shape.vocab_size);
   if (step.nll.size() != step.n_rows || last.logits.size() != step.n_logits * vocab ||
-      last.highest.size() != step.n_highest)
+      last.argmax.size() != step.n_argmax)
     throw Error(ExitCode::internal, "the last stage has answered for other rows");
   for (std::size_t i = 0; i < step.n_logits; ++i)
     step.take_logits(i, std::span(last.logits).subspan(i * vocab, vocab));
-  for (std::size_t i = 0; i < step.n_highest; ++i) step.take_highest(i, last.highest[i]);
+  for (std::size_t i = 0; i < step.n_argmax; ++i) step.take_argmax(i, last.argmax[i]);
 }
 
 }  // namespace tovamill

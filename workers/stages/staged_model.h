@@ -11,9 +11,9 @@
 
 #include "engine/model/forward.h"
 #include "engine/model/step_runner.h"
-#include "kernels/row_transport.h"
+#include "kernels/activation_transfer.h"
 #include "kernels/state_keeper.h"
-#include "workers/stages/stage_head.h"
+#include "workers/stages/pipeline_driver.h"
 
 namespace tovamill {
 
@@ -22,13 +22,14 @@ class StagedModel final : public StepRunner, public StateKeeper {
   // `forward` runs stage 0's layers, `model`, on `backend`; `stages` is the cut of all. All outlive
   // the object, and the object all of its states.
   StagedModel(const Model& model, const std::vector<LayerRange>& stages, Backend& backend,
-              StepRunner& forward, RowTransport& rows, StageHead& head, std::int32_t n_groups);
+              StepRunner& forward, ActivationTransfer& rows, PipelineDriver& driver,
+              std::int32_t n_eviction_groups);
 
   // --- StepRunner
 
   // One that each stage computes, and one that waits.
-  std::int32_t most_under_way() const override { return head_.n_stages() + 1; }
-  std::int32_t n_stages() const override { return head_.n_stages(); }
+  std::int32_t max_in_flight() const override { return driver_.n_stages() + 1; }
+  std::int32_t n_stages() const override { return driver_.n_stages(); }
   void submit(const StepInput& input) override;
   StepOutput collect() override;
   std::uint64_t buffer_bytes() const override { return forward_.buffer_bytes(); }
@@ -63,8 +64,8 @@ class StagedModel final : public StepRunner, public StateKeeper {
     std::vector<bool> asks_positions;    // by block
     std::size_t n_rows = 0, n_logits = 0;
     std::function<void(std::size_t i, std::span<float> logits)> take_logits;
-    std::size_t n_highest = 0;
-    std::function<void(std::size_t i, std::int32_t id)> take_highest;
+    std::size_t n_argmax = 0;
+    std::function<void(std::size_t i, std::int32_t id)> take_argmax;
     bool has_own_events = false;
     std::vector<BlockEvents> events;  // (layers of all stages, blocks)
     std::vector<float> nll;           // (n_rows)
@@ -82,13 +83,13 @@ class StagedModel final : public StepRunner, public StateKeeper {
   const std::vector<LayerRange> stages_;
   Backend& backend_;
   StepRunner& forward_;
-  RowTransport& rows_;
-  StageHead& head_;
-  const std::int32_t n_groups_;
+  ActivationTransfer& rows_;
+  PipelineDriver& driver_;
+  const std::int32_t n_eviction_groups_;
   std::uint64_t n_states_ = 0;  // made so far
-  std::deque<Step> under_way_;  // the oldest first
+  std::deque<Step> in_flight_;  // the oldest first
   std::deque<Step> collected_;  // since the last submit
-  std::int32_t n_own_ = 0;      // steps under way on this stage's device: the youngest
+  std::int32_t n_own_ = 0;      // steps in flight on this stage's device: the youngest
 };
 
 }  // namespace tovamill

@@ -10,16 +10,16 @@
 namespace tovamill {
 
 struct StagedModel::State final : StreamState {
-  State(StageHead& head, std::uint64_t number) : head(head), number(number) {}
+  State(PipelineDriver& driver, std::uint64_t number) : driver(driver), number(number) {}
   ~State() override {
     try {
-      head.tell({.kind = StageKind::release, .state = number});
+      driver.tell({.kind = StageKind::release, .state = number});
     } catch (const Error&) {
       // The others are gone, and what they kept with them.
     }
   }
 
-  StageHead& head;
+  PipelineDriver& driver;
   const std::uint64_t number;
   std::unique_ptr<StreamState> here;
   std::uint64_t n_changes = 0;  // blocks, resets and the like so far

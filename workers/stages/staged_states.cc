@@ -17,9 +17,9 @@ StagedModel::State& StagedModel::cast(StreamState& state) const {
 }
 
 std::unique_ptr<StreamState> StagedModel::make_state() {
-  auto state = std::make_unique<State>(head_, ++n_states_);
+  auto state = std::make_unique<State>(driver_, ++n_states_);
   state->here = backend_.make_state();
-  head_.ask({.kind = StageKind::make, .state = state->number});
+  driver_.ask({.kind = StageKind::make, .state = state->number});
   return state;
 }
 
@@ -39,20 +39,20 @@ void StagedModel::reset(StreamState& state) {
   State& s = cast(state);
   ++s.n_changes;
   backend_.reset(*s.here);
-  head_.tell({.kind = StageKind::reset, .state = s.number});
+  driver_.tell({.kind = StageKind::reset, .state = s.number});
 }
 
 // Where no room is needed beyond what every state has, nobody is asked: the answer would come
-// behind all steps that are under way.
+// behind all steps that are in flight.
 void StagedModel::reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) {
   State& s = cast(state);
   collect_all_own();
   backend_.reserve(*s.here, n_tokens, keeps_all);
   if (state_bytes_for(n_tokens, keeps_all) == state_bytes_for(0, false)) return;
-  head_.ask({.kind = StageKind::reserve,
-             .state = s.number,
-             .n_tokens = n_tokens,
-             .keeps_all = keeps_all});
+  driver_.ask({.kind = StageKind::reserve,
+               .state = s.number,
+               .n_tokens = n_tokens,
+               .keeps_all = keeps_all});
 }
 
 void StagedModel::copy(const StreamState& from, StreamState& to) {
@@ -60,7 +60,7 @@ void StagedModel::copy(const StreamState& from, StreamState& to) {
   ++s.n_changes;
   collect_all_own();
   backend_.copy(*cast(from).here, *s.here);
-  head_.ask({.kind = StageKind::copy, .state = cast(from).number, .other = s.number});
+  driver_.ask({.kind = StageKind::copy, .state = cast(from).number, .other = s.number});
 }
 
 std::int64_t StagedModel::n_tokens(const StreamState& state) const {
@@ -71,7 +71,7 @@ void StagedModel::save(const StreamState& state, std::vector<std::byte>& out) co
   std::vector<std::vector<std::byte>> parts(1);
   backend_.save(*cast(state).here, parts.front());
   for (std::vector<std::byte>& part :
-       head_.ask({.kind = StageKind::save, .state = cast(state).number}))
+       driver_.ask({.kind = StageKind::save, .state = cast(state).number}))
     parts.push_back(std::move(part));
   const std::vector<std::byte> whole = join_states(parts);
   out.insert(out.end(), whole.begin(), whole.end());
@@ -88,7 +88,7 @@ std::int64_t StagedModel::load(StreamState& state, std::span<const std::byte> by
     order.parts = split_state(bytes, n_layers);
     const std::int64_t at = backend_.load(*s.here, order.parts.front());
     order.parts.front().clear();
-    for (const std::vector<std::byte>& answer : head_.ask(std::move(order))) {
+    for (const std::vector<std::byte>& answer : driver_.ask(std::move(order))) {
       if (answer.size() != sizeof at || std::memcmp(answer.data(), &at, sizeof at) != 0)
         StateReader::fail("its parts stand at different tokens");
     }
@@ -102,7 +102,7 @@ std::int64_t StagedModel::load(StreamState& state, std::span<const std::byte> by
 void StagedModel::ask_positions(const State& s) const {
   s.positions.clear();
   for (const std::vector<std::byte>& bytes :
-       head_.ask({.kind = StageKind::positions, .state = s.number})) {
+       driver_.ask({.kind = StageKind::positions, .state = s.number})) {
     for (std::vector<std::int32_t>& held : unpack_positions(bytes))
       s.positions.push_back(std::move(held));
   }
@@ -125,7 +125,7 @@ std::vector<std::int32_t> StagedModel::read_positions(const StreamState& state, 
   if (layer < model_.range.n) return backend_.read_positions(*s.here, layer, group);
   if (s.known_at != s.n_changes) ask_positions(s);
   return s.positions.at(static_cast<std::size_t>(layer - model_.range.n) *
-                            static_cast<std::size_t>(n_groups_) +
+                            static_cast<std::size_t>(n_eviction_groups_) +
                         static_cast<std::size_t>(group));
 }
 

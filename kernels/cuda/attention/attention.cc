@@ -51,7 +51,7 @@ void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_row
 void Attention::upload() {
   if (layout_.n_rows() == 0 || layout_.tiles().empty()) return;
   std::byte* at = staging_.data();
-  const auto put = [&](const auto& values, const ArenaPiece& to) {
+  const auto put = [&](const auto& values, const ArenaBlock& to) {
     const std::size_t n = values.size() * sizeof(values[0]);
     std::memcpy(at, values.data(), n);
     TOVAMILL_CUDA(cudaMemcpyAsync(to.data(), at, n, cudaMemcpyHostToDevice, stream_.get()));
@@ -136,9 +136,9 @@ void Attention::run_singles(const Wave& wave, std::int32_t layer, T* out) {
   scratch_.give_singles(wave.n_tiles, wave.max_columns, a);
   a.events = events_.of(layer);
   timer_.enter(StepPart::decode, stream_);
-  const std::size_t n_groups =
-      static_cast<std::size_t>(wave.n_tiles) * static_cast<std::size_t>(a.shape.n_groups);
-  TOVAMILL_CUDA(cudaMemsetAsync(a.n_done, 0, n_groups * sizeof(unsigned), stream_.get()));
+  const std::size_t n_eviction_groups =
+      static_cast<std::size_t>(wave.n_tiles) * static_cast<std::size_t>(a.shape.n_eviction_groups);
+  TOVAMILL_CUDA(cudaMemsetAsync(a.n_done, 0, n_eviction_groups * sizeof(unsigned), stream_.get()));
   decode(a, wave.n_tiles, stream_);
   if (a.drops != nullptr) events_.keep_drops(wave, layer, a.drops, stream_);
 }

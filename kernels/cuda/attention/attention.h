@@ -62,12 +62,12 @@ class Attention {
   AttentionScratch scratch_;
   StepLayout layout_;
   StepEvents events_;
-  ArenaPiece tiles_;      // (max_rows)
-  ArenaPiece row_tiles_;  // (max_rows)
-  ArenaPiece positions_;  // (max_rows)
-  ArenaPiece angles_;     // (max_rows, head_dim) float32
-  ArenaPiece inv_freq_;   // (head_dim / 2) float64
-  ArenaPiece queries_;    // (max_rows, q_size) in the compute type
+  ArenaBlock tiles_;      // (max_rows)
+  ArenaBlock row_tiles_;  // (max_rows)
+  ArenaBlock positions_;  // (max_rows)
+  ArenaBlock angles_;     // (max_rows, head_dim) float32
+  ArenaBlock inv_freq_;   // (head_dim / 2) float64
+  ArenaBlock queries_;    // (max_rows, q_size) in the compute type
   PinnedMemory staging_;  // of tiles, positions and row_tiles
 };
 

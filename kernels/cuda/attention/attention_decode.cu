@@ -17,7 +17,7 @@ constexpr int kThreads = 256, kWarps = kThreads / kLanes;
 template <int kQueries>
 constexpr int kBlocksOfSm = kQueries == 1 ? 3 : 2;
 
-// Rows that a lane reads of at a time: 16 bytes of each are under way from memory at once, which
+// Rows that a lane reads of at a time: 16 bytes of each are in flight from memory at once, which
 // with 24 warps of an SM are some 48 KiB.
 constexpr int kBatch = 4;
 
@@ -156,14 +156,16 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
   const auto position = static_cast<std::int32_t>(tile.position);
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   std::int32_t* positions = layer.positions(group);
-  const std::int64_t list = (static_cast<std::int64_t>(slot) * shape.n_groups + group) * a.ld;
+  const std::int64_t list =
+      (static_cast<std::int64_t>(slot) * shape.n_eviction_groups + group) * a.ld;
   float* mean = a.mean + list;
   std::int32_t* death = a.death + list;
   float* memory = a.layout.remembers ? layer.memory(group) : nullptr;
   float* decay_power = a.layout.averages ? layer.decay_power(group) : nullptr;
   const float* value_norm = a.layout.averages ? layer.value_norm(group) : nullptr;
   const float share = 1.0f / static_cast<float>(shape.heads_per_group);
-  const std::int64_t event = static_cast<std::int64_t>(tile.event_row) * shape.n_groups + group;
+  const std::int64_t event =
+      static_cast<std::int64_t>(tile.event_row) * shape.n_eviction_groups + group;
   const std::int32_t n_drops =
       tile.drops != 0 && n > tile.rule.cache_size ? n - tile.rule.cache_size : 0;
   std::int32_t n_visible = 0;
@@ -219,8 +221,8 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
       death[best.column] = 0;
       const EventRecord record{positions[best.column], mean[best.column], n_visible};
       if (a.drops != nullptr) {
-        a.drops[(static_cast<std::int64_t>(slot) * shape.n_groups + group) * a.max_drops + drop] =
-            record;
+        a.drops[(static_cast<std::int64_t>(slot) * shape.n_eviction_groups + group) * a.max_drops +
+                drop] = record;
       } else {
         a.events[event] = record;
       }
@@ -327,11 +329,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kQueries>)
   // What this block has written is seen by the one that sees its count.
   __threadfence();
   __syncthreads();
-  if (thread == 0) n_done = atomicAdd(a.n_done + slot * shape.n_groups + group, 1u) + 1u;
+  if (thread == 0) n_done = atomicAdd(a.n_done + slot * shape.n_eviction_groups + group, 1u) + 1u;
   __syncthreads();
   if (n_done != static_cast<unsigned>(shape.kv_per_group)) return;
   __threadfence();
-  if (thread == 0) a.n_done[slot * shape.n_groups + group] = 0;
+  if (thread == 0) a.n_done[slot * shape.n_eviction_groups + group] = 0;
   decide(a, slot, group, candidates);
 }
 

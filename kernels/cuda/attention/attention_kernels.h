@@ -51,7 +51,7 @@ struct LeaveArguments {
   const TileInfo* tiles;
   WaveScratch scratch;
   bool sums_heads;      // the weights of what left stand in head_weight
-  EventRecord* events;  // (event rows, n_groups) of this layer
+  EventRecord* events;  // (event rows, n_eviction_groups) of this layer
 };
 void leave(const LeaveArguments& a, std::int32_t n_tiles, const Stream& stream);
 template <class T>
@@ -99,7 +99,8 @@ struct ScanArguments {
   std::int32_t layer;
   const TileInfo* tiles;
   WaveScratch scratch;
-  float* partial;  // (slots, n_groups, kScanWarps, ld) where they do not fit shared memory, or null
+  float* partial;  // (slots, n_eviction_groups, kScanWarps, ld) where they do not fit shared
+                   // memory, or null
 };
 inline constexpr int kScanWarps = 16;
 // Bytes of ScanArguments::partial for `n_tiles` tiles.
@@ -120,15 +121,17 @@ struct DecodeArguments {
   const T* queries;
   T* out;  // (rows, q_size)
   std::int32_t ld;
-  float* weights;         // (slots, n_heads, ld)
-  float* inverse_sum;     // (slots, n_heads)
-  float* mean;            // (slots, n_groups, ld) of the weights, over the heads of a group
-  std::int32_t* death;    // (slots, n_groups, ld)
-  std::int32_t* move_to;  // (slots, n_groups, ld)
-  unsigned* n_done;  // (slots, n_groups) KV heads of a group that are through; 0 between launches
+  float* weights;       // (slots, n_heads, ld)
+  float* inverse_sum;   // (slots, n_heads)
+  float* mean;          // (slots, n_eviction_groups, ld) of the weights, over the heads of a group
+  std::int32_t* death;  // (slots, n_eviction_groups, ld)
+  std::int32_t* move_to;  // (slots, n_eviction_groups, ld)
+  unsigned* n_done;  // (slots, n_eviction_groups) KV heads of a group that are through; 0 between
+                     // launches
   std::int32_t max_drops;  // of a tile
-  EventRecord* events;     // (event rows, n_groups) of this layer; of one drop a tile
-  EventRecord* drops;      // (slots, n_groups, max_drops), where max_drops is above 1; else null
+  EventRecord* events;     // (event rows, n_eviction_groups) of this layer; of one drop a tile
+  EventRecord*
+      drops;  // (slots, n_eviction_groups, max_drops), where max_drops is above 1; else null
 };
 // Attention of one query a stream, the decision and the departure, each key and value read once.
 template <class T>

@@ -34,10 +34,11 @@ struct ScanPlace {
 
   __device__ ScanPlace(const ScanArguments& arguments, const TileInfo& tile, std::int32_t slot,
                        std::int32_t group)
-      : a(arguments), death(a.scratch.deaths(slot, group, a.shape.n_groups)) {
+      : a(arguments), death(a.scratch.deaths(slot, group, a.shape.n_eviction_groups)) {
     const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
     positions = layer.positions(group);
-    list = (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
+    list =
+        (static_cast<std::int64_t>(slot) * a.shape.n_eviction_groups + group) * kRopeSegmentTokens;
     n_row =
         static_cast<std::int32_t>(reinterpret_cast<std::int32_t*>(layer.memory(group)) - positions);
   }
@@ -198,11 +199,11 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
   const ScanPlace place(a, tile, slot, group);
   float* partial = reinterpret_cast<float*>(shared_bytes);  // (kScanWarps, ld)
   if (!kInRegisters && a.partial != nullptr)
-    partial =
-        a.partial + (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kScanWarps * ld;
+    partial = a.partial + (static_cast<std::int64_t>(slot) * a.shape.n_eviction_groups + group) *
+                              kScanWarps * ld;
   float* own = partial + static_cast<std::int64_t>(warp) * ld;
   const auto row = [&](std::int32_t head, std::int32_t step) {
-    return a.scratch.scores + ((first_head + head) * kGroupTokens + step) * ld;
+    return a.scratch.scores + ((first_head + head) * kRopeSegmentTokens + step) * ld;
   };
   for (std::int32_t j = thread; j < ld; j += kThreads)
     place.death[j] = j < n_state + n_steps ? kAlive : -1;
@@ -230,7 +231,7 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
     }
     const auto keep = [&](std::int32_t h, float highest, float scale) {
       if (lane != 0) return;
-      const std::int64_t at = (first_head + h) * kGroupTokens + step;
+      const std::int64_t at = (first_head + h) * kRopeSegmentTokens + step;
       a.scratch.row_max[at] = highest;
       a.scratch.row_scale[at] = scale;
     };
@@ -301,7 +302,8 @@ void launch_scan(const ScanArguments& a, std::int32_t n_tiles, const Stream& str
       a.partial != nullptr ? 0
                            : static_cast<std::size_t>(a.scratch.ld) * kScanWarps * sizeof(float);
   launch(scan_kernel<kColumns>, "scan",
-         {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups)),
+         {.blocks = dim3(static_cast<unsigned>(n_tiles),
+                         static_cast<unsigned>(a.shape.n_eviction_groups)),
           .threads = dim3(kThreads),
           .shared_bytes = bytes,
           .goes_first = true},
@@ -312,8 +314,8 @@ void launch_scan(const ScanArguments& a, std::int32_t n_tiles, const Stream& str
 
 std::size_t scan_partial_bytes(const AttentionShape& shape, std::int32_t n_tiles, std::int32_t ld) {
   if (ld <= kMostShared) return 0;
-  return static_cast<std::size_t>(n_tiles) * static_cast<std::size_t>(shape.n_groups) * kScanWarps *
-         static_cast<std::size_t>(ld) * sizeof(float);
+  return static_cast<std::size_t>(n_tiles) * static_cast<std::size_t>(shape.n_eviction_groups) *
+         kScanWarps * static_cast<std::size_t>(ld) * sizeof(float);
 }
 
 void scan_tiles(const ScanArguments& a, std::int32_t n_tiles, const Stream& stream) {

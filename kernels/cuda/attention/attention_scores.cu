@@ -1,17 +1,17 @@
 // Scores of a tile's queries against its state. A thread block takes 64 queries of one head and
-// four times kProductTile columns, one kProductTile at a time, and has the next ones on their way
+// four times kGemmTile columns, one kGemmTile at a time, and has the next ones on their way
 // from memory meanwhile. Each number is summed in the same order whatever else is in the step.
 //
 // A layer and tile of s queries and n columns, h heads of size d: 2 s n h d operations; scores are
 // written once (4 s n h bytes); keys are read s / 64 times for each of their heads, from the L2
 // cache.
 #include "kernels/cuda/attention/attention_kernels.h"
-#include "kernels/cuda/attention/product_tile.h"
+#include "kernels/cuda/attention/gemm_tile.h"
 
 namespace tovamill::cuda {
 namespace {
 
-using namespace product_tile;
+using namespace gemm_tile;
 
 constexpr int kColumnTiles = 4;  // of a block
 

@@ -9,7 +9,7 @@ namespace {
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 30;
 
 std::int64_t padded(std::int64_t columns) {
-  return (columns + kProductTile - 1) / kProductTile * kProductTile;
+  return (columns + kGemmTile - 1) / kGemmTile * kGemmTile;
 }
 
 template <class T>
@@ -36,31 +36,32 @@ class Parts {
 
 AttentionScratch::AttentionScratch(const AttentionModel& model, Arena& arena)
     : model_(model), arena_(arena) {
-  make_room(model.tile_columns(kGroupTokens, false));
+  make_room(model.tile_columns(kRopeSegmentTokens, false));
 }
 
 // Keys and values of the tokens of one tile, where the state has no room for them.
 std::int64_t AttentionScratch::joining_bytes() const {
   const StateLayout& layout = model_.layout();
   if (!is_bounded(model_.cache())) return 0;
-  return StateLayout::align(layout.n_kv_heads * layout.n_head_arrays() * kGroupTokens *
+  return StateLayout::align(layout.n_kv_heads * layout.n_head_arrays() * kRopeSegmentTokens *
                             layout.head_dim * layout.element_bytes);
 }
 
 // Of one tile with states of `ld` columns: scores, deaths, sums, who left, moves, who joins, and
 // the scan's sums where they do not fit shared memory.
 std::int64_t AttentionScratch::slot_bytes(std::int64_t ld) const {
-  const std::int64_t heads = model_.shape().n_heads, groups = model_.shape().n_groups;
-  return bytes_of<float>(heads * kGroupTokens * ld) + bytes_of<std::int32_t>(groups * ld) +
-         3 * bytes_of<float>(heads * kGroupTokens) + 4 * bytes_of<float>(groups * kGroupTokens) +
-         bytes_of<std::int32_t>(groups) + joining_bytes() +
+  const std::int64_t heads = model_.shape().n_heads, groups = model_.shape().n_eviction_groups;
+  return bytes_of<float>(heads * kRopeSegmentTokens * ld) + bytes_of<std::int32_t>(groups * ld) +
+         3 * bytes_of<float>(heads * kRopeSegmentTokens) +
+         4 * bytes_of<float>(groups * kRopeSegmentTokens) + bytes_of<std::int32_t>(groups) +
+         joining_bytes() +
          StateLayout::align(static_cast<std::int64_t>(
              scan_partial_bytes(model_.shape(), 1, static_cast<std::int32_t>(ld))));
 }
 
 // Of one block of one token.
 std::int64_t AttentionScratch::single_bytes(std::int64_t ld) const {
-  const std::int64_t heads = model_.shape().n_heads, groups = model_.shape().n_groups;
+  const std::int64_t heads = model_.shape().n_heads, groups = model_.shape().n_eviction_groups;
   return bytes_of<float>(heads * ld) + bytes_of<float>(heads) + 3 * bytes_of<float>(groups * ld) +
          bytes_of<unsigned>(groups) + bytes_of<EventRecord>(groups * ld);
 }
@@ -69,8 +70,9 @@ std::int64_t AttentionScratch::single_bytes(std::int64_t ld) const {
 std::int64_t AttentionScratch::bytes(std::int64_t n_columns) const {
   const std::int64_t ld = padded(n_columns), each = std::max(slot_bytes(ld), single_bytes(ld));
   const std::int64_t rows = model_.max_rows();
-  const std::int64_t most = std::max(
-      slot_bytes(ld) * ((rows + kGroupTokens - 1) / kGroupTokens + 1), single_bytes(ld) * rows);
+  const std::int64_t most =
+      std::max(slot_bytes(ld) * ((rows + kRopeSegmentTokens - 1) / kRopeSegmentTokens + 1),
+               single_bytes(ld) * rows);
   return std::max(each, std::min(most, kMostBytes));
 }
 
@@ -83,7 +85,7 @@ void AttentionScratch::make_room(std::int64_t n_columns) {
   const auto wanted = static_cast<std::size_t>(bytes(n_columns));
   const std::size_t had = memory_.size();
   if (wanted > had) {
-    memory_ = ArenaPiece();
+    memory_ = ArenaBlock();
     try {
       memory_ = arena_.take(wanted, "the scratch of attention");
     } catch (const OutOfMemory&) {
@@ -105,19 +107,19 @@ bool AttentionScratch::holds_singles(std::int64_t n_tiles, std::int64_t n_column
 WaveScratch AttentionScratch::tiles(std::int64_t n_tiles, std::int64_t n_columns,
                                     float*& partial) const {
   const std::int64_t ld = padded(n_columns), heads = n_tiles * model_.shape().n_heads,
-                     groups = n_tiles * model_.shape().n_groups;
+                     groups = n_tiles * model_.shape().n_eviction_groups;
   Parts parts(memory_.data());
   WaveScratch s{};
   s.ld = static_cast<std::int32_t>(ld);
-  s.scores = parts.take<float>(heads * kGroupTokens * ld);
+  s.scores = parts.take<float>(heads * kRopeSegmentTokens * ld);
   s.death = parts.take<std::int32_t>(groups * ld);
-  s.row_max = parts.take<float>(heads * kGroupTokens);
-  s.row_scale = parts.take<float>(heads * kGroupTokens);
-  s.head_weight = parts.take<float>(heads * kGroupTokens);
-  s.evicted = parts.take<std::int32_t>(groups * kGroupTokens);
-  s.evicted_weight = parts.take<float>(groups * kGroupTokens);
-  s.move_from = parts.take<std::int32_t>(groups * kGroupTokens);
-  s.move_to = parts.take<std::int32_t>(groups * kGroupTokens);
+  s.row_max = parts.take<float>(heads * kRopeSegmentTokens);
+  s.row_scale = parts.take<float>(heads * kRopeSegmentTokens);
+  s.head_weight = parts.take<float>(heads * kRopeSegmentTokens);
+  s.evicted = parts.take<std::int32_t>(groups * kRopeSegmentTokens);
+  s.evicted_weight = parts.take<float>(groups * kRopeSegmentTokens);
+  s.move_from = parts.take<std::int32_t>(groups * kRopeSegmentTokens);
+  s.move_to = parts.take<std::int32_t>(groups * kRopeSegmentTokens);
   s.n_moves = parts.take<std::int32_t>(groups);
   s.joining = parts.take<unsigned char>(n_tiles * joining_bytes());
   const bool needs_partial =
@@ -130,7 +132,7 @@ template <class T>
 void AttentionScratch::give_singles(std::int64_t n_tiles, std::int64_t n_columns,
                                     DecodeArguments<T>& a) const {
   const std::int64_t ld = padded(n_columns), heads = n_tiles * model_.shape().n_heads,
-                     groups = n_tiles * model_.shape().n_groups;
+                     groups = n_tiles * model_.shape().n_eviction_groups;
   Parts parts(memory_.data());
   a.ld = static_cast<std::int32_t>(ld);
   a.weights = parts.take<float>(heads * ld);

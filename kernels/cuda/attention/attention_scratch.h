@@ -14,7 +14,7 @@ class AttentionScratch {
  public:
   AttentionScratch(const AttentionModel& model, Arena& arena);
 
-  // Room for a slot at least with states of `n_columns`. Nothing may be under way in it. Throws
+  // Room for a slot at least with states of `n_columns`. Nothing may be in flight in it. Throws
   // OutOfMemory; it is as large as before then.
   void make_room(std::int64_t n_columns);
   // Bytes it has, and would have after make_room.
@@ -40,7 +40,7 @@ class AttentionScratch {
 
   const AttentionModel& model_;
   Arena& arena_;
-  ArenaPiece memory_;
+  ArenaBlock memory_;
   std::int64_t n_columns_ = 0;  // for which there is a slot at least
 };
 

@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreads, 4) join_kernel(JoinArguments<T> a) {
         for (std::int32_t i = lane; i < d; i += kLanes) sum += v[i] * v[i];
         norms += sqrtf(warp_sum(sum));
       }
-      for (std::int32_t g = lane; g < shape.n_groups; g += kLanes) {
+      for (std::int32_t g = lane; g < shape.n_eviction_groups; g += kLanes) {
         layer.positions(g)[column] =
             static_cast<std::int32_t>(tile.position) + row - tile.first_row;
         if (a.layout.remembers) layer.memory(g)[column] = 0.0f;
@@ -201,10 +201,10 @@ __global__ void leave_kernel(LeaveArguments a) {
   __shared__ float reduced[kThreads / kLanes];
   const AttentionShape& shape = a.shape;
   const std::int64_t list =
-      (static_cast<std::int64_t>(slot) * shape.n_groups + group) * kGroupTokens;
+      (static_cast<std::int64_t>(slot) * shape.n_eviction_groups + group) * kRopeSegmentTokens;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   std::int32_t* positions = layer.positions(group);
-  const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_groups);
+  const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_eviction_groups);
   std::int32_t n_dead = 0;
   for (std::int32_t step = thread; step < tile.n_steps;
        step += static_cast<std::int32_t>(kThreads)) {
@@ -218,7 +218,7 @@ __global__ void leave_kernel(LeaveArguments a) {
         float sum = 0.0f;
         for (std::int32_t h = 0; h < shape.n_heads; ++h)
           sum += a.scratch.head_weight[(static_cast<std::int64_t>(slot) * shape.n_heads + h) *
-                                           kGroupTokens +
+                                           kRopeSegmentTokens +
                                        step];
         record.weight = sum / static_cast<float>(shape.n_heads);
       }
@@ -229,12 +229,13 @@ __global__ void leave_kernel(LeaveArguments a) {
               ? 1
               : 0;
     }
-    a.events[(static_cast<std::int64_t>(tile.event_row) + step) * shape.n_groups + group] = record;
+    a.events[(static_cast<std::int64_t>(tile.event_row) + step) * shape.n_eviction_groups + group] =
+        record;
   }
   n_dead = static_cast<std::int32_t>(block_sum(static_cast<float>(n_dead), reduced));
   if (thread >= kLanes) return;
   if (tile.drops == 0 || n_dead == 0) {
-    if (lane == 0) a.scratch.n_moves[slot * shape.n_groups + group] = 0;
+    if (lane == 0) a.scratch.n_moves[slot * shape.n_eviction_groups + group] = 0;
     return;
   }
   const std::int32_t n_left = tile.n_columns() - n_dead;
@@ -261,7 +262,7 @@ __global__ void leave_kernel(LeaveArguments a) {
     }
   }
   __syncwarp();
-  if (lane == 0) a.scratch.n_moves[slot * shape.n_groups + group] = n_to;
+  if (lane == 0) a.scratch.n_moves[slot * shape.n_eviction_groups + group] = n_to;
   for (std::int32_t i = lane; i < n_to; i += kLanes) {
     const std::int32_t from = a.scratch.move_from[list + i], to = a.scratch.move_to[list + i];
     positions[to] = positions[from];
@@ -302,15 +303,15 @@ __global__ void compact_kernel(LeaveArguments a) {
   const TileInfo& tile = a.tiles[slot];
   const std::int32_t group = kv / a.shape.kv_per_group, d = a.shape.head_dim;
   const std::int64_t list =
-      (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
+      (static_cast<std::int64_t>(slot) * a.shape.n_eviction_groups + group) * kRopeSegmentTokens;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   const HeadArray array = blockIdx.z == 0   ? HeadArray::values
                           : blockIdx.z == 1 ? HeadArray::rotated
                                             : HeadArray::unrotated;
   const TileRows<T> rows(layer, tile, slot, kv, array, a.scratch.joining);
   const Gathering gathering{a.scratch.move_from + list, a.scratch.move_to + list,
-                            a.scratch.deaths(slot, group, a.shape.n_groups),
-                            a.scratch.n_moves[slot * a.shape.n_groups + group],
+                            a.scratch.deaths(slot, group, a.shape.n_eviction_groups),
+                            a.scratch.n_moves[slot * a.shape.n_eviction_groups + group],
                             max(0, min(tile.n_columns(), tile.rule.cache_size) - tile.n_inside)};
   if (d % kWide<T> == 0) {
     gathering.run<uint4>(rows, d / kWide<T>);
@@ -339,15 +340,16 @@ void rotate_again(const RotateArguments& a, std::int32_t n_tiles, const Stream& 
   constexpr unsigned kParts = 32;
   launch(a.shape.head_dim % 4 == 0 ? rotate_again_kernel<T, 2> : rotate_again_kernel<T, 1>,
          "rotate_again",
-         {.blocks =
-              dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups), kParts),
+         {.blocks = dim3(static_cast<unsigned>(n_tiles),
+                         static_cast<unsigned>(a.shape.n_eviction_groups), kParts),
           .threads = dim3(kThreads)},
          stream, a);
 }
 
 void leave(const LeaveArguments& a, std::int32_t n_tiles, const Stream& stream) {
   launch(leave_kernel, "leave",
-         {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups)),
+         {.blocks = dim3(static_cast<unsigned>(n_tiles),
+                         static_cast<unsigned>(a.shape.n_eviction_groups)),
           .threads = dim3(kThreads)},
          stream, a);
 }

@@ -1,4 +1,4 @@
-// The softmax's product with the values. A thread block takes 64 queries of one head, kProductTile
+// The softmax's product with the values. A thread block takes 64 queries of one head, kGemmTile
 // columns at a time, and has the next ones on their way from memory meanwhile. Each number is
 // summed in the same order whatever else is in the step.
 //
@@ -6,12 +6,12 @@
 // read once (4 s n h bytes, twice for policies without a scan); values are read s / 64 times for
 // each of their heads, from the L2 cache.
 #include "kernels/cuda/attention/attention_kernels.h"
-#include "kernels/cuda/attention/product_tile.h"
+#include "kernels/cuda/attention/gemm_tile.h"
 
 namespace tovamill::cuda {
 namespace {
 
-using namespace product_tile;
+using namespace gemm_tile;
 
 constexpr int kMostHeadParts = 2;  // of one block's sums
 // Blocks of an SM that the weighing asks of the compiler: as many as it can keep all numbers in
@@ -67,9 +67,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kWidth, kParts>)
   const TileRows<T> stored(layer, tile, slot, head / shape.per_kv, HeadArray::values,
                            a.scratch.joining);
   const std::int32_t* positions = layer.positions(group);
-  const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_groups);
+  const std::int32_t* death = a.scratch.deaths(slot, group, shape.n_eviction_groups);
   const std::int64_t rows =
-      (static_cast<std::int64_t>(slot) * shape.n_heads + head) * kGroupTokens + first_step;
+      (static_cast<std::int64_t>(slot) * shape.n_heads + head) * kRopeSegmentTokens + first_step;
   const float* scores = a.scratch.scores + rows * a.scratch.ld;
   const std::int32_t n_columns = tile.n_state + first_step + n_steps;
   const auto attending = [&](std::int32_t j) {
@@ -182,7 +182,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kWidth, kParts>)
   // Of `window`: what the token that leaves after each query weighed.
   const auto r = static_cast<std::int32_t>(threadIdx.x);
   const std::int32_t column =
-      a.scratch.evicted[(static_cast<std::int64_t>(slot) * shape.n_groups + group) * kGroupTokens +
+      a.scratch.evicted[(static_cast<std::int64_t>(slot) * shape.n_eviction_groups + group) *
+                            kRopeSegmentTokens +
                         first_step + r];
   const float x = column >= 0 ? score(attending(column), r, column) : -INFINITY;
   a.scratch.head_weight[rows + r] = softmax_term(x, shifts[r]) * inverse[r];
@@ -195,14 +196,14 @@ void launch_weigh(const WeighArguments<T>& a, std::int32_t n_tiles, std::int32_t
   constexpr std::size_t kOperands =
       (kRows + kValueParts * kCols) * (kCols + Sums<T>::kPad) * sizeof(T) +
       kRows * kCols * sizeof(float);
-  constexpr std::size_t kProduct = kRows * kCols * sizeof(float);
+  constexpr std::size_t kGemm = kRows * kCols * sizeof(float);
   launch(
       weigh_kernel<T, kWidth, kParts>, "weigh",
       {.blocks = dim3(static_cast<unsigned>((max_steps + kRows - 1) / kRows *
                                             ((parts_of(a.shape.head_dim) + kParts - 1) / kParts)),
                       static_cast<unsigned>(a.shape.n_heads), static_cast<unsigned>(n_tiles)),
        .threads = dim3(kThreads),
-       .shared_bytes = kOperands > kProduct ? kOperands : kProduct},
+       .shared_bytes = kOperands > kGemm ? kOperands : kGemm},
       stream, a);
 }
 

@@ -16,11 +16,11 @@ __global__ void plan_kernel(ScanArguments a) {
   const TileInfo& tile = a.tiles[slot];
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   const std::int32_t* positions = layer.positions(group);
-  std::int32_t* death = a.scratch.deaths(slot, group, a.shape.n_groups);
+  std::int32_t* death = a.scratch.deaths(slot, group, a.shape.n_eviction_groups);
   std::int32_t* evicted =
       a.scratch.evicted +
-      (static_cast<std::int64_t>(slot) * a.shape.n_groups + group) * kGroupTokens;
-  for (std::int32_t step = thread; step < kGroupTokens; step += n_threads) evicted[step] = -1;
+      (static_cast<std::int64_t>(slot) * a.shape.n_eviction_groups + group) * kRopeSegmentTokens;
+  for (std::int32_t step = thread; step < kRopeSegmentTokens; step += n_threads) evicted[step] = -1;
   __syncthreads();
   for (std::int32_t j = thread; j < a.scratch.ld; j += n_threads) {
     death[j] = j < tile.n_columns() ? kAlive : -1;
@@ -37,7 +37,8 @@ __global__ void plan_kernel(ScanArguments a) {
 
 void plan_deaths(const ScanArguments& a, std::int32_t n_tiles, const Stream& stream) {
   launch(plan_kernel, "plan_deaths",
-         {.blocks = dim3(static_cast<unsigned>(n_tiles), static_cast<unsigned>(a.shape.n_groups)),
+         {.blocks = dim3(static_cast<unsigned>(n_tiles),
+                         static_cast<unsigned>(a.shape.n_eviction_groups)),
           .threads = dim3(256)},
          stream, a);
 }

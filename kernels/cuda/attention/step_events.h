@@ -19,10 +19,10 @@ class StepEvents {
 
   // Of a step that is laid out; whatever was there is forgotten.
   void begin_step(const StepLayout& layout);
-  // (n_rows, n_groups) of a layer, in device memory.
+  // (n_rows, n_eviction_groups) of a layer, in device memory.
   EventRecord* of(std::int32_t layer) const;
   // Puts what a wave of single tokens drops in `layer` on its way, where a tile drops more than
-  // one: (n_tiles, n_groups, max_drops).
+  // one: (n_tiles, n_eviction_groups, max_drops).
   void keep_drops(const Wave& wave, std::int32_t layer, const EventRecord* drops,
                   const Stream& stream);
   // Puts the rest on its way; `read` once the stream has come past it.
@@ -43,7 +43,7 @@ class StepEvents {
                  std::int32_t group, BlockEvents& events) const;
 
   const AttentionModel& model_;
-  ArenaPiece memory_;
+  ArenaBlock memory_;
   PinnedMemory host_;
   std::int32_t n_rows_ = 0;
   std::vector<Drops> drops_;

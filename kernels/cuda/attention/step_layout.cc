@@ -51,15 +51,15 @@ TileInfo StepLayout::next_tile(const StepBlock& block, std::int32_t done) {
   t.capacity = state.capacity;
   t.position = position;
   t.first_row = t.event_row = block.first_row + done;
-  t.n_steps = static_cast<std::int32_t>(
-      std::min<std::int64_t>(block.n_tokens - done, kGroupTokens - position % kGroupTokens));
+  t.n_steps = static_cast<std::int32_t>(std::min<std::int64_t>(
+      block.n_tokens - done, kRopeSegmentTokens - position % kRopeSegmentTokens));
   t.n_state = static_cast<std::int32_t>(state.n_held);
   t.n_inside = t.n_columns() <= state.capacity ? t.n_columns() : t.n_state;
   t.rotation = model_.wanted_rotation(position);
   t.rotates = model_.layout().keeps_unrotated && t.rotation != state.rotation ? 1 : 0;
   t.drops = is_bound && !block.keeps_all ? 1 : 0;
   t.rule = model_.rule_of(block);
-  if (position % kGroupTokens == 0) state.group_base = state.n_held;
+  if (position % kRopeSegmentTokens == 0) state.group_base = state.n_held;
   state.n_held = model_.held_after(block, state.n_held, t.n_steps);
   state.n_tokens = position + t.n_steps;
   state.rotation = t.rotation;
@@ -74,7 +74,7 @@ void StepLayout::place_rows(const TileInfo& tile, const CudaState& state) {
     const std::int64_t position = tile.position + i;
     std::int64_t place = position;
     if (kind == Positions::clipped) place = position - tile.rotation;
-    if (kind == Positions::in_state) place = state.group_base + position % kGroupTokens;
+    if (kind == Positions::in_state) place = state.group_base + position % kRopeSegmentTokens;
     positions_[static_cast<std::size_t>(tile.first_row + i)] = place;
   }
 }

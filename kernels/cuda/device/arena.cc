@@ -16,7 +16,7 @@ std::size_t aligned(std::size_t n) {
 
 }  // namespace
 
-ArenaPiece& ArenaPiece::operator=(ArenaPiece&& other) noexcept {
+ArenaBlock& ArenaBlock::operator=(ArenaBlock&& other) noexcept {
   if (this != &other) {
     release();
     arena_ = std::move(other.arena_);
@@ -26,7 +26,7 @@ ArenaPiece& ArenaPiece::operator=(ArenaPiece&& other) noexcept {
   return *this;
 }
 
-void ArenaPiece::release() {
+void ArenaBlock::release() {
   if (arena_ != nullptr) arena_->give_back(data_, n_bytes_);
   arena_.reset();
   data_ = nullptr;
@@ -40,7 +40,7 @@ Arena::Arena(std::size_t n_bytes)
 
 Arena::~Arena() { device_free(base_); }
 
-ArenaPiece Arena::take(std::size_t n_bytes, const std::string& what) {
+ArenaBlock Arena::take(std::size_t n_bytes, const std::string& what) {
   const std::size_t wanted = aligned(n_bytes);
   auto best = holes_.end();
   for (auto h = holes_.begin(); h != holes_.end(); ++h) {

@@ -13,14 +13,14 @@ namespace tovamill::cuda {
 class Arena;
 
 // A piece that goes back to its arena, which lives as long as any.
-class ArenaPiece {
+class ArenaBlock {
  public:
-  ArenaPiece() = default;
-  ArenaPiece(std::shared_ptr<Arena> arena, void* data, std::size_t n_bytes)
+  ArenaBlock() = default;
+  ArenaBlock(std::shared_ptr<Arena> arena, void* data, std::size_t n_bytes)
       : arena_(std::move(arena)), data_(data), n_bytes_(n_bytes) {}
-  ArenaPiece(ArenaPiece&& other) noexcept { *this = std::move(other); }
-  ArenaPiece& operator=(ArenaPiece&& other) noexcept;
-  ~ArenaPiece() { release(); }
+  ArenaBlock(ArenaBlock&& other) noexcept { *this = std::move(other); }
+  ArenaBlock& operator=(ArenaBlock&& other) noexcept;
+  ~ArenaBlock() { release(); }
 
   void* data() const { return data_; }
   std::size_t size() const { return n_bytes_; }
@@ -43,14 +43,14 @@ class Arena : public std::enable_shared_from_this<Arena> {
   Arena& operator=(const Arena&) = delete;
 
   // The smallest hole that is large enough. Throws OutOfMemory naming `what`.
-  ArenaPiece take(std::size_t n_bytes, const std::string& what);
+  ArenaBlock take(std::size_t n_bytes, const std::string& what);
   std::size_t size() const { return n_bytes_; }
   std::size_t n_free() const { return n_free_; }
   // Of the largest piece that can be had.
   std::size_t largest_hole() const;
 
  private:
-  friend class ArenaPiece;
+  friend class ArenaBlock;
   void give_back(void* data, std::size_t n_bytes);
 
   unsigned char* base_ = nullptr;

@@ -18,7 +18,7 @@ std::string version_text(int version) {
 }
 
 // Why this process can use no GPU at all; where it sees some, `n` of them, nothing.
-std::string obstacle_to_any(int& n) {
+std::string rejection_of_all(int& n) {
   int driver = 0, runtime = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
     cudaGetLastError();  // it is told
@@ -36,7 +36,7 @@ std::string obstacle_to_any(int& n) {
   return n > 0 ? "" : "this process sees no GPU (CUDA_VISIBLE_DEVICES, or the job's --gpus)";
 }
 
-std::string obstacle_of(const DeviceFacts& facts) {
+std::string rejection_of(const DeviceFacts& facts) {
   if (facts.major >= kOldestMajor) return "";
   return facts.name + " has compute capability " + std::to_string(facts.major) + "." +
          std::to_string(facts.minor) + ", 8.0 is the least that is supported";
@@ -50,12 +50,12 @@ int choose_device(int wanted) {
                 "--device cuda: " + why + "; use --device cpu, or see tovamill doctor");
   };
   int n = 0;
-  if (const std::string why = obstacle_to_any(n); !why.empty()) refuse(why);
+  if (const std::string why = rejection_of_all(n); !why.empty()) refuse(why);
   if (wanted < 0 || wanted >= n)
     refuse("GPU " + std::to_string(wanted) + " is asked for, but this process sees " +
            std::to_string(n));
   const DeviceFacts facts = device_facts(wanted);
-  if (const std::string why = obstacle_of(facts); !why.empty()) refuse(why);
+  if (const std::string why = rejection_of(facts); !why.empty()) refuse(why);
   TOVAMILL_CUDA(cudaSetDevice(wanted));
   return wanted;
 }
@@ -94,7 +94,7 @@ namespace tovamill {
 std::vector<Gpu> usable_gpus() {
   std::vector<Gpu> gpus;
   int n = 0;
-  if (!cuda::obstacle_to_any(n).empty()) return gpus;
+  if (!cuda::rejection_of_all(n).empty()) return gpus;
   for (int i = 0; i < n; ++i) {
     cudaDeviceProp p{};
     if (cudaGetDeviceProperties(&p, i) != cudaSuccess || p.major < cuda::kOldestMajor) continue;
@@ -107,21 +107,21 @@ std::vector<Gpu> usable_gpus() {
 }
 
 GpuInfo gpu_info() {
-  GpuInfo info{.is_built = true, .versions = "", .obstacle = "", .devices = {}};
+  GpuInfo info{.is_built = true, .versions = "", .rejection = "", .devices = {}};
   int driver = 0, runtime = 0, n = 0;
   if (cudaRuntimeGetVersion(&runtime) == cudaSuccess)
     info.versions = "CUDA " + cuda::version_text(runtime);
   if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0)
     info.versions += ", driver for CUDA " + cuda::version_text(driver);
-  info.obstacle = cuda::obstacle_to_any(n);
+  info.rejection = cuda::rejection_of_all(n);
   bool any = false;
-  for (int i = 0; info.obstacle.empty() && i < n; ++i) {
+  for (int i = 0; info.rejection.empty() && i < n; ++i) {
     const cuda::DeviceFacts facts = cuda::device_facts(i);
-    const std::string why = cuda::obstacle_of(facts);
+    const std::string why = cuda::rejection_of(facts);
     info.devices.push_back(why.empty() ? facts.name : why);
     any = any || why.empty();
   }
-  if (info.obstacle.empty() && !any) info.obstacle = "no GPU of a supported architecture";
+  if (info.rejection.empty() && !any) info.rejection = "no GPU of a supported architecture";
   return info;
 }
 

@@ -24,7 +24,7 @@ struct MatrixRows {
 class MatrixUpload {
  public:
   explicit MatrixUpload(int n_threads);
-  ~MatrixUpload();  // waits for what is under way
+  ~MatrixUpload();  // waits for what is in flight
 
   // Brings the rows to `to`, one after another, in the order of the stream; they have been read
   // when it returns.

@@ -111,8 +111,8 @@ __global__ void nll_kernel(const float* logits, const std::int32_t* targets, std
 }
 
 // Of each row the first of the highest; NaN are none.
-__global__ void highest_kernel(const float* logits, std::int32_t n, std::int32_t* ids) {
-  __shared__ float shared_highest[kThreads / kLanes];
+__global__ void argmax_kernel(const float* logits, std::int32_t n, std::int32_t* ids) {
+  __shared__ float shared_argmax[kThreads / kLanes];
   __shared__ std::int32_t shared_id[kThreads / kLanes];
   const float* x = logits + static_cast<std::int64_t>(blockIdx.x) * n;
   const auto first = static_cast<std::int32_t>(threadIdx.x),
@@ -132,12 +132,12 @@ __global__ void highest_kernel(const float* logits, std::int32_t n, std::int32_t
     consider(value, candidate);
   }
   if (threadIdx.x % kLanes == 0) {
-    shared_highest[threadIdx.x / kLanes] = highest;
+    shared_argmax[threadIdx.x / kLanes] = highest;
     shared_id[threadIdx.x / kLanes] = id;
   }
   __syncthreads();
   if (threadIdx.x != 0) return;
-  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) consider(shared_highest[w], shared_id[w]);
+  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) consider(shared_argmax[w], shared_id[w]);
   ids[blockIdx.x] = id < n ? id : -1;
 }
 
@@ -149,7 +149,7 @@ __global__ void gather_kernel(const T* x, const std::int32_t* rows, std::int32_t
     out[row * n + i] = x[from * n + i];
 }
 
-// To where products are tried (row_products.cc).
+// To where products are tried (row_gemm.cc).
 template <class T>
 __global__ void random_kernel(T* to, std::int64_t n, std::uint32_t seed) {
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
@@ -218,9 +218,9 @@ void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, 
          targets, n, nll);
 }
 
-void highest_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
-                  const Stream& stream) {
-  launch(highest_kernel, "highest", rows_of(n_rows), stream, logits, n, ids);
+void argmax_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
+                 const Stream& stream) {
+  launch(argmax_kernel, "highest", rows_of(n_rows), stream, logits, n, ids);
 }
 
 template <class T>

@@ -30,8 +30,8 @@ void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, 
 
 // ids[row] = the first of the highest of the row's n logits; NaN are none, -1 where all are. Each
 // is read once: 4 n bytes a row.
-void highest_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
-                  const Stream& stream);
+void argmax_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
+                 const Stream& stream);
 // out (n_rows, n) = rows[i] of x (any, n).
 template <class T>
 void gather_rows(const T* x, const std::int32_t* rows, std::int32_t n, T* out, std::int32_t n_rows,

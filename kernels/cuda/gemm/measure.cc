@@ -1,4 +1,4 @@
-// Includes cuBLAS beside products.cc, which chooses one algorithm that its rows can rely on; here
+// Includes cuBLAS beside gemm.cc, which chooses one algorithm that its rows can rely on; here
 // the fastest is looked for, however it sums.
 #include "kernels/cuda/gemm/measure.h"
 
@@ -91,10 +91,10 @@ class Layout {
   cublasLtMatrixLayout_t layout_ = nullptr;
 };
 
-class ProductsBench {
+class GemmBench {
  public:
-  ProductsBench(const ProductsInput& input, std::size_t most_weights, std::size_t most_in,
-                std::size_t most_out)
+  GemmBench(const GemmInput& input, std::size_t most_weights, std::size_t most_in,
+            std::size_t most_out)
       : input_(input),
         type_(input.dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F),
         w_(most_weights * bytes()),
@@ -118,15 +118,15 @@ class ProductsBench {
       }
     }
   }
-  ~ProductsBench() {
+  ~GemmBench() {
     if (preference_ != nullptr) cublasLtMatmulPreferenceDestroy(preference_);
     if (description_ != nullptr) cublasLtMatmulDescDestroy(description_);
     if (handle_ != nullptr) cublasLtDestroy(handle_);
   }
-  ProductsBench(const ProductsBench&) = delete;
-  ProductsBench& operator=(const ProductsBench&) = delete;
+  GemmBench(const GemmBench&) = delete;
+  GemmBench& operator=(const GemmBench&) = delete;
 
-  ProductTiming measure(const ProductShape& s) {
+  GemmTiming measure(const GemmShape& s) {
     const Layout a(type_, s.n_in, s.n_out), b(type_, s.n_in, input_.n_rows),
         c(type_, s.n_out, input_.n_rows);
     std::array<cublasLtMatmulHeuristicResult_t, kMostAlgorithms> found{};
@@ -141,7 +141,7 @@ class ProductsBench {
                             out_.as(), c.get(), out_.as(), c.get(), &algorithm, workspace_.as(),
                             kWorkspaceBytes, stream_.get());
     };
-    ProductTiming best;
+    GemmTiming best;
     const cublasLtMatmulAlgo_t* best_algorithm = nullptr;
     for (int i = 0; i < n_found; ++i) {
       const cublasLtMatmulHeuristicResult_t& f = found[static_cast<std::size_t>(i)];
@@ -163,7 +163,7 @@ class ProductsBench {
  private:
   std::size_t bytes() const { return input_.dtype == DType::bf16 ? 2 : 4; }
 
-  const ProductsInput& input_;
+  const GemmInput& input_;
   cudaDataType_t type_;
   Stream stream_;
   DeviceMemory w_, x_, out_, workspace_;
@@ -183,23 +183,23 @@ std::string cublas_version() {
          std::to_string(v % 100);
 }
 
-std::vector<ProductTiming> measure_gpu_products(const ProductsInput& input,
-                                                std::span<const ProductShape> shapes) {
+std::vector<GemmTiming> measure_gpu_gemm(const GemmInput& input,
+                                         std::span<const GemmShape> shapes) {
   if (input.dtype != DType::bf16 && input.dtype != DType::f32)
     throw Error(ExitCode::internal, "products are measured in bf16 and f32 only");
   cuda::choose_device(input.device_index);
   const auto rows = static_cast<std::size_t>(input.n_rows);
   std::size_t weights = 0, in = 0, out = 0;
-  for (const ProductShape& s : shapes) {
+  for (const GemmShape& s : shapes) {
     const auto n_out = static_cast<std::size_t>(s.n_out), n_in = static_cast<std::size_t>(s.n_in);
     weights = std::max(weights, n_out * n_in);
     in = std::max(in, rows * n_in);
     out = std::max(out, rows * n_out);
   }
-  if (weights == 0 || in == 0) return std::vector<ProductTiming>(shapes.size());
-  cuda::ProductsBench bench(input, weights, in, out);
-  std::vector<ProductTiming> timings;
-  for (const ProductShape& s : shapes) timings.push_back(bench.measure(s));
+  if (weights == 0 || in == 0) return std::vector<GemmTiming>(shapes.size());
+  cuda::GemmBench bench(input, weights, in, out);
+  std::vector<GemmTiming> timings;
+  for (const GemmShape& s : shapes) timings.push_back(bench.measure(s));
   return timings;
 }
 

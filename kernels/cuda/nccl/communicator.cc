@@ -12,46 +12,46 @@ bool has_failed(ncclResult_t result) { return result != ncclSuccess && result !=
 
 }  // namespace
 
-void Communicator::join(const GpuGroupId& id, int rank, int n_ranks, int most_blocks) {
+void Communicator::join(const NcclGroupId& id, int rank, int n_ranks, int most_blocks) {
   ncclUniqueId unique;
-  static_assert(sizeof(unique.internal) == sizeof(GpuGroupId::bytes));
+  static_assert(sizeof(unique.internal) == sizeof(NcclGroupId::bytes));
   std::memcpy(unique.internal, id.bytes.data(), sizeof(unique.internal));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;  // so that a rank that never comes cannot hold this one
   if (most_blocks > 0) config.maxCTAs = most_blocks;
   std::unique_lock lock(mutex_);
-  settle(lock, ncclCommInitRankConfig(&communicator_, n_ranks, unique, rank, &config),
-         "the ranks do not all come");
+  drain(lock, ncclCommInitRankConfig(&communicator_, n_ranks, unique, rank, &config),
+        "the ranks do not all come");
 }
 
 // Until the call that gave `result` is done.
-void Communicator::settle(std::unique_lock<std::mutex>& lock, ncclResult_t result,
-                          const std::string& what) {
+void Communicator::drain(std::unique_lock<std::mutex>& lock, ncclResult_t result,
+                         const std::string& what) {
   const auto start = Clock::now();
   while (result == ncclInProgress) {
     lock.unlock();
     pause(start, what);
     lock.lock();
-    if (communicator_ == nullptr) throw GpuGroupError(what + ": it was broken off");
+    if (communicator_ == nullptr) throw NcclGroupError(what + ": it was broken off");
     const ncclResult_t asked = ncclCommGetAsyncError(communicator_, &result);
     if (asked != ncclSuccess) result = asked;
   }
-  if (result != ncclSuccess) throw GpuGroupError(what + ": " + ncclGetErrorString(result));
+  if (result != ncclSuccess) throw NcclGroupError(what + ": " + ncclGetErrorString(result));
 }
 
 void Communicator::wait(const Event& event, const std::string& what) {
   const auto start = Clock::now();
   while (!event.is_reached()) {
-    if (const std::string why = trouble(); !why.empty()) throw GpuGroupError(what + ": " + why);
+    if (const std::string why = failure(); !why.empty()) throw NcclGroupError(what + ": " + why);
     pause(start, what);
   }
 }
 
 void Communicator::pause(Clock::time_point start, const std::string& what) const {
   const std::chrono::duration<double> gone = Clock::now() - start;
-  if (gone.count() > patience_s_)
-    throw GpuGroupError(what + ": nothing has come for " +
-                        std::to_string(static_cast<int>(patience_s_)) + " s");
+  if (gone.count() > timeout_s_)
+    throw NcclGroupError(what + ": nothing has come for " +
+                         std::to_string(static_cast<int>(timeout_s_)) + " s");
   if (look_) look_();
   std::this_thread::sleep_for(kPause);
 }
@@ -60,10 +60,10 @@ void Communicator::finish() {
   run([](ncclComm_t c) { return ncclCommFinalize(c); }, "the end");
   const std::lock_guard lock(mutex_);
   const ncclResult_t result = ncclCommDestroy(std::exchange(communicator_, nullptr));
-  if (result != ncclSuccess) throw GpuGroupError(ncclGetErrorString(result));
+  if (result != ncclSuccess) throw NcclGroupError(ncclGetErrorString(result));
 }
 
-std::string Communicator::trouble() {
+std::string Communicator::failure() {
   const std::lock_guard lock(mutex_);
   if (communicator_ == nullptr) return "it was broken off";
   ncclResult_t result = ncclSuccess;

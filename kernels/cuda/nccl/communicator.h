@@ -11,28 +11,28 @@
 #include <utility>
 
 #include "kernels/cuda/device/runtime.h"
-#include "kernels/gpu_group.h"
+#include "kernels/nccl_group.h"
 
 namespace tovamill::cuda {
 
-// All throw GpuGroupError, with `what` in front, where NCCL fails or nothing has come for
-// `patience_s`; and whatever `look` does, which is called while something is waited for.
+// All throw NcclGroupError, with `what` in front, where NCCL fails or nothing has come for
+// `timeout_s`; and whatever `look` does, which is called while something is waited for.
 class Communicator {
  public:
-  explicit Communicator(double patience_s, std::function<void()> look = {})
-      : patience_s_(patience_s), look_(std::move(look)) {}
+  explicit Communicator(double timeout_s, std::function<void()> look = {})
+      : timeout_s_(timeout_s), look_(std::move(look)) {}
   ~Communicator() { abort(); }
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
   // Its kernels take at most `most_blocks` thread blocks; 0: as many as NCCL likes.
-  void join(const GpuGroupId& id, int rank, int n_ranks, int most_blocks = 0);
+  void join(const NcclGroupId& id, int rank, int n_ranks, int most_blocks = 0);
   // call(communicator), until NCCL has put it into its stream.
   template <class Call>
   void run(Call&& call, const std::string& what) {
     std::unique_lock lock(mutex_);
-    if (communicator_ == nullptr) throw GpuGroupError(what + ": it was broken off");
-    settle(lock, call(communicator_), what);
+    if (communicator_ == nullptr) throw NcclGroupError(what + ": it was broken off");
+    drain(lock, call(communicator_), what);
   }
   // For what is recorded behind work of the communicator.
   void wait(const Event& event, const std::string& what);
@@ -42,16 +42,16 @@ class Communicator {
   // --- any thread
 
   // What NCCL says has gone wrong; empty where nothing has.
-  std::string trouble();
-  // Ends what is under way, with any result, and waits for no other rank. It is of no use then.
+  std::string failure();
+  // Ends what is in flight, with any result, and waits for no other rank. It is of no use then.
   void abort() noexcept;
 
  private:
   using Clock = std::chrono::steady_clock;
-  void settle(std::unique_lock<std::mutex>& lock, ncclResult_t result, const std::string& what);
+  void drain(std::unique_lock<std::mutex>& lock, ncclResult_t result, const std::string& what);
   void pause(Clock::time_point start, const std::string& what) const;
 
-  double patience_s_;
+  double timeout_s_;
   std::function<void()> look_;
   std::mutex mutex_;
   ncclComm_t communicator_ = nullptr;

@@ -10,15 +10,15 @@
 
 namespace tovamill {
 
-std::optional<GpuGroupId> make_gpu_group_id(std::string& why) {
+std::optional<NcclGroupId> make_nccl_group_id(std::string& why) {
   ncclUniqueId id;
-  static_assert(sizeof(id.internal) == sizeof(GpuGroupId::bytes));
+  static_assert(sizeof(id.internal) == sizeof(NcclGroupId::bytes));
   const ncclResult_t result = ncclGetUniqueId(&id);
   if (result != ncclSuccess) {
     why = std::string("NCCL: ") + ncclGetErrorString(result);
     return std::nullopt;
   }
-  GpuGroupId made;
+  NcclGroupId made;
   std::memcpy(made.bytes.data(), id.internal, made.bytes.size());
   return made;
 }
@@ -37,10 +37,10 @@ namespace {
 
 class NcclGroup final : public Group {
  public:
-  NcclGroup(const GpuGroupPlace& place, const Stream& stream)
+  NcclGroup(const NcclGroupPlace& place, const Stream& stream)
       : place_(place),
         stream_(stream),
-        communicator_(place.patience_s),
+        communicator_(place.timeout_s),
         host_(sizeof place.content) {}
   // Waits for no other rank: what is broken off first ends, so that the stream can be waited for,
   // and only then may memory go that it uses.
@@ -66,13 +66,13 @@ class NcclGroup final : public Group {
           return ncclBroadcast(data, data, n_bytes, ncclUint8, 0, c, stream_.get());
         },
         what);
-    under_way_.push_back({what, std::make_unique<Event>()});
-    under_way_.back().arrived->record(stream_);
+    in_flight_.push_back({what, std::make_unique<Event>()});
+    in_flight_.back().arrived->record(stream_);
   }
 
   // The rank that reads may take long for all of them, but not for one.
   void finish() override {
-    for (const Part& part : under_way_)
+    for (const Part& part : in_flight_)
       communicator_.wait(*part.arrived, part.what + " does not arrive");
     communicator_.finish();
   }
@@ -92,7 +92,7 @@ class NcclGroup final : public Group {
     compared.record(stream_);
     communicator_.wait(compared, "the ranks' model");
     if (std::memcmp(host_.data(), &place_.content, host_.size()) != 0)
-      throw GpuGroupError(
+      throw NcclGroupError(
           "this rank's model, dtype or program is another than that of the rank that "
           "reads");
   }
@@ -102,9 +102,9 @@ class NcclGroup final : public Group {
     std::unique_ptr<Event> arrived;
   };
 
-  GpuGroupPlace place_;
+  NcclGroupPlace place_;
   const Stream& stream_;
-  std::vector<Part> under_way_;
+  std::vector<Part> in_flight_;
   Communicator communicator_;
   PinnedMemory host_;
   void* device_ = nullptr;
@@ -112,7 +112,7 @@ class NcclGroup final : public Group {
 
 }  // namespace
 
-std::unique_ptr<Group> join_group(const GpuGroupPlace& place, const Stream& stream) {
+std::unique_ptr<Group> join_group(const NcclGroupPlace& place, const Stream& stream) {
   auto group = std::make_unique<NcclGroup>(place, stream);
   group->join();
   return group;

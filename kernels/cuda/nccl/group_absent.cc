@@ -4,7 +4,7 @@
 
 namespace tovamill {
 
-std::optional<GpuGroupId> make_gpu_group_id(std::string& why) {
+std::optional<NcclGroupId> make_nccl_group_id(std::string& why) {
   why = "this build has no NCCL";
   return std::nullopt;
 }
@@ -15,12 +15,12 @@ std::string nccl_version() { return ""; }
 
 namespace tovamill::cuda {
 
-std::unique_ptr<Group> join_group(const GpuGroupPlace&, const Stream&) {
-  throw GpuGroupError("this build has none");
+std::unique_ptr<Group> join_group(const NcclGroupPlace&, const Stream&) {
+  throw NcclGroupError("this build has none");
 }
 
 std::unique_ptr<Link> join_link(const LinkPlace&, const Stream&) {
-  throw GpuGroupError("this build has none");
+  throw NcclGroupError("this build has none");
 }
 
 }  // namespace tovamill::cuda

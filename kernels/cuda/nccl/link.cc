@@ -17,7 +17,7 @@ constexpr int kSender = 0, kReceiver = 1;  // ranks of the communicator
 class NcclLink final : public Link {
  public:
   NcclLink(const LinkPlace& place, const Stream& stream)
-      : stream_(stream), communicator_(place.patience_s, place.look), host_(sizeof place.content) {}
+      : stream_(stream), communicator_(place.timeout_s, place.look), host_(sizeof place.content) {}
   ~NcclLink() override {
     communicator_.abort();
     stream_.drain();
@@ -43,7 +43,7 @@ class NcclLink final : public Link {
     arrived.record(stream_);
     communicator_.wait(arrived, "the other stage does not come");
     if (std::memcmp(host_.data(), &place.content, host_.size()) != 0)
-      throw GpuGroupError("the other stage is of another model");
+      throw NcclGroupError("the other stage is of another model");
   }
 
   void send(const void* data, std::size_t n_bytes) override {
@@ -58,7 +58,7 @@ class NcclLink final : public Link {
         [&](ncclComm_t c) { return ncclRecv(data, n_bytes, ncclUint8, kSender, c, stream_.get()); },
         "rows of the stage before");
   }
-  std::string trouble() override { return communicator_.trouble(); }
+  std::string failure() override { return communicator_.failure(); }
   void break_off() noexcept override { communicator_.abort(); }
 
  private:

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "kernels/cuda/device/runtime.h"
-#include "kernels/gpu_group.h"
+#include "kernels/nccl_group.h"
 
 namespace tovamill::cuda {
 
@@ -17,28 +17,28 @@ class Link {
  public:
   virtual ~Link() = default;  // breaks it off
   // Put bytes into the link's stream: what one end sends the other receives, in the order of calls
-  // and of the same size. Each end's stream waits for the other's. Throw GpuGroupError.
+  // and of the same size. Each end's stream waits for the other's. Throw NcclGroupError.
   virtual void send(const void* data, std::size_t n_bytes) = 0;
   virtual void receive(void* data, std::size_t n_bytes) = 0;
 
   // --- any thread
 
   // What has gone wrong; empty where nothing has.
-  virtual std::string trouble() = 0;
+  virtual std::string failure() = 0;
   // The stream goes on, with any result. Waits for nothing.
   virtual void break_off() noexcept = 0;
 };
 
 struct LinkPlace {
-  GpuGroupId id;
+  NcclGroupId id;
   bool sends = false;
-  double patience_s = 60.0;   // for the other end to come
+  double timeout_s = 60.0;    // for the other end to come
   std::uint64_t content = 0;  // must be the same at both ends
   std::function<void()> look =
       {};  // called while the other end is waited for; what it throws ends that
 };
 
-// Of work in `stream`, which outlives it. Waits for the other end. Throws GpuGroupError, in any
+// Of work in `stream`, which outlives it. Waits for the other end. Throws NcclGroupError, in any
 // case where there is no NCCL.
 std::unique_ptr<Link> join_link(const LinkPlace& place, const Stream& stream);
 

@@ -33,11 +33,11 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
       max_rows_(options.max_rows),
       max_block_(options.max_block),
       clip_(clip_distance(options.cache, options.shape)) {
-  const std::int32_t groups = n_groups(cache_, model_);
+  const std::int32_t groups = n_eviction_groups(cache_, model_);
   layout_ = {.n_layers = model_.n_layers,
              .n_kv_heads = model_.n_kv_heads,
              .head_dim = model_.head_dim,
-             .n_groups = groups,
+             .n_eviction_groups = groups,
              .element_bytes = static_cast<std::int32_t>(element_bytes(type)),
              .keeps_unrotated = rotates_again(cache_, clip_),
              .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head ||
@@ -47,7 +47,7 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
             .n_kv_heads = model_.n_kv_heads,
             .head_dim = model_.head_dim,
             .per_kv = model_.queries_per_kv_head(),
-            .n_groups = groups,
+            .n_eviction_groups = groups,
             .heads_per_group = model_.n_heads / groups,
             .kv_per_group = model_.n_kv_heads / groups,
             .sliding_window = model_.sliding_window,
@@ -60,16 +60,17 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
 std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {
   const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
   if (is_bounded(cache_) && !keeps_all) return bounded;
-  std::int64_t columns = kGroupTokens;
+  std::int64_t columns = kRopeSegmentTokens;
   while (columns < n_tokens)
-    columns += std::max<std::int64_t>(1, columns / 8 / kGroupTokens) * kGroupTokens;
+    columns += std::max<std::int64_t>(1, columns / 8 / kRopeSegmentTokens) * kRopeSegmentTokens;
   return is_bounded(cache_) ? std::max(bounded, columns) : columns;
 }
 
 std::int64_t AttentionModel::tile_columns(std::int64_t n_tokens, bool keeps_all) const {
   const std::int64_t columns = capacity(n_tokens, keeps_all);
   if (!is_bounded(cache_)) return columns;
-  return std::max(columns, cache_.cache_size + std::min<std::int64_t>(kGroupTokens, max_block_));
+  return std::max(columns,
+                  cache_.cache_size + std::min<std::int64_t>(kRopeSegmentTokens, max_block_));
 }
 
 std::int64_t AttentionModel::single_columns(std::int64_t n_columns) const {
@@ -89,7 +90,7 @@ std::int64_t AttentionModel::held_after(const StepBlock& block, std::int64_t n_h
 }
 
 std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {
-  const std::int64_t group_start = position / kGroupTokens * kGroupTokens;
+  const std::int64_t group_start = position / kRopeSegmentTokens * kRopeSegmentTokens;
   if (cache_.positions == Positions::clipped) return std::max<std::int64_t>(0, group_start - clip_);
   return cache_.positions == Positions::in_state ? group_start : 0;
 }

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "kernels/backend.h"
-#include "kernels/cuda/gemm/products.h"
+#include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/state/tile.h"
 
 namespace tovamill::cuda {

@@ -22,7 +22,7 @@ enum class HeadArray : std::uint8_t { unrotated, rotated, values };
 
 // Where things stand in a state of a backend; passed to kernels by value.
 struct StateLayout {
-  std::int32_t n_layers = 0, n_kv_heads = 0, head_dim = 0, n_groups = 1;
+  std::int32_t n_layers = 0, n_kv_heads = 0, head_dim = 0, n_eviction_groups = 1;
   std::int32_t element_bytes = 4;  // of keys and values
   bool keeps_unrotated = true;     // false where no key is ever rotated again
   bool remembers = false;          // h2o, tova-ema: a float a column
@@ -38,7 +38,7 @@ struct StateLayout {
     return align(capacity * head_dim * element_bytes);
   }
   __host__ __device__ std::int64_t row_bytes(std::int64_t capacity) const {
-    return align((capacity + kGroupTokens) * 4);
+    return align((capacity + kRopeSegmentTokens) * 4);
   }
   __host__ __device__ std::int64_t n_head_arrays() const { return keeps_unrotated ? 3 : 2; }
   __host__ __device__ std::int64_t index_of(HeadArray array) const {
@@ -49,7 +49,7 @@ struct StateLayout {
   }
   __host__ __device__ std::int64_t layer_bytes(std::int64_t capacity) const {
     return n_kv_heads * n_head_arrays() * head_bytes(capacity) +
-           n_groups * n_row_arrays() * row_bytes(capacity);
+           n_eviction_groups * n_row_arrays() * row_bytes(capacity);
   }
 };
 
@@ -69,7 +69,7 @@ struct LayerView {
     return reinterpret_cast<T*>(base + (kv * layout.n_head_arrays() + layout.index_of(array)) *
                                            layout.head_bytes(capacity));
   }
-  // (capacity + kGroupTokens) of one deciding group.
+  // (capacity + kRopeSegmentTokens) of one deciding group.
   __host__ __device__ std::int32_t* positions(std::int32_t group) const {
     return reinterpret_cast<std::int32_t*>(row(group, 0));
   }
@@ -98,9 +98,9 @@ class StatePool;
 class CudaState final : public StreamState {
  public:
   explicit CudaState(std::weak_ptr<StatePool> owner) : pool(std::move(owner)) {}
-  ~CudaState() override;  // steps under way may still read what it has
+  ~CudaState() override;  // steps in flight may still read what it has
 
-  ArenaPiece memory;            // layout.layer_bytes(capacity) of each layer
+  ArenaBlock memory;            // layout.layer_bytes(capacity) of each layer
   std::int64_t capacity = 0;    // columns of keys and values
   std::int64_t n_held = 0;      // columns of each group of each layer
   std::int64_t n_tokens = 0;    // that the stream has taken: the position of its next one

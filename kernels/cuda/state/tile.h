@@ -12,7 +12,7 @@ namespace tovamill::cuda {
 
 inline constexpr std::int32_t kAlive = 0x7fffffff;  // death of a token that lives on
 // Rows and columns of a product's tile; scores stand in memory padded to multiples.
-inline constexpr std::int32_t kProductTile = 64;
+inline constexpr std::int32_t kGemmTile = 64;
 
 struct TileInfo {
   unsigned char* state;
@@ -40,7 +40,8 @@ struct EventRecord {
 
 // The numbers of a model that attention needs; by value to kernels.
 struct AttentionShape {
-  std::int32_t n_heads, n_kv_heads, head_dim, per_kv, n_groups, heads_per_group, kv_per_group;
+  std::int32_t n_heads, n_kv_heads, head_dim, per_kv, n_eviction_groups, heads_per_group,
+      kv_per_group;
   std::int32_t sliding_window;  // 0: none
   float eps;
   float scale;    // 1 / sqrt(head_dim)
@@ -53,27 +54,27 @@ struct AttentionShape {
 
 // Scratch of the tiles of a wave, each in its slot; device memory.
 struct WaveScratch {
-  float* scores;                      // (slots, n_heads, kGroupTokens, ld) q . k / sqrt(d)
-  std::int32_t ld;                    // a multiple of kProductTile
-  std::int32_t* death;                // (slots, n_groups, ld)
-  float* row_max;                     // (slots, n_heads, kGroupTokens) highest among the living
-  float* row_scale;                   // the same: 1 / sum of exponentials among the living
-  std::int32_t* evicted;              // (slots, n_groups, kGroupTokens) columns, -1: none
-  float* evicted_weight;              // the same
-  float* head_weight;                 // (slots, n_heads, kGroupTokens): weights of the evicted
-  std::int32_t *move_from, *move_to;  // (slots, n_groups, kGroupTokens)
-  std::int32_t* n_moves;              // (slots, n_groups)
-  // (slots, n_kv_heads, n_head_arrays, kGroupTokens, head_dim) keys and values of tokens that join
-  // a state which has no room for them
+  float* scores;          // (slots, n_heads, kRopeSegmentTokens, ld) q . k / sqrt(d)
+  std::int32_t ld;        // a multiple of kGemmTile
+  std::int32_t* death;    // (slots, n_eviction_groups, ld)
+  float* row_max;         // (slots, n_heads, kRopeSegmentTokens) highest among the living
+  float* row_scale;       // the same: 1 / sum of exponentials among the living
+  std::int32_t* evicted;  // (slots, n_eviction_groups, kRopeSegmentTokens) columns, -1: none
+  float* evicted_weight;  // the same
+  float* head_weight;     // (slots, n_heads, kRopeSegmentTokens): weights of the evicted
+  std::int32_t *move_from, *move_to;  // (slots, n_eviction_groups, kRopeSegmentTokens)
+  std::int32_t* n_moves;              // (slots, n_eviction_groups)
+  // (slots, n_kv_heads, n_head_arrays, kRopeSegmentTokens, head_dim) keys and values of tokens that
+  // join a state which has no room for them
   void* joining;
 
   __device__ std::int64_t score_row(std::int32_t slot, std::int32_t head, std::int32_t step,
                                     std::int32_t n_heads) const {
-    return ((static_cast<std::int64_t>(slot) * n_heads + head) * kGroupTokens + step) * ld;
+    return ((static_cast<std::int64_t>(slot) * n_heads + head) * kRopeSegmentTokens + step) * ld;
   }
   __device__ std::int32_t* deaths(std::int32_t slot, std::int32_t group,
-                                  std::int32_t n_groups) const {
-    return death + (static_cast<std::int64_t>(slot) * n_groups + group) * ld;
+                                  std::int32_t n_eviction_groups) const {
+    return death + (static_cast<std::int64_t>(slot) * n_eviction_groups + group) * ld;
   }
 };
 
@@ -90,7 +91,7 @@ struct TileRows {
     const std::int64_t head = (static_cast<std::int64_t>(slot) * layer.layout.n_kv_heads + kv) *
                                   layer.layout.n_head_arrays() +
                               layer.layout.index_of(array);
-    joining = static_cast<T*>(scratch) + head * kGroupTokens * width;
+    joining = static_cast<T*>(scratch) + head * kRopeSegmentTokens * width;
   }
   __device__ T* at(std::int32_t column) const {
     return column < n_inside ? inside + static_cast<std::int64_t>(column) * width

@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/gemm/elementwise.h"
-#include "kernels/cuda/step/row_links.h"
+#include "kernels/cuda/step/activation_links.h"
 #include "kernels/stacked_rows.h"
 #include "kernels/types/error.h"
 
@@ -52,9 +52,9 @@ std::string gibibytes(std::uint64_t n_bytes) {
 }
 
 // What the step multiplies by: Q, K and V, output, gate and up, down, head.
-std::vector<ProductShape> product_shapes(const BackendOptions& o, ElementType type) {
+std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ElementType type) {
   const ModelShape& s = o.shape;
-  ProductShape head{.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows};
+  GemmShape head{.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows};
   return {{.n_out = s.q_size() + 2 * s.kv_size(), .n_in = s.hidden_size},
           {.n_out = s.hidden_size, .n_in = s.q_size(), .adds = true},
           {.n_out = 2 * s.intermediate_size, .n_in = s.hidden_size, .out_type = type},
@@ -72,14 +72,14 @@ CudaBackend::CudaBackend(const BackendOptions& options, ElementType type)
       wanted_bytes_(wanted_bytes(device_facts(device_), options.device_bytes)),
       arena_(make_arena(device_, options.device_bytes)),
       model_(options, type),
-      products_(type, product_shapes(options, type), *arena_),
-      lanes_(std::clamp(options.n_lanes, 1, kMostLanes), options, model_, products_, *arena_),
-      states_(std::make_shared<StatePool>(model_, lanes_, arena_)) {}
+      gemm_(type, gemm_shapes(options, type), *arena_),
+      in_flight_(std::clamp(options.n_in_flight, 1, kMostLanes), options, model_, gemm_, *arena_),
+      states_(std::make_shared<StatePool>(model_, in_flight_, arena_)) {}
 
 CudaBackend::~CudaBackend() { states_.reset(); }
 
 std::string CudaBackend::description() const {
-  const std::size_t n = products_.n_padded();
+  const std::size_t n = gemm_.n_padded();
   const bool has_all = arena_->size() + Arena::kAlign > wanted_bytes_;
   return "CUDA, " + device_name_ +
          (has_all ? ""
@@ -123,7 +123,7 @@ std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
 }
 
 // What is there on the rank that reads goes to all, while that reads on.
-void CudaBackend::share(const ArenaPiece& piece, const std::string& name) {
+void CudaBackend::share(const ArenaBlock& piece, const std::string& name) {
   if (!group_) return;
   if (group_->reads()) {
     const Event sent;
@@ -140,7 +140,7 @@ std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) {
 }
 
 void CudaBackend::hold_embedding(const TensorView& embedding) {
-  lanes_.synchronize();  // who reads the one before
+  in_flight_.synchronize();  // who reads the one before
   table_ = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
   table_source_ = embedding.data;
 }
@@ -161,10 +161,10 @@ std::unique_ptr<Matrix> CudaBackend::pack_gated(const TensorView& gate, const Te
   return pack(source);
 }
 
-// A buffer that is gone may have been read by a step under way, so memory is taken after it.
+// A buffer that is gone may have been read by a step in flight, so memory is taken after it.
 std::unique_ptr<Buffer> CudaBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                                  BufferType type) {
-  lanes_.synchronize();
+  in_flight_.synchronize();
   auto buffer = std::make_unique<CudaBuffer>();
   buffer->cols = n_cols;
   buffer->type = type == BufferType::full ? ElementType::f32 : type_;
@@ -177,7 +177,7 @@ std::unique_ptr<Buffer> CudaBackend::make_buffer(std::int32_t n_rows, std::int32
 void CudaBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
-  lanes_.order_after(b.last_step, stream_);
+  in_flight_.order_after(b.last_step, stream_);
   if (std::exchange(b.is_leaving, false)) stream_.wait(*b.sent);
   b.last_step = 0;
   if (b.type == ElementType::f32)
@@ -191,7 +191,7 @@ void CudaBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
                             std::span<float> rows) const {
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
-  lanes_.order_after(b.last_step, stream_);
+  in_flight_.order_after(b.last_step, stream_);
   if (b.type == ElementType::f32)
     return to_host(rows.data(), b.as<float>() + first, rows.size_bytes());
   std::vector<Bf16> packed(rows.size());
@@ -199,14 +199,14 @@ void CudaBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
   std::transform(packed.begin(), packed.end(), rows.begin(), [](Bf16 x) { return to_float(x); });
 }
 
-std::unique_ptr<RowLinks> CudaBackend::join_rows(const RowLinksPlace& place) {
-  return std::make_unique<CudaRowLinks>(place, device_, lanes_);
+std::unique_ptr<ActivationLinks> CudaBackend::link_activations(const ActivationLinksPlace& place) {
+  return std::make_unique<CudaActivationLinks>(place, device_, in_flight_);
 }
 
-std::uint64_t CudaBackend::workspace_bytes() const { return lanes_.workspace_bytes(); }
+std::uint64_t CudaBackend::workspace_bytes() const { return in_flight_.workspace_bytes(); }
 
 std::uint64_t CudaBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
-  return lanes_.workspace_bytes_for(model_.capacity(n_tokens, keeps_all));
+  return in_flight_.workspace_bytes_for(model_.capacity(n_tokens, keeps_all));
 }
 
 // Small things, waited for: what the host has may go.
@@ -223,7 +223,7 @@ void CudaBackend::to_host(void* to, const void* from, std::size_t n_bytes) const
 // A vector of the model, which stays where it is on the host, and is sent once.
 const float* CudaBackend::on_device(std::span<const float> values) {
   if (values.empty()) return nullptr;
-  ArenaPiece& piece = vectors_[values.data()];
+  ArenaBlock& piece = vectors_[values.data()];
   if (piece.data() == nullptr) {
     piece = arena_->take(values.size_bytes(), "the weights of a norm");
     to_device(piece.data(), values.data(), values.size_bytes());

@@ -1,6 +1,6 @@
 // The CUDA backend: cuBLASLt for dense products, our own kernels for attention, scan and row
-// operations, one GPU, all memory in one arena. Steps take lanes in turn (lanes.h), what is done to
-// states between them is ordered by state_pool.h.
+// operations, one GPU, all memory in one arena. Steps take lanes in turn (in_flight_steps.h), what
+// is done to states between them is ordered by state_pool.h.
 #pragma once
 
 #include <memory>
@@ -11,11 +11,11 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device/arena.h"
 #include "kernels/cuda/device/matrix_upload.h"
-#include "kernels/cuda/gemm/row_products.h"
+#include "kernels/cuda/gemm/row_gemm.h"
 #include "kernels/cuda/nccl/group.h"
 #include "kernels/cuda/state/attention_model.h"
 #include "kernels/cuda/step/buffers.h"
-#include "kernels/cuda/step/lanes.h"
+#include "kernels/cuda/step/in_flight_steps.h"
 #include "kernels/cuda/step/state_pool.h"
 
 namespace tovamill::cuda {
@@ -29,7 +29,7 @@ class CudaBackend final : public Backend {
   std::string dtype_name() const override { return type_ == ElementType::bf16 ? "bf16" : "f32"; }
   int n_threads() const override { return 1; }
   std::int32_t row_tile() const override { return 1; }
-  std::int32_t n_lanes() const override { return lanes_.n(); }
+  std::int32_t n_in_flight() const override { return in_flight_.n(); }
   std::optional<std::uint64_t> device_bytes_left() const override { return arena_->n_free(); }
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
@@ -41,7 +41,7 @@ class CudaBackend final : public Backend {
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
   void read_rows(const Buffer& buffer, std::int32_t first_row,
                  std::span<float> rows) const override;
-  std::unique_ptr<RowLinks> join_rows(const RowLinksPlace& place) override;
+  std::unique_ptr<ActivationLinks> link_activations(const ActivationLinksPlace& place) override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
@@ -59,9 +59,9 @@ class CudaBackend final : public Backend {
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
                   std::span<float> nll) override;
   void finish_step() override;
-  StepTrace take_trace() override { return lanes_.take_trace(); }
-  bool read_highest(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
-                    std::span<std::int32_t> ids) override;
+  StepTrace take_trace() override { return in_flight_.take_trace(); }
+  bool read_argmax(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
+                   std::span<std::int32_t> ids) override;
   void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
                    std::span<float> logits) override;
 
@@ -78,12 +78,12 @@ class CudaBackend final : public Backend {
 
  private:
   std::unique_ptr<CudaMatrix> pack_rows(const MatrixSource& source);
-  void share(const ArenaPiece& piece, const std::string& name);
+  void share(const ArenaBlock& piece, const std::string& name);
   const float* on_device(std::span<const float> values);
   void to_device(void* to, const void* from, std::size_t n_bytes);
   void to_host(void* to, const void* from, std::size_t n_bytes) const;
-  void issue_product(Call call, const Buffer& x, const Matrix& w, Buffer& out);
-  Lane& lane_of(const Buffer& x);
+  void issue_gemm(Call call, const Buffer& x, const Matrix& w, Buffer& out);
+  InFlightStep& in_flight_of(const Buffer& x);
   // The buffer's elements, used by the step that began last.
   void* used(const Buffer& buffer);
 
@@ -94,13 +94,13 @@ class CudaBackend final : public Backend {
   std::uint64_t wanted_bytes_ = 0;  // of the arena, which may have become smaller
   std::shared_ptr<Arena> arena_;
   AttentionModel model_;
-  RowProducts products_;
-  mutable Lanes lanes_;
+  RowGemm gemm_;
+  mutable InFlightSteps in_flight_;
   Stream stream_;  // of uploads, and of rows that the host reads and writes
   std::shared_ptr<StatePool> states_;
   std::unique_ptr<CudaMatrix> table_;  // the embedding
   const std::byte* table_source_ = nullptr;
-  std::unordered_map<const float*, ArenaPiece> vectors_;  // norms, by where the host has them
+  std::unordered_map<const float*, ArenaBlock> vectors_;  // norms, by where the host has them
   // Of set-up only. The group goes first: what it waits for must not be waited for.
   bool is_setting_up_ = true;
   std::unique_ptr<MatrixUpload> upload_;

@@ -62,11 +62,11 @@ std::vector<std::vector<std::int32_t>> CudaBackend::read_all_positions(
   const CudaState& s = cast(state);
   const StateLayout& layout = model_.layout();
   const auto layers = static_cast<std::size_t>(layout.n_layers),
-             groups = static_cast<std::size_t>(layout.n_groups),
+             groups = static_cast<std::size_t>(layout.n_eviction_groups),
              n = static_cast<std::size_t>(s.n_held), row = n * sizeof(std::int32_t);
   std::vector<std::vector<std::int32_t>> all(layers * groups, std::vector<std::int32_t>(n));
   if (n == 0) return all;
-  const PinnedMemory host(layers * groups * row);  // (n_groups, n_layers, n)
+  const PinnedMemory host(layers * groups * row);  // (n_eviction_groups, n_layers, n)
   const LayerView first(s.data(), layout, s.capacity, 0);
   const Stream& stream = states_->after(s);
   for (std::size_t g = 0; g < groups; ++g) {

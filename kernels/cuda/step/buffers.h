@@ -7,14 +7,14 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device/arena.h"
 #include "kernels/cuda/device/runtime.h"
-#include "kernels/cuda/gemm/products.h"
+#include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/state/state.h"
 
 namespace tovamill::cuda {
 
 struct CudaMatrix final : Matrix {
-  ArenaPiece weights;  // (rows, cols) in the compute type
-  ArenaPiece biases;   // (rows) float32, or empty
+  ArenaBlock weights;  // (rows, cols) in the compute type
+  ArenaBlock biases;   // (rows) float32, or empty
   std::int32_t rows = 0, cols = 0;
   std::int32_t n_out() const override { return rows; }
   std::int32_t n_in() const override { return cols; }
@@ -24,7 +24,7 @@ struct CudaMatrix final : Matrix {
 };
 
 struct CudaBuffer final : Buffer {
-  ArenaPiece memory;
+  ArenaBlock memory;
   std::int32_t cols = 0;
   ElementType type = ElementType::f32;
   mutable StepNumber last_step = 0;  // that reads or writes it; 0: none since the host wrote it

@@ -20,7 +20,7 @@ StateKind kind_of(ElementType type) {
 std::uint64_t layer_body(const StateLayout& layout, std::int64_t n_held) {
   const std::int64_t rows = layout.n_kv_heads * layout.n_head_arrays() * n_held * layout.head_dim *
                             layout.element_bytes,
-                     numbers = layout.n_groups * layout.n_row_arrays() * n_held * 4;
+                     numbers = layout.n_eviction_groups * layout.n_row_arrays() * n_held * 4;
   return static_cast<std::uint64_t>(rows + numbers);
 }
 
@@ -44,7 +44,8 @@ void copy_layer(const StateLayout& layout, const CudaState& state, std::int32_t 
   };
   copy(layout.head_bytes(state.capacity), n_held * layout.head_dim * layout.element_bytes,
        layout.n_kv_heads * layout.n_head_arrays());
-  copy(layout.row_bytes(state.capacity), n_held * 4, layout.n_groups * layout.n_row_arrays());
+  copy(layout.row_bytes(state.capacity), n_held * 4,
+       layout.n_eviction_groups * layout.n_row_arrays());
 }
 
 }  // namespace
@@ -85,7 +86,7 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
         dense.data() + static_cast<std::size_t>(l) * each +
         static_cast<std::size_t>(layout.n_kv_heads * layout.n_head_arrays() * counts.n_held *
                                  layout.head_dim * layout.element_bytes);
-    for (std::int32_t g = 0; g < layout.n_groups; ++g) {
+    for (std::int32_t g = 0; g < layout.n_eviction_groups; ++g) {
       std::vector<std::int32_t> held(static_cast<std::size_t>(counts.n_held));
       std::memcpy(
           held.data(),

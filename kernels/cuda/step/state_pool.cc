@@ -30,21 +30,21 @@ std::unique_ptr<CudaState> StatePool::make() {
 }
 
 const Stream& StatePool::after(const CudaState& state) {
-  lanes_.order_after(state.last_step, stream_);
+  in_flight_.order_after(state.last_step, stream_);
   return stream_;
 }
 
 // Frees what is kept for steps whose calls have all come, waiting for them. Whether there was any.
 bool StatePool::release_all() {
   if (kept_.empty()) return false;
-  lanes_.synchronize();
-  const Lane& newest = lanes_.newest();
+  in_flight_.synchronize();
+  const InFlightStep& newest = in_flight_.newest();
   const std::size_t n = std::erase_if(
       kept_, [&](const Kept& k) { return !newest.is_open() || k.until != newest.step(); });
   return n > 0;
 }
 
-ArenaPiece StatePool::take(std::int64_t capacity) {
+ArenaBlock StatePool::take(std::int64_t capacity) {
   constexpr const char* kWhat = "the state of a stream";
   const std::size_t n_bytes = model_.state_bytes(capacity);
   try {
@@ -57,7 +57,7 @@ ArenaPiece StatePool::take(std::int64_t capacity) {
 
 // Takes the state to `memory`; `memory` is then what it had. Bytes: those of the new capacity
 // written once, of the tokens held read and written once.
-void StatePool::move(CudaState& state, ArenaPiece& memory, std::int64_t capacity,
+void StatePool::move(CudaState& state, ArenaBlock& memory, std::int64_t capacity,
                      const Stream& stream) {
   const StateLayout& layout = model_.layout();
   // Values that no token has written are multiplied by a weight of 0: they must be numbers.
@@ -72,7 +72,7 @@ void StatePool::move(CudaState& state, ArenaPiece& memory, std::int64_t capacity
     from += n_heads * layout.head_bytes(state.capacity);
     to += n_heads * layout.head_bytes(capacity);
     copy_rows(to, layout.row_bytes(capacity), from, layout.row_bytes(state.capacity),
-              4 * state.n_held, layout.n_groups * layout.n_row_arrays(), stream);
+              4 * state.n_held, layout.n_eviction_groups * layout.n_row_arrays(), stream);
   }
   std::swap(state.memory, memory);
   state.capacity = capacity;
@@ -80,7 +80,7 @@ void StatePool::move(CudaState& state, ArenaPiece& memory, std::int64_t capacity
 
 void StatePool::resize(CudaState& state, std::int64_t capacity) {
   if (state.capacity == capacity) return;
-  ArenaPiece memory = take(capacity);
+  ArenaBlock memory = take(capacity);
   const Stream& stream = after(state);
   move(state, memory, capacity, stream);
   stream.synchronize();  // what it had may be another state's from now on
@@ -88,7 +88,7 @@ void StatePool::resize(CudaState& state, std::int64_t capacity) {
 
 void StatePool::copy(const CudaState& from, CudaState& to) {
   if (&from == &to) return;
-  ArenaPiece memory;
+  ArenaBlock memory;
   if (to.capacity != from.capacity) memory = take(from.capacity);
   after(from);
   const Stream& stream = after(to);
@@ -116,7 +116,7 @@ void StatePool::check(const StepBlock& block) const {
 }
 
 // Room for the blocks, of their states and of the scratch.
-void StatePool::grow(std::span<const StepBlock> blocks, Lane& lane) {
+void StatePool::grow(std::span<const StepBlock> blocks, InFlightStep& in_flight) {
   const CacheOptions& cache = model_.cache();
   for (const StepBlock& block : blocks) {
     auto& state = *static_cast<CudaState*>(block.state);
@@ -124,34 +124,34 @@ void StatePool::grow(std::span<const StepBlock> blocks, Lane& lane) {
     if (!grows) continue;
     const std::int64_t wanted = model_.capacity(state.n_held + block.n_tokens, true);
     if (wanted > state.capacity) {
-      ArenaPiece memory = take(wanted);
-      move(state, memory, wanted, lane.stream());
-      kept_.push_back({lanes_.next_step(), std::move(memory)});
+      ArenaBlock memory = take(wanted);
+      move(state, memory, wanted, in_flight.stream());
+      kept_.push_back({in_flight_.next_step(), std::move(memory)});
     }
     try {
-      lane.attention().make_room(wanted);
+      in_flight.attention().make_room(wanted);
     } catch (const OutOfMemory&) {
       if (!release_all()) throw;
-      lane.attention().make_room(wanted);
+      in_flight.attention().make_room(wanted);
     }
   }
 }
 
 void StatePool::prepare(std::span<const StepBlock> blocks) {
   for (const StepBlock& block : blocks) check(block);
-  Lane& lane = lanes_.next();
-  lanes_.newest().close();
+  InFlightStep& in_flight = in_flight_.next();
+  in_flight_.newest().close();
   std::vector<StepNumber> before;
   for (const StepBlock& block : blocks)
     before.push_back(static_cast<const CudaState*>(block.state)->last_step);
   std::sort(before.begin(), before.end());
   before.erase(std::unique(before.begin(), before.end()), before.end());
-  for (const StepNumber step : before) lanes_.order_after(step, lane.stream());
-  const StepNumber number = lanes_.next_step();
+  for (const StepNumber step : before) in_flight_.order_after(step, in_flight.stream());
+  const StepNumber number = in_flight_.next_step();
   try {
-    grow(blocks, lane);
+    grow(blocks, in_flight);
   } catch (...) {
-    lane.stream().synchronize();  // what has moved is where it is
+    in_flight.stream().synchronize();  // what has moved is where it is
     std::erase_if(kept_, [&](const Kept& k) { return k.until == number; });
     throw;
   }
@@ -178,7 +178,7 @@ void StatePool::finish(StepNumber step) {
 
 void StatePool::forget(CudaState& state) {
   std::erase_if(brought_down_, [&](const BroughtDown& b) { return b.state == &state; });
-  if (!lanes_.is_finished(state.last_step))
+  if (!in_flight_.is_finished(state.last_step))
     kept_.push_back({state.last_step, std::move(state.memory)});
 }
 

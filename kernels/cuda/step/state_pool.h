@@ -1,7 +1,7 @@
 // The memory of states, and the order of what is done to them. A state remembers the step that
 // used it last: a step on another lane begins after that one on the device, and what is done
 // between steps is done on a stream of its own after it, waited for by the host. Memory that a
-// step under way may still read is kept until that step is finished.
+// step in flight may still read is kept until that step is finished.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +14,15 @@
 #include "kernels/cuda/device/arena.h"
 #include "kernels/cuda/state/attention_model.h"
 #include "kernels/cuda/state/state.h"
-#include "kernels/cuda/step/lanes.h"
+#include "kernels/cuda/step/in_flight_steps.h"
 
 namespace tovamill::cuda {
 
 class StatePool : public std::enable_shared_from_this<StatePool> {
  public:
   // `model` and `lanes` outlive it. To be made by std::make_shared.
-  StatePool(const AttentionModel& model, Lanes& lanes, std::shared_ptr<Arena> arena)
-      : model_(model), lanes_(lanes), arena_(std::move(arena)) {}
+  StatePool(const AttentionModel& model, InFlightSteps& in_flight, std::shared_ptr<Arena> arena)
+      : model_(model), in_flight_(in_flight), arena_(std::move(arena)) {}
 
   std::unique_ptr<CudaState> make();
   // Makes room for exactly `capacity` columns, keeping what is there. Waits. Throws OutOfMemory;
@@ -47,20 +47,20 @@ class StatePool : public std::enable_shared_from_this<StatePool> {
  private:
   struct Kept {
     StepNumber until;
-    ArenaPiece memory;
+    ArenaBlock memory;
   };
   struct BroughtDown {
     StepNumber step;
     CudaState* state;
   };
   void check(const StepBlock& block) const;
-  void grow(std::span<const StepBlock> blocks, Lane& lane);
-  void move(CudaState& state, ArenaPiece& memory, std::int64_t capacity, const Stream& stream);
+  void grow(std::span<const StepBlock> blocks, InFlightStep& in_flight);
+  void move(CudaState& state, ArenaBlock& memory, std::int64_t capacity, const Stream& stream);
   bool release_all();
-  ArenaPiece take(std::int64_t capacity);
+  ArenaBlock take(std::int64_t capacity);
 
   const AttentionModel& model_;
-  Lanes& lanes_;
+  InFlightSteps& in_flight_;
   std::shared_ptr<Arena> arena_;
   Stream stream_;
   std::vector<Kept> kept_;

@@ -53,7 +53,7 @@ class LoadedTiny {
   // New streams of `block_tokens` tokens each, ids from 0 on; targets may be empty.
   Result step(const std::vector<std::int32_t>& block_tokens,
               const std::vector<std::int32_t>& targets, const std::vector<std::int32_t>& logit_rows,
-              const std::vector<std::int32_t>& highest_rows = {}) {
+              const std::vector<std::int32_t>& argmax_rows = {}) {
     std::vector<StepBlock> blocks;
     std::vector<std::int32_t> ids;
     for (std::size_t b = 0; b < block_tokens.size(); ++b) {
@@ -75,8 +75,8 @@ class LoadedTiny {
                                                 result.logits.emplace_back(row.begin(), row.end());
                                                 std::ranges::fill(row, NAN);  // as the callee may
                                               },
-                                          .highest_rows = highest_rows,
-                                          .take_highest =
+                                          .argmax_rows = argmax_rows,
+                                          .take_argmax =
                                               [&](std::size_t i, std::int32_t id) {
                                                 EXPECT_EQ(i, result.highest.size());
                                                 result.highest.push_back(id);

@@ -17,7 +17,7 @@ class GoldenFile : public ::testing::TestWithParam<std::string> {};
 TEST_P(GoldenFile, ArraysAgreeInSize) {
   const GoldenModel model = load_golden(GetParam());
   const std::size_t n_tokens = model.ids.size();
-  ASSERT_GT(n_tokens, std::size_t{kGroupTokens});
+  ASSERT_GT(n_tokens, std::size_t{kRopeSegmentTokens});
   for (const auto& path : model.models) EXPECT_TRUE(std::filesystem::exists(path)) << path;
   for (const GoldenCase& c : model.cases) {
     SCOPED_TRACE(c.name);

@@ -28,10 +28,11 @@ class Traces : public ::testing::Test {
     model.vocab_size = 300;
     write_hf_model(model, directory_.path() / "tiny");
   }
-  ScriptedModel model(bool traces, std::int32_t n_lanes = 1) const {
-    return {(directory_.path() / "tiny").string(),
-            "cuda",
-            {.shape = {}, .cache = {.cache_size = 8}, .n_lanes = n_lanes, .traces = traces}};
+  ScriptedModel model(bool traces, std::int32_t n_in_flight = 1) const {
+    return {
+        (directory_.path() / "tiny").string(),
+        "cuda",
+        {.shape = {}, .cache = {.cache_size = 8}, .n_in_flight = n_in_flight, .traces = traces}};
   }
   // Two streams, `n_tokens` a step each.
   static std::vector<ScriptedStep> steps(std::size_t n, std::int32_t n_tokens) {
@@ -57,7 +58,7 @@ TEST_F(Traces, OfBlocksHaveTheScanAndItsNeighbours) {
   const StepTrace t = m.backend().take_trace();
   EXPECT_EQ(t.n_steps, 3u);
   expect_filled(t);
-  for (const StepPart p : {StepPart::products, StepPart::scores, StepPart::scan, StepPart::values,
+  for (const StepPart p : {StepPart::gemm, StepPart::scores, StepPart::scan, StepPart::values,
                            StepPart::states, StepPart::rows, StepPart::head})
     EXPECT_GT(part(t, p), 0.0) << static_cast<int>(p);
   EXPECT_EQ(part(t, StepPart::decode), 0.0);

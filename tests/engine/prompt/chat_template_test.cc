@@ -12,11 +12,11 @@ namespace {
 
 using testing::contains;
 using testing::error_of;
-using Kind = PromptPiece::Kind;
+using Kind = PromptSegment::Kind;
 
-std::string text_of(const std::vector<PromptPiece>& pieces) {
+std::string text_of(const std::vector<PromptSegment>& pieces) {
   std::string out;
-  for (const PromptPiece& piece : pieces) out += piece.text;
+  for (const PromptSegment& piece : pieces) out += piece.text;
   return out;
 }
 
@@ -67,7 +67,7 @@ TEST(ChatTemplate, SaysWhatTheModelsOwnTemplateDoes) {
 
 TEST(ChatTemplate, TellsControlTokensFromText) {
   const ChatTemplate smollm = known("SmolLM2-Instruct");
-  const std::vector<PromptPiece> before{
+  const std::vector<PromptSegment> before{
       {Kind::control, "<|im_start|>"},
       {Kind::text, "system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"},
       {Kind::control, "<|im_end|>"},
@@ -79,10 +79,10 @@ TEST(ChatTemplate, TellsControlTokensFromText) {
   const ChatTemplate mistral = known("Mistral-Instruct-v0.3");
   EXPECT_TRUE(mistral.starts_with_bos);
   EXPECT_EQ(mistral.before,
-            (std::vector<PromptPiece>{{Kind::control_if_known, "[INST]"}, {Kind::text, " "}}));
-  EXPECT_EQ(mistral.after, (std::vector<PromptPiece>{{Kind::control_if_known, "[/INST]"}}));
+            (std::vector<PromptSegment>{{Kind::control_if_known, "[INST]"}, {Kind::text, " "}}));
+  EXPECT_EQ(mistral.after, (std::vector<PromptSegment>{{Kind::control_if_known, "[/INST]"}}));
   const ChatTemplate qwen = known("Qwen3");
-  EXPECT_EQ(qwen.after[qwen.after.size() - 4], (PromptPiece{Kind::control, "<think>"}));
+  EXPECT_EQ(qwen.after[qwen.after.size() - 4], (PromptSegment{Kind::control, "<think>"}));
   EXPECT_TRUE(known("Llama-3.1-Instruct").trims_start);
   const ChatTemplate llama2 = known("Llama-2-chat with a default system message");
   EXPECT_FALSE(llama2.trims_start);

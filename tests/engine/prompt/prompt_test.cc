@@ -43,9 +43,9 @@ Ids controls_of(const Tokenizer& tokenizer, const Ids& ids) {
   return out;
 }
 
-std::string text_of(const std::vector<PromptPiece>& pieces) {
+std::string text_of(const std::vector<PromptSegment>& pieces) {
   std::string out;
-  for (const PromptPiece& piece : pieces) out += piece.text;
+  for (const PromptSegment& piece : pieces) out += piece.text;
   return out;
 }
 
@@ -142,7 +142,7 @@ TEST(PromptBuilder, PutsBosOnceAtTheFront) {
   const PromptIds without = PromptBuilder(*tokenizer, chat, {}).build(bare(), "Hello", "");
   EXPECT_EQ(n_bos(without), 0);
   EXPECT_EQ(Ids(with.ids.begin() + 1, with.ids.end()), without.ids);
-  chat.before.insert(chat.before.begin(), {PromptPiece::Kind::control, "<s>"});
+  chat.before.insert(chat.before.begin(), {PromptSegment::Kind::control, "<s>"});
   EXPECT_EQ(PromptBuilder(*tokenizer, chat, bos).build(bare(), "Hello", "").ids, with.ids);
   EXPECT_EQ(PromptBuilder(*tokenizer, chat, {}).build(bare(), "Hello", "").ids, with.ids);
   const ChatTemplate none = chat_template_named("none");
@@ -208,7 +208,7 @@ TEST(PromptBuilder, NamesAControlTokenThatIsMissing) {
   EXPECT_TRUE(contains(message, kChatTemplateNames)) << message;
   // A token of the vocabulary that any text may hold is no control token.
   ChatTemplate the = chat_template_named("none");
-  the.before = {{PromptPiece::Kind::control, "the"}};
+  the.before = {{PromptSegment::Kind::control, "the"}};
   ASSERT_TRUE(small("gpt2")->id_of("the").has_value());
   EXPECT_THROW(PromptBuilder(*small("gpt2"), the, {}), Error);
 }

@@ -31,15 +31,15 @@ CoordinatorOptions on_hosts(int first_worker, std::vector<std::uint64_t> hosts) 
   return o;
 }
 
-// Every document that does not kill is done and never set aside; every one that kills is set aside
-// and never done.
+// Every document that does not kill is done and never quarantined; every one that kills is
+// quarantined and never done.
 void expect_all_accounted(const FakeCluster& cluster, std::uint64_t seed) {
   for (std::uint32_t f = 0; f < cluster.files().size(); ++f) {
     for (const auto& d : cluster.files()[f].documents) {
       const bool kills = d.kills != 0;
       ASSERT_EQ(cluster.n_done(f, d.offset) > 0, !kills)
           << "seed " << seed << ", file " << f << ", offset " << d.offset;
-      ASSERT_EQ(cluster.n_set_aside(f, d.offset) > 0, kills)
+      ASSERT_EQ(cluster.n_quarantined(f, d.offset) > 0, kills)
           << "seed " << seed << ", file " << f << ", offset " << d.offset;
     }
   }
@@ -157,16 +157,16 @@ TEST(Coordinator, AStopEndsTheRunAndTheNextCompletesIt) {
     int rank() const override { return 0; }
     int n_ranks() const override { return 2; }
     void send(int to, Message m) override {
-      if (to == 1 && kind_of(m) == MessageKind::pulse) last = decode_pulse(m);
+      if (to == 1 && kind_of(m) == MessageKind::heartbeat) last = decode_heartbeat(m);
     }
     std::optional<Envelope> receive() override { return std::nullopt; }
-    Pulse last;
+    Heartbeat last;
   } channel;
   Coordinator c(
-      on_hosts(1, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+      on_hosts(1, {1, 2}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   CorpusFile file{.path = "/a.txt", .n_bytes = 100};
   c.begin({.files = {file},
-           .pieces = {{0, 0, kToTheEndOfFile}},
+           .ranges = {{0, 0, kToTheEnd}},
            .suspects = {},
            .launch = 1,
            .fingerprint = "",
@@ -198,8 +198,8 @@ TEST(Coordinator, TroubleThatIsFatalEndsTheRunWithItsCode) {
     std::optional<Envelope> receive() override { return std::nullopt; }
   } channel;
   Coordinator c(
-      on_hosts(1, {1, 2, 3}), channel, [](int, std::vector<Piece>) {}, 0.0);
-  c.receive({1, encode(Trouble{74, true, "disk full"})}, 0.1);
+      on_hosts(1, {1, 2, 3}), channel, [](int, std::vector<FileRange>) {}, 0.0);
+  c.receive({1, encode(WorkerFailure{74, true, "disk full"})}, 0.1);
   EXPECT_EQ(c.outcome(), RunOutcome::failed);
   EXPECT_EQ(c.exit_code(), 74);
   EXPECT_NE(c.failure().find("disk full"), std::string::npos);
@@ -215,21 +215,22 @@ TEST(Coordinator, OtherNumbersAreRefused) {
     std::optional<Envelope> receive() override { return std::nullopt; }
   } channel;
   Coordinator c(
-      on_hosts(0, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+      on_hosts(0, {1, 2}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   CorpusFile file{.path = "/a.txt", .n_bytes = 100};
-  c.receive({0, encode(Hello{.host = "a", .device = "", .fingerprint = "x", .differences = "f32"})},
+  c.receive({0, encode(Registration{
+                    .host = "a", .device = "", .fingerprint = "x", .differences = "f32"})},
             0.0);
   c.begin({.files = {file},
-           .pieces = {{0, 0, kToTheEndOfFile}},
+           .ranges = {{0, 0, kToTheEnd}},
            .suspects = {},
            .launch = 1,
            .fingerprint = "x",
            .earlier = {}},
           0.1);
   EXPECT_EQ(c.outcome(), RunOutcome::running);
-  c.receive(
-      {1, encode(Hello{.host = "b", .device = "", .fingerprint = "y", .differences = "bf16"})},
-      0.2);
+  c.receive({1, encode(Registration{
+                    .host = "b", .device = "", .fingerprint = "y", .differences = "bf16"})},
+            0.2);
   EXPECT_EQ(c.outcome(), RunOutcome::failed);
   EXPECT_EQ(c.exit_code(), 78);
   EXPECT_NE(c.failure().find("bf16"), std::string::npos);
@@ -242,14 +243,14 @@ TEST(Coordinator, WhoEndsTheRunStaysToTheEnd) {
     int rank() const override { return 0; }
     int n_ranks() const override { return 2; }
     void send(int to, Message m) override {
-      if (to == 1) last = decode_pulse(m);
+      if (to == 1) last = decode_heartbeat(m);
     }
     std::optional<Envelope> receive() override { return std::nullopt; }
-    Pulse last;
+    Heartbeat last;
   } channel;
   Coordinator c(
-      on_hosts(1, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
-  c.receive({1, encode(Trouble{65, true, "a bad record"})}, 0.1);
+      on_hosts(1, {1, 2}), channel, [](int, std::vector<FileRange>) {}, 0.0);
+  c.receive({1, encode(WorkerFailure{65, true, "a bad record"})}, 0.1);
   c.tick(0.2);
   EXPECT_EQ(channel.last.command, Command::stop);
   EXPECT_TRUE(c.everybody_left());
@@ -276,17 +277,18 @@ class Deaf final : public Channel {
 TEST(Coordinator, ATextWithAByteOrderMarkThatKillsIsSetAside) {
   Deaf channel(1);
   Coordinator c(
-      on_hosts(0, {1}), channel, [](int, std::vector<Piece>) {}, 0.0);
+      on_hosts(0, {1}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   CorpusFile file{.path = "/a.txt", .n_bytes = 100};
   c.begin({.files = {file},
-           .pieces = {{0, 0, kToTheEndOfFile}},
+           .ranges = {{0, 0, kToTheEnd}},
            .suspects = {{.file = 0, .offset = 3, .n_crashes = 2}},
            .launch = 1,
            .fingerprint = "",
            .earlier = {}},
           0.0);
-  c.receive({0, encode(Hello{.host = "a", .device = "", .fingerprint = "", .differences = ""})},
-            0.1);
+  c.receive(
+      {0, encode(Registration{.host = "a", .device = "", .fingerprint = "", .differences = ""})},
+      0.1);
   Report r;
   r.number = 1;
   r.phase = WorkerPhase::working;
@@ -295,15 +297,15 @@ TEST(Coordinator, ATextWithAByteOrderMarkThatKillsIsSetAside) {
   c.receive({0, encode(r)}, 0.2);
   const auto& outstanding = c.workers()[0].outstanding;
   ASSERT_EQ(outstanding.size(), 1u);
-  EXPECT_EQ(outstanding.begin()->second.grant.mode, LeaseMode::set_aside);
-  EXPECT_EQ(outstanding.begin()->second.pieces.front().begin, 0u);
+  EXPECT_EQ(outstanding.begin()->second.lease.mode, LeaseMode::quarantined);
+  EXPECT_EQ(outstanding.begin()->second.ranges.front().begin, 0u);
 }
 
 // Whoever was stopped himself (Ctrl-Z, scontrol suspend) has heard of nobody meanwhile.
 TEST(Coordinator, AStandstillOfItsOwnIsNobodysSilence) {
   Deaf channel(2);
   Coordinator c(
-      on_hosts(0, {1, 2}), channel, [](int, std::vector<Piece>) {}, 0.0);
+      on_hosts(0, {1, 2}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   c.tick(0.1);
   c.tick(100.0);
   EXPECT_EQ(c.n_alive(), 2);
@@ -311,7 +313,7 @@ TEST(Coordinator, AStandstillOfItsOwnIsNobodysSilence) {
   EXPECT_EQ(c.n_alive(), 0);
 }
 
-// Nobody waits for the next second's report or pulse when the run starts.
+// Nobody waits for the next second's report or heartbeat when the run starts.
 TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
   class Network final : public Channel {
    public:
@@ -320,15 +322,15 @@ TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
     void send(int to, Message m) override {
       if (is_for_coordinator(kind_of(m)))
         reports.push_back(std::move(m));
-      else if (kind_of(m) == MessageKind::pulse)
-        pulses[static_cast<std::size_t>(to)] = decode_pulse(m);
+      else if (kind_of(m) == MessageKind::heartbeat)
+        heartbeats[static_cast<std::size_t>(to)] = decode_heartbeat(m);
     }
     std::optional<Envelope> receive() override { return std::nullopt; }
     std::vector<Message> reports;
-    Pulse pulses[2];
+    Heartbeat heartbeats[2];
   } network;
   Coordinator c(
-      on_hosts(0, {1, 1}), network, [](int, std::vector<Piece>) {}, 0.0);
+      on_hosts(0, {1, 1}), network, [](int, std::vector<FileRange>) {}, 0.0);
   c.tick(0.0);
   WorkerLink link(network, 0, 20.0, 0.0);
   link.tick(0.0);
@@ -338,13 +340,13 @@ TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
   s.weights = WeightsTicket{.pid = 7, .fd = 3, .n_bytes = 1, .identity = 2};
   link.update(s);
   link.tick(0.02);
-  ASSERT_EQ(network.reports.size(), 2u);  // hello and report
-  EXPECT_EQ(network.pulses[1].weights, WeightsOrder::wait);
+  ASSERT_EQ(network.reports.size(), 2u);  // registration and report
+  EXPECT_EQ(network.heartbeats[1].weights, WeightsOrder::wait);
   for (const Message& m : network.reports) c.receive({0, m}, 0.03);
   c.tick(0.04);
-  EXPECT_TRUE(network.pulses[0].is_known);
-  EXPECT_EQ(network.pulses[1].weights, WeightsOrder::take_ticket);
-  EXPECT_EQ(network.pulses[1].ticket, *s.weights);
+  EXPECT_TRUE(network.heartbeats[0].is_known);
+  EXPECT_EQ(network.heartbeats[1].weights, WeightsOrder::take_ticket);
+  EXPECT_EQ(network.heartbeats[1].ticket, *s.weights);
 }
 
 TEST(Coordinator, TheFirstToBeReadyLeavesWorkForThoseWhoStillLoad) {
@@ -353,19 +355,19 @@ TEST(Coordinator, TheFirstToBeReadyLeavesWorkForThoseWhoStillLoad) {
     int rank() const override { return 0; }
     int n_ranks() const override { return 3; }
     void send(int, Message m) override {
-      if (kind_of(m) == MessageKind::grant) ++n_grants;
+      if (kind_of(m) == MessageKind::lease) ++n_leases;
     }
     std::optional<Envelope> receive() override { return std::nullopt; }
-    std::uint64_t n_grants = 0;
+    std::uint64_t n_leases = 0;
   } network;
   CoordinatorOptions o = on_hosts(0, {1, 1, 1});
   const std::uint64_t n_bytes = o.schedule.least_bytes;
   Coordinator c(
-      o, network, [](int, std::vector<Piece>) {}, 0.0);
+      o, network, [](int, std::vector<FileRange>) {}, 0.0);
   RunWork work;
   for (std::uint32_t f = 0; f < 6; ++f) {
     work.files.push_back({.path = "/" + std::to_string(f), .n_bytes = n_bytes});
-    work.pieces.push_back({.file = f, .begin = 0});
+    work.ranges.push_back({.file = f, .begin = 0});
   }
   c.begin(std::move(work), 0.0);
   const auto hunger_of_rank_0 = [&] {  // until it gets no more
@@ -374,23 +376,24 @@ TEST(Coordinator, TheFirstToBeReadyLeavesWorkForThoseWhoStillLoad) {
     r.wants = Wants::now;
     r.journal_is_open = true;
     for (std::uint64_t i = 1; i <= 10; ++i) {
-      r.number = 100 * network.n_grants + i;
-      r.accepted = network.n_grants;
+      r.number = 100 * network.n_leases + i;
+      r.accepted = network.n_leases;
       r.open.clear();
-      for (std::uint64_t g = 1; g <= network.n_grants; ++g) r.open.push_back(g);
-      r.bytes_open = network.n_grants * n_bytes;
+      for (std::uint64_t g = 1; g <= network.n_leases; ++g) r.open.push_back(g);
+      r.bytes_open = network.n_leases * n_bytes;
       c.receive({0, encode(r)}, 0.1);
       c.tick(0.1);
     }
   };
-  c.receive({0, encode(Hello{.host = "a", .device = "", .fingerprint = "x", .differences = ""})},
-            0.0);
+  c.receive(
+      {0, encode(Registration{.host = "a", .device = "", .fingerprint = "x", .differences = ""})},
+      0.0);
   hunger_of_rank_0();
-  EXPECT_EQ(network.n_grants, 2u);
+  EXPECT_EQ(network.n_leases, 2u);
   c.ended(1, 0.2);
   c.ended(2, 0.2);
   hunger_of_rank_0();
-  EXPECT_EQ(network.n_grants, 6u);
+  EXPECT_EQ(network.n_leases, 6u);
 }
 
 }  // namespace

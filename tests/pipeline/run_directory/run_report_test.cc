@@ -129,7 +129,7 @@ TEST(RunReport, ReadsEveryFieldOfTheStatus) {
   EXPECT_EQ(r.launch_id, "id");
   EXPECT_EQ(r.n_documents, 10u);
   EXPECT_EQ(r.n_failed, 2u);
-  EXPECT_EQ(r.n_set_aside, 1u);
+  EXPECT_EQ(r.n_quarantined, 1u);
   EXPECT_EQ(r.n_tokens, 1000u);
   EXPECT_EQ(r.tokens_per_second, 12.5);
   EXPECT_EQ(r.fraction, 0.25);
@@ -181,25 +181,25 @@ TEST_F(Directory, WithoutARunIsNoInput) {
 
 TEST_F(Directory, UnreadableStatusIsSaidAndNeverThrows) {
   std::filesystem::create_directory(d.path() / "journal");
-  const auto trouble = [&](const std::string& content) {
+  const auto problem = [&](const std::string& content) {
     d.write("status.json", content);
     const RunReport report = read();
     EXPECT_FALSE(report.live);
-    return report.trouble;
+    return report.problem;
   };
-  EXPECT_EQ(trouble(""), "is not valid JSON");
-  EXPECT_EQ(trouble("{\"state\": \"runn"), "is not valid JSON");
-  EXPECT_EQ(trouble(std::string("\0\xff\xfe{}", 5)), "is not valid JSON");
-  EXPECT_EQ(trouble("{\"state\": \"\xff\"}"), "is not valid JSON");
-  EXPECT_EQ(trouble("{\"pid\": 1e999}"), "is not valid JSON");
-  EXPECT_EQ(trouble("[1, 2]"), "is not a JSON object");
-  EXPECT_EQ(trouble(std::string(1 << 20, '[')), "nests too deeply");
-  EXPECT_TRUE(contains(trouble(std::string((16u << 20) + 1, ' ')), "more than a status may have"));
-  EXPECT_EQ(trouble("{}"), "");
+  EXPECT_EQ(problem(""), "is not valid JSON");
+  EXPECT_EQ(problem("{\"state\": \"runn"), "is not valid JSON");
+  EXPECT_EQ(problem(std::string("\0\xff\xfe{}", 5)), "is not valid JSON");
+  EXPECT_EQ(problem("{\"state\": \"\xff\"}"), "is not valid JSON");
+  EXPECT_EQ(problem("{\"pid\": 1e999}"), "is not valid JSON");
+  EXPECT_EQ(problem("[1, 2]"), "is not a JSON object");
+  EXPECT_EQ(problem(std::string(1 << 20, '[')), "nests too deeply");
+  EXPECT_TRUE(contains(problem(std::string((16u << 20) + 1, ' ')), "more than a status may have"));
+  EXPECT_EQ(problem("{}"), "");
   std::filesystem::remove(d.path() / "status.json");
-  EXPECT_EQ(read().trouble, "is not there");
+  EXPECT_EQ(read().problem, "is not there");
   std::filesystem::create_directory(d.path() / "status.json");
-  EXPECT_EQ(read().trouble, "is not a file");
+  EXPECT_EQ(read().problem, "is not a file");
 }
 
 TEST_F(Directory, CountsWhatTheJournalsHold) {

@@ -24,14 +24,14 @@ void set_machine(const EmulatedMachine& m) {
        .code_error = m.fault == GpuFault::no_code ? cudaErrorNoKernelImageForDevice : cudaSuccess,
        .n_operations = m.n_operations});
   emulation::set_largest_piece(m.largest_piece);
-  emulation::set_product_faults({.few_rows = m.few_rows,
-                                 .n_fickle = m.n_fickle,
-                                 .n_refusing = m.n_refusing,
-                                 .contrary_rows = m.contrary_rows});
+  emulation::set_gemm_faults({.few_rows = m.few_rows,
+                              .n_fickle = m.n_fickle,
+                              .n_refusing = m.n_refusing,
+                              .contrary_rows = m.contrary_rows});
 }
-std::uint64_t take_products_by(std::int32_t n_rows) { return emulation::take_products_by(n_rows); }
+std::uint64_t take_gemm_by(std::int32_t n_rows) { return emulation::take_gemm_by(n_rows); }
 #else
-std::uint64_t take_products_by(std::int32_t) { return 0; }
+std::uint64_t take_gemm_by(std::int32_t) { return 0; }
 std::optional<GpuCounts> take_gpu_counts() { return std::nullopt; }
 void work_off_gpu() {}
 void set_gpu_order(std::uint64_t) {}

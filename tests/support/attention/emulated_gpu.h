@@ -28,7 +28,7 @@ struct EmulatedMachine {
 };
 void set_machine(const EmulatedMachine& machine);
 // Products that were multiplied since the last call by an algorithm for so many rows.
-std::uint64_t take_products_by(std::int32_t n_rows);
+std::uint64_t take_gemm_by(std::int32_t n_rows);
 // All that the GPU can do without waiting for another thread is done now.
 void work_off_gpu();
 // In which order operations of several CUDA streams are done from now on.

@@ -36,8 +36,8 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
   RunResult result;
   const std::size_t n = ids.size(), layers = model.layers.size();
   result.n_layers = static_cast<std::int32_t>(layers);
-  result.n_groups = n_groups(setting.cache, config.shape);
-  const auto groups = static_cast<std::size_t>(result.n_groups);
+  result.n_eviction_groups = n_eviction_groups(setting.cache, config.shape);
+  const auto groups = static_cast<std::size_t>(result.n_eviction_groups);
   result.death.assign(layers * groups * n, -1);
   result.attended.assign(layers, 0);
   for (std::size_t begin = 0; begin < n; begin += static_cast<std::size_t>(setting.block)) {

@@ -19,10 +19,10 @@ struct RunSetting {
 
 struct RunResult {
   std::vector<float> nll;           // (n_tokens - 1), of ids[1:]
-  std::vector<std::int32_t> death;  // (n_layers, n_groups, n_tokens), -1 never
+  std::vector<std::int32_t> death;  // (n_layers, n_eviction_groups, n_tokens), -1 never
   std::vector<std::uint64_t>
       attended;  // (n_layers), tokens attended summed over queries and groups
-  std::int32_t n_layers = 0, n_groups = 1;
+  std::int32_t n_layers = 0, n_eviction_groups = 1;
 };
 
 RunResult run_document(const std::string& model_path, const std::vector<std::int32_t>& ids,

@@ -167,17 +167,17 @@ ScriptResult ScriptedModel::run(const std::vector<ScriptedStep>& script, std::si
   ScriptResult result;
   States states;
   for (std::size_t s = 0; s < n_streams; ++s) states.push_back(backend_->make_state());
-  std::int32_t n_under_way = 0;
+  std::int32_t n_in_flight = 0;
   for (const ScriptedStep& step : script) {
     for (const StateChange& c : step.changes) change(c, states, result);
-    if (n_under_way == forward_->most_under_way()) {
+    if (n_in_flight == forward_->max_in_flight()) {
       collect(result);
-      --n_under_way;
+      --n_in_flight;
     }
     submit(step, states, result);
-    ++n_under_way;
+    ++n_in_flight;
   }
-  for (; n_under_way > 0; --n_under_way) collect(result);
+  for (; n_in_flight > 0; --n_in_flight) collect(result);
   for (const auto& state : states) {
     read(*state, result);
     backend_->save(*state, result.states);

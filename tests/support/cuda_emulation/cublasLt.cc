@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "kernels/cuda/device/device_code.h"
-#include "kernels/cuda/gemm/products.h"
+#include "kernels/cuda/gemm/gemm.h"
 
 struct EmulatedBlas {};
-struct EmulatedProduct {
+struct EmulatedGemm {
   std::int32_t transposes_a = CUBLAS_OP_N;
 };
 struct EmulatedPreference {
@@ -25,12 +25,12 @@ struct EmulatedLayout {
 
 namespace {
 
-using tovamill::emulation::ProductFaults;
-ProductFaults faults;
+using tovamill::emulation::GemmFaults;
+GemmFaults faults;
 
 // Of an algorithm, in its data.
 enum Field { kIndex, kSplits, kAlignment, kAskedRows, kIsContrary };
-thread_local std::map<std::int64_t, std::uint64_t> products_by;  // rows that they were chosen for
+thread_local std::map<std::int64_t, std::uint64_t> gemm_by;  // rows that they were chosen for
 
 bool is_aligned(const void* p, std::uint64_t to) {
   return reinterpret_cast<std::uintptr_t>(p) % to == 0;
@@ -38,7 +38,7 @@ bool is_aligned(const void* p, std::uint64_t to) {
 std::int64_t element_bytes(cudaDataType_t type) { return type == CUDA_R_16BF ? 2 : 4; }
 
 // a^T b: (k, m), (k, n) to (m, n).
-bool fits(const EmulatedProduct& p, const EmulatedLayout& a, const EmulatedLayout& b,
+bool fits(const EmulatedGemm& p, const EmulatedLayout& a, const EmulatedLayout& b,
           const EmulatedLayout& c, const EmulatedLayout& d) {
   const bool types =
       a.type == b.type && c.type == d.type && (a.type == CUDA_R_16BF || c.type == CUDA_R_32F);
@@ -111,16 +111,16 @@ cublasStatus_t take(T& field, const void* value, std::size_t n_bytes) {
 }  // namespace
 
 namespace tovamill::emulation {
-void set_product_faults(const ProductFaults& wanted) { faults = wanted; }
-std::uint64_t take_products_by(std::int32_t asked_rows) {
-  const std::uint64_t n = products_by[asked_rows];
-  products_by.clear();
+void set_gemm_faults(const GemmFaults& wanted) { faults = wanted; }
+std::uint64_t take_gemm_by(std::int32_t asked_rows) {
+  const std::uint64_t n = gemm_by[asked_rows];
+  gemm_by.clear();
   return n;
 }
 }  // namespace tovamill::emulation
 
-// In place of kernels/cuda/gemm/products_trial.cc: trials take the emulation long.
-bool tovamill::cuda::Products::may_depend_on_rows() { return faults.few_rows > 0; }
+// In place of kernels/cuda/gemm/gemm_trial.cc: trials take the emulation long.
+bool tovamill::cuda::Gemm::may_depend_on_rows() { return faults.few_rows > 0; }
 
 std::size_t cublasLtGetVersion() { return 130000; }
 const char* cublasLtGetStatusString(cublasStatus_t status) {
@@ -139,7 +139,7 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* description, cublasComputeType_t,
                                         cudaDataType_t scale) {
   if (scale != CUDA_R_32F) return CUBLAS_STATUS_INVALID_VALUE;
-  return *description = new EmulatedProduct, CUBLAS_STATUS_SUCCESS;
+  return *description = new EmulatedGemm, CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t description) {
   return delete description, CUBLAS_STATUS_SUCCESS;
@@ -240,7 +240,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
   if (index < faults.n_refusing && lb.cols <= faults.few_rows) return CUBLAS_STATUS_NOT_SUPPORTED;
   const bool backwards =
       (index < faults.n_fickle && lb.cols <= faults.few_rows) || algorithm->data[kIsContrary] != 0;
-  ++products_by[static_cast<std::int64_t>(algorithm->data[kAskedRows])];
+  ++gemm_by[static_cast<std::int64_t>(algorithm->data[kAskedRows])];
   const float scale = *static_cast<const float*>(alpha), keeps = *static_cast<const float*>(beta);
   return tovamill::emulation::enqueue(
              stream,

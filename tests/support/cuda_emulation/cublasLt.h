@@ -42,7 +42,7 @@ struct cublasLtMatmulHeuristicResult_t {
   int reserved[4];
 };
 using cublasLtHandle_t = struct EmulatedBlas*;
-using cublasLtMatmulDesc_t = struct EmulatedProduct*;
+using cublasLtMatmulDesc_t = struct EmulatedGemm*;
 using cublasLtMatmulPreference_t = struct EmulatedPreference*;
 using cublasLtMatrixLayout_t = struct EmulatedLayout*;
 

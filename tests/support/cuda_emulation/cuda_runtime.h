@@ -265,7 +265,7 @@ struct StreamCounts {
 };
 StreamCounts take_stream_counts();
 // What products of at most so many rows do from now on.
-struct ProductFaults {
+struct GemmFaults {
   std::int32_t few_rows = 0;
   int n_fickle = 0, n_refusing = 0;  // of the best algorithms: that sum in another order, refuse
   // The best for so many rows sums all rows in another order.
@@ -273,8 +273,8 @@ struct ProductFaults {
 };
 // Products that were multiplied since the last call by an algorithm that was asked for for so many
 // rows.
-std::uint64_t take_products_by(std::int32_t asked_rows);
-void set_product_faults(const ProductFaults& faults);
+std::uint64_t take_gemm_by(std::int32_t asked_rows);
+void set_gemm_faults(const GemmFaults& faults);
 // What is found on the machine; how many devices there are, or why they are not told.
 struct Machine {
   int n_devices = 1, major = 9, driver_version = 13000;

@@ -35,13 +35,13 @@ struct FakeCluster::Worker {
   double ready_s = 0.0;            // when its model is loaded
 
   struct Open {
-    std::uint64_t grant;
+    std::uint64_t lease;
     int n_documents = 0;  // not yet durable
     bool is_read = false;
   };
   std::map<std::uint64_t, Open> leases;
   struct Task {
-    std::uint64_t grant;
+    std::uint64_t lease;
     std::uint32_t file;
     FakeDocument document;
     LeaseMode mode;
@@ -94,13 +94,13 @@ void FakeCluster::deliver() {
   }
 }
 
-// The records of grants become tasks; pieces are read as CorpusReader does.
+// The records of leases become tasks; pieces are read as CorpusReader does.
 void FakeCluster::step_worker(int rank) {
   Worker& w = *workers_[static_cast<std::size_t>(rank)];
   if (!w.alive || now_ < w.frozen_until_s) return;
   Port& port = *ports_[static_cast<std::size_t>(rank)];
   while (auto e = port.receive()) w.link->receive(e->message, now_);
-  const Pulse& orders = w.link->orders();
+  const Heartbeat& orders = w.link->orders();
   if (w.link->coordinator_is_silent(now_) || orders.command == Command::leave ||
       orders.command == Command::end) {
     if (orders.command != Command::end) close(w);
@@ -121,15 +121,15 @@ void FakeCluster::step_worker(int rank) {
       w.situation.journal_is_open = true;
     }
   }
-  while (auto grant = w.link->take_grant()) {
-    Worker::Open& open = w.leases[grant->number];
-    open.grant = grant->number;
+  while (auto lease = w.link->take_lease()) {
+    Worker::Open& open = w.leases[lease->number];
+    open.lease = lease->number;
     open.is_read = true;
-    for (const GrantedPiece& p : grant->pieces) {
+    for (const LeasedRange& p : lease->ranges) {
       const auto f = static_cast<std::uint32_t>(std::stoul(p.path.substr(1)));
       for (const FakeDocument& d : files_[f].documents) {
         if (d.offset < p.begin || d.offset >= p.end) continue;
-        w.queue.push_back({grant->number, f, d, grant->mode, static_cast<double>(d.n_bytes)});
+        w.queue.push_back({lease->number, f, d, lease->mode, static_cast<double>(d.n_bytes)});
         ++open.n_documents;
       }
     }
@@ -160,7 +160,7 @@ void FakeCluster::compute(Worker& w) {
                        static_cast<double>(std::max<std::size_t>(1, w.streams.size()));
   for (std::size_t i = 0; i < w.streams.size();) {
     Worker::Task& task = w.streams[i];
-    if (task.mode == LeaseMode::set_aside) {
+    if (task.mode == LeaseMode::quarantined) {
       task.left_bytes = 0.0;
     } else {
       task.left_bytes -= share;
@@ -181,9 +181,9 @@ void FakeCluster::compute(Worker& w) {
   if (idle && w.had_work) w.idle_s += options_.step_s;
   if (idle || now_ - w.synced_s > 1.0) {
     for (const Worker::Task& t : w.unsynced) {
-      (t.mode == LeaseMode::set_aside ? journal.set_aside : journal.done)
+      (t.mode == LeaseMode::quarantined ? journal.quarantined : journal.done)
           .insert({t.file, t.document.offset});
-      --w.leases[t.grant].n_documents;
+      --w.leases[t.lease].n_documents;
     }
     w.unsynced.clear();
     w.synced_s = now_;
@@ -209,7 +209,7 @@ void FakeCluster::close(Worker& w) {
   if (w.journal != SIZE_MAX) {
     FakeJournal& journal = journals_[w.journal];
     for (const Worker::Task& t : w.unsynced)
-      (t.mode == LeaseMode::set_aside ? journal.set_aside : journal.done)
+      (t.mode == LeaseMode::quarantined ? journal.quarantined : journal.done)
           .insert({t.file, t.document.offset});
     journal.has_footer = true;
   }
@@ -228,7 +228,7 @@ void FakeCluster::kill(int rank, bool leaves_mark) {
     const bool loses = !leaves_mark && chance(options_.machine_dies);
     for (const Worker::Task& t : w.unsynced) {
       if (!loses)
-        (t.mode == LeaseMode::set_aside ? journal.set_aside : journal.done)
+        (t.mode == LeaseMode::quarantined ? journal.quarantined : journal.done)
             .insert({t.file, t.document.offset});
     }
   }
@@ -237,15 +237,15 @@ void FakeCluster::kill(int rank, bool leaves_mark) {
   if (coordinator_ && options_.sees_processes) coordinator_->ended(rank, now_);
 }
 
-std::vector<Piece> FakeCluster::what_is_left(
-    const std::vector<Piece>& pieces, const std::vector<const FakeJournal*>& journals) const {
-  std::vector<Piece> left;
-  for (Piece p : pieces) {
+std::vector<FileRange> FakeCluster::what_is_left(
+    const std::vector<FileRange>& ranges, const std::vector<const FakeJournal*>& journals) const {
+  std::vector<FileRange> left;
+  for (FileRange p : ranges) {
     for (const FakeDocument& d : files_[p.file].documents) {
       if (d.offset < p.begin || d.offset >= p.end) continue;
       const std::pair<std::uint32_t, std::uint64_t> key{p.file, d.offset};
       const bool done = std::any_of(journals.begin(), journals.end(), [&](const FakeJournal* j) {
-        return j->done.contains(key) || j->set_aside.contains(key);
+        return j->done.contains(key) || j->quarantined.contains(key);
       });
       if (!done) continue;
       if (p.begin < d.offset) left.push_back({p.file, p.begin, d.offset});
@@ -257,12 +257,12 @@ std::vector<Piece> FakeCluster::what_is_left(
   return left;
 }
 
-void FakeCluster::review(int rank, const std::vector<Piece>& pieces) {
+void FakeCluster::review(int rank, const std::vector<FileRange>& ranges) {
   const Worker& w = *workers_[static_cast<std::size_t>(rank)];
   JournalFindings findings;
   const FakeJournal empty;
   const FakeJournal& journal = w.journal == SIZE_MAX ? empty : journals_[w.journal];
-  findings.left = what_is_left(pieces, {&journal});
+  findings.left = what_is_left(ranges, {&journal});
   if (journal.has_crash) findings.how = "signal 11";
   if (!journal.has_footer) {
     for (const auto& key : journal.begun) {
@@ -280,19 +280,19 @@ RunWork FakeCluster::prepare() {
   RunWork work;
   std::vector<const FakeJournal*> journals;
   for (const FakeJournal& j : journals_) journals.push_back(&j);
-  std::vector<Piece> whole;
+  std::vector<FileRange> whole;
   for (std::uint32_t f = 0; f < files_.size(); ++f) {
     work.files.push_back(files_[f].file);
     const bool divisible = files_[f].file.kind == CorpusFile::Kind::jsonl &&
                            files_[f].file.compression == CorpusFile::Compression::none;
-    whole.push_back({f, 0, divisible ? files_[f].file.n_bytes : kToTheEndOfFile});
+    whole.push_back({f, 0, divisible ? files_[f].file.n_bytes : kToTheEnd});
   }
-  work.pieces = what_is_left(whole, journals);
+  work.ranges = what_is_left(whole, journals);
   std::map<std::pair<std::uint32_t, std::uint64_t>, SuspectDocument> suspects;
   for (const FakeJournal& j : journals_) {
     if (j.has_footer) continue;
     for (const auto& key : j.begun) {
-      if (n_done(key.first, key.second) + n_set_aside(key.first, key.second) > 0) continue;
+      if (n_done(key.first, key.second) + n_quarantined(key.first, key.second) > 0) continue;
       SuspectDocument& s = suspects[key];
       s.file = key.first;
       s.offset = key.second;
@@ -317,8 +317,8 @@ std::optional<RunOutcome> FakeCluster::launch() {
   for (int rank = 0; rank < n; ++rank) o.hosts.push_back(static_cast<std::uint64_t>(rank / 2));
   coordinator_ = std::make_unique<Coordinator>(
       o, *ports_[0],
-      [&](int rank, std::vector<Piece> pieces) {
-        reviews_.push_back({now_ + uniform(1.0), rank, std::move(pieces)});
+      [&](int rank, std::vector<FileRange> ranges) {
+        reviews_.push_back({now_ + uniform(1.0), rank, std::move(ranges)});
       },
       now_);
   for (int rank = 0; rank < n; ++rank) {
@@ -365,7 +365,7 @@ std::optional<RunOutcome> FakeCluster::launch() {
       }
       const PendingReview r = reviews_[i];
       reviews_.erase(reviews_.begin() + static_cast<std::ptrdiff_t>(i));
-      review(r.rank, r.pieces);
+      review(r.rank, r.ranges);
     }
     if (coordinator_) {
       coordinator_->tick(now_);
@@ -397,9 +397,9 @@ int FakeCluster::n_done(std::uint32_t file, std::uint64_t offset) const {
   for (const FakeJournal& j : journals_) n += j.done.contains({file, offset});
   return n;
 }
-int FakeCluster::n_set_aside(std::uint32_t file, std::uint64_t offset) const {
+int FakeCluster::n_quarantined(std::uint32_t file, std::uint64_t offset) const {
   int n = 0;
-  for (const FakeJournal& j : journals_) n += j.set_aside.contains({file, offset});
+  for (const FakeJournal& j : journals_) n += j.quarantined.contains({file, offset});
   return n;
 }
 

@@ -33,7 +33,7 @@ struct FakeJournal {
   bool is_open = false;
   bool has_footer = false;
   bool has_crash = false;
-  std::set<std::pair<std::uint32_t, std::uint64_t>> begun, done, set_aside;
+  std::set<std::pair<std::uint32_t, std::uint64_t>> begun, done, quarantined;
 };
 
 struct FakeOptions {
@@ -67,9 +67,9 @@ class FakeCluster {
   bool time_is_up() const { return now_ > options_.most_seconds; }
   double now() const { return now_; }
   const std::vector<FakeJournal>& journals() const { return journals_; }
-  // How often each document stands in the journals as finished or set aside.
+  // How often each document stands in the journals as finished or quarantined.
   int n_done(std::uint32_t file, std::uint64_t offset) const;
-  int n_set_aside(std::uint32_t file, std::uint64_t offset) const;
+  int n_quarantined(std::uint32_t file, std::uint64_t offset) const;
   // Seconds that workers had nothing to do between their first lease and the end, the longest of
   // them.
   double longest_idle_s() const { return longest_idle_s_; }
@@ -94,10 +94,10 @@ class FakeCluster {
   void compute(Worker& w);
   void kill(int rank, bool leaves_mark);
   void close(Worker& w);
-  void review(int rank, const std::vector<Piece>& pieces);
+  void review(int rank, const std::vector<FileRange>& ranges);
   RunWork prepare();
-  std::vector<Piece> what_is_left(const std::vector<Piece>& pieces,
-                                  const std::vector<const FakeJournal*>& journals) const;
+  std::vector<FileRange> what_is_left(const std::vector<FileRange>& ranges,
+                                      const std::vector<const FakeJournal*>& journals) const;
 
   std::vector<FakeFile> files_;
   FakeOptions options_;
@@ -111,7 +111,7 @@ class FakeCluster {
   struct PendingReview {
     double at_s;
     int rank;
-    std::vector<Piece> pieces;
+    std::vector<FileRange> ranges;
   };
   std::vector<PendingReview> reviews_;
   int launch_ = 0;

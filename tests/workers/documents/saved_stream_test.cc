@@ -30,7 +30,7 @@ struct Worker {
       : model(load_model(open_model(path), options, n_threads, std::uint64_t{1} << 30)) {
     const ModelShape& shape = model.config.shape;
     setting = {.n_layers = shape.n_layers,
-               .n_groups = n_groups(options.cache, shape),
+               .n_eviction_groups = n_eviction_groups(options.cache, shape),
                .vocab_size = shape.vocab_size,
                .block = model.plan.block,
                .chunk_tokens = options.cache.chunk_tokens,

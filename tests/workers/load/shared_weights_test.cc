@@ -175,7 +175,7 @@ WeightsPlace as_place(const std::string& text) {
 // A rank: loads the model, then answers "place", "note", "score", "private" and "held".
 void rank(const ChildProcess::Link& link, const RunOptions& options, const WeightSharing& how,
           int n_threads) {
-  ModelHead head = open_model(options.model);
+  ModelMetadata head = open_model(options.model);
   const std::uint64_t before = held_bytes();
   LoadedModel m = load_model(std::move(head), options, n_threads, kMemory, how);
   for (std::string question; link.read(question);) {

@@ -80,8 +80,8 @@ TEST_F(Plan, StagesAreGroupsOfRanksAndEachTakesLess) {
   const RunPlan whole = plan(o, 4);
   o.stages = 2;
   const RunPlan cut = plan(o, 4);
-  EXPECT_EQ(whole.n_groups(), 4);
-  EXPECT_EQ(cut.n_groups(), 2);
+  EXPECT_EQ(whole.n_eviction_groups(), 4);
+  EXPECT_EQ(cut.n_eviction_groups(), 2);
   ASSERT_EQ(cut.stage_memory.size(), 2u);
   EXPECT_LT(cut.memory.weight_bytes, whole.memory.weight_bytes);
   EXPECT_LT(cut.memory.all_states_bytes, whole.memory.all_states_bytes);
@@ -137,10 +137,10 @@ TEST_F(Plan, TooLittleMemoryIsAnObstacleAndNoError) {
   RunOptions o = options();
   o.memory_budget = 1;
   const RunPlan planned = plan(o);
-  EXPECT_TRUE(testing::contains(planned.obstacle, "--memory-budget 1"));
+  EXPECT_TRUE(testing::contains(planned.rejection, "--memory-budget 1"));
   EXPECT_EQ(planned.corpus.n_documents, 6);
   o.memory_budget = 0;
-  EXPECT_EQ(plan(o).obstacle, "");
+  EXPECT_EQ(plan(o).rejection, "");
 }
 
 TEST_F(Plan, CalibrationTimesLayersAndHead) {

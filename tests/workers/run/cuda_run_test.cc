@@ -28,7 +28,7 @@ class CudaRun : public ::testing::Test {
  protected:
   CudaRun() { write_hf_model(testing::TinyModel{}, d.path() / "model"); }
   void SetUp() override {
-    if (usable_gpus().empty()) GTEST_SKIP() << gpu_info().obstacle;
+    if (usable_gpus().empty()) GTEST_SKIP() << gpu_info().rejection;
   }
   void TearDown() override { testing::set_machine({}); }
   RunOptions options(const std::string& name, const std::string& device = "cuda") const {

@@ -31,7 +31,7 @@ class Fingerprint : public ::testing::Test {
     return o;
   }
   static json print_of(const RunOptions& options) {
-    const ModelHead head = open_model(options.model);
+    const ModelMetadata head = open_model(options.model);
     return fingerprint(options, *head.files, head.config, *head.tokenizer, "f32");
   }
   json print(const std::vector<std::string>& corpus) const { return print_of(options(corpus)); }

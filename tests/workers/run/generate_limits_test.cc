@@ -124,9 +124,9 @@ TEST_F(GenerateLimits, StatesAndTheWorkspaceTheyNeedShareOneBudget) {
     EXPECT_LE(all(n), budget);
     EXPECT_GT(all(n + 1), budget);
   }
-  const StatePool::Lease one = pool.take(pool.most_bytes(2));
+  const StatePool::StateHandle one = pool.take(pool.most_bytes(2));
   EXPECT_FALSE(pool.has_room(pool.most_bytes(1)));
-  const StatePool::Lease two = pool.take(pool.most_bytes(2));
+  const StatePool::StateHandle two = pool.take(pool.most_bytes(2));
   EXPECT_TRUE(one && two);
   EXPECT_FALSE(pool.take(pool.most_bytes(2)));
 }

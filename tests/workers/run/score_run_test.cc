@@ -114,7 +114,7 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
           squares += static_cast<double>(one.nll[t - 1]) * static_cast<double>(one.nll[t - 1]);
           ++n_scored;
         }
-        const auto groups = static_cast<std::size_t>(one.n_groups);
+        const auto groups = static_cast<std::size_t>(one.n_eviction_groups);
         for (std::size_t l = 0; l < static_cast<std::size_t>(one.n_layers); ++l) {
           std::int32_t last = 0;  // when the last KV head dropped it
           for (std::size_t g = 0; g < groups; ++g) {

@@ -19,7 +19,7 @@
 #include "workers/documents/generate_work.h"
 #include "workers/documents/score_work.h"
 #include "workers/load/loaded_model.h"
-#include "workers/stages/stage_follower.h"
+#include "workers/stages/stage_worker.h"
 
 namespace tovamill {
 namespace {
@@ -32,14 +32,16 @@ using testing::words;
 
 constexpr std::uint64_t kBytes = std::uint64_t{112} << 20;  // of a GPU's memory
 
-// Hands messages over to the other stages' desks at once, but for those that a desk has kept back.
-class NearLine final : public StageDesk {
+// Hands messages over to the other stages' mailboxes at once, but for those that a mailbox has kept
+// back.
+class NearLine final : public StageMailbox {
  public:
   using All = std::vector<std::unique_ptr<NearLine>>;
-  NearLine(int stage, int n_stages, All& lines) : StageDesk(stage, n_stages), lines_(lines) {}
+  NearLine(int stage, int n_stages, All& channels)
+      : StageMailbox(stage, n_stages), channels_(channels) {}
   void send(int stage, Message message) override {
     if (const auto why = why_closed()) throw StageLost(*why);
-    lines_.at(static_cast<std::size_t>(stage))->take({this->stage(), std::move(message)});
+    channels_.at(static_cast<std::size_t>(stage))->take({this->stage(), std::move(message)});
   }
   void keep_back() {
     const std::lock_guard lock(mutex_);
@@ -63,7 +65,7 @@ class NearLine final : public StageDesk {
     deliver(m.stage, std::move(m.message));
   }
 
-  All& lines_;
+  All& channels_;
   std::mutex mutex_;
   bool keeps_ = false;
   std::vector<StageMessage> kept_;
@@ -76,7 +78,7 @@ void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
 struct Setting {
   int n_stages = 1;
   bool on_own_gpus = true;
-  double patience_s = 400.0, link_s = 60.0;  // of the stages behind the first
+  double timeout_s = 400.0, link_s = 60.0;  // of the stages behind the first
 };
 
 // A line of which stage 0 is on the test's thread. A stage that ends by an error closes it, as the
@@ -86,7 +88,7 @@ class Stages {
   Stages(const std::string& path, const RunOptions& options, const Setting& setting)
       : setting_(setting), model_(start(path, options)) {}
   LoadedModel& model() { return model_; }
-  NearLine& last_line() { return *lines_.back(); }
+  NearLine& last_line() { return *channels_.back(); }
   // Ends all but stage 0, waits for them and says what the first of them ended by.
   std::string close() {
     close_lines("the test closes it");
@@ -110,7 +112,7 @@ class Stages {
   LoadedModel start(const std::string& path, RunOptions options) {
     options.stages = setting_.n_stages;
     for (int s = 0; s < setting_.n_stages; ++s)
-      lines_.push_back(std::make_unique<NearLine>(s, setting_.n_stages, lines_));
+      channels_.push_back(std::make_unique<NearLine>(s, setting_.n_stages, channels_));
     for (int s = 1; s < setting_.n_stages; ++s)
       threads_.all.emplace_back([this, path, options, s] { serve(path, options, place(s)); });
     return load(path, options, place(0));
@@ -119,17 +121,17 @@ class Stages {
     StagePlace place{.rank = s,
                      .stage = s,
                      .n_stages = setting_.n_stages,
-                     .line = lines_[static_cast<std::size_t>(s)].get(),
+                     .channel = channels_[static_cast<std::size_t>(s)].get(),
                      .on_own_gpus = setting_.on_own_gpus};
     place.link_s = setting_.link_s;
-    if (s > 0) place.patience_s = setting_.patience_s;
+    if (s > 0) place.timeout_s = setting_.timeout_s;
     return place;
   }
   void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
     const LoadedModel model = load(path, options, place);
     try {
-      StageFollower(model.model, *model.backend, *model.runner, *model.rows, *place.line,
-                    place.rank)
+      StageWorker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
+                  place.rank)
           .serve();
     } catch (const StageLost& e) {
       close_lines(e.what());
@@ -138,11 +140,11 @@ class Stages {
   void close_lines(const std::string& why) {
     const std::lock_guard lock(mutex_);
     if (error_.empty()) error_ = why;
-    for (auto& line : lines_) line->close(error_);
+    for (auto& channel : channels_) channel->close(error_);
   }
 
   const Setting setting_;
-  NearLine::All lines_;
+  NearLine::All channels_;
   std::mutex mutex_;
   std::string error_;
   Threads threads_;
@@ -176,7 +178,7 @@ class LinkedStages : public ::testing::Test {
   // The records of documents of which several are in every step.
   static std::vector<std::vector<std::byte>> scores(LoadedModel& model, const RunOptions& o) {
     ScoreWork work(model, o);
-    std::vector<std::unique_ptr<DocumentUnderWay>> open;
+    std::vector<std::unique_ptr<DocumentInFlight>> open;
     for (int n = 0; n < 4; ++n) {
       CorpusRecord record = document(digits(18 + 7 * static_cast<std::size_t>(n), 3), n);
       open.push_back(work.open(record));
@@ -247,7 +249,7 @@ TEST_F(LinkedStages, WriteTheSameTexts) {
     GenerateWork work(model, o);
     CorpusRecord record = document(words(10, 7));
     record.questions = {"what is it?"};
-    std::unique_ptr<DocumentUnderWay> x = work.open(record);
+    std::unique_ptr<DocumentInFlight> x = work.open(record);
     while (!x->finished()) work.step();
     return encode(x->finish(0));
   };
@@ -259,7 +261,7 @@ TEST_F(LinkedStages, WriteTheSameTexts) {
   EXPECT_GT(testing::take_gpu_counts()->n_graphs_launched, 6u);
 }
 
-// The last stage does not hear of the steps until all are under way: those before it have reckoned
+// The last stage does not hear of the steps until all are in flight: those before it have reckoned
 // the next ones in the same buffers by then.
 TEST_F(LinkedStages, RowsStayWhereTheyAreUntilTheyHaveLeft) {
   Stages whole(path(), options(), {});
@@ -297,7 +299,7 @@ TEST_F(LinkedStages, WhereALinkIsMissingAllRowsGoInMessages) {
 }
 
 TEST_F(LinkedStages, RowsThatDoNotComeEndTheLine) {
-  Stages cut(path(), options(), {.n_stages = 2, .patience_s = 0.5});
+  Stages cut(path(), options(), {.n_stages = 2, .timeout_s = 0.5});
   const Step first(cut.model());
   testing::break_nccl_sends(1);
   EXPECT_THROW(
@@ -340,10 +342,10 @@ TEST_F(LinkedStages, NobodyWaitsForRowsOfALineThatIsClosed) {
 }
 
 TEST_F(LinkedStages, RowsOfAStepThatWasMissedAreNotTheNextOnes) {
-  NearLine::All lines;
-  NearLine line(1, 2, lines);
+  NearLine::All channels;
+  NearLine channel(1, 2, channels);
   Stages whole(path(), options(), {});
-  StageRows rows(*whole.model().backend, 64, {.stage = 1, .n_stages = 2, .line = &line});
+  StageRows rows(*whole.model().backend, 64, {.stage = 1, .n_stages = 2, .channel = &channel});
   EXPECT_EQ(rows.link(std::nullopt, std::nullopt), "");
   rows.miss();
   const auto buffer = whole.model().backend->make_buffer(4, 64, BufferType::full);
@@ -351,7 +353,7 @@ TEST_F(LinkedStages, RowsOfAStepThatWasMissedAreNotTheNextOnes) {
 }
 
 TEST(LinkOrders, HoldAnIdOrNone) {
-  GpuGroupId id;
+  NcclGroupId id;
   id.bytes.back() = std::byte{7};
   EXPECT_EQ(link_id(decode_order(encode(link_order(id)))).value().bytes, id.bytes);
   EXPECT_FALSE(link_id(decode_order(encode(link_order(std::nullopt)))).has_value());
@@ -379,18 +381,18 @@ class LinkedDevices : public LinkedStages {
 
 TEST_F(LinkedDevices, WithoutWorkNothingIsLate) {
   std::string why;
-  const std::optional<GpuGroupId> id = make_gpu_group_id(why);
-  const RowLinksPlace place{.hidden_size = config_.shape.hidden_size, .patience_s = 0.001};
+  const std::optional<NcclGroupId> id = make_nccl_group_id(why);
+  const ActivationLinksPlace place{.hidden_size = config_.shape.hidden_size, .timeout_s = 0.001};
   const auto a = device(), b = device();
-  std::unique_ptr<RowLinks> to;
+  std::unique_ptr<ActivationLinks> to;
   std::thread other([&] {
-    RowLinksPlace p = place;
+    ActivationLinksPlace p = place;
     p.behind = id;
-    to = a->join_rows(p);
+    to = a->link_activations(p);
   });
-  RowLinksPlace p = place;
+  ActivationLinksPlace p = place;
   p.before = id;
-  const std::unique_ptr<RowLinks> from = b->join_rows(p);
+  const std::unique_ptr<ActivationLinks> from = b->link_activations(p);
   other.join();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_NO_THROW(from->check());
@@ -400,17 +402,18 @@ TEST_F(LinkedDevices, WithoutWorkNothingIsLate) {
 TEST_F(LinkedDevices, WhoeverComesAloneGivesUp) {
   std::string why;
   const auto a = device();
-  const RowLinksPlace place{
-      .before = make_gpu_group_id(why), .hidden_size = config_.shape.hidden_size, .join_s = 0.05};
-  EXPECT_THROW(a->join_rows(place), GpuGroupError);
+  const ActivationLinksPlace place{
+      .before = make_nccl_group_id(why), .hidden_size = config_.shape.hidden_size, .join_s = 0.05};
+  EXPECT_THROW(a->link_activations(place), NcclGroupError);
 }
 
 TEST_F(LinkedDevices, NobodyJoinsALineThatIsClosed) {
   std::string why;
   const auto a = device();
-  RowLinksPlace place{.before = make_gpu_group_id(why), .hidden_size = config_.shape.hidden_size};
+  ActivationLinksPlace place{.before = make_nccl_group_id(why),
+                             .hidden_size = config_.shape.hidden_size};
   place.why_closed = [] { return std::optional<std::string>("rank 3 has ended"); };
-  EXPECT_THROW(a->join_rows(place), StageLost);
+  EXPECT_THROW(a->link_activations(place), StageLost);
 }
 
 }  // namespace

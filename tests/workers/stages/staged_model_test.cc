@@ -22,7 +22,7 @@
 #include "workers/documents/score_work.h"
 #include "workers/load/loaded_model.h"
 #include "workers/stages/stage_cut.h"
-#include "workers/stages/stage_follower.h"
+#include "workers/stages/stage_worker.h"
 
 namespace tovamill {
 namespace {
@@ -40,18 +40,18 @@ constexpr std::uint64_t kMemory = std::uint64_t{1} << 30;  // bytes, said to be 
 class LocalLine;
 using LocalLines = std::vector<std::unique_ptr<LocalLine>>;
 
-// Hands messages over to the other stages' desks at once.
-class LocalLine final : public StageDesk {
+// Hands messages over to the other stages' mailboxes at once.
+class LocalLine final : public StageMailbox {
  public:
-  LocalLine(int stage, int n_stages, LocalLines& lines)
-      : StageDesk(stage, n_stages), lines_(lines) {}
+  LocalLine(int stage, int n_stages, LocalLines& channels)
+      : StageMailbox(stage, n_stages), channels_(channels) {}
   void send(int stage, Message message) override {
     if (is_closed()) throw StageLost("closed");
-    lines_.at(static_cast<std::size_t>(stage))->deliver(this->stage(), std::move(message));
+    channels_.at(static_cast<std::size_t>(stage))->deliver(this->stage(), std::move(message));
   }
 
  private:
-  LocalLines& lines_;
+  LocalLines& channels_;
 };
 
 struct Threads {
@@ -72,13 +72,13 @@ class Group {
       : model_(start(path, options, n_stages)) {}
   LoadedModel& model() { return model_; }
   void close() {
-    for (auto& line : lines_) line->close("the test closes it");
+    for (auto& channel : channels_) channel->close("the test closes it");
   }
 
  private:
   LoadedModel start(const std::string& path, const RunOptions& options, int n_stages) {
     for (int s = 0; s < n_stages; ++s)
-      lines_.push_back(std::make_unique<LocalLine>(s, n_stages, lines_));
+      channels_.push_back(std::make_unique<LocalLine>(s, n_stages, channels_));
     for (int s = 1; s < n_stages; ++s)
       threads_.all.emplace_back([this, path, options, s] { serve(path, options, place(s)); });
     return load(path, options, place(0));
@@ -86,20 +86,20 @@ class Group {
   StagePlace place(int s) {
     return {.rank = s,
             .stage = s,
-            .n_stages = static_cast<int>(lines_.size()),
-            .line = lines_[static_cast<std::size_t>(s)].get()};
+            .n_stages = static_cast<int>(channels_.size()),
+            .channel = channels_[static_cast<std::size_t>(s)].get()};
   }
   static void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
     const LoadedModel model = load(path, options, place);
     try {
-      StageFollower(model.model, *model.backend, *model.runner, *model.rows, *place.line,
-                    place.rank)
+      StageWorker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
+                  place.rank)
           .serve();
     } catch (const StageLost&) {
     }
   }
 
-  LocalLines lines_;
+  LocalLines channels_;
   Threads threads_;
   LoadedModel model_;  // goes first, and lets the others end
 };
@@ -110,7 +110,7 @@ using Records = std::vector<std::vector<std::byte>>;
 // is saved of them.
 Records records_of(DocumentWork& work, std::vector<CorpusRecord> documents,
                    const Records& saved = {}) {
-  std::vector<std::unique_ptr<DocumentUnderWay>> open(documents.size());
+  std::vector<std::unique_ptr<DocumentInFlight>> open(documents.size());
   Records records(documents.size());
   for (std::size_t next = 0; next < documents.size() || work.n_open() > 0;) {
     while (next < documents.size() && (work.has_room() || work.n_open() == 0)) {
@@ -160,7 +160,7 @@ class StagedModelTest : public ::testing::Test {
     for (const int n : numbers_of_stages) {
       o.stages = n;
       Group cut(model(), o, n);
-      EXPECT_EQ(cut.model().runner->most_under_way(), n + 1);
+      EXPECT_EQ(cut.model().runner->max_in_flight(), n + 1);
       EXPECT_TRUE(scores(cut.model(), o) == expected) << n << " stages";
     }
   }
@@ -184,23 +184,23 @@ TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   expect_same_scores(o, {2});
 }
 
-// Passes steps on, counts those under way, and sees to it that no stream is in two of them. The
+// Passes steps on, counts those in flight, and sees to it that no stream is in two of them. The
 // logits of the `spoilt`-th choice are lost.
 class WatchedSteps final : public StepRunner {
  public:
   explicit WatchedSteps(std::unique_ptr<StepRunner> steps) : steps_(std::move(steps)) {}
-  std::int32_t most_under_way() const override { return steps_->most_under_way(); }
+  std::int32_t max_in_flight() const override { return steps_->max_in_flight(); }
   std::int32_t n_stages() const override { return steps_->n_stages(); }
   void submit(const StepInput& input) override {
     std::set<const StreamState*> streams;
     for (const StepBlock& b : input.blocks) {
       EXPECT_TRUE(streams.insert(b.state).second);
-      for (const auto& other : under_way_) EXPECT_FALSE(other.contains(b.state));
+      for (const auto& other : in_flight_) EXPECT_FALSE(other.contains(b.state));
     }
-    under_way_.push_back(std::move(streams));
-    if (under_way_.size() > n_streams_.size()) n_streams_.resize(under_way_.size());
-    for (std::size_t i = 0; i < under_way_.size(); ++i)
-      n_streams_[i] = std::max(n_streams_[i], under_way_[i].size());
+    in_flight_.push_back(std::move(streams));
+    if (in_flight_.size() > n_streams_.size()) n_streams_.resize(in_flight_.size());
+    for (std::size_t i = 0; i < in_flight_.size(); ++i)
+      n_streams_[i] = std::max(n_streams_[i], in_flight_[i].size());
     StepInput watched = input;
     watched.take_logits = [this, take = input.take_logits](std::size_t i, std::span<float> logits) {
       if (n_choices_++ == spoilt) std::fill(logits.begin(), logits.end(), std::nanf(""));
@@ -209,18 +209,18 @@ class WatchedSteps final : public StepRunner {
     steps_->submit(watched);
   }
   StepOutput collect() override {
-    under_way_.pop_front();
+    in_flight_.pop_front();
     return steps_->collect();
   }
   std::uint64_t buffer_bytes() const override { return steps_->buffer_bytes(); }
 
-  // The most streams that the oldest step under way had, the second oldest, ...
+  // The most streams that the oldest step in flight had, the second oldest, ...
   const std::vector<std::size_t>& n_streams() const { return n_streams_; }
   std::size_t spoilt = std::numeric_limits<std::size_t>::max();
 
  private:
   std::unique_ptr<StepRunner> steps_;
-  std::deque<std::set<const StreamState*>> under_way_;
+  std::deque<std::set<const StreamState*>> in_flight_;
   std::vector<std::size_t> n_streams_;
   std::size_t n_choices_ = 0;
 };
@@ -280,7 +280,7 @@ TEST_F(StagedModelTest, WritesTheSameTextsWithAStepUnderWayInEveryStage) {
   }
 }
 
-// The others of the document's texts are in steps under way when one of them fails.
+// The others of the document's texts are in steps in flight when one of them fails.
 TEST_F(StagedModelTest, ATextThatFailsCostsItsDocumentOnly) {
   RunOptions o = writing(options());
   Group whole(model(), o, 1);
@@ -313,7 +313,7 @@ TEST_F(StagedModelTest, ChoosesTheSameHighestTokensAndAnswersPiecesAlike) {
   EXPECT_TRUE(texts(cut.model(), o) == expected);
 }
 
-// Stopped with steps under way, and continued with another number of stages and streams; or, where
+// Stopped with steps in flight, and continued with another number of stages and streams; or, where
 // a saved state is damaged, that document begins anew.
 TEST_F(StagedModelTest, TextsGoOnFromASteppedStopWithAnyNumberOfStages) {
   RunOptions o = writing(options());
@@ -331,11 +331,11 @@ TEST_F(StagedModelTest, TextsGoOnFromASteppedStopWithAnyNumberOfStages) {
     Records saved;
     {
       GenerateWork work(three.model(), o3);
-      std::vector<std::unique_ptr<DocumentUnderWay>> open;
+      std::vector<std::unique_ptr<DocumentInFlight>> open;
       for (CorpusRecord& record : questioned(3)) open.push_back(work.open(record));
       for (int i = 0; i < n_steps; ++i) work.step();
-      work.settle();
-      EXPECT_EQ(work.settle(), 0u);
+      work.drain();
+      EXPECT_EQ(work.drain(), 0u);
       for (auto& d : open) {
         saved.push_back(d->finished() ? std::vector<std::byte>() : d->save());
         work.close(std::move(d));
@@ -420,35 +420,35 @@ TEST_F(StagedModelTest, EndsWhereTheOtherStagesAreGone) {
 }
 
 TEST_F(StagedModelTest, WhoDoesNotAnswerStandsStill) {
-  StageDesk desk(0, 2);
-  StageHead head(desk, 0.01);
-  EXPECT_THROW(head.ask({.kind = StageKind::make, .state = 1}), StageLost);
+  StageMailbox mailbox(0, 2);
+  PipelineDriver driver(mailbox, 0.01);
+  EXPECT_THROW(driver.ask({.kind = StageKind::make, .state = 1}), StageLost);
 }
 
 TEST(StageMessages, WhatFailsInAStageIsThrownOnStageZero) {
-  StageDesk desk(0, 3);
-  StageHead head(desk, 10.0);
+  StageMailbox mailbox(0, 3);
+  PipelineDriver driver(mailbox, 10.0);
   const auto fail = [&](std::uint64_t number, const Error& error, bool is_out_of_memory) {
-    desk.deliver(1, encode_done(number, {}));
-    desk.deliver(2, encode_failed(number, error, is_out_of_memory));
+    mailbox.deliver(1, encode_done(number, {}));
+    mailbox.deliver(2, encode_failed(number, error, is_out_of_memory));
   };
   const StateOrder order{.kind = StageKind::reserve, .state = 1};
   fail(1, OutOfMemory("rank 5 has no more"), true);
-  EXPECT_NE(error_of([&] { head.ask(order); }, ExitCode::internal).find("rank 5"),
+  EXPECT_NE(error_of([&] { driver.ask(order); }, ExitCode::internal).find("rank 5"),
             std::string::npos);
   fail(2, OutOfMemory("no more"), true);
-  EXPECT_THROW(head.ask(order), OutOfMemory);
+  EXPECT_THROW(driver.ask(order), OutOfMemory);
   fail(3, BadData("damaged"), false);
-  EXPECT_THROW(head.ask(order), BadData);
+  EXPECT_THROW(driver.ask(order), BadData);
   error_of(
       [&] {
         fail(4, Error(ExitCode::io, "a disk"), false);
-        head.ask(order);
+        driver.ask(order);
       },
       ExitCode::io);
-  desk.deliver(2, encode_done(5, {}));
-  desk.deliver(1, encode_done(5, {}));
-  EXPECT_EQ(head.ask(order).size(), 2u);
+  mailbox.deliver(2, encode_done(5, {}));
+  mailbox.deliver(1, encode_done(5, {}));
+  EXPECT_EQ(driver.ask(order).size(), 2u);
 }
 
 TEST(StageMessages, EveryLengthIsChecked) {
@@ -458,7 +458,7 @@ TEST(StageMessages, EveryLengthIsChecked) {
                  .n_rows = 2,
                  .targets = {5, -1},
                  .logit_rows = {1},
-                 .highest_rows = {0},
+                 .argmax_rows = {0},
                  .rows = rows};
   step.blocks.push_back({.state = 7, .block = {.n_tokens = 2, .position = 9, .keeps_all = true}});
   StateOrder order{.kind = StageKind::load, .number = 8, .state = 3};
@@ -467,7 +467,7 @@ TEST(StageMessages, EveryLengthIsChecked) {
                      .positions = {{{1, 2}, {}}},
                      .nll = {0.5f, 0.0f},
                      .logits = {1.0f},
-                     .highest = {17}};
+                     .argmax = {17}};
   const Message s = encode(step), o = encode(order), answer = encode_done(300, pack(done));
   for (std::size_t n = 0; n < s.size(); ++n)
     EXPECT_THROW(decode_step(Message(s.begin(), s.begin() + static_cast<std::ptrdiff_t>(n))),
@@ -483,14 +483,14 @@ TEST(StageMessages, EveryLengthIsChecked) {
   EXPECT_TRUE(again.blocks.at(0).block.keeps_all);
   EXPECT_EQ(again.blocks.at(0).block.position, 9);
   EXPECT_EQ(again.targets, step.targets);
-  EXPECT_EQ(again.highest_rows, step.highest_rows);
+  EXPECT_EQ(again.argmax_rows, step.argmax_rows);
   EXPECT_EQ(again.rows.size(), rows.size());
   EXPECT_EQ(decode_order(o).parts, order.parts);
   const StageAnswer a = decode_answer(answer);
   EXPECT_EQ(a.number, 300u);
   const StageStepDone d = unpack_step_done(a.bytes);
   EXPECT_EQ(d.events.at(0).evictions.at(0).step, 4);
-  EXPECT_EQ(d.highest, done.highest);
+  EXPECT_EQ(d.argmax, done.argmax);
   EXPECT_EQ(d.positions, done.positions);
   EXPECT_EQ(d.nll, done.nll);
   EXPECT_EQ(d.logits, done.logits);

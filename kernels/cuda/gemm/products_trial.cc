@@ -1,9 +1,0 @@
-// cuBLAS promises nothing of rows beside each other, so products are tried at the start. A file of
-// its own: tests that stand for cuBLAS say themselves what they do.
-#include "kernels/cuda/gemm/products.h"
-
-namespace tovamill::cuda {
-
-bool Products::may_depend_on_rows() { return true; }
-
-}  // namespace tovamill::cuda
