@@ -1,4 +1,4 @@
-// What README.md prints as Python runs as it stands there, on results of the program.
+// What io/README.md prints as Python runs as it stands there, on results of the program.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -51,7 +51,7 @@ TEST(Readme, PythonRunsAsPrinted) {
       {"sh", "-c",
        "cd '" + d.path().string() + "' && " + python +
            " '" TOVAMILL_SOURCE_DIR "/tests/support/programs/run_snippets.py' '" TOVAMILL_SOURCE_DIR
-           "/README.md'"});
+           "/io/README.md'"});
   EXPECT_TRUE(contains(python_run.out, "a.txt")) << python_run.out << python_run.err;
   if (python_run.exit_code == kLacksAPackage)
     GTEST_SKIP() << python_run.out.substr(python_run.out.rfind('\n', python_run.out.size() - 2) +
