@@ -234,8 +234,8 @@ write_texts() {
 
 # The texts that are here anyway; the longest has more than 20 times as many tokens as the state.
 write_fall_back() {
-  local name
-  for name in README CONTRIBUTING; do cp "$root/$name.md" "$1/${name,,}.txt"; done
+  cat "$root"/{.,jobs,jobs/bench,io,pipeline,kernels}/README.md >"$1/manuals.txt"
+  cp "$root/CONTRIBUTING.md" "$1/contributing.txt"
   cp "$root/LICENSE" "$1/licence.txt"
   cp "$root/jobs/quickstart/first.txt" "$1/"
 }

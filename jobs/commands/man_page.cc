@@ -14,7 +14,7 @@ namespace {
 
 using Entry = std::pair<std::string_view, std::string_view>;
 
-// As README.md has them (kernels/types/error.h).
+// As jobs/README.md, "Exit codes", has them (kernels/types/error.h).
 constexpr std::array<Entry, 10> kExitCodes{{
     {"0", "done"},
     {"1", "internal error, or out of memory"},

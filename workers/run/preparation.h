@@ -30,8 +30,8 @@ struct PreparationEvents {
 };
 
 // Takes the run directory, clears it where the options say so, and reads its journals. `print` is
-// the run's fingerprint. Nothing where `may_overwrite` says no. Throws Error as the design's exit
-// codes say.
+// the run's fingerprint. Nothing where `may_overwrite` says no. Throws Error as jobs/README.md,
+// "Exit codes", says.
 std::optional<Preparation> prepare_run(const RunOptions& options, const nlohmann::json& print,
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock);

@@ -1,4 +1,5 @@
-// Attention of a step's blocks over their bounded states on a GPU (design 3.1 to 3.4), in a lane: a
+// Attention of a step's blocks over their bounded states on a GPU
+// (kernels/README.md, "Evictions" to "Positions"), in a lane: a
 // tile (step_layout.h) joins the state, is scored against all of it, scanned for deaths, multiplied
 // with the values, and the survivors move together. Blocks of one token take a way of their own
 // (attention_decode.cu).

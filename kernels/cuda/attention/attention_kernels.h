@@ -40,7 +40,8 @@ struct RotateArguments {
   const TileInfo* tiles;
   const double* inv_freq;
 };
-// The keys of states whose rotation has changed, anew from the unrotated ones (design 3.4).
+// The keys of states whose rotation has changed, anew from the unrotated ones
+// (kernels/README.md, "Positions").
 template <class T>
 void rotate_again(const RotateArguments& a, std::int32_t n_tiles, const Stream& stream);
 

@@ -1,7 +1,8 @@
 // Dense products by cuBLASLt: out = x W^T of the rows of a step, float32 sums. The only file pair
 // that includes cuBLAS.
 //
-// A row's result must not depend on the rows beside it (design 3.6), yet the fastest kernel for a
+// A row's result must not depend on the rows beside it
+// (kernels/README.md, "Reproducibility"), yet the fastest kernel for a
 // few rows is not the one for thousands, and may sum in another order. So rows come in two kinds,
 // each with one order of sums for a matrix, chosen once: those of long blocks and those of blocks
 // of one token. Which kind a row is of depends on its own block only. Other numbers of rows have

@@ -1,4 +1,5 @@
-// Products whose rows do not depend on the rows beside them (design 3.6): the best algorithms of
+// Products whose rows do not depend on the rows beside them
+// (kernels/README.md, "Reproducibility"): the best algorithms of
 // cuBLAS for a shape of the model are tried at the start with many numbers of rows, and the first
 // is taken of which no row's bits change with it, and for other sizes of a step the best that gives
 // the same bits, which most do: the tiles differ, not the order of a sum. Where there is none, rows

@@ -45,7 +45,7 @@ struct AttentionShape {
   std::int32_t sliding_window;  // 0: none
   float eps;
   float scale;    // 1 / sqrt(head_dim)
-  bool in_state;  // positions (design 3.4)
+  bool in_state;  // kernels/README.md, "Positions"
 
   __host__ __device__ std::int32_t q_size() const { return n_heads * head_dim; }
   __host__ __device__ std::int32_t kv_size() const { return n_kv_heads * head_dim; }
