@@ -12,6 +12,7 @@ Usage: jobs/install_dependencies.sh [PART...] [options]
 Installs what is missing of the packages that building needs. Says what before, and asks at a terminal.
 
   tests   adds what the tests need
+  check   adds what jobs/check.sh needs
   slurm   adds what tests/slurm.sh needs
   model   adds what fetching the quickstart's model needs
   package adds what making a Debian package needs (cpack -G DEB)
@@ -38,7 +39,7 @@ while [ $# -gt 0 ]; do
     --yes) yes=yes ;;
     --print) print=yes ;;
     --log) [ $# -ge 2 ] || refuse "--log needs a file"; log=$2; shift ;;
-    tests | slurm | model | package) parts+=("$1") ;;
+    tests | check | slurm | model | package) parts+=("$1") ;;
     *) refuse "unknown argument '$1'" ;;
   esac
   shift
@@ -58,6 +59,12 @@ for part in "${parts[@]}"; do
       packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py python3-pandas
                  python3-xarray python3-h5netcdf hdf5-tools)
       upstream+=(GoogleTest "Boost.Context" Python NumPy h5py pandas xarray h5netcdf "the tools of HDF5") ;;
+    check)
+      packages+=(shellcheck python3-venv)
+      if [ "$(sed -n 's/^VERSION_ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d '"')" = 12 ]; then
+        packages+=(clang-format clang-tidy)  # version 14; elsewhere they come from PyPI
+      fi
+      upstream+=(shellcheck "clang-format 14" "clang-tidy 14") ;;
     slurm)
       packages+=(slurm-wlm munge slurm-client)
       upstream+=(Slurm MUNGE) ;;
