@@ -35,7 +35,7 @@ class LeftOut {
   std::uint64_t n_other_endings() const;
   bool is_new(const std::filesystem::path& file);
 
-  // Endings in lower case, with the one before .gz and .zst; "" of names without one.
+  // Endings in lower case, with the one before that of a compression; "" of names without one.
   std::map<std::string, std::uint64_t> by_ending_;
   std::uint64_t n_unmatched_ = 0, n_run_directories_ = 0;
   bool has_own_output_ = false;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "io/corpus/corpus_format.h"
 #include "pipeline/distributed/channel.h"
 #include "pipeline/distributed/schedule.h"
 
@@ -102,10 +103,10 @@ struct Heartbeat {
 // A lease. Leases of a worker are numbered from 1.
 struct LeasedRange {
   std::string path;
-  std::uint8_t kind = 0, compression = 0;  // CorpusFile's
-  std::uint64_t file_bytes = 0;            // on disk
-  std::uint64_t begin = 0, end = 0;
-  std::uint64_t n_bytes = 0;  // about what it costs
+  CorpusFormat format;
+  std::uint64_t file_bytes = 0;      // on disk
+  std::uint64_t begin = 0, end = 0;  // places
+  std::uint64_t n_bytes = 0;         // about what it costs
 };
 struct Lease {
   std::uint64_t number = 0;

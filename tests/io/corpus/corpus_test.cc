@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "io/corpus/record_reader.h"
 #include "kernels/types/error.h"
 #include "tests/support/compress.h"
 #include "tests/support/temporary_directory.h"
@@ -27,15 +28,15 @@ CorpusOptions options_for(const std::string& path) {
 }
 
 std::vector<CorpusRecord> read_all(const CorpusFile& file, const CorpusOptions& options) {
-  CorpusReader reader(file, options);
+  const auto reader = open_records(file, options);
   std::vector<CorpusRecord> records;
-  for (CorpusRecord r; reader.next(r);) {
+  for (CorpusRecord r; reader->next(r);) {
     EXPECT_NE(r.ok(), r.text.empty()) << r.failure_text;
     EXPECT_EQ(r.failure_text.find('\n'), std::string::npos);
     records.push_back(r);
   }
   CorpusRecord again;
-  EXPECT_FALSE(reader.next(again));
+  EXPECT_FALSE(reader->next(again));
   return records;
 }
 
@@ -71,9 +72,9 @@ TEST(CorpusList, SearchesDirectoriesInPathOrder) {
     d.write(name, "x");
   const auto files = list_corpus(options_for(d.path()));
   EXPECT_EQ(names(files), "Z.txt a.txt x.txt.gz y.JSONL.ZST z.jsonl b.txt ");
-  EXPECT_EQ(files[2].compression, CorpusFile::Compression::gzip);
-  EXPECT_EQ(files[3].kind, CorpusFile::Kind::jsonl);
-  EXPECT_EQ(files[3].compression, CorpusFile::Compression::zstd);
+  EXPECT_EQ(files[2].format.compression, CorpusFormat::Compression::gzip);
+  EXPECT_EQ(files[3].format.kind, CorpusFormat::Kind::jsonl);
+  EXPECT_EQ(files[3].format.compression, CorpusFormat::Compression::zstd);
   EXPECT_EQ(files[0].n_bytes, 1u);
 }
 
@@ -454,8 +455,9 @@ TEST(CorpusCompressed, NoticesWhatFollows) {
   }
 }
 
-TEST(CorpusReader, CountsAFileThatVanishedAsOneFailure) {
-  const auto r = read_all({.path = "/nonexistent/x.jsonl", .kind = CorpusFile::Kind::jsonl}, {});
+TEST(RecordReader, CountsAFileThatVanishedAsOneFailure) {
+  const auto r =
+      read_all({.path = "/nonexistent/x.jsonl", .format = {.kind = CorpusFormat::Kind::jsonl}}, {});
   ASSERT_EQ(r.size(), 1u);
   EXPECT_EQ(r[0].failure_reason, "unreadable");
   EXPECT_NE(r[0].failure_text.find("No such file"), std::string::npos);
