@@ -95,7 +95,7 @@ std::vector<CorpusFile> make_corpus(const TemporaryDirectory& d, std::mt19937& r
 std::uint64_t text_bytes(const CorpusFile& file) {
   std::uint64_t n = 0;
   const auto records = open_records(file, kOptions);
-  for (CorpusSpan span; records->pass(span);) n = span.end;
+  for (CorpusSpan span; records->skip(span);) n = span.end;
   return n == kToTheEnd ? 100 : n;
 }
 
