@@ -26,9 +26,9 @@ enum class Division : std::uint8_t {
 // Values of the enumerators travel in leases.
 struct CorpusFormat {
   enum class Kind : std::uint8_t { text, jsonl } kind = Kind::text;
-  enum class Compression : std::uint8_t { none, gzip, zstd } compression = Compression::none;
+  enum class Compression : std::uint8_t { none, gzip, zstd, xz } compression = Compression::none;
   static constexpr Kind kLastKind = Kind::jsonl;
-  static constexpr Compression kLastCompression = Compression::zstd;
+  static constexpr Compression kLastCompression = Compression::xz;
 
   auto operator<=>(const CorpusFormat&) const = default;
 

@@ -1,4 +1,4 @@
-// Whole files as gzip and zstd would write them.
+// Whole files as gzip, zstd and others would write them.
 #pragma once
 
 #include <string>
@@ -7,5 +7,6 @@ namespace tovamill::testing {
 
 std::string gzip(const std::string& bytes);  // one member
 std::string zstd(const std::string& bytes);  // one frame
+std::string xz(const std::string& bytes);    // one stream
 
 }  // namespace tovamill::testing

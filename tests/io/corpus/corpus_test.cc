@@ -1,6 +1,7 @@
 #include "io/corpus/corpus.h"
 
 #include <gtest/gtest.h>
+#include <lzma.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ namespace {
 
 using testing::gzip;
 using testing::TemporaryDirectory;
+using testing::xz;
 using testing::zstd;
 namespace fs = std::filesystem;
 
@@ -361,7 +363,7 @@ struct Codec {
   const char* ending;
   std::string (*compress)(const std::string&);
 };
-const std::vector<Codec> kCodecs{{".gz", gzip}, {".zst", zstd}};
+const std::vector<Codec> kCodecs{{".gz", gzip}, {".zst", zstd}, {".xz", xz}};
 
 TEST(CorpusCompressed, EqualsPlain) {
   const std::string lines = numbered_lines(20000);
@@ -417,11 +419,11 @@ TEST(CorpusCompressed, DamagedAnywhereEndsInOneFailure) {
     for (std::size_t at = 0; at < whole.size(); at += whole.size() / 61) {
       std::string bytes = whole;
       bytes[at] = static_cast<char>(bytes[at] ^ 0x55);
-      // Whatever the damage does, reading ends, and zlib's checksum never lets it pass.
+      // Whatever the damage does, reading ends, and no checksum lets it pass: zstd has none here.
       const auto r = read_bytes(std::string("x.jsonl") + c.ending, bytes);
       ASSERT_GE(r.size(), 1u);
-      const bool harmless = at == 4 || at == 8 || at == 9;  // gzip: time, flags, system
-      if (c.compress == gzip && !harmless) {
+      const bool harmless = c.compress == gzip && (at == 4 || at == 8 || at == 9);  // time, system
+      if (c.compress != zstd && !harmless) {
         EXPECT_FALSE(r.back().ok()) << at;
       }
     }
@@ -444,6 +446,12 @@ TEST(CorpusCompressed, NoticesWhatFollows) {
                          {zstd(line) + "garbage", "x.jsonl.zst", 2, "unreadable"},
                          {"not gzip at all", "x.jsonl.gz", 1, "unreadable"},
                          {"not zstd at all", "x.jsonl.zst", 1, "unreadable"},
+                         {xz(line) + "garbage, garbage", "x.jsonl.xz", 2, "unreadable"},
+                         {xz(line) + std::string(8, '\0') + xz(line), "x.jsonl.xz", 2, ""},
+                         {xz(line) + std::string(3, '\0'), "x.jsonl.xz", 2, "unreadable"},
+                         {xz(line) + std::string("\xfd\x37z", 3), "x.jsonl.xz", 2, "truncated"},
+                         {"not xz at all", "x.jsonl.xz", 1, "unreadable"},
+                         {xz(""), "x.jsonl.xz", 0, ""},
                          {"", "x.txt.gz", 1, "truncated"},
                          {gzip(""), "x.txt.gz", 1, "empty"},
                          {zstd(""), "x.jsonl.zst", 0, ""}}) {
@@ -452,6 +460,35 @@ TEST(CorpusCompressed, NoticesWhatFollows) {
     if (!r.empty()) {
       EXPECT_EQ(r.back().failure_reason, c.last) << r.back().failure_text;
     }
+  }
+}
+
+// The header of the first block says how large the dictionary is, in one byte (from 4 KiB at 0 to
+// 4 GiB at 40), with a CRC-32 behind it.
+std::string with_dictionary(std::string bytes, char code) {
+  constexpr std::size_t kBlock = 12;  // behind the header of the stream
+  const std::size_t n = 4 * (static_cast<unsigned char>(bytes[kBlock]) + std::size_t{1}) - 4;
+  bytes[bytes.find("\x21\x01", kBlock) + 2] = code;
+  const std::uint32_t crc =
+      lzma_crc32(reinterpret_cast<const std::uint8_t*>(bytes.data()) + kBlock, n, 0);
+  for (std::size_t i = 0; i < 4; ++i)
+    bytes[kBlock + n + i] = static_cast<char>(crc >> 8 * i & 0xff);
+  return bytes;
+}
+
+TEST(CorpusCompressed, AHostileDictionaryOfXzTakesNoMemory) {
+  const std::string line = xz("{\"text\":\"a\"}\n");
+  EXPECT_TRUE(read_bytes("x.jsonl.xz", with_dictionary(line, 28)).at(0).ok()) << "64 MiB: xz -9";
+  for (const char code : {33, 40}) {  // 384 MiB, 4 GiB
+    rusage before{}, after{};
+    getrusage(RUSAGE_SELF, &before);
+    const auto r = read_bytes("x.jsonl.xz", with_dictionary(line, code));
+    getrusage(RUSAGE_SELF, &after);
+    ASSERT_EQ(r.size(), 1u);
+    EXPECT_EQ(r[0].failure_reason, "unreadable");
+    EXPECT_NE(r[0].failure_text.find("of memory to be decompressed"), std::string::npos)
+        << r[0].failure_text;
+    EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 << 10) << "KiB";
   }
 }
 

@@ -87,6 +87,7 @@ std::vector<CorpusFile> make_corpus(const TemporaryDirectory& d, std::mt19937& r
     d.write(name, random_jsonl(random, 10 + static_cast<int>(random() % 60)));
   d.write("corpus/d.jsonl.gz", testing::gzip(random_jsonl(random, 40)));
   d.write("corpus/e.jsonl.zst", testing::zstd(random_jsonl(random, 40)));
+  d.write("corpus/f.jsonl.xz", testing::xz(random_jsonl(random, 40)));
   d.write("corpus/f.txt", "a text\n");
   d.write("corpus/g.txt", "");
   return list_corpus(testing::short_records(d.path() / "corpus"));
