@@ -42,6 +42,7 @@ std::unique_ptr<ByteStream> open_plain_stream(const std::string& path);
 std::unique_ptr<ByteStream> open_gzip_stream(const std::string& path);
 std::unique_ptr<ByteStream> open_zstd_stream(const std::string& path);
 std::unique_ptr<ByteStream> open_xz_stream(const std::string& path);
+std::unique_ptr<ByteStream> open_bzip2_stream(const std::string& path);
 
 // The one that suits the file's format.
 std::unique_ptr<ByteStream> open_stream(const CorpusFile& file);

@@ -42,10 +42,11 @@ FileExtent extent_in_bytes(const CorpusFile& file);
 constexpr std::array<RecordFormat, 2> kRecordFormats{
     {{".txt", Kind::text, Division::whole, true, false, open_text, extent_in_bytes},
      {".jsonl", Kind::jsonl, Division::bytes, false, true, open_json_lines, extent_in_bytes}}};
-constexpr std::array<Packing, 4> kPackings{{{"", Compression::none, 1, open_plain_stream},
+constexpr std::array<Packing, 5> kPackings{{{"", Compression::none, 1, open_plain_stream},
                                             {".gz", Compression::gzip, 3, open_gzip_stream},
                                             {".zst", Compression::zstd, 3, open_zstd_stream},
-                                            {".xz", Compression::xz, 4, open_xz_stream}}};
+                                            {".xz", Compression::xz, 4, open_xz_stream},
+                                            {".bz2", Compression::bzip2, 4, open_bzip2_stream}}};
 
 const RecordFormat& record_format(const CorpusFormat& format) {
   return *std::find_if(kRecordFormats.begin(), kRecordFormats.end(),

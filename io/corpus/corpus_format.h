@@ -26,9 +26,15 @@ enum class Division : std::uint8_t {
 // Values of the enumerators travel in leases.
 struct CorpusFormat {
   enum class Kind : std::uint8_t { text, jsonl } kind = Kind::text;
-  enum class Compression : std::uint8_t { none, gzip, zstd, xz } compression = Compression::none;
+  enum class Compression : std::uint8_t {
+    none,
+    gzip,
+    zstd,
+    xz,
+    bzip2
+  } compression = Compression::none;
   static constexpr Kind kLastKind = Kind::jsonl;
-  static constexpr Compression kLastCompression = Compression::xz;
+  static constexpr Compression kLastCompression = Compression::bzip2;
 
   auto operator<=>(const CorpusFormat&) const = default;
 

@@ -3,6 +3,7 @@
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(ZLIB REQUIRED)
+find_package(BZip2 REQUIRED)
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 set(MPI_CXX_SKIP_MPICXX ON)  # the C functions only: MPI's C++ bindings are gone from the standard

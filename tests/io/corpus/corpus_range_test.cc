@@ -95,8 +95,8 @@ TEST(CorpusRange, PiecesMakeTheWholeWhateverTheCuts) {
     const std::string bytes = random_jsonl(random, static_cast<int>(random() % 40));
     for (const std::string& path :
          {d.write("x.jsonl", bytes), d.write("x.jsonl.gz", testing::gzip(bytes)),
-          d.write("x.jsonl.zst", testing::zstd(bytes)),
-          d.write("x.jsonl.xz", testing::xz(bytes))}) {
+          d.write("x.jsonl.zst", testing::zstd(bytes)), d.write("x.jsonl.xz", testing::xz(bytes)),
+          d.write("x.jsonl.bz2", testing::bzip2(bytes))}) {
       const CorpusFile file = *corpus_file_at(path);
       const auto ranges = random_ranges(random, bytes.size());
       for (const bool go_on : {false, true})
@@ -236,7 +236,8 @@ TEST(CorpusRange, ReadersGoOnForwardsOnly) {
   TemporaryDirectory d;
   for (const std::string& path :
        {d.write("x.jsonl", kThree), d.write("x.jsonl.zst", testing::zstd(kThree)),
-        d.write("x.jsonl.xz", testing::xz(kThree))}) {
+        d.write("x.jsonl.xz", testing::xz(kThree)),
+        d.write("x.jsonl.bz2", testing::bzip2(kThree))}) {
     const CorpusFile file = *corpus_file_at(path);
     const auto reader = open_records(file, {}, {0, 5});
     EXPECT_EQ(drain(*reader).records.size(), 1u);

@@ -17,6 +17,7 @@
 namespace tovamill {
 namespace {
 
+using testing::bzip2;
 using testing::gzip;
 using testing::TemporaryDirectory;
 using testing::xz;
@@ -363,7 +364,7 @@ struct Codec {
   const char* ending;
   std::string (*compress)(const std::string&);
 };
-const std::vector<Codec> kCodecs{{".gz", gzip}, {".zst", zstd}, {".xz", xz}};
+const std::vector<Codec> kCodecs{{".gz", gzip}, {".zst", zstd}, {".xz", xz}, {".bz2", bzip2}};
 
 TEST(CorpusCompressed, EqualsPlain) {
   const std::string lines = numbered_lines(20000);
@@ -452,6 +453,12 @@ TEST(CorpusCompressed, NoticesWhatFollows) {
                          {xz(line) + std::string("\xfd\x37z", 3), "x.jsonl.xz", 2, "truncated"},
                          {"not xz at all", "x.jsonl.xz", 1, "unreadable"},
                          {xz(""), "x.jsonl.xz", 0, ""},
+                         {bzip2(line) + "garbage", "x.jsonl.bz2", 2, "unreadable"},
+                         {bzip2(line) + "Bad garbage", "x.jsonl.bz2", 2, "unreadable"},
+                         {bzip2(line) + std::string(1000, '\0'), "x.jsonl.bz2", 1, ""},
+                         {bzip2(line) + "BZh", "x.jsonl.bz2", 2, "truncated"},
+                         {"not bzip2 at all", "x.jsonl.bz2", 1, "unreadable"},
+                         {bzip2(""), "x.jsonl.bz2", 0, ""},
                          {"", "x.txt.gz", 1, "truncated"},
                          {gzip(""), "x.txt.gz", 1, "empty"},
                          {zstd(""), "x.jsonl.zst", 0, ""}}) {

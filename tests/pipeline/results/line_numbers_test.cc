@@ -81,13 +81,14 @@ std::string merged_text(const std::string& run) {
   return testing::results_text(results_path(run));
 }
 
-// Three plain files, two compressed ones, two texts.
+// Three plain files, a compressed one of each kind, two texts.
 std::vector<CorpusFile> make_corpus(const TemporaryDirectory& d, std::mt19937& random) {
   for (const char* name : {"corpus/a.jsonl", "corpus/b.jsonl", "corpus/c.jsonl"})
     d.write(name, random_jsonl(random, 10 + static_cast<int>(random() % 60)));
   d.write("corpus/d.jsonl.gz", testing::gzip(random_jsonl(random, 40)));
   d.write("corpus/e.jsonl.zst", testing::zstd(random_jsonl(random, 40)));
   d.write("corpus/f.jsonl.xz", testing::xz(random_jsonl(random, 40)));
+  d.write("corpus/f.jsonl.bz2", testing::bzip2(random_jsonl(random, 40)));
   d.write("corpus/f.txt", "a text\n");
   d.write("corpus/g.txt", "");
   return list_corpus(testing::short_records(d.path() / "corpus"));
