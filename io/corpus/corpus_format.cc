@@ -39,9 +39,10 @@ struct Packing {
 FileExtent extent_in_bytes(const CorpusFile& file);
 
 // The one table of endings: a kind of records, and behind it perhaps a compression.
-constexpr std::array<RecordFormat, 2> kRecordFormats{
+constexpr std::array<RecordFormat, 3> kRecordFormats{
     {{".txt", Kind::text, Division::whole, true, false, open_text, extent_in_bytes},
-     {".jsonl", Kind::jsonl, Division::bytes, false, true, open_json_lines, extent_in_bytes}}};
+     {".jsonl", Kind::jsonl, Division::bytes, false, true, open_json_lines, extent_in_bytes},
+     {".ndjson", Kind::jsonl, Division::bytes, false, true, open_json_lines, extent_in_bytes}}};
 constexpr std::array<Packing, 5> kPackings{{{"", Compression::none, 1, open_plain_stream},
                                             {".gz", Compression::gzip, 3, open_gzip_stream},
                                             {".zst", Compression::zstd, 3, open_zstd_stream},

@@ -51,7 +51,7 @@ std::optional<CorpusFormat> format_of(const std::filesystem::path& path);
 // How far a file reaches. May read its head or foot where the format keeps that there.
 FileExtent extent_of(const CorpusFile& file);
 
-// ".txt or .jsonl, also as .gz or .zst"
+// ".txt or .jsonl or .ndjson, also as .gz or .zst"
 std::string known_endings();
 // The endings of kinds of records, between them `between`: ".txt nor .jsonl"
 std::string record_endings(std::string_view between);

@@ -46,6 +46,9 @@ TEST(CorpusFormat, IsSaidByTheEndOfTheNameInAnyCase) {
   EXPECT_EQ(format_of("/a/NOVEL.TXT"), CorpusFormat{});
   EXPECT_EQ(format_of("a.JsonL.Gz"),
             (CorpusFormat{CorpusFormat::Kind::jsonl, CorpusFormat::Compression::gzip}));
+  EXPECT_EQ(format_of("a.ndjson"), format_of("a.jsonl"));
+  EXPECT_EQ(format_of("a.ndjson.bz2"), format_of("a.jsonl.bz2"));
+  EXPECT_EQ(format_of("a.ndjson.gz")->name(), ".jsonl.gz");
   EXPECT_EQ(format_of("a.md"), std::nullopt);
   EXPECT_EQ(format_of("a.gz"), std::nullopt);
   EXPECT_EQ(format_of("a.txt.gz.zst"), std::nullopt);
