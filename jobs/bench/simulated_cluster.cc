@@ -331,13 +331,13 @@ void SimulatedCluster::wake(int rank) {
   if (w.situation.phase == WorkerPhase::working) {
     advance(w);
     fill(w);
-    const Command command = w.link->orders().command;
+    const RunOrder order = w.link->orders().order;
     if (w.streams.empty() || now_ - w.synced_s >= options_.sync_s ||
         w.open.size() > kMostUnsynced) {
       if (w.dirty || w.streams.empty()) sync(w);
     }
     publish(w);
-    if (command != Command::work && command != Command::wait) w.situation.phase = WorkerPhase::left;
+    if (order != RunOrder::work && order != RunOrder::wait) w.situation.phase = WorkerPhase::left;
   }
   w.link->update(w.situation);
   w.link->tick(now_);

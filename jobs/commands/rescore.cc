@@ -28,8 +28,8 @@ int run_rescore(const Request& request) {
 
 }  // namespace
 
-Command rescore_command() {
-  Command command;
+Subcommand rescore_command() {
+  Subcommand command;
   command.name = "rescore";
   command.synopsis = "DIR|results.h5 [--stem] [--references FILE.jsonl] [--out FILE]";
   command.summary = "ROUGE, F1 and exact match of texts again, without the model";

@@ -116,8 +116,8 @@ int run_tokenize(const Request& request) {
 
 }  // namespace
 
-Command tokenize_command() {
-  Command command;
+Subcommand tokenize_command() {
+  Subcommand command;
   command.name = "tokenize";
   command.synopsis = "--model M --corpus PATH... [--ids] [options]";
   command.summary = "the tokens of every document as JSON lines on standard output";

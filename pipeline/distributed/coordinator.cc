@@ -45,7 +45,7 @@ void Coordinator::begin(RunWork work, double now_s) {
   begun_ = true;
   begun_s_ = paced_s_ = now_s;
   bytes_begun_ = bytes_left();
-  if (command_ == Command::wait) command_ = Command::work;
+  if (order_ == RunOrder::wait) order_ = RunOrder::work;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
     if (w.is_known) take_registration(rank, w.registration);
@@ -171,7 +171,7 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
       lose(rank, "left before the end", now_s);
       return;
     }
-  } else if (command_ != Command::work && command_ != Command::wait) {
+  } else if (order_ != RunOrder::work && order_ != RunOrder::wait) {
     w.state = State::leaving;
   } else if (r.phase == WorkerPhase::working) {
     w.state = w.outstanding.empty() ? State::waiting : State::working;
@@ -201,7 +201,7 @@ void Coordinator::try_lease(int rank, double now_s) {
   if (!takes_leases(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   const Report& r = w.report;
-  if (command_ != Command::work || !begun_ || schedule_.empty() || !w.wants || !w.is_known) return;
+  if (order_ != RunOrder::work || !begun_ || schedule_.empty() || !w.wants || !w.is_known) return;
   if (r.phase != WorkerPhase::working || !r.journal_is_open || w.state == State::dead) return;
   if (w.outstanding.size() >= kMostAhead && r.wants != Wants::now) return;
   for (const auto& [number, outstanding] : w.outstanding) {
@@ -292,7 +292,7 @@ void Coordinator::ended(int rank, double now_s) {
   if (w.state == State::left || w.state == State::dead) {
     // It has no work, but MPI cannot end as if it were still there.
     w.is_present = false;
-    if (command_ != Command::end) anybody_lost_ = true;
+    if (order_ != RunOrder::end) anybody_lost_ = true;
     return;
   }
   lose(rank, "its process has ended", now_s);

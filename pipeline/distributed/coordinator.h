@@ -183,7 +183,7 @@ class Coordinator {
   bool anybody_lost_ = false;
   bool something_new_ = false;
   double leased_s_ = -1e9, ticked_s_ = 0.0;
-  Command command_ = Command::wait;
+  RunOrder order_ = RunOrder::wait;
   RunOutcome outcome_ = RunOutcome::running;
   int exit_code_ = 0;
   std::string failure_;

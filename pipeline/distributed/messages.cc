@@ -142,7 +142,7 @@ WorkerFailure decode_failure(const Message& m) {
 Message encode(const Heartbeat& m) {
   ByteWriter out = start(MessageKind::heartbeat);
   out.varint(m.number);
-  put(out, m.command);
+  put(out, m.order);
   out.fixed(static_cast<std::uint8_t>(m.is_known));
   out.fixed(static_cast<std::uint8_t>(m.all_alive));
   out.fixed(m.launch);
@@ -157,7 +157,7 @@ Heartbeat decode_heartbeat(const Message& m) {
   ByteReader in = start_reading(m, MessageKind::heartbeat);
   Heartbeat p;
   p.number = in.varint();
-  p.command = get(in, Command::end);
+  p.order = get(in, RunOrder::end);
   p.is_known = in.fixed<std::uint8_t>() != 0;
   p.all_alive = in.fixed<std::uint8_t>() != 0;
   p.launch = in.fixed<std::int32_t>();

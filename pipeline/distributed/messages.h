@@ -76,7 +76,7 @@ struct WorkerFailure {
   std::string text;
 };
 
-enum class Command : std::uint8_t {
+enum class RunOrder : std::uint8_t {
   wait,  // the run is not yet prepared
   work,
   stop,    // save what is in flight, close the journal, say that you left
@@ -89,7 +89,7 @@ enum class WeightsOrder : std::uint8_t { wait, take_ticket, pack_alone };
 
 struct Heartbeat {
   std::uint64_t number = 0;
-  Command command = Command::wait;
+  RunOrder order = RunOrder::wait;
   bool is_known = false;    // the registration has arrived
   bool all_alive = true;    // nobody was lost in this launch (for MPI's end)
   std::int32_t launch = 0;  // 0: not yet known

@@ -178,7 +178,7 @@ TEST(Coordinator, AStopEndsTheRunAndTheNextCompletesIt) {
   r.stop_requested = true;
   c.receive({1, encode(r)}, 0.1);
   c.tick(0.2);
-  EXPECT_EQ(channel.last.command, Command::stop);
+  EXPECT_EQ(channel.last.order, RunOrder::stop);
   EXPECT_EQ(c.outcome(), RunOutcome::stopped);
   EXPECT_FALSE(c.everybody_left());
   r.number = 2;
@@ -253,11 +253,11 @@ TEST(Coordinator, WhoEndsTheRunStaysToTheEnd) {
       on_hosts(1, {1, 2}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   c.receive({1, encode(WorkerFailure{65, true, "a bad record"})}, 0.1);
   c.tick(0.2);
-  EXPECT_EQ(channel.last.command, Command::stop);
+  EXPECT_EQ(channel.last.order, RunOrder::stop);
   EXPECT_TRUE(c.everybody_left());
   c.end();
   c.tick(0.3);
-  EXPECT_EQ(channel.last.command, Command::end);
+  EXPECT_EQ(channel.last.order, RunOrder::end);
   EXPECT_TRUE(channel.last.all_alive);
   EXPECT_EQ(c.exit_code(), 65);
 }

@@ -101,9 +101,9 @@ void FakeCluster::step_worker(int rank) {
   Port& port = *ports_[static_cast<std::size_t>(rank)];
   while (auto e = port.receive()) w.link->receive(e->message, now_);
   const Heartbeat& orders = w.link->orders();
-  if (w.link->coordinator_is_silent(now_) || orders.command == Command::leave ||
-      orders.command == Command::end) {
-    if (orders.command != Command::end) close(w);
+  if (w.link->coordinator_is_silent(now_) || orders.order == RunOrder::leave ||
+      orders.order == RunOrder::end) {
+    if (orders.order != RunOrder::end) close(w);
     w.alive = false;
     return;
   }
@@ -135,7 +135,7 @@ void FakeCluster::step_worker(int rank) {
     }
   }
   if (w.situation.phase == WorkerPhase::working) {
-    if (orders.command == Command::stop || orders.command == Command::finish) {
+    if (orders.order == RunOrder::stop || orders.order == RunOrder::finish) {
       close(w);
     } else {
       compute(w);
