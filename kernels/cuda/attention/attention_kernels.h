@@ -10,6 +10,9 @@
 
 namespace tovamill::cuda {
 
+// Blocks of a grid along y and z (CUDA C++ Programming Guide, technical specifications).
+inline constexpr std::int64_t kMaxGridYz = 65535;
+
 // --- attention_append.cu
 
 template <class T>

@@ -96,12 +96,15 @@ void AttentionScratch::make_room(std::int64_t n_slots) {
   n_slots_ = n_slots;
 }
 
+// The scores' grid has a block along z for each tile and head.
 bool AttentionScratch::holds_tiles(std::int64_t n_tiles, std::int64_t n_slots) const {
-  return tile_bytes(padded(n_slots)) * n_tiles <= static_cast<std::int64_t>(memory_.size());
+  return n_tiles * model_.shape().n_heads <= kMaxGridYz &&
+         tile_bytes(padded(n_slots)) * n_tiles <= static_cast<std::int64_t>(memory_.size());
 }
 
 bool AttentionScratch::holds_decode_tiles(std::int64_t n_tiles, std::int64_t n_slots) const {
-  return decode_tile_bytes(padded(n_slots)) * n_tiles <= static_cast<std::int64_t>(memory_.size());
+  return n_tiles <= kMaxGridYz &&
+         decode_tile_bytes(padded(n_slots)) * n_tiles <= static_cast<std::int64_t>(memory_.size());
 }
 
 TileScratch AttentionScratch::tiles(std::int64_t n_tiles, std::int64_t n_slots,
