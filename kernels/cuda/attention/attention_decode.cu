@@ -210,7 +210,9 @@ __device__ void decide(const DecodeArguments<T>& a, std::int32_t slot, std::int3
         kept.decay_power = decay_power[j];
         kept.value_norm = value_norm[j];
       }
-      const Candidate c{score_of(tile.rule, mean[j], kept), positions[j], j};
+      const Candidate c{
+          score_of(tile.rule, {position, a.layer, group}, {mean[j], positions[j], kept}),
+          positions[j], j};
       if (leaves_before(c, best)) best = c;
     }
     best = block_first(best, candidates);

@@ -147,7 +147,7 @@ __device__ void weigh_long_row(const float* scores, const ScanPlace& place, bool
 // remember, and finds which of them leaves first, where one is to leave; `best_weight` is its.
 __device__ Candidate first_of_thread(const ScanPlace& place, const DecisionRule& rule,
                                      const float* partial, std::int32_t ld, std::int32_t n_heads,
-                                     std::int32_t n, std::int32_t position, bool is_full,
+                                     std::int32_t n, const Decision& decision, bool is_full,
                                      float& best_weight) {
   const float share = 1.0f / static_cast<float>(n_heads);
   Candidate best = no_candidate();
@@ -170,8 +170,9 @@ __device__ Candidate first_of_thread(const ScanPlace& place, const DecisionRule&
       place.memory(j) = kept.sum;
       if (place.averages()) place.decay_power(j) = kept.decay_power;
     }
-    if (!is_full || !may_leave(rule, place.positions[j], position)) continue;
-    const Candidate c{score_of(rule, weight, kept), place.positions[j], j};
+    if (!is_full || !may_leave(rule, place.positions[j], decision.now)) continue;
+    const Candidate c{score_of(rule, decision, {weight, place.positions[j], kept}),
+                      place.positions[j], j};
     if (!leaves_before(c, best)) continue;
     best = c;
     best_weight = weight;
@@ -265,8 +266,8 @@ __global__ void __launch_bounds__(kThreads, 1) scan_kernel(ScanArguments a) {
     }
     __syncthreads();
     float best_weight = 0.0f;
-    Candidate best =
-        first_of_thread(place, rule, partial, ld, n_heads, n, position, is_full, best_weight);
+    Candidate best = first_of_thread(place, rule, partial, ld, n_heads, n,
+                                     {position, a.layer, group}, is_full, best_weight);
     if (is_full) {
       best = warp_first(best);
       if (lane == 0) candidates[warp] = best;
