@@ -23,16 +23,15 @@ struct CorpusFile {
 struct CorpusOptions {
   std::vector<std::string> paths;  // files, directories (searched below), globs
   std::string glob;                // only files whose name matches; empty is every known ending
-  std::string own_output = {};     // a file that whoever reads the corpus writes: it is none of it
+  std::string own_output = {};     // a file that the run itself writes: no part of the corpus
   std::string text_key = "text";
   std::string id_key = "id";
   std::uint64_t max_record_bytes = 1u << 30;  // of decompressed text
-  // What a record asks, and what answers its text is compared with: read only where the keys are
-  // not empty. A missing key is no failure.
+  // The keys of a record's questions and of the references that its texts are compared with; empty:
+  // not read. A record without the key is no failure.
   std::string question_key = {}, reference_key = {};
-  // A file of references alone: neither texts nor questions are looked for, so that it is the value
-  // that says whether a record's references are those of several questions: a list with a list in
-  // it. A list of strings stays one entry, of one question or one string for each.
+  // The file holds references alone: texts and questions are not read. A list that holds a list has
+  // the references of several questions; a list of strings stays one entry.
   bool only_references = false;
 };
 
@@ -87,19 +86,19 @@ struct CorpusRecord {
   bool ok() const { return failure_reason.empty(); }
 };
 
-// The corpus files in path order (bytewise), each file once however many names, links or paths lead
-// to it. Endings match in any case. Directories are searched in depth; hidden entries and run
-// directories are passed over. The order of `paths` has no influence. Throws Error(no_input) naming
+// The corpus files in path order (bytewise), each once, however many names, links or paths lead to
+// it. Directories are searched recursively; hidden entries and run directories are left out. The
+// order of `paths` has no influence. Throws Error(no_input) naming
 // a path that does not exist or matches nothing; a file of an unknown ending named outright is an
 // Error(usage) with the known endings. `left_out` is told what else there was.
 std::vector<CorpusFile> list_corpus(const CorpusOptions& options, LeftOut* left_out = nullptr);
 
-// The same files, in any order, of a corpus that has fewer than `n_enough`; nothing of a larger
-// one, nor where its directories hold so many entries that a glance does not tell.
+// The same files in any order, if there are fewer than `n_enough`; nothing if there are more, or if
+// the directories hold too many entries to look through quickly.
 std::optional<std::vector<CorpusFile>> glance_at_corpus(const CorpusOptions& options,
                                                         std::size_t n_enough);
 
-// Throws what list_corpus would, without listing all: a directory is searched until its first file.
+// Throws what list_corpus would, but searches a directory only until its first file.
 void check_corpus(const CorpusOptions& options);
 
 // The file at `path` as list_corpus would give it; nothing where its ending is none of a corpus.

@@ -29,7 +29,7 @@ class Lister {
       own_output_ = fs::canonical(options.own_output, ignored).string();  // empty: not there yet
   }
 
-  // It may end once there are `n_enough` files, and gives up at many entries.
+  // The search ends at `n_enough` files or at kGlanceEntries entries.
   void glance(std::size_t n_enough) { n_enough_ = n_enough; }
   bool has_enough() const {
     return n_enough_ > 0 && (by_real_path_.size() >= n_enough_ || n_entries_ > kGlanceEntries);
@@ -78,8 +78,7 @@ class Lister {
     add_file(path);
   }
 
-  // A symbolic link that leads nowhere is listed all the same: reading it will be the failure that
-  // says so.
+  // A symbolic link that leads nowhere is listed, too: reading it is a failure of the run.
   void add_file(const fs::path& path) {
     if (!options_.glob.empty() && fnmatch(options_.glob.c_str(), path.filename().c_str(), 0) != 0)
       return left_out_.add_unmatched(path);
@@ -96,7 +95,7 @@ class Lister {
     if (exists && !own_output_.empty() && real == own_output_) return left_out_.add_own_output();
     const auto [at, is_new] = by_real_path_.try_emplace(real, file);
     if (!is_new && file.path < at->second.path)
-      at->second = std::move(file);  // of doubles, the first in path order
+      at->second = std::move(file);  // of several paths the first in path order
   }
 
   void add_directory(const fs::path& directory) {

@@ -1,8 +1,8 @@
 // How far a corpus file reaches, and where ranges of it may be cut.
 //
 // The place of a record is a number that only the reader of its format interprets, ordered as the
-// records are. Of lines and texts it is the byte offset in the decompressed file; of a format of
-// rows it would be the row's number. Journals, leases and saved states keep places.
+// records are: for lines and texts the byte offset in the decompressed file, for a format of rows
+// the number of the row. Journals, leases and saved states keep places.
 #pragma once
 
 #include <cstdint>

@@ -69,8 +69,8 @@ class JsonLinesReader : public RecordReader {
     finish(ended && range_.begin < range_.end ? kToTheEnd : span_begin_);
   }
 
-  // Goes behind the first newline at or behind range.begin - 1; not further than where that line
-  // would start behind the range.
+  // Moves behind the first newline at or behind range.begin - 1, but not beyond the end of the
+  // range.
   void find_first_line() {
     const std::uint64_t last = std::max(range_.begin, range_.end) - 1;
     window().go_to(range_.begin - 1);
@@ -94,8 +94,8 @@ class JsonLinesReader : public RecordReader {
 
   // ---- records ----
 
-  // The next line that is not blank: its place and what it accounts for. It has failed already
-  // where the file breaks off in it or it is too long.
+  // The next line that is not blank: its place and its span. A line that is too long, or in which
+  // the file breaks off, is a failed record already.
   bool next_line(CorpusRecord& record, RecordBytes::Keep keep) {
     if (done_) return false;
     record = CorpusRecord{};

@@ -1,5 +1,5 @@
-// What a corpus passes over, for people: files of other endings or that --glob does not match, and
-// what the program itself has written. Hidden files are passed over without a word.
+// Which files a corpus leaves out, for people: those of other endings, those that --glob does not
+// match, and what the program itself has written. Hidden files are not counted.
 #pragma once
 
 #include <cstdint>

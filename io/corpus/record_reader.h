@@ -11,19 +11,19 @@ namespace tovamill {
 // Reads one file's records in order; one at a time, holding no more than one record (of a record
 // over max_record_bytes, no more than that).
 //
-// Of a range, the records whose place lies in it, each read whole: so the ranges of any partition
+// A range gives the records whose places lie in it, each read whole: so the ranges of any partition
 // of a file give each record once, and their spans and rests account for each place once. A file
-// that breaks off (a damaged .gz) yields one failed record at that place and ends; one that cannot
-// be read at the start of the range, a failed record with that start as its place: nothing is
-// passed over in silence.
+// that breaks off (a damaged .gz) gives one failed record at that place and ends. A file that
+// cannot be read at the start of the range gives a failed record at that start. Nothing is lost
+// silently.
 class RecordReader {
  public:
   virtual ~RecordReader() = default;
 
   // False at the end of the range or file.
   virtual bool next(CorpusRecord& record) = 0;
-  // As `next`, but the record's fields are not read and nothing of it is held: gives what it
-  // accounts for only. What records are counted and passed over with.
+  // As `next`, but reads no fields and holds nothing: gives only what the record accounts for.
+  // Counts and skips records.
   virtual bool skip(CorpusSpan& span) = 0;
   // After `next` or `skip` returned false: what lies behind the last record and is accounted for
   // though no record is there. Ends at the first record at or behind the range's end.
@@ -31,7 +31,7 @@ class RecordReader {
   // Continues with a later range of the same file. False, and nothing changes, where this reader is
   // beyond its beginning or met a failure of the file: open another.
   virtual bool continue_with(CorpusRange range) = 0;
-  // Bytes of the range's text that lie behind the reader: of those that a lease counts.
+  // How many bytes of the range's text have been read, counted as leases do.
   virtual std::uint64_t n_bytes_read() const = 0;
 };
 

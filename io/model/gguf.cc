@@ -30,7 +30,7 @@ constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::size_t kMinValueBytes = 8 + 4 + 1;           // empty key, type, one byte
 constexpr std::size_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // empty name, one dimension
 
-// What the list of tensors says of one, before the place of the data is known.
+// An entry of the list of tensors, before the offset of the data is known.
 struct TensorInfo {
   std::string name;
   std::vector<std::int64_t> shape;  // outermost first

@@ -24,7 +24,7 @@ constexpr std::size_t kMaxSafetensorsDimensions = 8;
 struct Type {
   std::string_view name;
   std::int32_t n_bytes;
-  std::optional<DType> dtype;  // nullopt: in the format, but nothing of ours
+  std::optional<DType> dtype;  // nullopt: a type of the format that is not supported
 };
 
 constexpr Type kSafetensorsTypes[] = {

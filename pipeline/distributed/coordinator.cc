@@ -8,11 +8,11 @@
 namespace tovamill {
 namespace {
 
-constexpr double kResendSeconds = 0.5;  // a lease that no report accepts is said again
-constexpr double kRetrySeconds = 0.05;  // between looks at those who wait
-constexpr double kPaceSeconds = 0.5;    // between looks at how fast all are
+constexpr double kResendSeconds = 0.5;  // until a lease that no report accepts is sent again
+constexpr double kRetrySeconds = 0.05;  // between attempts to serve the waiting workers
+constexpr double kPaceSeconds = 0.5;    // between measurements of the pace
 constexpr double kLeaseSeconds = 0.5;   // of work in the smallest leases
-constexpr double kRateSeconds = 5.0;    // over which tokens per second are taken
+constexpr double kRateSeconds = 5.0;    // over which tokens per second are averaged
 constexpr std::size_t kMostAhead = 2;   // leases that a worker holds
 
 }  // namespace
@@ -93,8 +93,8 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (w.state == State::dead) {
-    // It was given up and is there again. Others may be at its work: it is told to stop, and stays
-    // to the end, for some launchers end all when one rank leaves.
+    // It was given up and answers again. Others may have its work: it is told to stop, and stays to
+    // the end, for some launchers end all ranks when one leaves.
     w.is_present = true;
     return;
   }
@@ -112,14 +112,14 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         const std::string where = w.registration.host.empty() ? "" : " on " + w.registration.host;
         fail(t.exit_code,
              names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
-        // It stays to be told the end with all others: a launcher may end the run at the first rank
-        // that leaves with a code of its own, before rank 0 has said why.
+        // It stays until all are told to end: a launcher may end the run at the first rank that
+        // leaves with a code of its own, before rank 0 has reported why.
         w.state = State::left;
         w.note = t.text;
         hurry_mates_of(rank);
         break;
       }
-      // Its process stays until all end, for MPI's sake.
+      // Its process stays until all end: MPI_Finalize needs it.
       w.is_present = true;
       lose(rank, t.text, now_s);
       break;
@@ -127,12 +127,12 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
     default:
       break;
   }
-  w.heard_s = now_s;  // only by what was understood
+  w.heard_s = now_s;  // only by messages that were valid
 }
 
 void Coordinator::take_registration(int rank, Registration registration) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
-  if (!w.is_known) w.heartbeat_sent_s = -1e9;  // it waits to be known
+  if (!w.is_known) w.heartbeat_sent_s = -1e9;  // it waits for the answer
   w.is_known = true;
   w.registration = std::move(registration);
   if (!begun_) return;
@@ -167,7 +167,7 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
     if (w.state != State::left) hurry_mates_of(rank);
     w.state = State::left;
     if (!w.outstanding.empty() && outcome_ == RunOutcome::running) {
-      // Nobody told it to: what it held goes to others.
+      // It left without an order: its leases go to others.
       lose(rank, "left before the end", now_s);
       return;
     }
@@ -184,8 +184,8 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
   check_complete();
 }
 
-// Towards the end, who has least left to do is served first. Those who still load the model have
-// nothing: where there is little to do, the first to be ready must not take it all.
+// Towards the end, the worker with the least work left is served first. Workers that still load the
+// model have none: where there is little to do, the first one ready must not take it all.
 bool Coordinator::is_poorest(int rank) const {
   std::uint64_t least = UINT64_MAX;
   for (int r = options_.first_worker; r < channel_.n_ranks(); r += options_.n_stages) {
@@ -209,7 +209,7 @@ void Coordinator::try_lease(int rank, double now_s) {
   }
   const int n = n_groups_alive();
   if (schedule_.is_ending(n) && (r.wants != Wants::now || !is_poorest(rank))) return;
-  // Rank 0 is the coordinator as well: a document that kills goes elsewhere where it can.
+  // Rank 0 is the coordinator as well: a document that may crash goes to another rank if possible.
   const bool may_be_alone = w.outstanding.empty() && (rank != 0 || n == 1);
   const std::optional<LeaseContent> content = schedule_.take(n, may_be_alone);
   if (!content) return;
@@ -248,7 +248,7 @@ void Coordinator::send_lease(int rank, Worker::Outstanding& outstanding, double 
 }
 
 void Coordinator::tick(double now_s) {
-  // Who stood still himself (stopped, suspended, waiting for a disk) has heard of nobody meanwhile.
+  // If this process stood still (stopped, suspended, waiting for a disk), it received nothing.
   if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds) {
     for (Worker& w : workers_) w.heard_s = std::min(now_s, w.heard_s + gap);
   }
@@ -290,7 +290,7 @@ void Coordinator::ended(int rank, double now_s) {
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (w.state == State::left || w.state == State::dead) {
-    // It has no work, but MPI cannot end as if it were still there.
+    // It has no work, but MPI_Finalize would wait for it.
     w.is_present = false;
     if (order_ != RunOrder::end) anybody_lost_ = true;
     return;
@@ -322,7 +322,7 @@ void Coordinator::lose(int rank, const std::string& why, double now_s) {
   for (const int mate : mates_of(rank)) {
     Worker& m = workers_[static_cast<std::size_t>(mate)];
     if (m.state == State::dead || m.state == State::left) continue;
-    m.is_present = true;  // as far as is known
+    m.is_present = true;  // as far as it is known
     lose(mate,
          "it shares a model with rank " + std::to_string(rank) + ", which is lost (" + why + ")",
          now_s);

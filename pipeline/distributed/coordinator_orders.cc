@@ -1,4 +1,4 @@
-// What the coordinator tells its workers, who is still there, and how a run ends.
+// The orders of the coordinator, which ranks are alive, and how a run ends.
 #include <algorithm>
 #include <utility>
 
@@ -45,7 +45,7 @@ bool Coordinator::anybody_works() const {
                      [](const Worker& w) { return w.report.journal_is_open; });
 }
 
-// Called for every report: looks at all workers only where nothing is left to hand out.
+// Is called for every report: looks at all workers only if nothing is left to hand out.
 void Coordinator::check_complete() {
   if (outcome_ != RunOutcome::running || !begun_) return;
   const bool idle = schedule_.empty() && std::ranges::all_of(workers_, [](const Worker& w) {
@@ -86,7 +86,7 @@ bool Coordinator::everybody_was_told() const {
   return true;
 }
 
-// The other ranks of its host wait for its weights.
+// Sends heartbeats at once to the ranks of its host, which wait for its weights.
 void Coordinator::hurry_host_of(int rank) {
   for (std::size_t r = 0; r < workers_.size(); ++r) {
     if (options_.hosts[r] == options_.hosts[static_cast<std::size_t>(rank)])
@@ -107,7 +107,7 @@ std::vector<int> Coordinator::mates_of(int rank) const {
   return mates;
 }
 
-// The ranks of a group need each other to the end.
+// The ranks of a stage group need each other to the end.
 bool Coordinator::has_lost_mate(int rank) const {
   return std::ranges::any_of(mates_of(rank), [this](int mate) {
     return !is_alive(workers_[static_cast<std::size_t>(mate)]);

@@ -175,7 +175,7 @@ Message encode(const Lease& m) {
   put(out, m.mode);
   out.text(m.note.substr(0, 400));
   out.varint(m.ranges.size());
-  const std::string* last = nullptr;  // the ranges of one file say its path once
+  const std::string* last = nullptr;  // the ranges of one file hold its path once
   for (const LeasedRange& p : m.ranges) {
     out.text(last != nullptr && *last == p.path ? std::string() : p.path);
     last = &p.path;

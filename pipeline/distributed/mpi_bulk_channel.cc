@@ -18,7 +18,7 @@ namespace tovamill {
 namespace {
 
 constexpr std::size_t kFragmentBytes = 4 << 20;
-constexpr std::size_t kMostFragments = 4;  // of one message on their way at once
+constexpr std::size_t kMostFragments = 4;  // of one message in flight at once
 constexpr std::uint64_t kMostBulkBytes = std::uint64_t{1} << 42;
 
 // A message travels as its length (u64), then in fragments: so the receiver knows what will come,
@@ -65,13 +65,13 @@ class RankBulkChannel : public BulkChannel {
   struct Parcel {
     std::uint64_t n_bytes = 0;
     Message bytes;
-    bool has_begun = false;     // its length is on its way, or has come
-    bool is_length_in = false;  // arriving: the length is there
+    bool has_begun = false;     // its length is in flight, or has arrived
+    bool is_length_in = false;  // arriving: the length is known
     std::size_t n_asked = 0;    // bytes for which requests were made
     std::deque<MPI_Request> requests;
-    bool is_lost = false;  // a request is in error: part of the message will never come
+    bool is_lost = false;  // a request is in error: part of the message will never arrive
 
-    // Drops what is complete; true where nothing is left.
+    // Drops complete requests; true if none is left.
     bool is_idle() {
       while (!is_lost && !requests.empty()) {
         int flag = 0;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kMostOutstanding = 64;  // sends to one rank; what comes beyond is dropped
 
-// A message on its way; its buffer must stay where it is until the request is complete.
+// A message in flight; its buffer must stay where it is until the request is complete.
 struct Transfer {
   int peer = 0;
   Message message;
@@ -62,7 +62,7 @@ class StarChannel : public MpiChannel {
     if (code == MPI_SUCCESS) transfers.push_back(std::move(transfer));
   }
 
-  // By turns from others and from itself first, so that neither waits for ever.
+  // Alternates between other ranks and itself, so that neither waits for ever.
   std::optional<Envelope> receive() override {
     mine_first_ = !mine_first_;
     std::optional<Envelope> envelope = mine_first_ ? from_myself() : from_others();
@@ -84,7 +84,7 @@ class StarChannel : public MpiChannel {
   }
 
  private:
-  // Those in front only: what a dead rank left is not asked about again and again.
+  // The ones in front only: requests to a dead rank are not tested again and again.
   static void drop_complete(Transfers& transfers) {
     while (!transfers.empty() && transfers.front()->complete()) transfers.pop_front();
   }

@@ -20,7 +20,7 @@ constexpr std::size_t kBroadcastBytes = 4 << 20;  // sent at once
 constexpr double kDrainSeconds = 2.0;
 constexpr double kFinalizeSeconds = 5.0;
 
-// Leaves the PMIx library that Open MPI itself has loaded; no other will do.
+// Calls PMIx_Finalize of the library that Open MPI has loaded; another copy has no effect.
 void leave_pmix(int rank) {
   using Finalize = int (*)(const void*, std::size_t);
   void* library = dlopen("libpmix.so.2", RTLD_NOW | RTLD_NOLOAD);
@@ -40,8 +40,8 @@ class Session : public MpiSession {
                       "tovamill: error: MPI did not start within " +
                           std::to_string(static_cast<int>(options.start_seconds)) +
                           " s (a rank may have died, or a host cannot be reached): start again");
-    // Open MPI 5 ends every rank that has a TCP connection to one that dies, unless told so; 4.1
-    // does not know the word.
+    // Open MPI 5 ends every rank with a TCP connection to a rank that dies, unless this is set; 4.1
+    // ignores it.
     setenv("OMPI_MCA_mpi_ft_enable", "1", 0);
     int provided = 0;
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread",
@@ -62,8 +62,8 @@ class Session : public MpiSession {
   int rank() const override { return rank_; }
   const std::vector<RankInfo>& ranks() const override { return ranks_; }
 
-  // A chain: each member sends a fragment on while the next one comes, so that all of it takes
-  // hardly longer than from one host to another.
+  // A chain: each member forwards a fragment while it receives the next one, so that the broadcast
+  // takes hardly longer than a transfer between two hosts.
   void broadcast(std::span<std::byte> bytes, const std::vector<int>& members) override {
     if (started_) throw Error(ExitCode::internal, "a broadcast after start-up");
     const auto mine = std::find(members.begin(), members.end(), rank_);
@@ -90,7 +90,7 @@ class Session : public MpiSession {
     check_mpi(MPI_Wait(&sending, MPI_STATUS_IGNORE), "MPI_Wait", rank_);
   }
 
-  // Each pair in turn, the same on both sides.
+  // Pairs connect one after another, in the same order on both sides.
   void introduce(const std::vector<int>& members) override {
     if (started_) throw Error(ExitCode::internal, "an introduction after start-up");
     Watchdog watchdog(options_.start_seconds, static_cast<int>(ExitCode::stopped),
@@ -142,9 +142,9 @@ class Session : public MpiSession {
   }
 
  private:
-  // All facts go to rank 0 and back to all. So the pairs that will talk connect while the launcher
-  // is still there to introduce them, and each pair from one side only: connecting from both at
-  // once has crashed Open MPI's TCP.
+  // All facts go to rank 0 and back to all ranks. So the pairs that exchange messages connect while
+  // the launcher is there, and each pair from one side only: connecting from both sides at once has
+  // crashed Open MPI's TCP.
   void exchange_facts(int n_ranks) {
     std::vector<ProcessFacts> all(static_cast<std::size_t>(n_ranks));
     const ProcessFacts mine = facts_of_this_process(options_.gpus);

@@ -5,7 +5,7 @@
 namespace tovamill {
 namespace {
 
-// A worker's lease is this part of its share of what is left.
+// A lease is 1/kShare of a worker's share of the work that is left.
 constexpr std::uint64_t kShare = 4;
 
 }  // namespace

@@ -34,11 +34,10 @@ std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part pa
   return ranges;
 }
 
-// Passes over the first `n` records of a range; less what was found, `n` is left. Gives where those
-// records end: the place of the record behind the last, or the end of the range where there are
-// not more.
-std::uint64_t pass_over(const CorpusFile& file, const CorpusOptions& options, FileRange range,
-                        std::uint64_t& n) {
+// Skips the first `n` records of a range and subtracts those that it found from `n`. Returns where
+// they end: the place of the record behind the last, or the end of the range.
+std::uint64_t skip_records(const CorpusFile& file, const CorpusOptions& options, FileRange range,
+                           std::uint64_t& n) {
   if (n == 0) return range.begin;
   if (file.format.is_one_record()) {
     --n;
@@ -59,10 +58,10 @@ std::vector<FileRange> select_ranges(const std::vector<CorpusFile>& files,
   std::uint64_t left = limit == 0 ? std::numeric_limits<std::uint64_t>::max() : limit;
   for (FileRange range : select_part(files, part)) {
     const CorpusFile& file = files[range.file];
-    range.begin = pass_over(file, options, range, skip);
+    range.begin = skip_records(file, options, range, skip);
     if (range.begin >= range.end) continue;
     if (left == 0) break;
-    if (limit > 0) range.end = pass_over(file, options, range, left);
+    if (limit > 0) range.end = skip_records(file, options, range, left);
     if (range.begin < range.end) selected.push_back(range);
   }
   return selected;

@@ -22,7 +22,7 @@ struct Part {
 //
 // `part`: the files one behind another (bytes on disk) are cut into `n` equal parts; those that can
 // be cut are cut inside, any other file belongs to the part that holds its first byte, so that
-// every place is in exactly one part. Within it the first `skip` records are passed over, and at
+// every place is in exactly one part. Within it the first `skip` records are skipped, and at
 // most `limit` (0: all) of the others are taken; failed records count, blank lines do not. They are
 // found by reading as far as needed, in constant memory.
 std::vector<FileRange> select_ranges(const std::vector<CorpusFile>& files,

@@ -71,7 +71,7 @@ ExitCode code_of(const CorpusOptions& options) {
 TEST(CorpusList, SearchesDirectoriesInPathOrder) {
   TemporaryDirectory d;
   for (const char* name : {"b.txt", "a/z.jsonl", "a.txt", "a/x.txt.gz", "a/y.JSONL.ZST",
-                           ".hidden.txt", ".git/c.txt", "README.md", "c.txt.bz2", "Z.txt"})
+                           ".hidden.txt", ".git/c.txt", "README.md", "c.txt.lz4", "Z.txt"})
     d.write(name, "x");
   const auto files = list_corpus(options_for(d.path()));
   EXPECT_EQ(names(files), "Z.txt a.txt x.txt.gz y.JSONL.ZST z.jsonl b.txt ");
