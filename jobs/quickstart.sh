@@ -67,7 +67,7 @@ for path in ${own_model:+"$own_model"} "${own_corpus[@]}"; do
   [ -r "$path" ] || ! [ -e "$path" ] || fail 66 "$path cannot be read by $(id -un)"
 done
 for path in "${own_corpus[@]}"; do
-  [[ ! -f "$path" || "$path" =~ \.(txt|jsonl)(\.gz|\.zst)?$ ]] || fail 66 "$path is neither .txt nor .jsonl (nor one of these as .gz or .zst)"
+  [[ ! -f "$path" || "$path" =~ \.(txt|jsonl|ndjson)(\.(gz|zst|xz|bz2))?$ ]] || fail 66 "$path is neither .txt nor .jsonl nor .ndjson (nor one of these as .gz, .zst, .xz or .bz2)"
 done
 
 work="$root/build/quickstart"

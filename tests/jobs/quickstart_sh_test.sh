@@ -216,7 +216,7 @@ case_own_files_that_are_not_there() {
   expect 66 1 'nothing.txt does not exist'
   : >"$folder/text.md"
   start quickstart.sh --corpus text.md
-  expect 66 1 'text.md is neither .txt nor .jsonl'
+  expect 66 1 'text.md is neither .txt nor .jsonl nor .ndjson'
   not_called cmake
 }
 
