@@ -92,8 +92,8 @@ TEST_P(Attention, EqualsTheReferenceWithWideHeads) {
   });
 }
 
-// A scan on a GPU holds up to 384, 768 and 1,152 columns in registers, and sums up to 1,536 in
-// shared memory.
+// An eviction scan on a GPU holds up to 384, 768 and 1,152 slots in registers, and sums up to 1,536
+// in shared memory.
 TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
   std::size_t n_settings = 0;
   for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::tova_head}) {

@@ -92,8 +92,8 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
         for (std::uint64_t attended : run.attended)
           EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_eviction_groups))
               << p.name << ' ' << device;
-        // The same from the deaths of each layer and group: token j was attended by queries j to
-        // death[j].
+        // The same from the eviction steps of each layer and group: token j was attended by queries
+        // j to death[j].
         for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_eviction_groups);
              ++g) {
           std::uint64_t sum = 0;

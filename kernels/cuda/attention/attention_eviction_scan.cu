@@ -56,8 +56,8 @@ __device__ TokenMemory remember_weight(const ScannedGroup& g, std::int32_t j, fl
   return kept;
 }
 
-// Of a thread's slots j = thread, thread + kThreads, ... of `n`: lets the policy remember, and
-// finds which of them leaves first, where one is to leave; `best_weight` is its.
+// Goes over a thread's slots j = thread, thread + kThreads, ... of `n`: lets the policy remember,
+// and finds which of them leaves first, where one is to leave; `best_weight` is its.
 __device__ Candidate first_of_thread(const ScannedGroup& g, const float* partial, std::int32_t n,
                                      std::int32_t position, bool is_full, float& best_weight) {
   Candidate best = no_candidate();
@@ -107,9 +107,15 @@ __device__ std::int32_t decide(const ScannedGroup& g, const float* partial, std:
   return best.column;
 }
 
+// Blocks of an SM that are asked of the compiler: two where rows stay in memory, else as many
+// numbers in registers as a block may have.
+template <int kSlots>
+constexpr int kBlocksOfSm = kSlots == 0 ? 2 : 1;
+
 // Grid: tiles, eviction groups.
 template <int kSlots>
-__global__ void __launch_bounds__(kThreads, 1) eviction_scan_kernel(EvictionScanArguments a) {
+__global__ void __launch_bounds__(kThreads, kBlocksOfSm<kSlots>)
+    eviction_scan_kernel(EvictionScanArguments a) {
   constexpr bool kInRegisters = WarpHeads<kSlots>::kInRegisters;
   TOVAMILL_DYNAMIC_SHARED(shared_bytes);
   __shared__ Candidate candidates[kScanWarps];

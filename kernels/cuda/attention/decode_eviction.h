@@ -114,7 +114,7 @@ __device__ inline Candidate block_first(Candidate c, Candidate* shared) {
   return c;
 }
 
-// Of the slots that are live, the one that the policy evicts next; none where all are protected.
+// The live slot that the policy evicts next; none where all are protected.
 template <class T>
 __device__ Candidate next_eviction(const DecodedGroup<T>& g, Candidate* shared) {
   const auto position = static_cast<std::int32_t>(g.tile.position);

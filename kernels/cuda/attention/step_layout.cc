@@ -87,7 +87,7 @@ std::int32_t StepLayout::slots_for(const TileInfo& tile, TileKind kind) const {
                                   : tile.n_slots();
 }
 
-// As many side by side as there is scratch for.
+// Puts as many tiles side by side as the scratch holds.
 void StepLayout::add_batches(const std::vector<std::pair<TileInfo, std::size_t>>& tiles,
                              TileKind kind, const AttentionScratch& scratch) {
   std::size_t begin = 0;
