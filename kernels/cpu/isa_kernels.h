@@ -13,7 +13,8 @@ inline constexpr std::int32_t kSlotPad = 16;
 // The eviction step of a token that stays.
 inline constexpr std::int32_t kLive = 0x7fffffff;
 
-// The eviction scan over one tile of one stream, layer and eviction group (kernels/README.md).
+// The eviction scan over one tile of one stream, layer and eviction group (kernels/README.md,
+// "Blocks", step 3).
 // Slots are first the `n_state` tokens of the state, in any order, then the tile's `n_queries`
 // tokens in order; query t sees slots [0, n_state + t]. Steps count the tile's queries.
 struct EvictionScan {

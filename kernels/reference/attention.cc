@@ -31,7 +31,7 @@ void rotate(double* head, std::int32_t head_dim, double position,
   }
 }
 
-// kernels/README.md, Positions. `token` indexes the head's tokens, which are in order of age.
+// kernels/README.md, "Positions". `token` indexes the head's tokens, which are in order of age.
 double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
                                          std::int64_t step) const {
   const std::int64_t position = head.tokens[token].position;

@@ -10,7 +10,8 @@
 
 namespace tovamill {
 
-// How a key's rotary position follows from its place in the document (design 3.4).
+// How a key's rotary position follows from its place in the document (kernels/README.md,
+// "Positions").
 enum class Positions : std::uint8_t {
   clipped,   // true distances up to the clip distance, the clip distance beyond
   absolute,  // true distances always
@@ -18,7 +19,7 @@ enum class Positions : std::uint8_t {
 };
 
 // Tokens of a document that share one rotation of the state; a document is cut at its multiples
-// (design 3.4, 3.6).
+// (kernels/README.md, "Positions", "Reproducibility").
 inline constexpr std::int32_t kRopeSegmentTokens = 256;
 
 struct CacheOptions {

@@ -122,12 +122,12 @@ void close_gaps(const LayerPass& pass, const Tile& tile, std::int32_t group,
       move_rows(pass, state, kv, from, to);
   };
   if (dropped.size() == 1) {
-    if (dropped[0].column != n_left) move(n_left, dropped[0].column);
+    if (dropped[0].slot != n_left) move(n_left, dropped[0].slot);
     return;
   }
   std::int32_t* eviction_steps = tile.scratch->eviction_steps_of(group);
   std::fill_n(eviction_steps, tile.n_slots(), kLive);
-  for (const Candidate& c : dropped) eviction_steps[c.column] = 0;
+  for (const Candidate& c : dropped) eviction_steps[c.slot] = 0;
   for (std::int32_t to = 0, from = n_left; to < n_left; ++to) {
     if (eviction_steps[to] == kLive) continue;
     while (eviction_steps[from] != kLive) ++from;
@@ -158,8 +158,8 @@ std::int32_t drop_tokens(const LayerPass& pass, const Tile& tile, std::int32_t g
     events.evictions.push_back({.position = c.position,
                                 .step = static_cast<std::int32_t>(tile.position),
                                 .group = group,
-                                .weight = scans ? tile.scratch->mean_weights_of(group)[c.column]
-                                                : mean_weight(pass, tile, c.column, thread)});
+                                .weight = scans ? tile.scratch->mean_weights_of(group)[c.slot]
+                                                : mean_weight(pass, tile, c.slot, thread)});
   }
   close_gaps(pass, tile, group, dropped);
   return tile.n_slots() - static_cast<std::int32_t>(dropped.size());

@@ -4,6 +4,7 @@
 #include <cmath>
 
 namespace tovamill::cuda {
+
 AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
     : model_(options.shape),
       cache_(options.cache),
@@ -24,10 +25,10 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
   shape_ = {.n_heads = model_.n_heads,
             .n_kv_heads = model_.n_kv_heads,
             .head_dim = model_.head_dim,
-            .per_kv = model_.queries_per_kv_head(),
+            .heads_per_kv = model_.queries_per_kv_head(),
             .n_eviction_groups = groups,
             .heads_per_group = model_.n_heads / groups,
-            .kv_per_group = model_.n_kv_heads / groups,
+            .kv_heads_per_group = model_.n_kv_heads / groups,
             .sliding_window = model_.sliding_window,
             .eps = model_.rms_norm_eps,
             .scale = 1.0f / std::sqrt(static_cast<float>(model_.head_dim)),
@@ -39,16 +40,16 @@ std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) con
                         keeps_all);
 }
 
-std::int64_t AttentionModel::tile_columns(std::int64_t n_tokens, bool keeps_all) const {
-  const std::int64_t columns = capacity(n_tokens, keeps_all);
-  if (!is_bounded(cache_)) return columns;
-  return std::max(columns,
+std::int64_t AttentionModel::tile_slots(std::int64_t n_tokens, bool keeps_all) const {
+  const std::int64_t slots = capacity(n_tokens, keeps_all);
+  if (!is_bounded(cache_)) return slots;
+  return std::max(slots,
                   cache_.cache_size + std::min<std::int64_t>(kRopeSegmentTokens, max_block_));
 }
 
-std::int64_t AttentionModel::single_columns(std::int64_t n_columns) const {
+std::int64_t AttentionModel::decode_slots(std::int64_t n_slots) const {
   const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
-  return is_bounded(cache_) && n_columns <= bounded ? bounded : capacity(n_columns, true);
+  return is_bounded(cache_) && n_slots <= bounded ? bounded : capacity(n_slots, true);
 }
 
 std::size_t AttentionModel::state_bytes(std::int64_t capacity) const {
