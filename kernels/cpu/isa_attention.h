@@ -217,7 +217,8 @@ struct LowestOfLanes {
 // leaves, -1 where all are protected. One pass.
 template <class Rule>
 std::int32_t decide(const EvictionScan& t, std::int32_t query, std::int32_t n, bool is_full) {
-  const tovamill::Decision decision{t.first_position + query, t.layer, t.group};
+  tovamill::Decision decision = t.first_decision;
+  decision.now += query;
   const Vi now = splat(query);
   LowestOfLanes lowest;
   for (std::int32_t j = 0; j < n; j += kLanes) {

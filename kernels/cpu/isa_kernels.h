@@ -24,10 +24,9 @@ struct EvictionScan {
   std::int64_t query_stride = 0;      // floats between the rows of consecutive queries
   std::int32_t ld = 0;                // multiple of kSlotPad, >= n_state + n_queries
   std::int32_t n_heads = 0, n_queries = 0, n_state = 0;
-  std::int32_t first_position = 0;          // of the tile's first token
   const std::int32_t* positions = nullptr;  // (ld)
   DecisionRule rule;
-  std::int32_t layer = 0, group = 0;  // that decide
+  Decision first_decision;  // behind the first query
   // What the policy remembers (MemoryOf), in and out; null where it does not.
   float* memory = nullptr;            // (ld)
   float* decay_power = nullptr;       // (ld)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -92,9 +93,14 @@ class ReferenceBackend final : public Backend {
   struct Query;  // one token on its way through attention
   void attend_token(std::vector<HeadState>& heads, const Query& query, const StepBlock& block,
                     BlockEvents& events);
-  void decide(std::vector<HeadState>& heads, std::int64_t step,
-              const std::vector<std::vector<double>>& head_weights, const StepBlock& block,
+  void append_token(HeadState& head, const Query& query, std::int32_t kv) const;
+  std::vector<double> attend_head(const HeadState& head,
+                                  const std::vector<std::vector<double>>& keys, const Query& query,
+                                  std::int32_t h) const;
+  void decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
+              std::span<const std::vector<double>> head_weights, const StepBlock& block,
               BlockEvents& events);
+  double value_norm(const Query& query) const;
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
 
   BackendOptions options_;

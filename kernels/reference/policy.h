@@ -24,11 +24,17 @@ struct TokenMemory {
 void remember(const CacheOptions& options, const std::vector<double>& weights,
               std::vector<TokenMemory>& tokens);
 
+// Whose decision it is: what random evictions are drawn by.
+struct Decider {
+  std::int64_t layer = 0, group = 0;  // of the whole model
+  std::uint64_t random_key = 0;       // StepBlock::random_key
+};
+
 // Index of the token that leaves after the query at `step` attended with `weights`; ties go to the
 // oldest. Tokens that the policy protects stay. Where no score is a number the oldest leaves. -1
 // where all are protected. The caller asks only when more than cache_size tokens are there.
 std::int64_t choose_evicted(const CacheOptions& options, std::int64_t step,
                             const std::vector<double>& weights,
-                            const std::vector<TokenMemory>& tokens);
+                            const std::vector<TokenMemory>& tokens, const Decider& decider = {});
 
 }  // namespace tovamill::reference

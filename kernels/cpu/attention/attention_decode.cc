@@ -91,7 +91,7 @@ void choose_lowest(const LayerPass& pass, const Tile& tile, std::int32_t group,
   const PolicyMemory memory = pass.model.layout.memory;
   const std::int32_t* positions = state.positions(pass.layer, group);
   const float* weights = tile.scratch->mean_weights_of(group);
-  const Decision decision{static_cast<std::int32_t>(tile.position), pass.layer, group};
+  const Decision decision = pass.decision_of(tile, group, 0);
   chosen.clear();
   for (std::int32_t j = 0; j < tile.n_slots(); ++j) {
     if (!may_leave(tile.rule, positions[j], decision.now)) continue;

@@ -55,6 +55,11 @@ struct LayerPass {
     return model.shape.sliding_window > 0 ? tile.state->positions(layer, kv / model.kv_per_group)
                                           : nullptr;
   }
+  // The decision of an eviction group behind a query of the tile.
+  Decision decision_of(const Tile& tile, std::int32_t group, std::int32_t query) const {
+    return {static_cast<std::int32_t>(tile.position) + query, model.shape.first_layer + layer,
+            group};
+  }
   ThreadScratch& scratch(int thread) const { return threads[static_cast<std::size_t>(thread)]; }
 };
 

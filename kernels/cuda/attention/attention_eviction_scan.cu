@@ -83,8 +83,8 @@ __device__ std::int32_t decide(const ScannedGroup& g, const float* partial, std:
   const std::int32_t warp = thread / kLanes, lane = thread % kLanes;
   __syncthreads();
   float best_weight = 0.0f;
-  const Decision decision{static_cast<std::int32_t>(g.tile.position) + query, g.a.layer,
-                          static_cast<std::int32_t>(blockIdx.y)};
+  const Decision decision{static_cast<std::int32_t>(g.tile.position) + query,
+                          g.a.shape.first_layer + g.a.layer, static_cast<std::int32_t>(blockIdx.y)};
   Candidate best =
       first_of_thread(g, partial, g.tile.n_state + query + 1, decision, is_full, best_weight);
   if (is_full) {

@@ -117,7 +117,8 @@ __device__ inline Candidate block_first(Candidate c, Candidate* shared) {
 // Of the slots that are live, the one that the policy evicts next; none where all are protected.
 template <class T>
 __device__ Candidate next_eviction(const DecodedGroup<T>& g, Candidate* shared) {
-  const Decision decision{static_cast<std::int32_t>(g.tile.position), g.a.layer, g.group};
+  const Decision decision{static_cast<std::int32_t>(g.tile.position),
+                          g.a.shape.first_layer + g.a.layer, g.group};
   Candidate best = no_candidate();
   for (auto j = static_cast<std::int32_t>(threadIdx.x); j < g.n; j += kThreads) {
     if (g.eviction_step[j] != kLive || !may_leave(g.tile.rule, g.positions[j], decision.now))
