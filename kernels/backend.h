@@ -58,6 +58,8 @@ struct StepBlock {
   // `window` and h2o from those of the newest tokens. Below the cache size; under `window` the same
   // in all blocks of a stream.
   std::int32_t pin = 0;
+  // What random evictions are drawn by (PolicyTraits::draws), the same in all blocks of a stream.
+  std::uint64_t random_key = 0;
   // No token leaves in this block and the policy remembers nothing of it: the state grows, as of
   // `full`. A block without it that finds more than the cache size must have one token: what the
   // policy makes of its query's weights brings the state down to the cache size at once (the prompt

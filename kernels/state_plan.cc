@@ -37,7 +37,8 @@ DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block) {
           .cache_size = cache.cache_size,
           .first_free = policy.takes(kTakesSinks) ? o.sinks : o.pin,
           .recent = policy.takes(kTakesRecent) ? protected_recent(o) : 0,
-          .decay = static_cast<float>(cache.ema)};
+          .decay = static_cast<float>(cache.ema),
+          .random_key = block.random_key};
 }
 
 void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held) {

@@ -42,7 +42,7 @@ Subcommand score_command() {
       corpus_group(),
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
-        "chunk-tokens"}},
+        "chunk-tokens", "seed"}},
       {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
       {"Machine",
        {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",

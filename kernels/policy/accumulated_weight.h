@@ -5,8 +5,7 @@
 
 namespace tovamill {
 
-struct AccumulatedWeight {
-  static constexpr bool kIsBounded = true, kNeedsScan = true;
+struct AccumulatedWeight : RuleDefaults {
   static constexpr PolicyMemory kMemory = PolicyMemory::sum;
   template <class Number>
   TOVAMILL_HOST_DEVICE static void remember(const DecisionRule&, Number weight,

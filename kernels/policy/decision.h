@@ -26,12 +26,14 @@ constexpr std::int32_t memory_numbers(PolicyMemory memory) {
 struct DecisionRule {
   Policy policy{};
   std::int32_t cache_size = 0;
-  std::int32_t first_free = 0;  // positions below never leave
-  std::int32_t recent = 0;      // the newest so many never leave
-  float decay = 0.0f;           // of a moving average
+  std::int32_t first_free = 0;   // positions below never leave
+  std::int32_t recent = 0;       // the newest so many never leave
+  float decay = 0.0f;            // of a moving average
+  std::uint64_t random_key = 0;  // StepBlock::random_key
 };
 
-// Which decision: that of an eviction group of a layer, behind the query at `now`.
+// Which decision: that of an eviction group of a layer of the whole model, behind the query at
+// `now`.
 struct Decision {
   std::int32_t now = 0;
   std::int32_t layer = 0, group = 0;
@@ -54,18 +56,25 @@ struct ScoredToken {
   MemoryOf<Number> memory;
 };
 
-// What rules have in common that remember nothing.
-struct Memoryless {
+// What most rules have in common.
+struct RuleDefaults {
+  static constexpr bool kIsBounded = true;  // tokens leave
+  // Who leaves is found query by query, for it depends on the weights or on who left before; else
+  // it follows from positions.
+  static constexpr bool kNeedsScan = true;
+  static constexpr bool kDraws = false;  // random numbers, by DecisionRule::random_key
+};
+struct Memoryless : RuleDefaults {
   static constexpr PolicyMemory kMemory = PolicyMemory::none;
   template <class Number>
   TOVAMILL_HOST_DEVICE static void remember(const DecisionRule&, Number, MemoryOf<Number>&) {}
 };
 
-// A token that may leave; `column` < 0 is none.
+// A token that may leave, and its slot; a negative one is none.
 struct Candidate {
   float score;
   std::int32_t position;
-  std::int32_t column;
+  std::int32_t slot;
 };
 
 TOVAMILL_HOST_DEVICE inline Candidate no_candidate() { return {INFINITY, 0x7fffffff, -1}; }
@@ -80,7 +89,7 @@ TOVAMILL_HOST_DEVICE inline auto may_leave(const DecisionRule& rule, Position po
 // Whether `a` leaves before `b`: the lower score, of equal ones the older token; what is not a
 // number comes after all numbers.
 TOVAMILL_HOST_DEVICE inline bool leaves_before(const Candidate& a, const Candidate& b) {
-  if (a.column < 0 || b.column < 0) return b.column < 0 && a.column >= 0;
+  if (a.slot < 0 || b.slot < 0) return b.slot < 0 && a.slot >= 0;
   const bool nan_a = a.score != a.score, nan_b = b.score != b.score;
   if (nan_a != nan_b) return nan_b;
   if (!nan_a && a.score != b.score) return a.score < b.score;

@@ -7,8 +7,7 @@
 
 namespace tovamill {
 
-struct MovingAverage {
-  static constexpr bool kIsBounded = true, kNeedsScan = true;
+struct MovingAverage : RuleDefaults {
   static constexpr PolicyMemory kMemory = PolicyMemory::average;
   template <class Number>
   TOVAMILL_HOST_DEVICE static void remember(const DecisionRule& rule, Number weight,

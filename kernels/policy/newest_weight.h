@@ -7,7 +7,6 @@
 namespace tovamill {
 
 struct NewestWeight : Memoryless {
-  static constexpr bool kIsBounded = true, kNeedsScan = true;
   template <class Number, class Position>
   TOVAMILL_HOST_DEVICE static Number score(const DecisionRule&, const Decision&,
                                            const ScoredToken<Number, Position>& token) {

@@ -48,20 +48,17 @@ struct PolicyTraits {
   Policy policy;
   std::string_view name;  // as on the command line
   DecidedBy decided_by;
-  std::uint8_t options;  // PolicyOption
-  PolicyMemory memory;   // of each token
-  bool is_bounded;       // tokens leave
-  // Which token leaves is found query by query, for it depends on the weights or on who left
-  // before; else it follows from positions.
-  bool needs_scan;
+  std::uint8_t options;                // PolicyOption
+  PolicyMemory memory;                 // of each token
+  bool is_bounded, needs_scan, draws;  // RuleDefaults
 
   constexpr bool takes(PolicyOption option) const { return (options & option) != 0; }
 };
 
 inline constexpr PolicyTraits kPolicies[] = {
-#define TOVAMILL_POLICY(policy, name, Rule, decided_by, options)                           \
-  {Policy::policy,  name, DecidedBy::decided_by, options, Rule::kMemory, Rule::kIsBounded, \
-   Rule::kNeedsScan},
+#define TOVAMILL_POLICY(policy, name, Rule, decided_by, options)                                   \
+  {Policy::policy,   name,        DecidedBy::decided_by, options, Rule::kMemory, Rule::kIsBounded, \
+   Rule::kNeedsScan, Rule::kDraws},
     TOVAMILL_POLICIES(TOVAMILL_POLICY)
 #undef TOVAMILL_POLICY
 };

@@ -7,7 +7,7 @@
 namespace tovamill {
 
 struct OldestToken : Memoryless {
-  static constexpr bool kIsBounded = true, kNeedsScan = false;
+  static constexpr bool kNeedsScan = false;
   template <class Number, class Position>
   TOVAMILL_HOST_DEVICE static Number score(const DecisionRule&, const Decision&,
                                            const ScoredToken<Number, Position>&) {

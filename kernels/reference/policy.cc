@@ -14,23 +14,24 @@ bool is_protected(const CacheOptions& o, std::int64_t step, std::int64_t positio
          (policy.takes(kTakesRecent) && position > step - protected_recent(o));
 }
 
+// A token that may leave, and which decision that is.
+struct Scored {
+  const CacheOptions& cache;
+  const TokenMemory& token;
+  double weight;  // of the newest query
+  std::int64_t step;
+  const Decider& decider;
+};
+
 // What each rule compares, in float64 and on its own: the rules' files are for the fast backends.
-double score(NewestWeight, const CacheOptions&, double weight, const TokenMemory&) {
-  return weight;
+double score(NewestWeight, const Scored& s) { return s.weight; }
+double score(AccumulatedWeight, const Scored& s) { return s.token.accumulated; }
+double score(MovingAverage, const Scored& s) {
+  const double correction = 1.0 - std::pow(s.cache.ema, static_cast<double>(s.token.n_queries));
+  return s.token.accumulated / correction * s.token.value_norm;
 }
-double score(AccumulatedWeight, const CacheOptions&, double, const TokenMemory& token) {
-  return token.accumulated;
-}
-double score(MovingAverage, const CacheOptions& o, double, const TokenMemory& token) {
-  return token.accumulated / (1.0 - std::pow(o.ema, static_cast<double>(token.n_queries))) *
-         token.value_norm;
-}
-double score(OldestToken, const CacheOptions&, double, const TokenMemory& token) {
-  return static_cast<double>(token.position);
-}
-double score(NoToken, const CacheOptions&, double, const TokenMemory&) {
-  return std::numeric_limits<double>::infinity();
-}
+double score(OldestToken, const Scored& s) { return static_cast<double>(s.token.position); }
+double score(NoToken, const Scored&) { return std::numeric_limits<double>::infinity(); }
 
 }  // namespace
 
@@ -47,7 +48,7 @@ void remember(const CacheOptions& o, const std::vector<double>& weights,
 
 std::int64_t choose_evicted(const CacheOptions& o, std::int64_t step,
                             const std::vector<double>& weights,
-                            const std::vector<TokenMemory>& tokens) {
+                            const std::vector<TokenMemory>& tokens, const Decider& decider) {
   std::int64_t chosen = -1, oldest = -1;
   const auto position = [&](std::int64_t j) {
     return tokens[static_cast<std::size_t>(j)].position;
@@ -56,8 +57,8 @@ std::int64_t choose_evicted(const CacheOptions& o, std::int64_t step,
   for (std::size_t j = 0; j < tokens.size(); ++j) {
     if (is_protected(o, step, tokens[j].position)) continue;
     if (oldest < 0 || tokens[j].position < position(oldest)) oldest = static_cast<std::int64_t>(j);
-    const double s =
-        with_rule(o.policy, [&](auto rule) { return score(rule, o, weights[j], tokens[j]); });
+    const Scored scored{o, tokens[j], weights[j], step, decider};
+    const double s = with_rule(o.policy, [&](auto rule) { return score(rule, scored); });
     if (s < lowest || (s == lowest && (chosen < 0 || tokens[j].position < position(chosen)))) {
       chosen = static_cast<std::int64_t>(j);
       lowest = s;

@@ -10,7 +10,8 @@
 namespace tovamill {
 
 struct ModelShape {
-  std::int32_t n_layers = 0;  // num_hidden_layers
+  std::int32_t n_layers = 0;     // num_hidden_layers
+  std::int32_t first_layer = 0;  // of the whole model, where these are some of its layers
   std::int32_t hidden_size = 0;
   std::int32_t intermediate_size = 0;
   std::int32_t n_heads = 0;     // num_attention_heads

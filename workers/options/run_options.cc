@@ -68,6 +68,12 @@ std::string help_of(PolicyOption option, std::string_view what) {
   return policies_taking(option) + ": " + std::string(what);
 }
 
+bool has_effect(Effect effect, const RunOptions& options) {
+  const bool generates = options.job_kind != Job::score;
+  if (effect == Effect::random) return generates || traits_of(options.cache.policy).draws;
+  return effect != Effect::generation || generates;
+}
+
 bool streams_results(const RunOptions& options) {
   return options.job_kind != Job::score && !options.generation.stream_jsonl.empty();
 }

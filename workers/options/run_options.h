@@ -63,6 +63,7 @@ struct RunOptions {
 enum class Effect : std::uint8_t {
   results,      // changes them: part of the fingerprint
   generation,   // changes those of `summarize` and `generate`, and of no other
+  random,       // the same, and those of `score` where the policy draws random numbers
   convenience,  // does not: how fast, where, how much is shown
 };
 
@@ -165,7 +166,8 @@ void visit_fields(Options& o, Visit&& visit) {
         "sample from tokens of at least this share of the highest probability");
   visit("repetition-penalty", o.generation.sampling.repetition_penalty, generation,
         "over 1: tokens of the prompt and of the text so far become less likely");
-  visit("seed", o.generation.sampling.seed, generation, "of the random numbers");
+  visit("seed", o.generation.sampling.seed, random,
+        "of the random numbers: those of sampling, and of a policy that draws");
   visit("stop", o.generation.stop, generation,
         "a string at which a text ends, itself left out; may be given several times");
   visit("stem", o.generation.stem, generation, "ROUGE compares stems of words (English)");
@@ -209,6 +211,9 @@ void visit_fields(Options& o, Visit&& visit) {
 
 // The names that a text option takes ("device": auto, cpu, cuda); empty where any text is one.
 std::vector<std::string> names_of_option(std::string_view name);
+
+// Whether a field of this effect means something to the job at hand.
+bool has_effect(Effect effect, const RunOptions& options);
 
 // Whether --stream-jsonl is at work.
 bool streams_results(const RunOptions& options);

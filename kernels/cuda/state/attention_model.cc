@@ -4,6 +4,7 @@
 #include <cmath>
 
 namespace tovamill::cuda {
+
 AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
     : model_(options.shape),
       cache_(options.cache),
@@ -29,6 +30,7 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
             .heads_per_group = model_.n_heads / groups,
             .kv_heads_per_group = model_.n_kv_heads / groups,
             .sliding_window = model_.sliding_window,
+            .first_layer = model_.first_layer,
             .eps = model_.rms_norm_eps,
             .scale = 1.0f / std::sqrt(static_cast<float>(model_.head_dim)),
             .in_state = cache_.positions == Positions::in_state};

@@ -49,6 +49,7 @@ struct AttentionShape {
   std::int32_t heads_per_group;     // query heads of an eviction group
   std::int32_t kv_heads_per_group;  // KV heads of an eviction group
   std::int32_t sliding_window;      // 0: none
+  std::int32_t first_layer;         // of the whole model
   float eps;                        // of the norms of queries and keys
   float scale;                      // 1 / sqrt(head_dim)
   bool in_state;                    // positions (kernels/README.md, "Positions")

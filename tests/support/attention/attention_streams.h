@@ -26,6 +26,7 @@ struct AttentionSetting {
   std::string device = "cpu", dtype = "f32";
   int n_threads = 2;
   std::uint64_t device_bytes = kTestDeviceBytes;
+  std::int32_t max_rows = 1024;  // of a step
 };
 
 // One row of a step after another, of each layer: (q_size + 2 kv_size) values that bf16 holds.
@@ -45,6 +46,7 @@ struct Left {
 struct AttentionStream {
   AttentionInput input;  // (n_layers, n_tokens * row)
   std::vector<NextBlock> blocks;
+  std::uint64_t random_key = 0x123456789abcdef;  // StepBlock::random_key
   std::unique_ptr<StreamState> state = nullptr;  // a fresh one unless given
   std::size_t n_blocks = 0;                      // done
   std::int64_t position = 0;
@@ -56,7 +58,7 @@ struct AttentionStream {
 
 class AttentionDevice {
  public:
-  static constexpr std::int32_t kLayers = 2, kMaxRows = 1024;
+  static constexpr std::int32_t kLayers = 2;
 
   explicit AttentionDevice(const AttentionSetting& s) {
     shape_ = {.n_layers = kLayers,
@@ -75,11 +77,11 @@ class AttentionDevice {
                                        .cache = s.cache,
                                        .dtype = s.dtype,
                                        .n_threads = s.n_threads,
-                                       .max_rows = kMaxRows,
-                                       .max_block = kMaxRows,
+                                       .max_rows = s.max_rows,
+                                       .max_block = s.max_rows,
                                        .device_bytes = s.device_bytes});
-    qkv_ = backend_->make_buffer(kMaxRows, row(), BufferType::full);
-    out_ = backend_->make_buffer(kMaxRows, shape_.q_size(), BufferType::compute);
+    qkv_ = backend_->make_buffer(s.max_rows, row(), BufferType::full);
+    out_ = backend_->make_buffer(s.max_rows, shape_.q_size(), BufferType::compute);
   }
 
   Backend& backend() { return *backend_; }
@@ -112,6 +114,7 @@ class AttentionDevice {
                         .n_tokens = next.n_tokens,
                         .position = s->position,
                         .pin = next.pin,
+                        .random_key = s->random_key,
                         .keeps_all = next.keeps_all});
       n_rows += next.n_tokens;
     }

@@ -49,7 +49,8 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
     const StepBlock block{.state = state.get(),
                           .first_row = 0,
                           .n_tokens = static_cast<std::int32_t>(count),
-                          .position = static_cast<std::int64_t>(begin)};
+                          .position = static_cast<std::int64_t>(begin),
+                          .random_key = setting.random_key};
     const StepOutput out = forward.run({.blocks = std::span(&block, 1),
                                         .ids = std::span(ids).subspan(begin, count),
                                         .targets = targets});
