@@ -60,7 +60,7 @@ class ReferenceBackend final : public Backend {
                  std::span<float> rows) const override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
-  // Of keys and values.
+  // Bytes of keys and values.
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
   std::uint64_t workspace_bytes() const override { return 0; }
   std::uint64_t workspace_bytes_for(std::int64_t, bool) const override { return 0; }

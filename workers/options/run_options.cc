@@ -58,10 +58,13 @@ void check_policy_options(const CacheOptions& o) {
 }  // namespace
 
 std::string policy_help() {
-  std::string names;
-  for (const PolicyTraits& p : kPolicies)
-    names += (names.empty() ? "" : ", ") + std::string(p.name);
-  return "which token leaves a full state: " + names;
+  return "which token leaves a full state: " +
+         policy_names([](const PolicyTraits&) { return true; });
+}
+
+std::string seed_help() {
+  return "of the random numbers: those of sampling, and those of --policy " +
+         policy_names([](const PolicyTraits& p) { return p.draws; });
 }
 
 std::string help_of(PolicyOption option, std::string_view what) {

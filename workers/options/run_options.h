@@ -70,6 +70,7 @@ enum class Effect : std::uint8_t {
 // "which token leaves a full state: tova, ...", and what an option of some policies is for, behind
 // their names.
 std::string policy_help();
+std::string seed_help();
 std::string help_of(PolicyOption option, std::string_view what);
 
 // Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
@@ -166,8 +167,7 @@ void visit_fields(Options& o, Visit&& visit) {
         "sample from tokens of at least this share of the highest probability");
   visit("repetition-penalty", o.generation.sampling.repetition_penalty, generation,
         "over 1: tokens of the prompt and of the text so far become less likely");
-  visit("seed", o.generation.sampling.seed, random,
-        "of the random numbers: those of sampling, and of a policy that draws");
+  visit("seed", o.generation.sampling.seed, random, seed_help().c_str());
   visit("stop", o.generation.stop, generation,
         "a string at which a text ends, itself left out; may be given several times");
   visit("stem", o.generation.stem, generation, "ROUGE compares stems of words (English)");
