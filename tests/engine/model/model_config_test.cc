@@ -56,7 +56,7 @@ TEST(HfConfigTest, ReadsSmolLm2) {
   EXPECT_NEAR(config.shape.inv_freq[1], std::pow(1e5, -2.0 / 64), 1e-15);
   EXPECT_TRUE(config.tied_head);
   EXPECT_FALSE(config.interleaved_qk);
-  EXPECT_EQ(config.attention_bias, AttentionBias::none);
+  EXPECT_EQ(config.shape.layers.at(0).attention_bias, AttentionBias::none);
 }
 
 TEST(HfConfigTest, ReadsTheFirstLlamaWithItsDefaults) {
@@ -117,14 +117,16 @@ TEST(HfConfigTest, TakesEveryWayToSayNoScaling) {
 }
 
 TEST(HfConfigTest, KnowsTheBiasesAndNormsOfEachArchitecture) {
-  EXPECT_EQ(hf(tiny("llama")).attention_bias, AttentionBias::none);
-  EXPECT_EQ(hf(tiny("llama", {{"attention_bias", true}})).attention_bias, AttentionBias::qkvo);
-  EXPECT_EQ(hf(tiny("mistral")).attention_bias, AttentionBias::none);
-  EXPECT_EQ(hf(tiny("qwen2")).attention_bias, AttentionBias::qkv);
-  EXPECT_EQ(hf(tiny("qwen3")).attention_bias, AttentionBias::none);
-  EXPECT_EQ(hf(tiny("qwen3", {{"attention_bias", true}})).attention_bias, AttentionBias::qkvo);
-  EXPECT_TRUE(hf(tiny("qwen3")).qk_norm);
-  EXPECT_FALSE(hf(tiny("qwen2")).qk_norm);
+  EXPECT_EQ(hf(tiny("llama")).shape.layers.at(0).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("llama", {{"attention_bias", true}})).shape.layers.at(0).attention_bias,
+            AttentionBias::qkvo);
+  EXPECT_EQ(hf(tiny("mistral")).shape.layers.at(0).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("qwen2")).shape.layers.at(0).attention_bias, AttentionBias::qkv);
+  EXPECT_EQ(hf(tiny("qwen3")).shape.layers.at(0).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("qwen3", {{"attention_bias", true}})).shape.layers.at(0).attention_bias,
+            AttentionBias::qkvo);
+  EXPECT_TRUE(hf(tiny("qwen3")).shape.layers.at(0).qk_norm);
+  EXPECT_FALSE(hf(tiny("qwen2")).shape.layers.at(0).qk_norm);
   EXPECT_EQ(hf(tiny("qwen3", {{"head_dim", nullptr}})).shape.head_dim, 128);
   EXPECT_EQ(hf(tiny("qwen2", {{"head_dim", nullptr}})).shape.head_dim, 16);
 }

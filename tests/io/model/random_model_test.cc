@@ -75,7 +75,7 @@ TEST(RandomModel, HoldsEveryTensorThatItsConfigurationNeeds) {
   for (const char* name : {"tiny", "smollm2-135m"}) {
     const auto model = ModelFiles::open(std::string("random:") + name, Parts::all);
     const ModelConfig config = config_from_hf(model->config(), name);
-    const ModelWeights weights = weights_from_hf(
+    const ModelWeights weights = collect_weights(
         config, [&](const std::string& t) { return model->find_tensor(t); }, name);
     EXPECT_EQ(weights.layers.size(), static_cast<std::size_t>(config.shape.n_layers));
     EXPECT_EQ(weights.head.data == weights.embedding.data, config.tied_head) << name;
