@@ -30,6 +30,11 @@ void rotate(double* head, std::int32_t head_dim, double position,
   }
 }
 
+// Whether the query at `step` sees the token at `position`.
+bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t position) {
+  return layer.sliding_window <= 0 || position > step - layer.sliding_window;
+}
+
 // Design 3.4. `token` indexes the head's tokens, which are in order of age.
 double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
                                          std::int64_t step) const {
@@ -50,11 +55,18 @@ double ReferenceBackend::rotary_position(const HeadState& head, std::size_t toke
   return static_cast<double>(head.tokens[token].rank);
 }
 
-void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query,
-                                    const StepBlock& block, BlockEvents& events) {
+void ReferenceBackend::attend_token(const LayerShape& layer, std::vector<HeadState>& heads,
+                                    const Query& query, const StepBlock& block,
+                                    BlockEvents& events) {
   const ModelShape& shape = options_.shape;
   const std::int32_t d = shape.head_dim, per_kv = shape.queries_per_kv_head();
-  const double scale = 1.0 / std::sqrt(static_cast<double>(d));
+  const double scale =
+      layer.attention_scale != 0 ? layer.attention_scale : 1.0 / std::sqrt(static_cast<double>(d));
+  const auto rotated = [&](std::vector<double> head, double position) {
+    if (layer.rope != kNoRope)
+      rotate(head.data(), d, position, shape.ropes.at(static_cast<std::size_t>(layer.rope)));
+    return head;
+  };
   std::vector<std::vector<double>> head_weights(static_cast<std::size_t>(shape.n_heads));
   double value_norm = 0.0;
   for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
@@ -73,18 +85,17 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
     head.keys.emplace_back(query.k + kv * d, query.k + (kv + 1) * d);
     head.values.emplace_back(query.v + kv * d, query.v + (kv + 1) * d);
     const std::size_t n = head.tokens.size();
-    std::vector<std::vector<double>> keys = head.keys;
+    std::vector<std::vector<double>> keys;
     for (std::size_t j = 0; j < n; ++j)
-      rotate(keys[j].data(), d, rotary_position(head, j, query.step), shape.inv_freq);
+      keys.push_back(rotated(head.keys[j], rotary_position(head, j, query.step)));
     for (std::int32_t h = kv * per_kv; h < (kv + 1) * per_kv; ++h) {
-      std::vector<double> q(query.q + h * d, query.q + (h + 1) * d);
-      rotate(q.data(), d, rotary_position(head, n - 1, query.step), shape.inv_freq);
+      const std::vector<double> q = rotated({query.q + h * d, query.q + (h + 1) * d},
+                                            rotary_position(head, n - 1, query.step));
       std::vector<double>& w = head_weights[static_cast<std::size_t>(h)];
       w.assign(n, 0.0);
       double highest = -INFINITY, sum = 0.0;
       for (std::size_t j = 0; j < n; ++j) {
-        const bool visible = shape.sliding_window <= 0 ||
-                             head.tokens[j].position > query.step - shape.sliding_window;
+        const bool visible = is_visible(layer, query.step, head.tokens[j].position);
         double score = 0.0;
         for (std::int32_t i = 0; i < d; ++i)
           score += q[static_cast<std::size_t>(i)] * keys[j][static_cast<std::size_t>(i)];
@@ -101,11 +112,12 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
       }
     }
   }
-  decide(heads, query.step, head_weights, block, events);
+  decide(layer, heads, query.step, head_weights, block, events);
 }
 
 // Lets each deciding group (the layer, or each KV head) drop tokens while it holds more than k.
-void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
+void ReferenceBackend::decide(const LayerShape& layer, std::vector<HeadState>& heads,
+                              std::int64_t step,
                               const std::vector<std::vector<double>>& head_weights,
                               const StepBlock& block, BlockEvents& events) {
   const ModelShape& shape = options_.shape;
@@ -121,8 +133,7 @@ void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
         weights[j] += head_weights[static_cast<std::size_t>(h)][j] / heads_per_group;
     }
     for (const TokenMemory& token : tokens) {
-      events.n_attended +=
-          shape.sliding_window <= 0 || token.position > step - shape.sliding_window;
+      events.n_attended += is_visible(layer, step, token.position);
     }
     if (block.keeps_all) continue;
     for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
@@ -168,7 +179,7 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
       for (std::int32_t h = 0; h < shape.n_kv_heads && !weights.k_norm.empty(); ++h) {
         normalize(k + h * d, d, weights.k_norm.data(), static_cast<double>(shape.rms_norm_eps));
       }
-      attend_token(heads,
+      attend_token(shape.layer(layer), heads,
                    {.step = block.position + i,
                     .q = row,
                     .k = k,

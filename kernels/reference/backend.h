@@ -90,9 +90,9 @@ class ReferenceBackend final : public Backend {
 
  private:
   struct Query;  // one token on its way through attention
-  void attend_token(std::vector<HeadState>& heads, const Query& query, const StepBlock& block,
-                    BlockEvents& events);
-  void decide(std::vector<HeadState>& heads, std::int64_t step,
+  void attend_token(const LayerShape& layer, std::vector<HeadState>& heads, const Query& query,
+                    const StepBlock& block, BlockEvents& events);
+  void decide(const LayerShape& layer, std::vector<HeadState>& heads, std::int64_t step,
               const std::vector<std::vector<double>>& head_weights, const StepBlock& block,
               BlockEvents& events);
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
@@ -105,6 +105,9 @@ class ReferenceBackend final : public Backend {
 // Turns the pairs (i, i + d/2) of a head by position * inv_freq[i].
 void rotate(double* head, std::int32_t head_dim, double position,
             const std::vector<double>& inv_freq);
+
+// Whether the query at `step` sees the token at `position`, through the layer's sliding window.
+bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t position);
 
 // x / rms(x) * weight in place.
 void normalize(double* x, std::int32_t n, const float* weight, double eps);

@@ -22,6 +22,7 @@ namespace tovamill::testing {
 struct AttentionSetting {
   std::int32_t head_dim = 16, n_kv_heads = 2, per_kv = 3, sliding_window = 0;
   bool rotates = true;
+  std::vector<LayerShape> layers = {};  // of kLayers; unless given both with `sliding_window`
   CacheOptions cache;
   std::string device = "cpu", dtype = "f32";
   int n_threads = 2;
@@ -68,9 +69,12 @@ class AttentionDevice {
               .vocab_size = 16,
               .trained_context = 512,
               .sliding_window = s.sliding_window,
-              .inv_freq = {}};
+              .inv_freq = {},
+              .layers = s.layers};
     for (std::int32_t i = 0; i < s.head_dim / 2; ++i)
       shape_.inv_freq.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
+    shape_.ropes = {shape_.inv_freq};
+    if (s.layers.empty()) shape_.layers.assign(kLayers, {.sliding_window = s.sliding_window});
     backend_ = make_backend(s.device, {.shape = shape_,
                                        .cache = s.cache,
                                        .dtype = s.dtype,
