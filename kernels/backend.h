@@ -83,7 +83,8 @@ struct BlockEvents {
   std::uint64_t n_attended = 0;  // tokens attended, summed over the block's queries and the groups
 };
 
-// Rows of Q, K and V stacked in one matrix (design 3.2 step 1), and what is done to them before the
+// Rows of Q, K and V stacked in one matrix (kernels/README.md, "Blocks", step 1),
+// and what is done to them before the
 // rotation.
 struct AttentionWeights {
   std::unique_ptr<Matrix> qkv;  // (q_size + 2 * kv_size, hidden_size), biases inside
@@ -96,7 +97,7 @@ class Backend : public StateKeeper {
   virtual std::string description() const = 0;  // "CPU, AVX-512, 2 threads"
   virtual std::string dtype_name() const = 0;   // "bf16", "f32", "f64"
   virtual int n_threads() const = 0;
-  // Rows of a step are padded to multiples of this (design 3.6).
+  // Rows of a step are padded to multiples of this (kernels/README.md, "Reproducibility").
   virtual std::int32_t row_tile() const = 0;
   // Steps that may be in flight at once: begun and not finished.
   virtual std::int32_t n_in_flight() const { return 1; }
@@ -157,7 +158,8 @@ class Backend : public StateKeeper {
   // out = silu(x G^T) * (x U^T).
   virtual void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) = 0;
   // Rotates Q and K, attends exactly as if token by token, lets the policy drop tokens, keeps the
-  // survivors (design 3.1, 3.2). `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,
+  // survivors (kernels/README.md, "Evictions", "Blocks").
+  // `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,
   // q_size). events[i] belongs to block i.
   virtual void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
                       std::span<BlockEvents> events) = 0;

@@ -30,7 +30,7 @@ struct MergeScratch {
 
 class MergeTable {
  public:
-  // Of two merges of one pair the later one holds.
+  // Where a pair has two merges, the later one holds.
   explicit MergeTable(const std::vector<Merge>& merges);
 
   // Joins `symbols` in place. O(n log n). Throws BadData for more than 2^32 - 2 symbols.

@@ -15,9 +15,6 @@
 namespace tovamill {
 namespace {
 
-using Kind = CorpusFile::Kind;
-using Compression = CorpusFile::Compression;
-
 constexpr std::size_t kMostFilesAtPlace = 64;
 constexpr std::size_t kMostLinesAtPlace = 1024;
 // Fewer lines than these would fill a place: then a part of one line does.
@@ -79,8 +76,7 @@ class Sampler {
     const CorpusFile& first = files_[stratum.front()];
     const bool is_whole =
         (is_small || total <= n_places * place_bytes) && stratum.size() <= kMostFilesWhole;
-    if (first.compression != Compression::none)
-      return add_compressed(stratum, n_places, place_bytes);
+    if (first.format.is_compressed()) return add_compressed(stratum, n_places, place_bytes);
     if (is_whole) {
       for (const std::size_t f : stratum) add_whole(f);
       return;
@@ -95,7 +91,7 @@ class Sampler {
                                      static_cast<double>(n_places));
       while (at + 1 < stratum.size() && before + files_[stratum[at]].n_bytes <= place)
         before += files_[stratum[at++]].n_bytes;
-      if (first.kind == Kind::text) {
+      if (first.format.is_one_record()) {
         add_texts(stratum, at, place - before, place_bytes);
       } else {
         add_lines(stratum[at], place - before, place_bytes);
@@ -114,7 +110,7 @@ class Sampler {
   }
 
   void add_whole(std::size_t f) {
-    if (files_[f].kind == Kind::text) return add_text(f, 0, files_[f].n_bytes);
+    if (files_[f].format.is_one_record()) return add_text(f, 0, files_[f].n_bytes);
     LineProbe lines(files_[f].path);
     if (!lines.ok()) return add_bad(f);
     Sample sample{.file = f, .whole = true, .n_disk_bytes = files_[f].n_bytes, .texts = {}};
@@ -128,7 +124,7 @@ class Sampler {
     const CorpusFile& file = files_[f];
     n = std::min(n, file.n_bytes - offset);
     const bool whole = n == file.n_bytes;
-    const std::optional<std::string> bytes = read_piece(file.path, offset, n);
+    const std::optional<std::string> bytes = read_range(file.path, offset, n);
     if (!bytes) return add_bad(f);
     Sample sample{.file = f, .whole = whole, .n_disk_bytes = n, .n_records = 1, .texts = {}};
     std::string_view text = offset == 0 ? without_mark(*bytes) : std::string_view(*bytes);
@@ -234,7 +230,7 @@ class Sampler {
 
   // From within a line that is too long to read here: a piece as it stands, escapes and all.
   void add_raw(std::size_t f, std::uint64_t offset, std::uint64_t room) {
-    const std::optional<std::string> bytes = read_piece(files_[f].path, offset, room);
+    const std::optional<std::string> bytes = read_range(files_[f].path, offset, room);
     if (!bytes) return add_bad(f);
     Sample sample{.file = f, .n_disk_bytes = bytes->size(), .texts = {}};
     const std::string_view piece = trimmed(*bytes);
@@ -262,7 +258,7 @@ class Sampler {
     bool at_end = false;
     Sample sample{.file = f, .texts = {}};
     try {
-      const auto stream = open_stream(file.path, file.compression);
+      const auto stream = open_stream(file);
       while (!at_end && n_read < text.size()) {
         const std::size_t n = stream->read(std::span(text).subspan(n_read));
         at_end = n == 0;
@@ -274,7 +270,7 @@ class Sampler {
     }
     text.resize(n_read);
     sample.whole = at_end;
-    if (file.kind == Kind::text) {
+    if (file.format.is_one_record()) {
       add_decompressed_text(text, sample);
     } else {
       add_decompressed_lines(text, sample);
@@ -332,10 +328,10 @@ class Sampler {
 
 std::vector<Sample> sample_corpus(const std::vector<CorpusFile>& files,
                                   const CorpusOptions& options, const SampleBudget& budget) {
-  std::map<std::pair<Kind, Compression>, std::vector<std::size_t>> strata;
+  std::map<CorpusFormat, std::vector<std::size_t>> strata;
   double total = 0.0;
   for (std::size_t f = 0; f < files.size(); ++f) {
-    strata[{files[f].kind, files[f].compression}].push_back(f);
+    strata[files[f].format].push_back(f);
     total += static_cast<double>(files[f].n_bytes);
   }
   const double n_places = static_cast<double>(std::max<std::size_t>(1, budget.n_places));

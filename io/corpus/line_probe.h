@@ -47,7 +47,7 @@ class LineProbe {
 };
 
 // Bytes [offset, offset + n) of a file, fewer at its end; nothing where it cannot be read.
-std::optional<std::string> read_piece(const std::string& path, std::uint64_t offset,
+std::optional<std::string> read_range(const std::string& path, std::uint64_t offset,
                                       std::uint64_t n);
 
 }  // namespace tovamill

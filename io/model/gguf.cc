@@ -38,9 +38,9 @@ struct TensorInfo {
   std::uint64_t offset = 0;
 };
 
-class Reader {
+class GgufReader {
  public:
-  Reader(const MappedFile& file, TensorTable& table) : file_(file), table_(table), in_(file) {}
+  GgufReader(const MappedFile& file, TensorTable& table) : file_(file), table_(table), in_(file) {}
 
   GgufContents read() {
     read_magic();
@@ -239,7 +239,7 @@ class Reader {
 }  // namespace
 
 GgufContents read_gguf(const MappedFile& file, TensorTable& table) {
-  return Reader(file, table).read();
+  return GgufReader(file, table).read();
 }
 
 }  // namespace tovamill

@@ -22,8 +22,8 @@ int run_score(const Request& request) {
 
 }  // namespace
 
-Command score_command() {
-  Command command;
+Subcommand score_command() {
+  Subcommand command;
   command.name = "score";
   command.synopsis = "--model M --corpus PATH... --out DIR [options]";
   command.summary = "perplexity and cache statistics of every document";

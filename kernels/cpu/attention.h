@@ -1,4 +1,5 @@
-// Attention of a step's blocks over their bounded states (design 3.1 to 3.4), cut into tiles of
+// Attention of a step's blocks over their bounded states (kernels/README.md,
+// "Evictions" to "Positions"), cut into tiles of
 // consecutive queries. A tile joins the state, is scored against all of it at once, scanned for
 // deaths, multiplied with the values, and the survivors move together. Tiles of one stream follow
 // each other; streams, heads and parts of a tile go side by side. Blocks of one token take a way of

@@ -111,7 +111,7 @@ const float* Attention::packed_values(std::int32_t layer, const Tile& tile, std:
 }
 
 // Rotates the state's keys anew from the unrotated ones: at a group's start their positions change
-// (design 3.4).
+// (kernels/README.md, "Positions").
 void Attention::refresh_rotation(std::int32_t layer, const Tile& tile, std::int32_t kv,
                                  int thread) {
   CpuState& state = *tile.state;

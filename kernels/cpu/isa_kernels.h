@@ -13,7 +13,8 @@ inline constexpr std::int32_t kAlive = 0x7fffffff;
 
 enum class ScanRule : std::uint8_t { newest_weight, moving_average, accumulated };
 
-// The scan (design 3.2 step 3) over one tile of one stream, layer and deciding group. Columns are
+// The scan (kernels/README.md, "Blocks", step 3)
+// over one tile of one stream, layer and deciding group. Columns are
 // first the `n_state` tokens of the state, in any order, then the tile's `n_steps` tokens in order;
 // query t sees columns [0, n_state + t].
 struct ScanTile {

@@ -35,7 +35,7 @@ bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t positio
   return layer.sliding_window <= 0 || position > step - layer.sliding_window;
 }
 
-// Design 3.4. `token` indexes the head's tokens, which are in order of age.
+// kernels/README.md, "Positions". `token` indexes the head's tokens, which are in order of age.
 double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
                                          std::int64_t step) const {
   const std::int64_t position = head.tokens[token].position;

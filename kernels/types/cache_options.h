@@ -8,7 +8,7 @@
 
 namespace tovamill {
 
-// Which token leaves a full state (design 3.3).
+// Which token leaves a full state (kernels/README.md, "Policies").
 enum class Policy : std::uint8_t {
   tova,  // lowest attention of the newest query, mean over the layer's query heads (Oren et al.
          // 2024, Alg. 1)
@@ -20,7 +20,8 @@ enum class Policy : std::uint8_t {
   full,       // none
 };
 
-// How a key's rotary position follows from its place in the document (design 3.4).
+// How a key's rotary position follows from its place in the document (kernels/README.md,
+// "Positions").
 enum class Positions : std::uint8_t {
   clipped,   // true distances up to the clip distance, the clip distance beyond
   absolute,  // true distances always
@@ -28,7 +29,7 @@ enum class Positions : std::uint8_t {
 };
 
 // Tokens of a document that share one rotation of the state; a document is cut at its multiples
-// (design 3.4, 3.6).
+// (kernels/README.md, "Positions", "Reproducibility").
 inline constexpr std::int32_t kRopeSegmentTokens = 256;
 
 struct CacheOptions {

@@ -37,15 +37,16 @@ struct CoordinatorOptions {
 // A document that was in the model when a rank died.
 struct SuspectDocument {
   std::uint32_t file = 0;
-  std::uint64_t offset = 0;
-  int n_crashes = 0;  // deaths that left a mark: a signal of a crash, out of memory
-  int n_deaths = 0;   // deaths without one
+  std::uint64_t offset = 0;  // its place
+  int n_crashes = 0;         // deaths that left a mark: a signal of a crash, out of memory
+  int n_deaths = 0;          // deaths without one
 };
 
 // What the preparation of a run found: the corpus and what of it is still to do.
 struct RunWork {
   std::vector<CorpusFile> files;
-  std::vector<FileRange> ranges;  // not yet in any journal
+  std::vector<FileExtent> extents;  // (files)
+  std::vector<FileRange> ranges;    // not yet in any journal
   std::vector<SuspectDocument> suspects;
   std::int32_t launch = 1;
   std::string
@@ -55,7 +56,7 @@ struct RunWork {
 
 // What the journal of a rank that died holds.
 struct JournalFindings {
-  std::vector<FileRange> left;            // of the pieces it had: what is not in the journal
+  std::vector<FileRange> left;            // of the ranges it had: what is not in the journal
   std::vector<SuspectDocument> suspects;  // begun and not finished, with one death or crash each
   std::string how;                        // "signal 11", "out of memory"; empty: no trace
 };
@@ -182,7 +183,7 @@ class Coordinator {
   bool anybody_lost_ = false;
   bool something_new_ = false;
   double leased_s_ = -1e9, ticked_s_ = 0.0;
-  Command command_ = Command::wait;
+  RunOrder order_ = RunOrder::wait;
   RunOutcome outcome_ = RunOutcome::running;
   int exit_code_ = 0;
   std::string failure_;

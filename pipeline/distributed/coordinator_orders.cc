@@ -14,8 +14,8 @@ bool is_alive(const Coordinator::Worker& w) {
 }  // namespace
 
 void Coordinator::request_stop() {
-  if (command_ == Command::wait || command_ == Command::work) {
-    command_ = Command::stop;
+  if (order_ == RunOrder::wait || order_ == RunOrder::work) {
+    order_ = RunOrder::stop;
     outcome_ = RunOutcome::stopped;
     for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
   }
@@ -53,11 +53,11 @@ void Coordinator::check_complete() {
                     });
   if (idle) {
     outcome_ = RunOutcome::complete;
-    command_ = Command::finish;
+    order_ = RunOrder::finish;
     for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
   } else if (!anybody_alive()) {
     outcome_ = RunOutcome::lost;
-    command_ = Command::stop;
+    order_ = RunOrder::stop;
   }
 }
 
@@ -73,12 +73,12 @@ bool Coordinator::everybody_left() const {
 }
 
 void Coordinator::end() {
-  command_ = Command::end;
+  order_ = RunOrder::end;
   for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
 }
 
 bool Coordinator::everybody_was_told() const {
-  if (command_ != Command::end) return false;
+  if (order_ != RunOrder::end) return false;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
     if ((w.state != State::dead || w.is_present) && w.heartbeat_sent_s < 0.0) return false;
@@ -139,7 +139,7 @@ void Coordinator::send_heartbeat(int rank, double now_s) {
   Heartbeat heartbeat;
   heartbeat.number = ++w.n_heartbeats;
   const bool is_given_up = w.state == State::dead || has_lost_mate(rank);
-  heartbeat.command = is_given_up && command_ != Command::end ? Command::leave : command_;
+  heartbeat.order = is_given_up && order_ != RunOrder::end ? RunOrder::leave : order_;
   heartbeat.is_known = w.is_known;
   heartbeat.all_alive = !anybody_lost_;
   heartbeat.launch = launch_;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "io/corpus/corpus_format.h"
 #include "pipeline/distributed/channel.h"
 #include "pipeline/distributed/schedule.h"
 
@@ -75,7 +76,7 @@ struct WorkerFailure {
   std::string text;
 };
 
-enum class Command : std::uint8_t {
+enum class RunOrder : std::uint8_t {
   wait,  // the run is not yet prepared
   work,
   stop,    // save what is in flight, close the journal, say that you left
@@ -88,7 +89,7 @@ enum class WeightsOrder : std::uint8_t { wait, take_ticket, pack_alone };
 
 struct Heartbeat {
   std::uint64_t number = 0;
-  Command command = Command::wait;
+  RunOrder order = RunOrder::wait;
   bool is_known = false;    // the registration has arrived
   bool all_alive = true;    // nobody was lost in this launch (for MPI's end)
   std::int32_t launch = 0;  // 0: not yet known
@@ -102,10 +103,10 @@ struct Heartbeat {
 // A lease. Leases of a worker are numbered from 1.
 struct LeasedRange {
   std::string path;
-  std::uint8_t kind = 0, compression = 0;  // CorpusFile's
-  std::uint64_t file_bytes = 0;            // on disk
-  std::uint64_t begin = 0, end = 0;
-  std::uint64_t n_bytes = 0;  // about what it costs
+  CorpusFormat format;
+  std::uint64_t file_bytes = 0;      // on disk
+  std::uint64_t begin = 0, end = 0;  // places
+  std::uint64_t n_bytes = 0;         // about what it costs
 };
 struct Lease {
   std::uint64_t number = 0;

@@ -11,25 +11,19 @@
 #include <string>
 #include <vector>
 
-#include "kernels/types/error.h"
 #include "pipeline/distributed/bulk_channel.h"
 #include "pipeline/distributed/channel.h"
+#include "pipeline/distributed/mpi_call.h"
 #include "pipeline/distributed/rank_info.h"
 
 namespace tovamill {
-
-// A call of MPI that failed; the text holds the call, the rank and MPI's own words.
-class MpiError : public Error {
- public:
-  MpiError(const std::string& call, int rank, const std::string& text)
-      : Error(ExitCode::internal, call + " failed on rank " + std::to_string(rank) + ": " + text) {}
-};
 
 struct MpiOptions {
   // Whoever hangs at start-up longer than this (a rank died in MPI_Init, which MPI does not
   // notice) ends with a line on standard error and exit code 75: start again.
   double start_seconds = 60.0;
-  // The same for each piece of a broadcast; the sender may be reading it from a slow disk.
+  // The same for each part of a broadcast that is sent at once; the sender may be reading it from a
+  // slow disk.
   double broadcast_seconds = 600.0;
   // Under srun, Slurm's PMIx kills a whole step for one rank that dies beside another on its node,
   // unless the ranks take leave of PMIx once they are connected. Open MPI does not foresee this.

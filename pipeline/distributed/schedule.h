@@ -3,8 +3,8 @@
 //
 // A lease takes about 1/kShare of what would be left for each worker (guided self-scheduling,
 // Polychronopoulos and Kuck 1987), so that the last leases are short whatever the first were.
-// Ranges of plain .jsonl files are cut anywhere (their reader finds the records); other files are
-// given whole, several small ones together.
+// Files that can be cut are (their reader finds the records); others are given whole, several small
+// ones together.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <queue>
 #include <vector>
 
+#include "io/corpus/file_extent.h"
 #include "pipeline/distributed/file_range.h"
 
 namespace tovamill {
@@ -32,16 +33,15 @@ struct LeaseContent {
 
 // What the schedule knows of a file.
 struct ScheduledFile {
-  std::uint64_t n_bytes = 0;  // of text (estimated for compressed files)
-  bool divisible = false;     // may be cut at any byte
+  FileExtent extent;
   std::uint32_t path_bytes = 0;
 };
 
 struct ScheduleOptions {
-  std::uint64_t most_bytes = 64u << 20;  // of a lease of divisible files
+  std::uint64_t most_bytes = 64u << 20;  // of a lease of files that can be cut
   std::uint64_t least_bytes = 2u << 10;  // at first; see set_least_bytes
   std::size_t most_ranges = 24;          // of a lease
-  std::size_t most_path_bytes = 2400u;   // of the pieces of a lease: they travel in one message
+  std::size_t most_path_bytes = 2400u;   // of the ranges of a lease: they travel in one message
 };
 
 class Schedule {
@@ -56,19 +56,20 @@ class Schedule {
   }
   std::uint64_t least_bytes() const { return options_.least_bytes; }
 
-  // Adds what has to be done (again). A piece with a mode other than normal becomes a lease of its
+  // Adds what has to be done (again). A range with a mode other than normal becomes a lease of its
   // own.
   void add(const FileRange& range, LeaseMode mode = LeaseMode::normal);
 
   // The next lease where `n_workers` share the work. `may_be_alone`: whether this worker takes
-  // pieces of the other modes; they come when nothing else is left.
+  // ranges of the other modes; they come when nothing else is left.
   std::optional<LeaseContent> take(int n_workers, bool may_be_alone = true);
 
   bool empty() const { return pool_.empty() && special_.empty(); }
   std::uint64_t bytes_left() const { return bytes_left_; }
   // So little is left that leases are as small as they get: a worker should not take any ahead.
   bool is_ending(int n_workers) const;
-  // Bytes of text that a piece is taken for; at least 1.
+  const FileExtent& extent_of(std::uint32_t file) const { return files_.at(file).extent; }
+  // Bytes of text that a range is taken for; at least 1.
   std::uint64_t cost(const FileRange& range) const;
 
  private:

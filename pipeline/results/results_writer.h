@@ -1,4 +1,5 @@
-// results.h5 from its documents in order (design, section 5). Every group opens in h5py, pandas and
+// results.h5 from its documents in order (io/README.md, "Results file").
+// Every group opens in h5py, pandas and
 // xarray: each dataset has `long_name`, `units` and dimension scales, and only built-in filters are
 // used.
 #pragma once

@@ -11,7 +11,7 @@
 #include <optional>
 #include <string_view>
 
-#include "io/corpus/corpus.h"
+#include "io/corpus/corpus_format.h"
 #include "io/files/durable.h"
 #include "kernels/types/error.h"
 #include "pipeline/results/generation_json.h"
@@ -93,8 +93,8 @@ TextPlace place_of(const DocumentRecord& r) {
                   .file = r.file,
                   .line = std::nullopt,
                   .offset = r.offset};
-  const std::optional<CorpusFile> file = corpus_file_at(r.file);
-  if (r.line > 0 || (file && file->kind == CorpusFile::Kind::text)) place.line = r.line;
+  const std::optional<CorpusFormat> format = format_of(r.file);
+  if (r.line > 0 || (format && !format->has_lines())) place.line = r.line;
   return place;
 }
 

@@ -11,7 +11,7 @@
 namespace tovamill {
 
 // JournalEntry::span: [begin, end) of a corpus file (decompressed) is accounted for though no
-// record is there, and `n_lines` begin in it (CorpusReader::rest).
+// record is there, and `n_lines` begin in it (RecordReader::rest).
 struct SpanEntry {
   std::string file;  // absolute path
   std::uint64_t begin = 0, end = 0;

@@ -1,4 +1,5 @@
-// The cut of a step's rows into tiles, and that no cut changes a row's bits (design 3.6).
+// The cut of a step's rows into tiles, and that no cut changes a row's bits (kernels/README.md,
+// "Reproducibility").
 
 #include "kernels/cpu/row_tiles.h"
 

@@ -1,5 +1,6 @@
 // What must not change a document's numbers: the size of the blocks, the threads, the other streams
-// of a step (design 3.2, 3.6); and what every bounded policy attends to in all (design 3.3).
+// of a step (kernels/README.md, "Blocks", "Reproducibility");
+// and what every bounded policy attends to in all (kernels/README.md, "Policies").
 
 #include <gtest/gtest.h>
 
@@ -23,7 +24,8 @@
 namespace tovamill::testing {
 namespace {
 
-// Per-token NLL of float32 runs that add up in another order; design 8 allows 1e-3 against float64.
+// Per-token NLL of float32 runs that add up in another order; 1e-3 are allowed against
+// float64 (kernels/README.md, "Tolerances").
 constexpr double kTokenTolerance = 2e-4;
 
 std::vector<std::int32_t> random_ids(std::size_t n, std::uint32_t seed) {
@@ -33,7 +35,8 @@ std::vector<std::int32_t> random_ids(std::size_t n, std::uint32_t seed) {
   return ids;
 }
 
-// Tokens that queries 0..n-1 attend to in all, over the state of one deciding group (design 3.3).
+// Tokens that queries 0..n-1 attend to in all, over the state of one deciding group
+// (kernels/README.md, "Policies").
 std::uint64_t attended_in_all(std::uint64_t k, std::uint64_t n) {
   return k * (k + 1) / 2 + (k + 1) * (n - k);
 }
@@ -67,7 +70,7 @@ class OnDevices : public Streams, public ::testing::WithParamInterface<std::stri
 using BlockSizes = OnDevices;
 using SameBits = OnDevices;
 
-TEST(AttendedTokensFormula, GivesTheMeansOfTheDesign) {
+TEST(AttendedTokensFormula, GivesThePublishedMeans) {
   const auto mean = [](std::uint64_t k) {
     return static_cast<double>(attended_in_all(k, 4096)) / 4096;
   };

@@ -83,15 +83,16 @@ class Sequence {
   StepBlock next_block(std::int32_t first_row, std::vector<std::int32_t>& ids) const;
   // The step has taken the block of `n` tokens.
   void took(std::int32_t n);
-  // The logits behind the last token taken; they are overwritten. The sequence is done, or has
-  // another token to take.
   // Whether the next token is the one of the highest logit, whatever else is known.
   bool takes_argmax(const Sampler& sampler) const {
     return sampler.takes_argmax() &&
            n_written() >= static_cast<std::size_t>(setting_.min_new_tokens);
   }
-  // The next token; -1 where no logit was a number.
+  // Takes `id` as the next token; -1 says that no logit was a number. Afterwards the sequence is
+  // done, or has another token to read.
   void take(TokenId id);
+  // Samples the next token from the logits behind the last one read, which it overwrites, and takes
+  // it.
   void choose(std::span<float> logits, Sampler& sampler);
 
   FirstDeaths& first_deaths() { return first_deaths_; }

@@ -81,7 +81,7 @@ std::vector<std::string> names_of_option(std::string_view name) {
 void validate(const RunOptions& o) {
   check_given(!o.model.empty(), "--model", "a Hugging Face model directory or a .gguf file");
   check_given(!o.corpus.paths.empty(), "--corpus",
-              "files, directories or globs of .txt and .jsonl");
+              "files, directories or globs of .txt, .jsonl and .ndjson");
   check_given(!o.out.empty(), "--out",
               "a directory for the results; it is made if it does not exist");
   check_name("device", o.device);

@@ -78,7 +78,7 @@ void visit_fields(Options& o, Visit&& visit) {
       "llama-7b, llama-13b, llama-70b, llama-3-8b, mistral-7b, qwen2-7b, smollm2-135m or tiny, "
       "made in memory for benchmarks and trials");
   visit("corpus", o.corpus.paths, results,
-        "files, directories or globs of .txt and .jsonl, also .gz and .zst");
+        "files, directories or globs of .txt, .jsonl and .ndjson, also .gz, .zst, .xz and .bz2");
   visit("out", o.out, convenience, "run directory: journals, status, results.h5");
   visit("glob", o.corpus.glob, results,
         "only corpus files whose name matches, for instance '*.txt'");

@@ -201,8 +201,8 @@ void follow(const LoadedModel& model, const StagePlace& place, WorkerMailbox& ma
     stage_worker.serve();
   } catch (const StageLost&) {
     // Whoever is told to go need not say that it goes.
-    const Command command = mailbox.orders().command;
-    if (command == Command::wait || command == Command::work) throw;
+    const RunOrder order = mailbox.orders().order;
+    if (order == RunOrder::wait || order == RunOrder::work) throw;
   }
   leave({}, false, mailbox);
 }

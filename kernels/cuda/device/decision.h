@@ -9,7 +9,7 @@
 
 namespace tovamill::cuda {
 
-// What a decision is made on (design 3.3).
+// What a decision is made on (kernels/README.md, "Policies").
 enum class Rule : std::int32_t {
   newest_weight,   // tova
   accumulated,     // h2o

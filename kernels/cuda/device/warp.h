@@ -1,4 +1,4 @@
-// What the threads of a warp and of a thread block work out together. For sources of kernels only.
+// What the threads of a warp and of a thread block compute together. For sources of kernels only.
 #pragma once
 
 #include "kernels/cuda/device/decision.h"
@@ -11,13 +11,13 @@
 
 namespace tovamill::cuda {
 
-// The same in all lanes, in a fixed order.
+// The sum over the lanes in a fixed order, the same in all lanes.
 __device__ inline float warp_sum(float x) {
   for (int i = kLanes / 2; i > 0; i /= 2) x += __shfl_xor_sync(kAllLanes, x, i);
   return x;
 }
 
-// NaN where any lane brings one.
+// The maximum over the lanes, the same in all; NaN where any lane has one.
 __device__ inline float warp_max(float x) {
   for (int i = kLanes / 2; i > 0; i /= 2) {
     const float other = __shfl_xor_sync(kAllLanes, x, i);
@@ -30,7 +30,7 @@ __device__ inline float warp_max(float x) {
 // take part; the result is the same in all.
 __device__ inline float block_sum(float x, float* shared) {
   x = warp_sum(x);
-  __syncthreads();  // who still reads of the last one
+  __syncthreads();  // threads may still read the one before
   if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
   __syncthreads();
   float sum = 0.0f;
@@ -51,7 +51,7 @@ __device__ inline float block_max(float x, float* shared) {
   return highest;
 }
 
-// The one of all lanes that leaves first, in all lanes (leaves_before).
+// The candidate of all lanes that leaves first (leaves_before), in all lanes.
 __device__ inline Candidate warp_first(Candidate c) {
   const std::uint32_t order = c.column < 0 ? kOrderOfNone : order_of(c.score),
                       lowest = __reduce_min_sync(kAllLanes, order),

@@ -1,8 +1,8 @@
-// Row operations: each reads and writes its rows once and is bound by their bytes. Of a step of r
-// rows, a layer's: norms 2 * r * hidden * (4 + element), gate r * intermediate * (8 + element), a
-// bias 8 * r * n. Once a step: the embedding r * hidden * (element + 4), likelihoods 4 * r * vocab
-// twice (the second time from the cache), gathering 2 * r * hidden * element. Joining and rotating
-// stand in attention_state.cu.
+// Row operations, a thread block a row: each reads and writes its rows once and is bound by their
+// bytes. For a step of r rows, in each layer: norms 2 * r * hidden * (4 + element), gate r *
+// intermediate * (8 + element), a bias 8 * r * n. Once a step: the embedding r * hidden * (element
+// + 4), likelihoods 4 * r * vocab twice (the second time from the cache), gathering 2 * r * hidden
+// * element. Norms and rotation of queries and keys stand in attention_append.cu.
 #include <algorithm>
 
 #include "kernels/cuda/device/warp.h"
@@ -91,53 +91,53 @@ __global__ void nll_kernel(const float* logits, const std::int32_t* targets, std
   const float* x = logits + row * n;
   const auto first = static_cast<std::int32_t>(threadIdx.x) * kWidth,
              by = static_cast<std::int32_t>(blockDim.x) * kWidth;
-  float highest = -INFINITY, sum = 0.0f;
+  float row_max = -INFINITY, sum = 0.0f;
 #pragma unroll 4
   for (std::int32_t i = first; i < n; i += by) {
     const auto v = read_pack<float, kWidth>(x + i);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e)
-      highest = (v.at[e] > highest || v.at[e] != v.at[e]) ? v.at[e] : highest;
+      row_max = (v.at[e] > row_max || v.at[e] != v.at[e]) ? v.at[e] : row_max;
   }
-  highest = block_max(highest, shared);
+  row_max = block_max(row_max, shared);
 #pragma unroll 4
   for (std::int32_t i = first; i < n; i += by) {
     const auto v = read_pack<float, kWidth>(x + i);
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) sum += expf(v.at[e] - highest);
+    for (int e = 0; e < kWidth; ++e) sum += expf(v.at[e] - row_max);
   }
   sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) nll[row] = logf(sum) + (highest - x[target]);
+  if (threadIdx.x == 0) nll[row] = logf(sum) + (row_max - x[target]);
 }
 
-// Of each row the first of the highest; NaN are none.
+// Of each row the first of the highest logits; NaN is never one.
 __global__ void argmax_kernel(const float* logits, std::int32_t n, std::int32_t* ids) {
-  __shared__ float shared_argmax[kThreads / kLanes];
+  __shared__ float shared_best[kThreads / kLanes];
   __shared__ std::int32_t shared_id[kThreads / kLanes];
   const float* x = logits + static_cast<std::int64_t>(blockIdx.x) * n;
   const auto first = static_cast<std::int32_t>(threadIdx.x),
              by = static_cast<std::int32_t>(blockDim.x);
-  float highest = -INFINITY;
+  float best = -INFINITY;
   std::int32_t id = n;
   const auto consider = [&](float value, std::int32_t candidate) {
-    if (candidate < n && (value > highest || (value == highest && candidate < id))) {
-      highest = value;
+    if (candidate < n && (value > best || (value == best && candidate < id))) {
+      best = value;
       id = candidate;
     }
   };
   for (std::int32_t i = first; i < n; i += by) consider(x[i], i);
   for (int offset = kLanes / 2; offset > 0; offset /= 2) {
-    const float value = __shfl_xor_sync(kAllLanes, highest, offset);
+    const float value = __shfl_xor_sync(kAllLanes, best, offset);
     const std::int32_t candidate = __shfl_xor_sync(kAllLanes, id, offset);
     consider(value, candidate);
   }
   if (threadIdx.x % kLanes == 0) {
-    shared_argmax[threadIdx.x / kLanes] = highest;
+    shared_best[threadIdx.x / kLanes] = best;
     shared_id[threadIdx.x / kLanes] = id;
   }
   __syncthreads();
   if (threadIdx.x != 0) return;
-  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) consider(shared_argmax[w], shared_id[w]);
+  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) consider(shared_best[w], shared_id[w]);
   ids[blockIdx.x] = id < n ? id : -1;
 }
 
@@ -149,7 +149,7 @@ __global__ void gather_kernel(const T* x, const std::int32_t* rows, std::int32_t
     out[row * n + i] = x[from * n + i];
 }
 
-// To where products are tried (row_gemm.cc).
+// Operands of GEMMs that are tried (row_gemm.cc).
 template <class T>
 __global__ void random_kernel(T* to, std::int64_t n, std::uint32_t seed) {
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
@@ -220,7 +220,7 @@ void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, 
 
 void argmax_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
                  const Stream& stream) {
-  launch(argmax_kernel, "highest", rows_of(n_rows), stream, logits, n, ids);
+  launch(argmax_kernel, "argmax", rows_of(n_rows), stream, logits, n, ids);
 }
 
 template <class T>

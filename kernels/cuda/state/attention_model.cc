@@ -46,36 +46,36 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
   shape_ = {.n_heads = model_.n_heads,
             .n_kv_heads = model_.n_kv_heads,
             .head_dim = model_.head_dim,
-            .per_kv = model_.queries_per_kv_head(),
+            .heads_per_kv = model_.queries_per_kv_head(),
             .n_eviction_groups = groups,
             .heads_per_group = model_.n_heads / groups,
-            .kv_per_group = model_.n_kv_heads / groups,
+            .kv_heads_per_group = model_.n_kv_heads / groups,
             .sliding_window = model_.sliding_window,
             .eps = model_.rms_norm_eps,
             .scale = 1.0f / std::sqrt(static_cast<float>(model_.head_dim)),
             .in_state = cache_.positions == Positions::in_state};
 }
 
-// Growing states grow by an eighth: each column moves a few times at most, however long the stream.
+// Growing states grow by an eighth: a token moves a few times at most, however long the sequence.
 std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {
   const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
   if (is_bounded(cache_) && !keeps_all) return bounded;
-  std::int64_t columns = kRopeSegmentTokens;
-  while (columns < n_tokens)
-    columns += std::max<std::int64_t>(1, columns / 8 / kRopeSegmentTokens) * kRopeSegmentTokens;
-  return is_bounded(cache_) ? std::max(bounded, columns) : columns;
+  std::int64_t slots = kRopeSegmentTokens;
+  while (slots < n_tokens)
+    slots += std::max<std::int64_t>(1, slots / 8 / kRopeSegmentTokens) * kRopeSegmentTokens;
+  return is_bounded(cache_) ? std::max(bounded, slots) : slots;
 }
 
-std::int64_t AttentionModel::tile_columns(std::int64_t n_tokens, bool keeps_all) const {
-  const std::int64_t columns = capacity(n_tokens, keeps_all);
-  if (!is_bounded(cache_)) return columns;
-  return std::max(columns,
+std::int64_t AttentionModel::tile_slots(std::int64_t n_tokens, bool keeps_all) const {
+  const std::int64_t slots = capacity(n_tokens, keeps_all);
+  if (!is_bounded(cache_)) return slots;
+  return std::max(slots,
                   cache_.cache_size + std::min<std::int64_t>(kRopeSegmentTokens, max_block_));
 }
 
-std::int64_t AttentionModel::single_columns(std::int64_t n_columns) const {
+std::int64_t AttentionModel::decode_slots(std::int64_t n_slots) const {
   const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
-  return is_bounded(cache_) && n_columns <= bounded ? bounded : capacity(n_columns, true);
+  return is_bounded(cache_) && n_slots <= bounded ? bounded : capacity(n_slots, true);
 }
 
 std::size_t AttentionModel::state_bytes(std::int64_t capacity) const {
@@ -90,9 +90,10 @@ std::int64_t AttentionModel::held_after(const StepBlock& block, std::int64_t n_h
 }
 
 std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {
-  const std::int64_t group_start = position / kRopeSegmentTokens * kRopeSegmentTokens;
-  if (cache_.positions == Positions::clipped) return std::max<std::int64_t>(0, group_start - clip_);
-  return cache_.positions == Positions::in_state ? group_start : 0;
+  const std::int64_t segment_start = position / kRopeSegmentTokens * kRopeSegmentTokens;
+  if (cache_.positions == Positions::clipped)
+    return std::max<std::int64_t>(0, segment_start - clip_);
+  return cache_.positions == Positions::in_state ? segment_start : 0;
 }
 
 DecisionRule AttentionModel::rule_of(const StepBlock& block) const {

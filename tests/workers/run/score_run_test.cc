@@ -593,7 +593,8 @@ TEST_F(ScoreRun, HeadWiseCountsAddUp) {
   EXPECT_EQ(file.read_all<std::uint64_t>("/cache/survivors").at(0), 2 * n_tokens - n_evictions);
 }
 
-// The identity of design 3.3: whatever a bounded policy drops, it attends to as many tokens.
+// The identity of kernels/README.md, "Policies": whatever a bounded policy drops, it attends to as
+// many tokens.
 TEST_F(ScoreRun, MeanAttendedFollowsFromTheCacheSize) {
   const std::uint64_t n = 300, k = 16;
   d.write("corpus/a.txt", digits(n, 3));

@@ -232,7 +232,7 @@ WatchedSteps& watch(LoadedModel& model) {
   return steps;
 }
 
-// Of two questions each, and of very different lengths.
+// Records of two questions each, and of very different lengths.
 std::vector<CorpusRecord> questioned(int n_documents) {
   std::vector<CorpusRecord> documents;
   for (int n = 0; n < n_documents; ++n) {
