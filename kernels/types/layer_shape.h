@@ -5,6 +5,7 @@
 // refuses the rest.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace tovamill {
@@ -37,5 +38,11 @@ struct LayerShape {
   bool pre_norm = true;    // of what attention and feed-forward read
   bool post_norm = false;  // of what they give, before it is added to x
 };
+
+// What the fast backends multiply scores with.
+inline float score_scale(const LayerShape& layer, std::int32_t head_dim) {
+  if (layer.attention_scale != 0) return static_cast<float>(layer.attention_scale);
+  return 1.0f / std::sqrt(static_cast<float>(head_dim));
+}
 
 }  // namespace tovamill

@@ -50,7 +50,7 @@ struct AttentionShape {
   std::int32_t kv_heads_per_group;  // KV heads of an eviction group
   std::int32_t sliding_window;      // 0: none
   float eps;                        // of the norms of queries and keys
-  float scale;                      // 1 / sqrt(head_dim)
+  float scale;                      // of scores: LayerShape::attention_scale
   bool in_state;                    // positions (kernels/README.md, "Positions")
 
   __host__ __device__ std::int32_t q_size() const { return n_heads * head_dim; }
