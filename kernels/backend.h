@@ -16,6 +16,7 @@
 #include "kernels/activation_links.h"
 #include "kernels/nccl_group.h"
 #include "kernels/state_keeper.h"
+#include "kernels/state_plan.h"
 #include "kernels/step_trace.h"
 #include "kernels/types/cache_options.h"
 #include "kernels/types/model_shape.h"
@@ -216,25 +217,10 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 // "auto", "cpu", "cuda" or "reference".
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options);
 
-// What the cache options come to for a model: trained context - kRopeSegmentTokens unless given, at
-// least 1.
-std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
-// Whether keys of a state are ever rotated anew, `clip` being the clip distance: not where
-// positions are absolute, nor where a chunk ends before that begins.
-bool rotates_again(const CacheOptions& cache, std::int64_t clip);
 // Backend::read_all_positions by a read_positions after another.
 std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend,
                                                           const StreamState& state,
                                                           std::int32_t n_layers,
                                                           std::int32_t n_eviction_groups);
-// Decisions per layer and step: the KV heads of head-wise policies, else 1.
-std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape);
-// Newest tokens that h2o protects.
-std::int32_t protected_recent(const CacheOptions& cache);
-// The cache options as they hold for a block with StepBlock::pin: `pin` (tova policies, h2o) and
-// `sinks` (window) are the tokens that never leave, `recent` what h2o protects beside them.
-CacheOptions block_options(const CacheOptions& cache, std::int32_t pin);
-// Throws Error(internal) unless a block may follow on a state that holds `n_held` tokens a group.
-void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held);
 
 }  // namespace tovamill

@@ -111,7 +111,8 @@ void check_positions(const CacheOptions& cache, const StateCounts& counts,
     StateReader::fail("a token lies outside the document");
   if (std::adjacent_find(positions.begin(), positions.end()) != positions.end())
     StateReader::fail("a token is there twice");
-  if (cache.policy != Policy::window || counts.n_held > cache.cache_size) return;
+  const PolicyTraits& policy = traits_of(cache.policy);
+  if (!policy.is_bounded || policy.needs_scan || counts.n_held > cache.cache_size) return;
   const std::int32_t sinks = block_options(cache, counts.pin).sinks;
   const std::int64_t oldest = counts.n_tokens - (cache.cache_size - sinks);
   for (const std::int32_t p : positions) {

@@ -79,7 +79,7 @@ StateCounts read_state_head(StateReader& in, StateKind kind, const ModelShape& s
                             const CacheOptions& cache);
 
 // Throws BadData unless a group may hold tokens of these positions, in any order: none doubled,
-// none to come, of `window` exactly those that the rule leaves.
+// none to come, of a rule that goes by positions (`window`) exactly those that it leaves.
 void check_positions(const CacheOptions& cache, const StateCounts& counts,
                      std::vector<std::int32_t> positions);
 

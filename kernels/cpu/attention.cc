@@ -40,9 +40,8 @@ Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool
              .n_eviction_groups = groups_,
              .storage = storage_,
              .keeps_unrotated = rotates_again(cache_, clip_),
-             .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head ||
-                          cache_.policy == Policy::tova_ema,
-             .averages = cache_.policy == Policy::tova_ema};
+             .remembers = memory_numbers(traits_of(cache_.policy).memory) >= 1,
+             .averages = memory_numbers(traits_of(cache_.policy).memory) == 3};
   slots_.resize(static_cast<std::size_t>(std::max(1, pool.size())));
   const auto rows = static_cast<std::size_t>(options.max_rows);
   row_angles_.resize(rows * static_cast<std::size_t>(shape_.head_dim));

@@ -109,7 +109,7 @@ class Attention {
   std::int32_t decode_drops(std::int32_t layer, const Tile& tile, std::int32_t group,
                             BlockEvents& events, int thread);
   float* decode_weights(const Tile& tile, std::int32_t head) const;
-  void choose_lowest(const Tile& tile, const std::int32_t* positions, const float* scores,
+  void choose_lowest(std::int32_t layer, const Tile& tile, std::int32_t group, const float* mean,
                      std::int32_t n_drops, std::vector<std::int32_t>& chosen) const;
   float mean_weight(const Tile& tile, std::int32_t column, int thread) const;
   void close_gaps(std::int32_t layer, const Tile& tile, std::int32_t group,

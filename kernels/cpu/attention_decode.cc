@@ -105,7 +105,7 @@ std::int32_t Attention::decode_drops(std::int32_t layer, const Tile& tile, std::
   std::vector<std::int32_t>& dropped = scratch_[static_cast<std::size_t>(thread)].dropped;
   const std::int32_t n_drops = std::max(0, tile.n_columns() - cache_.cache_size);
   const std::int32_t* positions = tile.state->positions(layer, group);
-  const float *mean = nullptr, *scores = nullptr;
+  const float* mean = nullptr;
   if (needs_scan(cache_.policy) && (n_drops > 0 || layout_.remembers)) {
     float* weights[1024];
     for (std::int32_t h = 0; h < heads_per_group_; ++h)
@@ -115,16 +115,15 @@ std::int32_t Attention::decode_drops(std::int32_t layer, const Tile& tile, std::
     // The rows are relative to their highest living column already.
     t.restore = [](void*, std::int32_t, std::int32_t) {};
     isa_.scan(t);
-    mean = t.scratch;
-    scores = layout_.averages ? t.scratch + t.ld : layout_.remembers ? t.memory : t.scratch;
+    mean = t.mean_weight;
   }
   if (n_drops == 0) return tile.n_columns();
   dropped.clear();
-  if (n_drops == 1 && scores != nullptr) {
+  if (n_drops == 1 && mean != nullptr) {
     const std::int32_t lowest = tile.slot->evicted[static_cast<std::size_t>(group * tile_)];
     if (lowest >= 0) dropped.push_back(lowest);
   } else {
-    choose_lowest(tile, positions, scores, n_drops, dropped);
+    choose_lowest(layer, tile, group, mean, n_drops, dropped);
   }
   for (const std::int32_t column : dropped) {
     events.evictions.push_back(
@@ -137,35 +136,33 @@ std::int32_t Attention::decode_drops(std::int32_t layer, const Tile& tile, std::
   return tile.n_columns() - static_cast<std::int32_t>(dropped.size());
 }
 
-// The columns that leave if `n_drops` do, in order: the lowest scores (without scores the oldest)
-// among those that may, ties to the oldest, what is not a number last. Scores do not change between
+// The columns that leave if `n_drops` do, in order of leaves_before. Scores do not change between
 // drops after one query, so this is one after another.
-void Attention::choose_lowest(const Tile& tile, const std::int32_t* positions, const float* scores,
-                              std::int32_t n_drops, std::vector<std::int32_t>& chosen) const {
-  const CacheOptions cache = block_options(cache_, tile.pin);
-  const bool is_h2o = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head;
-  const std::int64_t first = cache_.policy == Policy::window ? cache.sinks : cache.pin;
-  const std::int64_t last = is_h2o ? tile.position - protected_recent(cache) : tile.position;
+void Attention::choose_lowest(std::int32_t layer, const Tile& tile, std::int32_t group,
+                              const float* mean, std::int32_t n_drops,
+                              std::vector<std::int32_t>& chosen) const {
+  const DecisionRule rule = decision_rule(cache_, block_of(tile));
+  const CpuState& state = *tile.state;
+  const std::int32_t* positions = state.positions(layer, group);
+  const Decision decision{static_cast<std::int32_t>(tile.position), layer, group};
+  std::vector<Candidate> candidates;
   for (std::int32_t j = 0; j < tile.n_columns(); ++j) {
-    if (positions[j] >= first && positions[j] <= last) chosen.push_back(j);
-  }
-  const auto leaves_before = [&](std::int32_t a, std::int32_t b) {
-    if (scores != nullptr) {
-      const bool nan_a = std::isnan(scores[a]), nan_b = std::isnan(scores[b]);
-      if (nan_a != nan_b) return nan_b;
-      if (!nan_a && scores[a] != scores[b]) return scores[a] < scores[b];
+    if (!may_leave(rule, positions[j], decision.now)) continue;
+    TokenMemory memory;
+    if (layout_.remembers) memory.sum = state.memory(layer, group)[j];
+    if (layout_.averages) {
+      memory.decay_power = state.decay_power(layer, group)[j];
+      memory.value_norm = state.value_norm(layer, group)[j];
     }
-    return positions[a] < positions[b];
-  };
-  const auto n =
-      std::min(static_cast<std::ptrdiff_t>(n_drops), static_cast<std::ptrdiff_t>(chosen.size()));
-  if (n == 1) {
-    chosen.front() = *std::min_element(chosen.begin(), chosen.end(), leaves_before);
-  } else {
-    std::nth_element(chosen.begin(), chosen.begin() + n, chosen.end(), leaves_before);
-    std::sort(chosen.begin(), chosen.begin() + n, leaves_before);
+    const float weight = mean != nullptr ? mean[j] : 0.0f;
+    candidates.push_back(
+        {score_of(rule, decision, {weight, positions[j], memory}), positions[j], j});
   }
-  chosen.resize(static_cast<std::size_t>(n));
+  const auto n = std::min(static_cast<std::ptrdiff_t>(n_drops),
+                          static_cast<std::ptrdiff_t>(candidates.size()));
+  std::partial_sort(candidates.begin(), candidates.begin() + n, candidates.end(), leaves_before);
+  for (std::ptrdiff_t i = 0; i < n; ++i)
+    chosen.push_back(candidates[static_cast<std::size_t>(i)].column);
 }
 
 // As `leave` and `compact` do: survivors from the end take the places of those that left.

@@ -7,14 +7,9 @@
 
 namespace tovamill::cpu {
 
-// Growing states grow by an eighth: each column moves a few times at most, however long the stream.
 std::int64_t Attention::capacity(std::int64_t n_tokens, bool keeps_all) const {
-  const std::int64_t bounded = pad_columns(static_cast<std::int64_t>(cache_.cache_size) + tile_);
-  if (is_bounded(cache_) && !keeps_all) return bounded;
-  std::int64_t columns = kRopeSegmentTokens;
-  while (columns < n_tokens)
-    columns += std::max<std::int64_t>(1, columns / 8 / kRopeSegmentTokens) * kRopeSegmentTokens;
-  return is_bounded(cache_) ? std::max(bounded, columns) : columns;
+  return state_capacity(cache_, pad_columns(static_cast<std::int64_t>(cache_.cache_size) + tile_),
+                        n_tokens, keeps_all);
 }
 
 // Bytes of a slot's and of a thread's arrays for states of so many columns; with `keeps_all` also
@@ -97,7 +92,7 @@ void Attention::fit_states() {
     auto& state = *static_cast<CpuState*>(b.state);
     const std::int64_t held = state.n_columns(0);
     check_block(cache_, b, held);
-    if (cache_.policy == Policy::window && state.n_tokens() > 0 &&
+    if (is_bounded(cache_) && !needs_scan(cache_.policy) && state.n_tokens() > 0 &&
         block_options(cache_, b.pin).sinks != block_options(cache_, state.pin()).sinks) {
       throw Error(ExitCode::internal,
                   "a stream's pin changes (a window has no place for more): keep it");

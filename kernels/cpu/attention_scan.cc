@@ -70,28 +70,22 @@ ScanTile Attention::scan_tile(std::int32_t layer, const Tile& tile, std::int32_t
   const CpuState& state = *tile.state;
   const std::int64_t scratch = static_cast<std::int64_t>(groups_) * columns_;
   auto* floats = reinterpret_cast<float*>(slot.policy.data());
-  const bool is_h2o = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head;
-  const CacheOptions cache = block_options(cache_, tile.pin);
   return {.ld = tile.ld,
           .n_heads = heads_per_group_,
           .n_steps = tile.n_steps,
           .n_state = tile.n_state,
           .first_position = static_cast<std::int32_t>(tile.position),
           .positions = state.positions(layer, group),
-          .rule = layout_.averages ? ScanRule::moving_average
-                  : is_h2o         ? ScanRule::accumulated
-                                   : ScanRule::newest_weight,
-          .cache_size = cache_.cache_size,
-          .pin = cache.pin,
-          .recent = is_h2o ? protected_recent(cache) : -1,
-          .decay = static_cast<float>(cache_.ema),
+          .rule = decision_rule(cache_, block_of(tile)),
+          .layer = layer,
+          .group = group,
           .memory = layout_.remembers ? state.memory(layer, group) : nullptr,
           .decay_power = layout_.averages ? state.decay_power(layer, group) : nullptr,
           .value_norm = layout_.averages ? state.value_norm(layer, group) : nullptr,
-          .scratch = floats + scratch + 2 * static_cast<std::int64_t>(group) * columns_,
+          .mean_weight = floats + scratch + static_cast<std::int64_t>(group) * columns_,
           .death = death(slot, group),
           .inverse_sum =
-              floats + 3 * scratch + static_cast<std::int64_t>(group) * tile_ * heads_per_group_,
+              floats + 2 * scratch + static_cast<std::int64_t>(group) * tile_ * heads_per_group_,
           .evicted = slot.evicted.data() + static_cast<std::int64_t>(group) * tile_,
           .evicted_weight = slot.evicted_weight.data() + static_cast<std::int64_t>(group) * tile_};
 }

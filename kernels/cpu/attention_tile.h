@@ -27,4 +27,6 @@ struct Attention::Tile {
   std::int32_t n_columns() const { return n_state + n_steps; }
 };
 
+inline StepBlock block_of(const auto& tile) { return {.pin = tile.pin}; }
+
 }  // namespace tovamill::cpu

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/policy/decision.h"
+
 namespace tovamill::cpu {
 
 // Columns of score rows are padded to multiples of this, whatever the instruction set.
@@ -11,12 +13,9 @@ inline constexpr std::int32_t kColumnPad = 16;
 // A token's death while it lives.
 inline constexpr std::int32_t kAlive = 0x7fffffff;
 
-enum class ScanRule : std::uint8_t { newest_weight, moving_average, accumulated };
-
-// The scan (kernels/README.md, "Blocks", step 3)
-// over one tile of one stream, layer and deciding group. Columns are
-// first the `n_state` tokens of the state, in any order, then the tile's `n_steps` tokens in order;
-// query t sees columns [0, n_state + t].
+// The scan (kernels/README.md, "Blocks", step 3) over one tile of one stream, layer and deciding
+// group. Columns are first the `n_state` tokens of the state, in any order, then the tile's
+// `n_steps` tokens in order; query t sees columns [0, n_state + t].
 struct ScanTile {
   // Of each head the first step's row: exp(score - highest of the row), 0 where the query may not
   // see; restored rows are replaced.
@@ -26,15 +25,12 @@ struct ScanTile {
   std::int32_t n_heads = 0, n_steps = 0, n_state = 0;
   std::int32_t first_position = 0;          // of the tile's first token
   const std::int32_t* positions = nullptr;  // (ld) of every column
-  ScanRule rule = ScanRule::newest_weight;
-  std::int32_t cache_size = 0;
-  std::int32_t pin = 0;      // positions below never leave
-  std::int32_t recent = -1;  // positions above t - recent stay; -1: none is protected for being new
-  float decay = 0.0f;        // L of moving_average
-  float* memory = nullptr;   // (ld) accumulated weight or moving average, by column; in and out
-  float* decay_power = nullptr;       // (ld) L^n of the n queries seen; in and out (moving_average)
+  DecisionRule rule;
+  std::int32_t layer = 0, group = 0;  // that decide
+  float* memory = nullptr;       // (ld) accumulated weight or moving average, by column; in and out
+  float* decay_power = nullptr;  // (ld) L^n of the n queries seen; in and out (moving_average)
   const float* value_norm = nullptr;  // (ld) (moving_average)
-  float* scratch = nullptr;           // (2, ld)
+  float* mean_weight = nullptr;       // (ld) scratch: of the newest query
   // Called where a row's living weights are all tiny beside its highest (a dead token had the
   // largest score): fills the row again relative to the highest score among the living (death >=
   // step).

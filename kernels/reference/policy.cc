@@ -3,44 +3,32 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/backend.h"
+#include "kernels/state_plan.h"
 
 namespace tovamill::reference {
 namespace {
 
 bool is_protected(const CacheOptions& o, std::int64_t step, std::int64_t position) {
-  switch (o.policy) {
-    case Policy::tova:
-    case Policy::tova_head:
-    case Policy::tova_ema:
-      return position < o.pin;
-    case Policy::h2o:
-    case Policy::h2o_head:
-      return position < o.pin || position > step - protected_recent(o);
-    case Policy::window:
-      return position < o.sinks;
-    case Policy::full:
-      return true;
-  }
-  return true;
+  const PolicyTraits& policy = traits_of(o.policy);
+  return !policy.is_bounded || position < (policy.takes(kTakesSinks) ? o.sinks : o.pin) ||
+         (policy.takes(kTakesRecent) && position > step - protected_recent(o));
 }
 
-double score(const CacheOptions& o, double weight, const TokenMemory& token) {
-  switch (o.policy) {
-    case Policy::tova:
-    case Policy::tova_head:
-      return weight;
-    case Policy::tova_ema:
-      return token.accumulated / (1.0 - std::pow(o.ema, static_cast<double>(token.n_queries))) *
-             token.value_norm;
-    case Policy::h2o:
-    case Policy::h2o_head:
-      return token.accumulated;
-    case Policy::window:
-      return static_cast<double>(token.position);
-    case Policy::full:
-      break;
-  }
+// What each rule compares, in float64 and on its own: the rules' files are for the fast backends.
+double score(NewestWeight, const CacheOptions&, double weight, const TokenMemory&) {
+  return weight;
+}
+double score(AccumulatedWeight, const CacheOptions&, double, const TokenMemory& token) {
+  return token.accumulated;
+}
+double score(MovingAverage, const CacheOptions& o, double, const TokenMemory& token) {
+  return token.accumulated / (1.0 - std::pow(o.ema, static_cast<double>(token.n_queries))) *
+         token.value_norm;
+}
+double score(OldestToken, const CacheOptions&, double, const TokenMemory& token) {
+  return static_cast<double>(token.position);
+}
+double score(NoToken, const CacheOptions&, double, const TokenMemory&) {
   return std::numeric_limits<double>::infinity();
 }
 
@@ -48,7 +36,7 @@ double score(const CacheOptions& o, double weight, const TokenMemory& token) {
 
 void remember(const CacheOptions& o, const std::vector<double>& weights,
               std::vector<TokenMemory>& tokens) {
-  const bool averages = o.policy == Policy::tova_ema;
+  const bool averages = traits_of(o.policy).memory == PolicyMemory::average;
   for (std::size_t j = 0; j < tokens.size(); ++j) {
     TokenMemory& token = tokens[j];
     token.n_queries += 1;
@@ -68,7 +56,8 @@ std::int64_t choose_evicted(const CacheOptions& o, std::int64_t step,
   for (std::size_t j = 0; j < tokens.size(); ++j) {
     if (is_protected(o, step, tokens[j].position)) continue;
     if (oldest < 0 || tokens[j].position < position(oldest)) oldest = static_cast<std::int64_t>(j);
-    const double s = score(o, weights[j], tokens[j]);
+    const double s =
+        with_rule(o.policy, [&](auto rule) { return score(rule, o, weights[j], tokens[j]); });
     if (s < lowest || (s == lowest && (chosen < 0 || tokens[j].position < position(chosen)))) {
       chosen = static_cast<std::int64_t>(j);
       lowest = s;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu/isa_kernels.h"
+#include "kernels/policy/policies.h"
 #include "tests/support/attention/near.h"
 
 namespace tovamill::cpu {
@@ -36,7 +37,7 @@ double terms_of(double weight) {
 
 struct Rule {
   std::string name;
-  ScanRule rule = ScanRule::newest_weight;
+  Policy rule = Policy::tova;
   std::int32_t cache_size = 0, pin = 0, recent = -1;
   double decay = 0.9;
 };
@@ -66,7 +67,7 @@ class ScanRun {
     const auto ld = static_cast<std::size_t>(ld_);
     // What is behind the columns is anything.
     std::vector<float> memory(ld, std::nanf("")), power(ld, std::nanf("")), norm(ld, std::nanf("")),
-        scratch(2 * ld, std::nanf(""));
+        mean_weight(ld, std::nanf(""));
     std::vector<std::int32_t> positions(ld, -7);
     for (std::size_t j = 0; j < columns_.size(); ++j) {
       positions[j] = columns_[j].position;
@@ -85,8 +86,7 @@ class ScanRun {
     std::vector<float> inverse_sum(static_cast<std::size_t>(n_heads_ * n_steps)),
         evicted_weight(static_cast<std::size_t>(n_steps));
     std::vector<std::int32_t> evicted(static_cast<std::size_t>(n_steps), -9);
-    const bool remembers = rule_.rule != ScanRule::newest_weight,
-               averages = rule_.rule == ScanRule::moving_average;
+    const bool remembers = rule_.rule != Policy::tova, averages = rule_.rule == Policy::tova_ema;
     const ScanTile tile{.weights = first.data(),
                         .step_stride = ld_,
                         .ld = ld_,
@@ -95,15 +95,15 @@ class ScanRun {
                         .n_state = n_state,
                         .first_position = next_position_ - n_steps,
                         .positions = positions.data(),
-                        .rule = rule_.rule,
-                        .cache_size = rule_.cache_size,
-                        .pin = rule_.pin,
-                        .recent = rule_.recent,
-                        .decay = static_cast<float>(rule_.decay),
+                        .rule = {.policy = rule_.rule,
+                                 .cache_size = rule_.cache_size,
+                                 .first_free = rule_.pin,
+                                 .recent = std::max(0, rule_.recent),
+                                 .decay = static_cast<float>(rule_.decay)},
                         .memory = remembers ? memory.data() : nullptr,
                         .decay_power = averages ? power.data() : nullptr,
                         .value_norm = averages ? norm.data() : nullptr,
-                        .scratch = scratch.data(),
+                        .mean_weight = mean_weight.data(),
                         .restore =
                             [](void* c, std::int32_t head, std::int32_t step) {
                               auto& run = *static_cast<ScanRun*>(c);
@@ -181,14 +181,12 @@ class ScanRun {
         Column& c = columns_[at];
         if (!alive[at]) continue;
         const double old = c.memory;
-        c.memory = rule_.rule == ScanRule::accumulated
-                       ? old + weight[at]
-                       : rule_.decay * old + (1 - rule_.decay) * weight[at];
+        c.memory = rule_.rule == Policy::h2o ? old + weight[at]
+                                             : rule_.decay * old + (1 - rule_.decay) * weight[at];
         c.power *= rule_.decay;
-        decided[at] = rule_.rule == ScanRule::newest_weight ? weight[at]
-                      : rule_.rule == ScanRule::moving_average
-                          ? c.memory / (1 - c.power) * c.value_norm
-                          : c.memory;
+        decided[at] = rule_.rule == Policy::tova       ? weight[at]
+                      : rule_.rule == Policy::tova_ema ? c.memory / (1 - c.power) * c.value_norm
+                                                       : c.memory;
         const std::int32_t now = columns_[static_cast<std::size_t>(newest)].position;
         if (c.position < rule_.pin || (rule_.recent >= 0 && c.position > now - rule_.recent))
           continue;
@@ -231,7 +229,7 @@ class ScanRun {
     }
     for (std::size_t j = 0; j < alive.size(); ++j) {
       ASSERT_EQ(death_[j] == kAlive, alive[j]);
-      if (alive[j] && rule_.rule != ScanRule::newest_weight && !std::isnan(columns_[j].memory)) {
+      if (alive[j] && rule_.rule != Policy::tova && !std::isnan(columns_[j].memory)) {
         ASSERT_TRUE(near(static_cast<double>(memory[j]), columns_[j].memory,
                          terms_of(columns_[j].memory), kWeightFactor))
             << rule_.name;
@@ -282,16 +280,13 @@ class ScanTest : public ::testing::TestWithParam<const char*> {
 };
 
 std::vector<Rule> rules(std::int32_t k) {
-  return {{.name = "tova", .cache_size = k},
-          {.name = "tova pin", .cache_size = k, .pin = k / 2},
-          {.name = "ema", .rule = ScanRule::moving_average, .cache_size = k},
-          {.name = "ema pin",
-           .rule = ScanRule::moving_average,
-           .cache_size = k,
-           .pin = k / 2,
-           .decay = 0.5},
-          {.name = "h2o", .rule = ScanRule::accumulated, .cache_size = k, .recent = k / 2},
-          {.name = "h2o unprotected", .rule = ScanRule::accumulated, .cache_size = k, .recent = 0}};
+  return {
+      {.name = "tova", .cache_size = k},
+      {.name = "tova pin", .cache_size = k, .pin = k / 2},
+      {.name = "ema", .rule = Policy::tova_ema, .cache_size = k},
+      {.name = "ema pin", .rule = Policy::tova_ema, .cache_size = k, .pin = k / 2, .decay = 0.5},
+      {.name = "h2o", .rule = Policy::h2o, .cache_size = k, .recent = k / 2},
+      {.name = "h2o unprotected", .rule = Policy::h2o, .cache_size = k, .recent = 0}};
 }
 
 TEST_P(ScanTest, EvictsWhatFloat64EvictsOverManyTiles) {
@@ -325,7 +320,7 @@ TEST_P(ScanTest, TiesGoToTheLowestPositionInAnyColumnOrder) {
       };
       run.run_tile(20, equal(20, 20));
       run.shuffle(random_);
-      if (rule.rule == ScanRule::newest_weight) {
+      if (rule.rule == Policy::tova) {
         run.run_tile(15, equal(15, 35));
         ASSERT_FALSE(HasFatalFailure());
         EXPECT_EQ(run.n_near_ties, 0);
@@ -367,7 +362,7 @@ TEST_P(ScanTest, ChoosesAmongTheLivingUnderADeadTokensLargeScore) {
         ASSERT_FALSE(HasFatalFailure()) << rule.name << " at +" << above;
       }
       // The other rules remember the weight that the token once had, and keep it alive.
-      if (rule.rule != ScanRule::newest_weight) continue;
+      if (rule.rule != Policy::tova) continue;
       EXPECT_EQ(run.n_near_ties, 0) << rule.name << " at +" << above;
       EXPECT_EQ(run.n_restored > 0, above > 30) << rule.name << " at +" << above;
     }
@@ -383,7 +378,7 @@ TEST_P(ScanTest, EvictsTheOldestWhereNoScoreIsANumber) {
     run.run_tile(12, all_nan);
     ASSERT_FALSE(HasFatalFailure()) << rule.name;
     EXPECT_EQ(run.n_evicted, 12);
-    if (rule.rule != ScanRule::newest_weight) continue;
+    if (rule.rule != Policy::tova) continue;
     for (std::size_t i = 0; i < 12; ++i)
       EXPECT_EQ(run.evicted_positions[i], rule.pin + static_cast<std::int32_t>(i)) << rule.name;
   }

@@ -66,6 +66,11 @@ enum class Effect : std::uint8_t {
   convenience,  // does not: how fast, where, how much is shown
 };
 
+// "which token leaves a full state: tova, ...", and what an option of some policies is for, behind
+// their names.
+std::string policy_help();
+std::string help_of(PolicyOption option, std::string_view what);
+
 // Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
 // option. `Options` is RunOptions or const RunOptions; enums, numbers, strings, bools and vectors
 // of strings are passed by reference.
@@ -90,14 +95,17 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("skip", o.skip, results, "pass over so many records first");
   visit("part", o.part, results,
         "work on one of N equal parts of the corpus (by bytes), as 3/16: for job arrays");
-  visit("policy", o.cache.policy, results,
-        "which token leaves a full state: tova, tova-head, tova-ema, h2o, h2o-head, window, full");
+  visit("policy", o.cache.policy, results, policy_help().c_str());
   visit("cache-size", o.cache.cache_size, results, "tokens that each layer keeps at most (k)");
-  visit("pin", o.cache.pin, results, "tova policies: the first so many tokens never leave");
-  visit("sinks", o.cache.sinks, results, "window: the first so many tokens never leave");
+  visit("pin", o.cache.pin, results,
+        help_of(kTakesPin, "the first so many tokens never leave").c_str());
+  visit("sinks", o.cache.sinks, results,
+        help_of(kTakesSinks, "the first so many tokens never leave").c_str());
   visit("recent", o.cache.recent, results,
-        "h2o policies: the newest so many tokens are protected; -1 is half the cache");
-  visit("ema", o.cache.ema, results, "tova-ema: decay of the moving average of the attention");
+        help_of(kTakesRecent, "the newest so many tokens are protected; -1 is half the cache")
+            .c_str());
+  visit("ema", o.cache.ema, results,
+        help_of(kTakesEma, "decay of the moving average of the attention").c_str());
   visit("positions", o.cache.positions, results, "rotary positions: clipped, absolute, in-state");
   visit("clip-distance", o.cache.clip_distance, results,
         "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");

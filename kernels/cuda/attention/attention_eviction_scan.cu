@@ -66,7 +66,10 @@ __device__ Candidate first_of_thread(const ScannedGroup& g, const float* partial
     if (g.eviction_step[j] != kLive) continue;
     const TokenMemory kept = remember_weight(g, j, weight);
     if (!is_full || !may_leave(g.tile.rule, g.positions[j], position)) continue;
-    const Candidate c{score_of(g.tile.rule, weight, kept), g.positions[j], j};
+    const Candidate c{
+        score_of(g.tile.rule, {position, g.a.layer, static_cast<std::int32_t>(blockIdx.y)},
+                 {weight, g.positions[j], kept}),
+        g.positions[j], j};
     if (!leaves_before(c, best)) continue;
     best = c;
     best_weight = weight;

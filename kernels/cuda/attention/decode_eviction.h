@@ -121,7 +121,9 @@ __device__ Candidate next_eviction(const DecodedGroup<T>& g, Candidate* shared) 
   Candidate best = no_candidate();
   for (auto j = static_cast<std::int32_t>(threadIdx.x); j < g.n; j += kThreads) {
     if (g.eviction_step[j] != kLive || !may_leave(g.tile.rule, g.positions[j], position)) continue;
-    const Candidate c{score_of(g.tile.rule, g.mean[j], g.kept(j)), g.positions[j], j};
+    const Candidate c{score_of(g.tile.rule, {position, g.a.layer, g.group},
+                               {g.mean[j], g.positions[j], g.kept(j)}),
+                      g.positions[j], j};
     if (leaves_before(c, best)) best = c;
   }
   return block_first(best, shared);

@@ -1,8 +1,8 @@
 // What the threads of a warp and of a thread block compute together. For sources of kernels only.
 #pragma once
 
-#include "kernels/cuda/device/decision.h"
 #include "kernels/cuda/device/device_code.h"
+#include "kernels/policy/decision.h"
 
 // Memory of a block whose size the launch says, aligned as warps load matrices of it (32 bytes).
 #ifndef TOVAMILL_DYNAMIC_SHARED

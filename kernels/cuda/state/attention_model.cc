@@ -4,28 +4,6 @@
 #include <cmath>
 
 namespace tovamill::cuda {
-namespace {
-
-Rule rule_of_policy(Policy policy) {
-  switch (policy) {
-    case Policy::tova:
-    case Policy::tova_head:
-      return Rule::newest_weight;
-    case Policy::tova_ema:
-      return Rule::moving_average;
-    case Policy::h2o:
-    case Policy::h2o_head:
-      return Rule::accumulated;
-    case Policy::window:
-      return Rule::oldest;
-    case Policy::full:
-      break;
-  }
-  return Rule::none;
-}
-
-}  // namespace
-
 AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
     : model_(options.shape),
       cache_(options.cache),
@@ -34,15 +12,15 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
       max_block_(options.max_block),
       clip_(clip_distance(options.cache, options.shape)) {
   const std::int32_t groups = n_eviction_groups(cache_, model_);
+  const PolicyMemory memory = traits_of(cache_.policy).memory;
   layout_ = {.n_layers = model_.n_layers,
              .n_kv_heads = model_.n_kv_heads,
              .head_dim = model_.head_dim,
              .n_eviction_groups = groups,
              .element_bytes = static_cast<std::int32_t>(element_bytes(type)),
              .keeps_unrotated = rotates_again(cache_, clip_),
-             .remembers = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head ||
-                          cache_.policy == Policy::tova_ema,
-             .averages = cache_.policy == Policy::tova_ema};
+             .remembers = memory_numbers(memory) >= 1,
+             .averages = memory_numbers(memory) == 3};
   for (std::int32_t l = 0; l < model_.n_layers; ++l) {
     const LayerShape& layer = model_.layer(l);
     shapes_.push_back({.n_heads = model_.n_heads,
@@ -59,14 +37,9 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
   }
 }
 
-// Growing states grow by an eighth: a token moves a few times at most, however long the sequence.
 std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {
-  const std::int64_t bounded = static_cast<std::int64_t>(cache_.cache_size) + 1;
-  if (is_bounded(cache_) && !keeps_all) return bounded;
-  std::int64_t slots = kRopeSegmentTokens;
-  while (slots < n_tokens)
-    slots += std::max<std::int64_t>(1, slots / 8 / kRopeSegmentTokens) * kRopeSegmentTokens;
-  return is_bounded(cache_) ? std::max(bounded, slots) : slots;
+  return state_capacity(cache_, static_cast<std::int64_t>(cache_.cache_size) + 1, n_tokens,
+                        keeps_all);
 }
 
 std::int64_t AttentionModel::tile_slots(std::int64_t n_tokens, bool keeps_all) const {
@@ -93,20 +66,11 @@ std::int64_t AttentionModel::held_after(const StepBlock& block, std::int64_t n_h
 }
 
 std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {
-  const std::int64_t segment_start = position / kRopeSegmentTokens * kRopeSegmentTokens;
-  if (cache_.positions == Positions::clipped)
-    return std::max<std::int64_t>(0, segment_start - clip_);
-  return cache_.positions == Positions::in_state ? segment_start : 0;
+  return tovamill::wanted_rotation(cache_, clip_, position);
 }
 
 DecisionRule AttentionModel::rule_of(const StepBlock& block) const {
-  const CacheOptions cache = block_options(cache_, block.pin);
-  const bool is_h2o = cache_.policy == Policy::h2o || cache_.policy == Policy::h2o_head;
-  return {.rule = rule_of_policy(cache_.policy),
-          .cache_size = cache_.cache_size,
-          .first_free = cache_.policy == Policy::window ? cache.sinks : cache.pin,
-          .recent = is_h2o ? protected_recent(cache) : 0,
-          .decay = static_cast<float>(cache_.ema)};
+  return decision_rule(cache_, block);
 }
 
 }  // namespace tovamill::cuda

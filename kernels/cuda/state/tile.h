@@ -7,8 +7,8 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/device/decision.h"
 #include "kernels/cuda/state/state.h"
+#include "kernels/policy/policies.h"
 #include "kernels/types/cache_options.h"
 
 namespace tovamill::cuda {
