@@ -2,8 +2,8 @@
 //   u32 magic "TVSS", u32 version
 //   u32 number of words, u64 words: who saved in which type, the model's shape, the cache options
 //   i64 n_tokens that the stream has taken, i64 n_held of them in each group of a layer, i32 pin
-//   then what the backend keeps (cpu/saved_state.cc, reference/saved_state.cc): i64 what all layers
-//   have in common, of the reference backend nothing, then the layers, of equal size each
+//   then what the backend keeps (cpu/step/saved_state.cc, reference/saved_state.cc): i64 what all
+//   layers have in common, of the reference backend nothing, then the layers, of equal size each
 #pragma once
 
 #include <cstddef>

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/types/model_limits.h"
+
 namespace tovamill {
 
 // Inclusive limits of a number in a configuration.
@@ -21,8 +23,8 @@ struct Limits {
 inline constexpr Limits kLayerLimits{1, 4096};
 inline constexpr Limits kWidthLimits{1, 1 << 20};  // hidden_size
 inline constexpr Limits kIntermediateLimits{1, 1 << 22};
-inline constexpr Limits kHeadLimits{1, 4096};
-inline constexpr Limits kHeadDimLimits{2, 512};
+inline constexpr Limits kHeadLimits{1, kMaxHeads};
+inline constexpr Limits kHeadDimLimits{2, kMaxHeadDim};
 inline constexpr Limits kVocabLimits{1, 1 << 24};
 inline constexpr Limits kContextLimits{1, 1 << 30};  // tokens; also of windows
 inline constexpr Limits kEpsLimits{1e-12, 1e-1};

@@ -61,11 +61,11 @@ struct Memoryless {
   TOVAMILL_HOST_DEVICE static void remember(const DecisionRule&, Number, MemoryOf<Number>&) {}
 };
 
-// A token that may leave; `column` < 0 is none.
+// A token that may leave, and its slot; a negative one is none.
 struct Candidate {
   float score;
   std::int32_t position;
-  std::int32_t column;
+  std::int32_t slot;
 };
 
 TOVAMILL_HOST_DEVICE inline Candidate no_candidate() { return {INFINITY, 0x7fffffff, -1}; }
@@ -80,7 +80,7 @@ TOVAMILL_HOST_DEVICE inline auto may_leave(const DecisionRule& rule, Position po
 // Whether `a` leaves before `b`: the lower score, of equal ones the older token; what is not a
 // number comes after all numbers.
 TOVAMILL_HOST_DEVICE inline bool leaves_before(const Candidate& a, const Candidate& b) {
-  if (a.column < 0 || b.column < 0) return b.column < 0 && a.column >= 0;
+  if (a.slot < 0 || b.slot < 0) return b.slot < 0 && a.slot >= 0;
   const bool nan_a = a.score != a.score, nan_b = b.score != b.score;
   if (nan_a != nan_b) return nan_b;
   if (!nan_a && a.score != b.score) return a.score < b.score;

@@ -1,6 +1,7 @@
 // Attention over a bounded multi-state as Algorithm 1 of Oren et al. 2024 has it, one token at a
-// time in float64: the newest token joins the state, attends to all of it, and if the state holds
-// more than k tokens one leaves (one after another, where StepBlock::keeps_all let it grow).
+// time in float64: the newest token is appended to the state, attends to all of it, and if the
+// state holds more than k tokens one leaves (one after another, where StepBlock::keeps_all let it
+// grow).
 
 #include <algorithm>
 #include <cmath>
@@ -39,19 +40,20 @@ bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t positio
 double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
                                          std::int64_t step) const {
   const std::int64_t position = head.tokens[token].position;
-  const std::int64_t group_start = step / kRopeSegmentTokens * kRopeSegmentTokens;
+  const std::int64_t segment_start = step / kRopeSegmentTokens * kRopeSegmentTokens;
   switch (options_.cache.positions) {
     case Positions::absolute:
       return static_cast<double>(position);
     case Positions::clipped: {
-      const std::int64_t reach = group_start - clip_distance(options_.cache, options_.shape);
-      return static_cast<double>(position >= group_start ? position : std::max(position, reach));
+      const std::int64_t reach = segment_start - clip_distance(options_.cache, options_.shape);
+      return static_cast<double>(position >= segment_start ? position : std::max(position, reach));
     }
     case Positions::in_state:
       break;
   }
-  if (position >= group_start) return static_cast<double>(head.group_base + position - group_start);
-  // The rank that the token had when the group began: tokens leave within a group, numbers stay.
+  if (position >= segment_start)
+    return static_cast<double>(head.n_before_segment + position - segment_start);
+  // The rank that the token had when the segment began: tokens leave within it, numbers stay.
   return static_cast<double>(head.tokens[token].rank);
 }
 
@@ -79,7 +81,7 @@ void ReferenceBackend::attend_token(const LayerShape& layer, std::vector<HeadSta
     if (query.step % kRopeSegmentTokens == 0) {
       for (std::size_t j = 0; j < head.tokens.size(); ++j)
         head.tokens[j].rank = static_cast<std::int64_t>(j);
-      head.group_base = static_cast<std::int64_t>(head.tokens.size());
+      head.n_before_segment = static_cast<std::int64_t>(head.tokens.size());
     }
     head.tokens.push_back({.position = query.step, .value_norm = value_norm});
     head.keys.emplace_back(query.k + kv * d, query.k + (kv + 1) * d);
@@ -115,7 +117,7 @@ void ReferenceBackend::attend_token(const LayerShape& layer, std::vector<HeadSta
   decide(layer, heads, query.step, head_weights, block, events);
 }
 
-// Lets each deciding group (the layer, or each KV head) drop tokens while it holds more than k.
+// Lets each eviction group (the layer, or each KV head) drop tokens while it holds more than k.
 void ReferenceBackend::decide(const LayerShape& layer, std::vector<HeadState>& heads,
                               std::int64_t step,
                               const std::vector<std::vector<double>>& head_weights,

@@ -31,8 +31,8 @@ struct HeadState {
   std::vector<TokenMemory> tokens;
   std::vector<std::vector<double>> keys;    // unrotated, (head_dim) each
   std::vector<std::vector<double>> values;  // (head_dim) each
-  std::int64_t group_base =
-      0;  // in-state positions: tokens held when the current group of 256 began
+  // In-state positions: tokens held when the current RoPE segment began.
+  std::int64_t n_before_segment = 0;
 };
 
 struct ReferenceState final : StreamState {

@@ -15,7 +15,7 @@ struct TokenMemory {
   double accumulated = 0.0;    // h2o: sum of weights; tova-ema: moving average of the weights
   std::int64_t n_queries = 0;  // that the token has seen, its own included
   std::int64_t rank =
-      0;  // in-state positions: its number by age when the current group of 256 began
+      0;  // in-state positions: its number by age when the current RoPE segment began
   double value_norm = 1.0;  // tova-ema: L2 norm of the value, mean over KV heads
 };
 

@@ -33,7 +33,12 @@ void check(bool ok, const char* option, const std::string& value, const std::str
 
 }  // namespace
 
-std::string_view name_of(Policy policy) { return traits_of(policy).name; }
+std::string_view name_of(Policy policy) {
+  for (const PolicyTraits& p : kPolicies) {
+    if (p.policy == policy) return p.name;
+  }
+  return "?";
+}
 
 std::string_view name_of(Positions positions) {
   for (const auto& [value, name] : kPositions) {

@@ -72,6 +72,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
     {"io/results", {"io/files"}},
     {"kernels", {"kernels/policy"}},
     {"kernels/cpu", {"kernels", "kernels/policy"}},
+    {"kernels/cpu/attention", {"kernels", "kernels/cpu", "kernels/policy"}},
+    {"kernels/cpu/step", {"kernels", "kernels/cpu", "kernels/cpu/attention"}},
     {"kernels/cuda/attention", {"kernels", "kernels/cuda/device", "kernels/cuda/state"}},
     {"kernels/cuda/device", {"kernels", "kernels/cpu", "kernels/policy"}},
     {"kernels/cuda/gemm", {"kernels", "kernels/cuda/device"}},

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/backend.h"
+#include "kernels/cpu/step/backend.h"
 #include "kernels/reference/backend.h"
 #include "kernels/types/error.h"
 #include "tests/support/attention/devices.h"

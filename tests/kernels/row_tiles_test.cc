@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/backend.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/step/backend.h"
 #include "kernels/types/error.h"
 
 namespace tovamill::cpu {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/cpu/backend.h"
+#include "kernels/cpu/step/backend.h"
 #include "kernels/types/error.h"
 #include "tests/support/error_of.h"
 

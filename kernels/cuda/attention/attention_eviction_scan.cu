@@ -59,17 +59,15 @@ __device__ TokenMemory remember_weight(const ScannedGroup& g, std::int32_t j, fl
 // Of a thread's slots j = thread, thread + kThreads, ... of `n`: lets the policy remember, and
 // finds which of them leaves first, where one is to leave; `best_weight` is its.
 __device__ Candidate first_of_thread(const ScannedGroup& g, const float* partial, std::int32_t n,
-                                     std::int32_t position, bool is_full, float& best_weight) {
+                                     const Decision& decision, bool is_full, float& best_weight) {
   Candidate best = no_candidate();
   for (auto j = static_cast<std::int32_t>(threadIdx.x); j < n; j += kThreads) {
     const float weight = mean_weight(partial, g.a.scratch.ld, g.n_heads, j);
     if (g.eviction_step[j] != kLive) continue;
     const TokenMemory kept = remember_weight(g, j, weight);
-    if (!is_full || !may_leave(g.tile.rule, g.positions[j], position)) continue;
-    const Candidate c{
-        score_of(g.tile.rule, {position, g.a.layer, static_cast<std::int32_t>(blockIdx.y)},
-                 {weight, g.positions[j], kept}),
-        g.positions[j], j};
+    if (!is_full || !may_leave(g.tile.rule, g.positions[j], decision.now)) continue;
+    const Candidate c{score_of(g.tile.rule, decision, {weight, g.positions[j], kept}),
+                      g.positions[j], j};
     if (!leaves_before(c, best)) continue;
     best = c;
     best_weight = weight;
@@ -85,9 +83,10 @@ __device__ std::int32_t decide(const ScannedGroup& g, const float* partial, std:
   const std::int32_t warp = thread / kLanes, lane = thread % kLanes;
   __syncthreads();
   float best_weight = 0.0f;
+  const Decision decision{static_cast<std::int32_t>(g.tile.position) + query, g.a.layer,
+                          static_cast<std::int32_t>(blockIdx.y)};
   Candidate best =
-      first_of_thread(g, partial, g.tile.n_state + query + 1,
-                      static_cast<std::int32_t>(g.tile.position) + query, is_full, best_weight);
+      first_of_thread(g, partial, g.tile.n_state + query + 1, decision, is_full, best_weight);
   if (is_full) {
     best = warp_first(best);
     if (lane == 0) candidates[warp] = best;
@@ -96,15 +95,15 @@ __device__ std::int32_t decide(const ScannedGroup& g, const float* partial, std:
   __syncthreads();
   if (!is_full) return -1;
   best = warp_first(lane < kScanWarps ? candidates[lane] : no_candidate());
-  if (best.column < 0) {
+  if (best.slot < 0) {
     if (thread == 0) g.record_eviction(query, -1, 0.0f);
     return -1;
   }
-  if (best.column % kThreads == thread) {  // whose first that was
-    g.eviction_step[best.column] = query;
-    g.record_eviction(query, best.column, best_weight);
+  if (best.slot % kThreads == thread) {  // whose first that was
+    g.eviction_step[best.slot] = query;
+    g.record_eviction(query, best.slot, best_weight);
   }
-  return best.column;
+  return best.slot;
 }
 
 // Grid: tiles, eviction groups.

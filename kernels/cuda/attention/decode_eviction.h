@@ -94,10 +94,10 @@ __device__ inline std::int32_t block_count(std::int32_t n, Candidate* shared) {
   const auto thread = static_cast<std::int32_t>(threadIdx.x);
   for (int i = kLanes / 2; i > 0; i /= 2) n += __shfl_xor_sync(kAllLanes, n, i);
   __syncthreads();
-  if (thread % kLanes == 0) shared[thread / kLanes].column = n;
+  if (thread % kLanes == 0) shared[thread / kLanes].slot = n;
   __syncthreads();
   n = 0;
-  for (int w = 0; w < kWarps; ++w) n += shared[w].column;
+  for (int w = 0; w < kWarps; ++w) n += shared[w].slot;
   return n;
 }
 
@@ -117,12 +117,12 @@ __device__ inline Candidate block_first(Candidate c, Candidate* shared) {
 // Of the slots that are live, the one that the policy evicts next; none where all are protected.
 template <class T>
 __device__ Candidate next_eviction(const DecodedGroup<T>& g, Candidate* shared) {
-  const auto position = static_cast<std::int32_t>(g.tile.position);
+  const Decision decision{static_cast<std::int32_t>(g.tile.position), g.a.layer, g.group};
   Candidate best = no_candidate();
   for (auto j = static_cast<std::int32_t>(threadIdx.x); j < g.n; j += kThreads) {
-    if (g.eviction_step[j] != kLive || !may_leave(g.tile.rule, g.positions[j], position)) continue;
-    const Candidate c{score_of(g.tile.rule, {position, g.a.layer, g.group},
-                               {g.mean[j], g.positions[j], g.kept(j)}),
+    if (g.eviction_step[j] != kLive || !may_leave(g.tile.rule, g.positions[j], decision.now))
+      continue;
+    const Candidate c{score_of(g.tile.rule, decision, {g.mean[j], g.positions[j], g.kept(j)}),
                       g.positions[j], j};
     if (leaves_before(c, best)) best = c;
   }
@@ -145,12 +145,12 @@ __device__ Evicted evict_tokens(const DecodedGroup<T>& g, std::int32_t n_visible
   for (std::int32_t i = 0; i < n_evictions; ++i) {
     __syncthreads();
     const Candidate best = next_eviction(g, shared);
-    if (best.column < 0) break;
+    if (best.slot < 0) break;
     --result.n_left;
-    result.last_slot = best.column;
+    result.last_slot = best.slot;
     if (threadIdx.x != 0) continue;
-    g.eviction_step[best.column] = 0;
-    const EventRecord record{g.positions[best.column], g.mean[best.column], n_visible};
+    g.eviction_step[best.slot] = 0;
+    const EventRecord record{g.positions[best.slot], g.mean[best.slot], n_visible};
     if (a.evictions != nullptr) {
       a.evictions[(static_cast<std::int64_t>(g.tile_index) * a.shape.n_eviction_groups + g.group) *
                       a.max_evictions +

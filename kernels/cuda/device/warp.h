@@ -53,7 +53,7 @@ __device__ inline float block_max(float x, float* shared) {
 
 // The candidate of all lanes that leaves first (leaves_before), in all lanes.
 __device__ inline Candidate warp_first(Candidate c) {
-  const std::uint32_t order = c.column < 0 ? kOrderOfNone : order_of(c.score),
+  const std::uint32_t order = c.slot < 0 ? kOrderOfNone : order_of(c.score),
                       lowest = __reduce_min_sync(kAllLanes, order),
                       position = order == lowest ? static_cast<std::uint32_t>(c.position) : ~0u,
                       oldest = __reduce_min_sync(kAllLanes, position);
@@ -61,7 +61,7 @@ __device__ inline Candidate warp_first(Candidate c) {
       __ballot_sync(kAllLanes, order == lowest && static_cast<std::uint32_t>(c.position) == oldest);
   const int from = __ffs(static_cast<int>(found)) - 1;
   return {__shfl_sync(kAllLanes, c.score, from), static_cast<std::int32_t>(oldest),
-          __shfl_sync(kAllLanes, c.column, from)};
+          __shfl_sync(kAllLanes, c.slot, from)};
 }
 
 // Where a number is copied from and to; nowhere, if `to` is null.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 namespace tovamill::cuda {
+
 AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
     : model_(options.shape),
       cache_(options.cache),

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/cpu/attention.h"
+#include "kernels/cpu/attention/attention.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/state.h"

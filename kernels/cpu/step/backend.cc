@@ -1,4 +1,4 @@
-#include "kernels/cpu/backend.h"
+#include "kernels/cpu/step/backend.h"
 
 #include <algorithm>
 #include <cmath>
@@ -155,7 +155,8 @@ void CpuBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
 }
 
 std::unique_ptr<StreamState> CpuBackend::make_state() {
-  return std::make_unique<CpuState>(attention_.layout(), attention_.capacity(0, false));
+  return std::make_unique<CpuState>(attention_.model().layout,
+                                    attention_.model().capacity(0, false));
 }
 
 std::uint64_t CpuBackend::state_bytes() const {
@@ -346,20 +347,20 @@ void CpuBackend::read_logits(const Buffer& x, const Matrix& head,
 }
 
 std::uint64_t CpuBackend::state_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
-  const StateLayout layout = attention_.layout();
-  return layout.layer_bytes(attention_.capacity(n_tokens, keeps_all)) *
+  const StateLayout layout = attention_.model().layout;
+  return layout.layer_bytes(attention_.model().capacity(n_tokens, keeps_all)) *
          static_cast<std::size_t>(layout.n_layers);
 }
 
 void CpuBackend::reset(StreamState& state) {
   auto& s = static_cast<CpuState&>(state);
   s.reset();
-  if (is_bounded(options_.cache)) s.resize(attention_.capacity(0, false));
+  if (is_bounded(options_.cache)) s.resize(attention_.model().capacity(0, false));
 }
 
 void CpuBackend::reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) {
   auto& s = static_cast<CpuState&>(state);
-  s.resize(std::max(s.capacity(), attention_.capacity(n_tokens, keeps_all)));
+  s.resize(std::max(s.capacity(), attention_.model().capacity(n_tokens, keeps_all)));
 }
 
 void CpuBackend::copy(const StreamState& from, StreamState& to) {
@@ -374,7 +375,7 @@ std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, s
                                                      std::int32_t group) const {
   const auto& s = static_cast<const CpuState&>(state);
   const std::int32_t* first = s.positions(layer, group);
-  std::vector<std::int32_t> positions(first, first + s.n_columns(layer));
+  std::vector<std::int32_t> positions(first, first + s.n_slots(layer));
   std::sort(positions.begin(), positions.end());
   return positions;
 }
