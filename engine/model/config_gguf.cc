@@ -148,8 +148,6 @@ ModelConfig config_from_gguf(const nlohmann::json& fields,
   apply_rules(family, config, shape.layers);
   check_layers(config, kGgufKeys, shape);
   shape.ropes = {rotary_of_gguf(config, shape.head_dim, rope_freqs)};
-  shape.sliding_window = shape.layers.front().sliding_window;
-  shape.inv_freq = shape.ropes.front();
   return result;
 }
 

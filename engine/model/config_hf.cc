@@ -145,8 +145,6 @@ ModelConfig config_from_hf(const nlohmann::json& fields, const std::string& wher
   check_layers(config, kHfKeys, shape);
   shape.ropes = {rotary_of_hf(config, family.rope_theta, shape.head_dim)};
   result.tied_head = config.flag("tie_word_embeddings", family.tied_head);
-  shape.sliding_window = shape.layers.front().sliding_window;
-  shape.inv_freq = shape.ropes.front();
   return result;
 }
 

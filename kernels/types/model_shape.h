@@ -20,10 +20,7 @@ struct ModelShape {
   std::int32_t head_dim = 0;
   std::int32_t vocab_size = 0;
   std::int32_t trained_context = 0;  // max_position_embeddings, tokens
-  std::int32_t sliding_window = 0;  // tokens: a key is visible iff position > t - window; 0 is none
   float rms_norm_eps = 1e-5f;
-  std::vector<double>
-      inv_freq;  // (head_dim / 2) rotary frequencies in radians per token, scaling applied
   // (tables, head_dim / 2) rotary frequencies in radians per token, scaling applied; of all layers.
   std::vector<std::vector<double>> ropes;
   std::vector<LayerShape> layers;  // of the whole model

@@ -34,7 +34,6 @@ class CudaStart : public ::testing::Test {
                                         .head_dim = 10,
                                         .vocab_size = kOut,
                                         .trained_context = 512,
-                                        .inv_freq = std::vector<double>(5, 0.1),
                                         .ropes = {std::vector<double>(5, 0.1)},
                                         .layers = {{}}},
                               .cache = {.cache_size = 8},

@@ -70,7 +70,7 @@ TEST_P(EveryArchitecture, HoldsTheSameWeightsInBothFormats) {
   const ModelConfig a = config_from_hf(hf->config(), "hf");
   const ModelConfig b =
       config_from_gguf(gguf->config(), gguf->find_tensor("rope_freqs.weight"), "gguf");
-  EXPECT_EQ(a.shape.inv_freq, b.shape.inv_freq);
+  EXPECT_EQ(a.shape.ropes, b.shape.ropes);
   EXPECT_EQ(a.shape.rms_norm_eps, b.shape.rms_norm_eps);
   EXPECT_EQ(a.shape.vocab_size, b.shape.vocab_size);
   EXPECT_EQ(a.shape.head_dim, b.shape.head_dim);

@@ -69,12 +69,10 @@ class AttentionDevice {
               .head_dim = s.head_dim,
               .vocab_size = 16,
               .trained_context = 512,
-              .sliding_window = s.sliding_window,
-              .inv_freq = {},
               .layers = s.layers};
+    std::vector<double>& frequencies = shape_.ropes.emplace_back();
     for (std::int32_t i = 0; i < s.head_dim / 2; ++i)
-      shape_.inv_freq.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
-    shape_.ropes = {shape_.inv_freq};
+      frequencies.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
     for (const LayerShape& layer : s.layers) {  // other tables turn slower
       if (layer.rope < static_cast<std::int32_t>(shape_.ropes.size())) continue;
       shape_.ropes.push_back(shape_.ropes.back());

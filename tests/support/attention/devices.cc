@@ -19,7 +19,6 @@ bool is_there(const std::string& device) {
                                           .head_dim = 8,
                                           .vocab_size = 8,
                                           .trained_context = 512,
-                                          .inv_freq = {1.0, 0.5, 0.25, 0.125},
                                           .ropes = {{1.0, 0.5, 0.25, 0.125}},
                                           .layers = {{}}},
                                 .cache = {.cache_size = 8},
