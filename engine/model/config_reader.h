@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kernels/types/model_limits.h"
 
@@ -39,6 +40,9 @@ class ConfigReader {
   // The value; nullptr where it is absent or null.
   const nlohmann::json* find(const std::string& key) const;
 
+  // Whether the key is there, be it null.
+  bool has(const std::string& key) const { return object_.contains(prefix_ + key); }
+
   // nullopt where the field is absent or null. Throws BadData where it has another type or is out
   // of range.
   std::optional<std::int32_t> optional_integer(const std::string& key, Limits limits) const;
@@ -49,8 +53,8 @@ class ConfigReader {
   // Throws BadData where the field is absent, too.
   std::int32_t integer(const std::string& key, Limits limits) const;
 
-  // As above, where the field may be an array with an entry for each layer: all must be equal.
-  std::optional<std::int32_t> optional_uniform(const std::string& key, Limits limits) const;
+  // One for each of `n` layers, where the field may be an array of them or one number for all.
+  std::vector<std::int32_t> integers(const std::string& key, Limits limits, std::size_t n) const;
 
   // Throws BadData: "WHERE: PROBLEM".
   [[noreturn]] void fail(const std::string& problem) const;

@@ -12,6 +12,7 @@ namespace tovamill::reference {
 
 // One token's projections, rotated where the formula says so.
 struct ReferenceBackend::Query {
+  const LayerShape& shape;
   std::int32_t layer;  // of the whole model
   std::int64_t step;   // the token's position
   const double* q;     // (n_heads, head_dim), not yet rotated
@@ -30,6 +31,11 @@ void rotate(double* head, std::int32_t head_dim, double position,
     head[i] = a * c - b * s;
     head[i + half] = b * c + a * s;
   }
+}
+
+// Whether the query at `step` sees the token at `position`.
+bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t position) {
+  return layer.sliding_window <= 0 || position > step - layer.sliding_window;
 }
 
 // kernels/README.md, "Positions". `token` indexes the head's tokens, which are in order of age.
@@ -51,6 +57,13 @@ double ReferenceBackend::rotary_position(const HeadState& head, std::size_t toke
     return static_cast<double>(head.n_before_segment + position - segment_start);
   // The rank that the token had when the segment began: tokens leave within it, numbers stay.
   return static_cast<double>(head.tokens[token].rank);
+}
+
+// Rotates a head of a layer, if the layer rotates any.
+void ReferenceBackend::rotate_head(const LayerShape& layer, double* head, double position) const {
+  if (layer.rope == kNoRope) return;
+  rotate(head, options_.shape.head_dim, position,
+         options_.shape.ropes.at(static_cast<std::size_t>(layer.rope)));
 }
 
 // Mean over KV heads of the L2 norms of a token's values.
@@ -87,13 +100,14 @@ std::vector<double> ReferenceBackend::attend_head(const HeadState& head,
   const ModelShape& shape = options_.shape;
   const std::int32_t d = shape.head_dim;
   const std::size_t n = head.tokens.size();
-  const double scale = 1.0 / std::sqrt(static_cast<double>(d));
+  const double scale = query.shape.attention_scale != 0
+                           ? query.shape.attention_scale
+                           : 1.0 / std::sqrt(static_cast<double>(d));
   std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w(n, 0.0);
-  rotate(q.data(), d, rotary_position(head, n - 1, query.step), shape.inv_freq);
+  rotate_head(query.shape, q.data(), rotary_position(head, n - 1, query.step));
   double highest = -INFINITY, sum = 0.0;
   for (std::size_t j = 0; j < n; ++j) {
-    const bool visible =
-        shape.sliding_window <= 0 || head.tokens[j].position > query.step - shape.sliding_window;
+    const bool visible = is_visible(query.shape, query.step, head.tokens[j].position);
     double score = 0.0;
     for (std::int32_t i = 0; i < d; ++i)
       score += q[static_cast<std::size_t>(i)] * keys[j][static_cast<std::size_t>(i)];
@@ -120,7 +134,7 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
     append_token(head, query, kv);
     std::vector<std::vector<double>> keys = head.keys;
     for (std::size_t j = 0; j < keys.size(); ++j)
-      rotate(keys[j].data(), shape.head_dim, rotary_position(head, j, query.step), shape.inv_freq);
+      rotate_head(query.shape, keys[j].data(), rotary_position(head, j, query.step));
     for (std::int32_t h = kv * per_kv; h < (kv + 1) * per_kv; ++h)
       head_weights.push_back(attend_head(head, keys, query, h));
   }
@@ -139,7 +153,6 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
 void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
                               std::span<const std::vector<double>> head_weights,
                               const StepBlock& block, BlockEvents& events) {
-  const std::int32_t window = options_.shape.sliding_window;
   const CacheOptions cache = block_options(options_.cache, block.pin);
   std::vector<TokenMemory>& tokens = heads.front().tokens;
   std::vector<double> weights(tokens.size(), 0.0);
@@ -148,7 +161,7 @@ void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, st
       weights[j] += w[j] / static_cast<double>(head_weights.size());
   }
   for (const TokenMemory& token : tokens)
-    events.n_attended += window <= 0 || token.position > query.step - window;
+    events.n_attended += is_visible(query.shape, query.step, token.position);
   if (block.keeps_all) return;
   for (HeadState& head : heads) remember(cache, weights, head.tokens);
   while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > cache.cache_size) {
@@ -192,7 +205,8 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
         normalize(k + h * d, d, weights.k_norm.data(), static_cast<double>(shape.rms_norm_eps));
       }
       attend_token(heads,
-                   {.layer = shape.first_layer + layer,
+                   {.shape = shape.layer(layer),
+                    .layer = shape.first_layer + layer,
                     .step = block.position + i,
                     .q = row,
                     .k = k,

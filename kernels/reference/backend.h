@@ -100,6 +100,7 @@ class ReferenceBackend final : public Backend {
   void decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
               std::span<const std::vector<double>> head_weights, const StepBlock& block,
               BlockEvents& events);
+  void rotate_head(const LayerShape& layer, double* head, double position) const;
   double value_norm(const Query& query) const;
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
 
@@ -111,6 +112,9 @@ class ReferenceBackend final : public Backend {
 // Turns the pairs (i, i + d/2) of a head by position * inv_freq[i].
 void rotate(double* head, std::int32_t head_dim, double position,
             const std::vector<double>& inv_freq);
+
+// Whether the query at `step` sees the token at `position`, through the layer's sliding window.
+bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t position);
 
 // x / rms(x) * weight in place.
 void normalize(double* x, std::int32_t n, const float* weight, double eps);

@@ -94,7 +94,8 @@ class SameRows : public ::testing::TestWithParam<std::string> {
                      .head_dim = 16,
                      .vocab_size = shape.n_out,
                      .trained_context = 512,
-                     .inv_freq = std::vector<double>(8, 0.1)};
+                     .ropes = {std::vector<double>(8, 0.1)},
+                     .layers = {{}}};
     options.cache = {.cache_size = 8};
     options.dtype = GetParam();
     options.n_threads = n_threads;

@@ -199,7 +199,7 @@ class SideBySide {
   SideBySide(const std::string& path, const std::string& device, const CacheOptions& cache)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
-        weights_(weights_from_hf(
+        weights_(collect_weights(
             config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)),
         backend_(make_backend(device, {.shape = config_.shape,
                                        .cache = cache,

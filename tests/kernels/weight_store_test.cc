@@ -113,7 +113,8 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
                .head_dim = 16,
                .vocab_size = kVocab,
                .trained_context = 512,
-               .inv_freq = std::vector<double>(8, 0.1)};
+               .ropes = {std::vector<double>(8, 0.1)},
+               .layers = {{}}};
     o.dtype = GetParam();
     o.n_threads = n_threads;
     o.max_rows = kRows;

@@ -68,13 +68,21 @@ void Attention::give_back_room(const StepBlock& block) const {
 void Attention::run(std::int32_t layer, std::span<const float> q_norm,
                     std::span<const float> k_norm, float* qkv, void* out,
                     std::span<BlockEvents> events) {
-  rows_.prepare(q_norm, k_norm, qkv, isa_, pool_);
+  const LayerShape& shape = model_.shape.layer(layer);
+  rows_.prepare(shape.rope, q_norm, k_norm, qkv, isa_, pool_);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     events[b].evictions.clear();
     events[b].n_attended = 0;
   }
   std::vector<TileScratch>& scratch = scratch_.tiles();
-  const LayerPass pass{model_, isa_, rows_, scratch_.threads(), layer, out};
+  const LayerPass pass{model_,
+                       isa_,
+                       rows_,
+                       scratch_.threads(),
+                       layer,
+                       shape,
+                       score_scale(shape, model_.shape.head_dim),
+                       out};
   pool_.run(static_cast<std::int64_t>(single_.size()), [&](std::int64_t i, int thread) {
     const std::size_t b = single_[static_cast<std::size_t>(i)];
     decode(pass, next_tile(blocks_[b], 0, scratch[static_cast<std::size_t>(thread)]), events[b],

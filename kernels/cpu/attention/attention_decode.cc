@@ -51,8 +51,8 @@ void attend_head(const LayerPass& pass, const Tile& tile, std::int32_t kv, int t
   for (std::int32_t q = 0; q < model.per_kv; ++q) {
     inverse_sum[q] =
         1.0f / pass.isa.exponentiate(weights + std::int64_t{q} * tile.ld, tile.n_slots(), tile.ld,
-                                     model.scale, pass.hiding_positions(tile, kv),
-                                     model.hidden_below(tile.position), nullptr, 0);
+                                     pass.scale, pass.hiding_positions(tile, kv),
+                                     pass.hidden_below(tile.position), nullptr, 0);
   }
   float* sums = scratch.row_sums();
   sum_values(pass, tile, kv, weights, sums);
@@ -178,10 +178,10 @@ void decode(const LayerPass& pass, Tile tile, BlockEvents& events, int thread) {
   for (std::int32_t g = 0; g < model.n_groups; ++g) {
     const std::int32_t* positions = state.positions(pass.layer, g);
     events.n_attended += static_cast<std::uint64_t>(
-        model.shape.sliding_window <= 0
+        !pass.has_window()
             ? tile.n_slots()
             : std::count_if(positions, positions + tile.n_slots(),
-                            [&](std::int32_t p) { return p > model.hidden_below(tile.position); }));
+                            [&](std::int32_t p) { return p > pass.hidden_below(tile.position); }));
     if (tile.may_evict) n_left = drop_tokens(pass, tile, g, events, thread);
   }
   state.n_slots(pass.layer) = n_left;

@@ -10,7 +10,7 @@ std::uint64_t n_visible(const LayerPass& pass, const Tile& tile, std::int32_t gr
                         std::int32_t query) {
   const std::int32_t* positions = tile.state->positions(pass.layer, group);
   const std::int32_t* eviction_steps = tile.scratch->eviction_steps_of(group);
-  const std::int32_t hidden_below = pass.model.hidden_below(tile.position + query);
+  const std::int32_t hidden_below = pass.hidden_below(tile.position + query);
   std::uint64_t n = 0;
   for (std::int32_t j = 0; j <= tile.n_state + query; ++j) {
     const bool is_live = !tile.may_evict || eviction_steps[j] >= query;
@@ -40,8 +40,8 @@ void add_events(const LayerPass& pass, const Tile& tile, BlockEvents& events) {
     std::int64_t n_live = tile.n_state;
     for (std::int32_t query = 0; query < tile.n_queries; ++query) {
       ++n_live;
-      events.n_attended += model.shape.sliding_window > 0 ? n_visible(pass, tile, g, query)
-                                                          : static_cast<std::uint64_t>(n_live);
+      events.n_attended +=
+          pass.has_window() ? n_visible(pass, tile, g, query) : static_cast<std::uint64_t>(n_live);
       if (!tile.may_evict) continue;
       const std::int32_t slot =
           tile.scratch->evicted[static_cast<std::size_t>(g * model.tile_queries + query)];

@@ -1,7 +1,6 @@
 #include "kernels/cpu/attention/attention_model.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tovamill::cpu {
 
@@ -18,7 +17,6 @@ AttentionModel::AttentionModel(const BackendOptions& options, ComputeType comput
       part_queries(std::max(1, kPartRows / per_kv)),
       padded_dim(static_cast<std::int32_t>(pad_slots(shape.head_dim))),
       clip(clip_distance(cache, shape)),
-      scale(1.0f / std::sqrt(static_cast<float>(shape.head_dim))),
       layout{.n_layers = shape.n_layers,
              .n_kv_heads = shape.n_kv_heads,
              .head_dim = shape.head_dim,

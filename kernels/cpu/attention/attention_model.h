@@ -33,7 +33,6 @@ struct AttentionModel {
   std::int32_t part_queries;                             // of a part of a tile
   std::int32_t padded_dim;                               // head_dim in whole vectors
   std::int64_t clip;                                     // clip distance
-  float scale;                                           // 1 / sqrt(head_dim)
   StateLayout layout;
 
   bool needs_scan() const { return tovamill::needs_scan(cache.policy); }
@@ -44,10 +43,6 @@ struct AttentionModel {
   std::int64_t capacity(std::int64_t n_tokens, bool keeps_all) const;
   // What the rotated keys of a state are relative to (CpuState::rotation).
   std::int64_t wanted_rotation(std::int64_t position) const;
-  // Tokens at or below this are outside the model's sliding window for the query at `position`.
-  std::int32_t hidden_below(std::int64_t position) const {
-    return static_cast<std::int32_t>(position - shape.sliding_window);
-  }
 };
 
 }  // namespace tovamill::cpu

@@ -17,10 +17,12 @@ std::int64_t n_tabulated(const AttentionModel& model) {
 
 }  // namespace
 
-AttentionRows::AttentionRows(const AttentionModel& model)
-    : model_(model), angles_(model.shape.inv_freq, n_tabulated(model)) {
+AttentionRows::AttentionRows(const AttentionModel& model) : model_(model) {
   const auto rows = static_cast<std::size_t>(model.max_rows);
-  row_angles_.resize(rows * static_cast<std::size_t>(model.shape.head_dim));
+  for (const std::vector<double>& inv_freq : model.shape.ropes) {
+    angles_.emplace_back(inv_freq, n_tabulated(model));
+    row_angles_.emplace_back(rows * static_cast<std::size_t>(model.shape.head_dim));
+  }
   rotated_keys_.resize(rows * static_cast<std::size_t>(model.shape.kv_size()));
   value_norms_.resize(rows);
 }
@@ -42,20 +44,25 @@ void AttentionRows::fill_angles(const StepBlock& block) {
     const std::int64_t position = block.position + i;
     if (position % kRopeSegmentTokens == 0)
       state.n_before_segment() = grows ? held + i : std::min(held + i, most);
-    float* row = row_angles_.data() + std::int64_t{block.first_row + i} * d;
-    angles_.fill(rotary_position(model_.cache, model_.clip, position, state.n_before_segment()),
-                 row, row + d / 2);
+    const std::int64_t place =
+        rotary_position(model_.cache, model_.clip, position, state.n_before_segment());
+    for (std::size_t rope = 0; rope < angles_.size(); ++rope) {
+      float* row = row_angles(rope, block.first_row + i);
+      angles_[rope].fill(place, row, row + d / 2);
+    }
   }
 }
 
-void AttentionRows::prepare(std::span<const float> q_norm, std::span<const float> k_norm,
-                            float* qkv, const IsaKernels& isa, ThreadPool& pool) {
+void AttentionRows::prepare(std::int32_t rope, std::span<const float> q_norm,
+                            std::span<const float> k_norm, float* qkv, const IsaKernels& isa,
+                            ThreadPool& pool) {
   qkv_ = qkv;
   pool.run((n_rows_ + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int) {
     const auto begin = static_cast<std::int32_t>(task) * kRowsPerTask;
     for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n_rows_); ++r) {
       float* q = qkv + r * model_.row_size();
-      const float* angles = row_angles_.data() + std::int64_t{r} * model_.shape.head_dim;
+      const float* angles =
+          rope == kNoRope ? nullptr : row_angles(static_cast<std::size_t>(rope), r);
       prepare_queries(q, angles, q_norm, isa);
       prepare_keys(r, q + model_.shape.q_size(), angles, k_norm, isa);
     }
@@ -69,7 +76,7 @@ void AttentionRows::prepare_queries(float* q, const float* angles, std::span<con
   std::uint16_t rounded[kMaxHeadDim];
   for (std::int32_t h = 0; h < model_.shape.n_heads; ++h, q += d) {
     if (!norm.empty()) isa.rms_norm(q, norm.data(), d, model_.shape.rms_norm_eps, q);
-    isa.rotate(q, angles, angles + half, half, q);
+    if (angles != nullptr) isa.rotate(q, angles, angles + half, half, q);
     if (model_.type != ComputeType::bf16) continue;
     isa.to_bf16(q, d, rounded);
     isa.from_bf16(rounded, d, q);
@@ -84,15 +91,21 @@ void AttentionRows::prepare_keys(std::int32_t row, float* k, const float* angles
   float norms = 0.0f;
   for (std::int32_t h = 0; h < n_kv; ++h, k += d) {
     if (!norm.empty()) isa.rms_norm(k, norm.data(), d, model_.shape.rms_norm_eps, k);
-    isa.rotate(k, angles, angles + half, half, rotated + h * d);
+    if (angles != nullptr) {
+      isa.rotate(k, angles, angles + half, half, rotated + h * d);
+    } else {
+      std::copy_n(k, d, rotated + h * d);
+    }
     if (wants_norms) norms += isa.norm2(k + model_.shape.kv_size(), d);
   }
   value_norms_[static_cast<std::size_t>(row)] = norms / static_cast<float>(n_kv);
 }
 
 std::uint64_t AttentionRows::bytes() const {
-  return angles_.n_bytes() +
-         (row_angles_.size() + rotated_keys_.size() + value_norms_.size()) * sizeof(float);
+  std::uint64_t n = (rotated_keys_.size() + value_norms_.size()) * sizeof(float);
+  for (const RotaryAngles& angles : angles_) n += angles.n_bytes();
+  for (const std::vector<float>& angles : row_angles_) n += angles.size() * sizeof(float);
+  return n;
 }
 
 }  // namespace tovamill::cpu

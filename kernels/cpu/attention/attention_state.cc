@@ -104,7 +104,7 @@ void rotate_again(const LayerPass& pass, const Tile& tile, std::int32_t kv, int 
   const CpuState& state = *tile.state;
   const AttentionModel& model = pass.model;
   const std::int64_t shift = model.wanted_rotation(tile.position);
-  if (state.rotation(pass.layer) == shift) return;
+  if (pass.shape.rope == kNoRope || state.rotation(pass.layer) == shift) return;
   ThreadScratch& scratch = pass.scratch(thread);
   const std::int32_t half = model.shape.head_dim / 2;
   const std::int32_t* positions = state.positions(pass.layer, kv / model.kv_per_group);
@@ -114,7 +114,8 @@ void rotate_again(const LayerPass& pass, const Tile& tile, std::int32_t kv, int 
   for (std::int32_t j = 0; j < tile.n_state; ++j) {
     const std::int64_t place = in_state ? scratch.rank[static_cast<std::size_t>(j)]
                                         : std::max<std::int64_t>(0, positions[j] - shift);
-    pass.rows.angles().fill(place, scratch.angles.data(), scratch.angles.data() + half);
+    pass.rows.angles(pass.shape.rope)
+        .fill(place, scratch.angles.data(), scratch.angles.data() + half);
     from_storage(pass, row_of(model, state.unrotated(pass.layer, kv), j), row);
     pass.isa.rotate(row, scratch.angles.data(), scratch.angles.data() + half, half, row);
     to_storage(pass, row, row_of(model, state.rotated(pass.layer, kv), j));

@@ -47,8 +47,8 @@ void attend_planned_part(const LayerPass& pass, const Tile& tile, std::int32_t k
       float* row = weights + std::int64_t{i} * tile.ld;
       const std::int32_t query = (r + i) / model.per_kv;
       total[i] =
-          pass.isa.exponentiate(row, tile.n_state + query + 1, padded, model.scale, positions,
-                                model.hidden_below(tile.position + query), eviction_steps, query);
+          pass.isa.exponentiate(row, tile.n_state + query + 1, padded, pass.scale, positions,
+                                pass.hidden_below(tile.position + query), eviction_steps, query);
       a[i] = row;
       const std::int32_t evicted =
           tile.may_evict ? tile.scratch->evicted[static_cast<std::size_t>(query)] : -1;

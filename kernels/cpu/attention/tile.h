@@ -32,7 +32,9 @@ struct LayerPass {
   const AttentionRows& rows;
   std::span<ThreadScratch> threads;
   std::int32_t layer;
-  void* out;  // (n_rows, q_size) in the compute type
+  const LayerShape& shape;
+  float scale;  // of the scores
+  void* out;    // (n_rows, q_size) in the compute type
 
   // (head_dim) of a row.
   const float* query(const Tile& tile, std::int32_t kv, std::int32_t row) const {
@@ -50,10 +52,14 @@ struct LayerPass {
       isa.scale(sums, factor, model.shape.head_dim, static_cast<float*>(out) + at);
     }
   }
-  // Positions of a KV head's slots where the model's sliding window hides some, else null.
+  bool has_window() const { return shape.sliding_window > 0; }
+  // Tokens at or below this are outside the layer's sliding window for the query at `position`.
+  std::int32_t hidden_below(std::int64_t position) const {
+    return static_cast<std::int32_t>(position - shape.sliding_window);
+  }
+  // Positions of a KV head's slots where the layer's sliding window hides some, else null.
   const std::int32_t* hiding_positions(const Tile& tile, std::int32_t kv) const {
-    return model.shape.sliding_window > 0 ? tile.state->positions(layer, kv / model.kv_per_group)
-                                          : nullptr;
+    return has_window() ? tile.state->positions(layer, kv / model.kv_per_group) : nullptr;
   }
   // The decision of an eviction group behind a query of the tile.
   Decision decision_of(const Tile& tile, std::int32_t group, std::int32_t query) const {

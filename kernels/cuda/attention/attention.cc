@@ -14,19 +14,21 @@ Attention::Attention(const AttentionModel& model, Arena& arena, const Stream& st
       events_(model, arena) {
   const auto rows = static_cast<std::size_t>(model.max_rows());
   const ModelShape& shape = model.model();
-  const std::size_t freq_bytes = shape.inv_freq.size() * sizeof(double);
+  const auto dim = static_cast<std::size_t>(shape.head_dim);
+  const std::size_t freq_bytes = shape.ropes.size() * dim / 2 * sizeof(double);
   tiles_ = arena.take(rows * sizeof(TileInfo), "the tiles of a step");
   row_tiles_ = arena.take(rows * sizeof(std::int32_t), "the rows of a step");
   positions_ = arena.take(rows * sizeof(std::int64_t), "the positions of a step");
-  angles_ = arena.take(rows * static_cast<std::size_t>(shape.head_dim) * sizeof(float),
-                       "the angles of a step");
+  angles_ = arena.take(shape.ropes.size() * rows * dim * sizeof(float), "the angles of a step");
   inv_freq_ = arena.take(freq_bytes, "rotary frequencies");
   queries_ =
       arena.take(rows * static_cast<std::size_t>(shape.q_size()) * element_bytes(model.type()),
                  "the queries of a step");
   staging_ = PinnedMemory(rows * (sizeof(TileInfo) + sizeof(std::int32_t) + sizeof(std::int64_t)) +
                           freq_bytes);
-  std::memcpy(staging_.data(), shape.inv_freq.data(), freq_bytes);
+  for (std::size_t r = 0; r < shape.ropes.size(); ++r)
+    std::memcpy(staging_.data() + r * dim / 2 * sizeof(double), shape.ropes[r].data(),
+                dim / 2 * sizeof(double));
   TOVAMILL_CUDA(cudaMemcpyAsync(inv_freq_.data(), staging_.data(), freq_bytes,
                                 cudaMemcpyHostToDevice, stream.get()));
   stream.synchronize();
@@ -47,6 +49,15 @@ void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_row
   upload();
 }
 
+const double* Attention::inv_freq(std::int32_t rope) const {
+  return static_cast<const double*>(inv_freq_.data()) + rope * (model_.model().head_dim / 2);
+}
+
+float* Attention::angles(std::int32_t rope) const {
+  return static_cast<float*>(angles_.data()) +
+         static_cast<std::int64_t>(rope) * model_.max_rows() * model_.model().head_dim;
+}
+
 // Copies 120 bytes a tile, 12 bytes a row; computes head_dim / 2 cosines and sines a row.
 void Attention::upload() {
   if (layout_.n_rows() == 0 || layout_.tiles().empty()) return;
@@ -60,9 +71,10 @@ void Attention::upload() {
   put(layout_.tiles(), tiles_);
   put(layout_.positions(), positions_);
   put(layout_.row_tiles(), row_tiles_);
-  fill_angles(static_cast<const std::int64_t*>(positions_.data()),
-              static_cast<const double*>(inv_freq_.data()), model_.model().head_dim / 2,
-              static_cast<float*>(angles_.data()), layout_.n_rows(), stream_);
+  const auto n_ropes = static_cast<std::int32_t>(model_.model().ropes.size());
+  for (std::int32_t rope = 0; rope < n_ropes; ++rope)
+    fill_angles(static_cast<const std::int64_t*>(positions_.data()), inv_freq(rope),
+                model_.model().head_dim / 2, angles(rope), layout_.n_rows(), stream_);
 }
 
 void Attention::run(std::int32_t layer, const float* q_norm, const float* k_norm, const float* qkv,
@@ -85,13 +97,14 @@ void Attention::run_batch(const TileBatch& batch, std::int32_t layer, const floa
   if (batch.kind != TileKind::decode)
     scratch = scratch_.tiles(batch.n_tiles, batch.max_slots, partial);
   timer_.enter(StepPart::states, stream_);
-  if (batch.rotates != 0)
-    rotate_again<T>({model_.shape(), model_.layout(), layer, tiles + batch.first,
-                     static_cast<const double*>(inv_freq_.data())},
+  const AttentionShape& shape = model_.shape(layer);
+  const std::int32_t rope = model_.model().layer(layer).rope;
+  if (batch.rotates != 0 && rope != kNoRope)
+    rotate_again<T>({shape, model_.layout(), layer, tiles + batch.first, inv_freq(rope)},
                     batch.n_tiles, stream_);
-  append<T>({model_.shape(), model_.layout(), layer, tiles, batch.first,
-             batch.first + batch.n_tiles, static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
-             static_cast<const float*>(angles_.data()), q_norm, k_norm,
+  append<T>({shape, model_.layout(), layer, tiles, batch.first, batch.first + batch.n_tiles,
+             static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
+             rope == kNoRope ? nullptr : angles(rope), q_norm, k_norm,
              static_cast<T*>(queries_.data()), scratch.appended},
             layout_.n_rows(), stream_);
   if (batch.kind == TileKind::decode) return run_decode(batch, layer, out);
@@ -101,7 +114,7 @@ void Attention::run_batch(const TileBatch& batch, std::int32_t layer, const floa
 template <class T>
 void Attention::run_tiles(const TileBatch& batch, const TileScratch& s, float* partial,
                           std::int32_t layer, T* out) {
-  const AttentionShape& shape = model_.shape();
+  const AttentionShape& shape = model_.shape(layer);
   const StateLayout& layout = model_.layout();
   const TileInfo* tiles = static_cast<const TileInfo*>(tiles_.data()) + batch.first;
   const bool scans = batch.kind == TileKind::scanned;
@@ -127,7 +140,7 @@ void Attention::run_tiles(const TileBatch& batch, const TileScratch& s, float* p
 template <class T>
 void Attention::run_decode(const TileBatch& batch, std::int32_t layer, T* out) {
   DecodeArguments<T> a{};
-  a.shape = model_.shape();
+  a.shape = model_.shape(layer);
   a.layout = model_.layout();
   a.layer = layer;
   a.tiles = static_cast<const TileInfo*>(tiles_.data()) + batch.first;

@@ -47,6 +47,9 @@ class Attention {
 
  private:
   void upload();
+  // Of a rotary table.
+  const double* inv_freq(std::int32_t rope) const;  // (head_dim / 2)
+  float* angles(std::int32_t rope) const;           // (max_rows, head_dim) of the step's rows
   template <class T>
   void run_batch(const TileBatch& batch, std::int32_t layer, const float* q_norm,
                  const float* k_norm, const float* qkv, T* out);
@@ -65,8 +68,8 @@ class Attention {
   ArenaBlock tiles_;      // (max_rows)
   ArenaBlock row_tiles_;  // (max_rows)
   ArenaBlock positions_;  // (max_rows)
-  ArenaBlock angles_;     // (max_rows, head_dim) float32
-  ArenaBlock inv_freq_;   // (head_dim / 2) float64
+  ArenaBlock angles_;     // (ropes, max_rows, head_dim) float32
+  ArenaBlock inv_freq_;   // (ropes, head_dim / 2) float64
   ArenaBlock queries_;    // (max_rows, q_size) in the compute type
   PinnedMemory staging_;  // of tiles, positions and row_tiles
 };

@@ -1,5 +1,5 @@
-// Appends a step's tokens to their states: queries and keys get their norms (where the architecture
-// has them) and their rotation, keys and values go to the slots behind those of the state, or into
+// Appends a step's tokens to their states: queries and keys get their norms and their rotation
+// (where the layer has them), keys and values go to the slots behind those of the state, or into
 // the scratch where the state has no room for them.
 //
 // Rotation (RoPE; Su et al. 2021, arXiv:2104.09864), of pairs (i, i + head_dim / 2):
@@ -17,8 +17,8 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-// Writes in * cos/sin of `angles` (cosines, then sines, half each) by one warp, kWidth pairs a
-// lane; `factor` and `weight` (or null) first.
+// Writes in * cos/sin of `angles` (cosines, then sines, half each; null: as it is) by one warp,
+// kWidth pairs a lane; `factor` and `weight` (or null) first.
 template <class T, int kWidth>
 __device__ void rotate_head(const float* in, const float* angles, std::int32_t half, float factor,
                             const float* weight, T* rotated, T* unrotated) {
@@ -26,8 +26,11 @@ __device__ void rotate_head(const float* in, const float* angles, std::int32_t h
   for (auto i = static_cast<std::int32_t>(threadIdx.x % kLanes) * kWidth; i < half;
        i += kLanes * kWidth) {
     auto a = read_pack<float, kWidth>(in + i), b = read_pack<float, kWidth>(in + half + i);
-    const auto c = read_pack<float, kWidth>(angles + i),
-               s = read_pack<float, kWidth>(angles + half + i);
+    Pack<float, kWidth> c{}, s{};
+    if (angles != nullptr) {
+      c = read_pack<float, kWidth>(angles + i);
+      s = read_pack<float, kWidth>(angles + half + i);
+    }
     Pack<T, kWidth> left, right;
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
@@ -35,8 +38,9 @@ __device__ void rotate_head(const float* in, const float* angles, std::int32_t h
         a.at[e] *= factor * weight[i + e];
         b.at[e] *= factor * weight[half + i + e];
       }
-      left.at[e] = from_float<T>(a.at[e] * c.at[e] - b.at[e] * s.at[e]);
-      right.at[e] = from_float<T>(b.at[e] * c.at[e] + a.at[e] * s.at[e]);
+      const bool turns = angles != nullptr;
+      left.at[e] = from_float<T>(turns ? a.at[e] * c.at[e] - b.at[e] * s.at[e] : a.at[e]);
+      right.at[e] = from_float<T>(turns ? b.at[e] * c.at[e] + a.at[e] * s.at[e] : b.at[e]);
     }
     write_pack(rotated + i, left);
     write_pack(rotated + half + i, right);
@@ -115,7 +119,8 @@ __global__ void __launch_bounds__(kThreads, 4) append_kernel(AppendArguments<T> 
   const std::int32_t d = shape.head_dim, half = d / 2, slot = tile.n_state + row - tile.first_row;
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   const float* qkv = a.qkv + static_cast<std::int64_t>(row) * shape.qkv_size();
-  const float* angles = a.angles + static_cast<std::int64_t>(row) * d;
+  const float* angles =
+      a.angles == nullptr ? nullptr : a.angles + static_cast<std::int64_t>(row) * d;
   for (auto item = static_cast<std::int32_t>(threadIdx.x / kLanes);
        item <= shape.n_heads + shape.n_kv_heads;
        item += static_cast<std::int32_t>(blockDim.x / kLanes)) {

@@ -24,9 +24,9 @@ struct AppendArguments {
   std::int32_t first, end;       // those of the batch
   const std::int32_t* row_tile;  // (rows of the step) index of tiles; -1: none
   const float* qkv;              // (rows, q_size + 2 kv_size)
-  const float* angles;           // (rows, 2, head_dim / 2) cosines, sines
+  const float* angles;  // (rows, 2, head_dim / 2) cosines, sines; null where nothing is rotated
   const float *q_norm, *k_norm;  // (head_dim), or null
-  T* queries;                    // (rows, q_size), rotated
+  T* queries;                    // (rows, q_size), ready for the scores
   void* appended;                // TileScratch::appended; not used by tiles of one token
 };
 // Rotates the rows' queries and puts their keys and values behind the slots of their states.
@@ -62,7 +62,7 @@ struct ScoreArguments {
   const T* queries;  // (rows, q_size), rotated
   TileScratch scratch;
 };
-// scores = q . k / sqrt(head_dim) of each query and the slots up to its own.
+// scores = scale q . k of each query and the slots up to its own.
 template <class T>
 void score_tiles(const ScoreArguments<T>& a, std::int32_t n_tiles, std::int32_t max_slots,
                  std::int32_t max_queries, const Stream& stream);

@@ -65,7 +65,7 @@ void StepEvents::add_evictions(const StepLayout& layout, const BatchEvictions& b
 void StepEvents::read(const StepLayout& layout, std::int32_t layer, std::size_t block,
                       BlockEvents& events) const {
   const StepBlock& b = layout.blocks()[block];
-  const AttentionShape& shape = model_.shape();
+  const AttentionShape& shape = model_.shape(layer);
   const auto* records = reinterpret_cast<const EventRecord*>(host_.data()) +
                         static_cast<std::int64_t>(layer) * n_rows_ * shape.n_eviction_groups;
   events.evictions.clear();

@@ -22,18 +22,21 @@ AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
              .keeps_unrotated = rotates_again(cache_, clip_),
              .remembers = memory_numbers(memory) >= 1,
              .averages = memory_numbers(memory) == 3};
-  shape_ = {.n_heads = model_.n_heads,
-            .n_kv_heads = model_.n_kv_heads,
-            .head_dim = model_.head_dim,
-            .heads_per_kv = model_.queries_per_kv_head(),
-            .n_eviction_groups = groups,
-            .heads_per_group = model_.n_heads / groups,
-            .kv_heads_per_group = model_.n_kv_heads / groups,
-            .sliding_window = model_.sliding_window,
-            .first_layer = model_.first_layer,
-            .eps = model_.rms_norm_eps,
-            .scale = 1.0f / std::sqrt(static_cast<float>(model_.head_dim)),
-            .in_state = cache_.positions == Positions::in_state};
+  for (std::int32_t l = 0; l < model_.n_layers; ++l) {
+    const LayerShape& layer = model_.layer(l);
+    shapes_.push_back({.n_heads = model_.n_heads,
+                       .n_kv_heads = model_.n_kv_heads,
+                       .head_dim = model_.head_dim,
+                       .heads_per_kv = model_.queries_per_kv_head(),
+                       .n_eviction_groups = groups,
+                       .heads_per_group = model_.n_heads / groups,
+                       .kv_heads_per_group = model_.n_kv_heads / groups,
+                       .sliding_window = layer.sliding_window,
+                       .first_layer = model_.first_layer,
+                       .eps = model_.rms_norm_eps,
+                       .scale = score_scale(layer, model_.head_dim),
+                       .in_state = cache_.positions == Positions::in_state});
+  }
 }
 
 std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/gemm/gemm.h"
@@ -19,7 +20,12 @@ class AttentionModel {
   const ModelShape& model() const { return model_; }
   const CacheOptions& cache() const { return cache_; }
   const StateLayout& layout() const { return layout_; }
-  const AttentionShape& shape() const { return shape_; }
+  // What all layers have in common.
+  const AttentionShape& shape() const { return shapes_.front(); }
+  // The window and the scale of the layer, too.
+  const AttentionShape& shape(std::int32_t layer) const {
+    return shapes_[static_cast<std::size_t>(layer)];
+  }
   std::int32_t max_rows() const { return max_rows_; }
 
   // Slots of keys and values of a state that has read `n_tokens`, with keeps_all or without.
@@ -44,7 +50,7 @@ class AttentionModel {
   std::int32_t max_rows_, max_block_;
   std::int64_t clip_ = 0;
   StateLayout layout_;
-  AttentionShape shape_;
+  std::vector<AttentionShape> shapes_;  // (n_layers)
 };
 
 }  // namespace tovamill::cuda

@@ -51,7 +51,7 @@ struct AttentionShape {
   std::int32_t sliding_window;      // 0: none
   std::int32_t first_layer;         // of the whole model
   float eps;                        // of the norms of queries and keys
-  float scale;                      // 1 / sqrt(head_dim)
+  float scale;                      // of scores: LayerShape::attention_scale
   bool in_state;                    // positions (kernels/README.md, "Positions")
 
   __host__ __device__ std::int32_t q_size() const { return n_heads * head_dim; }

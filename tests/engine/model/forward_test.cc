@@ -28,7 +28,7 @@ class LoadedTiny {
   LoadedTiny(const std::string& path, const std::string& device)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
-        weights_(weights_from_hf(
+        weights_(collect_weights(
             config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)) {
     BackendOptions options;
     options.shape = config_.shape;

@@ -22,6 +22,8 @@ namespace tovamill::testing {
 struct AttentionSetting {
   std::int32_t head_dim = 16, n_kv_heads = 2, per_kv = 3, sliding_window = 0;
   bool rotates = true;
+  // Of kLayers; unless given both have `sliding_window`. Their `rope` is 0, 1 or kNoRope.
+  std::vector<LayerShape> layers = {};
   CacheOptions cache;
   std::string device = "cpu", dtype = "f32";
   int n_threads = 2;
@@ -69,10 +71,16 @@ class AttentionDevice {
               .head_dim = s.head_dim,
               .vocab_size = 16,
               .trained_context = 512,
-              .sliding_window = s.sliding_window,
-              .inv_freq = {}};
+              .layers = s.layers};
+    std::vector<double>& frequencies = shape_.ropes.emplace_back();
     for (std::int32_t i = 0; i < s.head_dim / 2; ++i)
-      shape_.inv_freq.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
+      frequencies.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
+    for (const LayerShape& layer : s.layers) {  // other tables turn slower
+      if (layer.rope < static_cast<std::int32_t>(shape_.ropes.size())) continue;
+      shape_.ropes.push_back(shape_.ropes.back());
+      for (double& f : shape_.ropes.back()) f /= 8;
+    }
+    if (s.layers.empty()) shape_.layers.assign(kLayers, {.sliding_window = s.sliding_window});
     backend_ = make_backend(s.device, {.shape = shape_,
                                        .cache = s.cache,
                                        .dtype = s.dtype,

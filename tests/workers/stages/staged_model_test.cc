@@ -509,8 +509,7 @@ TEST(StageCut, TheHeadCountsAsLayers) {
                .n_heads = 9,
                .n_kv_heads = 3,
                .head_dim = 64,
-               .vocab_size = 49152,
-               .inv_freq = {}};
+               .vocab_size = 49152};
   EXPECT_EQ(text_of(cut_layers(s, 1)), "layers 0-29 + head");
   EXPECT_EQ(text_of(cut_layers(s, 2)), "layers 0-18 | 19-29 + head");
   EXPECT_EQ(text_of(cut_layers(s, 3)), "layers 0-12 | 13-25 | 26-29 + head");
