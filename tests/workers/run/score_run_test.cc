@@ -444,6 +444,24 @@ TEST_F(ScoreRun, OtherOptionsThatChangeResultsAreRefusedByName) {
   EXPECT_EQ(score(o).n_documents, 7u);
 }
 
+TEST_F(ScoreRun, TheSeedIsAmongTheOptionsWhereThePolicyDraws) {
+  write_corpus();
+  RunOptions o = options();
+  score(o);
+  o.generation.sampling.seed = 5;
+  EXPECT_EQ(score(o).n_documents, 7u) << "continues: tova draws nothing";
+  o.out = out("random");
+  o.cache.policy = Policy::random;
+  score(o);
+  const std::string five = results_text(results_path(o.out));
+  o.generation.sampling.seed = 6;
+  const std::string message = error_of([&] { score(o); }, ExitCode::configuration);
+  EXPECT_TRUE(contains(message, "--seed was 5 and is 6")) << message;
+  o.overwrite = true;
+  score(o);
+  EXPECT_NE(results_text(results_path(o.out)), five);
+}
+
 TEST_F(ScoreRun, OverwriteStartsAfresh) {
   write_corpus();
   score(options());

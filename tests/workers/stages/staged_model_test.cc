@@ -177,6 +177,12 @@ TEST_F(StagedModelTest, RestartsStatesAtChunks) {
   expect_same_scores(o, {2, 3});
 }
 
+TEST_F(StagedModelTest, DrawsRandomNumbersByTheLayersOfTheWholeModel) {
+  RunOptions o = options();
+  o.cache.policy = Policy::random;
+  expect_same_scores(o, {2, 5});
+}
+
 TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   RunOptions o = options();
   o.cache.policy = Policy::full;
