@@ -18,6 +18,8 @@
 #include "kernels/state_keeper.h"
 #include "kernels/step_trace.h"
 #include "kernels/types/cache_options.h"
+#include "kernels/types/compute_type.h"
+#include "kernels/types/device_kind.h"
 #include "kernels/types/model_shape.h"
 #include "kernels/weight_store.h"
 
@@ -94,7 +96,7 @@ struct AttentionWeights {
 class Backend : public StateKeeper {
  public:
   virtual std::string description() const = 0;  // "CPU, AVX-512, 2 threads"
-  virtual std::string dtype_name() const = 0;   // "bf16", "f32", "f64"
+  virtual std::string dtype_name() const = 0;   // for people and files: "bf16", "f32", "f64"
   virtual int n_threads() const = 0;
   // Rows of a step are padded to multiples of this (design 3.6).
   virtual std::int32_t row_tile() const = 0;
@@ -191,7 +193,7 @@ class Backend : public StateKeeper {
 struct BackendOptions {
   ModelShape shape;
   CacheOptions cache;
-  std::string dtype = "auto";  // auto, bf16, f32
+  ComputeType dtype = ComputeType::f32;  // the reference backend makes no use of it
   int n_threads = 1;
   std::int32_t max_rows = 256;   // of a step
   std::int32_t max_block = 256;  // tokens of one stream in a step
@@ -211,8 +213,7 @@ struct BackendOptions {
 std::unique_ptr<Backend> make_reference_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
-// "auto", "cpu", "cuda" or "reference".
-std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options);
+std::unique_ptr<Backend> make_backend(DeviceKind device, const BackendOptions& options);
 
 // What the cache options come to for a model: trained context - kRopeSegmentTokens unless given, at
 // least 1.

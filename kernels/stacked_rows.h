@@ -18,8 +18,9 @@ class StackedRows {
   bool has_bias() const { return has_bias_; }
   // Row `row` as float32, n_cols of them, in the half-split rotary layout.
   void read(std::int64_t row, float* out) const;
-  // The same in bf16, rounded to the nearest.
-  void read_bf16(std::int64_t row, std::byte* out) const;
+  // The same as it is kept in `type`, rounded to the nearest. Throws Error(internal) where rows are
+  // not brought to that type.
+  void read_as(StorageType type, std::int64_t row, std::byte* out) const;
   // The biases of all parts one after another, zero where a part has none.
   std::vector<float> bias() const;
   // `context` is a StackedRows.
@@ -32,6 +33,7 @@ class StackedRows {
     return !source_.interleaved.empty() && source_.interleaved[part];
   }
   std::int64_t row_in_file(std::size_t part, std::int64_t row) const;
+  void read_bf16(std::int64_t row, std::byte* out) const;
   // The part that holds `row`, which becomes the row of its file.
   const TensorView& part_of(std::int64_t& row) const;
 

@@ -33,6 +33,21 @@ LayerRange all_layers(const ModelConfig& config) {
   return {.first = 0, .n = config.shape.n_layers, .n_all = config.shape.n_layers};
 }
 
+std::uint64_t layer_parameters(const ModelShape& s) {
+  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
+  const auto attention = static_cast<std::uint64_t>(2 * s.q_size() + 2 * s.kv_size());
+  return hidden * attention + 3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
+}
+
+std::uint64_t head_parameters(const ModelShape& s) {
+  return static_cast<std::uint64_t>(s.hidden_size) * static_cast<std::uint64_t>(s.vocab_size);
+}
+
+std::uint64_t matrix_parameters(const ModelShape& shape, const LayerRange& range) {
+  return static_cast<std::uint64_t>(range.n) * layer_parameters(shape) +
+         (range.has_head() ? head_parameters(shape) : 0);
+}
+
 Model pack_layers(const ModelConfig& config, const ModelWeights& weights, const LayerRange& range,
                   Backend& backend) {
   Model model;

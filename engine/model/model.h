@@ -29,6 +29,12 @@ struct LayerRange {
 };
 LayerRange all_layers(const ModelConfig& config);
 
+// Parameters that each token is multiplied with: of the matrices of a layer, of the head, of some
+// layers and the head if it is theirs.
+std::uint64_t layer_parameters(const ModelShape& shape);
+std::uint64_t head_parameters(const ModelShape& shape);
+std::uint64_t matrix_parameters(const ModelShape& shape, const LayerRange& range);
+
 struct Model {
   ModelConfig config;  // of the whole model
   LayerRange range;

@@ -4,29 +4,14 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cpu/cpu_info.h"
 #include "kernels/stacked_rows.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
-namespace {
-
-cpu::ComputeType compute_type(const std::string& dtype) {
-  if (dtype == "f32") return cpu::ComputeType::f32;
-  if (dtype == "auto")
-    return preferred_dtype(cpu_info()) == DType::bf16 ? cpu::ComputeType::bf16
-                                                      : cpu::ComputeType::f32;
-  if (dtype == "bf16") return cpu::ComputeType::bf16;
-  throw Error(ExitCode::usage,
-              "--dtype '" + dtype + "' is not known: choose one of auto, bf16, f32");
-}
-
-}  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
-  const cpu::ComputeType type = compute_type(options.dtype);
-  if (type == cpu::ComputeType::bf16) cpu::Gemm::check(type);
-  return std::make_unique<cpu::CpuBackend>(options, type, cpu::best_kernels());
+  if (options.dtype != ComputeType::f32) cpu::Gemm::check(options.dtype);
+  return std::make_unique<cpu::CpuBackend>(options, cpu::best_kernels());
 }
 
 }  // namespace tovamill
@@ -58,14 +43,14 @@ CpuBuffer::CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, std::size_t eleme
       row_bytes(static_cast<std::size_t>(n_cols) * element_bytes),
       bytes(static_cast<std::size_t>(n_tiles(n_rows)) * kRowTile * row_bytes) {}
 
-CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const IsaKernels& isa)
+CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
     : options_(options),
-      type_(type),
+      type_(options.dtype),
       isa_(isa),
       pool_(std::clamp(options.n_threads, 1, 1024), use_one_thread),
-      gemm_(type, pool_.size(), options.weights),
-      attention_(options, type, pool_, isa),
-      gathered_(kRowTile, options.shape.hidden_size, element_bytes(type)),
+      gemm_(pool_.size(), options.weights),
+      attention_(options, type_, pool_, isa),
+      gathered_(kRowTile, options.shape.hidden_size, element_bytes(type_)),
       tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
   const std::int32_t chunk = Gemm::chunk_columns(options.shape.vocab_size);
   const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
@@ -83,18 +68,17 @@ float* CpuBackend::thread_tile(int thread) const {
          static_cast<std::int64_t>(thread) * kRowTile * kWidestChunk;
 }
 
-std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int32_t n_in,
-                                                    std::int32_t chunk, bool has_bias,
-                                                    RowSource source, const void* context) {
-  std::unique_ptr<PackedMatrix> matrix = gemm_.make(n_out, n_in, chunk, has_bias);
+std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(const PackedShape& shape, RowSource source,
+                                                    const void* context) {
+  std::unique_ptr<PackedMatrix> matrix = gemm_.make(shape);
   if (matrix->is_filled()) return matrix;
   pool_.run(matrix->n_chunks(), [&](std::int64_t c, int) {
     const auto index = static_cast<std::int32_t>(c);
     const std::int32_t n = matrix->chunk_cols(index);
-    std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(n_in));
+    std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(shape.n_in));
     for (std::int32_t r = 0; r < n; ++r) {
       source(context, matrix->chunk_begin(index) + r,
-             rows.data() + static_cast<std::int64_t>(r) * n_in);
+             rows.data() + static_cast<std::int64_t>(r) * shape.n_in);
     }
     gemm_.fill(*matrix, index, rows.data());
   });
@@ -103,8 +87,12 @@ std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int
 
 std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
   const StackedRows rows(source);
-  auto matrix = pack_rows(rows.n_rows(), rows.n_cols(), Gemm::chunk_columns(rows.n_rows()),
-                          rows.has_bias(), StackedRows::read, &rows);
+  auto matrix = pack_rows({.n_out = rows.n_rows(),
+                           .n_in = rows.n_cols(),
+                           .chunk = Gemm::chunk_columns(rows.n_rows()),
+                           .has_bias = rows.has_bias(),
+                           .type = expanded_to(type_)},
+                          StackedRows::read, &rows);
   if (rows.has_bias() && !matrix->is_filled()) Gemm::set_bias(*matrix, rows.bias());
   return matrix;
 }
@@ -124,7 +112,11 @@ std::unique_ptr<Matrix> CpuBackend::pack_gated(const TensorView& gate, const Ten
     const std::int64_t width = std::min<std::int64_t>(p.half, p.n - first);
     dequantize_row(within < width ? p.gate : p.up, first + within % width, out);
   };
-  return pack_rows(2 * n, static_cast<std::int32_t>(gate.n_cols()), chunk, false, read_row, &pair);
+  return pack_rows({.n_out = 2 * n,
+                    .n_in = static_cast<std::int32_t>(gate.n_cols()),
+                    .chunk = chunk,
+                    .type = expanded_to(type_)},
+                   read_row, &pair);
 }
 
 std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,

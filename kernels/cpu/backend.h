@@ -29,10 +29,10 @@ struct CpuBuffer final : Buffer {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const BackendOptions& options, ComputeType type, const IsaKernels& isa);
+  CpuBackend(const BackendOptions& options, const IsaKernels& isa);
 
   std::string description() const override;
-  std::string dtype_name() const override { return type_ == ComputeType::bf16 ? "bf16" : "f32"; }
+  std::string dtype_name() const override { return std::string(name_of(type_)); }
   int n_threads() const override { return pool_.size(); }
   std::int32_t row_tile() const override { return kRowTile; }
 
@@ -78,8 +78,8 @@ class CpuBackend final : public Backend {
     float highest, sum;
   };
   using RowSource = void (*)(const void* context, std::int64_t row, float* out);
-  std::unique_ptr<PackedMatrix> pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
-                                          bool has_bias, RowSource source, const void* context);
+  std::unique_ptr<PackedMatrix> pack_rows(const PackedShape& shape, RowSource source,
+                                          const void* context);
   // Calls body(tile, chunk, product) for every tile of rows [0, n_rows) of `x` and chunk of the
   // matrix; product (tile.rows(), chunk_cols) is x W_chunk^T, without the bias. Tiles for which
   // wanted(tile) is false are left out.

@@ -45,19 +45,20 @@ constexpr double kGatedFactorOnGpus = 4;
 struct Setting {
   std::int32_t n_rows;
   std::int32_t vocab_size;
-  std::string dtype;
-  std::string device;
+  ComputeType dtype;
+  DeviceKind device;
 };
 
 void PrintTo(const Setting& s, std::ostream* out) {
-  *out << s.device << ' ' << s.dtype << ' ' << s.n_rows << " rows, " << s.vocab_size << " words";
+  *out << name_of(s.device) << ' ' << name_of(s.dtype) << ' ' << s.n_rows << " rows, "
+       << s.vocab_size << " words";
 }
 
 class BackendTest : public ::testing::TestWithParam<Setting> {
  protected:
   void SetUp() override {
     const Setting& s = GetParam();
-    is_bf16_ = s.dtype == "bf16";
+    is_bf16_ = s.dtype == ComputeType::bf16;
     options_.shape = {.n_layers = 1,
                       .hidden_size = kHidden,
                       .intermediate_size = kIntermediate,
@@ -99,7 +100,7 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
   }
   static TensorView view(const std::vector<float>& values, std::vector<std::int64_t> shape) {
     return {.name = "random",
-            .dtype = DType::f32,
+            .storage = StorageType::f32,
             .shape = std::move(shape),
             .data = reinterpret_cast<const std::byte*>(values.data()),
             .n_bytes = values.size() * 4};
@@ -223,7 +224,8 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
 TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
   const std::vector<float> gate = random(kIntermediate * kHidden),
                            up = random(kIntermediate * kHidden);
-  const double gated_factor = GetParam().device == "cuda" ? kGatedFactorOnGpus : kBf16Factor;
+  const double gated_factor =
+      GetParam().device == DeviceKind::cuda ? kGatedFactorOnGpus : kBf16Factor;
   const TensorView g = view(gate, {kIntermediate, kHidden}), u = view(up, {kIntermediate, kHidden});
   const auto packed = fast_->pack_gated(g, u), expected = reference_->pack_gated(g, u);
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden)),
@@ -338,7 +340,7 @@ TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
   if (rows.back() != 0) rows.push_back(0);
   std::vector<std::int32_t> ids(rows.size(), -2);
   if (!fast_->read_argmax(*x.fast, *packed, rows, ids)) {
-    EXPECT_EQ(GetParam().device, "cpu");
+    EXPECT_EQ(GetParam().device, DeviceKind::cpu);
     EXPECT_EQ(ids, std::vector<std::int32_t>(rows.size(), -2));
     return;
   }
@@ -394,9 +396,9 @@ TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
 
 std::vector<Setting> settings() {
   std::vector<Setting> all;
-  for (const char* device : {"cpu", "cuda"}) {
+  for (const DeviceKind device : {DeviceKind::cpu, DeviceKind::cuda}) {
     std::size_t n_settings = 0;
-    for (const char* dtype : {"f32", "bf16"}) {
+    for (const ComputeType dtype : {ComputeType::f32, ComputeType::bf16}) {
       for (std::int32_t n_rows : {1, 31, 32, 33, 257}) {
         for (std::int32_t vocab : {257, 1031}) {
           if (runs_on(device, n_settings++, 7)) all.push_back({n_rows, vocab, dtype, device});
@@ -408,8 +410,8 @@ std::vector<Setting> settings() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, BackendTest, ::testing::ValuesIn(settings()), [](const auto& info) {
-  return info.param.device + "_" + info.param.dtype + "_" + std::to_string(info.param.n_rows) +
-         "_" + std::to_string(info.param.vocab_size);
+  return std::string(name_of(info.param.device)) + "_" + std::string(name_of(info.param.dtype)) +
+         "_" + std::to_string(info.param.n_rows) + "_" + std::to_string(info.param.vocab_size);
 });
 
 }  // namespace

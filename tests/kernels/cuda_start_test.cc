@@ -36,7 +36,7 @@ class CudaStart : public ::testing::Test {
                                         .trained_context = 512,
                                         .inv_freq = std::vector<double>(5, 0.1)},
                               .cache = {.cache_size = 8},
-                              .dtype = "f32",
+                              .dtype = ComputeType::f32,
                               .max_rows = kMaxRows,
                               .max_block = kMaxRows,
                               .device_index = device_index,
@@ -125,7 +125,7 @@ class CudaGemm : public CudaStart {
   }
   static TensorView view(const std::vector<float>& weights) {
     return {.name = "w",
-            .dtype = DType::f32,
+            .storage = StorageType::f32,
             .shape = {kOut, kHidden},
             .data = reinterpret_cast<const std::byte*>(weights.data()),
             .n_bytes = weights.size() * 4};

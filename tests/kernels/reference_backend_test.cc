@@ -13,7 +13,7 @@ namespace {
 
 TensorView view(const std::vector<float>& values, std::vector<std::int64_t> shape) {
   return {.name = "hand-made",
-          .dtype = DType::f32,
+          .storage = StorageType::f32,
           .shape = std::move(shape),
           .data = reinterpret_cast<const std::byte*>(values.data()),
           .n_bytes = values.size() * 4};

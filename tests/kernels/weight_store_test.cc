@@ -87,7 +87,7 @@ struct Packed {
   std::unique_ptr<Matrix> qk, gate_up, head;
 };
 
-class WeightStoreTest : public ::testing::TestWithParam<std::string> {
+class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
  protected:
   void SetUp() override {
     try {
@@ -146,7 +146,7 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
     for (std::int32_t r = 0; r < kRows; ++r) {
       for (std::int32_t c = 0; c < kHidden; ++c) {
         const float v = x[static_cast<std::size_t>(r * kHidden + c)];
-        if (GetParam() == "bf16") {
+        if (GetParam() == ComputeType::bf16) {
           rows.bf16(r)[c] = bf16_from_float(v);
         } else {
           rows.f32(r)[c] = v;
@@ -179,7 +179,7 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
     for (const std::int64_t extent : shape) n *= extent;
     memory_.push_back(values(random_, n));
     return {.name = "random",
-            .dtype = DType::f32,
+            .storage = StorageType::f32,
             .shape = std::move(shape),
             .data = reinterpret_cast<const std::byte*>(memory_.back().data()),
             .n_bytes = memory_.back().size() * 4};
@@ -232,8 +232,9 @@ TEST_P(WeightStoreTest, RefusesAMatrixPackedInAnotherWay) {
   EXPECT_TRUE(contains(message, "660 x 65 is packed in another way")) << message;
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, WeightStoreTest, ::testing::Values("f32", "bf16"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Types, WeightStoreTest,
+                         ::testing::Values(ComputeType::f32, ComputeType::bf16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill

@@ -34,7 +34,7 @@ namespace {
 // On a CPU each core computes; beside a GPU they have time.
 int n_tokenizer_threads(const RunOptions& options) {
   constexpr int kMost = 8;
-  return options.device == "cuda" ? std::clamp(options.threads - 1, 1, kMost) : 0;
+  return device_of(options) == DeviceKind::cuda ? std::clamp(options.threads - 1, 1, kMost) : 0;
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::map<std::string, int> types;
   std::uint64_t n_parameters = 0;
   for (const TensorView& t : files.tensors()) {
-    types[std::string(block_format(t.dtype).name)] += 1;
+    types[std::string(block_format(t.storage).name)] += 1;
     n_parameters += static_cast<std::uint64_t>(t.n_elements());
   }
   std::string names;

@@ -12,7 +12,7 @@
 namespace tovamill {
 
 struct CalibrationInput {
-  std::string device = "auto";
+  DeviceKind device = DeviceKind::cpu;
   BackendOptions backend;             // of the whole model
   StepPlan plan;                      // its streams: those that really run side by side
   double document_tokens = 0.0;       // of an average document: how full the states get

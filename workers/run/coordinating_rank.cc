@@ -69,13 +69,13 @@ RunSummary CoordinatingRank::run() {
     ModelMetadata metadata =
         launch_.metadata ? std::move(*launch_.metadata) : open_model(options_.model);
     launch_.metadata.reset();
-    if (options_.device == "cuda")
+    if (device_of(options_) == DeviceKind::cuda)
       check_gpus(launch_.ranks, first_worker(options_, launch_), options_.ranks_per_gpu);
     // Whether the weights fit a GPU shows where it is taken.
-    const std::uint64_t available = options_.device == "cuda"
+    const std::uint64_t available = device_of(options_) == DeviceKind::cuda
                                         ? std::numeric_limits<std::uint64_t>::max()
                                         : cpu_info().memory_available_bytes;
-    dtype_ = choose_dtype(options_, metadata.config.shape, available);
+    dtype_ = name_of(choose_dtype(options_, metadata.config.shape, available));
     print_ = fingerprint(options_, *metadata.files, metadata.config, *metadata.tokenizer, dtype_);
     tokenizer_description_ = metadata.tokenizer->description();
     model_description_ = metadata.files->path();

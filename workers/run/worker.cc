@@ -211,7 +211,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadat
                    const WorkerPlace& place, WorkerMailbox& mailbox) {
   RunOptions options = given;
   if (!metadata) metadata = open_model(options.model);
-  const bool is_gpu = options.device == "cuda";
+  const bool is_gpu = device_of(options) == DeviceKind::cuda;
   const bool is_staged = place.stages.n_stages > 1;
   const bool follows = place.n_on_host > 1 && !place.packs_first && !is_gpu && !is_staged;
   const auto may_load = [&](const Heartbeat& p) {
@@ -219,7 +219,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadat
   };
   if (!wait_for(mailbox, may_load)) return leave({}, false, mailbox);
   const Heartbeat orders = mailbox.orders();
-  options.dtype = orders.dtype;
+  read_text("--dtype", orders.dtype, options.dtype);
   options.useful_streams = orders.useful_streams;
   LoadedModel model =
       is_gpu ? load_model_on_gpu(std::move(*metadata), options, options.threads, gpu_part(place),

@@ -13,12 +13,7 @@
 namespace tovamill {
 
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
-  if (options.dtype != "auto" && options.dtype != "bf16" && options.dtype != "f32") {
-    throw Error(ExitCode::usage,
-                "--dtype '" + options.dtype + "' is not known: choose one of auto, bf16, f32");
-  }
-  return std::make_unique<cuda::CudaBackend>(
-      options, options.dtype == "f32" ? cuda::ElementType::f32 : cuda::ElementType::bf16);
+  return std::make_unique<cuda::CudaBackend>(options);
 }
 
 }  // namespace tovamill
@@ -64,15 +59,15 @@ std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ElementType type) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(const BackendOptions& options, ElementType type)
+CudaBackend::CudaBackend(const BackendOptions& options)
     : options_(options),
-      type_(type),
+      type_(options.dtype),
       device_(choose_device(options.device_index)),
       device_name_(device_facts(device_).name),
       wanted_bytes_(wanted_bytes(device_facts(device_), options.device_bytes)),
       arena_(make_arena(device_, options.device_bytes)),
-      model_(options, type),
-      gemm_(type, gemm_shapes(options, type), *arena_),
+      model_(options, type_),
+      gemm_(type_, gemm_shapes(options, type_), *arena_),
       in_flight_(std::clamp(options.n_in_flight, 1, kMostLanes), options, model_, gemm_, *arena_),
       states_(std::make_shared<StatePool>(model_, in_flight_, arena_)) {}
 
@@ -97,19 +92,16 @@ std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
   matrix->rows = rows.n_rows();
   matrix->cols = rows.n_cols();
   const auto n_rows = static_cast<std::size_t>(matrix->rows);
-  const std::size_t row_bytes = static_cast<std::size_t>(matrix->cols) * element_bytes(type_);
+  const StorageType storage = expanded_to(type_).storage;
+  const std::size_t row_bytes =
+      bytes_of_elements(storage, static_cast<std::uint64_t>(matrix->cols));
   matrix->weights = arena_->take(n_rows * row_bytes, "tensor " + name);
   if (rows.has_bias()) matrix->biases = arena_->take(n_rows * sizeof(float), "tensor " + name);
   if (options_.group && !group_) group_ = join_group(*options_.group, share_stream_);
   if (!group_ || group_->reads()) {
     if (!upload_) upload_ = std::make_unique<MatrixUpload>(options_.n_threads);
-    const auto write = [&](std::int64_t row, std::byte* out) {
-      if (type_ == ElementType::bf16) {
-        rows.read_bf16(row, out);
-      } else {
-        rows.read(row, reinterpret_cast<float*>(out));  // a page's beginning and whole rows
-      }
-    };
+    // Begins at a page, and rows are whole: aligned for the type.
+    const auto write = [&](std::int64_t row, std::byte* out) { rows.read_as(storage, row, out); };
     upload_->send({.name = name, .n_rows = matrix->rows, .row_bytes = row_bytes, .write = write},
                   matrix->weights.data(), stream_);
     if (rows.has_bias()) {

@@ -22,11 +22,11 @@ namespace tovamill::cuda {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const BackendOptions& options, ElementType type);
+  explicit CudaBackend(const BackendOptions& options);
   ~CudaBackend() override;
 
   std::string description() const override;
-  std::string dtype_name() const override { return type_ == ElementType::bf16 ? "bf16" : "f32"; }
+  std::string dtype_name() const override { return std::string(name_of(type_)); }
   int n_threads() const override { return 1; }
   std::int32_t row_tile() const override { return 1; }
   std::int32_t n_in_flight() const override { return in_flight_.n(); }

@@ -23,7 +23,8 @@ struct AttentionSetting {
   std::int32_t head_dim = 16, n_kv_heads = 2, per_kv = 3, sliding_window = 0;
   bool rotates = true;
   CacheOptions cache;
-  std::string device = "cpu", dtype = "f32";
+  DeviceKind device = DeviceKind::cpu;
+  ComputeType dtype = ComputeType::f32;
   int n_threads = 2;
   std::uint64_t device_bytes = kTestDeviceBytes;
 };

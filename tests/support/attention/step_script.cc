@@ -76,8 +76,7 @@ std::vector<ScriptedStep> random_script(const ScriptSetting& setting, std::uint3
   return script;
 }
 
-ScriptedModel::ScriptedModel(const std::string& path, const std::string& device,
-                             BackendOptions options)
+ScriptedModel::ScriptedModel(const std::string& path, DeviceKind device, BackendOptions options)
     : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
       config_(config_from_hf(files_->config(), path)),
       weights_(weights_from_hf(

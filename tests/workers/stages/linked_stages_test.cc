@@ -168,7 +168,7 @@ class LinkedStages : public ::testing::Test {
   std::string path() const { return d.path() / "model"; }
   static RunOptions options() {
     RunOptions o = testing::tiny_options("", "", "");
-    o.device = "cuda";
+    o.device = DeviceKind::cuda;
     o.trace_state = o.token_nll = true;
     o.streams = 4;
     o.block = 8;
@@ -368,10 +368,10 @@ TEST(LinkOrders, HoldAnIdOrNone) {
 class LinkedDevices : public LinkedStages {
  protected:
   std::unique_ptr<Backend> device() const {
-    return make_backend("cuda", {.shape = config_.shape,
-                                 .cache = {.cache_size = 16},
-                                 .dtype = "f32",
-                                 .device_bytes = kBytes});
+    return make_backend(DeviceKind::cuda, {.shape = config_.shape,
+                                           .cache = {.cache_size = 16},
+                                           .dtype = ComputeType::f32,
+                                           .device_bytes = kBytes});
   }
   const ModelConfig config_ = [this] {
     write_hf_model(testing::TinyModel{}, d.path() / "other");

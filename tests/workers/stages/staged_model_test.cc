@@ -180,7 +180,7 @@ TEST_F(StagedModelTest, RestartsStatesAtChunks) {
 TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   RunOptions o = options();
   o.cache.policy = Policy::full;
-  o.dtype = "bf16";
+  o.dtype = ComputeType::bf16;
   expect_same_scores(o, {2});
 }
 
