@@ -8,7 +8,7 @@
 
 namespace tovamill {
 
-StackedRows::StackedRows(const Backend::MatrixSource& source) : source_(source) {
+StackedRows::StackedRows(const Device::MatrixSource& source) : source_(source) {
   std::int64_t n = 0;
   for (const TensorView& part : source.parts) n += part.n_rows();
   n_rows_ = static_cast<std::int32_t>(n);

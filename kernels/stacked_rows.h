@@ -1,17 +1,17 @@
-// The rows of several weight matrices one below the other, as Backend::pack takes them.
+// The rows of several weight matrices one below the other, as Device::pack takes them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/device.h"
 
 namespace tovamill {
 
 class StackedRows {
  public:
-  explicit StackedRows(const Backend::MatrixSource& source);
+  explicit StackedRows(const Device::MatrixSource& source);
 
   std::int32_t n_rows() const { return n_rows_; }
   std::int32_t n_cols() const { return n_cols_; }
@@ -37,7 +37,7 @@ class StackedRows {
   // The part that holds `row`, which becomes the row of its file.
   const TensorView& part_of(std::int64_t& row) const;
 
-  const Backend::MatrixSource& source_;
+  const Device::MatrixSource& source_;
   std::int32_t n_rows_ = 0, n_cols_ = 0;
   bool has_bias_ = false;
 };

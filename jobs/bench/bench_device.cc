@@ -36,7 +36,7 @@ Device::Device(const OpenModel& m, const Options& options, const Setting& settin
   if (is_shell) {
     model.config = m.config;
   } else {
-    model = pack_model(m.config, m.weights, *backend);
+    model = pack_model(m.config, m.weights, backend->device());
   }
   forward = std::make_unique<Forward>(model, *backend, setting.max_rows, setting.max_blocks,
                                       options.block);
@@ -50,7 +50,7 @@ std::int32_t in_flight_there(const OpenModel& model, const Options& options, std
 }
 
 std::uint64_t Device::bytes_for_states(std::uint64_t otherwise) const {
-  const std::optional<std::uint64_t> left = backend->device_bytes_left();
+  const std::optional<std::uint64_t> left = backend->device().device_bytes_left();
   return left ? *left - *left / 100 : otherwise;
 }
 

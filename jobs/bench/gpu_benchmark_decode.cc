@@ -48,7 +48,7 @@ std::int32_t most_streams(const OpenModel& model, const Options& options, const 
     const ModelShape& s = model.config.shape;
     const StorageType storage = expanded_to(shell.dtype).storage;
     const std::uint64_t table = bytes_of_elements(storage, head_parameters(s));
-    const bool is_on_device = shell.backend->device_bytes_left().has_value();
+    const bool is_on_device = shell.backend->device().device_bytes_left().has_value();
     const std::uint64_t host = options.memory > 0 ? options.memory : kDecodeHostStates;
     const std::uint64_t growth = shell.backend->workspace_bytes_for(cache.chunk_tokens, false) -
                                  shell.backend->workspace_bytes();

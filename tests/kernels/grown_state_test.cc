@@ -41,7 +41,7 @@ class StateMemory {
   }
 
  private:
-  std::uint64_t left() const { return backend_.device_bytes_left().value_or(0); }
+  std::uint64_t left() const { return backend_.device().device_bytes_left().value_or(0); }
   const Backend& backend_;
   std::uint64_t left_;  // with no state, and no workspace
 };

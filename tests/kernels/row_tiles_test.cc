@@ -115,7 +115,7 @@ class SameRows : public ::testing::TestWithParam<ComputeType> {
   // Rows of `values` (n_rows, n_in) in the type of products from row `offset` on; all else NaN.
   std::unique_ptr<Buffer> buffer(Backend& b, const std::vector<float>& values, std::int32_t n_in,
                                  std::int32_t offset) const {
-    auto made = b.make_buffer(kMaxRows, n_in, BufferType::compute);
+    auto made = b.device().make_buffer(kMaxRows, n_in, BufferType::compute);
     auto& x = static_cast<CpuBuffer&>(*made);
     std::memset(x.bytes.data(), 0xff, x.bytes.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -157,11 +157,11 @@ TEST_P(SameRows, AtEveryPlaceOfEveryNumberOfRowsAndThreads) {
     for (int n_threads : {1, 2, 3}) {
       const auto b = backend(shape, n_threads);
       const auto matrix =
-          b->pack({.parts = {view(w, shape)}, .biases = {bias_view}, .interleaved = {}});
-      const auto gate_up = b->pack_gated(view(w, shape), view(u, shape));
-      const auto projected = b->make_buffer(kMaxRows, shape.n_out, BufferType::full),
-                 added = b->make_buffer(kMaxRows, shape.n_out, BufferType::full),
-                 gated = b->make_buffer(kMaxRows, shape.n_out, BufferType::compute);
+          b->device().pack({.parts = {view(w, shape)}, .biases = {bias_view}, .interleaved = {}});
+      const auto gate_up = b->device().pack_gated(view(w, shape), view(u, shape));
+      const auto projected = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full),
+                 added = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full),
+                 gated = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::compute);
       // All rows of a step are the watched one.
       for (std::int32_t n_rows = 1; n_rows <= kMostRows; ++n_rows) {
         std::vector<float> in;
@@ -191,8 +191,9 @@ TEST_P(SameRows, BesideOtherRows) {
   const Shape shape{160, 530};
   const std::vector<float> w = random(shape.n_out * shape.n_in), watched = random(shape.n_in);
   const auto b = backend(shape, 2);
-  const auto matrix = b->pack({.parts = {view(w, shape)}, .biases = {}, .interleaved = {}});
-  const auto out = b->make_buffer(kMaxRows, shape.n_out, BufferType::full);
+  const auto matrix =
+      b->device().pack({.parts = {view(w, shape)}, .biases = {}, .interleaved = {}});
+  const auto out = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full);
   const auto run = [&](std::int32_t n_rows, std::int32_t place) {
     std::vector<float> in = random(n_rows * shape.n_in);
     std::copy(watched.begin(), watched.end(), in.begin() + place * shape.n_in);

@@ -41,10 +41,10 @@ struct Trace {
 };
 
 // A model on a backend of its own, for one stream at a time.
-class Device {
+class OneStream {
  public:
-  Device(const std::string& path, DeviceKind device, ComputeType dtype, const CacheOptions& cache,
-         int n_threads)
+  OneStream(const std::string& path, DeviceKind device, ComputeType dtype,
+            const CacheOptions& cache, int n_threads)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
         n_eviction_groups_(n_eviction_groups(cache, config_.shape)),
@@ -59,7 +59,7 @@ class Device {
             config_,
             weights_from_hf(
                 config_, [&](const std::string& name) { return files_->find_tensor(name); }, path),
-            *backend_)),
+            backend_->device())),
         forward_(model_, *backend_, kMaxRows, 1, kMaxRows),
         state_(backend_->make_state()) {}
 
@@ -143,13 +143,13 @@ class SavedState : public ::testing::Test {
       if (!runs_on(device, n_settings++, kFirst)) continue;
       SCOPED_TRACE(p.name + " " + std::string(name_of(device)) + " " + std::string(name_of(dtype)) +
                    " in blocks of " + std::to_string(block));
-      Device first(model(), device, dtype, p.cache, 1);
+      OneStream first(model(), device, dtype, p.cache, 1);
       first.run(ids, 0, cut, block);
       const std::vector<std::byte> saved = first.save();
       const std::vector<std::int32_t> held = first.positions();
       const Trace expected = first.run(ids, cut, n, block);
       for (const int n_threads : {1, 2}) {
-        Device second(model(), device, dtype, p.cache, n_threads);
+        OneStream second(model(), device, dtype, p.cache, n_threads);
         if (n_threads == 1) second.run(others, 0, others.size(), block);
         ASSERT_EQ(second.load(saved), static_cast<std::int64_t>(cut));
         EXPECT_EQ(second.positions(), held);
@@ -196,7 +196,7 @@ TEST_F(SavedState, GrowsAFullState) {
     // An emulated GPU grows once, too.
     const std::size_t n = runs_on(device, 1, kNever) ? 1792 : 300;
     const std::vector<std::int32_t> ids = random_ids(n + 20, 3);
-    Device first(model(), device, ComputeType::f32, cache, 2),
+    OneStream first(model(), device, ComputeType::f32, cache, 2),
         second(model(), device, ComputeType::f32, cache, 3);
     first.run(ids, 0, n, 256);
     const std::vector<std::byte> saved = first.save();
@@ -211,11 +211,11 @@ TEST_F(SavedState, OfOtherOptionsIsRefused) {
   const std::vector<std::int32_t> ids = random_ids(60, 4);
   for (const DeviceKind device : devices({DeviceKind::cpu, DeviceKind::cuda})) {
     SCOPED_TRACE(name_of(device));
-    Device first(model(), device, ComputeType::f32, cache, 1);
+    OneStream first(model(), device, ComputeType::f32, cache, 1);
     first.run(ids, 0, 60, 60);
     const std::vector<std::byte> saved = first.save();
     const auto refused = [&](const std::string& path, DeviceKind other_device, CacheOptions other) {
-      Device second(model(path), other_device, ComputeType::f32, other, 1);
+      OneStream second(model(path), other_device, ComputeType::f32, other, 1);
       second.run(ids, 0, 20, 20);
       error_of([&] { second.load(saved); });
       EXPECT_TRUE(second.positions().empty()) << "a state that was refused is empty";
@@ -241,7 +241,7 @@ TEST_F(SavedState, OfAnotherTypeIsRefused) {
   const CacheOptions cache{.cache_size = 40};
   try {
     for (const DeviceKind device : devices({DeviceKind::cpu, DeviceKind::cuda})) {
-      Device first(model(), device, ComputeType::f32, cache, 1),
+      OneStream first(model(), device, ComputeType::f32, cache, 1),
           second(model(), device, ComputeType::bf16, cache, 1);
       error_of([&] { second.load(first.save()); });
     }
@@ -264,7 +264,7 @@ TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
       SCOPED_TRACE(p.name + " " + std::string(name_of(device)));
       CacheOptions cache = p.cache;
       if (is_bounded(cache)) cache.cache_size = 12;
-      Device stream(model(), device, ComputeType::f32, cache, 1);
+      OneStream stream(model(), device, ComputeType::f32, cache, 1);
       stream.run(ids, 0, 70, 70);
       const std::vector<std::byte> saved = stream.save();
       std::mt19937 random(6);

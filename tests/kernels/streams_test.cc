@@ -205,7 +205,7 @@ class SideBySide {
                                        .max_rows = kMaxRows,
                                        .max_block = 256,
                                        .device_bytes = kTestDeviceBytes})),
-        model_(pack_model(config_, weights_, *backend_)),
+        model_(pack_model(config_, weights_, backend_->device())),
         forward_(model_, *backend_, kMaxRows, kMaxBlocks, 256) {}
 
   struct Stream {

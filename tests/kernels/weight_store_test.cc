@@ -127,12 +127,12 @@ class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
   Packed pack(int n_threads, WeightStore* store, const Tensors& t) const {
     Packed p;
     p.backend = make_backend(n_threads, store);
-    p.qk = p.backend->pack({.parts = {t.q, t.k},
-                            .biases = {t.bias, TensorView{}},
-                            .interleaved = {true, true},
-                            .head_dim = 16});
-    p.gate_up = p.backend->pack_gated(t.gate, t.up);
-    p.head = p.backend->pack({.parts = {t.head}, .biases = {}, .interleaved = {}});
+    p.qk = p.backend->device().pack({.parts = {t.q, t.k},
+                                     .biases = {t.bias, TensorView{}},
+                                     .interleaved = {true, true},
+                                     .head_dim = 16});
+    p.gate_up = p.backend->device().pack_gated(t.gate, t.up);
+    p.head = p.backend->device().pack({.parts = {t.head}, .biases = {}, .interleaved = {}});
     return p;
   }
 
@@ -141,7 +141,7 @@ class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
     std::mt19937 random(7);
     const std::vector<float> x = values(random, kRows * kHidden);
     p.backend->begin_step({}, kRows);
-    auto in = p.backend->make_buffer(kRows, kHidden, BufferType::compute);
+    auto in = p.backend->device().make_buffer(kRows, kHidden, BufferType::compute);
     auto& rows = static_cast<cpu::CpuBuffer&>(*in);
     for (std::int32_t r = 0; r < kRows; ++r) {
       for (std::int32_t c = 0; c < kHidden; ++c) {
@@ -153,8 +153,8 @@ class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
         }
       }
     }
-    auto qk = p.backend->make_buffer(kRows, 64, BufferType::full);
-    auto gated = p.backend->make_buffer(kRows, kIntermediate, BufferType::compute);
+    auto qk = p.backend->device().make_buffer(kRows, 64, BufferType::full);
+    auto gated = p.backend->device().make_buffer(kRows, kIntermediate, BufferType::compute);
     p.backend->project(*in, *p.qk, *qk);
     p.backend->project_gated(*in, *p.gate_up, *gated);
     std::vector<std::int32_t> targets;

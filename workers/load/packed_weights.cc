@@ -51,7 +51,7 @@ class Packing {
                                            .n_in_flight = plan.n_in_flight,
                                            .device_bytes = gpu_.n_bytes,
                                            .group = gpu_.group});
-    loaded_.model = pack_layers(loaded_.config, weights_, range_, *loaded_.backend);
+    loaded_.model = pack_layers(loaded_.config, weights_, range_, loaded_.backend->device());
     loaded_.private_weight_bytes = loaded_.model.weight_bytes();
   }
 
@@ -172,7 +172,8 @@ std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options,
   Packing packing(loaded, options, n_threads);
   packing.pack_on(part, dtype);
   // The workspace is taken already.
-  return loaded.backend->device_bytes_left().value_or(0) + loaded.backend->workspace_bytes();
+  return loaded.backend->device().device_bytes_left().value_or(0) +
+         loaded.backend->workspace_bytes();
 }
 
 // oneDNN pads a chunk's columns to its blocks (64 at most), a chunk being at least 256 columns wide

@@ -44,8 +44,8 @@ MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const
   BackendOptions made = whole;
   made.shape = shape_of(head.config.shape, range);
   const std::unique_ptr<Backend> backend = make_backend(device_of(options), made);
-  plan.device = backend->description();
-  plan.dtype = backend->dtype_name();
+  plan.device = backend->device().description();
+  plan.dtype = backend->device().dtype_name();
   MemoryPlan memory = plan.memory;
   memory.weight_bytes = packed_bytes(head.config.shape, range, expanded_to(made.dtype).storage);
   const std::uint64_t left = memory.available_bytes > memory.weight_bytes

@@ -51,22 +51,23 @@ std::string config_of(const RunOptions& options) {
 
 // Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
 std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
-  const json header{{"fingerprint", print},
-                    {"job", name_of(options.job_kind)},
-                    {"config", config_of(options)},
-                    {"model", model.files->path() + " (" + model.description + ")"},
-                    {"tokenizer", model.tokenizer->description()},
-                    {"host", host_name()},
-                    {"boot_id", boot_id()},
-                    {"oom_kills", n_oom_kills()},
-                    {"device", model.backend->description() + ", " + model.backend->dtype_name() +
-                                   (model.stages.size() > 1 ? ", stages: " + text_of(model.stages)
-                                                            : std::string())},
-                    {"command", options.command},
-                    {"slurm_job", options.slurm_job},
-                    {"program_version", program_version()},
-                    {"git_hash", git_hash()},
-                    {"started", iso_time(std::time(nullptr))}};
+  const json header{
+      {"fingerprint", print},
+      {"job", name_of(options.job_kind)},
+      {"config", config_of(options)},
+      {"model", model.files->path() + " (" + model.description + ")"},
+      {"tokenizer", model.tokenizer->description()},
+      {"host", host_name()},
+      {"boot_id", boot_id()},
+      {"oom_kills", n_oom_kills()},
+      {"device",
+       model.backend->device().description() + ", " + model.backend->device().dtype_name() +
+           (model.stages.size() > 1 ? ", stages: " + text_of(model.stages) : std::string())},
+      {"command", options.command},
+      {"slurm_job", options.slurm_job},
+      {"program_version", program_version()},
+      {"git_hash", git_hash()},
+      {"started", iso_time(std::time(nullptr))}};
   return header.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -110,12 +111,12 @@ std::string stages_of(const LoadedModel& model) {
 LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
   return {.model_description = model.files->path() + ": " + model.description,
           .tokenizer_description = model.tokenizer->description(),
-          .device = model.backend->description(),
-          .dtype = model.backend->dtype_name(),
+          .device = model.backend->device().description(),
+          .dtype = model.backend->device().dtype_name(),
           .sharing_note = model.sharing_note,
           .work = documents == nullptr ? "" : documents->description(),
           .stages = stages_of(model),
-          .n_threads = model.backend->n_threads(),
+          .n_threads = model.backend->device().n_threads(),
           .n_streams = model.plan.n_streams,
           .n_wanted_streams = model.plan.n_wanted,
           .weight_bytes = model.model.weight_bytes(),
@@ -128,10 +129,10 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
 Registration registration_of(const LoadedModel& model, const json& print) {
   return {.host = host_name(),
           .pid = process_id(),
-          .n_threads = model.backend->n_threads(),
-          .device = model.backend->description(),
+          .n_threads = model.backend->device().n_threads(),
+          .device = model.backend->device().description(),
           .fingerprint = fingerprint_digest(print),
-          .differences = "dtype " + model.backend->dtype_name() + ", model " +
+          .differences = "dtype " + model.backend->device().dtype_name() + ", model " +
                          model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
 }
 
@@ -195,8 +196,7 @@ void follow(const LoadedModel& model, const StagePlace& place, WorkerMailbox& ma
   WorkerSituation s;
   s.phase = WorkerPhase::working;
   mailbox.publish(s);
-  StageWorker stage_worker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
-                           place.rank);
+  StageWorker stage_worker(model.model, *model.backend, *model.forward, place);
   try {
     stage_worker.serve();
   } catch (const StageLost&) {
@@ -233,7 +233,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadat
   }
   options.dtype = given.dtype;
   const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
-                                 model.backend->dtype_name());
+                                 model.backend->device().dtype_name());
   if (place.stages.stage > 0) {
     mailbox.introduce(registration_of(model, print), info_of(model, nullptr));
     return follow(model, place.stages, mailbox);

@@ -28,17 +28,17 @@ std::vector<StageReady> PipelineDriver::wait_until_ready() {
 }
 
 // All or none: a line in which some rows go in messages is as slow as these.
-std::string PipelineDriver::link(StageRows& rows) {
+std::string PipelineDriver::link(Forward& forward, const StagePlace& place) {
   std::string why;
   const std::optional<NcclGroupId> id = make_nccl_group_id(why);
   if (!id) return why;
   tell(link_order(id));
-  why = rows.link(std::nullopt, id);
+  why = forward.link(links_of(place, std::nullopt, id));
   for (const std::vector<std::byte>& answer : wait_for(n_sent_)) {
     if (why.empty()) why.assign(reinterpret_cast<const char*>(answer.data()), answer.size());
   }
   if (why.empty()) return why;
-  rows.unlink();
+  forward.unlink();
   tell({.kind = StageKind::unlink});
   return why;
 }

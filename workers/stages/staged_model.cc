@@ -9,13 +9,12 @@
 namespace tovamill {
 
 StagedModel::StagedModel(const Model& model, const std::vector<LayerRange>& stages,
-                         Backend& backend, StepRunner& forward, ActivationTransfer& rows,
-                         PipelineDriver& driver, std::int32_t n_eviction_groups)
+                         Backend& backend, Forward& forward, PipelineDriver& driver,
+                         std::int32_t n_eviction_groups)
     : model_(model),
       stages_(stages),
       backend_(backend),
       forward_(forward),
-      rows_(rows),
       driver_(driver),
       n_eviction_groups_(n_eviction_groups) {}
 
@@ -44,7 +43,7 @@ void StagedModel::submit(const StepInput& input) {
   sent.targets.assign(input.targets.begin(), input.targets.end());
   sent.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
   sent.argmax_rows.assign(input.argmax_rows.begin(), input.argmax_rows.end());
-  const std::vector<std::byte> rows = rows_.take_message();
+  const std::vector<std::byte> rows = forward_.transfer().take_message();
   sent.rows = rows;
   step.n_rows = input.ids.size();
   step.n_logits = input.logit_rows.size();

@@ -38,7 +38,7 @@ class LoadedTiny {
     options.device_bytes = kTestDeviceBytes;
     options.max_rows = options.max_block = kMaxRows;
     backend_ = make_backend(device, options);
-    model_ = pack_model(config_, weights_, *backend_);
+    model_ = pack_model(config_, weights_, backend_->device());
     forward_ = std::make_unique<Forward>(model_, *backend_, kMaxRows, kMaxBlocks, kMaxRows);
     for (std::int32_t b = 0; b < kMaxBlocks; ++b) states_.push_back(backend_->make_state());
   }

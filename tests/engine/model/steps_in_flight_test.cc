@@ -235,13 +235,13 @@ TEST_F(Lanes, KeepWhatAFreedStateHadUntilItsStepIsDone) {
   auto state = backend.make_state();
   const std::vector<std::int32_t> ids(20, 7);
   const StepBlock block{.state = state.get(), .n_tokens = 20};
-  const std::uint64_t left = backend.device_bytes_left().value();
+  const std::uint64_t left = backend.device().device_bytes_left().value();
   model.forward().submit({.blocks = std::span(&block, 1), .ids = ids});
   state.reset();
-  const std::uint64_t in_flight = backend.device_bytes_left().value();
+  const std::uint64_t in_flight = backend.device().device_bytes_left().value();
   model.forward().collect();
   EXPECT_LE(in_flight, left);
-  EXPECT_GE(backend.device_bytes_left().value(), in_flight + backend.state_bytes());
+  EXPECT_GE(backend.device().device_bytes_left().value(), in_flight + backend.state_bytes());
 }
 
 // The same, where there is no other memory: it is waited for.
@@ -262,7 +262,7 @@ TEST_F(Lanes, WaitForMemoryThatAStepStillHas) {
     model.forward().submit({.blocks = std::span(&block, 1), .ids = ids});
   }
   states[0].reset();
-  EXPECT_LT(backend.device_bytes_left().value(), backend.state_bytes());
+  EXPECT_LT(backend.device().device_bytes_left().value(), backend.state_bytes());
   states[0] = backend.make_state();
   EXPECT_THROW(backend.make_state(), OutOfMemory);
   model.forward().collect();

@@ -79,8 +79,8 @@ class AttentionDevice {
                                        .max_rows = kMaxRows,
                                        .max_block = kMaxRows,
                                        .device_bytes = s.device_bytes});
-    qkv_ = backend_->make_buffer(kMaxRows, row(), BufferType::full);
-    out_ = backend_->make_buffer(kMaxRows, shape_.q_size(), BufferType::compute);
+    qkv_ = backend_->device().make_buffer(kMaxRows, row(), BufferType::full);
+    out_ = backend_->device().make_buffer(kMaxRows, shape_.q_size(), BufferType::compute);
   }
 
   Backend& backend() { return *backend_; }
@@ -154,7 +154,8 @@ class AttentionDevice {
     for (std::int32_t r = 0; r < b.n_tokens; ++r) {
       const float* from =
           s.input[static_cast<std::size_t>(layer)].data() + (b.position + r) * row();
-      backend_->write_rows(*qkv_, b.first_row + r, {from, static_cast<std::size_t>(row())});
+      backend_->device().write_rows(*qkv_, b.first_row + r,
+                                    {from, static_cast<std::size_t>(row())});
     }
   }
   void note(AttentionStream& s, std::int32_t layer, const StepBlock& b) const {
@@ -162,7 +163,7 @@ class AttentionDevice {
     s.out.resize(static_cast<std::size_t>(b.position + b.n_tokens) * kLayers * q_size);
     std::vector<float> row(q_size);
     for (std::int32_t r = 0; r < b.n_tokens; ++r) {
-      backend_->read_rows(*out_, b.first_row + r, row);
+      backend_->device().read_rows(*out_, b.first_row + r, row);
       const auto at =
           (static_cast<std::size_t>(b.position + r) * kLayers + static_cast<std::size_t>(layer)) *
           q_size;

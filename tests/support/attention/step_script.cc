@@ -85,7 +85,7 @@ ScriptedModel::ScriptedModel(const std::string& path, DeviceKind device, Backend
   options.max_rows = options.max_block = kMaxRows;
   if (options.device_bytes == 0) options.device_bytes = kTestDeviceBytes;
   backend_ = make_backend(device, options);
-  model_ = pack_model(config_, weights_, *backend_);
+  model_ = pack_model(config_, weights_, backend_->device());
   forward_ = std::make_unique<Forward>(model_, *backend_, kMaxRows, kMaxBlocks, kMaxRows);
 }
 

@@ -21,7 +21,7 @@ WrittenText write_by_reference(const std::string& model_path,
                                                             .n_threads = 2,
                                                             .max_rows = 1,
                                                             .max_block = 1});
-  const Model model = pack_model(config, weights, *backend);
+  const Model model = pack_model(config, weights, backend->device());
   Forward forward(model, *backend, 1, 1, 1);
   const auto state = backend->make_state();
   WrittenText text;

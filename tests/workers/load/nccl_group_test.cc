@@ -68,7 +68,7 @@ TEST_F(NcclGroup, OnlyOneRankReads) {
                                                          .dtype = ComputeType::f32,
                                                          .device_bytes = kBytes,
                                                          .group = place(rank)});
-    const Model model = pack_model(head.config, weights, *backend);
+    const Model model = pack_model(head.config, weights, backend->device());
     nll[rank] = nll_of(model, *backend);
     const auto forget = [&](TensorView& t) {
       ASSERT_LE(t.n_bytes, zeros.size());

@@ -279,7 +279,7 @@ TEST_F(SharedModel, AutomaticTypeIsTheLeaders) {
   const RunOptions automatic = options_for(bf16.model, std::nullopt);
   const LoadedModel follower = load_model(open_model(bf16.model), automatic, 1, kMemory,
                                           {.role = Role::follower, .place = leader.weights_place});
-  EXPECT_EQ(follower.backend->dtype_name(), "bf16");
+  EXPECT_EQ(follower.backend->device().dtype_name(), "bf16");
   EXPECT_EQ(follower.private_weight_bytes, 0u);
 }
 

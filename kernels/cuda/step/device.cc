@@ -1,4 +1,4 @@
-#include "kernels/cuda/step/backend.h"
+#include "kernels/cuda/step/device.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -6,17 +6,8 @@
 
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/gemm/elementwise.h"
-#include "kernels/cuda/step/activation_links.h"
 #include "kernels/stacked_rows.h"
 #include "kernels/types/error.h"
-
-namespace tovamill {
-
-std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
-  return std::make_unique<cuda::CudaBackend>(options);
-}
-
-}  // namespace tovamill
 
 namespace tovamill::cuda {
 namespace {
@@ -59,33 +50,28 @@ std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ElementType type) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(const BackendOptions& options)
+CudaDevice::CudaDevice(const BackendOptions& options)
     : options_(options),
       type_(options.dtype),
-      device_(choose_device(options.device_index)),
-      device_name_(device_facts(device_).name),
-      wanted_bytes_(wanted_bytes(device_facts(device_), options.device_bytes)),
-      arena_(make_arena(device_, options.device_bytes)),
+      index_(choose_device(options.device_index)),
+      name_(device_facts(index_).name),
+      wanted_bytes_(wanted_bytes(device_facts(index_), options.device_bytes)),
+      arena_(make_arena(index_, options.device_bytes)),
       model_(options, type_),
       gemm_(type_, gemm_shapes(options, type_), *arena_),
-      in_flight_(std::clamp(options.n_in_flight, 1, kMostLanes), options, model_, gemm_, *arena_),
-      states_(std::make_shared<StatePool>(model_, in_flight_, arena_)) {}
+      in_flight_(std::clamp(options.n_in_flight, 1, kMostLanes), options, model_, gemm_, *arena_) {}
 
-CudaBackend::~CudaBackend() { states_.reset(); }
-
-std::string CudaBackend::description() const {
+std::string CudaDevice::description() const {
   const std::size_t n = gemm_.n_padded();
   const bool has_all = arena_->size() + Arena::kAlign > wanted_bytes_;
-  return "CUDA, " + device_name_ +
+  return "CUDA, " + name_ +
          (has_all ? ""
                   : ", only " + gibibytes(arena_->size()) + " of " + gibibytes(wanted_bytes_) +
                         " of its memory could be had") +
          (n > 0 ? ", rows padded in " + std::to_string(n) + " kinds of products" : "");
 }
 
-// ---- set-up
-
-std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
+std::unique_ptr<CudaMatrix> CudaDevice::pack_rows(const MatrixSource& source) {
   const StackedRows rows(source);
   const std::string& name = source.parts.front().name;
   auto matrix = std::make_unique<CudaMatrix>();
@@ -115,7 +101,7 @@ std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
 }
 
 // What is there on the rank that reads goes to all, while that reads on.
-void CudaBackend::share(const ArenaBlock& piece, const std::string& name) {
+void CudaDevice::share(const ArenaBlock& piece, const std::string& name) {
   if (!group_) return;
   if (group_->reads()) {
     const Event sent;
@@ -125,19 +111,27 @@ void CudaBackend::share(const ArenaBlock& piece, const std::string& name) {
   group_->broadcast(piece.data(), piece.size(), "tensor " + name);
 }
 
-std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) {
+std::unique_ptr<Matrix> CudaDevice::pack(const MatrixSource& source) {
   std::unique_ptr<CudaMatrix> matrix = pack_rows(source);
   if (!is_setting_up_) end_set_up();  // a step may use it at once
   return matrix;
 }
 
-void CudaBackend::hold_embedding(const TensorView& embedding) {
+void CudaDevice::hold_embedding(const TensorView& embedding) {
   in_flight_.synchronize();  // who reads the one before
   table_ = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
   table_source_ = embedding.data;
 }
 
-void CudaBackend::end_set_up() {
+const CudaMatrix& CudaDevice::table(const TensorView& embedding) {
+  if (table_source_ != embedding.data) {
+    hold_embedding(embedding);
+    end_set_up();
+  }
+  return *table_;
+}
+
+void CudaDevice::end_set_up() {
   if (group_) group_->finish();
   group_.reset();
   upload_.reset();
@@ -147,14 +141,14 @@ void CudaBackend::end_set_up() {
 }
 
 // Gate rows, then up rows: a product gives both side by side.
-std::unique_ptr<Matrix> CudaBackend::pack_gated(const TensorView& gate, const TensorView& up) {
+std::unique_ptr<Matrix> CudaDevice::pack_gated(const TensorView& gate, const TensorView& up) {
   MatrixSource source;
   source.parts = {gate, up};
   return pack(source);
 }
 
 // A buffer that is gone may have been read by a step in flight, so memory is taken after it.
-std::unique_ptr<Buffer> CudaBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+std::unique_ptr<Buffer> CudaDevice::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                                  BufferType type) {
   in_flight_.synchronize();
   auto buffer = std::make_unique<CudaBuffer>();
@@ -166,7 +160,7 @@ std::unique_ptr<Buffer> CudaBackend::make_buffer(std::int32_t n_rows, std::int32
   return buffer;
 }
 
-void CudaBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
+void CudaDevice::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
   in_flight_.order_after(b.last_step, stream_);
@@ -179,7 +173,7 @@ void CudaBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<c
   to_device(b.as<Bf16>() + first, packed.data(), packed.size() * sizeof(Bf16));
 }
 
-void CudaBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
+void CudaDevice::read_rows(const Buffer& buffer, std::int32_t first_row,
                             std::span<float> rows) const {
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
@@ -191,29 +185,23 @@ void CudaBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
   std::transform(packed.begin(), packed.end(), rows.begin(), [](Bf16 x) { return to_float(x); });
 }
 
-std::unique_ptr<ActivationLinks> CudaBackend::link_activations(const ActivationLinksPlace& place) {
-  return std::make_unique<CudaActivationLinks>(place, device_, in_flight_);
-}
-
-std::uint64_t CudaBackend::workspace_bytes() const { return in_flight_.workspace_bytes(); }
-
-std::uint64_t CudaBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
-  return in_flight_.workspace_bytes_for(model_.capacity(n_tokens, keeps_all));
+std::unique_ptr<ActivationTransfer> CudaDevice::link_activations(
+    const ActivationLinksPlace& place) {
+  return make_nccl_transfer(place, index_, in_flight_);
 }
 
 // Small things, waited for: what the host has may go.
-void CudaBackend::to_device(void* to, const void* from, std::size_t n_bytes) {
+void CudaDevice::to_device(void* to, const void* from, std::size_t n_bytes) {
   TOVAMILL_CUDA(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyHostToDevice, stream_.get()));
   stream_.synchronize();
 }
 
-void CudaBackend::to_host(void* to, const void* from, std::size_t n_bytes) const {
+void CudaDevice::to_host(void* to, const void* from, std::size_t n_bytes) const {
   TOVAMILL_CUDA(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyDeviceToHost, stream_.get()));
   stream_.synchronize();
 }
 
-// A vector of the model, which stays where it is on the host, and is sent once.
-const float* CudaBackend::on_device(std::span<const float> values) {
+const float* CudaDevice::on_device(std::span<const float> values) {
   if (values.empty()) return nullptr;
   ArenaBlock& piece = vectors_[values.data()];
   if (piece.data() == nullptr) {
