@@ -63,7 +63,7 @@ void Forward::submit(const StepInput& input) {
       n_rows > static_cast<std::size_t>(max_rows_))
     throw Error(ExitCode::internal, "a step has more blocks or rows than the model was made for");
   if (n_in_flight_ == in_flight_.size())
-    throw Error(ExitCode::internal, "more steps are in flight than the device has lanes");
+    throw Error(ExitCode::internal, "more steps are in flight than the device takes");
   InFlight& in_flight = in_flight_[next_];
   run_layers(input, in_flight);
   std::fill_n(in_flight.nll.begin(), n_rows, 0.0f);

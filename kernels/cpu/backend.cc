@@ -42,7 +42,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
       pool_(device_.pool()),
       gemm_(device_.gemm()),
       attention_(options, type_, pool_, isa),
-      gathered_(kRowTile, options.shape.hidden_size, element_bytes(type_)),
+      gathered_(kRowTile, options.shape.hidden_size, type_),
       tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
   const std::int32_t chunk = Gemm::chunk_columns(options.shape.vocab_size);
   const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
@@ -126,10 +126,11 @@ void CpuBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer
   const auto n = static_cast<std::int32_t>(weight.size());
   const float eps = options_.shape.rms_norm_eps;
   for_each_row([&](std::int32_t r) {
-    if (type_ == ComputeType::bf16) {
-      isa_.rms_norm_bf16(cast(x).f32(r), weight.data(), n, eps, cast(out).bf16(r));
-    } else {
-      isa_.rms_norm(cast(x).f32(r), weight.data(), n, eps, cast(out).f32(r));
+    switch (type_) {
+      case ComputeType::f32:
+        return isa_.rms_norm(cast(x).f32(r), weight.data(), n, eps, cast(out).f32(r));
+      case ComputeType::bf16:
+        return isa_.rms_norm_bf16(cast(x).f32(r), weight.data(), n, eps, cast(out).bf16(r));
     }
   });
 }
@@ -171,10 +172,13 @@ void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& o
                   const std::int32_t column = w.chunk_begin(chunk) / 2;
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
                     const float* g = both + static_cast<std::int64_t>(r) * cols;
-                    if (type_ == ComputeType::bf16) {
-                      isa_.gate_bf16(g, g + n, n, cast(out).bf16(tile.first + r) + column);
-                    } else {
-                      isa_.gate(g, g + n, n, cast(out).f32(tile.first + r) + column);
+                    switch (type_) {
+                      case ComputeType::f32:
+                        isa_.gate(g, g + n, n, cast(out).f32(tile.first + r) + column);
+                        break;
+                      case ComputeType::bf16:
+                        isa_.gate_bf16(g, g + n, n, cast(out).bf16(tile.first + r) + column);
+                        break;
                     }
                   }
                 });

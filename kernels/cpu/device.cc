@@ -13,9 +13,10 @@ std::int32_t n_tiles(std::int32_t n_rows) { return (n_rows + kRowTile - 1) / kRo
 
 }  // namespace
 
-CpuBuffer::CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, std::size_t element_bytes)
-    : cols(n_cols),
-      row_bytes(static_cast<std::size_t>(n_cols) * element_bytes),
+CpuBuffer::CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, ComputeType element_type)
+    : type(element_type),
+      cols(n_cols),
+      row_bytes(static_cast<std::size_t>(n_cols) * element_bytes(element_type)),
       bytes(static_cast<std::size_t>(n_tiles(n_rows)) * kRowTile * row_bytes) {}
 
 CpuDevice::CpuDevice(const BackendOptions& options, const IsaKernels& isa)
@@ -83,27 +84,32 @@ std::unique_ptr<Matrix> CpuDevice::pack_gated(const TensorView& gate, const Tens
 std::unique_ptr<Buffer> CpuDevice::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                                BufferType type) {
   return std::make_unique<CpuBuffer>(n_rows, n_cols,
-                                     type == BufferType::full ? 4 : element_bytes(type_));
+                                     type == BufferType::full ? ComputeType::f32 : type_);
 }
 
 void CpuDevice::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
-  const CpuBuffer& b = static_cast<const CpuBuffer&>(buffer);
-  const auto n = static_cast<std::int64_t>(rows.size());
-  if (b.element_bytes() == 4) {
-    std::copy(rows.begin(), rows.end(), b.f32(first_row));
-  } else {
-    isa_.to_bf16(rows.data(), n, b.bf16(first_row));
+  const auto& b = static_cast<const CpuBuffer&>(buffer);
+  switch (b.type) {
+    case ComputeType::f32:
+      std::copy(rows.begin(), rows.end(), b.f32(first_row));
+      return;
+    case ComputeType::bf16:
+      isa_.to_bf16(rows.data(), static_cast<std::int64_t>(rows.size()), b.bf16(first_row));
+      return;
   }
 }
 
 void CpuDevice::read_rows(const Buffer& buffer, std::int32_t first_row,
                           std::span<float> rows) const {
-  const CpuBuffer& b = static_cast<const CpuBuffer&>(buffer);
+  const auto& b = static_cast<const CpuBuffer&>(buffer);
   const auto n = static_cast<std::int64_t>(rows.size());
-  if (b.element_bytes() == 4) {
-    std::copy_n(b.f32(first_row), n, rows.begin());
-  } else {
-    isa_.from_bf16(b.bf16(first_row), n, rows.data());
+  switch (b.type) {
+    case ComputeType::f32:
+      std::copy_n(b.f32(first_row), n, rows.begin());
+      return;
+    case ComputeType::bf16:
+      isa_.from_bf16(b.bf16(first_row), n, rows.data());
+      return;
   }
 }
 

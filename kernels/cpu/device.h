@@ -14,11 +14,11 @@
 namespace tovamill::cpu {
 
 struct CpuBuffer final : Buffer {
-  CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, std::size_t element_bytes);
+  CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, ComputeType type);
+  ComputeType type;  // of the elements
   std::int32_t cols;
   std::size_t row_bytes;
   AlignedBytes bytes;  // rows in whole tiles
-  std::size_t element_bytes() const { return row_bytes / static_cast<std::size_t>(cols); }
   std::byte* row(std::int64_t r) const {
     return bytes.data() + r * static_cast<std::int64_t>(row_bytes);
   }

@@ -60,7 +60,7 @@ bool ScoreWork::has_room() const {
 }
 
 // Null where memory ends and there are streams: what is there has to do.
-std::unique_ptr<StreamState> ScoreWork::take_state() {
+std::unique_ptr<StreamState> ScoreWork::state_for_document() {
   if (!idle_states_.empty()) {
     std::unique_ptr<StreamState> state = std::move(idle_states_.back());
     idle_states_.pop_back();
@@ -76,7 +76,7 @@ std::unique_ptr<StreamState> ScoreWork::take_state() {
 }
 
 std::unique_ptr<DocumentInFlight> ScoreWork::open(CorpusRecord& record) {
-  std::unique_ptr<StreamState> state = take_state();
+  std::unique_ptr<StreamState> state = state_for_document();
   if (!state) return nullptr;
   // The record goes without its text, which becomes tokens.
   std::string text = std::exchange(record.text, std::string());
@@ -125,7 +125,7 @@ std::size_t ScoreWork::collect() {
   in_flight_.pop_front();
   const StepOutput output = model_.runner->collect();
   for (std::size_t i = 0; i < step.blocks.size(); ++i)
-    step.owners[i]->take(output, step.blocks[i], i);
+    step.owners[i]->advance(output, step.blocks[i], i);
   return step.n_tokens;
 }
 
@@ -137,7 +137,7 @@ std::size_t ScoreWork::step() {
   return collect();
 }
 
-// Of any document; false where all have their tokens.
+// Waits for the tokens of the first document that lacks them; false where all have theirs.
 bool ScoreWork::wait_for_text() {
   for (DocumentStream* s : streams_) {
     if (!s->is_ready(false)) return s->is_ready(true);

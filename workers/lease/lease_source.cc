@@ -11,7 +11,7 @@ void LeaseSource::fetch() {
   }
 }
 
-// Where the last piece was of the same file and ended before this one, its reader goes on.
+// The reader goes on where the last file range was of the same file and ended before this one.
 void LeaseSource::open_range() {
   const LeasedRange& leased = current_.ranges[range_];
   const CorpusRange range{leased.begin, leased.end};

@@ -58,7 +58,7 @@ class LeaseSource {
   std::string reader_path_;
   std::optional<CorpusReader> reader_;
   bool range_is_open_ = false;
-  std::uint64_t at_ = 0;  // where the reader is in the piece
+  std::uint64_t at_ = 0;  // where the reader is in the file range
   std::map<std::uint64_t, Open> open_;
 };
 

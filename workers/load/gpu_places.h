@@ -37,7 +37,8 @@ struct GpuShare {
   int index = 0;              // BackendOptions::device_index
   std::uint64_t n_bytes = 0;  // of its memory that a rank may take: 92 % of all for all its ranks
 };
-// Of the GPU that this process has by its place. Throws Error(no_device) where it has gone.
+// The share of the GPU that this process has by its place. Throws Error(no_device) where it has
+// gone.
 GpuShare gpu_share(const GpuPlace& place);
 
 }  // namespace tovamill

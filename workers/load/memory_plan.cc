@@ -51,7 +51,7 @@ std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limit
   return options.useful_streams > 0 ? std::min(n, options.useful_streams) : n;
 }
 
-// Of the activations of a row, roughly: what Forward and a backend keep for each, its scores
+// Bytes of the activations of a row, roughly: what Forward and a backend keep for each, its scores
 // included.
 std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
   const auto hidden = static_cast<std::uint64_t>(s.hidden_size),
@@ -144,7 +144,7 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
                  std::uint64_t buffer_bytes, std::uint64_t budget) {
   const std::uint64_t fixed = backend.workspace_bytes() + buffer_bytes,
                       each = std::max<std::uint64_t>(1, backend.state_bytes());
-  // Of generation one state may be kept for the next text while one is written.
+  // Generation may keep one state for the next text while one is written.
   const std::uint64_t n_least = options.job_kind == Job::score ? 1 : 2;
   const std::uint64_t least = has_constant_states(options) ? n_least * each : 1;
   if (budget < fixed + least) {

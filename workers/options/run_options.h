@@ -143,9 +143,8 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("truncate", o.generation.truncate, generation,
         "what is left out of a longer document: end, middle");
   visit("strategy", o.generation.strategy, generation,
-        "stream: the document as a whole; chunk: its pieces of --chunk-tokens on their own, then "
-        "what "
-        "was written about these");
+        "stream: the document as a whole; chunk: its chunks of --chunk-tokens on their own, then "
+        "what was written about these");
   visit("max-new-tokens", o.generation.max_new_tokens, generation, "of a text at most (tokens)");
   visit("min-new-tokens", o.generation.min_new_tokens, generation, "of a text at least (tokens)");
   visit("samples", o.generation.samples, generation,

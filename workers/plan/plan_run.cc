@@ -128,14 +128,14 @@ WritingPlan plan_writing(const ModelMetadata& head, const RunOptions& options,
     w.n_written = w.n_texts * g.max_new_tokens;
     return w;
   }
-  // Each answer reads all pieces, then the answers to them, and so on until one piece is left.
-  const double piece = options.cache.chunk_tokens;
+  // Each answer reads all chunks, then the answers to them, and so on until one chunk is left.
+  const double chunk = options.cache.chunk_tokens;
   double n_prompts = 0.0, n_read = 0.0;
-  for (double length = each;; length = std::ceil(length / piece) * g.max_new_tokens) {
-    const double n_pieces = std::max(1.0, std::ceil(length / piece));
-    n_prompts += n_pieces;
+  for (double length = each;; length = std::ceil(length / chunk) * g.max_new_tokens) {
+    const double n_chunks = std::max(1.0, std::ceil(length / chunk));
+    n_prompts += n_chunks;
     n_read += length;
-    if (n_pieces <= 1.0) break;
+    if (n_chunks <= 1.0) break;
   }
   w.n_read = w.n_texts * (n_read + n_prompts * w.prompt_tokens);
   w.n_written = w.n_texts * n_prompts * g.max_new_tokens;

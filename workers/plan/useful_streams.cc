@@ -43,7 +43,7 @@ class Glance {
     std::uint64_t n = 1;
     if (options_.job_kind != Job::score)
       n = n_questions * static_cast<std::uint64_t>(options_.generation.samples);
-    // A piece's tokens have a byte at least; a tokenizer may add some at the ends.
+    // A chunk's tokens have a byte at least; a tokenizer may add some at the ends.
     if (is_chunked_)
       n *= n_bytes / static_cast<std::uint64_t>(std::max(1, options_.cache.chunk_tokens)) + 2;
     most_of_a_record_ = std::max(most_of_a_record_, n);

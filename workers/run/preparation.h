@@ -36,8 +36,8 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const nlohmann
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock);
 
-// What a rank that died has left to do of `pieces`, and what it was computing, by its journal.
-// `launch` is this one's. A journal that is not there says that all is left.
+// What a rank that died has left to do of the file ranges, and what it was computing, by its
+// journal. `launch` is this one's. A journal that is not there says that all is left.
 JournalFindings look_into_journal(const std::string& path, const std::vector<CorpusFile>& files,
                                   const std::vector<FileRange>& ranges);
 

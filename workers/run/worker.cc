@@ -136,7 +136,7 @@ Registration registration_of(const LoadedModel& model, const json& print) {
                          model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
 }
 
-void leave(const WorkerCounters& counters, bool has_journal, WorkerMailbox& mailbox) {
+void report_end(const WorkerCounters& counters, bool has_journal, WorkerMailbox& mailbox) {
   WorkerSituation s;
   s.phase = WorkerPhase::left;
   s.journal_is_open = has_journal;
@@ -188,11 +188,11 @@ void work_through(const RunOptions& options, DocumentWork& documents, const Load
     close_quietly(close);
     throw;
   }
-  leave(c, true, mailbox);
+  report_end(c, true, mailbox);
 }
 
-// Behind stage 0: serves the documents of another rank until that has no more.
-void follow(const LoadedModel& model, const StagePlace& place, WorkerMailbox& mailbox) {
+// Serves the documents of stage 0's rank until that has no more.
+void serve_stage(const LoadedModel& model, const StagePlace& place, WorkerMailbox& mailbox) {
   WorkerSituation s;
   s.phase = WorkerPhase::working;
   mailbox.publish(s);
@@ -204,7 +204,7 @@ void follow(const LoadedModel& model, const StagePlace& place, WorkerMailbox& ma
     const Command command = mailbox.orders().command;
     if (command == Command::wait || command == Command::work) throw;
   }
-  leave({}, false, mailbox);
+  report_end({}, false, mailbox);
 }
 
 void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadata,
@@ -217,7 +217,7 @@ void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadat
   const auto may_load = [&](const Heartbeat& p) {
     return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
   };
-  if (!wait_for(mailbox, may_load)) return leave({}, false, mailbox);
+  if (!wait_for(mailbox, may_load)) return report_end({}, false, mailbox);
   const Heartbeat orders = mailbox.orders();
   read_text("--dtype", orders.dtype, options.dtype);
   options.useful_streams = orders.useful_streams;
@@ -236,13 +236,13 @@ void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadat
                                  model.backend->device().dtype_name());
   if (place.stages.stage > 0) {
     mailbox.introduce(registration_of(model, print), info_of(model, nullptr));
-    return follow(model, place.stages, mailbox);
+    return serve_stage(model, place.stages, mailbox);
   }
   // What it refuses is refused before the first lease.
   const std::unique_ptr<DocumentWork> documents = make_work(options, model);
   mailbox.introduce(registration_of(model, print), info_of(model, documents.get()));
   if (!wait_for(mailbox, [](const Heartbeat& p) { return p.launch > 0 && p.is_known; }))
-    return leave({}, false, mailbox);
+    return report_end({}, false, mailbox);
   work_through(options, *documents, model, print, place.rank, mailbox);
 }
 

@@ -64,14 +64,14 @@ std::vector<std::vector<std::byte>> PipelineDriver::ask(StateOrder order) {
 }
 
 std::vector<std::vector<std::byte>> PipelineDriver::wait_for(std::uint64_t number) {
-  while (answers_[number].n < n_stages() - 1) take_answer();
+  while (answers_[number].n < n_stages() - 1) receive_answer();
   std::vector<std::vector<std::byte>> answers = std::move(answers_[number].by_stage);
   answers_.erase(number);
   return answers;
 }
 
 // One that failed is thrown at once: what it was the answer to need not be waited for.
-void PipelineDriver::take_answer() {
+void PipelineDriver::receive_answer() {
   const StageMessage m = channel_.receive(timeout_s_);
   StageAnswer answer = decode_answer(m.message);
   Answers& all = answers_[answer.number];

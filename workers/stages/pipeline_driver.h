@@ -1,4 +1,4 @@
-// Stage 0's book of what it has sent down the line and what the other stages have answered.
+// What stage 0 has sent to the other stages and what these have answered.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class PipelineDriver {
   std::vector<std::vector<std::byte>> wait_for(std::uint64_t number);
 
  private:
-  void take_answer();
+  void receive_answer();
 
   StageChannel& channel_;
   double timeout_s_;

@@ -7,7 +7,8 @@
 namespace tovamill {
 namespace {
 
-// `n` in `parts` equal pieces, the first of them one longer where it does not come out even.
+// Size of part `index` of `n` in equal parts, the first ones longer by one where that leaves a
+// rest.
 std::int32_t part_size(std::int32_t n, std::int32_t parts, std::int32_t index) {
   return n / parts + (index < n % parts ? 1 : 0);
 }

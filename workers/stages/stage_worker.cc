@@ -15,19 +15,19 @@ StageWorker::StageWorker(const Model& model, Backend& backend, Forward& forward,
       place_(place),
       channel_(*place.channel) {}
 
-// Steps that have arrived are put on their way as long as the device takes them.
+// Steps that have arrived are submitted as long as the device takes them.
 void StageWorker::serve() {
   while (!is_over_) {
     const bool is_full = in_flight_.size() == static_cast<std::size_t>(forward_.max_in_flight());
     if (!in_flight_.empty() && (is_full || !channel_.has_message())) {
       collect();
     } else {
-      take(channel_.receive(0.0));
+      handle(channel_.receive(0.0));
     }
   }
 }
 
-void StageWorker::take(const StageMessage& m) {
+void StageWorker::handle(const StageMessage& m) {
   const StageKind kind = stage_kind_of(m.message);
   if (kind == StageKind::step) return submit(m.message);
   while (!in_flight_.empty()) collect();
@@ -36,7 +36,7 @@ void StageWorker::take(const StageMessage& m) {
   if (kind == StageKind::end) {
     is_over_ = true;
   } else {
-    obey(decode_order(m.message));
+    execute(decode_order(m.message));
   }
 }
 
@@ -140,7 +140,7 @@ void StageWorker::collect() {
   in_flight_.pop_front();
 }
 
-void StageWorker::obey(const StateOrder& o) {
+void StageWorker::execute(const StateOrder& o) {
   try {
     if (o.kind == StageKind::release) {
       states_.erase(o.state);

@@ -30,11 +30,11 @@ class StageWorker {
     std::vector<float> logits;         // (logit_rows, vocab_size)
     std::vector<std::int32_t> argmax;  // (argmax_rows)
   };
-  void take(const StageMessage& m);
+  void handle(const StageMessage& m);
   void submit(const Message& m);
   void collect();
   void link(StateOrder order);
-  void obey(const StateOrder& order);
+  void execute(const StateOrder& order);
   std::vector<std::byte> answer_to(const StateOrder& order);
   StreamState& state(std::uint64_t number);
   void send_on(Message message);

@@ -73,11 +73,11 @@ StepOutput StagedModel::collect() {
   collected_.push_back(std::move(in_flight_.front()));
   in_flight_.pop_front();
   Step& step = collected_.back();
-  take_answers(step);
+  merge_answers(step);
   return {.nll = step.nll, .events = step.events, .n_blocks = step.states.size()};
 }
 
-void StagedModel::take_answers(Step& step) {
+void StagedModel::merge_answers(Step& step) {
   std::vector<StageStepDone> done;
   for (const std::vector<std::byte>& bytes : driver_.wait_for(step.number))
     done.push_back(unpack_step_done(bytes));

@@ -71,7 +71,7 @@ class StagedModel final : public StepRunner, public StateKeeper {
   };
   void collect_own();
   void collect_all_own();
-  void take_answers(Step& step);
+  void merge_answers(Step& step);
   void learn_positions(const Step& step, std::size_t block,
                        const std::vector<const HeldPositions*>& by_stage);
   void ask_positions(const State& state) const;

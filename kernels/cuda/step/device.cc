@@ -149,7 +149,7 @@ std::unique_ptr<Matrix> CudaDevice::pack_gated(const TensorView& gate, const Ten
 
 // A buffer that is gone may have been read by a step in flight, so memory is taken after it.
 std::unique_ptr<Buffer> CudaDevice::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
-                                                 BufferType type) {
+                                                BufferType type) {
   in_flight_.synchronize();
   auto buffer = std::make_unique<CudaBuffer>();
   buffer->cols = n_cols;
@@ -166,23 +166,33 @@ void CudaDevice::write_rows(Buffer& buffer, std::int32_t first_row, std::span<co
   in_flight_.order_after(b.last_step, stream_);
   if (std::exchange(b.is_leaving, false)) stream_.wait(*b.sent);
   b.last_step = 0;
-  if (b.type == ElementType::f32)
-    return to_device(b.as<float>() + first, rows.data(), rows.size_bytes());
-  std::vector<Bf16> packed(rows.size());
-  std::transform(rows.begin(), rows.end(), packed.begin(), to_bf16);
-  to_device(b.as<Bf16>() + first, packed.data(), packed.size() * sizeof(Bf16));
+  switch (b.type) {
+    case ElementType::f32:
+      return to_device(b.as<float>() + first, rows.data(), rows.size_bytes());
+    case ElementType::bf16: {
+      std::vector<Bf16> packed(rows.size());
+      std::transform(rows.begin(), rows.end(), packed.begin(), to_bf16);
+      return to_device(b.as<Bf16>() + first, packed.data(), packed.size() * sizeof(Bf16));
+    }
+  }
 }
 
 void CudaDevice::read_rows(const Buffer& buffer, std::int32_t first_row,
-                            std::span<float> rows) const {
+                           std::span<float> rows) const {
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
   in_flight_.order_after(b.last_step, stream_);
-  if (b.type == ElementType::f32)
-    return to_host(rows.data(), b.as<float>() + first, rows.size_bytes());
-  std::vector<Bf16> packed(rows.size());
-  to_host(packed.data(), b.as<Bf16>() + first, packed.size() * sizeof(Bf16));
-  std::transform(packed.begin(), packed.end(), rows.begin(), [](Bf16 x) { return to_float(x); });
+  switch (b.type) {
+    case ElementType::f32:
+      return to_host(rows.data(), b.as<float>() + first, rows.size_bytes());
+    case ElementType::bf16: {
+      std::vector<Bf16> packed(rows.size());
+      to_host(packed.data(), b.as<Bf16>() + first, packed.size() * sizeof(Bf16));
+      std::transform(packed.begin(), packed.end(), rows.begin(),
+                     [](Bf16 x) { return to_float(x); });
+      return;
+    }
+  }
 }
 
 std::unique_ptr<ActivationTransfer> CudaDevice::link_activations(

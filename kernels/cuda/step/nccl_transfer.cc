@@ -17,8 +17,7 @@ std::unique_ptr<ActivationTransfer> make_nccl_transfer(const ActivationLinksPlac
   return std::make_unique<NcclTransfer>(place, device, in_flight);
 }
 
-NcclTransfer::NcclTransfer(const ActivationLinksPlace& place, int device,
-                                         InFlightSteps& in_flight)
+NcclTransfer::NcclTransfer(const ActivationLinksPlace& place, int device, InFlightSteps& in_flight)
     : place_(place), device_(device), in_flight_(in_flight) {
   if (place.before) join(incoming_, *place.before, false);
   if (place.behind) join(outgoing_, *place.behind, true);
