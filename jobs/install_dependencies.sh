@@ -12,6 +12,7 @@ Usage: jobs/install_dependencies.sh [PART...] [options]
 Installs what is missing of the packages that building needs. Says what before, and asks at a terminal.
 
   tests   adds what the tests need
+  check   adds what jobs/check.sh needs
   slurm   adds what tests/slurm.sh needs
   model   adds what fetching the quickstart's model needs
   package adds what making a Debian package needs (cpack -G DEB)
@@ -38,7 +39,7 @@ while [ $# -gt 0 ]; do
     --yes) yes=yes ;;
     --print) print=yes ;;
     --log) [ $# -ge 2 ] || refuse "--log needs a file"; log=$2; shift ;;
-    tests | slurm | model | package) parts+=("$1") ;;
+    tests | check | slurm | model | package) parts+=("$1") ;;
     *) refuse "unknown argument '$1'" ;;
   esac
   shift
@@ -51,13 +52,20 @@ for part in "${parts[@]}"; do
     build)
       packages+=(g++ cmake make pkg-config git ca-certificates
                  libdnnl-dev libhdf5-dev libboost-program-options-dev libpcre2-dev libutf8proc-dev
-                 libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libopenmpi-dev openmpi-bin)
+                 libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev liblzma-dev libbz2-dev
+                 libopenmpi-dev openmpi-bin)
       upstream+=("GCC 12 or later" "CMake 3.25 or later" make pkg-config git oneDNN HDF5 "Boost.Program_options" PCRE2 utf8proc
-                 simdjson nlohmann/json zlib zstd "Open MPI") ;;
+                 simdjson nlohmann/json zlib zstd liblzma bzip2 "Open MPI") ;;
     tests)
       packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py python3-pandas
                  python3-xarray python3-h5netcdf hdf5-tools)
       upstream+=(GoogleTest "Boost.Context" Python NumPy h5py pandas xarray h5netcdf "the tools of HDF5") ;;
+    check)
+      packages+=(shellcheck python3-venv)
+      if [ "$(sed -n 's/^VERSION_ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d '"')" = 12 ]; then
+        packages+=(clang-format clang-tidy)  # version 14; elsewhere they come from PyPI
+      fi
+      upstream+=(shellcheck "clang-format 14" "clang-tidy 14") ;;
     slurm)
       packages+=(slurm-wlm munge slurm-client)
       upstream+=(Slurm MUNGE) ;;
@@ -77,7 +85,8 @@ system=$(sed -n 's/^ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d
 declare -A rpm_names=(
   [g++]=gcc-toolset-13-gcc-c++ [pkg-config]=pkgconf-pkg-config [libdnnl-dev]=onednn-devel [libhdf5-dev]=hdf5-devel
   [libboost-program-options-dev]=boost-devel [libpcre2-dev]=pcre2-devel [libutf8proc-dev]=utf8proc-devel
-  [libsimdjson-dev]=simdjson-devel [nlohmann-json3-dev]=json-devel [zlib1g-dev]=zlib-devel [libzstd-dev]=libzstd-devel
+  [libsimdjson-dev]=simdjson-devel [nlohmann-json3-dev]=json-devel [zlib1g-dev]=zlib-devel [libzstd-dev]=libzstd-devel [liblzma-dev]=xz-devel
+  [libbz2-dev]=bzip2-devel
   [libopenmpi-dev]=openmpi-devel [openmpi-bin]=openmpi [libgtest-dev]=gtest-devel [libboost-context-dev]=boost-devel
   [hdf5-tools]=hdf5 [slurm-wlm]="slurm-slurmctld slurm-slurmd" [slurm-client]=slurm)
 

@@ -67,7 +67,7 @@ for path in ${own_model:+"$own_model"} "${own_corpus[@]}"; do
   [ -r "$path" ] || ! [ -e "$path" ] || fail 66 "$path cannot be read by $(id -un)"
 done
 for path in "${own_corpus[@]}"; do
-  [[ ! -f "$path" || "$path" =~ \.(txt|jsonl)(\.gz|\.zst)?$ ]] || fail 66 "$path is neither .txt nor .jsonl (nor one of these as .gz or .zst)"
+  [[ ! -f "$path" || "$path" =~ \.(txt|jsonl|ndjson)(\.(gz|zst|xz|bz2))?$ ]] || fail 66 "$path is neither .txt nor .jsonl nor .ndjson (nor one of these as .gz, .zst, .xz or .bz2)"
 done
 
 work="$root/build/quickstart"
@@ -234,8 +234,8 @@ write_texts() {
 
 # The texts that are here anyway; the longest has more than 20 times as many tokens as the state.
 write_fall_back() {
-  local name
-  for name in README CONTRIBUTING; do cp "$root/$name.md" "$1/${name,,}.txt"; done
+  cat "$root"/{.,jobs,jobs/bench,io,pipeline,kernels}/README.md >"$1/manuals.txt"
+  cp "$root/CONTRIBUTING.md" "$1/contributing.txt"
   cp "$root/LICENSE" "$1/licence.txt"
   cp "$root/jobs/quickstart/first.txt" "$1/"
 }

@@ -15,6 +15,7 @@
 #include "kernels/device.h"
 #include "kernels/nccl_group.h"
 #include "kernels/state_keeper.h"
+#include "kernels/state_plan.h"
 #include "kernels/step_trace.h"
 #include "kernels/types/cache_options.h"
 #include "kernels/types/compute_type.h"
@@ -36,6 +37,8 @@ struct StepBlock {
   // `window` and h2o from those of the newest tokens. Below the cache size; under `window` the same
   // in all blocks of a stream.
   std::int32_t pin = 0;
+  // What random evictions are drawn by (PolicyTraits::draws), the same in all blocks of a stream.
+  std::uint64_t random_key = 0;
   // No token leaves in this block and the policy remembers nothing of it: the state grows, as of
   // `full`. A block without it that finds more than the cache size must have one token: what the
   // policy makes of its query's weights brings the state down to the cache size at once (the prompt
@@ -62,7 +65,8 @@ struct BlockEvents {
   std::uint64_t n_attended = 0;  // tokens attended, summed over the block's queries and the groups
 };
 
-// Rows of Q, K and V stacked in one matrix (design 3.2 step 1), and what is done to them before the
+// Rows of Q, K and V stacked in one matrix (kernels/README.md, "Blocks", step 1),
+// and what is done to them before the
 // rotation.
 struct AttentionWeights {
   std::unique_ptr<Matrix> qkv;  // (q_size + 2 * kv_size, hidden_size), biases inside
@@ -97,7 +101,8 @@ class Backend : public StateKeeper {
   // out = silu(x G^T) * (x U^T).
   virtual void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) = 0;
   // Rotates Q and K, attends exactly as if token by token, lets the policy drop tokens, keeps the
-  // survivors (design 3.1, 3.2). `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,
+  // survivors (kernels/README.md, "Evictions", "Blocks").
+  // `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,
   // q_size). events[i] belongs to block i.
   virtual void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
                       std::span<BlockEvents> events) = 0;
@@ -153,25 +158,10 @@ std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_backend(DeviceKind device, const BackendOptions& options);
 
-// What the cache options come to for a model: trained context - kRopeSegmentTokens unless given, at
-// least 1.
-std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape);
-// Whether keys of a state are ever rotated anew, `clip` being the clip distance: not where
-// positions are absolute, nor where a chunk ends before that begins.
-bool rotates_again(const CacheOptions& cache, std::int64_t clip);
 // Backend::read_all_positions by a read_positions after another.
 std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend,
                                                           const StreamState& state,
                                                           std::int32_t n_layers,
                                                           std::int32_t n_eviction_groups);
-// Decisions per layer and step: the KV heads of head-wise policies, else 1.
-std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape);
-// Newest tokens that h2o protects.
-std::int32_t protected_recent(const CacheOptions& cache);
-// The cache options as they hold for a block with StepBlock::pin: `pin` (tova policies, h2o) and
-// `sinks` (window) are the tokens that never leave, `recent` what h2o protects beside them.
-CacheOptions block_options(const CacheOptions& cache, std::int32_t pin);
-// Throws Error(internal) unless a block may follow on a state that holds `n_held` tokens a group.
-void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held);
 
 }  // namespace tovamill

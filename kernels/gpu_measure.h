@@ -14,7 +14,7 @@ namespace tovamill {
 // The release of the cuBLAS library that is loaded, "13.1.0"; empty in a build without CUDA.
 std::string cublas_version();
 
-// Of a weight matrix (n_out, n_in).
+// A weight matrix (n_out, n_in) to multiply by.
 struct GemmShape {
   std::int32_t n_out = 0, n_in = 0;
 };
@@ -43,8 +43,8 @@ struct GpuBandwidth {
   double read = 0.0;  // of a kernel that reads and writes hardly anything
 };
 
-// Of `n_bytes` of the device's memory (half of them are copied to the other half), many times what
-// its caches hold; 0: an eighth of what is free, at most 8 GiB. Throws as above.
+// Rates over `n_bytes` of the device's memory (half of them are copied to the other half), many
+// times what its caches hold; 0: an eighth of what is free, at most 8 GiB. Throws as above.
 GpuBandwidth measure_gpu_bandwidth(int device_index, std::uint64_t n_bytes = 0);
 
 }  // namespace tovamill

@@ -24,7 +24,7 @@ std::optional<NcclGroupId> make_nccl_group_id(std::string& why);
 struct NcclGroupPlace {
   NcclGroupId id;
   int rank = 0, n_ranks = 1;
-  // Of what is broadcast: all must be about to read the same.
+  // Identifies what is broadcast: all must be about to read the same.
   std::uint64_t content = 0;
   // A rank that does not come, or a matrix that does not arrive, within so long ends the group.
   double timeout_s = 120.0;

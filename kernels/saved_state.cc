@@ -17,19 +17,39 @@ static_assert(std::endian::native == std::endian::little,
 constexpr std::uint32_t kMagic = 0x53535654;  // "TVSS"
 constexpr std::uint32_t kVersion = 2;
 
+// What differs between the layers of a model, which backends of some of them know of all.
+void add_layers(const ModelShape& s, std::vector<std::uint64_t>& words) {
+  const LayerShape& first = s.layers.at(0);
+  const auto is_as_first = [&](const LayerShape& l) {
+    return l.sliding_window == first.sliding_window && l.rope == first.rope &&
+           l.attention_scale == first.attention_scale;
+  };
+  if (std::all_of(s.layers.begin(), s.layers.end(), is_as_first) && first.rope == 0 &&
+      first.attention_scale == 0)
+    return;
+  for (const LayerShape& l : s.layers) {
+    words.push_back(static_cast<std::uint32_t>(l.sliding_window));
+    words.push_back(static_cast<std::uint32_t>(l.rope));
+    words.push_back(std::bit_cast<std::uint64_t>(l.attention_scale));
+  }
+}
+
 // Everything that decides what the bytes of a state mean and how its stream goes on.
 std::vector<std::uint64_t> signature(StateKind kind, const ModelShape& s, const CacheOptions& c) {
   std::vector<std::uint64_t> words{static_cast<std::uint64_t>(kind)};
   for (const std::int32_t n :
        {s.n_layers, s.hidden_size, s.intermediate_size, s.n_heads, s.n_kv_heads, s.head_dim,
-        s.vocab_size, s.trained_context, s.sliding_window, static_cast<std::int32_t>(c.policy),
-        c.cache_size, c.pin, c.sinks, protected_recent(c), static_cast<std::int32_t>(c.positions),
-        clip_distance(c, s), c.chunk_tokens}) {
+        s.vocab_size, s.trained_context, s.layers.at(0).sliding_window,
+        static_cast<std::int32_t>(c.policy), c.cache_size, c.pin, c.sinks, protected_recent(c),
+        static_cast<std::int32_t>(c.positions), clip_distance(c, s), c.chunk_tokens}) {
     words.push_back(static_cast<std::uint32_t>(n));
   }
   words.push_back(std::bit_cast<std::uint32_t>(s.rms_norm_eps));
   words.push_back(std::bit_cast<std::uint64_t>(c.ema));
-  for (const double f : s.inv_freq) words.push_back(std::bit_cast<std::uint64_t>(f));
+  for (const std::vector<double>& rope : s.ropes) {
+    for (const double f : rope) words.push_back(std::bit_cast<std::uint64_t>(f));
+  }
+  add_layers(s, words);
   return words;
 }
 
@@ -91,7 +111,8 @@ void check_positions(const CacheOptions& cache, const StateCounts& counts,
     StateReader::fail("a token lies outside the document");
   if (std::adjacent_find(positions.begin(), positions.end()) != positions.end())
     StateReader::fail("a token is there twice");
-  if (cache.policy != Policy::window || counts.n_held > cache.cache_size) return;
+  const PolicyTraits& policy = traits_of(cache.policy);
+  if (!policy.is_bounded || policy.needs_scan || counts.n_held > cache.cache_size) return;
   const std::int32_t sinks = block_options(cache, counts.pin).sinks;
   const std::int64_t oldest = counts.n_tokens - (cache.cache_size - sinks);
   for (const std::int32_t p : positions) {

@@ -2,8 +2,8 @@
 //   u32 magic "TVSS", u32 version
 //   u32 number of words, u64 words: who saved in which type, the model's shape, the cache options
 //   i64 n_tokens that the stream has taken, i64 n_held of them in each group of a layer, i32 pin
-//   then what the backend keeps (cpu/saved_state.cc, reference/saved_state.cc): i64 what all layers
-//   have in common, of the reference backend nothing, then the layers, of equal size each
+//   then what the backend keeps (cpu/step/saved_state.cc, reference/saved_state.cc): i64 what all
+//   layers have in common, of the reference backend nothing, then the layers, of equal size each
 #pragma once
 
 #include <cstddef>
@@ -79,7 +79,7 @@ StateCounts read_state_head(StateReader& in, StateKind kind, const ModelShape& s
                             const CacheOptions& cache);
 
 // Throws BadData unless a group may hold tokens of these positions, in any order: none doubled,
-// none to come, of `window` exactly those that the rule leaves.
+// none to come, of a rule that goes by positions (`window`) exactly those that it leaves.
 void check_positions(const CacheOptions& cache, const StateCounts& counts,
                      std::vector<std::int32_t> positions);
 

@@ -8,14 +8,14 @@
 namespace tovamill {
 
 enum class StepPart : std::uint8_t {
-  gemm,      // the dense layers, biases included
-  scores,    // queries times keys
-  scan,      // the policy's decisions
-  values,    // softmax and the product with the values
-  decode,    // attention and decision of blocks of one token
-  states,    // joining, rotating, leaving, compacting
-  rows,      // norms, activation, embedding
-  head,      // logits and likelihoods
+  gemm,    // the dense layers, biases included
+  scores,  // queries times keys
+  scan,    // the policy's decisions
+  values,  // softmax and the product with the values
+  decode,  // attention and decision of blocks of one token
+  states,  // joining, rotating, leaving, compacting
+  rows,    // norms, activation, embedding
+  head,    // logits and likelihoods
 };
 inline constexpr std::size_t kStepParts = 8;
 

@@ -12,7 +12,7 @@ namespace tovamill {
 std::string squad_normalize(std::string_view text);
 
 struct SquadScores {
-  // Of the words' multisets. Where one text has no words left: 1 where both have none, else 0.
+  // F1 of the words' multisets. Where one text has no words left: 1 where both have none, else 0.
   double token_f1 = 0.0;
   double exact_match = 0.0;  // 1 where the normalised texts are equal
 };

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "engine/model/config_reader.h"
+#include "engine/model/family.h"
+#include "engine/model/layer_sizes.h"
 #include "engine/model/model_config.h"
 #include "engine/model/rotary.h"
 #include "kernels/types/printable.h"
@@ -13,14 +15,24 @@ namespace tovamill {
 
 namespace {
 
-std::string architecture_of_gguf(const ConfigReader& metadata) {
+constexpr ConfigKeys kGgufKeys{.n_layers = "block_count",
+                               .hidden_size = "embedding_length",
+                               .intermediate_size = "feed_forward_length",
+                               .n_heads = "attention.head_count",
+                               .n_kv_heads = "attention.head_count_kv",
+                               .trained_context = "context_length",
+                               .activation = nullptr,
+                               .mlp_bias = nullptr,
+                               .has_arrays = true};
+
+const Family& family_of_gguf(const ConfigReader& metadata) {
   const auto name = metadata.optional_text("general.architecture");
   if (!name) metadata.fail("general.architecture is missing");
-  if (*name != "llama" && *name != "qwen2" && *name != "qwen3") {
-    metadata.fail("the architecture " + printable(*name) +
-                  " is not supported: in GGUF llama (with Mistral), qwen2 and qwen3 are");
+  for (const Family& family : gguf_families()) {
+    if (*name == family.name) return family;
   }
-  return *name;
+  metadata.fail("the architecture " + printable(*name) + " is not supported: in GGUF " +
+                names_of(gguf_families()) + " are, llama with Mistral");
 }
 
 void refuse_unsupported_gguf(const ConfigReader& config) {
@@ -87,14 +99,15 @@ std::vector<double> rotary_of_gguf(const ConfigReader& config, int head_dim,
   return frequencies;
 }
 
-std::int32_t head_dim_of_gguf(const ConfigReader& config, const ModelShape& shape) {
+std::int32_t head_dim_of_gguf(const ConfigReader& config, std::int32_t hidden_size,
+                              std::int32_t n_heads) {
   const auto key = config.optional_integer("attention.key_length", kHeadDimLimits);
   const auto value = config.optional_integer("attention.value_length", kHeadDimLimits);
   if (!key && !value) {
-    if (shape.hidden_size % shape.n_heads != 0) {
+    if (hidden_size % n_heads != 0) {
       config.fail(config.name("embedding_length") + " is not a multiple of the number of heads");
     }
-    return shape.hidden_size / shape.n_heads;
+    return hidden_size / n_heads;
   }
   if (key && value && *key != *value) {
     config.fail("keys and values of different lengths are not supported");
@@ -117,36 +130,24 @@ ModelConfig config_from_gguf(const nlohmann::json& fields,
                              const std::optional<TensorView>& rope_freqs,
                              const std::string& where) {
   const ConfigReader metadata(fields, where);
-  ModelConfig result;
-  result.architecture = architecture_of_gguf(metadata);
-  const ConfigReader config(fields, where, result.architecture + ".");
+  const Family& family = family_of_gguf(metadata);
+  const ConfigReader config(fields, where, std::string(family.name) + ".");
   refuse_unsupported_gguf(config);
-  const auto uniform = [&](const char* key, Limits limits) {
-    const auto value = config.optional_uniform(key, limits);
-    if (!value) config.fail(config.name(key) + " is missing");
-    return *value;
-  };
+  ModelConfig result{.architecture = family.name,
+                     .shape = {},
+                     .tensors = family.tensors,
+                     .interleaved_qk = family.interleaved_qk};
   ModelShape& shape = result.shape;
-  shape.n_layers = config.integer("block_count", kLayerLimits);
-  shape.hidden_size = config.integer("embedding_length", kWidthLimits);
-  shape.intermediate_size = uniform("feed_forward_length", kIntermediateLimits);
-  shape.n_heads = uniform("attention.head_count", kHeadLimits);
-  shape.n_kv_heads =
-      config.optional_uniform("attention.head_count_kv", kHeadLimits).value_or(shape.n_heads);
-  shape.head_dim = head_dim_of_gguf(config, shape);
+  read_sizes(config, kGgufKeys, family, shape);
   shape.vocab_size = vocab_size_of(metadata, config);
-  shape.trained_context = config.integer("context_length", kContextLimits);
-  shape.sliding_window =
-      config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0);
   const auto eps = config.optional_number("attention.layer_norm_rms_epsilon", kEpsLimits);
   if (!eps) config.fail(config.name("attention.layer_norm_rms_epsilon") + " is missing");
   shape.rms_norm_eps = static_cast<float>(*eps);
-  check_heads(shape, where);
-  shape.inv_freq = rotary_of_gguf(config, shape.head_dim, rope_freqs);
-  result.attention_bias =
-      result.architecture == "qwen2" ? AttentionBias::qkv : AttentionBias::where_present;
-  result.qk_norm = result.architecture == "qwen3";
-  result.interleaved_qk = result.architecture == "llama";
+  for (LayerShape& layer : shape.layers)
+    layer.head_dim = head_dim_of_gguf(config, shape.hidden_size, layer.n_heads);
+  apply_rules(family, config, shape.layers);
+  check_layers(config, kGgufKeys, shape);
+  shape.ropes = {rotary_of_gguf(config, shape.head_dim, rope_freqs)};
   return result;
 }
 

@@ -63,17 +63,19 @@ std::int32_t ConfigReader::integer(const std::string& key, Limits limits) const 
   return *value;
 }
 
-std::optional<std::int32_t> ConfigReader::optional_uniform(const std::string& key,
-                                                           Limits limits) const {
+std::vector<std::int32_t> ConfigReader::integers(const std::string& key, Limits limits,
+                                                 std::size_t n) const {
   const nlohmann::json* value = find(key);
-  if (value == nullptr) return std::nullopt;
-  if (!value->is_array()) return checked_integer(key, *value, limits);
+  if (value == nullptr) fail(name(key) + " is missing");
+  if (!value->is_array()) return std::vector(n, checked_integer(key, *value, limits));
   if (value->empty()) fail(name(key) + " is an empty array");
-  for (const nlohmann::json& element : *value) {
-    if (element == value->front()) continue;
-    fail(name(key) + " differs between layers, which is not supported");
-  }
-  return checked_integer(key, value->front(), limits);
+  if (value->size() != n)
+    fail(name(key) + " is an array of " + std::to_string(value->size()) + " for " +
+         std::to_string(n) + " layers");
+  std::vector<std::int32_t> numbers;
+  for (const nlohmann::json& element : *value)
+    numbers.push_back(checked_integer(key, element, limits));
+  return numbers;
 }
 
 std::optional<double> ConfigReader::optional_number(const std::string& key, Limits limits) const {

@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "kernels/types/model_limits.h"
 
 namespace tovamill {
 
@@ -20,8 +23,8 @@ struct Limits {
 inline constexpr Limits kLayerLimits{1, 4096};
 inline constexpr Limits kWidthLimits{1, 1 << 20};  // hidden_size
 inline constexpr Limits kIntermediateLimits{1, 1 << 22};
-inline constexpr Limits kHeadLimits{1, 4096};
-inline constexpr Limits kHeadDimLimits{2, 512};
+inline constexpr Limits kHeadLimits{1, kMaxHeads};
+inline constexpr Limits kHeadDimLimits{2, kMaxHeadDim};
 inline constexpr Limits kVocabLimits{1, 1 << 24};
 inline constexpr Limits kContextLimits{1, 1 << 30};  // tokens; also of windows
 inline constexpr Limits kEpsLimits{1e-12, 1e-1};
@@ -37,6 +40,9 @@ class ConfigReader {
   // The value; nullptr where it is absent or null.
   const nlohmann::json* find(const std::string& key) const;
 
+  // Whether the key is there, be it null.
+  bool has(const std::string& key) const { return object_.contains(prefix_ + key); }
+
   // nullopt where the field is absent or null. Throws BadData where it has another type or is out
   // of range.
   std::optional<std::int32_t> optional_integer(const std::string& key, Limits limits) const;
@@ -47,8 +53,8 @@ class ConfigReader {
   // Throws BadData where the field is absent, too.
   std::int32_t integer(const std::string& key, Limits limits) const;
 
-  // As above, where the field may be an array with an entry for each layer: all must be equal.
-  std::optional<std::int32_t> optional_uniform(const std::string& key, Limits limits) const;
+  // One for each of `n` layers, where the field may be an array of them or one number for all.
+  std::vector<std::int32_t> integers(const std::string& key, Limits limits, std::size_t n) const;
 
   // Throws BadData: "WHERE: PROBLEM".
   [[noreturn]] void fail(const std::string& problem) const;

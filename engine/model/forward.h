@@ -18,7 +18,7 @@
 
 namespace tovamill {
 
-// Rows whose logits exist at one time (design 3.5).
+// Rows whose logits exist at one time (kernels/README.md, "Perplexity").
 inline constexpr std::int32_t kLogitRows = 32;
 
 class Forward final : public StepRunner {

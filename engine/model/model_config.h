@@ -6,28 +6,18 @@
 #include <optional>
 #include <string>
 
+#include "engine/model/tensor_names.h"
 #include "kernels/types/model_shape.h"
 
 namespace tovamill {
 
-// Which projections of the attention have biases. `where_present`: GGUF files say it by the tensors
-// they hold.
-enum class AttentionBias { none, qkv, qkvo, where_present };
-
 struct ModelConfig {
-  std::string
-      architecture;  // "llama", "mistral", "qwen2", "qwen3"; "llama" for Mistral, too, in GGUF
+  std::string architecture;  // Family::name: "llama"; in GGUF that of Mistral, too
   ModelShape shape;
-  AttentionBias attention_bias = AttentionBias::none;
-  bool qk_norm = false;  // Qwen3: queries and keys are normalised per head
-  bool tied_head =
-      false;  // tie_word_embeddings: the head is the embedding. GGUF: a head that is absent is tied
-  bool interleaved_qk = false;  // llama.cpp's row order of Q and K in `llama` GGUF files
+  const TensorNames* tensors = nullptr;
+  bool tied_head = false;       // tie_word_embeddings: the head is the embedding
+  bool interleaved_qk = false;  // llama.cpp's row order of Q and K in GGUF files of some families
 };
-
-// Throws BadData where the heads cannot be shared out among the key-value heads or their size
-// cannot be rotated.
-void check_heads(const ModelShape& shape, const std::string& where);
 
 // From Hugging Face's config.json. `where` names the file in messages. Throws BadData: a missing or
 // absurd number, an architecture, activation, rotary scaling or other switch that is not supported,
@@ -42,11 +32,9 @@ ModelConfig config_from_gguf(const nlohmann::json& metadata,
 // Finds a tensor by its name in the file; nullopt where there is none.
 using FindTensor = std::function<std::optional<TensorView>(const std::string& name)>;
 
-// Collects the weights by the names of Hugging Face or of GGUF, and checks every shape against the
-// config. Throws BadData naming tensor, shape found and shape wanted.
-ModelWeights weights_from_hf(const ModelConfig& config, const FindTensor& find,
+// Collects the weights by the names of the config's family, and checks every shape against its
+// layers. Throws BadData naming tensor, shape found and shape wanted.
+ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
                              const std::string& where);
-ModelWeights weights_from_gguf(const ModelConfig& config, const FindTensor& find,
-                               const std::string& where);
 
 }  // namespace tovamill

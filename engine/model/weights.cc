@@ -1,47 +1,14 @@
-// The tensors of a model by the names that Hugging Face or GGUF give them, with every shape
-// checked.
+// The tensors of a model by the names that its family gives them, with every shape checked.
 #include <string>
 #include <vector>
 
 #include "engine/model/model_config.h"
+#include "engine/model/tensor_names.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
 
 namespace {
-
-// The names of one layer's parts in a file format, without the layer's prefix.
-struct LayerNames {
-  const char* attention_norm;
-  const char *q, *k, *v, *o;  // without ".weight" and ".bias"
-  const char *q_norm, *k_norm;
-  const char* ffn_norm;
-  const char *gate, *up, *down;
-};
-
-constexpr LayerNames kHf = {.attention_norm = "input_layernorm",
-                            .q = "self_attn.q_proj",
-                            .k = "self_attn.k_proj",
-                            .v = "self_attn.v_proj",
-                            .o = "self_attn.o_proj",
-                            .q_norm = "self_attn.q_norm",
-                            .k_norm = "self_attn.k_norm",
-                            .ffn_norm = "post_attention_layernorm",
-                            .gate = "mlp.gate_proj",
-                            .up = "mlp.up_proj",
-                            .down = "mlp.down_proj"};
-
-constexpr LayerNames kGguf = {.attention_norm = "attn_norm",
-                              .q = "attn_q",
-                              .k = "attn_k",
-                              .v = "attn_v",
-                              .o = "attn_output",
-                              .q_norm = "attn_q_norm",
-                              .k_norm = "attn_k_norm",
-                              .ffn_norm = "ffn_norm",
-                              .gate = "ffn_gate",
-                              .up = "ffn_up",
-                              .down = "ffn_down"};
 
 using Shape = std::vector<std::int64_t>;
 
@@ -51,6 +18,52 @@ std::string shown(const Shape& shape) {
     text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
   }
   return text + ")";
+}
+
+// Whether a layer has a tensor.
+enum class Presence { needed, optional, absent };
+
+Presence presence_if(bool is_there) { return is_there ? Presence::needed : Presence::absent; }
+
+Presence presence_of(Need need, const LayerShape& layer) {
+  const AttentionBias bias = layer.attention_bias;
+  switch (need) {
+    case Need::always:
+      return Presence::needed;
+    case Need::pre_norm:
+      return presence_if(layer.pre_norm);
+    case Need::qk_norm:
+      return presence_if(layer.qk_norm);
+    case Need::gated:
+      return presence_if(layer.gated);
+    case Need::qkv_bias:
+      if (bias == AttentionBias::where_present) return Presence::optional;
+      return presence_if(bias != AttentionBias::none);
+    case Need::o_bias:
+      if (bias == AttentionBias::where_present) return Presence::optional;
+      return presence_if(bias == AttentionBias::qkvo);
+    case Need::never:
+      break;
+  }
+  return Presence::absent;
+}
+
+std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden_size) {
+  switch (extent) {
+    case Extent::hidden:
+      return hidden_size;
+    case Extent::q:
+      return std::int64_t{layer.n_heads} * layer.head_dim;
+    case Extent::kv:
+      return std::int64_t{layer.n_kv_heads} * layer.head_dim;
+    case Extent::head:
+      return layer.head_dim;
+    case Extent::intermediate:
+      return layer.intermediate_size;
+    case Extent::none:
+      break;
+  }
+  return 0;
 }
 
 class Collector {
@@ -80,51 +93,36 @@ class Collector {
     if (find_(name)) throw BadData(where_ + ": tensor '" + name + "' is not supported");
   }
 
-  LayerWeights layer(const std::string& prefix, const LayerNames& names) const {
-    const ModelShape& s = config_.shape;
-    const auto weight = [&](const char* name, const Shape& shape) {
-      return needed(prefix + name + ".weight", shape);
-    };
-    LayerWeights layer;
-    layer.attention_norm = weight(names.attention_norm, {s.hidden_size});
-    layer.q = weight(names.q, {s.q_size(), s.hidden_size});
-    layer.k = weight(names.k, {s.kv_size(), s.hidden_size});
-    layer.v = weight(names.v, {s.kv_size(), s.hidden_size});
-    layer.o = weight(names.o, {s.hidden_size, s.q_size()});
-    layer.ffn_norm = weight(names.ffn_norm, {s.hidden_size});
-    layer.gate = weight(names.gate, {s.intermediate_size, s.hidden_size});
-    layer.up = weight(names.up, {s.intermediate_size, s.hidden_size});
-    layer.down = weight(names.down, {s.hidden_size, s.intermediate_size});
-    if (config_.qk_norm) {
-      layer.q_norm = weight(names.q_norm, {s.head_dim});
-      layer.k_norm = weight(names.k_norm, {s.head_dim});
-    } else {
-      refuse(prefix + names.q_norm + ".weight");
-      refuse(prefix + names.k_norm + ".weight");
+  // The embedding again where the configuration, or its absence, says so.
+  TensorView head(const TensorView& embedding, const Shape& shape) const {
+    const TensorNames& names = *config_.tensors;
+    if (config_.tied_head || (names.absent_head_is_tied && !find_(names.head))) return embedding;
+    if (!find_(names.head)) {
+      throw BadData(where_ + ": tensor '" + names.head +
+                    "' is missing, and tie_word_embeddings is false");
     }
-    add_biases(layer, prefix, names);
-    for (const char* name : {names.gate, names.up, names.down}) refuse(prefix + name + ".bias");
+    return needed(names.head, shape);
+  }
+
+  LayerWeights layer(const std::string& prefix, const LayerShape& shape) const {
+    LayerWeights layer;
+    for (const LayerTensor& tensor : config_.tensors->of_layer) {
+      const std::string name = prefix + tensor.name;
+      const Presence presence = presence_of(tensor.need, shape);
+      if (presence == Presence::absent) {
+        refuse(name);
+        continue;
+      }
+      Shape wanted{size_of(tensor.rows, shape, config_.shape.hidden_size)};
+      if (tensor.columns != Extent::none)
+        wanted.push_back(size_of(tensor.columns, shape, config_.shape.hidden_size));
+      layer.*tensor.place =
+          presence == Presence::needed ? needed(name, wanted) : optional(name, wanted);
+    }
     return layer;
   }
 
  private:
-  void add_biases(LayerWeights& layer, const std::string& prefix, const LayerNames& names) const {
-    const ModelShape& s = config_.shape;
-    const AttentionBias wanted = config_.attention_bias;
-    const auto bias = [&](const char* name, std::int64_t n, bool is_needed) -> TensorView {
-      const std::string full = prefix + name + ".bias";
-      if (is_needed) return needed(full, {n});
-      if (wanted == AttentionBias::where_present) return optional(full, {n});
-      refuse(full);
-      return {};
-    };
-    const bool qkv = wanted == AttentionBias::qkv || wanted == AttentionBias::qkvo;
-    layer.q_bias = bias(names.q, s.q_size(), qkv);
-    layer.k_bias = bias(names.k, s.kv_size(), qkv);
-    layer.v_bias = bias(names.v, s.kv_size(), qkv);
-    layer.o_bias = bias(names.o, s.hidden_size, wanted == AttentionBias::qkvo);
-  }
-
   const ModelConfig& config_;
   const FindTensor& find_;
   const std::string& where_;
@@ -132,39 +130,19 @@ class Collector {
 
 }  // namespace
 
-ModelWeights weights_from_hf(const ModelConfig& config, const FindTensor& find,
+ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
                              const std::string& where) {
   const Collector collect(config, find, where);
+  const TensorNames& names = *config.tensors;
   const Shape table{config.shape.vocab_size, config.shape.hidden_size};
   ModelWeights weights;
   weights.interleaved_qk = config.interleaved_qk;
-  weights.embedding = collect.needed("model.embed_tokens.weight", table);
-  weights.final_norm = collect.needed("model.norm.weight", {config.shape.hidden_size});
-  if (config.tied_head) {
-    weights.head = weights.embedding;
-  } else if (!find("lm_head.weight")) {
-    throw BadData(where + ": tensor 'lm_head.weight' is missing, and tie_word_embeddings is false");
-  } else {
-    weights.head = collect.needed("lm_head.weight", table);
-  }
-  for (std::int32_t i = 0; i < config.shape.n_layers; ++i) {
-    weights.layers.push_back(collect.layer("model.layers." + std::to_string(i) + ".", kHf));
-  }
-  return weights;
-}
-
-ModelWeights weights_from_gguf(const ModelConfig& config, const FindTensor& find,
-                               const std::string& where) {
-  const Collector collect(config, find, where);
-  const Shape table{config.shape.vocab_size, config.shape.hidden_size};
-  ModelWeights weights;
-  weights.interleaved_qk = config.interleaved_qk;
-  weights.embedding = collect.needed("token_embd.weight", table);
-  weights.final_norm = collect.needed("output_norm.weight", {config.shape.hidden_size});
-  weights.head = collect.optional("output.weight", table);
-  if (weights.head.data == nullptr) weights.head = weights.embedding;
-  for (std::int32_t i = 0; i < config.shape.n_layers; ++i) {
-    weights.layers.push_back(collect.layer("blk." + std::to_string(i) + ".", kGguf));
+  weights.embedding = collect.needed(names.embedding, table);
+  weights.final_norm = collect.needed(names.final_norm, {config.shape.hidden_size});
+  weights.head = collect.head(weights.embedding, table);
+  for (std::size_t i = 0; i < config.shape.layers.size(); ++i) {
+    weights.layers.push_back(
+        collect.layer(names.layer + std::to_string(i) + ".", config.shape.layers[i]));
   }
   return weights;
 }

@@ -23,7 +23,7 @@ std::string stripped(const std::string& text, std::string_view set, bool left, b
   return text.substr(begin, end - begin);
 }
 
-// Of ASCII letters.
+// Changes ASCII letters only.
 std::string changed_case(std::string text, bool upper) {
   for (char& c : text) {
     const bool changes = upper ? c >= 'a' && c <= 'z' : c >= 'A' && c <= 'Z';

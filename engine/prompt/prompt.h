@@ -58,7 +58,7 @@ class PromptTemplate {
 // The ids of a prompt.
 struct PromptIds {
   std::vector<TokenId> ids;
-  // Of them at the front that are the same whatever the document: those before its first token,
+  // How many of them at the front are the same whatever the document: those before its first token,
   // less what tokens over the border take of the text before it.
   std::size_t n_leading = 0;
 };

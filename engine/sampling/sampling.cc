@@ -12,7 +12,7 @@
 #include <limits>
 #include <string>
 
-#include "engine/sampling/philox.h"
+#include "kernels/policy/philox.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
@@ -73,9 +73,9 @@ double random_number(std::uint64_t seed, const RandomPlace& place) {
   const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
   const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
   const PhiloxCounter bits =
-      philox({low(place.position), high(place.position), low(place.text), high(place.text)},
-             {low(seed), high(seed)});
-  const std::uint64_t joined = static_cast<std::uint64_t>(bits[0]) << 32 | bits[1];
+      philox({{low(place.position), high(place.position), low(place.text), high(place.text)}},
+             {{low(seed), high(seed)}});
+  const std::uint64_t joined = static_cast<std::uint64_t>(bits.at[0]) << 32 | bits.at[1];
   return static_cast<double>(joined >> 11) * 0x1p-53;
 }
 

@@ -19,7 +19,7 @@ bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
   return left && right;
 }
 
-// Where the spaces before `end` begin, but not before `limit`.
+// The start of the spaces before `end`, not before `limit`.
 std::size_t spaces_before(std::string_view text, std::size_t limit, std::size_t end) {
   while (end > limit) {
     const std::size_t at = previous_utf8(text, end);

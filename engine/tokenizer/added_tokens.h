@@ -1,5 +1,5 @@
-// Tokens that are looked for in the text before it is cut and merged, as Hugging Face's added
-// tokens are.
+// Tokens that are searched for in the text before pre-tokenization and merges, as Hugging Face's
+// added tokens are.
 #pragma once
 
 #include <array>
@@ -16,13 +16,13 @@ struct AddedToken {
   TokenId id = kNoToken;
   std::string content;
   bool special = false;      // what the file says; see is_control
-  bool single_word = false;  // only where no character of a word stands beside it
-  bool lstrip = false;       // takes the spaces before it along
-  bool rstrip = false;       // takes the spaces after it along
-  bool normalized = false;   // looked for in the normalised text
+  bool single_word = false;  // matches only between characters that are no word characters
+  bool lstrip = false;       // the match includes the spaces before it
+  bool rstrip = false;       // the match includes the spaces after it
+  bool normalized = false;   // searched for in the normalised text
 
-  // Whether a document must not be able to hold it: special, or of the shape <...>, whatever the
-  // file says.
+  // Whether no text of a document may give this token: it is special, or has the form <...>,
+  // whatever the file says.
   bool is_control() const {
     return special || (content.starts_with('<') && content.ends_with('>'));
   }
@@ -31,7 +31,7 @@ struct AddedToken {
 // Finds tokens in a text: leftmost first, the longest of those.
 class AddedTokenMatcher {
  public:
-  // A stretch of the text: a token, or text in between (id kNoToken).
+  // A fragment of the text: a token, or text in between (id kNoToken).
   struct Fragment {
     std::size_t begin, end;
     TokenId id;

@@ -13,13 +13,13 @@
 
 namespace tovamill {
 
-// How ids become text again.
+// How ids are decoded to text.
 struct DecodeRules {
   bool byte_level = false;         // contents spell bytes (byte_level_bpe.h)
   bool byte_fallback = false;      // <0x..> is a byte
-  std::string space;               // what stands for a space in contents; empty: nothing does
-  bool drop_first_space = false;   // a space that begins the whole text goes
-  bool drop_first_spaces = false;  // the spaces of the first token go
+  std::string space;               // the string for a space in contents; empty: none
+  bool drop_first_space = false;   // a space at the start of the text is dropped
+  bool drop_first_spaces = false;  // the spaces of the first token are dropped
 };
 
 struct TokenizerParts {
@@ -58,7 +58,7 @@ class BpeTokenizer final : public Tokenizer {
   std::string digest() const override { return parts_.digest; }
 
  private:
-  // Where added tokens are looked for: in the text as it is, then in the normalised text.
+  // Added tokens are searched for in the original text, then in the normalised text.
   struct Matchers {
     AddedTokenMatcher raw, normalized;
   };

@@ -25,7 +25,7 @@ class ByteLevelBpe final : public PieceEncoder {
               std::vector<TokenId>& ids) const override;
 
  private:
-  // What a byte begins as: its token, or the fallback's, or unknown.
+  // The first symbol of a byte: its token, or the fallback's, or unknown.
   struct ByteSymbols {
     TokenId token = kNoToken;
     std::array<TokenId, 2> fallback{kNoToken,

@@ -72,7 +72,8 @@ std::vector<float> read_scores(const json& scores, std::size_t n_tokens, const s
   return out;
 }
 
-// Control and user-defined tokens are looked for in the text (the former with parse_special only).
+// Control and user-defined tokens are searched for in the text (the former with parse_special
+// only).
 std::vector<AddedToken> added_tokens(Vocabulary& vocabulary, const std::vector<TokenType>& types) {
   std::vector<AddedToken> out;
   for (std::size_t id = 0; id < types.size(); ++id) {
@@ -100,7 +101,7 @@ std::optional<TokenId> special_id(const json& metadata, const char* key,
   return id;
 }
 
-// What a name under tokenizer.ggml.pre stands for.
+// The pre-tokenizer of a name under tokenizer.ggml.pre.
 struct PreTokenizerKind {
   enum class Pattern { gpt2, llama3, qwen2, digits_gpt2, tekken, fallback };
   Pattern pattern;

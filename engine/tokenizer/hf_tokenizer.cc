@@ -41,8 +41,8 @@ AddedToken read_added_token(const json& entry, const std::string& where) {
 }
 
 // Reads the added tokens and puts them into the vocabulary, where some of them already are.
-// `tokenizers` numbers the others itself, one after the other; a file that says otherwise is
-// refused, for its ids are not those that the model was run with.
+// `tokenizers` numbers the others itself, one after the other; a file with other ids is
+// refused: they are not those that the model was trained with.
 std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocabulary,
                                           const std::string& where) {
   std::vector<AddedToken> out;

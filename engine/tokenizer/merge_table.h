@@ -1,5 +1,5 @@
-// The merges of a BPE model, and what they make of a row of symbols (Sennrich et al. 2016): the
-// pair of lowest rank is joined, the leftmost of equals first, until no pair is in the table.
+// The merges of a BPE model, applied to a sequence of symbols (Sennrich et al. 2016): the pair of
+// lowest rank is merged, the leftmost of equal ones first, until no pair is in the table.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +30,10 @@ struct MergeScratch {
 
 class MergeTable {
  public:
-  // Of two merges of one pair the later one holds.
+  // If a pair has two merges, the later one counts.
   explicit MergeTable(const std::vector<Merge>& merges);
 
-  // Joins `symbols` in place. O(n log n). Throws BadData for more than 2^32 - 2 symbols.
+  // Merges `symbols` in place. O(n log n). Throws BadData for more than 2^32 - 2 symbols.
   void apply(std::vector<TokenId>& symbols, MergeScratch& scratch) const;
 
  private:
@@ -45,7 +45,7 @@ class MergeTable {
   static constexpr std::uint64_t kNone = ~std::uint64_t{0};
   static constexpr std::uint32_t kNoRank = ~std::uint32_t{0};
 
-  // An entry with rank kNoRank where the pair cannot be joined.
+  // An entry with rank kNoRank where the pair cannot be merged.
   const Entry& find(TokenId left, TokenId right) const;
   void apply_short(std::vector<TokenId>& symbols, MergeScratch& scratch) const;
   void apply_long(std::vector<TokenId>& symbols, MergeScratch& scratch) const;

@@ -34,8 +34,8 @@ struct BpeOptions {
   bool fuse_unknown = false;   // a run of unknown characters becomes one unknown token
   bool ignore_merges = false;  // a piece that is a token as a whole is not built by merges
   TokenId unknown = kNoToken;  // without one, unknown characters are left out
-  // What is left out is left out last (llama.cpp): nothing is joined across it. Hugging Face leaves
-  // it out first.
+  // Unknown characters are left out after the merges (llama.cpp): nothing is merged across them.
+  // Hugging Face leaves them out before.
   bool unknown_separates = false;
 };
 
@@ -57,7 +57,7 @@ class PieceEncoder {
 // an unknown token waits until the next known one (bytes of a fallback do not release it).
 class SymbolRow {
  public:
-  static constexpr TokenId kSeparator = -2;  // a symbol that joins nothing and is not a token
+  static constexpr TokenId kSeparator = -2;  // a symbol without merges that is no token
 
   SymbolRow(std::vector<TokenId>& symbols, const BpeOptions& options)
       : symbols_(symbols), options_(options) {}

@@ -1,5 +1,5 @@
-// Cuts a text into the pieces that BPE works on one by one. A pre-tokenizer is a row of steps, each
-// of which cuts the pieces of the one before further, and may change them.
+// Cuts a text into the pieces that BPE encodes one by one. A pre-tokenizer is a sequence of steps.
+// Each cuts the pieces of the step before further and may change them.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,7 @@ struct Pieces {
 
 using PreTokenizerStep = std::function<void(Pieces&)>;
 
-// What becomes of the matches of a Split, as in Hugging Face `tokenizers`.
+// The behaviour of a Split, as in Hugging Face `tokenizers`.
 enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 enum class PrependScheme { always, first, never };

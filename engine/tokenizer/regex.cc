@@ -63,7 +63,7 @@ Regex::Regex(const std::string& pattern, bool literal, const std::string& where)
   int error = 0;
   PCRE2_SIZE offset = 0;
   if (!find_invalid_utf8(pattern)) {
-    // A PCRE2 older than 10.40 has no White_Space: then its own \s must do.
+    // A PCRE2 older than 10.40 has no White_Space: then its own \s is used.
     if (!literal) impl_->code = compile(with_unicode_spaces(pattern), literal, error, offset);
     if (!impl_->code) impl_->code = compile(pattern, literal, error, offset);
   }
@@ -121,7 +121,7 @@ void Regex::Search::for_each(std::string_view text, const std::function<void(Spa
     }
     const Span span{bounds[0], bounds[1]};
     if (span.begin == span.end &&
-        span.begin == last_end) {  // empty, right behind the last one: look further on
+        span.begin == last_end) {  // empty, right behind the last one: continue behind it
       at = span.end + std::max<std::size_t>(1, decode_utf8(text, span.end).length);
       continue;
     }

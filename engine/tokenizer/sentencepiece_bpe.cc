@@ -223,7 +223,7 @@ void SentencePieceBpe::encode(std::string_view piece, PieceScratch& scratch,
   finish_row(piece.substr(begin), scratch, ids);
 }
 
-// The tokens of one row of symbols, whose text is `text`.
+// The tokens of one sequence of symbols, whose text is `text`.
 void SentencePieceBpe::finish_row(std::string_view text, PieceScratch& scratch,
                                   std::vector<TokenId>& ids) const {
   auto& symbols = scratch.symbols;

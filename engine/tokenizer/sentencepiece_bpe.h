@@ -1,9 +1,9 @@
 // BPE over characters with byte fallback, as SentencePiece's (Kudo and Richardson 2018) and Hugging
 // Face's conversions of it do: the text is not cut into words, so one piece may be a whole book.
 //
-// It is cut nevertheless where no merge can reach across: between two first symbols a, b such that
-// no merge joins a token ending in a with a token beginning with b. That changes nothing in the
-// result and keeps the rows short.
+// It is still cut where no merge can reach across: between two first symbols a, b such that no
+// merge joins a token that ends in a with a token that begins with b. That does not change the
+// result and keeps the sequences short.
 #pragma once
 
 #include <array>

@@ -30,12 +30,12 @@ class Tokenizer {
 
   // Appends the ids of `text` to `ids`, without BOS or EOS. Time is O(n log n) in the length of the
   // text whatever it holds. Thread-safe. Throws BadData for a text that is not UTF-8, or a regular
-  // expression of the file that runs wild. With `parse_special`, every added token is looked for in
-  // the text: the ids are those of Hugging Face's encode(add_special_tokens=False). Without,
-  // control tokens in the text are ordinary text: no token that the file calls special (GGUF:
-  // control or unknown), and no added token of the shape <...>, called special or not (Qwen's
+  // expression of the file that backtracks too much. With `parse_special`, every added token is
+  // searched for in the text: the ids are those of Hugging Face's encode(add_special_tokens=False).
+  // Without, control tokens in the text are ordinary text: no token that the file calls special
+  // (GGUF: control or unknown), and no added token of the form <...>, special or not (Qwen's
   // <think>), comes out of any text; merges that would make one are left out. Added tokens of
-  // another shape (runs of spaces) are still found.
+  // another form (runs of spaces) are still found.
   virtual void encode(std::string_view text, bool parse_special,
                       std::vector<TokenId>& ids) const = 0;
 

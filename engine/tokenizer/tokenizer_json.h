@@ -1,5 +1,4 @@
-// Reading fields of JSON that anyone may have written: a wrong type or a missing field is BadData
-// that says where.
+// Reads fields of untrusted JSON: a wrong type or a missing field is BadData that names the place.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,14 +12,14 @@ namespace tovamill {
 
 // Ids beyond this are refused: 16 times the largest vocabulary in use.
 constexpr std::int64_t kMaxVocabulary = std::int64_t{1} << 22;
-// Contents beyond this are refused, in bytes: they would make looking for them slow.
+// Contents beyond this are refused, in bytes: they would make the search for them slow.
 constexpr std::size_t kMaxContentBytes = 4096;
 
 [[noreturn]] inline void refuse(const std::string& where, const std::string& problem) {
   throw BadData(where + ": " + problem + ": use the model's original tokenizer");
 }
 
-// Text out of a file, fit for a one-line message.
+// Text from a file, made fit for a one-line message.
 inline std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 60;
   std::string out = "'";
@@ -69,7 +68,7 @@ void add_content(Vocabulary& vocabulary, const std::string& content, TokenId id,
                  const std::string& where);
 
 // The merges "a b" or ["a", "b"] of an array, by rank; those that make a control token are left
-// out, so that no text can. Of two merges of one pair the later holds where `later_holds`
+// out, so that no text can. If a pair has two merges, the later one counts if `later_holds`
 // (`tokenizers`), else the earlier (llama.cpp).
 std::vector<Merge> read_merges(const nlohmann::json& merges, const Vocabulary& vocabulary,
                                bool later_holds, const std::string& where);

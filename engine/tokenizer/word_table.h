@@ -1,4 +1,4 @@
-// Texts that are one token each: found whole, they need no merging.
+// Texts that are one token each: they need no merges.
 #pragma once
 
 #include <cstdint>

@@ -29,17 +29,22 @@ class ByteStream {
   // Fills the front of `out` (not empty) and returns how many bytes; 0 at the end. Throws
   // StreamError where the file cannot be read on.
   virtual std::size_t read(std::span<char> out) = 0;
-  // Goes on at a byte offset from the file's start; false where only reading leads there
+  // Continues at a byte offset from the file's start; false where only reading leads there
   // (compressed files). Throws as `read` does.
   virtual bool seek(std::uint64_t) { return false; }
   // Bytes of the file on disk behind what was read, up to a compressed block more.
   virtual std::uint64_t n_bytes_taken() const = 0;
 };
 
-// A plain file, a .gz of any number of members, or a .zst of any number of frames. Throws
-// StreamError if it cannot be opened. Trailing zeros after a .gz are padding; anything else there
-// is "unreadable".
-std::unique_ptr<ByteStream> open_stream(const std::string& path,
-                                        CorpusFile::Compression compression);
+// Each throws StreamError if the file cannot be opened. Compressed files may be several members,
+// frames or streams one behind another.
+std::unique_ptr<ByteStream> open_plain_stream(const std::string& path);
+std::unique_ptr<ByteStream> open_gzip_stream(const std::string& path);
+std::unique_ptr<ByteStream> open_zstd_stream(const std::string& path);
+std::unique_ptr<ByteStream> open_xz_stream(const std::string& path);
+std::unique_ptr<ByteStream> open_bzip2_stream(const std::string& path);
+
+// The one that suits the file's format.
+std::unique_ptr<ByteStream> open_stream(const CorpusFile& file);
 
 }  // namespace tovamill

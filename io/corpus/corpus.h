@@ -1,13 +1,14 @@
-// Documents of a corpus: directories, globs and files of .txt (one document each) and .jsonl (a
-// record per line), both also .gz and .zst, one after another in constant memory.
+// A corpus: which files it is (directories, globs and files), and what a record of it holds.
+// Formats stand in corpus_format.h, who reads them in record_reader.h.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "io/corpus/corpus_format.h"
 
 namespace tovamill {
 
@@ -16,36 +17,31 @@ class LeftOut;
 struct CorpusFile {
   std::string path;           // absolute, lexically normal
   std::uint64_t n_bytes = 0;  // on disk
-  enum class Kind : std::uint8_t { text, jsonl } kind = Kind::text;
-  enum class Compression : std::uint8_t { none, gzip, zstd } compression = Compression::none;
+  CorpusFormat format;
 };
 
 struct CorpusOptions {
   std::vector<std::string> paths;  // files, directories (searched below), globs
   std::string glob;                // only files whose name matches; empty is every known ending
-  std::string own_output = {};     // a file that whoever reads the corpus writes: it is none of it
+  std::string own_output = {};     // a file that the run itself writes: no part of the corpus
   std::string text_key = "text";
   std::string id_key = "id";
   std::uint64_t max_record_bytes = 1u << 30;  // of decompressed text
-  // What a record asks, and what answers its text is compared with: read only where the keys are
-  // not empty. A missing key is no failure.
+  // The keys of a record's questions and of the references that its texts are compared with; empty:
+  // not read. A record without the key is no failure.
   std::string question_key = {}, reference_key = {};
-  // A file of references alone: neither texts nor questions are looked for, so that it is the value
-  // that says whether a record's references are those of several questions: a list with a list in
-  // it. A list of strings stays one entry, of one question or one string for each.
+  // The file holds references alone: texts and questions are not read. A list that holds a list has
+  // the references of several questions; a list of strings stays one entry.
   bool only_references = false;
 };
 
-inline constexpr std::uint64_t kToTheEnd = UINT64_MAX;
-
-// A piece of a corpus file; its ends lie anywhere. Offsets count the bytes of the decompressed
-// file.
+// A part of a corpus file, from one place to another: the records between. Its ends lie anywhere.
 struct CorpusRange {
   std::uint64_t begin = 0, end = kToTheEnd;
 };
 
-// Bytes of a corpus file that are accounted for, and the lines that begin in them. Where the end of
-// the file was met, `end` is kToTheEnd.
+// Places of a corpus file that are accounted for, and the lines that begin in them. Where the end
+// of the file was met, `end` is kToTheEnd.
 struct CorpusSpan {
   std::uint64_t begin = 0, end = 0;
   std::uint64_t n_lines = 0;
@@ -58,15 +54,16 @@ struct CorpusSpan {
 // counts.
 struct CorpusRecord {
   std::string file;  // CorpusFile::path
-  // 1-based in .jsonl where the range begins at 0, else 0: not known; 0 in .txt.
+  // 1-based where records are lines and the range begins at 0, else 0: not known, or there is none.
   std::uint64_t line = 0;
-  std::uint64_t offset =
-      0;  // byte offset of the record in the (decompressed) file, behind a byte order mark
-  std::uint64_t n_bytes = 0;  // of the record in the (decompressed) file, without its line ending
-  // What the record accounts for: [span_begin, span_end) from the end of the line before it in this
-  // range (blank lines and a byte order mark included) to the start of the next line; 0 to
-  // kToTheEnd in .txt; to kToTheEnd where the file breaks off. `n_lines` begin there, its own the
-  // last; 0 in .txt.
+  // Its place: of lines and texts the byte offset in the decompressed file, behind a byte order
+  // mark.
+  std::uint64_t offset = 0;
+  std::uint64_t n_bytes = 0;  // of the record, decompressed, without its line ending
+  // What the record accounts for: the places [span_begin, span_end), from the end of the record
+  // before it in this range (blank lines and a byte order mark included) to the start of the next;
+  // 0 to kToTheEnd where the file is one record; to kToTheEnd where the file breaks off. `n_lines`
+  // begin there, its own the last; 0 where records are no lines.
   std::uint64_t span_begin = 0, span_end = 0, n_lines = 0;
   // id_key (a string that is not empty, or a number as written), else <file name> or <file
   // name>:<line>; empty where that line is not known.
@@ -89,56 +86,23 @@ struct CorpusRecord {
   bool ok() const { return failure_reason.empty(); }
 };
 
-// The corpus files in path order (bytewise), each file once however many names, links or paths lead
-// to it. Endings match in any case. Directories are searched in depth; hidden entries and run
-// directories are passed over. The order of `paths` has no influence. Throws Error(no_input) naming
+// The corpus files in path order (bytewise), each once, however many names, links or paths lead to
+// it. Directories are searched recursively; hidden entries and run directories are left out. The
+// order of `paths` has no influence. Throws Error(no_input) naming
 // a path that does not exist or matches nothing; a file of an unknown ending named outright is an
 // Error(usage) with the known endings. `left_out` is told what else there was.
 std::vector<CorpusFile> list_corpus(const CorpusOptions& options, LeftOut* left_out = nullptr);
 
-// The same files, in any order, of a corpus that has fewer than `n_enough`; nothing of a larger
-// one, nor where its directories hold so many entries that a glance does not tell.
+// The same files in any order, if there are fewer than `n_enough`; nothing if there are more, or if
+// the directories hold too many entries to look through quickly.
 std::optional<std::vector<CorpusFile>> glance_at_corpus(const CorpusOptions& options,
                                                         std::size_t n_enough);
 
-// Throws what list_corpus would, without listing all: a directory is searched until its first file.
+// Throws what list_corpus would, but searches a directory only until its first file.
 void check_corpus(const CorpusOptions& options);
 
 // The file at `path` as list_corpus would give it; nothing where its ending is none of a corpus.
 std::optional<CorpusFile> corpus_file_at(const std::string& path);
-
-// Reads one file's records in order; one at a time, holding no more than one record (of a record
-// over max_record_bytes, no more than that). In .jsonl, lines that are empty or all white space
-// separate records; of doubled keys the last one counts.
-//
-// Of a range, the records whose line starts in it, each read whole: so the ranges of any partition
-// of a file give each record once, and their spans and rests account for each byte once. A .txt
-// starts at 0. A file that breaks off (a damaged .gz) yields one failed record at that place and
-// ends; one that cannot be read at the start of the range, a failed record with the offset of that
-// start: nothing is passed over in silence.
-class CorpusReader {
- public:
-  CorpusReader(const CorpusFile& file, const CorpusOptions& options, CorpusRange range = {});
-  ~CorpusReader();
-  CorpusReader(CorpusReader&&) noexcept;
-  CorpusReader& operator=(CorpusReader&&) noexcept;
-
-  // False at the end of the range or file.
-  bool next(CorpusRecord& record);
-  // As `next`, but the record's fields are not read and nothing of it is held: gives what it
-  // accounts for only.
-  bool pass(CorpusSpan& span);
-  // After `next` or `pass` returned false: what lies behind the last record and is accounted for
-  // though no record is there. Ends at the first line at or behind the range's end.
-  CorpusSpan rest() const;
-  // Goes on with a later range of the same file. False, and nothing changes, where this reader is
-  // beyond its beginning or met a failure of the file: make a new one.
-  bool continue_with(CorpusRange range);
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
 
 // Words as Python's str.split() counts them: runs of non-white-space, Unicode white space included.
 std::uint64_t count_words(std::string_view utf8);

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -20,32 +19,6 @@ namespace fs = std::filesystem;
 namespace tovamill {
 namespace {
 
-using Kind = CorpusFile::Kind;
-using Compression = CorpusFile::Compression;
-
-struct Ending {
-  std::string_view name;
-  Kind kind;
-  Compression compression;
-};
-constexpr std::array<Ending, 6> kEndings{{{".txt", Kind::text, Compression::none},
-                                          {".jsonl", Kind::jsonl, Compression::none},
-                                          {".txt.gz", Kind::text, Compression::gzip},
-                                          {".jsonl.gz", Kind::jsonl, Compression::gzip},
-                                          {".txt.zst", Kind::text, Compression::zstd},
-                                          {".jsonl.zst", Kind::jsonl, Compression::zstd}}};
-constexpr const char* kKnownEndings = ".txt, .jsonl, .txt.gz, .jsonl.gz, .txt.zst, .jsonl.zst";
-
-// Endings are compared without regard to case: NOVEL.TXT is a text.
-const Ending* ending_of(const fs::path& path) {
-  std::string name = path.filename().string();
-  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  for (const Ending& e : kEndings) {
-    if (name.ends_with(e.name)) return &e;
-  }
-  return nullptr;
-}
-
 constexpr std::size_t kGlanceEntries = 50'000;  // of directories
 
 class Lister {
@@ -56,7 +29,7 @@ class Lister {
       own_output_ = fs::canonical(options.own_output, ignored).string();  // empty: not there yet
   }
 
-  // It may end once there are `n_enough` files, and gives up at many entries.
+  // The search ends at `n_enough` files or at kGlanceEntries entries.
   void glance(std::size_t n_enough) { n_enough_ = n_enough; }
   bool has_enough() const {
     return n_enough_ > 0 && (by_real_path_.size() >= n_enough_ || n_entries_ > kGlanceEntries);
@@ -95,10 +68,9 @@ class Lister {
 
   void add_existing(const std::string& path, const struct stat& info, bool named_outright) {
     if (S_ISDIR(info.st_mode)) return add_directory(path);
-    if (named_outright && !ending_of(path))
+    if (named_outright && !format_of(path))
       throw Error(ExitCode::usage, "corpus file '" + path +
-                                       "' has an unknown ending: give files of " +
-                                       std::string(kKnownEndings) +
+                                       "' has an unknown ending: give files of " + known_endings() +
                                        " (a plain text is read once its name ends in .txt)");
     if (named_outright && !S_ISREG(info.st_mode))
       throw Error(ExitCode::no_input,
@@ -106,26 +78,24 @@ class Lister {
     add_file(path);
   }
 
-  // A symbolic link that leads nowhere is listed all the same: reading it will be the failure that
-  // says so.
+  // A symbolic link that leads nowhere is listed, too: reading it is a failure of the run.
   void add_file(const fs::path& path) {
     if (!options_.glob.empty() && fnmatch(options_.glob.c_str(), path.filename().c_str(), 0) != 0)
       return left_out_.add_unmatched(path);
-    const Ending* ending = ending_of(path);
-    if (!ending) return left_out_.add_other_ending(path);
+    const std::optional<CorpusFormat> format = format_of(path);
+    if (!format) return left_out_.add_other_ending(path);
     struct stat info {};
     const bool exists = stat(path.c_str(), &info) == 0;
     if (exists && !S_ISREG(info.st_mode)) return;
     CorpusFile file{.path = fs::absolute(path).lexically_normal().string(),
                     .n_bytes = exists ? static_cast<std::uint64_t>(info.st_size) : 0,
-                    .kind = ending->kind,
-                    .compression = ending->compression};
+                    .format = *format};
     std::error_code ignored;
     const std::string real = exists ? fs::canonical(path, ignored).string() : file.path;
     if (exists && !own_output_.empty() && real == own_output_) return left_out_.add_own_output();
     const auto [at, is_new] = by_real_path_.try_emplace(real, file);
     if (!is_new && file.path < at->second.path)
-      at->second = std::move(file);  // of doubles, the first in path order
+      at->second = std::move(file);  // of several paths the first in path order
   }
 
   void add_directory(const fs::path& directory) {
@@ -175,20 +145,19 @@ class Lister {
                   (paths.size() > 1 ? " and the other paths" : "") +
                   (options.glob.empty() ? "" : " match --glob '" + options.glob + "'") +
                   (there.empty() ? "" : " (left out: " + there + ")") + ": give files of " +
-                  kKnownEndings + ", or directories that hold some");
+                  known_endings() + ", or directories that hold some");
 }
 
 }  // namespace
 
 std::optional<CorpusFile> corpus_file_at(const std::string& path) {
-  const Ending* ending = ending_of(path);
-  if (!ending) return std::nullopt;
+  const std::optional<CorpusFormat> format = format_of(path);
+  if (!format) return std::nullopt;
   struct stat info {};
   const bool exists = stat(path.c_str(), &info) == 0;
   return CorpusFile{.path = fs::absolute(path).lexically_normal().string(),
                     .n_bytes = exists ? static_cast<std::uint64_t>(info.st_size) : 0,
-                    .kind = ending->kind,
-                    .compression = ending->compression};
+                    .format = *format};
 }
 
 std::vector<CorpusFile> list_corpus(const CorpusOptions& options, LeftOut* told) {

@@ -15,9 +15,6 @@
 namespace tovamill {
 namespace {
 
-using Kind = CorpusFile::Kind;
-using Compression = CorpusFile::Compression;
-
 constexpr std::size_t kMostFilesAtPlace = 64;
 constexpr std::size_t kMostLinesAtPlace = 1024;
 // Fewer lines than these would fill a place: then a part of one line does.
@@ -28,7 +25,7 @@ constexpr std::size_t kMostCompressedFiles = 16;
 // decompressor holds back hardly counts.
 constexpr std::size_t kCompressedTextBytes = 4u << 20;
 
-// A piece of UTF-8 cut anywhere, without the halves of characters at its ends.
+// A part of a UTF-8 text cut anywhere, without the halves of characters at its ends.
 std::string_view trimmed(std::string_view piece) {
   std::size_t begin = 0;
   while (begin < piece.size() && begin < 3 && (piece[begin] & 0xC0) == 0x80) ++begin;
@@ -41,7 +38,7 @@ std::string_view without_mark(std::string_view text) {
   return text.starts_with(kByteOrderMark) ? text.substr(kByteOrderMark.size()) : text;
 }
 
-// At most `room` bytes of texts: all, or every so many-th, or the middles of few long ones.
+// At most `room` bytes of texts: all, or one of every so many, or the middles of a few long ones.
 std::vector<std::string> thinned(std::vector<std::string> texts, std::uint64_t room) {
   std::uint64_t sum = 0;
   for (const std::string& text : texts) sum += text.size();
@@ -70,7 +67,7 @@ class Sampler {
 
   std::vector<Sample> take() { return std::move(samples_); }
 
-  // `stratum`: indices of files of one kind and compression. `place_bytes` of text at each place.
+  // `stratum`: indices of files of one format. `place_bytes` of text at each place.
   // `is_small`: the corpus has no more bytes than the sample may have.
   void add(const std::vector<std::size_t>& stratum, std::size_t n_places, std::uint64_t place_bytes,
            bool is_small) {
@@ -79,8 +76,7 @@ class Sampler {
     const CorpusFile& first = files_[stratum.front()];
     const bool is_whole =
         (is_small || total <= n_places * place_bytes) && stratum.size() <= kMostFilesWhole;
-    if (first.compression != Compression::none)
-      return add_compressed(stratum, n_places, place_bytes);
+    if (first.format.is_compressed()) return add_compressed(stratum, n_places, place_bytes);
     if (is_whole) {
       for (const std::size_t f : stratum) add_whole(f);
       return;
@@ -95,7 +91,7 @@ class Sampler {
                                      static_cast<double>(n_places));
       while (at + 1 < stratum.size() && before + files_[stratum[at]].n_bytes <= place)
         before += files_[stratum[at++]].n_bytes;
-      if (first.kind == Kind::text) {
+      if (first.format.is_one_record()) {
         add_texts(stratum, at, place - before, place_bytes);
       } else {
         add_lines(stratum[at], place - before, place_bytes);
@@ -114,7 +110,7 @@ class Sampler {
   }
 
   void add_whole(std::size_t f) {
-    if (files_[f].kind == Kind::text) return add_text(f, 0, files_[f].n_bytes);
+    if (files_[f].format.is_one_record()) return add_text(f, 0, files_[f].n_bytes);
     LineProbe lines(files_[f].path);
     if (!lines.ok()) return add_bad(f);
     Sample sample{.file = f, .whole = true, .n_disk_bytes = files_[f].n_bytes, .texts = {}};
@@ -128,7 +124,7 @@ class Sampler {
     const CorpusFile& file = files_[f];
     n = std::min(n, file.n_bytes - offset);
     const bool whole = n == file.n_bytes;
-    const std::optional<std::string> bytes = read_piece(file.path, offset, n);
+    const std::optional<std::string> bytes = read_range(file.path, offset, n);
     if (!bytes) return add_bad(f);
     Sample sample{.file = f, .whole = whole, .n_disk_bytes = n, .n_records = 1, .texts = {}};
     std::string_view text = offset == 0 ? without_mark(*bytes) : std::string_view(*bytes);
@@ -232,9 +228,9 @@ class Sampler {
     samples_.push_back(std::move(sample));
   }
 
-  // From within a line that is too long to read here: a piece as it stands, escapes and all.
+  // A part of a line that is too long to be parsed here: raw bytes, escapes included.
   void add_raw(std::size_t f, std::uint64_t offset, std::uint64_t room) {
-    const std::optional<std::string> bytes = read_piece(files_[f].path, offset, room);
+    const std::optional<std::string> bytes = read_range(files_[f].path, offset, room);
     if (!bytes) return add_bad(f);
     Sample sample{.file = f, .n_disk_bytes = bytes->size(), .texts = {}};
     const std::string_view piece = trimmed(*bytes);
@@ -245,7 +241,7 @@ class Sampler {
     samples_.push_back(std::move(sample));
   }
 
-  // The files that the places hit, each from its start, with the text of as many places.
+  // The files in which the places lie, each read from its start for the text of all its places.
   void add_compressed(const std::vector<std::size_t>& stratum, std::size_t n_places,
                       std::uint64_t place_bytes) {
     const std::size_t n = std::min({stratum.size(), n_places, kMostCompressedFiles});
@@ -262,7 +258,7 @@ class Sampler {
     bool at_end = false;
     Sample sample{.file = f, .texts = {}};
     try {
-      const auto stream = open_stream(file.path, file.compression);
+      const auto stream = open_stream(file);
       while (!at_end && n_read < text.size()) {
         const std::size_t n = stream->read(std::span(text).subspan(n_read));
         at_end = n == 0;
@@ -274,7 +270,7 @@ class Sampler {
     }
     text.resize(n_read);
     sample.whole = at_end;
-    if (file.kind == Kind::text) {
+    if (file.format.is_one_record()) {
       add_decompressed_text(text, sample);
     } else {
       add_decompressed_lines(text, sample);
@@ -283,9 +279,9 @@ class Sampler {
     samples_.push_back(std::move(sample));
   }
 
-  // In pieces, so that what is kept of them comes from all over.
+  // In parts of kPart bytes, so that the ones that are kept come from all over the text.
   void add_decompressed_text(std::string_view text, Sample& sample) {
-    constexpr std::size_t kPiece = 4096;
+    constexpr std::size_t kPart = 4096;
     const std::string_view content =
         sample.whole ? without_mark(text) : trimmed(without_mark(text));
     sample.n_records = 1;
@@ -294,8 +290,8 @@ class Sampler {
       return;
     }
     sample.n_text_bytes = content.size();
-    for (std::size_t at = 0; at < content.size(); at += kPiece)
-      sample.texts.emplace_back(trimmed(content.substr(at, kPiece)));
+    for (std::size_t at = 0; at < content.size(); at += kPart)
+      sample.texts.emplace_back(trimmed(content.substr(at, kPart)));
   }
 
   void add_decompressed_lines(std::string_view text, Sample& sample) {
@@ -303,13 +299,13 @@ class Sampler {
     text = without_mark(text);
     for (std::size_t begin = 0; begin < text.size();) {
       std::size_t end = text.find('\n', begin);
-      if (end == std::string_view::npos && !sample.whole) break;  // it goes on where we stopped
+      if (end == std::string_view::npos && !sample.whole) break;  // it continues there
       end = std::min(end, text.size());
       std::string line(text.substr(begin, end - begin));
       add_line(line, sample);
       used = begin = std::min(end + 1, text.size());
     }
-    if (used == 0 && !text.empty()) {  // a line longer than what was read: as it stands
+    if (used == 0 && !text.empty()) {  // one line, longer than what was read: raw bytes
       sample.n_text_bytes = text.size();
       if (valid_utf8_prefix(trimmed(text)) == trimmed(text).size())
         sample.texts.emplace_back(trimmed(text));
@@ -332,10 +328,10 @@ class Sampler {
 
 std::vector<Sample> sample_corpus(const std::vector<CorpusFile>& files,
                                   const CorpusOptions& options, const SampleBudget& budget) {
-  std::map<std::pair<Kind, Compression>, std::vector<std::size_t>> strata;
+  std::map<CorpusFormat, std::vector<std::size_t>> strata;
   double total = 0.0;
   for (std::size_t f = 0; f < files.size(); ++f) {
-    strata[{files[f].kind, files[f].compression}].push_back(f);
+    strata[files[f].format].push_back(f);
     total += static_cast<double>(files[f].n_bytes);
   }
   const double n_places = static_cast<double>(std::max<std::size_t>(1, budget.n_places));

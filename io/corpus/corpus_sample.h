@@ -1,7 +1,7 @@
 // A little of a corpus, taken evenly over its bytes, to estimate the whole from: how many records
 // there are and what their texts look like, in about the same time whatever the size of the corpus.
 //
-// Files of one kind and compression are one stratum; its places lie at the middles of equal parts
+// The files of one format are one stratum; its places lie at the middles of equal parts
 // of its bytes. A place in a .txt gives the bytes from there on. In a .jsonl of short lines it
 // gives the lines behind the next line ending, as many at every place as fill the first one, for a
 // number that followed the lengths of the lines read would prefer short ones; where few lines would
@@ -32,7 +32,7 @@ struct Sample {
   std::string question = {};       // the first of them
   // How often it counts in sums: a place falls into a long line the more often the longer it is.
   double weight = 1.0;
-  std::vector<std::string> texts;  // pieces of the texts, valid UTF-8, in order
+  std::vector<std::string> texts;  // parts of the texts, valid UTF-8, in order
 };
 
 struct SampleBudget {

@@ -23,7 +23,7 @@ void FileWindow::guarded(Act act) {
 }
 
 FileWindow::FileWindow(const CorpusFile& file) : buffer_(kWindowBytes) {
-  guarded([&] { stream_ = open_stream(file.path, file.compression); });
+  guarded([&] { stream_ = open_stream(file); });
 }
 
 void FileWindow::refill() {

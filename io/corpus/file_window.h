@@ -1,4 +1,4 @@
-// A corpus file's decompressed bytes through a buffer: forward only, in constant memory.
+// The decompressed bytes of a corpus file through a buffer: forward only, in constant memory.
 #pragma once
 
 #include <cstddef>
@@ -23,10 +23,11 @@ class FileWindow {
   void consume(std::size_t n) { begin_ += n; }
   // Offset of the next unread byte.
   std::uint64_t here() const { return position_ + begin_; }
-  // Passes over the bytes before `offset`; plain files are not read for that. Stops early at the
-  // end of a compressed file or where the file breaks off; does nothing if `offset` lies behind.
+  // Skips the bytes before `offset`: plain files by seeking, compressed ones by reading. Stops
+  // early at the end of a compressed file or where the file breaks off. Does nothing if `offset`
+  // lies behind.
   void go_to(std::uint64_t offset);
-  // At the start of the file: passes over a UTF-8 byte order mark.
+  // At the start of the file: skips a UTF-8 byte order mark.
   void skip_byte_order_mark();
   // Why the file cannot be read on, if so. What could be read before was delivered first.
   const std::optional<StreamError>& broken() const { return broken_; }
@@ -36,7 +37,7 @@ class FileWindow {
   template <class Act>
   void guarded(Act act);
 
-  std::unique_ptr<ByteStream> stream_;  // null where there is no more
+  std::unique_ptr<ByteStream> stream_;  // null at the end of the file
   std::optional<StreamError> broken_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0, end_ = 0;  // of the unread bytes in buffer_

@@ -1,5 +1,5 @@
-// simdjson reads the line. What it refuses, nlohmann's event parser looks at again: it says where
-// the line breaks, and it accepts the numbers beyond 64 bits that simdjson does not.
+// simdjson parses the line. A line that it refuses is parsed again by nlohmann's event parser,
+// which says where the line is broken and accepts numbers beyond 64 bits.
 #include "io/corpus/json_record.h"
 
 #include <simdjson.h>
@@ -12,10 +12,10 @@
 namespace tovamill {
 namespace {
 
-constexpr std::size_t kKeepParserBytes = 64u << 20;  // a parser that grew beyond is made anew
+constexpr std::size_t kKeepParserBytes = 64u << 20;  // a parser that grew beyond this is replaced
 
 const char* kNotAString = "is not a string";
-constexpr std::size_t kMostLevels = 1024;  // simdjson's
+constexpr std::size_t kMostLevels = 1024;  // of nesting: simdjson's limit
 const char* kTooDeep = "nested too deeply (over 1024 levels)";
 
 // Collects text and id from the events of the outermost object.
@@ -70,7 +70,7 @@ class SecondOpinion : public nlohmann::json_sax<nlohmann::json> {
     if (at(id_key_)) id.reset();
     return true;
   }
-  // What is taken out of the line is written by recursion.
+  // nlohmann writes the values that are taken out of the line by recursion.
   bool deeper() {
     is_too_deep = ++depth_ > kMostLevels;
     return !is_too_deep;

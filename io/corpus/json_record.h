@@ -27,8 +27,8 @@ class JsonRecordParser {
   explicit JsonRecordParser(const CorpusOptions& options);
   ~JsonRecordParser();
 
-  // One line without its line ending. Of doubled keys the last one counts, as in Python. The line's
-  // buffer may grow by the parser's padding; its content stays.
+  // Parses one line without its line ending. Of repeated keys the last one counts, as in Python.
+  // The capacity of `line` may grow by the parser's padding; its content stays.
   JsonFields parse(std::string& line);
 
  private:

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/corpus/corpus_format.h"
 #include "kernels/types/format.h"
 
 namespace fs = std::filesystem;
@@ -31,7 +32,7 @@ std::string last_ending(const fs::path& name) {
 
 std::string suffix_of(const fs::path& file) {
   const std::string last = last_ending(file.filename());
-  if (last != ".gz" && last != ".zst") return last;
+  if (!is_compression_ending(last)) return last;
   return last_ending(file.filename().stem()) + last;
 }
 
@@ -71,7 +72,7 @@ std::string LeftOut::text() const {
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
   if (!endings.empty())
-    add(counted(n_other_endings(), "file") + ", neither .txt nor .jsonl" + kinds);
+    add(counted(n_other_endings(), "file") + ", neither " + record_endings(" nor ") + kinds);
   if (n_unmatched_ > 0) add(counted(n_unmatched_, "file") + " not matched by --glob");
   if (n_run_directories_ > 0)
     add(with_thousands(n_run_directories_) +

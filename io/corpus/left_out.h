@@ -1,5 +1,5 @@
-// What a corpus passes over, for people: files of other endings or that --glob does not match, and
-// what the program itself has written. Hidden files are passed over without a word.
+// Which files a corpus leaves out, for people: those of other endings, those that --glob does not
+// match, and what the program itself has written. Hidden files are not counted.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,9 @@ class LeftOut {
   void add_run_directory() { ++n_run_directories_; }
   void add_own_output() { has_own_output_ = true; }
 
-  // "8 files, neither .txt nor .jsonl: 5 .md, 2 .tar.gz, 1 without an ending; 1 run directory; what
-  // this run writes";
-  // empty where nothing is left out. The most frequent endings come first, and of many the rest as
-  // a number.
+  // "8 files, neither .txt nor .jsonl nor .ndjson: 5 .md, 2 .tar.gz, 1 without an ending; 1 run
+  // directory; what this run writes"; empty where nothing is left out. The most frequent endings
+  // come first, and of many the rest as a number.
   std::string text() const;
 
   // {"by_ending": {".md": 3}, "not_matching_glob": 0, "run_directories": 1}
@@ -35,7 +34,7 @@ class LeftOut {
   std::uint64_t n_other_endings() const;
   bool is_new(const std::filesystem::path& file);
 
-  // Endings in lower case, with the one before .gz and .zst; "" of names without one.
+  // Endings in lower case, with the one before that of a compression; "" of names without one.
   std::map<std::string, std::uint64_t> by_ending_;
   std::uint64_t n_unmatched_ = 0, n_run_directories_ = 0;
   bool has_own_output_ = false;

@@ -1,5 +1,5 @@
-// How many lines lie in a stretch of a corpus file: what is needed to number the records of a run
-// that did not read all of it.
+// The number of lines in a range of a corpus file. It numbers the records of a run that did not
+// read all of the file.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ class LineCounter {
  public:
   explicit LineCounter(const std::string& path) : file_(corpus_file_at(path)) {}
 
-  // Newlines in [begin, end) of the decompressed file, in constant memory; nothing where the file
-  // cannot be read up to `end` (any more). Fast where calls go forward.
+  // Newlines in bytes [begin, end) of the decompressed file, in constant memory; nothing if the
+  // file cannot be read up to `end`. Fast if the ranges ascend.
   std::optional<std::uint64_t> count(std::uint64_t begin, std::uint64_t end);
 
  private:

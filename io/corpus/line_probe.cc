@@ -91,7 +91,7 @@ bool LineProbe::next(std::string& line) {
   }
 }
 
-std::optional<std::string> read_piece(const std::string& path, std::uint64_t offset,
+std::optional<std::string> read_range(const std::string& path, std::uint64_t offset,
                                       std::uint64_t n) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return std::nullopt;

@@ -1,4 +1,4 @@
-// Lines of a large plain file from anywhere in it, without reading what lies before.
+// Lines at any offset of a large plain file, without reading the bytes before.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,18 @@ namespace tovamill {
 
 class LineProbe {
  public:
-  // A longer line is cut: it is not for looking at in passing.
+  // A longer line is cut: a sample has no use for all of it.
   static constexpr std::size_t kLongestLine = 16u << 20;
 
   explicit LineProbe(const std::string& path);
   bool ok() const { return file_.get() >= 0; }  // the file could be opened
 
-  // To the start of the file, behind a byte order mark.
+  // Moves to the start of the file, behind a byte order mark.
   void rewind();
-  // To the first byte behind the next line ending at or after `offset`; at 0 to the file's start.
+  // Moves behind the next line ending at or after `offset`; for 0 to the start of the file.
   // False where there is none, or none within kLongestLine.
   bool seek_behind_line(std::uint64_t offset);
-  // To the first byte of the line that `offset` lies in. False where that begins more than
+  // Moves to the first byte of the line that holds `offset`. False where that begins more than
   // kLongestLine before, or the file cannot be read.
   bool seek_line_around(std::uint64_t offset);
   std::uint64_t position() const { return position_ + begin_; }  // of the next byte
@@ -47,7 +47,7 @@ class LineProbe {
 };
 
 // Bytes [offset, offset + n) of a file, fewer at its end; nothing where it cannot be read.
-std::optional<std::string> read_piece(const std::string& path, std::uint64_t offset,
+std::optional<std::string> read_range(const std::string& path, std::uint64_t offset,
                                       std::uint64_t n);
 
 }  // namespace tovamill

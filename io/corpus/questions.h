@@ -9,7 +9,7 @@ namespace tovamill {
 
 // Fills `questions`, `has_question_list` and `references` of `record` from the JSON values of its
 // keys, each empty where the key is absent. False, with the record's failure set ("bad-question",
-// "bad-reference"), where a value has not one of the shapes that corpus.h names. The JSON is valid.
+// "bad-reference"), where a value has none of the forms that corpus.h names. The JSON is valid.
 bool read_questions(const std::string& questions, const std::string& references,
                     const CorpusOptions& options, CorpusRecord& record);
 

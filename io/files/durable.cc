@@ -18,7 +18,7 @@ namespace {
   throw Error(ExitCode::io, what + " '" + path + "' failed: " + why_io_failed(errno));
 }
 
-// fsync, which network file systems may interrupt.
+// Calls fsync, which network file systems may interrupt.
 bool sync_descriptor(int descriptor) {
   int result = 0;
   do {
@@ -30,7 +30,7 @@ bool sync_descriptor(int descriptor) {
 void sync_path(const std::string& path, int flags) {
   FileDescriptor fd(open(path.c_str(), flags | O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) fail("opening", path);
-  // Some file systems cannot fsync a directory, and then there is nothing to make durable.
+  // Some file systems cannot fsync a directory; they have nothing to make durable then.
   if (!sync_descriptor(fd.get()) && !(flags & O_DIRECTORY && (errno == EINVAL || errno == ENOTSUP)))
     fail("fsync of", path);
 }
@@ -40,7 +40,7 @@ std::string parent_of(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
-// Synced by the descriptor that wrote: it is the one that hears of a failure.
+// The descriptor that wrote is synced: only it is told of a failed write.
 void write_parts(const std::string& path, std::span<const std::span<const std::byte>> parts) {
   FileDescriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (fd.get() < 0) {

@@ -1,4 +1,4 @@
-// Files that are whole or absent, whatever dies when.
+// Files that are whole or absent, whichever process dies when.
 #pragma once
 
 #include <cstddef>
@@ -8,18 +8,18 @@
 
 namespace tovamill {
 
-// fsync of a directory: the names in it survive the death of the machine. Throws Error(io).
+// Calls fsync for a directory: the names in it survive the death of the machine. Throws Error(io).
 void sync_directory(const std::string& path);
 
-// Makes `temporary` (closed) durable and gives it the name `path`, replacing what had it. Throws
+// Makes `temporary` (closed) durable and renames it to `path`, replacing what is there. Throws
 // Error(io).
 void rename_durably(const std::string& temporary, const std::string& path);
 
 // Replaces `path` by `content` through `<path>.tmp`. Throws Error(io or cannot_create).
 void write_file_durably(const std::string& path, std::string_view content);
 
-// Replaces `path` by `parts`, one after another, through `temporary` in the same directory. Where
-// it fails, no temporary is left behind and `path` is as it was. Throws Error(io or cannot_create).
+// Replaces `path` by `parts`, one after another, through `temporary` in the same directory. If it
+// fails, `temporary` is removed and `path` is as before. Throws Error(io or cannot_create).
 void write_file_durably(const std::string& path, const std::string& temporary,
                         std::span<const std::span<const std::byte>> parts);
 

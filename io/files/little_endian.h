@@ -78,7 +78,7 @@ class ByteReader {
     }
     fail("a number is too long");
   }
-  // A count of things that take at least `least_bytes` each.
+  // A count of elements of at least `least_bytes` each.
   std::size_t count(std::size_t least_bytes) {
     const std::uint64_t n = varint();
     if (n > rest_.size() / least_bytes) fail("a length exceeds the record");
@@ -88,9 +88,9 @@ class ByteReader {
     const auto bytes = take(count(1));
     return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
-  // What ByteWriter::bytes wrote, where it lies.
+  // A view of what ByteWriter::bytes wrote.
   std::span<const std::byte> bytes() { return take(count(1)); }
-  // All that is left.
+  // A view of all remaining bytes.
   std::span<const std::byte> rest() { return take(rest_.size()); }
   template <class T>
   requires std::is_arithmetic_v<T> std::vector<T> array() {

@@ -1,4 +1,4 @@
-// What the system says of this process and of the machine's life so far.
+// What the system says of this machine since its start, and of how this program was installed.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,12 @@ namespace tovamill {
 
 std::string host_name();
 int process_id();
-// Changes with every start of the machine; empty where the system does not tell.
+// The id of this boot; empty where the system has none.
 std::string boot_id();
-// Processes that the kernel has killed since then because memory ran out; 0 where it does not tell.
+// Processes that the kernel has killed since the boot because memory ran out; 0 where it is not
+// known.
 std::uint64_t n_oom_kills();
-// How the script that starts this program as several ranks is called: "tovamill-launch" where it is
+// The name of the script that starts this program as several ranks: "tovamill-launch" where it is
 // installed beside the program, else "jobs/launch.sh".
 std::string launch_script();
 

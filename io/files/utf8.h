@@ -11,7 +11,7 @@ namespace tovamill {
 // sequence.
 std::size_t valid_utf8_prefix(std::string_view bytes);
 
-// What may stand before the text of a file, and is not part of it.
+// A byte order mark may precede the text of a file. It is not part of the text.
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 }  // namespace tovamill

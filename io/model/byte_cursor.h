@@ -46,7 +46,7 @@ class ByteCursor {
     return {reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(length)};
   }
 
-  // A u64 count of things of at least `min_bytes` each, checked against what is left.
+  // A u64 count of elements of at least `min_bytes` each, checked against what is left.
   std::uint64_t read_count(std::string_view what, std::size_t min_bytes, std::uint64_t max) {
     const auto count = read<std::uint64_t>(what);
     if (count > max) {

@@ -1,4 +1,4 @@
-// The text of a model's chat template out of its files.
+// The text of a model's chat template, from its files.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,9 +10,9 @@ namespace tovamill {
 // longest known have some 20 KB).
 std::string checked_chat_template(std::string text, const std::string& where);
 
-// Of a value as tokenizer_config.json has it: a text, or a list of {"name", "template"}, of which
-// the one named "default" is taken. Empty for null and for a list without a default. Throws BadData
-// for anything else.
+// The template in a value of tokenizer_config.json: a text, or a list of {"name", "template"} of
+// which the one named "default" is taken. Empty for null and for a list without a default. Throws
+// BadData for anything else.
 std::string chat_template_of(const nlohmann::json& value, const std::string& where);
 
 }  // namespace tovamill

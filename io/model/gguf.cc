@@ -30,7 +30,7 @@ constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::size_t kMinValueBytes = 8 + 4 + 1;           // empty key, type, one byte
 constexpr std::size_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // empty name, one dimension
 
-// What the list of tensors says of one, before the place of the data is known.
+// An entry of the list of tensors, before the offset of the data is known.
 struct TensorInfo {
   std::string name;
   std::vector<std::int64_t> shape;  // outermost first
@@ -38,9 +38,9 @@ struct TensorInfo {
   std::uint64_t offset = 0;
 };
 
-class Reader {
+class GgufReader {
  public:
-  Reader(const MappedFile& file, TensorTable& table) : file_(file), table_(table), in_(file) {}
+  GgufReader(const MappedFile& file, TensorTable& table) : file_(file), table_(table), in_(file) {}
 
   GgufContents read() {
     read_magic();
@@ -240,7 +240,7 @@ class Reader {
 }  // namespace
 
 GgufContents read_gguf(const MappedFile& file, TensorTable& table) {
-  return Reader(file, table).read();
+  return GgufReader(file, table).read();
 }
 
 }  // namespace tovamill

@@ -23,9 +23,9 @@ struct GgufContents {
 };
 
 // Adds every tensor of `file` to `table` in the file's order, as views of the mapped memory with
-// the outermost dimension first; types that nothing here decodes as unsupported. Throws BadData
-// naming file, byte or tensor, and what is wrong. No allocation is larger than a small multiple of
-// the bytes that are really there.
+// the outermost dimension first; types that are not decoded are added as unsupported. Throws
+// BadData naming file, byte or tensor, and what is wrong. No allocation is larger than a small
+// multiple of the size of the file.
 GgufContents read_gguf(const MappedFile& file, TensorTable& table);
 
 }  // namespace tovamill

@@ -166,7 +166,7 @@ std::string HfModel::digest() const {
   for (const auto* json : {&config_, &tokenizer_, &tokenizer_config_, &generation_config_}) {
     digest.add(std::string_view(json->dump()));
   }
-  // Only where it is there: models without one keep the digest that runs of theirs recorded.
+  // Only if it exists: models without one keep the digest that earlier runs recorded.
   if (chat_template_file_) digest.add(std::string_view(*chat_template_file_));
   for (const WeightFile& weights : weight_files_) {
     digest.add(std::string_view(std::filesystem::path(weights.file.path()).filename().native()));

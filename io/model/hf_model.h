@@ -11,13 +11,13 @@
 
 namespace tovamill {
 
-// What a message adds where a path is no model.
+// The end of a message about a path that is no model.
 inline constexpr const char* kWhatAModelIs =
     ": give a directory with config.json, tokenizer.json and *.safetensors, or a .gguf file";
 
 class HfModel : public ModelFiles {
  public:
-  // Of the weights, model.safetensors is taken where it is there, else the shards that
+  // The weights are those of model.safetensors if it exists, else of the shards that
   // model.safetensors.index.json names.
   HfModel(const std::string& directory, Parts parts);
 

@@ -38,15 +38,15 @@ class ModelFiles {
   // The model's own Jinja chat template; empty where there is none. Hugging Face:
   // chat_template.jinja, else chat_template in tokenizer_config.json, of several the one named
   // "default". GGUF: tokenizer.chat_template. Throws BadData where it is no text, is not UTF-8 or
-  // has more than 1 MiB.
+  // is longer than 1 MiB.
   virtual std::string chat_template() const = 0;
   // By the name in the file; the view lives as long as this object. Its data may lie at any
   // address, aligned or not. Throws BadData where the tensor's element type is not supported.
   virtual std::optional<TensorView> find_tensor(const std::string& name) const = 0;
   virtual const std::vector<TensorView>& tensors()
       const = 0;  // in file order, supported types only
-  // The paths of the files that were read: what another machine needs to open the same model. Of
-  // one that is made in memory there are none.
+  // The paths of the files that were read: what another machine needs to open the same model. None
+  // for a model made in memory.
   virtual std::vector<std::string> file_paths() const = 0;
   // A digest of the model's identity for the fingerprint, 16 hexadecimal digits: the JSON files or
   // the GGUF metadata, the names, sizes and headers of the weight files, and a sample of every

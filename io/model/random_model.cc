@@ -13,10 +13,10 @@
 namespace tovamill {
 namespace {
 
-// Counts up where the same name gives other numbers than before.
+// Is raised whenever the same name gives other numbers than before.
 constexpr std::uint64_t kVersion = 1;
 
-// As in the config.json of the model whose name it has.
+// The values of the config.json of the model of that name.
 struct Spec {
   const char* name;
   const char* architecture;
@@ -155,7 +155,7 @@ std::vector<TensorSpec> tensor_specs(const Spec& s) {
   return specs;
 }
 
-// Beyond the largest tensor, so that tensors of its size begin at places of their own, too.
+// Larger than the largest tensor, so that tensors of its size begin at different offsets, too.
 constexpr std::int64_t kPoolSlack = 1 << 20;
 
 std::int64_t pool_elements(const std::vector<TensorSpec>& specs) {
@@ -192,7 +192,7 @@ RandomModel::RandomModel(const std::string& path, Parts parts) : path_(path) {
   std::uint64_t number = 0;
   for (const TensorSpec& t : specs) {
     const auto room = static_cast<std::uint64_t>(n - t.n_elements());
-    // Of a range of counters that the pool's own never reach.
+    // The counters lie beyond those of the pool.
     const std::uint64_t offset = random_bits(~std::uint64_t{0} - 1 - number++) % room;
     table_.add({.name = t.name,
                 .storage = StorageType::bf16,

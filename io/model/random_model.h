@@ -1,5 +1,5 @@
-// A model of random weights made in memory, for benchmarks and trials where no model is at hand:
-// the shapes of well-known models by name, "random:llama-7b". It reads as a Hugging Face directory
+// A model of random weights made in memory, for benchmarks and trials without a model file: the
+// shapes of well-known models by name, "random:llama-7b". It reads as a Hugging Face directory
 // does, without any file.
 #pragma once
 
@@ -40,7 +40,7 @@ class RandomModel : public ModelFiles {
   }
   const std::vector<TensorView>& tensors() const override { return table_.tensors(); }
   std::vector<std::string> file_paths() const override { return {}; }
-  // Of the name and of how the numbers are made.
+  // The digest of the name and of the way in which the numbers are made.
   std::string digest() const override;
 
  private:

@@ -10,7 +10,7 @@
 namespace tovamill {
 namespace {
 
-// By the sum of four random bytes, 0 to 1020, whose distribution is nearly normal with the standard
+// The sum of four random bytes, 0 to 1020: its distribution is nearly normal with the standard
 // deviation sqrt(4 (256^2 - 1) / 12): the weight of bf16 with the standard deviation 0.02. One
 // rounding of a float32 product, so that every machine has the same.
 std::array<std::uint16_t, 1021> weights_by_sum() {
@@ -28,7 +28,7 @@ constexpr std::uint32_t sum_of_bytes(std::uint32_t x) {
 
 }  // namespace
 
-// Two come from one counter.
+// One counter gives two weights.
 void fill_with_random_weights(std::span<std::uint16_t> pool) {
   const std::array<std::uint16_t, 1021> weights = weights_by_sum();
   const auto fill_part = [&](std::size_t first, std::size_t last) {

@@ -24,7 +24,7 @@ constexpr std::size_t kMaxSafetensorsDimensions = 8;
 struct Type {
   std::string_view name;
   std::int32_t n_bytes;
-  std::optional<StorageType> storage;  // nullopt: in the format, but nothing of ours
+  std::optional<StorageType> storage;  // nullopt: a type of the format that is not supported
 };
 
 constexpr Type kSafetensorsTypes[] = {
@@ -52,9 +52,9 @@ struct Entry {
   std::size_t end = 0;
 };
 
-class Reader {
+class SafetensorsReader {
  public:
-  Reader(const MappedFile& file, TensorTable& table) : file_(file), table_(table) {}
+  SafetensorsReader(const MappedFile& file, TensorTable& table) : file_(file), table_(table) {}
 
   std::span<const std::byte> read() {
     const std::size_t header_bytes = header_length();
@@ -194,7 +194,7 @@ class Reader {
 }  // namespace
 
 std::span<const std::byte> read_safetensors(const MappedFile& file, TensorTable& table) {
-  return Reader(file, table).read();
+  return SafetensorsReader(file, table).read();
 }
 
 }  // namespace tovamill

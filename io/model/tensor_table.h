@@ -13,10 +13,10 @@ namespace tovamill {
 
 class TensorTable {
  public:
-  // A tensor whose bytes have been checked to lie inside a file. Throws BadData where the name is
-  // taken.
+  // Adds a tensor whose bytes lie inside a file, as the caller has checked. Throws BadData where
+  // the name is taken.
   void add(TensorView tensor, const std::string& file);
-  // A tensor of a type that nothing here decodes: asking for it is the error, not its presence.
+  // Adds a tensor of a type that is not decoded: an error only if it is asked for.
   void add_unsupported(const std::string& name, const std::string& type, const std::string& file);
 
   // nullopt where there is none. Throws BadData where the type of the tensor is not supported.

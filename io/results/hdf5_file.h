@@ -1,6 +1,5 @@
-// HDF5 files through the C library: written once from front to back, read in ranges. The only place
-// that knows the library. Equal calls give byte-identical files (no object times), readable with
-// built-in filters alone.
+// HDF5 files through the C library: written once from front to back, read in ranges. Equal calls
+// give byte-identical files (no object times), readable with built-in filters alone.
 #pragma once
 
 #include <array>

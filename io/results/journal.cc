@@ -76,7 +76,7 @@ void JournalWriter::append(JournalEntry kind, std::span<const std::byte> payload
     n = writev(impl_->file.get(), parts.data(), 2);
   } while (n < 0 && errno == EINTR);
   if (n < 0) impl_->fail("writing");
-  // What a short write left over.
+  // The bytes that a short write left over.
   const auto done = static_cast<std::size_t>(n);
   const std::size_t head_done = std::min(done, head.size());
   const std::size_t payload_done = done - head_done;

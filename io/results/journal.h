@@ -25,9 +25,9 @@ enum class JournalEntry : std::uint32_t {
   footer = 3,    // JSON text with the run counters of this incarnation (seconds computing, waiting,
                  // writing, ...)
   // Encoded by pipeline/run_directory/journal_entries.h:
-  span = 4,   // bytes of a corpus file that hold no record
+  span = 4,   // places of a corpus file that hold no record
   begun = 5,  // a document enters the model
-  crash = 6,  // why the process is dying: what was begun and not finished is what it was computing
+  crash = 6,  // why the process dies: it was computing what was begun and not finished
 };
 
 // For one thread at a time.
@@ -41,15 +41,15 @@ class JournalWriter {
   JournalWriter& operator=(const JournalWriter&) = delete;
 
   // Hands the record to the operating system (survives the death of the process, not of the
-  // machine). Throws Error(io) with the cause (a full disk: what to do); after that the journal
-  // takes no more records, what it holds stays good.
+  // machine). Throws Error(io) with the cause. The journal takes no more records after
+  // that; what it holds stays valid.
   void append(JournalEntry kind, std::span<const std::byte> payload);
   // fdatasync of everything appended. Throws as `append` does.
   void sync();
   std::uint64_t n_bytes() const;
 
-  // The bytes that `append` writes. A signal handler, which may only call write(2), writes such a
-  // frame made in advance to `descriptor` (opened for appending).
+  // The bytes that `append` writes. A signal handler, which may only call write(2), writes a frame
+  // prepared in advance to `descriptor` (opened for appending).
   static std::vector<std::byte> frame(JournalEntry kind, std::span<const std::byte> payload);
   int descriptor() const;
 

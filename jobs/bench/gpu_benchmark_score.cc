@@ -213,7 +213,7 @@ double add_row(Table& table, const Setting& setting, const Result& r, double ope
 constexpr std::array<const char*, kStepParts> kPartNames{
     "products", "scores", "scan", "softmax, values", "decode", "states", "rows", "head"};
 
-// Of one step in flight at a time, measured with events, which cost some speed.
+// Times of one step in flight at a time, measured with events, which cost some speed.
 void print_trace(const std::string& name, const Result& r, std::int32_t n_layers) {
   if (r.trace.n_steps == 0) return;
   const auto n_steps = static_cast<double>(r.trace.n_steps);

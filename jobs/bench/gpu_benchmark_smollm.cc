@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "engine/tokenizer/tokenizer.h"
-#include "io/corpus/corpus.h"
+#include "io/corpus/record_reader.h"
 #include "jobs/bench/bench_table.h"
 #include "jobs/bench/gpu_benchmark.h"
 #include "kernels/types/error.h"
@@ -31,8 +31,8 @@ std::vector<std::string> read_texts(const Options& options) {
   std::vector<std::string> texts;
   std::size_t n_bytes = 0;
   for (const CorpusFile& file : list_corpus(corpus)) {
-    CorpusReader reader(file, corpus);
-    for (CorpusRecord record; n_bytes < kMostTextBytes && reader.next(record);) {
+    const auto records = open_records(file, corpus);
+    for (CorpusRecord record; n_bytes < kMostTextBytes && records->next(record);) {
       if (!record.ok()) continue;
       n_bytes += record.text.size();
       texts.push_back(std::move(record.text));

@@ -73,7 +73,7 @@ SimulatedCorpus simulated_lines(int n_files, int n_documents_each) {
     for (int d = 0; d < n_documents_each; ++d) offsets.push_back(offsets.back() + lengths.next());
     c.files.push_back({.path = numbered("/data/corpora/crawl-%d/lines-%06d.jsonl", 2026, f),
                        .n_bytes = offsets.back(),
-                       .kind = CorpusFile::Kind::jsonl});
+                       .format = {.kind = CorpusFormat::Kind::jsonl}});
     c.n_bytes += offsets.back();
     c.offsets.push_back(std::move(offsets));
   }
@@ -91,7 +91,7 @@ SimulatedCorpus simulated_texts(int n_documents) {
         {.path = numbered("/scratch/project/corpora/books-and-letters/%05d/text-%010d.txt",
                           f / 1000, f),
          .n_bytes = lengths.next(),
-         .kind = CorpusFile::Kind::text});
+         .format = {.kind = CorpusFormat::Kind::text}});
     c.n_bytes += c.files.back().n_bytes;
   }
   c.n_documents = static_cast<std::uint64_t>(n_documents);
@@ -331,13 +331,13 @@ void SimulatedCluster::wake(int rank) {
   if (w.situation.phase == WorkerPhase::working) {
     advance(w);
     fill(w);
-    const Command command = w.link->orders().command;
+    const RunOrder order = w.link->orders().order;
     if (w.streams.empty() || now_ - w.synced_s >= options_.sync_s ||
         w.open.size() > kMostUnsynced) {
       if (w.dirty || w.streams.empty()) sync(w);
     }
     publish(w);
-    if (command != Command::work && command != Command::wait) w.situation.phase = WorkerPhase::left;
+    if (order != RunOrder::work && order != RunOrder::wait) w.situation.phase = WorkerPhase::left;
   }
   w.link->update(w.situation);
   w.link->tick(now_);
@@ -387,8 +387,9 @@ void SimulatedCluster::begin() {
   work.fingerprint = "0123456789abcdef";
   work.files = corpus_.files;
   for (std::uint32_t f = 0; f < work.files.size(); ++f) {
-    const bool is_text = work.files[f].kind == CorpusFile::Kind::text;
-    work.ranges.push_back({f, 0, is_text ? kToTheEnd : work.files[f].n_bytes});
+    work.extents.push_back(extent_of(work.files[f]));
+    work.ranges.push_back(
+        {f, 0, work.extents[f].can_be_cut() ? work.extents[f].n_places : kToTheEnd});
   }
   const double start = thread_cpu_s();
   coordinator_->begin(std::move(work), 0.0);

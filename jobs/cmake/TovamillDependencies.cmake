@@ -3,6 +3,7 @@
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(ZLIB REQUIRED)
+find_package(BZip2 REQUIRED)
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 set(MPI_CXX_SKIP_MPICXX ON)  # the C functions only: MPI's C++ bindings are gone from the standard
@@ -36,6 +37,7 @@ endfunction()
 
 tovamill_find_library(PCRE2 MODULES libpcre2-8 HEADER pcre2.h LIBRARIES pcre2-8 PACKAGE libpcre2-dev)
 tovamill_find_library(ZSTD MODULES libzstd HEADER zstd.h LIBRARIES zstd PACKAGE libzstd-dev)
+tovamill_find_library(LZMA MODULES liblzma HEADER lzma.h LIBRARIES lzma PACKAGE liblzma-dev)
 tovamill_find_library(UTF8PROC MODULES libutf8proc utf8proc HEADER utf8proc.h LIBRARIES utf8proc PACKAGE libutf8proc-dev)
 tovamill_find_library(SIMDJSON MODULES simdjson HEADER simdjson.h LIBRARIES simdjson PACKAGE libsimdjson-dev)
 # oneDNN's own CMake package may ask for OpenCL, which nothing here needs: its header and library do.

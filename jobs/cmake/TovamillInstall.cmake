@@ -41,6 +41,9 @@ foreach(folder site-functions vendor-completions)  # the second is Debian's, for
   install(FILES ${manual_dir}/_tovamill DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${folder})
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+foreach(folder jobs jobs/bench io pipeline kernels)  # where README.md links to them
+  install(FILES ${PROJECT_SOURCE_DIR}/${folder}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
+endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 
 configure_file(${CMAKE_CURRENT_LIST_DIR}/Uninstall.cmake.in ${PROJECT_BINARY_DIR}/Uninstall.cmake @ONLY)

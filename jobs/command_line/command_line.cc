@@ -14,11 +14,11 @@ namespace {
 
 namespace po = boost::program_options;
 
-std::string see_help(const Command& command) {
+std::string see_help(const Subcommand& command) {
   return " (see tovamill " + command.name + " --help)";
 }
 
-[[noreturn]] void refuse(const Command& command, const std::string& message) {
+[[noreturn]] void refuse(const Subcommand& command, const std::string& message) {
   throw Error(ExitCode::usage, message + see_help(command));
 }
 
@@ -28,7 +28,7 @@ std::string without_dashes(const std::string& option) {
 }
 
 // `--model --out DIR`: the library takes "--out" for the model.
-void check_values(const Command& command, const std::vector<po::option>& parsed) {
+void check_values(const Subcommand& command, const std::vector<po::option>& parsed) {
   const std::vector<std::string> names = option_names(command);
   for (const po::option& option : parsed) {
     const bool is_separate = option.original_tokens.size() > 1;
@@ -41,7 +41,7 @@ void check_values(const Command& command, const std::vector<po::option>& parsed)
   }
 }
 
-po::parsed_options parse_or_refuse(const Command& command,
+po::parsed_options parse_or_refuse(const Subcommand& command,
                                    const std::vector<std::string>& arguments) {
   namespace style = po::command_line_style;
   const po::options_description description = describe_options(command, Purpose::parsing);
@@ -116,7 +116,7 @@ void apply_config(const std::string& path, RunOptions& options) {
   }
 }
 
-void apply_command_line(const Command& command, const std::vector<po::option>& parsed,
+void apply_command_line(const Subcommand& command, const std::vector<po::option>& parsed,
                         Request& request) {
   RunOptions given;  // lists replace those of the file as a whole
   for (const po::option& option : parsed) {
@@ -139,7 +139,7 @@ void apply_command_line(const Command& command, const std::vector<po::option>& p
   if (!given.generation.stop.empty()) request.options.generation.stop = given.generation.stop;
 }
 
-void check_operands(const Command& command, const std::vector<std::string>& operands) {
+void check_operands(const Subcommand& command, const std::vector<std::string>& operands) {
   if (command.operand.empty() && !operands.empty()) {
     const char* hint = takes(command, "corpus") ? ": paths of the corpus go after --corpus" : "";
     refuse(command, "unexpected argument '" + operands.front() + "'" + hint);
@@ -156,7 +156,7 @@ void check_operands(const Command& command, const std::vector<std::string>& oper
 
 }  // namespace
 
-Request parse_arguments(const Command& command, const std::vector<std::string>& arguments) {
+Request parse_arguments(const Subcommand& command, const std::vector<std::string>& arguments) {
   const po::parsed_options parsed = parse_or_refuse(command, arguments);
   Request request;
   request.options = command.defaults;

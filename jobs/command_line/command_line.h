@@ -38,7 +38,7 @@ struct ExtraOption {
   std::string help;
 };
 
-struct Command {
+struct Subcommand {
   std::string name;
   std::string synopsis;      // after the name: "--model M --corpus PATH... --out DIR [options]"
   std::string summary;       // a line for the list of commands
@@ -58,12 +58,12 @@ struct Command {
 // wins; the last of repeated options counts, except that --corpus collects. Abbreviations are not
 // guessed. Throws Error(usage), or Error(configuration) for what the file of --config says. The
 // values themselves are not yet validated.
-Request parse_arguments(const Command& command, const std::vector<std::string>& arguments);
+Request parse_arguments(const Subcommand& command, const std::vector<std::string>& arguments);
 
-std::string help_text(const Command& command);
+std::string help_text(const Subcommand& command);
 
 // What --print-config prints: an INI file of all the options that hold, which reads back to the
 // same.
-std::string config_text(const Command& command, const RunOptions& options);
+std::string config_text(const Subcommand& command, const RunOptions& options);
 
 }  // namespace tovamill

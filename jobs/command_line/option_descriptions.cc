@@ -86,7 +86,7 @@ bool ends_the_program(const OptionHelp& option) {
 
 }  // namespace
 
-std::vector<OptionSection> option_sections(const Command& command) {
+std::vector<OptionSection> option_sections(const Subcommand& command) {
   std::vector<OptionSection> sections;
   for (const OptionGroup& group : command.groups)
     sections.push_back(describe_group(group, command.defaults));
@@ -109,7 +109,7 @@ std::vector<OptionSection> option_sections(const Command& command) {
   return sections;
 }
 
-po::options_description describe_options(const Command& command, Purpose purpose) {
+po::options_description describe_options(const Subcommand& command, Purpose purpose) {
   po::options_description all(kHelpColumns, kHelpColumns / 2);
   for (const OptionSection& section : option_sections(command)) {
     po::options_description description(section.title, kHelpColumns, kHelpColumns / 2);
@@ -125,13 +125,13 @@ po::options_description describe_options(const Command& command, Purpose purpose
   return all;
 }
 
-bool takes(const Command& command, std::string_view name) {
+bool takes(const Subcommand& command, std::string_view name) {
   return std::any_of(command.groups.begin(), command.groups.end(), [&](const OptionGroup& group) {
     return std::find(group.names.begin(), group.names.end(), name) != group.names.end();
   });
 }
 
-std::vector<std::string> option_names(const Command& command) {
+std::vector<std::string> option_names(const Subcommand& command) {
   std::vector<std::string> names;
   for (const OptionSection& section : option_sections(command)) {
     for (const OptionHelp& option : section.options) names.push_back(option.name);
@@ -139,7 +139,7 @@ std::vector<std::string> option_names(const Command& command) {
   return names;
 }
 
-std::vector<std::string> flag_names(const Command& command) {
+std::vector<std::string> flag_names(const Subcommand& command) {
   std::vector<std::string> names;
   for (const OptionSection& section : option_sections(command)) {
     for (const OptionHelp& option : section.options) {
@@ -167,7 +167,7 @@ std::vector<std::string> field_names() {
   return names;
 }
 
-std::string help_text(const Command& command) {
+std::string help_text(const Subcommand& command) {
   std::ostringstream options;
   options << describe_options(command, Purpose::help);
   std::string text =
@@ -179,7 +179,7 @@ std::string help_text(const Command& command) {
   return text + (command.examples.empty() ? "" : "\nExamples:\n" + command.examples);
 }
 
-std::string config_text(const Command& command, const RunOptions& options) {
+std::string config_text(const Subcommand& command, const RunOptions& options) {
   return "# tovamill " + command.name + " --config THIS_FILE\n" +
          config_lines(options, [&](std::string_view name) { return takes(command, name); });
 }

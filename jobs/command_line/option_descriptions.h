@@ -32,18 +32,18 @@ struct OptionSection {
 };
 
 // All options of a subcommand, in the order of --help.
-std::vector<OptionSection> option_sections(const Command& command);
+std::vector<OptionSection> option_sections(const Subcommand& command);
 
 // Flags take a value when parsed (see flag_names) and show none in --help.
 enum class Purpose { parsing, help };
-boost::program_options::options_description describe_options(const Command& command,
+boost::program_options::options_description describe_options(const Subcommand& command,
                                                              Purpose purpose);
 
 // Whether the subcommand takes this field of visit_fields.
-bool takes(const Command& command, std::string_view field);
-std::vector<std::string> option_names(const Command& command);  // all of them
-std::vector<std::string> flag_names(const Command& command);    // those without a value
-std::vector<std::string> field_names();                         // of visit_fields, taken or not
+bool takes(const Subcommand& command, std::string_view field);
+std::vector<std::string> option_names(const Subcommand& command);  // all of them
+std::vector<std::string> flag_names(const Subcommand& command);    // those without a value
+std::vector<std::string> field_names();                            // of visit_fields, taken or not
 bool is_list(std::string_view field);
 
 }  // namespace tovamill

@@ -25,7 +25,7 @@ int report_error(std::exception_ptr error) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& e) {
-    // Of several tasks, each finds the same fault in the command line: one says so.
+    // Every task of a launch finds the same fault in the command line: one says so.
     const bool is_common = e.code() == ExitCode::usage || e.code() == ExitCode::configuration;
     if (is_common && !speaks(find_launcher(process_environment())))
       return static_cast<int>(e.code());

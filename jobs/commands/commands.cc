@@ -19,7 +19,7 @@ constexpr const char* kPurpose =
 
 std::string program_help() {
   std::string text = program_purpose() + "\nUsage: tovamill COMMAND [options]\n\nCommands:\n";
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     text +=
         "  " + command.name + std::string(12 - command.name.size(), ' ') + command.summary + "\n";
   }
@@ -30,9 +30,9 @@ std::string program_help() {
   return text + "A first run:  tovamill score --model model.gguf --corpus texts/ --out run1\n";
 }
 
-Command find_command(const std::string& name) {
+Subcommand find_command(const std::string& name) {
   std::vector<std::string> names;
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     if (command.name == name) return command;
     names.push_back(command.name);
   }
@@ -67,9 +67,9 @@ int print_version(const std::vector<std::string>& words) {
 
 // Started as several tasks, they share the work of this command; of others the first task does all.
 bool shares_work(const std::string& name) {
-  const std::vector<Command> commands = all_commands();
+  const std::vector<Subcommand> commands = all_commands();
   return std::any_of(commands.begin(), commands.end(),
-                     [&](const Command& c) { return c.is_run && c.name == name; });
+                     [&](const Subcommand& c) { return c.is_run && c.name == name; });
 }
 
 void check(RunOptions options) {
@@ -86,7 +86,7 @@ void print_note(const Launcher& launcher) {
 
 std::string program_purpose() { return kPurpose; }
 
-std::vector<Command> all_commands() {
+std::vector<Subcommand> all_commands() {
   return {score_command(),  summarize_command(), generate_command(), plan_command(),
           status_command(), tokenize_command(),  inspect_command(),  merge_command(),
           export_command(), rescore_command(),   doctor_command(),   completion_command()};
@@ -114,7 +114,7 @@ int run_program(const std::vector<std::string>& arguments) {
     throw Error(ExitCode::usage,
                 "unknown option '" + first + "': a command comes first (see tovamill --help)");
   }
-  const Command command = find_command(first);
+  const Subcommand command = find_command(first);
   Request request = parse_arguments(command, rest);
   request.options.command = "tovamill";
   for (const std::string& argument : arguments) request.options.command += " " + argument;

@@ -8,21 +8,21 @@
 
 namespace tovamill {
 
-Command score_command();
-Command summarize_command();
-Command generate_command();
-Command tokenize_command();
-Command plan_command();
-Command status_command();
-Command inspect_command();
-Command merge_command();
-Command export_command();
-Command rescore_command();
-Command doctor_command();
-Command completion_command();
+Subcommand score_command();
+Subcommand summarize_command();
+Subcommand generate_command();
+Subcommand tokenize_command();
+Subcommand plan_command();
+Subcommand status_command();
+Subcommand inspect_command();
+Subcommand merge_command();
+Subcommand export_command();
+Subcommand rescore_command();
+Subcommand doctor_command();
+Subcommand completion_command();
 
 // In the order of the program's help.
-std::vector<Command> all_commands();
+std::vector<Subcommand> all_commands();
 
 // What the program is for: lines that --help and the manual begin with.
 std::string program_purpose();

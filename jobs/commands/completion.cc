@@ -18,8 +18,8 @@ int run_completion(const Request& request) {
 
 }  // namespace
 
-Command completion_command() {
-  Command command;
+Subcommand completion_command() {
+  Subcommand command;
   command.name = "completion";
   command.synopsis = "bash|zsh";
   command.summary = "a script with which bash or zsh completes tovamill's options";

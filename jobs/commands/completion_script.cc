@@ -25,7 +25,7 @@ std::string in_single_quotes(std::string_view text) {
   return out + "'";
 }
 
-std::vector<OptionHelp> options_of(const Command& command) {
+std::vector<OptionHelp> options_of(const Subcommand& command) {
   std::vector<OptionHelp> options;
   for (const OptionSection& section : option_sections(command))
     options.insert(options.end(), section.options.begin(), section.options.end());
@@ -34,13 +34,13 @@ std::vector<OptionHelp> options_of(const Command& command) {
 
 std::vector<std::string> command_names() {
   std::vector<std::string> names;
-  for (const Command& command : all_commands()) names.push_back(command.name);
+  for (const Subcommand& command : all_commands()) names.push_back(command.name);
   names.emplace_back("help");
   return names;
 }
 
 // The branch of bash's `case` with the words of one subcommand.
-std::string bash_branch(const Command& command) {
+std::string bash_branch(const Subcommand& command) {
   std::vector<std::string> names;
   std::string choices;
   for (const OptionHelp& option : options_of(command)) {
@@ -56,7 +56,7 @@ std::string bash_branch(const Command& command) {
 
 std::vector<std::string> all_flags() {
   std::vector<std::string> flags;
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     for (const OptionHelp& option : options_of(command)) {
       if (option.argument.empty()) flags.push_back("--" + option.name);
     }
@@ -103,7 +103,7 @@ std::string bash_completion() {
       "  fi\n"
       "  case \"${COMP_WORDS[1]}\" in\n"
       "    help) words=$commands ;;\n";
-  for (const Command& command : all_commands()) text += bash_branch(command);
+  for (const Subcommand& command : all_commands()) text += bash_branch(command);
   return text +
          "  esac\n"
          "  if [[ $current == -* ]]; then\n"
@@ -124,7 +124,7 @@ std::string zsh_completion() {
       "_tovamill() {\n"
       "  local -a commands\n"
       "  commands=(\n";
-  for (const Command& command : all_commands())
+  for (const Subcommand& command : all_commands())
     text += "    " + in_single_quotes(command.name + ":" + described(command.summary)) + "\n";
   text +=
       "    'help:the help of a command'\n"
@@ -138,7 +138,7 @@ std::string zsh_completion() {
       "  (( CURRENT-- ))\n"
       "  case $command in\n"
       "    help) _describe command commands ;;\n";
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     text += "    " + command.name + ")\n      _arguments \\\n";
     for (const OptionHelp& option : options_of(command)) text += zsh_option(option);
     text += "        '*:file:_files' ;;\n";

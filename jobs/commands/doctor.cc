@@ -105,8 +105,8 @@ int run_doctor(const Request& request) {
 
 }  // namespace
 
-Command doctor_command() {
-  Command command;
+Subcommand doctor_command() {
+  Subcommand command;
   command.name = "doctor";
   command.synopsis = "[options]";
   command.summary = "what this machine and launch offer: cores, memory, libraries";

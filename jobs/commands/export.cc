@@ -65,8 +65,8 @@ std::string results_of_operand(const std::string& operand) {
                                       " if it is a run that was stopped");
 }
 
-Command export_command() {
-  Command command;
+Subcommand export_command() {
+  Subcommand command;
   command.name = "export";
   command.synopsis = "DIR|results.h5 [--format csv|jsonl] [--tokens] [--output FILE]";
   command.summary = "results as CSV or JSON lines, a document or text each";

@@ -111,8 +111,8 @@ int run_inspect(const Request& request) {
 
 }  // namespace
 
-Command inspect_command() {
-  Command command;
+Subcommand inspect_command() {
+  Subcommand command;
   command.name = "inspect";
   command.synopsis = "FILE [--json]";
   command.summary = "what a model, a results file or a journal holds";

@@ -16,7 +16,7 @@ Json json_of(std::span<const std::byte> payload) {
   return Json::parse(text, text + payload.size(), nullptr, false);
 }
 
-// Of a job that writes texts.
+// What the journal of a job that writes texts holds.
 struct Texts {
   std::uint64_t n = 0, n_new_tokens = 0, n_stop = 0, n_with_references = 0;
 

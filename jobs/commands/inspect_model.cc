@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include "jobs/commands/inspect_parts.h"
@@ -6,6 +7,27 @@
 namespace tovamill {
 
 using Json = nlohmann::ordered_json;
+
+namespace {
+
+// Tokens, 0 for none; one for each layer where they differ.
+Json windows_of(const ModelShape& shape) {
+  Json windows;
+  bool differ = false;
+  for (const LayerShape& layer : shape.layers) {
+    windows.push_back(layer.sliding_window);
+    differ = differ || windows.back() != windows.front();
+  }
+  return differ ? windows : windows.front();
+}
+
+std::size_t n_without_rope(const ModelShape& shape) {
+  return static_cast<std::size_t>(
+      std::count_if(shape.layers.begin(), shape.layers.end(),
+                    [](const LayerShape& layer) { return layer.rope == kNoRope; }));
+}
+
+}  // namespace
 
 Json inspect_model(const std::string& path) {
   const auto files = ModelFiles::open(path, ModelFiles::Parts::all);
@@ -39,7 +61,8 @@ Json inspect_model(const std::string& path) {
           {"head_dim", shape.head_dim},
           {"vocab_size", shape.vocab_size},
           {"trained_context", shape.trained_context},
-          {"sliding_window", shape.sliding_window},
+          {"sliding_window", windows_of(shape)},
+          {"n_layers_without_rope", n_without_rope(shape)},
           {"tied_head", weights.head.data == weights.embedding.data},
           {"tokenizer", tokenizer->description()},
           {"adds_bos", tokenizer->adds_bos()},

@@ -14,7 +14,7 @@ namespace {
 
 using Entry = std::pair<std::string_view, std::string_view>;
 
-// As README.md has them (kernels/types/error.h).
+// As jobs/README.md, "Exit codes", has them (kernels/types/error.h).
 constexpr std::array<Entry, 10> kExitCodes{{
     {"0", "done"},
     {"1", "internal error, or out of memory"},
@@ -94,7 +94,7 @@ std::string paragraphs(const std::string& text) {
 
 std::string verbatim(const std::string& text) { return ".EX\n" + escaped(text) + ".EE\n"; }
 
-std::string options(const Command& command) {
+std::string options(const Subcommand& command) {
   std::string text;
   for (const OptionSection& section : option_sections(command)) {
     text += ".SS " + escaped(section.title) + "\n";
@@ -109,7 +109,7 @@ std::string options(const Command& command) {
 
 }  // namespace
 
-std::string man_page(const Command& command) {
+std::string man_page(const Subcommand& command) {
   std::string page = header("tovamill-" + command.name);
   page += ".SH NAME\ntovamill\\-" + command.name + " \\- " + escaped(command.summary) + "\n";
   page += ".SH SYNOPSIS\n" + bold("tovamill " + command.name) + " " + escaped(command.synopsis) +
@@ -130,7 +130,7 @@ std::string program_man_page() {
       " [" + italic("options") + "]\n.SH DESCRIPTION\n" + paragraphs(program_purpose()) +
       ".SH COMMANDS\n";
   std::string see_also = ".SH SEE ALSO\n.BR tovamill\\-launch (1)";
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     page += tagged(bold(command.name), command.summary);
     see_also += ",\n.BR tovamill\\-" + command.name + " (1)";
   }

@@ -8,7 +8,7 @@
 namespace tovamill {
 
 // tovamill-NAME(1) of a subcommand.
-std::string man_page(const Command& command);
+std::string man_page(const Subcommand& command);
 
 // tovamill(1): what the program is, its subcommands, exit codes, environment and files.
 std::string program_man_page();

@@ -34,8 +34,8 @@ int run_merge(const Request& request) {
 
 }  // namespace
 
-Command merge_command() {
-  Command command;
+Subcommand merge_command() {
+  Subcommand command;
   command.name = "merge";
   command.synopsis = "DIR... [--out DIR]";
   command.summary = "journals of run directories -> results.h5";

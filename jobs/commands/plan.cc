@@ -82,8 +82,8 @@ int run_plan(const Request& request) {
 
 }  // namespace
 
-Command plan_command() {
-  Command command = score_command();
+Subcommand plan_command() {
+  Subcommand command = score_command();
   command.name = "plan";
   command.synopsis = "--model M --corpus PATH... [--job NAME] [--ranks N] [options]";
   command.summary = "what would run: documents, tokens, shards, memory, time";

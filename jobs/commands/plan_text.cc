@@ -76,8 +76,7 @@ std::string shard_row(const RunPlan& plan) {
   const ShardPlan& s = plan.shards;
   std::string text = counted(s.n_shards, "shard") + " for " + counted(plan.n_ranks, "rank");
   if (s.n_cut_files > 0)
-    text +=
-        ": " + counted(s.n_cut_files, ".jsonl file") + " cut at about " + human_bytes(s.most_bytes);
+    text += ": " + counted(s.n_cut_files, "file") + " cut at about " + human_bytes(s.most_bytes);
   if (s.n_whole_files > 0)
     text += (s.n_cut_files > 0 ? ", " : ": ") + counted(s.n_whole_files, "file") + " whole";
   return row("shards", text);

@@ -28,8 +28,8 @@ int run_rescore(const Request& request) {
 
 }  // namespace
 
-Command rescore_command() {
-  Command command;
+Subcommand rescore_command() {
+  Subcommand command;
   command.name = "rescore";
   command.synopsis = "DIR|results.h5 [--stem] [--references FILE.jsonl] [--out FILE]";
   command.summary = "ROUGE, F1 and exact match of texts again, without the model";
@@ -50,7 +50,7 @@ Command rescore_command() {
       "      --out compared.h5\n";
   command.extras = {
       {"stem", "", "false", "compare stems of words in ROUGE"},
-      {"references", "FILE", "", "other references: a .jsonl file, also .gz and .zst"},
+      {"references", "FILE", "", "other references: a .jsonl file, also .gz, .zst, .xz and .bz2"},
       {"id-key", "KEY", "id", "JSON key of a document's id in --references"},
       {"reference-key", "KEY", "reference", "JSON key of its references there"},
       {"out", "FILE", "", "write there and leave the old file as it is"}};

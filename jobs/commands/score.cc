@@ -22,8 +22,8 @@ int run_score(const Request& request) {
 
 }  // namespace
 
-Command score_command() {
-  Command command;
+Subcommand score_command() {
+  Subcommand command;
   command.name = "score";
   command.synopsis = "--model M --corpus PATH... --out DIR [options]";
   command.summary = "perplexity and cache statistics of every document";
@@ -42,7 +42,7 @@ Command score_command() {
       corpus_group(),
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
-        "chunk-tokens"}},
+        "chunk-tokens", "seed"}},
       {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
       {"Machine",
        {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",

@@ -234,8 +234,8 @@ int run_status(const Request& request) {
 
 }  // namespace
 
-Command status_command() {
-  Command command;
+Subcommand status_command() {
+  Subcommand command;
   command.name = "status";
   command.synopsis = "DIR [--json] [--all]";
   command.summary = "a running or dead run: done, failed, tokens/s, time left";

@@ -51,8 +51,8 @@ std::vector<OptionGroup> groups() {
 
 }  // namespace
 
-Command summarize_command() {
-  Command command;
+Subcommand summarize_command() {
+  Subcommand command;
   command.name = "summarize";
   command.synopsis = "--model M --corpus PATH... --out DIR [options]";
   command.summary = "a summary of every document, however long";
@@ -78,8 +78,8 @@ Command summarize_command() {
   return command;
 }
 
-Command generate_command() {
-  Command command = summarize_command();
+Subcommand generate_command() {
+  Subcommand command = summarize_command();
   command.name = "generate";
   command.summary = "an answer to each record's question, or a continuation";
   command.introduction =

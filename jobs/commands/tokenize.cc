@@ -2,7 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "io/corpus/corpus.h"
+#include "io/corpus/record_reader.h"
 #include "jobs/commands/commands.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
@@ -73,10 +73,10 @@ class Printer {
 // False once --limit records are read.
 bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& printer,
                    std::uint64_t& n_seen, Counts& counts) {
-  CorpusReader reader(file, options.corpus);
+  const auto records = open_records(file, options.corpus);
   CorpusRecord record;
   while (options.limit == 0 || counts.n_records < options.limit) {
-    if (!reader.next(record)) return true;
+    if (!records->next(record)) return true;
     if (n_seen++ < options.skip) continue;
     ++counts.n_records;
     if (record.ok()) {
@@ -116,8 +116,8 @@ int run_tokenize(const Request& request) {
 
 }  // namespace
 
-Command tokenize_command() {
-  Command command;
+Subcommand tokenize_command() {
+  Subcommand command;
   command.name = "tokenize";
   command.synopsis = "--model M --corpus PATH... [--ids] [options]";
   command.summary = "the tokens of every document as JSON lines on standard output";

@@ -1,26 +1,27 @@
-// The inner loops of attention: small matrix products, the softmax's exponentials, the scan.
+// The inner loops of attention: small matrix products, the softmax's exponentials, the eviction
+// scan.
 // Included by the isa_*.cc files only.
 //
-// Scan. One query after another, the weights of the living are summed per head (Z_h), then w_j =
-// mean_h e_hj / Z_h, then the lowest w_j (or what the policy keeps of it) among those that may
-// leave dies; ties go to the lowest position. Cost per query: two passes over (heads, columns) from
-// cache, no factor of the head size, no exponential. A dead token may have had the row's largest
-// score: where Z_h falls below kTinySum the row is restored relative to the living.
+// Eviction scan. One query after another, the weights of the live are summed per head (Z_h), then
+// w_j = mean_h e_hj / Z_h, then the token of the lowest score, by the policy's rule, leaves. Cost
+// per query: two passes over (heads, slots) from cache, no factor of the head size, no exponential.
+// An evicted token may have had the row's largest score: where Z_h falls below kTinySum the row is
+// restored relative to the live.
 #pragma once
 
 #include <cmath>
 
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/policy/policies.h"
 
 namespace {
 
-using tovamill::cpu::kAlive;
-using tovamill::cpu::ScanRule;
-using tovamill::cpu::ScanTile;
+using tovamill::cpu::EvictionScan;
+using tovamill::cpu::kLive;
 
-// 2^-40: living weights keep at least 2^-50 of the largest, so those within 2^-76 of the highest
-// living one are normal.
+// 2^-40: live weights keep at least 2^-50 of the largest, so those within 2^-76 of the highest
+// live one are normal.
 constexpr float kTinySum = 9.094947e-13f;
 
 // Rows by vectors of one register block; 32 registers take 6 x 4 accumulators, 16 take 4 x 2 or 6
@@ -91,7 +92,7 @@ void multiply(const float* const* a, std::int32_t n_rows, std::int32_t depth, co
 
 float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
                    const std::int32_t* positions, std::int32_t hidden_below,
-                   const std::int32_t* death, std::int32_t step) {
+                   const std::int32_t* eviction_step, std::int32_t query) {
   const Vf lowest = splat(-INFINITY);
   for (std::int32_t j = n; j < padded; ++j) row[j] = -INFINITY;
   Vf top = lowest;
@@ -99,8 +100,8 @@ float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
   for (std::int32_t j = 0; j < padded; j += kLanes) {
     Vf x = load(row + j);
     if (positions != nullptr) x = load(positions + j) > splat(hidden_below) ? x : lowest;
-    if (death != nullptr) x = load(death + j) >= splat(step) ? x : lowest;
-    if (positions != nullptr || death != nullptr) store(row + j, x);
+    if (eviction_step != nullptr) x = load(eviction_step + j) >= splat(query) ? x : lowest;
+    if (positions != nullptr || eviction_step != nullptr) store(row + j, x);
     not_numbers |= x != x;
     top = max(top, x);
   }
@@ -121,131 +122,151 @@ float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
   return fold_sum(sum);
 }
 
-float mask(const float* row, const std::int32_t* death, std::int32_t step, std::int32_t n,
+float mask(const float* row, const std::int32_t* eviction_step, std::int32_t query, std::int32_t n,
            float* out) {
   Vf sum{};
-  const Vi t = splat(step);
+  const Vi t = splat(query);
   for (std::int32_t j = 0; j < n; j += kLanes) {
-    const Vf x = load(death + j) >= t ? load(row + j) : Vf{};
+    const Vf x = load(eviction_step + j) >= t ? load(row + j) : Vf{};
     store(out + j, x);
     sum += x;
   }
   return fold_sum(sum);
 }
 
-inline float living_sum(const float* row, const std::int32_t* death, std::int32_t step,
-                        std::int32_t n) {
+inline float live_sum(const float* row, const std::int32_t* eviction_step, std::int32_t query,
+                      std::int32_t n) {
   Vf sum{};
-  const Vi t = splat(step);
-  for (std::int32_t j = 0; j < n; j += kLanes) sum += load(death + j) >= t ? load(row + j) : Vf{};
+  const Vi t = splat(query);
+  for (std::int32_t j = 0; j < n; j += kLanes)
+    sum += load(eviction_step + j) >= t ? load(row + j) : Vf{};
   return fold_sum(sum);
 }
 
-// scratch[j] = mean over heads of the weights of query `step`, dead columns not yet masked.
-void mean_weights(const ScanTile& t, std::int32_t step, std::int32_t n) {
+// mean_weight[j] = mean over heads of the weights of query `query`, evicted slots not yet masked.
+void mean_weights(const EvictionScan& t, std::int32_t query, std::int32_t n) {
   const float share = 1.0f / static_cast<float>(t.n_heads);
   for (std::int32_t h = 0; h < t.n_heads; ++h) {
-    const float* row = t.weights[h] + step * t.step_stride;
-    float sum = living_sum(row, t.death, step, n);
+    const float* row = t.head_rows[h] + query * t.query_stride;
+    float sum = live_sum(row, t.eviction_step, query, n);
     if (!(sum >= kTinySum)) {
-      t.restore(t.restore_context, h, step);
-      sum = living_sum(row, t.death, step, n);
+      t.restore(t.restore_context, h, query);
+      sum = live_sum(row, t.eviction_step, query, n);
     }
-    t.inverse_sum[h * t.n_steps + step] = 1.0f / sum;
+    t.inverse_sum[h * t.n_queries + query] = 1.0f / sum;
   }
   for (std::int32_t j = 0; j < n; j += kLanes) {
     Vf w{};
-    const std::int64_t at = step * t.step_stride + j;
+    const std::int64_t at = query * t.query_stride + j;
     for (std::int32_t h = 0; h < t.n_heads; ++h)
-      w += load(t.weights[h] + at) * t.inverse_sum[h * t.n_steps + step];
-    store(t.scratch + j, w * share);
+      w += load(t.head_rows[h] + at) * t.inverse_sum[h * t.n_queries + query];
+    store(t.mean_weight + j, w * share);
   }
 }
 
-// Adds the newest weights to what the policy remembers; returns where the decision's scores are.
-const float* remember(const ScanTile& t, std::int32_t n, float* scores) {
-  if (t.rule == ScanRule::newest_weight) return t.scratch;
-  if (t.rule == ScanRule::accumulated) {
-    for (std::int32_t j = 0; j < n; j += kLanes)
-      store(t.memory + j, load(t.memory + j) + load(t.scratch + j));
-    return t.memory;
+// What a rule remembers of the slots from j on, the newest weights included. Whole vectors: what
+// lies behind the tile's newest token is overwritten at its birth.
+template <class Rule>
+inline tovamill::MemoryOf<Vf> remember_slots(const EvictionScan& t, std::int32_t j, Vf weight) {
+  using tovamill::PolicyMemory;
+  tovamill::MemoryOf<Vf> memory;
+  if constexpr (Rule::kMemory != PolicyMemory::none) memory.sum = load(t.memory + j);
+  if constexpr (Rule::kMemory == PolicyMemory::average) {
+    memory.decay_power = load(t.decay_power + j);
+    memory.value_norm = load(t.value_norm + j);
   }
-  const float keep = t.decay, add = 1.0f - t.decay;
-  for (std::int32_t j = 0; j < n; j += kLanes) {
-    const Vf average = load(t.memory + j) * keep + load(t.scratch + j) * add;
-    const Vf power = load(t.decay_power + j) * keep;
-    store(t.memory + j, average);
-    store(t.decay_power + j, power);
-    store(scores + j, average / (1.0f - power) * load(t.value_norm + j));
-  }
-  return scores;
+  Rule::remember(t.rule, weight, memory);
+  if constexpr (Rule::kMemory != PolicyMemory::none) store(t.memory + j, memory.sum);
+  if constexpr (Rule::kMemory == PolicyMemory::average)
+    store(t.decay_power + j, memory.decay_power);
+  return memory;
 }
 
-// The living column with the lowest score that may leave; ties to the lowest position; where no
-// score is a number, the oldest that may leave; -1 where all are protected. Each lane keeps its own
-// lowest, so one pass is enough.
-std::int32_t lowest_column(const ScanTile& t, const float* scores, std::int32_t step,
-                           std::int32_t n) {
-  const std::int32_t position = t.first_position + step;
-  const Vi now = splat(step), first = splat(t.pin),
-           last = splat(t.recent < 0 ? kAlive : position - t.recent);
-  Vf low = splat(INFINITY);
-  Vi low_position = splat(kAlive), low_column = splat(-1);
-  Vi oldest = splat(kAlive), oldest_column = splat(-1);
-  for (std::int32_t j = 0; j < n; j += kLanes) {
-    const Vi p = load(t.positions + j);
-    const Vf s = load(scores + j);
-    const Vi may = (load(t.death + j) >= now) & (p >= first) & (p <= last);
-    const Vi lower = may & ((s < low) | ((s == low) & (p < low_position)));
-    low = lower ? s : low;
-    low_position = lower ? p : low_position;
-    low_column = lower ? splat(j) : low_column;
+// The lowest score so far in each lane, and the oldest token.
+struct LowestOfLanes {
+  Vf score = splat(INFINITY);
+  Vi position = splat(kLive), slot = splat(-1);
+  Vi oldest = splat(kLive), oldest_slot = splat(-1);
+
+  void add(Vi may, Vf s, Vi p, std::int32_t j) {
+    const Vi lower = may & ((s < score) | ((s == score) & (p < position)));
+    score = lower ? s : score;
+    position = lower ? p : position;
+    slot = lower ? splat(j) : slot;
     const Vi older = may & (p < oldest);
     oldest = older ? p : oldest;
-    oldest_column = older ? splat(j) : oldest_column;
+    oldest_slot = older ? splat(j) : oldest_slot;
   }
-  std::int32_t chosen = -1, chosen_oldest = -1;
-  for (int i = 0; i < kLanes; ++i) {
-    if (oldest_column[i] >= 0 && (chosen_oldest < 0 || oldest[i] < t.positions[chosen_oldest]))
-      chosen_oldest = oldest_column[i] + i;
-    if (low_column[i] < 0) continue;
-    const std::int32_t column = low_column[i] + i;
-    const bool better = chosen < 0 || low[i] < scores[chosen] ||
-                        (low[i] == scores[chosen] && low_position[i] < t.positions[chosen]);
-    if (better) chosen = column;
+  // Of all lanes: ties to the lowest position; where no score is a number, the oldest; -1 where
+  // there is none.
+  std::int32_t chosen() const {
+    int best = -1, first = -1;
+    for (int i = 0; i < kLanes; ++i) {
+      if (oldest_slot[i] >= 0 && (first < 0 || oldest[i] < oldest[first])) first = i;
+      if (slot[i] < 0) continue;
+      if (best < 0 || score[i] < score[best] ||
+          (score[i] == score[best] && position[i] < position[best]))
+        best = i;
+    }
+    if (best >= 0) return slot[best] + best;
+    return first >= 0 ? oldest_slot[first] + first : -1;
   }
-  return chosen >= 0 ? chosen : chosen_oldest;
+};
+
+// Adds the newest weights to what the policy remembers; where the state `is_full`, the slot that
+// leaves, -1 where all are protected. One pass.
+template <class Rule>
+std::int32_t decide(const EvictionScan& t, std::int32_t query, std::int32_t n, bool is_full) {
+  tovamill::Decision decision = t.first_decision;
+  decision.now += query;
+  const Vi now = splat(query);
+  LowestOfLanes lowest;
+  for (std::int32_t j = 0; j < n; j += kLanes) {
+    const Vf weight = load(t.mean_weight + j);
+    const Vi position = load(t.positions + j);
+    const tovamill::MemoryOf<Vf> memory = remember_slots<Rule>(t, j, weight);
+    if (!is_full) continue;
+    const Vf score =
+        Rule::score(t.rule, decision, tovamill::ScoredToken<Vf, Vi>{weight, position, memory});
+    const Vi may = tovamill::may_leave(t.rule, position, decision.now);
+    lowest.add((load(t.eviction_step + j) >= now) & may, score, position, j);
+  }
+  return lowest.chosen();
 }
 
-void scan(const ScanTile& t) {
-  std::int32_t living = t.n_state;
-  for (std::int32_t j = 0; j < t.ld; ++j) t.death[j] = j < t.n_state ? kAlive : -1;
-  for (std::int32_t step = 0; step < t.n_steps; ++step) {
-    const std::int32_t born = t.n_state + step;
-    t.death[born] = kAlive;
-    // Whole vectors are updated, so what lies behind the living may have been touched before its
-    // birth.
-    if (t.memory != nullptr) t.memory[born] = 0.0f;
-    if (t.decay_power != nullptr) t.decay_power[born] = 1.0f;
-    ++living;
-    t.evicted[step] = -1;
-    const bool full = living > t.cache_size;
-    if (!full && t.rule == ScanRule::newest_weight) {
-      for (std::int32_t h = 0; h < t.n_heads; ++h) t.inverse_sum[h * t.n_steps + step] = 0.0f;
+template <class Rule>
+void scan_by(const EvictionScan& t) {
+  constexpr bool kRemembers = Rule::kMemory != tovamill::PolicyMemory::none;
+  std::int32_t n_live = t.n_state;
+  for (std::int32_t j = 0; j < t.ld; ++j) t.eviction_step[j] = j < t.n_state ? kLive : -1;
+  for (std::int32_t query = 0; query < t.n_queries; ++query) {
+    const std::int32_t newest = t.n_state + query;
+    t.eviction_step[newest] = kLive;
+    if (t.memory != nullptr) t.memory[newest] = 0.0f;
+    if (t.decay_power != nullptr) t.decay_power[newest] = 1.0f;
+    ++n_live;
+    t.evicted[query] = -1;
+    const bool is_full = n_live > t.rule.cache_size;
+    if (!is_full && !kRemembers) {
+      for (std::int32_t h = 0; h < t.n_heads; ++h) t.inverse_sum[h * t.n_queries + query] = 0.0f;
       continue;
     }
-    const std::int32_t columns = t.n_state + step + 1;
-    const std::int32_t n = (columns + kLanes - 1) / kLanes * kLanes;
-    mean_weights(t, step, n);
-    const float* decided_on = remember(t, n, t.scratch + t.ld);
-    if (!full) continue;
-    const std::int32_t out = lowest_column(t, decided_on, step, n);
+    const std::int32_t n_slots = t.n_state + query + 1;
+    const std::int32_t n = (n_slots + kLanes - 1) / kLanes * kLanes;
+    mean_weights(t, query, n);
+    const std::int32_t out = decide<Rule>(t, query, n, is_full);
     if (out < 0) continue;
-    t.death[out] = step;
-    t.evicted[step] = out;
-    t.evicted_weight[step] = t.scratch[out];
-    --living;
+    t.eviction_step[out] = query;
+    t.evicted[query] = out;
+    t.evicted_weight[query] = t.mean_weight[out];
+    --n_live;
   }
+}
+
+void scan_evictions(const EvictionScan& t) {
+  tovamill::with_rule(t.rule.policy, [&](auto rule) {
+    if constexpr (decltype(rule)::kNeedsScan) scan_by<decltype(rule)>(t);
+  });
 }
 
 }  // namespace

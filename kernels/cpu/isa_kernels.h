@@ -4,66 +4,64 @@
 
 #include <cstdint>
 
+#include "kernels/policy/decision.h"
+
 namespace tovamill::cpu {
 
-// Columns of score rows are padded to multiples of this, whatever the instruction set.
-inline constexpr std::int32_t kColumnPad = 16;
-// A token's death while it lives.
-inline constexpr std::int32_t kAlive = 0x7fffffff;
+// Slots of a tile are padded to multiples of this, whatever the instruction set.
+inline constexpr std::int32_t kSlotPad = 16;
+// The eviction step of a token that stays.
+inline constexpr std::int32_t kLive = 0x7fffffff;
 
-enum class ScanRule : std::uint8_t { newest_weight, moving_average, accumulated };
-
-// The scan (design 3.2 step 3) over one tile of one stream, layer and deciding group. Columns are
-// first the `n_state` tokens of the state, in any order, then the tile's `n_steps` tokens in order;
-// query t sees columns [0, n_state + t].
-struct ScanTile {
-  // Of each head the first step's row: exp(score - highest of the row), 0 where the query may not
+// The eviction scan over one tile of one stream, layer and eviction group (kernels/README.md,
+// "Blocks", step 3).
+// Slots are first the `n_state` tokens of the state, in any order, then the tile's `n_queries`
+// tokens in order; query t sees slots [0, n_state + t]. Steps count the tile's queries.
+struct EvictionScan {
+  // Of each head the first query's row: exp(score - highest of the row), 0 where the query may not
   // see; restored rows are replaced.
-  float* const* weights = nullptr;  // (n_heads)
-  std::int64_t step_stride = 0;     // elements between the rows of consecutive steps
-  std::int32_t ld = 0;              // multiple of kColumnPad, >= n_state + n_steps
-  std::int32_t n_heads = 0, n_steps = 0, n_state = 0;
-  std::int32_t first_position = 0;          // of the tile's first token
-  const std::int32_t* positions = nullptr;  // (ld) of every column
-  ScanRule rule = ScanRule::newest_weight;
-  std::int32_t cache_size = 0;
-  std::int32_t pin = 0;      // positions below never leave
-  std::int32_t recent = -1;  // positions above t - recent stay; -1: none is protected for being new
-  float decay = 0.0f;        // L of moving_average
-  float* memory = nullptr;   // (ld) accumulated weight or moving average, by column; in and out
-  float* decay_power = nullptr;       // (ld) L^n of the n queries seen; in and out (moving_average)
-  const float* value_norm = nullptr;  // (ld) (moving_average)
-  float* scratch = nullptr;           // (2, ld)
-  // Called where a row's living weights are all tiny beside its highest (a dead token had the
-  // largest score): fills the row again relative to the highest score among the living (death >=
-  // step).
-  void (*restore)(void* context, std::int32_t head, std::int32_t step) = nullptr;
+  float* const* head_rows = nullptr;  // (n_heads), rows of (ld)
+  std::int64_t query_stride = 0;      // floats between the rows of consecutive queries
+  std::int32_t ld = 0;                // multiple of kSlotPad, >= n_state + n_queries
+  std::int32_t n_heads = 0, n_queries = 0, n_state = 0;
+  const std::int32_t* positions = nullptr;  // (ld)
+  DecisionRule rule;
+  Decision first_decision;  // behind the first query
+  // What the policy remembers (MemoryOf), in and out; null where it does not.
+  float* memory = nullptr;            // (ld)
+  float* decay_power = nullptr;       // (ld)
+  const float* value_norm = nullptr;  // (ld)
+  float* mean_weight = nullptr;       // (ld) of the newest query, the mean over heads
+  // Called where a row's live weights are all tiny beside its highest (an evicted token had the
+  // largest score): fills the row again relative to the highest score among the live (eviction_step
+  // >= query).
+  void (*restore)(void* context, std::int32_t head, std::int32_t query) = nullptr;
   void* restore_context = nullptr;
   // Out.
-  std::int32_t* death =
-      nullptr;  // (ld) step of the tile after which the column is gone, kAlive, -1 not born
-  float* inverse_sum =
-      nullptr;  // (n_heads, n_steps) 1 / sum of the living weights; 0 where not computed
-  std::int32_t* evicted = nullptr;  // (n_steps) column that left after the step, -1 none
-  float* evicted_weight = nullptr;  // (n_steps) its weight, mean over the heads
+  std::int32_t* eviction_step = nullptr;  // (ld) step behind which the token is gone, kLive; -1
+                                          // where there is none
+  float* inverse_sum = nullptr;     // (n_heads, n_queries) 1 / sum of the live weights; 0 where not
+                                    // worked out
+  std::int32_t* evicted = nullptr;  // (n_queries) slot that leaves after the query, -1: none
+  float* evicted_weight = nullptr;  // (n_queries) its weight, the mean over heads
 };
 
 struct IsaKernels {
   const char* name;
   int lanes;
   // C[m][n] = sum_k A[m][k] B[k][n] for `n_rows` rows given by pointers. B is (k, ldb), C rows are
-  // `ldc` apart; n_cols is a multiple of kColumnPad.
+  // `ldc` apart; n_cols is a multiple of kSlotPad.
   void (*multiply)(const float* const* a_rows, std::int32_t n_rows, std::int32_t depth,
                    const float* b, std::int64_t ldb, std::int32_t n_cols, float* c,
                    std::int64_t ldc);
-  // Turns scores into exp(scale * (score - highest)) over the first n of `padded` columns, 0
-  // beyond. With `positions`, columns at or below `hidden_below` are invisible (0). With `death`,
-  // columns with death < step count as invisible. Returns the sum. A row without a visible column
-  // becomes 0, one with a NaN score NaN.
+  // Turns the scores of a query into exp(scale * (score - highest)) over the first n of `padded`
+  // slots, 0 beyond. With `positions`, those at or below `hidden_below` are invisible (0); with
+  // `eviction_step`, those that left before the query. Returns the sum. A row without a visible
+  // token becomes 0, one with a NaN score NaN.
   float (*exponentiate)(float* row, std::int32_t n, std::int32_t padded, float scale,
                         const std::int32_t* positions, std::int32_t hidden_below,
-                        const std::int32_t* death, std::int32_t step);
-  void (*scan)(const ScanTile& tile);
+                        const std::int32_t* eviction_step, std::int32_t query);
+  void (*scan_evictions)(const EvictionScan& scan);
   // Scores of queries (n_queries, depth) against rows as a state stores them (n_rows, depth):
   // out[q * ld + j] = queries[q] . rows[j]. Equal rows get equal scores wherever they stand.
   void (*dot_rows_f32)(const float* queries, std::int32_t n_queries, std::int32_t depth,
@@ -79,10 +77,10 @@ struct IsaKernels {
   void (*add_rows_bf16)(const float* weights, std::int64_t ldw, std::int32_t n_queries,
                         const std::uint16_t* rows, std::int32_t n_rows, std::int32_t depth,
                         float* out, std::int64_t ldo);
-  // out[j] = death[j] >= step ? row[j] : 0, and returns the sum in the scan's own order. n is a
-  // multiple of kColumnPad.
-  float (*mask)(const float* row, const std::int32_t* death, std::int32_t step, std::int32_t n,
-                float* out);
+  // out[j] = eviction_step[j] >= query ? row[j] : 0, and returns the sum in the scan's own order. n
+  // is a multiple of kSlotPad.
+  float (*mask)(const float* row, const std::int32_t* eviction_step, std::int32_t query,
+                std::int32_t n, float* out);
   // out (depth, ld) = transposed rows (n_cols, depth); columns [n_cols, padded) are 0.
   void (*transpose_f32)(const float* rows, std::int32_t n_cols, std::int32_t padded,
                         std::int32_t depth, float* out, std::int64_t ld);

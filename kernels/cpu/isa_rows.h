@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/isa_elementwise.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/types/model_limits.h"
 
 namespace {
 
@@ -92,7 +93,7 @@ constexpr int kDotQueries = kLanes == 16 ? 4 : 2;
 constexpr int kRowsAhead = 64;
 
 // Longest rows; queries are put in order on the stack.
-constexpr std::int32_t kMostDepth = 1024;
+constexpr std::int32_t kMostDepth = tovamill::kMaxHeadDim;
 // Rows that stay in the first cache while all queries and parts of the depth pass over them.
 constexpr std::int32_t kNearRows = 64;
 

@@ -13,7 +13,7 @@ constexpr tovamill::cpu::IsaKernels make_table(const char* name) {
           .lanes = kLanes,
           .multiply = multiply,
           .exponentiate = exponentiate,
-          .scan = scan,
+          .scan_evictions = scan_evictions,
           .dot_rows_f32 = dot_rows<float>,
           .dot_rows_bf16 = dot_rows<std::uint16_t>,
           .add_rows_f32 = add_rows<float>,

@@ -15,7 +15,7 @@ namespace tovamill::cpu {
 namespace {
 
 // Linux's huge page. A stream's rows of one layer lie on a hundred pages of 4 KiB, which decoding
-// visits once a step: finding them took a sixth of its time (16 streams, 512 columns). What is
+// visits once a step: finding them took a sixth of its time (16 streams, 512 slots). What is
 // behind the last whole huge page stays in small ones.
 constexpr std::size_t kHugePage = std::size_t{2} << 20, kLarge = 2 * kHugePage;
 
@@ -38,27 +38,23 @@ AlignedBytes::AlignedBytes(std::size_t n_bytes) : n_bytes_(n_bytes) {
 void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
 
 std::size_t StateLayout::layer_bytes(std::int64_t capacity) const {
-  const auto columns = static_cast<std::size_t>(capacity);
-  const std::size_t head =
-      align_up(columns * static_cast<std::size_t>(head_dim) * element_bytes(storage));
-  const std::size_t row = align_up(columns * 4);
-  return static_cast<std::size_t>(n_kv_heads) * (keeps_unrotated ? 3 : 2) * head +
-         static_cast<std::size_t>(n_eviction_groups) *
-             (1 + (remembers ? 1 : 0) + (averages ? 2 : 0)) * row;
+  const auto slots = static_cast<std::size_t>(capacity);
+  return static_cast<std::size_t>(n_kv_heads * n_head_arrays()) * align_up(slots * row_bytes()) +
+         static_cast<std::size_t>(n_eviction_groups * n_group_arrays()) * align_up(slots * 4);
 }
 
 CpuState::CpuState(const StateLayout& layout, std::int64_t capacity)
     : layout_(layout),
       capacity_(capacity),
       arena_(layout.layer_bytes(capacity) * static_cast<std::size_t>(layout.n_layers)),
-      n_columns_(static_cast<std::size_t>(layout.n_layers), 0),
+      n_slots_(static_cast<std::size_t>(layout.n_layers), 0),
       rotation_(static_cast<std::size_t>(layout.n_layers), 0) {}
 
 void CpuState::reset() {
-  std::fill(n_columns_.begin(), n_columns_.end(), 0);
+  std::fill(n_slots_.begin(), n_slots_.end(), 0);
   std::fill(rotation_.begin(), rotation_.end(), 0);
   n_tokens_ = 0;
-  group_base_ = 0;
+  n_before_segment_ = 0;
   pin_ = 0;
 }
 
@@ -67,8 +63,7 @@ std::byte* CpuState::layer_base(std::int32_t layer) const {
 }
 
 std::size_t CpuState::head_bytes() const {
-  return align_up(static_cast<std::size_t>(capacity_) * static_cast<std::size_t>(layout_.head_dim) *
-                  element_bytes(layout_.storage));
+  return align_up(static_cast<std::size_t>(capacity_) * layout_.row_bytes());
 }
 
 std::byte* CpuState::head(std::int32_t layer, std::int32_t kv, int array) const {
@@ -77,8 +72,7 @@ std::byte* CpuState::head(std::int32_t layer, std::int32_t kv, int array) const 
 }
 
 std::int32_t* CpuState::positions(std::int32_t layer, std::int32_t group) const {
-  const std::size_t heads =
-      static_cast<std::size_t>(layout_.n_kv_heads) * (layout_.keeps_unrotated ? 3 : 2);
+  const auto heads = static_cast<std::size_t>(layout_.n_kv_heads * layout_.n_head_arrays());
   std::byte* base = layer_base(layer) + heads * head_bytes();
   return reinterpret_cast<std::int32_t*>(
       base + static_cast<std::size_t>(group) * align_up(static_cast<std::size_t>(capacity_) * 4));
@@ -89,24 +83,20 @@ float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) c
       positions(layer, (1 + array) * layout_.n_eviction_groups + group));
 }
 
-std::vector<std::size_t> CpuState::column_bytes() const {
-  const std::size_t row =
-      static_cast<std::size_t>(layout_.head_dim) * element_bytes(layout_.storage);
-  const std::int32_t heads = layout_.n_kv_heads * (layout_.keeps_unrotated ? 3 : 2);
-  const std::int32_t rows =
-      layout_.n_eviction_groups * (1 + (layout_.remembers ? 1 : 0) + (layout_.averages ? 2 : 0));
-  std::vector<std::size_t> bytes(static_cast<std::size_t>(heads), row);
-  bytes.insert(bytes.end(), static_cast<std::size_t>(rows), sizeof(float));
+std::vector<std::size_t> CpuState::slot_bytes() const {
+  const std::int32_t n_heads = layout_.n_kv_heads * layout_.n_head_arrays(),
+                     n_rows = layout_.n_eviction_groups * layout_.n_group_arrays();
+  std::vector<std::size_t> bytes(static_cast<std::size_t>(n_heads), layout_.row_bytes());
+  bytes.insert(bytes.end(), static_cast<std::size_t>(n_rows), sizeof(float));
   return bytes;
 }
 
-std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer,
-                                                  std::int64_t n_columns) const {
+std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer, std::int64_t n_slots) const {
   std::vector<std::span<std::byte>> parts;
   std::byte* at = layer_base(layer);
-  for (const std::size_t column : column_bytes()) {
-    parts.emplace_back(at, column * static_cast<std::size_t>(n_columns));
-    at += align_up(column * static_cast<std::size_t>(capacity_));
+  for (const std::size_t slot : slot_bytes()) {
+    parts.emplace_back(at, slot * static_cast<std::size_t>(n_slots));
+    at += align_up(slot * static_cast<std::size_t>(capacity_));
   }
   return parts;
 }
@@ -114,7 +104,7 @@ std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer,
 void CpuState::resize(std::int64_t capacity) {
   if (capacity == capacity_) return;
   CpuState other(layout_, capacity);
-  other.copy_columns(*this);
+  other.copy_slots(*this);
   arena_ = std::move(other.arena_);
   capacity_ = capacity;
 }
@@ -126,17 +116,17 @@ void CpuState::assign(const CpuState& other) {
     arena_ = std::move(empty.arena_);
     capacity_ = other.capacity_;
   }
-  copy_columns(other);
-  n_columns_ = other.n_columns_;
+  copy_slots(other);
+  n_slots_ = other.n_slots_;
   rotation_ = other.rotation_;
   n_tokens_ = other.n_tokens_;
-  group_base_ = other.group_base_;
+  n_before_segment_ = other.n_before_segment_;
   pin_ = other.pin_;
 }
 
-void CpuState::copy_columns(const CpuState& other) {
+void CpuState::copy_slots(const CpuState& other) {
   for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
-    const std::int32_t n = other.n_columns(layer);
+    const std::int32_t n = other.n_slots(layer);
     const std::vector<std::span<std::byte>> from = other.parts(layer, n), to = parts(layer, n);
     for (std::size_t i = 0; i < from.size(); ++i)
       std::memcpy(to[i].data(), from[i].data(), from[i].size());

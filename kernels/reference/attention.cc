@@ -1,6 +1,7 @@
 // Attention over a bounded multi-state as Algorithm 1 of Oren et al. 2024 has it, one token at a
-// time in float64: the newest token joins the state, attends to all of it, and if the state holds
-// more than k tokens one leaves (one after another, where StepBlock::keeps_all let it grow).
+// time in float64: the newest token is appended to the state, attends to all of it, and if the
+// state holds more than k tokens one leaves (one after another, where StepBlock::keeps_all let it
+// grow).
 
 #include <algorithm>
 #include <cmath>
@@ -11,11 +12,13 @@ namespace tovamill::reference {
 
 // One token's projections, rotated where the formula says so.
 struct ReferenceBackend::Query {
-  std::int64_t step;  // the token's position
-  const double* q;    // (n_heads, head_dim), not yet rotated
-  const double* k;    // (n_kv_heads, head_dim), not rotated
-  const double* v;    // (n_kv_heads, head_dim)
-  double* out;        // (n_heads, head_dim)
+  const LayerShape& shape;
+  std::int32_t layer;  // of the whole model
+  std::int64_t step;   // the token's position
+  const double* q;     // (n_heads, head_dim), not yet rotated
+  const double* k;     // (n_kv_heads, head_dim), not rotated
+  const double* v;     // (n_kv_heads, head_dim)
+  double* out;         // (n_heads, head_dim)
 };
 
 void rotate(double* head, std::int32_t head_dim, double position,
@@ -30,119 +33,151 @@ void rotate(double* head, std::int32_t head_dim, double position,
   }
 }
 
-// Design 3.4. `token` indexes the head's tokens, which are in order of age.
+// Whether the query at `step` sees the token at `position`.
+bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t position) {
+  return layer.sliding_window <= 0 || position > step - layer.sliding_window;
+}
+
+// kernels/README.md, "Positions". `token` indexes the head's tokens, which are in order of age.
 double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
                                          std::int64_t step) const {
   const std::int64_t position = head.tokens[token].position;
-  const std::int64_t group_start = step / kRopeSegmentTokens * kRopeSegmentTokens;
+  const std::int64_t segment_start = step / kRopeSegmentTokens * kRopeSegmentTokens;
   switch (options_.cache.positions) {
     case Positions::absolute:
       return static_cast<double>(position);
     case Positions::clipped: {
-      const std::int64_t reach = group_start - clip_distance(options_.cache, options_.shape);
-      return static_cast<double>(position >= group_start ? position : std::max(position, reach));
+      const std::int64_t reach = segment_start - clip_distance(options_.cache, options_.shape);
+      return static_cast<double>(position >= segment_start ? position : std::max(position, reach));
     }
     case Positions::in_state:
       break;
   }
-  if (position >= group_start) return static_cast<double>(head.group_base + position - group_start);
-  // The rank that the token had when the group began: tokens leave within a group, numbers stay.
+  if (position >= segment_start)
+    return static_cast<double>(head.n_before_segment + position - segment_start);
+  // The rank that the token had when the segment began: tokens leave within it, numbers stay.
   return static_cast<double>(head.tokens[token].rank);
+}
+
+// Rotates a head of a layer, if the layer rotates any.
+void ReferenceBackend::rotate_head(const LayerShape& layer, double* head, double position) const {
+  if (layer.rope == kNoRope) return;
+  rotate(head, options_.shape.head_dim, position,
+         options_.shape.ropes.at(static_cast<std::size_t>(layer.rope)));
+}
+
+// Mean over KV heads of the L2 norms of a token's values.
+double ReferenceBackend::value_norm(const Query& query) const {
+  const std::int32_t d = options_.shape.head_dim, n_kv = options_.shape.n_kv_heads;
+  double norm = 0.0;
+  for (std::int32_t kv = 0; kv < n_kv; ++kv) {
+    double sum = 0.0;
+    for (std::int32_t i = 0; i < d; ++i) sum += query.v[kv * d + i] * query.v[kv * d + i];
+    norm += std::sqrt(sum) / n_kv;
+  }
+  return norm;
+}
+
+// The token becomes the newest of a KV head's state; at a RoPE segment's begin those before it get
+// their ranks.
+void ReferenceBackend::append_token(HeadState& head, const Query& query, std::int32_t kv) const {
+  const std::int32_t d = options_.shape.head_dim;
+  if (query.step % kRopeSegmentTokens == 0) {
+    for (std::size_t j = 0; j < head.tokens.size(); ++j)
+      head.tokens[j].rank = static_cast<std::int64_t>(j);
+    head.n_before_segment = static_cast<std::int64_t>(head.tokens.size());
+  }
+  head.tokens.push_back({.position = query.step, .value_norm = value_norm(query)});
+  head.keys.emplace_back(query.k + kv * d, query.k + (kv + 1) * d);
+  head.values.emplace_back(query.v + kv * d, query.v + (kv + 1) * d);
+}
+
+// The attention of query head `h` to the tokens of its KV head, whose rotated keys are `keys`:
+// their weights, and the weighted sum of their values into query.out.
+std::vector<double> ReferenceBackend::attend_head(const HeadState& head,
+                                                  const std::vector<std::vector<double>>& keys,
+                                                  const Query& query, std::int32_t h) const {
+  const ModelShape& shape = options_.shape;
+  const std::int32_t d = shape.head_dim;
+  const std::size_t n = head.tokens.size();
+  const double scale = query.shape.attention_scale != 0 ? query.shape.attention_scale
+                                                        : 1.0 / std::sqrt(static_cast<double>(d));
+  std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w(n, 0.0);
+  rotate_head(query.shape, q.data(), rotary_position(head, n - 1, query.step));
+  double highest = -INFINITY, sum = 0.0;
+  for (std::size_t j = 0; j < n; ++j) {
+    const bool visible = is_visible(query.shape, query.step, head.tokens[j].position);
+    double score = 0.0;
+    for (std::int32_t i = 0; i < d; ++i)
+      score += q[static_cast<std::size_t>(i)] * keys[j][static_cast<std::size_t>(i)];
+    w[j] = visible ? score * scale : -INFINITY;
+    highest = std::max(highest, w[j]);
+  }
+  for (double& x : w) sum += x = std::exp(x - highest);
+  for (double& x : w) x /= sum;
+  for (std::int32_t i = 0; i < d; ++i) {
+    double value = 0.0;
+    for (std::size_t j = 0; j < n; ++j) value += w[j] * head.values[j][static_cast<std::size_t>(i)];
+    query.out[h * d + i] = value;
+  }
+  return w;
 }
 
 void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query,
                                     const StepBlock& block, BlockEvents& events) {
   const ModelShape& shape = options_.shape;
-  const std::int32_t d = shape.head_dim, per_kv = shape.queries_per_kv_head();
-  const double scale = 1.0 / std::sqrt(static_cast<double>(d));
-  std::vector<std::vector<double>> head_weights(static_cast<std::size_t>(shape.n_heads));
-  double value_norm = 0.0;
-  for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
-    double sum = 0.0;
-    for (std::int32_t i = 0; i < d; ++i) sum += query.v[kv * d + i] * query.v[kv * d + i];
-    value_norm += std::sqrt(sum) / shape.n_kv_heads;
-  }
+  const std::int32_t per_kv = shape.queries_per_kv_head();
+  std::vector<std::vector<double>> head_weights;  // (n_heads, tokens)
   for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
     HeadState& head = heads[static_cast<std::size_t>(kv)];
-    if (query.step % kRopeSegmentTokens == 0) {
-      for (std::size_t j = 0; j < head.tokens.size(); ++j)
-        head.tokens[j].rank = static_cast<std::int64_t>(j);
-      head.group_base = static_cast<std::int64_t>(head.tokens.size());
-    }
-    head.tokens.push_back({.position = query.step, .value_norm = value_norm});
-    head.keys.emplace_back(query.k + kv * d, query.k + (kv + 1) * d);
-    head.values.emplace_back(query.v + kv * d, query.v + (kv + 1) * d);
-    const std::size_t n = head.tokens.size();
+    append_token(head, query, kv);
     std::vector<std::vector<double>> keys = head.keys;
-    for (std::size_t j = 0; j < n; ++j)
-      rotate(keys[j].data(), d, rotary_position(head, j, query.step), shape.inv_freq);
-    for (std::int32_t h = kv * per_kv; h < (kv + 1) * per_kv; ++h) {
-      std::vector<double> q(query.q + h * d, query.q + (h + 1) * d);
-      rotate(q.data(), d, rotary_position(head, n - 1, query.step), shape.inv_freq);
-      std::vector<double>& w = head_weights[static_cast<std::size_t>(h)];
-      w.assign(n, 0.0);
-      double highest = -INFINITY, sum = 0.0;
-      for (std::size_t j = 0; j < n; ++j) {
-        const bool visible = shape.sliding_window <= 0 ||
-                             head.tokens[j].position > query.step - shape.sliding_window;
-        double score = 0.0;
-        for (std::int32_t i = 0; i < d; ++i)
-          score += q[static_cast<std::size_t>(i)] * keys[j][static_cast<std::size_t>(i)];
-        w[j] = visible ? score * scale : -INFINITY;
-        highest = std::max(highest, w[j]);
-      }
-      for (double& x : w) sum += x = std::exp(x - highest);
-      for (double& x : w) x /= sum;
-      for (std::int32_t i = 0; i < d; ++i) {
-        double value = 0.0;
-        for (std::size_t j = 0; j < n; ++j)
-          value += w[j] * head.values[j][static_cast<std::size_t>(i)];
-        query.out[h * d + i] = value;
-      }
-    }
+    for (std::size_t j = 0; j < keys.size(); ++j)
+      rotate_head(query.shape, keys[j].data(), rotary_position(head, j, query.step));
+    for (std::int32_t h = kv * per_kv; h < (kv + 1) * per_kv; ++h)
+      head_weights.push_back(attend_head(head, keys, query, h));
   }
-  decide(heads, query.step, head_weights, block, events);
+  const std::int32_t groups = n_eviction_groups(options_.cache, shape);
+  for (std::int32_t g = 0; g < groups; ++g) {
+    const std::size_t n_heads = head_weights.size() / static_cast<std::size_t>(groups),
+                      n_kv = heads.size() / static_cast<std::size_t>(groups),
+                      group = static_cast<std::size_t>(g);
+    decide(std::span(heads).subspan(group * n_kv, n_kv), query, g,
+           std::span(head_weights).subspan(group * n_heads, n_heads), block, events);
+  }
 }
 
-// Lets each deciding group (the layer, or each KV head) drop tokens while it holds more than k.
-void ReferenceBackend::decide(std::vector<HeadState>& heads, std::int64_t step,
-                              const std::vector<std::vector<double>>& head_weights,
+// Lets an eviction group (the layer, or a KV head) drop tokens while it holds more than k. `heads`:
+// its KV heads, which hold the same tokens.
+void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
+                              std::span<const std::vector<double>> head_weights,
                               const StepBlock& block, BlockEvents& events) {
-  const ModelShape& shape = options_.shape;
   const CacheOptions cache = block_options(options_.cache, block.pin);
-  const std::int32_t groups = n_eviction_groups(options_.cache, shape),
-                     heads_per_group = shape.n_heads / groups;
-  const std::int32_t kv_per_group = shape.n_kv_heads / groups;
-  for (std::int32_t g = 0; g < groups; ++g) {
-    std::vector<TokenMemory>& tokens = heads[static_cast<std::size_t>(g * kv_per_group)].tokens;
-    std::vector<double> weights(tokens.size(), 0.0);
-    for (std::int32_t h = g * heads_per_group; h < (g + 1) * heads_per_group; ++h) {
-      for (std::size_t j = 0; j < weights.size(); ++j)
-        weights[j] += head_weights[static_cast<std::size_t>(h)][j] / heads_per_group;
-    }
-    for (const TokenMemory& token : tokens) {
-      events.n_attended +=
-          shape.sliding_window <= 0 || token.position > step - shape.sliding_window;
-    }
-    if (block.keeps_all) continue;
-    for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
-      remember(cache, weights, heads[static_cast<std::size_t>(kv)].tokens);
-    }
-    while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > cache.cache_size) {
-      const std::int64_t out = choose_evicted(cache, step, weights, tokens);
-      if (out < 0) break;
-      events.evictions.push_back(
-          {.position = static_cast<std::int32_t>(tokens[static_cast<std::size_t>(out)].position),
-           .step = static_cast<std::int32_t>(step),
-           .group = g,
-           .weight = static_cast<float>(weights[static_cast<std::size_t>(out)])});
-      weights.erase(weights.begin() + out);
-      for (std::int32_t kv = g * kv_per_group; kv < (g + 1) * kv_per_group; ++kv) {
-        HeadState& head = heads[static_cast<std::size_t>(kv)];
-        head.tokens.erase(head.tokens.begin() + out);
-        head.keys.erase(head.keys.begin() + out);
-        head.values.erase(head.values.begin() + out);
-      }
+  std::vector<TokenMemory>& tokens = heads.front().tokens;
+  std::vector<double> weights(tokens.size(), 0.0);
+  for (const std::vector<double>& w : head_weights) {
+    for (std::size_t j = 0; j < weights.size(); ++j)
+      weights[j] += w[j] / static_cast<double>(head_weights.size());
+  }
+  for (const TokenMemory& token : tokens)
+    events.n_attended += is_visible(query.shape, query.step, token.position);
+  if (block.keeps_all) return;
+  for (HeadState& head : heads) remember(cache, weights, head.tokens);
+  while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > cache.cache_size) {
+    const std::int64_t out =
+        choose_evicted(cache, query.step, weights, tokens,
+                       {.layer = query.layer, .group = group, .random_key = block.random_key});
+    if (out < 0) break;
+    const auto at = static_cast<std::size_t>(out);
+    events.evictions.push_back({.position = static_cast<std::int32_t>(tokens[at].position),
+                                .step = static_cast<std::int32_t>(query.step),
+                                .group = group,
+                                .weight = static_cast<float>(weights[at])});
+    weights.erase(weights.begin() + out);
+    for (HeadState& head : heads) {
+      head.tokens.erase(head.tokens.begin() + out);
+      head.keys.erase(head.keys.begin() + out);
+      head.values.erase(head.values.begin() + out);
     }
   }
 }
@@ -169,7 +204,9 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
         normalize(k + h * d, d, weights.k_norm.data(), static_cast<double>(shape.rms_norm_eps));
       }
       attend_token(heads,
-                   {.step = block.position + i,
+                   {.shape = shape.layer(layer),
+                    .layer = shape.first_layer + layer,
+                    .step = block.position + i,
                     .q = row,
                     .k = k,
                     .v = k + shape.kv_size(),

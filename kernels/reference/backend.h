@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -16,8 +17,8 @@ struct HeadState {
   std::vector<TokenMemory> tokens;
   std::vector<std::vector<double>> keys;    // unrotated, (head_dim) each
   std::vector<std::vector<double>> values;  // (head_dim) each
-  std::int64_t group_base =
-      0;  // in-state positions: tokens held when the current group of 256 began
+  // In-state positions: tokens held when the current RoPE segment began.
+  std::int64_t n_before_segment = 0;
 };
 
 struct ReferenceState final : StreamState {
@@ -68,9 +69,15 @@ class ReferenceBackend final : public Backend {
   struct Query;  // one token on its way through attention
   void attend_token(std::vector<HeadState>& heads, const Query& query, const StepBlock& block,
                     BlockEvents& events);
-  void decide(std::vector<HeadState>& heads, std::int64_t step,
-              const std::vector<std::vector<double>>& head_weights, const StepBlock& block,
+  void append_token(HeadState& head, const Query& query, std::int32_t kv) const;
+  std::vector<double> attend_head(const HeadState& head,
+                                  const std::vector<std::vector<double>>& keys, const Query& query,
+                                  std::int32_t h) const;
+  void decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
+              std::span<const std::vector<double>> head_weights, const StepBlock& block,
               BlockEvents& events);
+  void rotate_head(const LayerShape& layer, double* head, double position) const;
+  double value_norm(const Query& query) const;
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
 
   BackendOptions options_;
@@ -82,6 +89,9 @@ class ReferenceBackend final : public Backend {
 // Turns the pairs (i, i + d/2) of a head by position * inv_freq[i].
 void rotate(double* head, std::int32_t head_dim, double position,
             const std::vector<double>& inv_freq);
+
+// Whether the query at `step` sees the token at `position`, through the layer's sliding window.
+bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t position);
 
 // x / rms(x) * weight in place.
 void normalize(double* x, std::int32_t n, const float* weight, double eps);

@@ -1,6 +1,6 @@
 // A reference state as bytes, behind the common head (kernels/saved_state.h). Of each layer and KV
-// head: i64 number of tokens, i64 group_base, then of each token the fields of TokenMemory (i64
-// position, f64 accumulated, i64 n_queries, i64 rank, f64 value_norm), its key and its value
+// head: i64 number of tokens, i64 n_before_segment, then of each token the fields of TokenMemory
+// (i64 position, f64 accumulated, i64 n_queries, i64 rank, f64 value_norm), its key and its value
 // (head_dim each, f64). Tokens are in order of age.
 
 #include "kernels/saved_state.h"
@@ -16,7 +16,7 @@ constexpr std::uint64_t kHeadFields = 2, kTokenFields = 5;  // of eight bytes ea
 
 void save_head(const HeadState& head, StateWriter& out) {
   out.number(static_cast<std::int64_t>(head.tokens.size()));
-  out.number(head.group_base);
+  out.number(head.n_before_segment);
   for (std::size_t j = 0; j < head.tokens.size(); ++j) {
     const TokenMemory& t = head.tokens[j];
     out.number(t.position);
@@ -42,7 +42,7 @@ HeadState load_head(StateReader& in, const CacheOptions& cache, const StateCount
   const std::int64_t n_tokens = counts.n_tokens;
   const auto n = static_cast<std::size_t>(counts.n_held);
   if (read_count(in, n_tokens) != counts.n_held) in.fail("a head's size is wrong");
-  head.group_base = read_count(in, n_tokens);
+  head.n_before_segment = read_count(in, n_tokens);
   head.tokens.resize(n);
   const std::vector<double> row(static_cast<std::size_t>(head_dim));
   head.keys.assign(n, row);

@@ -9,37 +9,18 @@
 namespace tovamill {
 namespace {
 
-constexpr std::array<std::pair<Policy, std::string_view>, 7> kPolicies{{
-    {Policy::tova, "tova"},
-    {Policy::tova_head, "tova-head"},
-    {Policy::tova_ema, "tova-ema"},
-    {Policy::h2o, "h2o"},
-    {Policy::h2o_head, "h2o-head"},
-    {Policy::window, "window"},
-    {Policy::full, "full"},
-}};
-
 constexpr std::array<std::pair<Positions, std::string_view>, 3> kPositions{{
     {Positions::clipped, "clipped"},
     {Positions::absolute, "absolute"},
     {Positions::in_state, "in-state"},
 }};
 
-template <class Table, class Value>
-std::string_view find_name(const Table& table, Value value) {
-  for (const auto& [v, name] : table) {
-    if (v == value) return name;
-  }
-  return "?";
+// Adds a name to a list.
+void add_to(std::string& names, std::string_view name) {
+  names += (names.empty() ? "" : ", ") + std::string(name);
 }
 
-template <class Table>
-auto find_value(const Table& table, std::string_view name, const char* option) {
-  std::string known;
-  for (const auto& [v, n] : table) {
-    if (n == name) return v;
-    known += (known.empty() ? "" : ", ") + std::string(n);
-  }
+[[noreturn]] void refuse_name(const char* option, std::string_view name, const std::string& known) {
   throw Error(ExitCode::usage, std::string(option) + " '" + std::string(name) +
                                    "' is not known: choose one of " + known);
 }
@@ -52,11 +33,44 @@ void check(bool ok, const char* option, const std::string& value, const std::str
 
 }  // namespace
 
-std::string_view name_of(Policy policy) { return find_name(kPolicies, policy); }
-std::string_view name_of(Positions positions) { return find_name(kPositions, positions); }
-Policy policy_named(std::string_view name) { return find_value(kPolicies, name, "--policy"); }
+std::string_view name_of(Policy policy) {
+  for (const PolicyTraits& p : kPolicies) {
+    if (p.policy == policy) return p.name;
+  }
+  return "?";
+}
+
+std::string_view name_of(Positions positions) {
+  for (const auto& [value, name] : kPositions) {
+    if (value == positions) return name;
+  }
+  return "?";
+}
+
+Policy policy_named(std::string_view name) {
+  std::string known;
+  for (const PolicyTraits& p : kPolicies) {
+    if (p.name == name) return p.policy;
+    add_to(known, p.name);
+  }
+  refuse_name("--policy", name, known);
+}
+
 Positions positions_named(std::string_view name) {
-  return find_value(kPositions, name, "--positions");
+  std::string known;
+  for (const auto& [value, its_name] : kPositions) {
+    if (its_name == name) return value;
+    add_to(known, its_name);
+  }
+  refuse_name("--positions", name, known);
+}
+
+std::string policies_taking(PolicyOption option) {
+  std::string names;
+  for (const PolicyTraits& p : kPolicies) {
+    if (p.takes(option)) add_to(names, p.name);
+  }
+  return names;
 }
 
 void validate(const CacheOptions& o) {

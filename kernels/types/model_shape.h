@@ -5,24 +5,31 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/types/layer_shape.h"
 #include "kernels/types/tensor.h"
 
 namespace tovamill {
 
 struct ModelShape {
-  std::int32_t n_layers = 0;  // num_hidden_layers
+  std::int32_t n_layers = 0;  // num_hidden_layers; of a stage: those that it has
   std::int32_t hidden_size = 0;
+  // The same in all layers: buffers and states are laid out alike for each.
   std::int32_t intermediate_size = 0;
   std::int32_t n_heads = 0;     // num_attention_heads
   std::int32_t n_kv_heads = 0;  // num_key_value_heads
   std::int32_t head_dim = 0;
   std::int32_t vocab_size = 0;
   std::int32_t trained_context = 0;  // max_position_embeddings, tokens
-  std::int32_t sliding_window = 0;  // tokens: a key is visible iff position > t - window; 0 is none
   float rms_norm_eps = 1e-5f;
-  std::vector<double>
-      inv_freq;  // (head_dim / 2) rotary frequencies in radians per token, scaling applied
+  // (tables, head_dim / 2) rotary frequencies in radians per token, scaling applied; of all layers.
+  std::vector<std::vector<double>> ropes;
+  std::vector<LayerShape> layers;  // of the whole model
+  std::int32_t first_layer = 0;    // of `layers`: the first of the n_layers
 
+  // What layer `l` of n_layers computes.
+  const LayerShape& layer(std::int32_t l) const {
+    return layers.at(static_cast<std::size_t>(first_layer + l));
+  }
   std::int32_t q_size() const { return n_heads * head_dim; }
   std::int32_t kv_size() const { return n_kv_heads * head_dim; }
   std::int32_t queries_per_kv_head() const { return n_heads / n_kv_heads; }

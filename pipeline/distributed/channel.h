@@ -1,6 +1,6 @@
-// Messages of a few bytes between ranks: what the pipeline needs of MPI, and nothing more. The same
-// code runs on MPI (mpi_channel), within one process (local_channel) and on the tests' network that
-// delays, drops and doubles.
+// Messages of a few bytes between ranks: all that the pipeline needs of MPI. The same code runs on
+// MPI (mpi_channel.h), within one process (local_channel.h) and on the network of the tests, which
+// delays, drops and duplicates messages.
 #pragma once
 
 #include <cstddef>
@@ -19,17 +19,16 @@ struct Envelope {
   Message message;
 };
 
-// For one thread. No call ever waits for another rank: it may be dead.
+// For one thread. No call waits for another rank, which may be dead.
 class Channel {
  public:
   virtual ~Channel() = default;
   virtual int rank() const = 0;
   virtual int n_ranks() const = 0;
-  // Hands the message over; to oneself too. What goes to a rank that has died is lost without a
-  // word. Throws Error(internal) for a rank that there is not or a message over kMostMessageBytes.
+  // Sends the message, also to this rank itself. A message to a dead rank is lost silently. Throws
+  // Error(internal) for a rank that does not exist or a message over kMostMessageBytes.
   virtual void send(int to, Message message) = 0;
-  // The next message that has arrived, in any order over ranks; nullopt at once where there is
-  // none.
+  // The next message that has arrived, in any order over ranks; nullopt at once if there is none.
   virtual std::optional<Envelope> receive() = 0;
 };
 

@@ -8,21 +8,12 @@
 namespace tovamill {
 namespace {
 
-constexpr double kResendSeconds = 0.5;   // a lease that no report accepts is said again
-constexpr double kRetrySeconds = 0.05;   // between looks at those who wait
-constexpr double kPaceSeconds = 0.5;     // between looks at how fast all are
-constexpr double kLeaseSeconds = 0.5;    // of work in the smallest leases
-constexpr double kRateSeconds = 5.0;     // over which tokens per second are taken
-constexpr std::size_t kMostAhead = 2;    // leases that a worker holds
-constexpr std::uint64_t kInflation = 3;  // of usual texts when decompressed
-constexpr std::uint64_t kByteOrderMarkBytes = 3;
-
-ScheduledFile scheduled(const CorpusFile& f) {
-  const bool plain = f.compression == CorpusFile::Compression::none;
-  return {.n_bytes = plain ? f.n_bytes : f.n_bytes * kInflation,
-          .divisible = plain && f.kind == CorpusFile::Kind::jsonl,
-          .path_bytes = static_cast<std::uint32_t>(f.path.size())};
-}
+constexpr double kResendSeconds = 0.5;  // until a lease that no report accepts is sent again
+constexpr double kRetrySeconds = 0.05;  // between attempts to serve the waiting workers
+constexpr double kPaceSeconds = 0.5;    // between measurements of the pace
+constexpr double kLeaseSeconds = 0.5;   // of work in the smallest leases
+constexpr double kRateSeconds = 5.0;    // over which tokens per second are averaged
+constexpr std::size_t kMostAhead = 2;   // leases that a worker holds
 
 }  // namespace
 
@@ -40,9 +31,10 @@ Coordinator::Coordinator(CoordinatorOptions options, Channel& channel, Review re
 void Coordinator::begin(RunWork work, double now_s) {
   files_ = std::move(work.files);
   std::vector<ScheduledFile> scheduled_files;
-  for (const CorpusFile& f : files_) {
-    scheduled_files.push_back(scheduled(f));
-    bytes_total_ += std::max<std::uint64_t>(1, scheduled_files.back().n_bytes);
+  for (std::size_t f = 0; f < files_.size(); ++f) {
+    scheduled_files.push_back({.extent = work.extents.at(f),
+                               .path_bytes = static_cast<std::uint32_t>(files_[f].path.size())});
+    bytes_total_ += std::max<std::uint64_t>(1, work.extents[f].n_text_bytes);
   }
   schedule_.set_files(std::move(scheduled_files));
   launch_ = work.launch;
@@ -53,7 +45,7 @@ void Coordinator::begin(RunWork work, double now_s) {
   begun_ = true;
   begun_s_ = paced_s_ = now_s;
   bytes_begun_ = bytes_left();
-  if (command_ == Command::wait) command_ = Command::work;
+  if (order_ == RunOrder::wait) order_ = RunOrder::work;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
     if (w.is_known) take_registration(rank, w.registration);
@@ -62,7 +54,7 @@ void Coordinator::begin(RunWork work, double now_s) {
   check_complete();
 }
 
-// Documents that ranks died on become pieces of their own.
+// Documents that ranks died on become ranges of their own.
 void Coordinator::put_back(const std::vector<FileRange>& ranges) {
   for (FileRange range : ranges) {
     auto at = suspects_.lower_bound({range.file, range.begin});
@@ -72,17 +64,17 @@ void Coordinator::put_back(const std::vector<FileRange>& ranges) {
       const bool aside = s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
       const bool alone = s.n_crashes > 0 || s.n_deaths >= options_.alone_after_deaths;
       if (!aside && !alone) continue;
-      // Behind a byte order mark the first record has another offset, but is read from 0 only.
-      const bool is_first = range.begin == 0 && s.offset <= kByteOrderMarkBytes;
+      // Behind a byte order mark the first record has another place, but is read from 0 only.
+      const bool is_first =
+          range.begin == 0 && s.offset <= schedule_.extent_of(range.file).latest_first_place;
       const std::uint64_t begin = is_first ? 0 : s.offset;
       schedule_.add({range.file, range.begin, begin});
       schedule_.add({range.file, begin, s.offset + 1},
                     aside ? LeaseMode::quarantined : LeaseMode::alone);
       range.begin = s.offset + 1;
     }
-    // A text is one record at its beginning: nothing is behind that.
-    const CorpusFile& file = files_[range.file];
-    if (file.kind == CorpusFile::Kind::text && range.begin > 0) continue;
+    // Nothing is behind the beginning of a file that is one record.
+    if (files_[range.file].format.is_one_record() && range.begin > 0) continue;
     schedule_.add(range);
   }
   something_new_ = true;
@@ -101,8 +93,8 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (w.state == State::dead) {
-    // It was given up and is there again. Others may be at its work: it is told to stop, and stays
-    // to the end, for some launchers end all when one rank leaves.
+    // It was given up and answers again. Others may have its work: it is told to stop, and stays to
+    // the end, for some launchers end all ranks when one leaves.
     w.is_present = true;
     return;
   }
@@ -120,14 +112,14 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         const std::string where = w.registration.host.empty() ? "" : " on " + w.registration.host;
         fail(t.exit_code,
              names_rank ? "rank " + std::to_string(rank) + where + ": " + t.text : t.text);
-        // It stays to be told the end with all others: a launcher may end the run at the first rank
-        // that leaves with a code of its own, before rank 0 has said why.
+        // It stays until all are told to end: a launcher may end the run at the first rank that
+        // leaves with a code of its own, before rank 0 has reported why.
         w.state = State::left;
         w.note = t.text;
         hurry_mates_of(rank);
         break;
       }
-      // Its process stays until all end, for MPI's sake.
+      // Its process stays until all end: MPI_Finalize needs it.
       w.is_present = true;
       lose(rank, t.text, now_s);
       break;
@@ -135,12 +127,12 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
     default:
       break;
   }
-  w.heard_s = now_s;  // only by what was understood
+  w.heard_s = now_s;  // only by messages that were valid
 }
 
 void Coordinator::take_registration(int rank, Registration registration) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
-  if (!w.is_known) w.heartbeat_sent_s = -1e9;  // it waits to be known
+  if (!w.is_known) w.heartbeat_sent_s = -1e9;  // it waits for the answer
   w.is_known = true;
   w.registration = std::move(registration);
   if (!begun_) return;
@@ -175,11 +167,11 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
     if (w.state != State::left) hurry_mates_of(rank);
     w.state = State::left;
     if (!w.outstanding.empty() && outcome_ == RunOutcome::running) {
-      // Nobody told it to: what it held goes to others.
+      // It left without an order: its leases go to others.
       lose(rank, "left before the end", now_s);
       return;
     }
-  } else if (command_ != Command::work && command_ != Command::wait) {
+  } else if (order_ != RunOrder::work && order_ != RunOrder::wait) {
     w.state = State::leaving;
   } else if (r.phase == WorkerPhase::working) {
     w.state = w.outstanding.empty() ? State::waiting : State::working;
@@ -192,8 +184,8 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
   check_complete();
 }
 
-// Towards the end, who has least left to do is served first. Those who still load the model have
-// nothing: where there is little to do, the first to be ready must not take it all.
+// Towards the end, the worker with the least work left is served first. Workers that still load the
+// model have none: where there is little to do, the first one ready must not take it all.
 bool Coordinator::is_poorest(int rank) const {
   std::uint64_t least = UINT64_MAX;
   for (int r = options_.first_worker; r < channel_.n_ranks(); r += options_.n_stages) {
@@ -209,7 +201,7 @@ void Coordinator::try_lease(int rank, double now_s) {
   if (!takes_leases(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   const Report& r = w.report;
-  if (command_ != Command::work || !begun_ || schedule_.empty() || !w.wants || !w.is_known) return;
+  if (order_ != RunOrder::work || !begun_ || schedule_.empty() || !w.wants || !w.is_known) return;
   if (r.phase != WorkerPhase::working || !r.journal_is_open || w.state == State::dead) return;
   if (w.outstanding.size() >= kMostAhead && r.wants != Wants::now) return;
   for (const auto& [number, outstanding] : w.outstanding) {
@@ -217,7 +209,7 @@ void Coordinator::try_lease(int rank, double now_s) {
   }
   const int n = n_groups_alive();
   if (schedule_.is_ending(n) && (r.wants != Wants::now || !is_poorest(rank))) return;
-  // Rank 0 is the coordinator as well: a document that kills goes elsewhere where it can.
+  // Rank 0 is the coordinator as well: a document that may crash goes to another rank if possible.
   const bool may_be_alone = w.outstanding.empty() && (rank != 0 || n == 1);
   const std::optional<LeaseContent> content = schedule_.take(n, may_be_alone);
   if (!content) return;
@@ -229,11 +221,14 @@ void Coordinator::try_lease(int rank, double now_s) {
   lease.mode = content->mode;
   for (const FileRange& p : content->ranges) {
     const CorpusFile& f = files_[p.file];
-    lease.ranges.push_back({f.path, static_cast<std::uint8_t>(f.kind),
-                            static_cast<std::uint8_t>(f.compression), f.n_bytes, p.begin, p.end,
-                            schedule_.cost(p)});
+    lease.ranges.push_back({.path = f.path,
+                            .format = f.format,
+                            .file_bytes = f.n_bytes,
+                            .begin = p.begin,
+                            .end = p.end,
+                            .n_bytes = schedule_.cost(p)});
     if (content->mode == LeaseMode::quarantined) {
-      // Pieces of this mode end right behind the document's first byte.
+      // Ranges of this mode end right behind the document's place.
       const SuspectDocument& s = suspects_[{p.file, p.end - 1}];
       lease.note = std::to_string(s.n_crashes) + " ranks crashed and " +
                    std::to_string(s.n_deaths) +
@@ -253,7 +248,7 @@ void Coordinator::send_lease(int rank, Worker::Outstanding& outstanding, double 
 }
 
 void Coordinator::tick(double now_s) {
-  // Who stood still himself (stopped, suspended, waiting for a disk) has heard of nobody meanwhile.
+  // If this process stood still (stopped, suspended, waiting for a disk), it received nothing.
   if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds) {
     for (Worker& w : workers_) w.heard_s = std::min(now_s, w.heard_s + gap);
   }
@@ -295,9 +290,9 @@ void Coordinator::ended(int rank, double now_s) {
   if (!is_worker(rank)) return;
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (w.state == State::left || w.state == State::dead) {
-    // It has no work, but MPI cannot end as if it were still there.
+    // It has no work, but MPI_Finalize would wait for it.
     w.is_present = false;
-    if (command_ != Command::end) anybody_lost_ = true;
+    if (order_ != RunOrder::end) anybody_lost_ = true;
     return;
   }
   lose(rank, "its process has ended", now_s);
@@ -327,7 +322,7 @@ void Coordinator::lose(int rank, const std::string& why, double now_s) {
   for (const int mate : mates_of(rank)) {
     Worker& m = workers_[static_cast<std::size_t>(mate)];
     if (m.state == State::dead || m.state == State::left) continue;
-    m.is_present = true;  // as far as is known
+    m.is_present = true;  // as far as it is known
     lose(mate,
          "it shares a model with rank " + std::to_string(rank) + ", which is lost (" + why + ")",
          now_s);

@@ -1,6 +1,6 @@
-// The coordinator: hands out leases, notices who has died, knows when everything is done. A state
-// machine without clock, threads or files: times and messages come in, messages go out, so that the
-// tests can play any history.
+// The coordinator: hands out leases, detects dead ranks, knows when all work is done. A state
+// machine without clock, threads or files: times and messages come in, messages go out, so that
+// tests can replay any history.
 #pragma once
 
 #include <algorithm>
@@ -18,44 +18,44 @@
 namespace tovamill {
 
 struct CoordinatorOptions {
-  double silence_s = 20.0;  // a worker that is not heard of for so long is given up
+  double silence_s = 20.0;  // a worker that is silent for so long is given up
   double heartbeat_s = 1.0;
   int first_worker = 0;  // 1 where rank 0 only coordinates
-  // Ranks that share the layers of a model: from first_worker on so many each form a group, the
-  // first of which takes leases; with one of them all are lost.
+  // Ranks of a stage group: from first_worker on, so many ranks each share the layers of a model.
+  // The first of them takes leases; if one is lost, all are.
   int n_stages = 1;
   std::vector<std::uint64_t> hosts;  // (n_ranks) equal for the ranks of one host
   ScheduleOptions schedule;
-  // A document on which ranks crashed so often is quarantined ...
+  // A document on which ranks crashed so often is quarantined.
   int most_crashes = 2;
-  // ... and one that ranks had when they ended without a trace (killed by whoever) is computed
+  // A document that ranks held when they ended without a trace (killed by SIGKILL) is computed
   // alone after so many deaths, and quarantined after so many.
   int alone_after_deaths = 3;
   int most_deaths = 12;
 };
 
-// A document that was in the model when a rank died.
+// A document that was in flight when a rank died.
 struct SuspectDocument {
   std::uint32_t file = 0;
-  std::uint64_t offset = 0;
-  int n_crashes = 0;  // deaths that left a mark: a signal of a crash, out of memory
-  int n_deaths = 0;   // deaths without one
+  std::uint64_t offset = 0;  // its place
+  int n_crashes = 0;         // deaths with a trace: the signal of a crash, out of memory
+  int n_deaths = 0;          // deaths without a trace
 };
 
-// What the preparation of a run found: the corpus and what of it is still to do.
+// What the preparation of a run found: the corpus and the work that is left.
 struct RunWork {
   std::vector<CorpusFile> files;
-  std::vector<FileRange> ranges;  // not yet in any journal
+  std::vector<FileExtent> extents;  // (files)
+  std::vector<FileRange> ranges;    // not yet in any journal
   std::vector<SuspectDocument> suspects;
   std::int32_t launch = 1;
-  std::string
-      fingerprint;  // what every worker's registration has to say; empty: the first one's counts
-  WorkerCounters earlier;  // of earlier launches
+  std::string fingerprint;  // of every worker's registration; empty: that of the first worker
+  WorkerCounters earlier;   // of earlier launches
 };
 
 // What the journal of a rank that died holds.
 struct JournalFindings {
-  std::vector<FileRange> left;            // of the pieces it had: what is not in the journal
+  std::vector<FileRange> left;            // of the ranges it had: what is not in the journal
   std::vector<SuspectDocument> suspects;  // begun and not finished, with one death or crash each
   std::string how;                        // "signal 11", "out of memory"; empty: no trace
 };
@@ -64,34 +64,34 @@ enum class RunOutcome : std::uint8_t { running, complete, stopped, lost, failed 
 
 class Coordinator {
  public:
-  // Asks for the findings of a rank's journal; they are given to `reviewed` later.
+  // Requests a review of a rank's journal; the findings are given to `reviewed` later.
   using Review = std::function<void(int rank, std::vector<FileRange> ranges)>;
 
   Coordinator(CoordinatorOptions options, Channel& channel, Review review, double now_s);
 
-  // The run is prepared; leases are handed out from now on.
+  // Starts to hand out leases: the run is prepared.
   void begin(RunWork work, double now_s);
   void receive(const Envelope& envelope, double now_s);
-  // To be called often: pulses, silence, leases for those who wait.
+  // Sends heartbeats, detects silence, serves waiting workers. To be called often.
   void tick(double now_s);
-  // The operating system says that the rank's process is gone.
+  // The operating system reports the end of the rank's process.
   void ended(int rank, double now_s);
   void reviewed(int rank, const JournalFindings& findings);
-  // What all ranks compute in, as soon as rank 0 has decided it.
+  // The dtype of all ranks, as soon as rank 0 has chosen it.
   void set_dtype(std::string dtype) { dtype_ = std::move(dtype); }
   // Before set_dtype, which lets the workers load.
   void set_useful_streams(std::int32_t n) { useful_streams_ = n; }
-  // Save what is in flight and end early.
+  // Makes all ranks save what is in flight and end early.
   void request_stop();
-  // The run cannot go on.
+  // Ends the run with a failure.
   void fail(int exit_code, const std::string& text);
-  // The results are written: everybody may end.
+  // Lets all ranks end: the results are written.
   void end();
 
   RunOutcome outcome() const;
-  // The outcome is known and no worker is at work any more.
+  // Whether the outcome is known and no worker computes any more.
   bool everybody_left() const;
-  // ... and everybody who is alive has been told that it may end.
+  // Whether, besides, all live ranks have been told that they may end.
   bool everybody_was_told() const;
   int exit_code() const { return exit_code_; }
   const std::string& failure() const { return failure_; }
@@ -104,7 +104,7 @@ class Coordinator {
     Report report;  // the latest
     double heard_s = 0.0;
     double tokens_per_second = 0.0;
-    std::string note;         // why it is dead
+    std::string note;         // why it was lost
     bool is_present = false;  // dead, but its process waits for the end
     // Leases that are not yet reported durable, by number.
     struct Outstanding {
@@ -117,7 +117,7 @@ class Coordinator {
     std::uint64_t n_leases = 0;
     std::uint64_t n_heartbeats = 0;
     double heartbeat_sent_s = -1e9;
-    bool wants = false;  // something, by its latest report, and was given nothing since
+    bool wants = false;  // by its latest report, and it got nothing since
     bool is_reviewed = true;
     double rate_s = 0.0;
     std::uint64_t rate_tokens = 0;
@@ -151,7 +151,7 @@ class Coordinator {
   void try_lease(int rank, double now_s);
   bool is_poorest(int rank) const;
   bool takes_leases(int rank) const;
-  std::vector<int> mates_of(int rank) const;  // the others of its group
+  std::vector<int> mates_of(int rank) const;  // the others of its stage group
   bool has_lost_mate(int rank) const;
   int n_groups_alive() const { return std::max(1, n_alive() / options_.n_stages); }
   void send_lease(int rank, Worker::Outstanding& outstanding, double now_s);
@@ -182,7 +182,7 @@ class Coordinator {
   bool anybody_lost_ = false;
   bool something_new_ = false;
   double leased_s_ = -1e9, ticked_s_ = 0.0;
-  Command command_ = Command::wait;
+  RunOrder order_ = RunOrder::wait;
   RunOutcome outcome_ = RunOutcome::running;
   int exit_code_ = 0;
   std::string failure_;

@@ -1,4 +1,4 @@
-// What the coordinator tells its workers, who is still there, and how a run ends.
+// The orders of the coordinator, which ranks are alive, and how a run ends.
 #include <algorithm>
 #include <utility>
 
@@ -14,8 +14,8 @@ bool is_alive(const Coordinator::Worker& w) {
 }  // namespace
 
 void Coordinator::request_stop() {
-  if (command_ == Command::wait || command_ == Command::work) {
-    command_ = Command::stop;
+  if (order_ == RunOrder::wait || order_ == RunOrder::work) {
+    order_ = RunOrder::stop;
     outcome_ = RunOutcome::stopped;
     for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
   }
@@ -45,7 +45,7 @@ bool Coordinator::anybody_works() const {
                      [](const Worker& w) { return w.report.journal_is_open; });
 }
 
-// Called for every report: looks at all workers only where nothing is left to hand out.
+// Is called for every report: looks at all workers only if nothing is left to hand out.
 void Coordinator::check_complete() {
   if (outcome_ != RunOutcome::running || !begun_) return;
   const bool idle = schedule_.empty() && std::ranges::all_of(workers_, [](const Worker& w) {
@@ -53,11 +53,11 @@ void Coordinator::check_complete() {
                     });
   if (idle) {
     outcome_ = RunOutcome::complete;
-    command_ = Command::finish;
+    order_ = RunOrder::finish;
     for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
   } else if (!anybody_alive()) {
     outcome_ = RunOutcome::lost;
-    command_ = Command::stop;
+    order_ = RunOrder::stop;
   }
 }
 
@@ -73,12 +73,12 @@ bool Coordinator::everybody_left() const {
 }
 
 void Coordinator::end() {
-  command_ = Command::end;
+  order_ = RunOrder::end;
   for (Worker& w : workers_) w.heartbeat_sent_s = -1e9;
 }
 
 bool Coordinator::everybody_was_told() const {
-  if (command_ != Command::end) return false;
+  if (order_ != RunOrder::end) return false;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
     const Worker& w = workers_[static_cast<std::size_t>(rank)];
     if ((w.state != State::dead || w.is_present) && w.heartbeat_sent_s < 0.0) return false;
@@ -86,7 +86,7 @@ bool Coordinator::everybody_was_told() const {
   return true;
 }
 
-// The other ranks of its host wait for its weights.
+// Sends heartbeats at once to the ranks of its host, which wait for its weights.
 void Coordinator::hurry_host_of(int rank) {
   for (std::size_t r = 0; r < workers_.size(); ++r) {
     if (options_.hosts[r] == options_.hosts[static_cast<std::size_t>(rank)])
@@ -107,7 +107,7 @@ std::vector<int> Coordinator::mates_of(int rank) const {
   return mates;
 }
 
-// The ranks of a group need each other to the end.
+// The ranks of a stage group need each other to the end.
 bool Coordinator::has_lost_mate(int rank) const {
   return std::ranges::any_of(mates_of(rank), [this](int mate) {
     return !is_alive(workers_[static_cast<std::size_t>(mate)]);
@@ -139,7 +139,7 @@ void Coordinator::send_heartbeat(int rank, double now_s) {
   Heartbeat heartbeat;
   heartbeat.number = ++w.n_heartbeats;
   const bool is_given_up = w.state == State::dead || has_lost_mate(rank);
-  heartbeat.command = is_given_up && command_ != Command::end ? Command::leave : command_;
+  heartbeat.order = is_given_up && order_ != RunOrder::end ? RunOrder::leave : order_;
   heartbeat.is_known = w.is_known;
   heartbeat.all_alive = !anybody_lost_;
   heartbeat.launch = launch_;

@@ -8,7 +8,7 @@
 
 namespace tovamill {
 
-// The records of a corpus file that begin in [begin, end), offsets in the decompressed file.
+// The records of a corpus file at the places [begin, end).
 struct FileRange {
   std::uint32_t file = 0;  // index into the corpus files
   std::uint64_t begin = 0;

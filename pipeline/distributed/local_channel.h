@@ -1,4 +1,4 @@
-// The channel of a run of one process: a queue to itself.
+// The channel of a run of one process: its mailbox.
 #pragma once
 
 #include <deque>

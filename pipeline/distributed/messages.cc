@@ -108,7 +108,7 @@ Report decode_report(const Message& m) {
   r.number = in.varint();
   r.accepted = in.varint();
   r.open.resize(in.count(1));
-  if (r.open.size() > kMostOpenLeases) in.fail("too many grants are open");
+  if (r.open.size() > kMostOpenLeases) in.fail("too many leases are open");
   for (std::uint64_t& n : r.open) n = in.varint();
   r.phase = get(in, WorkerPhase::left);
   r.wants = get(in, Wants::now);
@@ -142,7 +142,7 @@ WorkerFailure decode_failure(const Message& m) {
 Message encode(const Heartbeat& m) {
   ByteWriter out = start(MessageKind::heartbeat);
   out.varint(m.number);
-  put(out, m.command);
+  put(out, m.order);
   out.fixed(static_cast<std::uint8_t>(m.is_known));
   out.fixed(static_cast<std::uint8_t>(m.all_alive));
   out.fixed(m.launch);
@@ -157,7 +157,7 @@ Heartbeat decode_heartbeat(const Message& m) {
   ByteReader in = start_reading(m, MessageKind::heartbeat);
   Heartbeat p;
   p.number = in.varint();
-  p.command = get(in, Command::end);
+  p.order = get(in, RunOrder::end);
   p.is_known = in.fixed<std::uint8_t>() != 0;
   p.all_alive = in.fixed<std::uint8_t>() != 0;
   p.launch = in.fixed<std::int32_t>();
@@ -175,12 +175,12 @@ Message encode(const Lease& m) {
   put(out, m.mode);
   out.text(m.note.substr(0, 400));
   out.varint(m.ranges.size());
-  const std::string* last = nullptr;  // the pieces of one file say its path once
+  const std::string* last = nullptr;  // the ranges of one file hold its path once
   for (const LeasedRange& p : m.ranges) {
     out.text(last != nullptr && *last == p.path ? std::string() : p.path);
     last = &p.path;
-    out.fixed(p.kind);
-    out.fixed(p.compression);
+    put(out, p.format.kind);
+    put(out, p.format.compression);
     for (const std::uint64_t n : {p.file_bytes, p.begin, p.end, p.n_bytes}) out.varint(n);
   }
   return out.take();
@@ -197,8 +197,8 @@ Lease decode_lease(const Message& m) {
     LeasedRange& p = g.ranges[i];
     p.path = in.text();
     if (p.path.empty() && i > 0) p.path = g.ranges[i - 1].path;
-    p.kind = in.fixed<std::uint8_t>();
-    p.compression = in.fixed<std::uint8_t>();
+    p.format.kind = get(in, CorpusFormat::kLastKind);
+    p.format.compression = get(in, CorpusFormat::kLastCompression);
     for (std::uint64_t* n : {&p.file_bytes, &p.begin, &p.end, &p.n_bytes}) *n = in.varint();
   }
   in.expect_end();

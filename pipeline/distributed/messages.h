@@ -1,9 +1,8 @@
-// What the coordinator and its workers say to each other. Every message tells a state, not a
-// change, and is said again until it is answered: one that is lost, late or doubled does no harm.
+// The messages between the coordinator and its workers. Every message tells a state, not a change,
+// and is sent again until it is answered: a lost, late or duplicated message does no harm.
 //
-//   worker -> coordinator: Registration (until a heartbeat shows that it is known), Report (every
-//   second, and
-//     when something happened), WorkerFailure
+//   worker -> coordinator: Registration (until a heartbeat confirms it), Report (every second, and
+//     at every event), WorkerFailure
 //   coordinator -> worker: Heartbeat (every second), Lease (until a report accepts it)
 #pragma once
 
@@ -12,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "io/corpus/corpus_format.h"
 #include "pipeline/distributed/channel.h"
 #include "pipeline/distributed/schedule.h"
 
@@ -25,7 +25,7 @@ enum class MessageKind : std::uint8_t {
   lease = 17,
 };
 
-// Where on this host prepacked weights lie that other ranks can map.
+// Where the packed weights of this host are, for other ranks to map.
 struct WeightsTicket {
   std::int32_t pid = 0;
   std::int32_t fd = -1;
@@ -40,13 +40,13 @@ struct Registration {
   std::int32_t n_threads = 0;
   std::string device;       // for people, at most kMostTextBytes
   std::string fingerprint;  // a digest of every option with an effect on results
-  std::string differences;  // what most likely differs where it differs: "dtype bf16, model 1f..."
+  std::string differences;  // what most likely differs between ranks: "dtype bf16, model 1f..."
 };
 
 enum class WorkerPhase : std::uint8_t { starting, working, left };
 enum class Wants : std::uint8_t { nothing, ahead, now };
 
-// What a worker did in this launch.
+// The work of a worker in this launch.
 struct WorkerCounters {
   std::uint64_t n_documents = 0;
   std::uint64_t n_failed = 0;
@@ -56,31 +56,31 @@ struct WorkerCounters {
 };
 
 struct Report {
-  std::uint64_t number = 0;         // counts up; an older one than seen is of no interest
+  std::uint64_t number = 0;         // ascends; a report older than the latest is ignored
   std::uint64_t accepted = 0;       // leases 1 to `accepted` have arrived
   std::vector<std::uint64_t> open;  // of these, those whose work is not yet durable
   WorkerPhase phase = WorkerPhase::starting;
   Wants wants = Wants::nothing;
-  bool stop_requested = false;   // somebody sent this rank a signal
+  bool stop_requested = false;   // this rank got a signal
   bool journal_is_open = false;  // the launch number has arrived and is in use
   std::uint64_t bytes_open = 0;  // of the open leases' text, not yet computed
   WorkerCounters counters;
-  std::optional<WeightsTicket> weights;  // this rank packed them for its host
+  std::optional<WeightsTicket> weights;  // that this rank packed for its host
 };
 
-// The worker cannot go on and leaves.
+// The worker cannot continue and leaves.
 struct WorkerFailure {
   int exit_code = 1;
-  bool fatal = true;  // whether the run has to end; otherwise only this rank
+  bool fatal = true;  // the run has to end; otherwise only this rank
   std::string text;
 };
 
-enum class Command : std::uint8_t {
+enum class RunOrder : std::uint8_t {
   wait,  // the run is not yet prepared
   work,
-  stop,    // save what is in flight, close the journal, say that you left
-  finish,  // nothing is left to do: close the journal, say that you left
-  leave,   // you were given up: compute no more, and wait for the end
+  stop,    // save what is in flight, close the journal, report that you left
+  finish,  // no work is left: close the journal, report that you left
+  leave,   // you were given up: stop computing and wait for the end
   end,     // the results are written: end
 };
 
@@ -88,9 +88,9 @@ enum class WeightsOrder : std::uint8_t { wait, take_ticket, pack_alone };
 
 struct Heartbeat {
   std::uint64_t number = 0;
-  Command command = Command::wait;
+  RunOrder order = RunOrder::wait;
   bool is_known = false;    // the registration has arrived
-  bool all_alive = true;    // nobody was lost in this launch (for MPI's end)
+  bool all_alive = true;    // no rank was lost in this launch: MPI_Finalize may be called
   std::int32_t launch = 0;  // 0: not yet known
   // The run's dtype, which rank 0 decides for all; empty: not yet known.
   std::string dtype;
@@ -99,13 +99,13 @@ struct Heartbeat {
   WeightsTicket ticket;
 };
 
-// A lease. Leases of a worker are numbered from 1.
+// A lease. The leases of a worker are numbered from 1.
 struct LeasedRange {
   std::string path;
-  std::uint8_t kind = 0, compression = 0;  // CorpusFile's
-  std::uint64_t file_bytes = 0;            // on disk
-  std::uint64_t begin = 0, end = 0;
-  std::uint64_t n_bytes = 0;  // about what it costs
+  CorpusFormat format;
+  std::uint64_t file_bytes = 0;      // on disk
+  std::uint64_t begin = 0, end = 0;  // places
+  std::uint64_t n_bytes = 0;         // about what it costs
 };
 struct Lease {
   std::uint64_t number = 0;
@@ -114,10 +114,10 @@ struct Lease {
   std::string note;  // quarantined: why, for /failures
 };
 
-// Whoever has not looked at messages for so long has been standing still.
+// A process that has not polled for so long has been standing still.
 inline constexpr double kStandstillSeconds = 2.0;
 
-// Text in messages is cut to this.
+// Texts in messages are cut to this length.
 inline constexpr std::size_t kMostTextBytes = 1500;
 
 Message encode(const Registration& m);

@@ -1,7 +1,7 @@
-// MPI from its start to its end, in the way that survives the death of ranks on Open MPI 4.1
+// MPI from its start to its end, so that ranks survive the death of others on Open MPI 4.1
 // (observed): blocking calls at start-up only, under a watchdog; then a star of short messages sent
-// by MPI_Isend and found by MPI_Iprobe; no collective; errors returned, not fatal; MPI_Finalize
-// only where all are alive. MPI reports no death: process_watch and heartbeats do.
+// by MPI_Isend and found by MPI_Iprobe; no collectives; errors are returned, not fatal;
+// MPI_Finalize only if all ranks are alive. MPI reports no death: process_watch and heartbeats do.
 #pragma once
 
 #include <cstddef>
@@ -11,40 +11,33 @@
 #include <string>
 #include <vector>
 
-#include "kernels/types/error.h"
 #include "pipeline/distributed/bulk_channel.h"
 #include "pipeline/distributed/channel.h"
+#include "pipeline/distributed/mpi_call.h"
 #include "pipeline/distributed/rank_info.h"
 
 namespace tovamill {
 
-// A call of MPI that failed; the text holds the call, the rank and MPI's own words.
-class MpiError : public Error {
- public:
-  MpiError(const std::string& call, int rank, const std::string& text)
-      : Error(ExitCode::internal, call + " failed on rank " + std::to_string(rank) + ": " + text) {}
-};
-
 struct MpiOptions {
-  // Whoever hangs at start-up longer than this (a rank died in MPI_Init, which MPI does not
-  // notice) ends with a line on standard error and exit code 75: start again.
+  // The timeout of start-up: a rank may die in MPI_Init, which MPI does not notice. The process
+  // ends with a line on standard error and exit code 75: start again.
   double start_seconds = 60.0;
-  // The same for each piece of a broadcast; the sender may be reading it from a slow disk.
+  // The same for each part of a broadcast that is sent at once; the sender may be reading it from a
+  // slow disk.
   double broadcast_seconds = 600.0;
   // Under srun, Slurm's PMIx kills a whole step for one rank that dies beside another on its node,
-  // unless the ranks take leave of PMIx once they are connected. Open MPI does not foresee this.
+  // unless the ranks leave PMIx once they are connected. Open MPI does not provide for this.
   bool detach_pmix = false;
   // What identifies the GPUs that this process can use, if it is to (RankInfo::gpus).
   std::vector<std::uint64_t> gpus = {};
 };
 
-// One per process, and only where there are several ranks. All of it from the thread that called
-// start().
+// One per process, and only with several ranks. All calls come from the thread that called start().
 class MpiSession {
  public:
   // MPI_Init, then rank 0 and each other rank exchange what is in RankInfo. Throws MpiError.
   static std::unique_ptr<MpiSession> start(const MpiOptions& options);
-  // Does not end MPI; where sends are in flight their buffers stay.
+  // Does not end MPI; the buffers of sends in flight stay.
   virtual ~MpiSession() = default;
 
   virtual int rank() const = 0;
@@ -62,19 +55,20 @@ class MpiSession {
   // list, connect with each other while the launcher is there. Blocks. Throws MpiError.
   virtual void introduce(const std::vector<int>& members) = 0;
 
-  // Call once on every rank after the last broadcast: from here on a rank may die without the
-  // others. Waits for nobody. Detaches where asked.
+  // Is called once on every rank after the last broadcast: from then on ranks survive the death of
+  // others. Does not wait. Detaches from PMIx if asked to.
   virtual void end_start_up() = 0;
   // Throws Error(internal) before end_start_up.
   virtual Channel& channel() = 0;
 
-  // To the ranks that this one was introduced to; null where it was to none. Throws as channel().
+  // The channel to the ranks that this one was introduced to; null if there are none. Throws as
+  // channel().
   virtual BulkChannel* bulk_channel() = 0;
 
-  // The end, after which only the process's own end may come. With `all_alive`: MPI_Finalize, if
-  // need be cut short after some seconds by _exit(exit_code); all ranks must come here within that
-  // time. Otherwise, and where detached, nothing: MPI_Finalize would hang. True if MPI has ended;
-  // where it has not, leave by _exit, since the libraries' own ends may hang too.
+  // Ends MPI; only the end of the process may follow. With `all_alive`, calls MPI_Finalize and, if
+  // it hangs for some seconds, _exit(exit_code); all ranks must call this within that time.
+  // Otherwise, and if detached, does nothing: MPI_Finalize would hang. True if MPI has ended; if
+  // not, leave by _exit, since the libraries' destructors may hang, too.
   virtual bool end(bool all_alive, int exit_code) = 0;
 };
 

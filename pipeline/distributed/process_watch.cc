@@ -37,7 +37,7 @@ void ProcessWatch::forget(int key) {
 std::vector<int> ProcessWatch::ended() {
   std::vector<pollfd> polls;
   for (const Watched& w : watched_) polls.push_back({w.descriptor, POLLIN, 0});
-  if (!polls.empty() && poll(polls.data(), polls.size(), 0) < 0) return {};  // the next call sees
+  if (!polls.empty() && poll(polls.data(), polls.size(), 0) < 0) return {};  // until the next call
   std::vector<int> keys;
   for (std::size_t i = 0; i < watched_.size(); ++i) {
     if (watched_[i].descriptor < 0 || polls[i].revents != 0) keys.push_back(watched_[i].key);

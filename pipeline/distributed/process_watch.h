@@ -1,12 +1,12 @@
-// Sees at once when a process of this machine ends, of whatever cause: MPI never tells.
+// Reports at once when a process of this machine ends, whatever the cause: MPI does not.
 #pragma once
 
 #include <vector>
 
 namespace tovamill {
 
-// By pidfd_open (Linux 5.3). Where the kernel has none, or no descriptor is left, nothing is ever
-// reported and a silent rank is found out by its missing heartbeats alone.
+// Uses pidfd_open (Linux 5.3). Without it, or without a free descriptor, nothing is reported, and a
+// dead rank is detected by its missing heartbeats alone.
 class ProcessWatch {
  public:
   ProcessWatch() = default;
@@ -15,7 +15,7 @@ class ProcessWatch {
   ProcessWatch& operator=(const ProcessWatch&) = delete;
 
   // `pid` must be of this process's own namespace (RankInfo::host_identity is equal). A process
-  // that is gone already counts as ended. A key that is watched gets the new process.
+  // that does not exist counts as ended. A key that is watched already gets the new process.
   void watch(int key, int pid);
   void forget(int key);
   // The keys of processes that ended since the last call, each once. Does not wait.

@@ -36,7 +36,7 @@ std::uint64_t identity_of_host(const std::string& host) {
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot_id;
   struct stat processes {};
   struct stat memory {};
-  // Without these nothing can be said of sharing: alone is the safe answer.
+  // Without these, sharing cannot be determined: to be alone is the safe answer.
   if (boot_id.empty() || stat("/proc/self/ns/pid", &processes) != 0 ||
       stat("/dev/shm", &memory) != 0) {
     return hash_of(host + " " + std::to_string(getpid()));

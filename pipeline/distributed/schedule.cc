@@ -5,15 +5,13 @@
 namespace tovamill {
 namespace {
 
-// A worker's lease is this part of its share of what is left.
+// A lease is 1/kShare of a worker's share of the work that is left.
 constexpr std::uint64_t kShare = 4;
 
 }  // namespace
 
 std::uint64_t Schedule::cost(const FileRange& range) const {
-  const ScheduledFile& file = files_.at(range.file);
-  const std::uint64_t end = std::min(range.end, file.n_bytes);
-  return end > range.begin ? end - range.begin : 1;
+  return extent_of(range.file).n_text_bytes_in(range.begin, range.end);
 }
 
 void Schedule::add(const FileRange& range, LeaseMode mode) {
@@ -43,17 +41,17 @@ std::optional<LeaseContent> Schedule::take(int n_workers, bool may_be_alone) {
   std::size_t path_bytes = 0;
   while (!pool_.empty() && lease.ranges.size() < options_.most_ranges) {
     Entry top = pool_.top();
-    const ScheduledFile& file = files_[top.range.file];
+    const FileExtent& extent = extent_of(top.range.file);
     const std::uint64_t room = target > lease.n_bytes ? target - lease.n_bytes : 0;
-    path_bytes += file.path_bytes;
-    const bool fits =
-        (file.divisible ? room > 0 : top.cost <= room) && path_bytes <= options_.most_path_bytes;
+    path_bytes += files_[top.range.file].path_bytes;
+    const bool fits = (extent.can_be_cut() ? room > 0 : top.cost <= room) &&
+                      path_bytes <= options_.most_path_bytes;
     if (!lease.ranges.empty() && !fits) break;
     pool_.pop();
     bytes_left_ -= top.cost;
-    // What remains behind the cut is worth a lease of its own, or the piece is given whole.
-    if (file.divisible && top.cost > room + options_.least_bytes / 2) {
-      const std::uint64_t cut = top.range.begin + std::max<std::uint64_t>(1, room);
+    // What remains behind the cut is worth a lease of its own, or the range is given whole.
+    if (extent.can_be_cut() && top.cost > room + options_.least_bytes / 2) {
+      const std::uint64_t cut = std::min(extent.cut_after(top.range.begin, room), top.range.end);
       add({top.range.file, cut, top.range.end});
       top.range.end = cut;
       top.cost = cost(top.range);

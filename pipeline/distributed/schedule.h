@@ -1,10 +1,10 @@
-// What is still to be done, and how it is cut into leases: longest first, smaller towards the end.
+// The work that is left, and how it is cut into leases: longest first, smaller towards the end.
 // Pure: knows neither ranks nor time.
 //
-// A lease takes about 1/kShare of what would be left for each worker (guided self-scheduling,
+// A lease is about 1/kShare of a worker's share of the work that is left (guided self-scheduling,
 // Polychronopoulos and Kuck 1987), so that the last leases are short whatever the first were.
-// Ranges of plain .jsonl files are cut anywhere (their reader finds the records); other files are
-// given whole, several small ones together.
+// Files that can be cut are cut anywhere (their reader finds the records). Other files are leased
+// whole, several small ones together.
 #pragma once
 
 #include <algorithm>
@@ -14,14 +14,15 @@
 #include <queue>
 #include <vector>
 
+#include "io/corpus/file_extent.h"
 #include "pipeline/distributed/file_range.h"
 
 namespace tovamill {
 
 enum class LeaseMode : std::uint8_t {
   normal,
-  alone,        // with nothing beside it in the model: a rank died on it before
-  quarantined,  // not to be computed any more, but to be journaled as a failure
+  alone,        // without other documents in flight: a rank died on it before
+  quarantined,  // not computed any more, but journaled as a failure
 };
 
 struct LeaseContent {
@@ -32,16 +33,15 @@ struct LeaseContent {
 
 // What the schedule knows of a file.
 struct ScheduledFile {
-  std::uint64_t n_bytes = 0;  // of text (estimated for compressed files)
-  bool divisible = false;     // may be cut at any byte
+  FileExtent extent;
   std::uint32_t path_bytes = 0;
 };
 
 struct ScheduleOptions {
-  std::uint64_t most_bytes = 64u << 20;  // of a lease of divisible files
+  std::uint64_t most_bytes = 64u << 20;  // of a lease of files that can be cut
   std::uint64_t least_bytes = 2u << 10;  // at first; see set_least_bytes
   std::size_t most_ranges = 24;          // of a lease
-  std::size_t most_path_bytes = 2400u;   // of the pieces of a lease: they travel in one message
+  std::size_t most_path_bytes = 2400u;   // of the ranges of a lease: they travel in one message
 };
 
 class Schedule {
@@ -49,26 +49,27 @@ class Schedule {
   explicit Schedule(const ScheduleOptions& options = {}) : options_(options) {}
 
   void set_files(std::vector<ScheduledFile> files) { files_ = std::move(files); }
-  // The smallest leases, once it is known how fast workers are: too small ones cost messages, too
-  // large ones let others wait at the end.
+  // Sets the size of the smallest leases, once the pace of the workers is known: too small ones
+  // cost messages, too large ones let others wait at the end.
   void set_least_bytes(std::uint64_t n_bytes) {
     options_.least_bytes = std::min(n_bytes, options_.most_bytes);
   }
   std::uint64_t least_bytes() const { return options_.least_bytes; }
 
-  // Adds what has to be done (again). A piece with a mode other than normal becomes a lease of its
+  // Adds work, also for a second time. A range with a mode other than normal becomes a lease of its
   // own.
   void add(const FileRange& range, LeaseMode mode = LeaseMode::normal);
 
   // The next lease where `n_workers` share the work. `may_be_alone`: whether this worker takes
-  // pieces of the other modes; they come when nothing else is left.
+  // ranges of the other modes; they come when nothing else is left.
   std::optional<LeaseContent> take(int n_workers, bool may_be_alone = true);
 
   bool empty() const { return pool_.empty() && special_.empty(); }
   std::uint64_t bytes_left() const { return bytes_left_; }
-  // So little is left that leases are as small as they get: a worker should not take any ahead.
+  // Whether leases are as small as they get: then a worker should not take any ahead.
   bool is_ending(int n_workers) const;
-  // Bytes of text that a piece is taken for; at least 1.
+  const FileExtent& extent_of(std::uint32_t file) const { return files_.at(file).extent; }
+  // The estimated bytes of text of a range; at least 1.
   std::uint64_t cost(const FileRange& range) const;
 
  private:

@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "io/corpus/record_reader.h"
+
 namespace tovamill {
 namespace {
-
-bool is_cut_inside(const CorpusFile& file) {
-  return file.kind == CorpusFile::Kind::jsonl &&
-         file.compression == CorpusFile::Compression::none && file.n_bytes > 0;
-}
 
 std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part part) {
   std::uint64_t total = 0;
@@ -24,9 +21,11 @@ std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part pa
   std::uint64_t at = 0;  // of the file's first byte
   for (std::uint32_t i = 0; i < files.size(); ++i) {
     const std::uint64_t n_bytes = files[i].n_bytes;
-    if (is_cut_inside(files[i])) {
+    if (const FileExtent extent = extent_of(files[i]); extent.can_be_cut()) {
       const std::uint64_t begin = std::max(first, at), end = std::min(last, at + n_bytes);
-      if (begin < end) ranges.push_back({i, begin - at, end - at});
+      const FileRange range{i, extent.cut_at_byte(begin - std::min(begin, at), n_bytes),
+                            extent.cut_at_byte(end - std::min(end, at), n_bytes)};
+      if (begin < end && range.begin < range.end) ranges.push_back(range);
     } else if (at >= first && (at < last || is_last)) {
       ranges.push_back({i, 0, kToTheEnd});
     }
@@ -35,19 +34,18 @@ std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part pa
   return ranges;
 }
 
-// Passes over the first `n` records of a range; less what was found, `n` is left. Gives where those
-// records end: the start of the line behind the last, or the end of the range where there are not
-// more.
-std::uint64_t pass_over(const CorpusFile& file, const CorpusOptions& options, FileRange range,
-                        std::uint64_t& n) {
+// Skips the first `n` records of a range and subtracts those that it found from `n`. Returns where
+// they end: the place of the record behind the last, or the end of the range.
+std::uint64_t skip_records(const CorpusFile& file, const CorpusOptions& options, FileRange range,
+                           std::uint64_t& n) {
   if (n == 0) return range.begin;
-  if (file.kind == CorpusFile::Kind::text) {
+  if (file.format.is_one_record()) {
     --n;
     return range.end;
   }
-  CorpusReader reader(file, options, {range.begin, range.end});
+  const auto records = open_records(file, options, {range.begin, range.end});
   std::uint64_t end = range.begin;
-  for (CorpusSpan span; n > 0 && reader.pass(span); end = span.end) --n;
+  for (CorpusSpan span; n > 0 && records->skip(span); end = span.end) --n;
   return n > 0 ? range.end : std::min(end, range.end);
 }
 
@@ -60,10 +58,10 @@ std::vector<FileRange> select_ranges(const std::vector<CorpusFile>& files,
   std::uint64_t left = limit == 0 ? std::numeric_limits<std::uint64_t>::max() : limit;
   for (FileRange range : select_part(files, part)) {
     const CorpusFile& file = files[range.file];
-    range.begin = pass_over(file, options, range, skip);
+    range.begin = skip_records(file, options, range, skip);
     if (range.begin >= range.end) continue;
     if (left == 0) break;
-    if (limit > 0) range.end = pass_over(file, options, range, left);
+    if (limit > 0) range.end = skip_records(file, options, range, left);
     if (range.begin < range.end) selected.push_back(range);
   }
   return selected;

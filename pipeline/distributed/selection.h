@@ -1,4 +1,4 @@
-// Which bytes of a corpus a run works on: all of them, a part for one job of an array, or so many
+// Which ranges of a corpus a run works on: all of it, a part for one job of an array, or so many
 // records.
 #pragma once
 
@@ -17,14 +17,14 @@ struct Part {
   bool operator==(const Part&) const = default;
 };
 
-// The ranges in the order of files and bytes. A whole file is [0, n_bytes) where it is a plain
-// .jsonl that is not empty, else [0, kToTheEnd).
+// The ranges in the order of files and places. A whole file is [0, n_places) where it can be cut
+// and is not empty, else [0, kToTheEnd).
 //
-// `part`: the files one behind another (bytes on disk) are cut into `n` equal parts; plain .jsonl
-// are cut inside, any other file belongs to the part that holds its first byte, so that every byte
-// is in exactly one part. Within it the first `skip` records are passed over, and at most `limit`
-// (0: all) of the others are taken; failed records count, blank lines do not. They are found by
-// reading as far as needed, in constant memory.
+// `part`: the files one behind another (bytes on disk) are cut into `n` equal parts; those that can
+// be cut are cut inside, any other file belongs to the part that holds its first byte, so that
+// every place is in exactly one part. Within it the first `skip` records are skipped, and at
+// most `limit` (0: all) of the others are taken; failed records count, blank lines do not. They are
+// found by reading as far as needed, in constant memory.
 std::vector<FileRange> select_ranges(const std::vector<CorpusFile>& files,
                                      const CorpusOptions& options, std::uint64_t skip,
                                      std::uint64_t limit, Part part = {});

@@ -1,4 +1,4 @@
-// A set of byte offsets as disjoint intervals; neighbours and overlaps become one.
+// A set of places as disjoint intervals; neighbours and overlaps become one.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,14 @@ struct Span {
 
 class SpanSet {
  public:
-  // Nothing if begin >= end. Fastest in ascending order.
+  // Adds [begin, end); nothing if begin >= end. Fastest in ascending order.
   void add(std::uint64_t begin, std::uint64_t end);
   void add(const SpanSet& other);
 
   bool contains(std::uint64_t offset) const;
-  // What of [begin, end) is not in the set, in ascending order.
+  // The parts of [begin, end) that are not in the set, in ascending order.
   std::vector<Span> missing(std::uint64_t begin, std::uint64_t end) const;
-  // How many offsets of [begin, end) are in the set.
+  // How many places of [begin, end) are in the set.
   std::uint64_t covered_bytes(std::uint64_t begin, std::uint64_t end) const;
 
   std::vector<Span> spans() const;  // in ascending order

@@ -1,4 +1,4 @@
-// Ends the process where a call that may hang for ever does: MPI_Init when a rank has died in it.
+// Ends the process if a call hangs for ever, as MPI_Init does when a rank has died in it.
 #pragma once
 
 #include <chrono>
@@ -10,8 +10,8 @@
 namespace tovamill {
 
 // A thread that waits. Once `seconds` have passed since the construction or the last `rearm`, it
-// writes `message` (a line; empty: nothing) to standard error and calls _exit(exit_code): nothing
-// can be cleaned up behind a call that does not return. Destruction disarms it.
+// writes `message` (a line; empty: nothing) to standard error and calls _exit(exit_code): a call
+// that does not return leaves nothing to be cleaned up. Destruction disarms it.
 class Watchdog {
  public:
   Watchdog(double seconds, int exit_code, std::string message);

@@ -6,11 +6,11 @@ namespace tovamill {
 namespace {
 
 constexpr double kReportSeconds = 1.0;
-constexpr double kSoonSeconds = 0.01;  // between reports of something new
+constexpr double kSoonSeconds = 0.01;  // between two reports of events
 
 }  // namespace
 
-// What the coordinator should hear of at once; counters can wait for the next report.
+// Whether a report differs in an event; counters can wait for the next report.
 bool WorkerLink::is_urgent(const WorkerSituation& a, const WorkerSituation& b) const {
   return a.phase != b.phase || a.wants != b.wants || a.stop_requested != b.stop_requested ||
          a.journal_is_open != b.journal_is_open || a.weights != b.weights;
@@ -40,7 +40,7 @@ void WorkerLink::receive(const Message& message, double now_s) {
     }
     case MessageKind::lease: {
       Lease lease = decode_lease(message);
-      something_new_ = true;  // one that is here already was not heard of: report again
+      something_new_ = true;  // a lease that arrived before was not acknowledged: report again
       if (lease.number != accepted_ + 1) break;
       accepted_ = lease.number;
       open_.push_back(lease.number);
@@ -54,7 +54,7 @@ void WorkerLink::receive(const Message& message, double now_s) {
 }
 
 void WorkerLink::tick(double now_s) {
-  // As the coordinator: a standstill of its own is not the other's silence.
+  // As in the coordinator: its own standstill is not the silence of the other.
   if (const double gap = now_s - ticked_s_; gap > kStandstillSeconds)
     heard_s_ = std::min(now_s, heard_s_ + gap);
   ticked_s_ = now_s;

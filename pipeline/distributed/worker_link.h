@@ -1,5 +1,5 @@
-// A worker's side of the protocol (messages.h): accepts leases, reports, notices when the
-// coordinator is gone. A state machine without clock and threads, as the coordinator's.
+// A worker's side of the protocol (messages.h): accepts leases, reports, detects the loss of the
+// coordinator. A state machine without clock and threads, as the coordinator is.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace tovamill {
 
-// What a worker is at, as its report shall say.
+// The situation of a worker, as its report tells it.
 struct WorkerSituation {
   WorkerPhase phase = WorkerPhase::starting;
   Wants wants = Wants::nothing;
@@ -32,12 +32,12 @@ class WorkerLink {
         heard_s_(now_s),
         ticked_s_(now_s) {}
 
-  // Who this worker is; repeated until the coordinator knows.
+  // Registers this worker; repeated until the coordinator confirms it.
   void introduce(Registration registration);
   void update(const WorkerSituation& situation);
-  // The work of a lease is durable.
+  // Tells that the work of a lease is durable.
   void finished(std::uint64_t lease);
-  // Tells the coordinator that this rank cannot go on.
+  // Tells the coordinator that this rank cannot continue.
   void complain(const WorkerFailure& failure) { channel_.send(coordinator_, encode(failure)); }
 
   void receive(const Message& message, double now_s);

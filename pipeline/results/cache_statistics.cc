@@ -8,7 +8,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::int32_t kLargestVocabulary = 1 << 24;  // ids beyond are damage
+constexpr std::int32_t kLargestVocabulary = 1 << 24;  // larger ids are damage
 
 void add_to(LogHistogram& sums, const LogHistogram& h) {
   for (std::size_t b = 0; b < h.size(); ++b) sums[b] += h[b];

@@ -1,5 +1,4 @@
-// /cache: what the states did over all documents, layer by layer and vocabulary id by vocabulary
-// id.
+// The group /cache: statistics of the states over all documents, by layer and by vocabulary id.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +21,7 @@ class CacheStatistics {
  private:
   struct Layer {
     LayerCounters sums;
-    std::uint64_t n_queries = 0;  // of all groups
+    std::uint64_t n_queries = 0;  // of all eviction groups
   };
   void write_layers(Hdf5File& file) const;
   void write_vocabulary(Hdf5File& file) const;

@@ -78,8 +78,8 @@ std::string rounded(double x) {
   return buffer;
 }
 
-// What a job that writes texts came to: their number and ends, and how near they are to their
-// references. Empty of other files.
+// The result of a job that writes texts: their number, how they end, and their scores against the
+// references. Empty for other files.
 std::string describe_texts(const Hdf5File& file) {
   if (!file.exists("/generations") || !file.exists("/summary")) return "";
   std::map<std::string, std::int64_t> counts;

@@ -11,7 +11,7 @@
 
 namespace tovamill {
 
-// A row of /documents, of a failed one joined with its row of /failures.
+// A row of /documents; for a failed document joined with its row of /failures.
 struct DocumentRow {
   std::string id, file, positions, status, failure_reason, failure_text;
   std::uint64_t line = 0, offset = 0, n_bytes = 0, n_words = 0, n_tokens = 0, n_scored = 0;

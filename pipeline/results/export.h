@@ -25,15 +25,15 @@ struct ExportOptions {
 //        id, file, offset, token, token_id, nll.
 //   jsonl: with `tokens` each object has token_ids and token_nll. Bytes that are not UTF-8 become
 //   U+FFFD.
-// Of a file with /generations a row or object per generated text and per failed document:
+// A file with /generations gives a row or object per generated text and per failed document:
 //   csv: id, file, line, offset, status (generated, failed), question, question_index, sample,
 //        prompt_tokens, new_tokens, finish_reason, text, references (a JSON array), rouge1, ...,
 //        exact_match, rouge1_mean, ..., prompt_hash, failure_reason, failure_text, and with
-//        `tokens` token_ids (with blanks between); what a row does not have is empty.
+//        `tokens` token_ids (separated by blanks); a value that a row lacks is empty.
 //   jsonl: generation_json.h.
 // Memory is constant (a document's tokens aside). Throws Error(no_input), BadData (not a results
-// file, or another schema), Error(io) as soon as `out` takes no more (a broken pipe: SIGPIPE must
-// be ignored).
+// file, or another schema), Error(io) as soon as writing to `out` fails (a broken pipe: SIGPIPE
+// must be ignored).
 void export_results(const std::string& path, const ExportOptions& options, std::ostream& out);
 
 // For `tovamill inspect`: groups, datasets with shape and type, attributes, and whether the run was

@@ -68,7 +68,7 @@ class GenerationRows {
     return rows;
   }
 
-  // What is ragged, and the scores.
+  // Reads the ragged columns and the scores.
   void add_parts(std::vector<GenerationRow>& rows, std::uint64_t first) const {
     add_scores(rows, first);
     const auto at = offsets("reference_offsets", first, rows.size());

@@ -8,7 +8,8 @@ namespace {
 
 constexpr std::size_t kLongestReason = 8;  // bytes
 constexpr std::size_t kAnyLength = std::numeric_limits<std::size_t>::max();
-// Documents have a few texts each; how many is known only at the end, and this bounds the chunks.
+// The expected number of texts of a document: the exact one is known only at the end. It bounds the
+// chunks.
 constexpr std::uint64_t kLeastExpected = 256;
 constexpr const char* kEdges = "/generations/edge";
 constexpr const char* kGenerations = "/generations/generation";

@@ -15,14 +15,14 @@
 
 namespace tovamill {
 
-// A text as the columns hold it. A string of HDF5 ends at its first NUL and a model may write one,
-// so that each U+0000 is replaced by U+FFFD here; the ids of the tokens stay what they were.
+// A text as the columns hold it. A string of HDF5 ends at its first NUL, and a model may write one:
+// each U+0000 is replaced by U+FFFD. The token ids are unchanged.
 std::string without_nul(std::string_view text);
 
-// Other scores in the columns of a file that is there, from row `first` on; nothing: NaN.
+// Replaces the scores in an existing file from row `first` on; nothing gives NaN.
 void overwrite_scores(Hdf5File& file, std::uint64_t first,
                       std::span<const std::optional<TextScores>> scores);
-// Other references, those of each row of /generations.
+// Replaces the references of each row of /generations.
 void replace_references(Hdf5File& file, std::span<const std::vector<std::string>> references);
 
 class GenerationColumns {
@@ -32,9 +32,9 @@ class GenerationColumns {
       : file_(file), n_documents_(n_documents), longest_id_(longest_id) {}
 
   // The texts of the record in row `document` of /documents, by question, then sample; the groups
-  // come into being with the first.
+  // are created with the first.
   void add(const DocumentRecord& record, std::uint64_t document);
-  // Writes what is left. `wanted`: the groups are there also if no record had a text.
+  // Writes what is left. `wanted`: the groups are created also if no record had a text.
   void finish(bool wanted);
 
  private:

@@ -14,7 +14,8 @@ namespace tovamill {
 // Which document a text belongs to.
 struct TextPlace {
   std::string id, file;
-  std::optional<std::uint64_t> line;  // 0 in .txt; nothing where it is not known: left out
+  // 0 where there are no lines; nothing where it is not known: left out.
+  std::optional<std::uint64_t> line;
   std::uint64_t offset = 0;
 };
 

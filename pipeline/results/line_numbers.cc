@@ -29,8 +29,8 @@ class FileLines {
   }
 
  private:
-  // From the last known place over blank lines to where the document's span begins. Several workers
-  // may have accounted for them with different cuts.
+  // Adds up lines from the last known place to the start of the document's span. Several workers
+  // may have accounted for blank lines in between with different cuts.
   std::optional<std::uint64_t> add_up(const DocumentLocation& d) const {
     if (d.span_begin == known_) return n_before_ + d.n_lines;
     std::map<std::uint64_t, std::uint64_t> reached{{known_, n_before_}};  // lines before an offset

@@ -21,7 +21,7 @@ double number_at(const json& object, const char* key) {
              : std::numeric_limits<double>::quiet_NaN();
 }
 
-// Removed again unless it got its final name.
+// A temporary file, removed unless it was renamed.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::string path) : path_(std::move(path)) {}

@@ -1,5 +1,5 @@
-// Journals -> results.h5: the documents in (file, offset) order, so that every number is the same
-// whoever computed it.
+// Merges journals into results.h5: the documents in (file, offset) order, so that every number is
+// the same whichever rank computed it.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ namespace tovamill {
 // Line numbers and the ids of records without one are filled in (line_numbers.h): "<file
 // name>:<line>", or "<file name>@<offset>" where the line cannot be known any more.
 // Throws Error(io) on a full disk, Error(cannot_create), BadData if journals of different models or
-// options are mixed; what stood in results.h5 before is then untouched.
+// options are mixed; an earlier results.h5 is then unchanged.
 CorpusSummary merge_journals(const std::string& run_directory, const JournalIndex& index,
                              const ResultsHeader& header);
 

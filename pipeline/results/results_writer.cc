@@ -137,8 +137,8 @@ struct ResultsWriter::Failures {
 
 // ---- /tokens and /trace ----
 
-// The groups come into being with the first document that has per-token arrays; none before had any
-// token.
+// The groups are created with the first document that has per-token arrays; those before had no
+// tokens.
 struct ResultsWriter::Tokens {
   Tokens(Hdf5File& file, const ResultsSizes& s) : f(file), sizes(s) {}
 

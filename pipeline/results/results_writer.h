@@ -1,4 +1,5 @@
-// results.h5 from its documents in order (design, section 5). Every group opens in h5py, pandas and
+// results.h5 from its documents in order (io/README.md, "Results file").
+// Every group opens in h5py, pandas and
 // xarray: each dataset has `long_name`, `units` and dimension scales, and only built-in filters are
 // used.
 #pragma once
@@ -19,7 +20,7 @@ namespace tovamill {
 
 inline constexpr std::int64_t kResultsSchema = 1;
 
-// The root attributes that the journals' headers know.
+// The root attributes that stand in the headers of the journals.
 struct ResultsHeader {
   // The same for every run with these options over this corpus:
   std::string fingerprint;
@@ -31,7 +32,7 @@ struct ResultsHeader {
   bool complete = false;      // every record of the corpus is in
   std::string job = "score";  // or "summarize", "generate"
   bool stems = false;         // words of ROUGE were stemmed
-  // Of this run; named in the root attribute `run_dependent_attributes`:
+  // Values of this run alone; named in the root attribute `run_dependent_attributes`:
   std::string created;  // ISO 8601
   std::string command;
   std::string host;
@@ -39,7 +40,7 @@ struct ResultsHeader {
   std::string history;    // one line per run or resume
 };
 
-// One incarnation of a worker, a row of /run. NaN: it died before it could say.
+// One incarnation of a worker, a row of /run. NaN: it died before it reported.
 struct RunRow {
   int rank = 0, launch = 0;
   std::string host, device;
@@ -51,11 +52,11 @@ struct RunRow {
 struct ResultsSizes {
   std::uint64_t n_documents = 0, n_failed = 0, n_tokens = 0;
   std::size_t longest_id = 0, longest_file = 0, longest_failure = 0;  // bytes
-  // The job writes texts and scores nothing: /generations is there, the perplexities are not.
+  // The job writes texts and scores nothing: there is /generations, but no perplexity.
   bool generates = false;
 };
 
-// The attributes of /summary that tell of texts, in the place of those that are there.
+// Replaces the attributes of /summary about generated texts.
 void write_text_summary(Hdf5File& file, const CorpusSummary& summary);
 
 class ResultsWriter {

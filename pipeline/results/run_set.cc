@@ -19,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<std::string_view, 5> kWhatIsRead{"corpus", "glob", "skip", "limit", "part"};
-constexpr const char* kWhole = "1/1";  // --part of all
+constexpr const char* kWhole = "1/1";  // --part of a whole corpus
 
 bool is_what_is_read(std::string_view key) {
   return std::find(kWhatIsRead.begin(), kWhatIsRead.end(), key) != kWhatIsRead.end();
@@ -55,7 +55,7 @@ std::string differences(const json& one, const json& other) {
   return text;
 }
 
-// Whether the prints of what is equal otherwise name all the parts of it.
+// Whether prints that are equal otherwise name all parts.
 bool are_all_parts(const std::vector<json>& prints) {
   std::map<std::string, std::set<std::string>> parts;  // by the rest of the print
   for (json print : prints) {
@@ -70,8 +70,8 @@ bool are_all_parts(const std::vector<json>& prints) {
   });
 }
 
-// Of prints that differ in what is read: the corpora together, and the parts as the whole if they
-// are it.
+// Joins prints that differ in what is read: all their corpora, and the whole in the place of all
+// its parts.
 json joined_prints(const std::vector<json>& prints) {
   json joined = prints.back();
   if (!joined.is_object()) return joined;
@@ -103,7 +103,7 @@ bool says_complete(const JournalFile& journal) {
   return footer.is_object() && footer.value("complete", false);
 }
 
-// Of one run directory.
+// The newest launch of a run directory.
 struct Newest {
   int launch = 0;
   bool complete = false;
@@ -121,7 +121,7 @@ std::string now() {
 
 std::string job_of(const json& header) {
   const std::string job = text_at(header, "job");
-  return job.empty() ? "score" : job;  // the only one of older programs
+  return job.empty() ? "score" : job;  // older programs had no other
 }
 
 void describe_by(ResultsHeader& h, const json& header) {
@@ -157,7 +157,7 @@ void check_mergeable(const JournalIndex& index) {
   std::string job;
   for (const JournalFile& journal : index.journals) {
     const json header = header_of(journal), print = print_of(header);
-    if (print.is_null()) continue;  // torn before it could say
+    if (print.is_null()) continue;  // torn before its header
     if (!first) {
       first = &journal;
       expected = print;
@@ -184,7 +184,7 @@ ResultsHeader results_header(const JournalIndex& index) {
     const json header = header_of(journal);
     if (!header.is_object()) continue;
     h.history += line_of_history(journal, header);
-    // Of the ranks of a launch the first speaks: others may have the model under another path.
+    // The first rank of a launch counts: others may have the model under another path.
     if (journal.launch != described_launch) describe_by(h, header);
     described_launch = journal.launch;
     Newest& newest = directories[journal.run_directory];

@@ -1,5 +1,5 @@
-// Several run directories as one: whether they belong together, whether together they are complete,
-// and what their results say of themselves.
+// Several run directories as one: whether they belong together, whether they are complete together,
+// and the root attributes of their results.
 #pragma once
 
 #include "pipeline/results/results_writer.h"

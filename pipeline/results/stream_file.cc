@@ -11,7 +11,7 @@
 #include <optional>
 #include <string_view>
 
-#include "io/corpus/corpus.h"
+#include "io/corpus/corpus_format.h"
 #include "io/files/durable.h"
 #include "kernels/types/error.h"
 #include "pipeline/results/generation_json.h"
@@ -21,9 +21,9 @@
 namespace tovamill {
 namespace {
 
-// A write lock of the whole file, waited for. NFS asks the server anew for the size once it is
-// held. That of an open file description where there is one: the lock of a process would be lost as
-// soon as any other descriptor of the file is closed.
+// A write lock of the whole file; the constructor waits for it. Under the lock NFS asks the server
+// for the current size. The lock belongs to the open file description if the system has such locks:
+// the lock of a process is lost as soon as any other descriptor of the file is closed.
 class FileLock {
  public:
   FileLock(int fd, const std::string& path) : fd_(fd) {
@@ -63,7 +63,7 @@ std::uint64_t size_of(int fd, const std::string& path) {
   return static_cast<std::uint64_t>(info.st_size);
 }
 
-// Where the last whole line of the first `size` bytes ends.
+// The end of the last whole line in the first `size` bytes.
 std::uint64_t end_of_lines(int fd, const std::string& path, std::uint64_t size) {
   std::array<char, 65536> block;
   for (std::uint64_t end = size; end > 0;) {
@@ -76,7 +76,7 @@ std::uint64_t end_of_lines(int fd, const std::string& path, std::uint64_t size) 
   return 0;
 }
 
-// Cuts off a torn last line, if it is one of ours; returns the size then. Under the lock.
+// Cuts off a torn last line if this program wrote it; returns the size then. Call under the lock.
 std::uint64_t cut_torn_line(int fd, const std::string& path) {
   const std::uint64_t size = size_of(fd, path), end = end_of_lines(fd, path, size);
   if (end == size) return size;
@@ -93,8 +93,8 @@ TextPlace place_of(const DocumentRecord& r) {
                   .file = r.file,
                   .line = std::nullopt,
                   .offset = r.offset};
-  const std::optional<CorpusFile> file = corpus_file_at(r.file);
-  if (r.line > 0 || (file && file->kind == CorpusFile::Kind::text)) place.line = r.line;
+  const std::optional<CorpusFormat> format = format_of(r.file);
+  if (r.line > 0 || (format && !format->has_lines())) place.line = r.line;
   return place;
 }
 
@@ -129,7 +129,7 @@ void StreamFile::append_lines(const std::string& lines) {
     if (lseek(file_.get(), static_cast<off_t>(end), SEEK_SET) < 0) fail("seeking in", path_);
     if (!write_all(file_.get(), lines.data(), lines.size())) {
       const int why = errno;
-      // Should this fail too, the next to append or to open cuts off what is torn.
+      // If this fails, too, the next process that appends or opens cuts off the torn line.
       static_cast<void>(!ftruncate(file_.get(), static_cast<off_t>(end)));
       errno = why;
       fail("writing", path_);

@@ -1,11 +1,11 @@
 // The file of --stream-jsonl: JSON lines to which all processes of a run, on all hosts of a shared
-// file system, append the generated texts as they become durable, and which is brought into line
+// file system, append the generated texts as they become durable, and which is reconciled
 // with the journals at the start and the end of a run.
 //
 // Each line is an object of generation_json.h, a text or a failed document. A record's line number
-// may be known only to the merge: "line" is then left out and an id that would be made from it is
+// may be known only to the merge: "line" is then left out and a default id is
 // "<file name>@<offset>". Lines stand in the order in which the texts were done. A document that
-// was computed twice, because a rank was lost after it had finished it, may stand there twice.
+// was computed twice, because a rank was lost after it had finished it, may appear twice.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ namespace tovamill {
 class StreamFile {
  public:
   // Opens the file, makes it if it is not there, and cuts off a torn last line. Throws
-  // Error(cannot_create), Error(configuration) where the torn line is none of ours.
+  // Error(cannot_create), Error(configuration) where this program did not write the torn line.
   explicit StreamFile(const std::string& path);
 
   // Appends a line for each text and for each failed document in one write under a lock of the
@@ -41,7 +41,7 @@ class StreamFile {
 // scored.
 std::string stream_lines(const DocumentRecord& record);
 
-// Appends to the file of --stream-jsonl what the journals of `index` hold and it lacks: after a
+// Appends to the file of --stream-jsonl the texts of the journals of `index` that it lacks: after a
 // kill between journal and file, after the file was lost, or where the option is given for the
 // first time. Reads both once; memory is 24 bytes for each text plus one record. To be called while
 // nobody else appends. Returns the number of lines appended.

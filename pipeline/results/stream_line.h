@@ -1,4 +1,4 @@
-// What a line of the file of --stream-jsonl stands for.
+// The text or failure that a line of the file of --stream-jsonl holds.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct StreamLine {
 // How each line begins (generation_json.h).
 inline constexpr std::string_view kStreamLineFront = "{\"id\":\"";
 
-// Of a line without its \n; nothing where it is of another form.
+// Parses a line without its \n; nothing where it has another form.
 std::optional<StreamLine> parse_stream_line(std::string_view line);
 
 // Throws Error(configuration): `what` stands in the file and is not of this run.

@@ -1,4 +1,4 @@
-// The file of --stream-jsonl brought into line with the journals.
+// Reconciles the file of --stream-jsonl with the journals.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -55,7 +55,7 @@ void each_line(const std::string& path,
       held.clear();
     }
     held += rest;
-    // Somebody's large file is told at its front, not read whole.
+    // A large file of another kind is recognised at its front, not read whole.
     if (held.size() >= kStreamLineFront.size() && !held.starts_with(kStreamLineFront))
       throw_foreign_stream(path, "line " + std::to_string(number + 1));
   }
@@ -83,7 +83,7 @@ class Reconciliation {
   }
 
  private:
-  // Remembers what a line of the file stands for.
+  // Records which text a line of the file holds.
   void add(std::string_view text, std::uint64_t number) {
     const auto foreign = [&] { throw_foreign_stream(path_, "line " + std::to_string(number)); };
     const std::optional<StreamLine> line = parse_stream_line(text);
@@ -95,7 +95,7 @@ class Reconciliation {
         index_.documents.begin(), index_.documents.end(), key,
         [](const DocumentLocation& d, const auto& k) { return std::pair(d.file, d.offset) < k; });
     const bool is_known = at != index_.documents.end() && std::pair(at->file, at->offset) == key;
-    // Of a file that broke off in several places the index holds the first failure only.
+    // The index holds only the first failure of a file that broke off in several places.
     if (!is_known && line->failed) return;
     if (!is_known) foreign();
     present_.push_back({.document = static_cast<std::uint64_t>(at - index_.documents.begin()),

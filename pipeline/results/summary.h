@@ -48,7 +48,7 @@ struct CorpusSummary {
   Estimate perplexity_token, perplexity_word, bits_per_byte;                    // micro
   Estimate perplexity_token_macro, perplexity_word_macro, bits_per_byte_macro;  // macro
   double mean_attended = 0.0;  // tokens attended per query, layer and head group
-  // Of a job that writes texts; the perplexities above are then NaN, for nothing is scored.
+  // Values of a job that writes texts; the perplexities above are then NaN, for nothing is scored.
   bool generates = false;
   std::uint64_t n_generations = 0, n_new_tokens = 0;
   std::uint64_t n_stop = 0, n_length = 0;  // texts by their FinishReason
@@ -60,7 +60,7 @@ struct CorpusSummary {
 
 class SummaryBuilder {
  public:
-  // `generates`: the job writes texts and scores nothing; a record with texts says so too.
+  // `generates`: the job writes texts and scores nothing; so does a record with texts.
   explicit SummaryBuilder(bool generates = false) { totals_.generates = generates; }
   void add(const DocumentRecord& record);
   CorpusSummary finish() const;

@@ -62,7 +62,7 @@ void put(ByteWriter& out, const Generation& g) {
   }
 }
 
-// What every entry of `put` takes at least: a byte for each number and each length.
+// The least size of an entry of `put`: a byte for each number and each length.
 constexpr std::size_t kLeastGenerationBytes = 11;
 
 void get(ByteReader& in, Generation& g) {
@@ -94,7 +94,7 @@ void get(ByteReader& in, Generation& g) {
   }
 }
 
-// By question, then sample, each once: so they are found again.
+// The texts ascend by question, then sample, each once.
 void get(ByteReader& in, std::vector<Generation>& generations) {
   generations.resize(in.count(kLeastGenerationBytes));
   const Generation* last = nullptr;
@@ -106,7 +106,7 @@ void get(ByteReader& in, std::vector<Generation>& generations) {
   }
 }
 
-// The fields in front, in one place for both directions.
+// The fields in front, in one list for reading and writing.
 RecordKey get_key(ByteReader& in) {
   if (const auto version = in.fixed<std::uint8_t>(); version != kVersion)
     in.fail("the record has version " + std::to_string(version) + ", this program reads " +

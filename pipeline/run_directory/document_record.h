@@ -1,5 +1,5 @@
-// Everything that one finished (or failed) document contributes to the results. Workers append
-// these to their journals, the merge reads them back; nothing else of a document survives.
+// All that a finished or failed document contributes to the results. Workers append these records
+// to their journals, and the merge reads them; nothing else of a document is kept.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@ inline constexpr int kLogBins = 32;
 using LogHistogram = std::array<std::uint64_t, kLogBins>;
 int log_bin(std::uint64_t value);
 
-// What one layer's state did over a document. Head-wise policies count every KV head's decision
-// (n_eviction_groups of them).
+// Statistics of the state of one layer over a document. Head-wise policies count every KV head's
+// decision (n_eviction_groups of them).
 struct LayerCounters {
   std::uint64_t n_evictions = 0;
   std::uint64_t n_attended = 0;   // tokens attended, summed over queries (and groups)
@@ -89,12 +89,11 @@ struct DocumentRecord {
   Status status = Status::scored;
   std::string id;          // empty: <file name>:<line>, which the merge fills in
   std::string file;        // absolute path
-  std::uint64_t line = 0;  // 1-based in .jsonl, 0 in .txt or not known: the merge fills it in
-  // Bytes of the file that this record accounts for and lines in them, its own the last; 0 lines in
-  // .txt. See CorpusRecord.
+  std::uint64_t line = 0;  // 1-based; 0 without lines, or not known: the merge fills it in
+  // Places of the file that this record accounts for and the lines in them, its own the last. See
+  // CorpusRecord.
   std::uint64_t span_begin = 0, span_end = 0, n_lines = 0;
-  std::uint64_t offset =
-      0;  // byte offset of the record in the decompressed file: with `file` the document's key
+  std::uint64_t offset = 0;  // place of the record in its file: with `file` the key of the document
   std::uint64_t n_bytes = 0;   // of the text, UTF-8
   std::uint64_t n_words = 0;   // as str.split() counts
   std::uint64_t n_tokens = 0;  // processed, BOS included
@@ -118,11 +117,11 @@ struct DocumentRecord {
   std::vector<std::int32_t>
       death;  // --trace-state: (n_layers, n_tokens), step counted in the document, -1 never
 
-  // Of `summarize` and `generate`: by question, then sample. Empty of `score`, whose documents have
-  // n_scored instead.
+  // The texts of `summarize` and `generate`: by question, then sample. Empty for `score`, whose
+  // documents have n_scored instead.
   std::vector<Generation> generations;
 
-  int rank = 0;  // who did it, and how long it took: for /run only
+  int rank = 0;  // that computed it, and the time it took: for /run only
   double seconds = 0.0;
 
   bool operator==(const DocumentRecord&) const = default;

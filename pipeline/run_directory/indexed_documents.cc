@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "io/corpus/corpus.h"
+#include "io/corpus/corpus_format.h"
 
 namespace tovamill {
 
@@ -21,8 +21,8 @@ DocumentRecord IndexedDocuments::read(const DocumentLocation& at) {
 
 std::string default_id(const std::string& file, std::uint64_t line, std::uint64_t offset) {
   const std::string name = std::filesystem::path(file).filename().string();
-  const std::optional<CorpusFile> known = corpus_file_at(file);
-  if (known && known->kind == CorpusFile::Kind::text) return name;
+  const std::optional<CorpusFormat> format = format_of(file);
+  if (format && format->is_one_record()) return name;
   return line > 0 ? name + ":" + std::to_string(line) : name + "@" + std::to_string(offset);
 }
 

@@ -10,7 +10,7 @@
 
 namespace tovamill {
 
-// Keeps few journals open, for a long-lived run directory may hold thousands.
+// Keeps a few journals open: a long-lived run directory may hold thousands.
 class IndexedDocuments {
  public:
   explicit IndexedDocuments(const JournalIndex& index) : index_(index) {}
@@ -24,8 +24,8 @@ class IndexedDocuments {
   std::map<std::uint32_t, JournalReader> readers_;
 };
 
-// The name of a record that has none of its own: "<file name>" of a .txt file, "<file name>:<line>"
-// of others, "<file name>@<offset>" where the line is not known (0).
+// The id of a record that has none of its own: "<file name>" if the file is one record, else "<file
+// name>:<line>", or "<file name>@<offset>" where the line is not known (0).
 std::string default_id(const std::string& file, std::uint64_t line, std::uint64_t offset);
 
 }  // namespace tovamill

@@ -1,4 +1,4 @@
-// The small records of a journal beside the documents: which bytes of the corpus hold no record,
+// The small records of a journal beside the documents: which places of the corpus hold no record,
 // which documents were begun, why the process died.
 #pragma once
 
@@ -10,8 +10,8 @@
 
 namespace tovamill {
 
-// JournalEntry::span: [begin, end) of a corpus file (decompressed) is accounted for though no
-// record is there, and `n_lines` begin in it (CorpusReader::rest).
+// JournalEntry::span: the places [begin, end) of a corpus file are accounted for though no record
+// is there, and `n_lines` begin in it (RecordReader::rest).
 struct SpanEntry {
   std::string file;  // absolute path
   std::uint64_t begin = 0, end = 0;

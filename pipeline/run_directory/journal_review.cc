@@ -15,9 +15,9 @@ std::string as_text(std::span<const std::byte> bytes) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// SIGKILL leaves no mark, but the kernel counts those that it sends when memory runs out. `header`
-// says how many there had been on its host when the journal was begun; whether it was this host,
-// and there are more now.
+// SIGKILL leaves no trace, but the kernel counts the processes that it kills when memory runs out.
+// `header` holds that count at the start of the journal. True if it is of this host and the count
+// is higher now.
 bool memory_ran_out_since(const std::string& header) {
   const nlohmann::json h = nlohmann::json::parse(header, nullptr, false);
   if (!h.is_object()) return false;

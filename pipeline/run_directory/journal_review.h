@@ -1,5 +1,5 @@
-// What one journal holds, read front to back in memory of the size of the sets alone: for whoever
-// must know what a dead worker left.
+// What a journal holds: read from front to back when a worker was lost. Memory is that of the sets
+// alone.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace tovamill {
 struct JournalReview {
   std::string header;  // JSON text of its header record; empty if it was torn before that
   std::string footer;  // JSON text of its last footer record; empty if it died before
-  std::string crash;   // why the process died, as far as it could say; else empty
+  std::string crash;   // why the process died, if it left a trace; else empty
   std::vector<std::string> files;      // corpus files it names, in the order of appearance
-  std::vector<SpanSet> done;           // (files) bytes that documents and span entries account for
+  std::vector<SpanSet> done;           // (files) places that documents and span entries account for
   std::vector<SpanEntry> spans;        // the span entries, in order
   std::vector<BegunEntry> unfinished;  // documents begun and not finished, in order
   std::uint64_t n_begun = 0;

@@ -1,4 +1,4 @@
-// Fields of JSON that this program wrote, or somebody else in its place.
+// Fields of JSON that this program wrote, but that anybody may have changed.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -6,7 +6,7 @@
 
 namespace tovamill {
 
-// The text at `key`; empty where `object` is none, or has no text there.
+// The text at `key`; empty where `object` is no object or has no text there.
 inline std::string text_at(const nlohmann::json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";

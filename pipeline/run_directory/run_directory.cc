@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 namespace tovamill {
 namespace {
 
-// "3-12.log" is rank 3 of launch 12; other names are none of ours.
+// "3-12.log" is rank 3 of launch 12; other names are ignored.
 std::optional<std::pair<int, int>> parse_name(std::string_view name) {
   if (!name.ends_with(".log")) return std::nullopt;
   name.remove_suffix(4);
@@ -43,7 +43,7 @@ std::optional<std::pair<int, int>> parse_name(std::string_view name) {
   return std::pair(*rank, *launch);
 }
 
-// An empty file that says that a launch has this number.
+// An empty file that reserves the number of a launch.
 std::string reservation_path(const std::string& run_directory, int launch) {
   return (fs::path(journal_directory(run_directory)) /
           ("launch-" + std::to_string(launch) + ".log"))
@@ -102,7 +102,7 @@ class Scan {
     }
   }
 
-  // Sorts, drops doubles, counts.
+  // Sorts, drops duplicates, counts.
   JournalIndex take() {
     JournalIndex index;
     sort_files(index);
@@ -170,7 +170,7 @@ class Scan {
                         .failure_bytes = static_cast<std::uint32_t>(key.failure_text.size())});
   }
 
-  // A worker whose range began later counted fewer of the blank lines in front of the same record.
+  // A worker whose range began later counted fewer of the blank lines before the same record.
   void add_difference(const DocumentLocation& a, const DocumentLocation& b) {
     const DocumentLocation &longer = a.span_begin < b.span_begin ? a : b,
                            &shorter = a.span_begin < b.span_begin ? b : a;
@@ -197,7 +197,7 @@ class Scan {
     if (!index.contains(index.files[suspect.file], offset)) index.suspects.push_back(suspect);
   }
 
-  // Brings the files into order and gives everything their new numbers.
+  // Sorts the files and renumbers everything that refers to them.
   void sort_files(JournalIndex& index) {
     std::vector<std::uint32_t> order(files_.size());
     std::iota(order.begin(), order.end(), 0u);
@@ -291,7 +291,7 @@ JournalIndex scan_journals(const std::string& run_directory) {
 }
 
 JournalIndex scan_journals(const std::vector<std::string>& run_directories) {
-  std::map<std::string, std::string> by_real_path;  // a directory counts once, however it is named
+  std::map<std::string, std::string> by_real_path;  // a directory counts once under all its names
   for (const std::string& directory : run_directories) {
     std::error_code error;
     if (!fs::is_directory(directory, error))

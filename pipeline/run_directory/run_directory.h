@@ -1,7 +1,8 @@
 // The layout of a run directory, and what its journals hold:
 //   journal/launch-<launch>.log   empty: the number is taken
 //   journal/<rank>-<launch>.log   one per incarnation of a worker; a launch is numbered one higher
-//   than any there status.json, results.h5
+//                                 than any there
+//   status.json, results.h5
 // The journals are the truth; a scan keeps 64 bytes per document and no texts.
 #pragma once
 
@@ -22,11 +23,11 @@ std::string journal_path(const std::string& run_directory, int rank, int launch)
 // Makes the run directory and its journal/ (durably), if they are not there. Throws
 // Error(cannot_create).
 void create_run_directory(const std::string& run_directory);
-// One higher than any launch that left a journal; 1 for the first. To be asked once per launch, by
-// one rank.
+// One higher than any launch that left a journal; 1 for the first. One rank calls this once per
+// launch.
 int next_launch(const std::string& run_directory);
-// The next launch's number, taken for good: nobody else gets it, wherever he runs and however this
-// launch ends. Throws Error(io or cannot_create).
+// Reserves the number of the next launch: no other process gets it, on whatever host and however
+// this launch ends. Throws Error(io or cannot_create).
 int reserve_launch(const std::string& run_directory);
 
 // One journal: an incarnation of a worker.
@@ -37,7 +38,7 @@ struct JournalFile {
   int launch = 0;
   std::string header;         // JSON text of its header record; empty if it was torn before that
   std::string footer;         // JSON text of its last footer record; empty if it died before
-  std::string crash;          // why the process died, as far as it could say; else empty
+  std::string crash;          // why the process died, if it left a trace; else empty
   std::uint64_t n_begun = 0;  // documents that entered the model
   std::uint64_t n_documents = 0;  // records of documents, doubles and failed ones included
   std::uint64_t n_tokens = 0;     // of these
@@ -50,13 +51,13 @@ struct DocumentLocation {
   std::uint32_t journal = 0;   // index into JournalIndex::journals
   std::uint64_t offset = 0;    // of the document in its file
   std::uint64_t position = 0;  // of the record in its journal
-  // As in DocumentRecord: what it accounts for.
+  // As in DocumentRecord: the places that it accounts for.
   std::uint64_t span_begin = 0, span_end = 0;
   std::uint64_t n_lines : 63 = 0;
   std::uint64_t has_id : 1 = 0;  // else the merge names it
 };
 
-// Bytes [begin, end) of a corpus file in which `n_lines` lines and no document begin.
+// Places [begin, end) of a corpus file in which `n_lines` lines and no document begin.
 struct LineSpan {
   std::uint32_t file = 0;  // index into JournalIndex::files
   std::uint64_t begin = 0, end = 0;
@@ -65,8 +66,8 @@ struct LineSpan {
   bool operator==(const LineSpan&) const = default;
 };
 
-// A document that was begun, but finished by nobody, and in a journal that ended without a footer:
-// perhaps it is what kills workers.
+// A document that was begun in a journal without a footer and finished by no rank: perhaps it
+// crashes workers.
 struct Suspect {
   std::uint32_t file = 0;       // index into JournalIndex::files
   std::uint64_t offset = 0;     // of the document in its file
@@ -76,14 +77,14 @@ struct Suspect {
   bool operator==(const Suspect&) const = default;
 };
 
-// What the journals of run directories hold, doubles dropped (the record of the earliest launch,
+// What the journals of run directories hold, without duplicates (the record of the earliest launch,
 // then of the lowest rank, counts; of a file that broke off in several places, the first place).
 struct JournalIndex {
   std::vector<std::string> run_directories;  // bytewise order
   std::vector<JournalFile> journals;         // by launch, then rank, then path
   std::vector<std::string> files;            // corpus files, bytewise order
-  std::vector<SpanSet> done;                 // (files) bytes that are accounted for
-  std::vector<LineSpan> line_spans;  // by (file, begin, end): span entries, and where doubles
+  std::vector<SpanSet> done;                 // (files) places that are accounted for
+  std::vector<LineSpan> line_spans;  // by (file, begin, end): span entries, and where duplicates
                                      // of a document account for differently many blank lines
   std::vector<DocumentLocation> documents;                            // by (file, offset)
   std::vector<Suspect> suspects;                                      // by (file, offset)
@@ -93,7 +94,7 @@ struct JournalIndex {
 
   // Whether a document is finished (scored or failed). `file` is absolute, as in CorpusRecord.
   bool contains(std::string_view file, std::uint64_t offset) const;
-  // Of a file: the bytes that are accounted for; an empty set where no journal names it.
+  // The places of a file that are accounted for; an empty set where no journal names it.
   const SpanSet& done_of(std::string_view file) const;
 };
 

@@ -1,4 +1,5 @@
-// This host as Linux's /proc shows it: its name, the id of its boot, and which processes are ours.
+// This host as Linux's /proc shows it: its name, the id of its boot, and which processes are
+// tovamill.
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,7 +18,7 @@ double clock_s(clockid_t clock) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// Ours is what is called tovamill, or whatever this program was renamed to.
+// A process is tovamill by its name, or by that to which this program was renamed.
 // /proc/<pid>/stat is "pid (name) state ...", the name being the program's first 15 bytes, whatever
 // they are; the start, in clock ticks since the boot, is the 20th field behind the name (proc(5)).
 std::optional<double> tovamill_started(std::int64_t pid) {

@@ -31,7 +31,7 @@ constexpr std::uint64_t kCheapBytes = 32u << 20;
 // A status.json of another host that is older belongs to a dead run: it is written every few
 // seconds.
 constexpr double kSilentSeconds = 30.0;
-// A process that began this much later than the run says it did is another one with its number.
+// A process that began this much later than the run is another one with the same number.
 constexpr double kStartSlackSeconds = 5.0;
 constexpr std::size_t kLongestText = 1000;  // bytes shown of any text
 
@@ -54,7 +54,7 @@ std::optional<std::uint64_t> count_at(const json& object, const char* key) {
   return static_cast<std::uint64_t>(*value);
 }
 
-// Control characters become blanks: a file must not move the cursor of whoever looks at it.
+// Control characters become blanks: a file must not move the cursor of a terminal.
 std::string printable_text_at(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || !found->is_string()) return "";
@@ -195,7 +195,7 @@ JournalTotals journal_totals(const std::string& run_directory) {
   if (totals.n_bytes > kCheapBytes) return totals;
   try {
     totals.n_documents = scan_journals(run_directory).documents.size();
-  } catch (const Error&) {  // of another version, or gone meanwhile: then they are not counted
+  } catch (const Error&) {  // of another version, or removed meanwhile: not counted
   }
   return totals;
 }

@@ -1,6 +1,6 @@
-// What a run directory says of its run to somebody who only reads it: status.json as the
-// coordinator left it, whether that coordinator still lives, and what the journals hold. Nothing is
-// locked and nothing written, so it may be asked at any time.
+// The state of a run as its directory shows it: status.json as the coordinator wrote it, whether
+// that coordinator is alive, and what the journals hold. Nothing is locked or written: reports may
+// be made at any time.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace tovamill {
 
-// What of the world decides whether a run lives; replaced in tests.
+// What decides whether a run is alive; replaced in tests.
 struct RunProbe {
   double now_unix_s = 0.0;
   std::string host;
@@ -23,7 +23,7 @@ struct RunProbe {
 };
 RunProbe this_machine();
 
-// One rank, with what status.json says of it; absent numbers are nothing.
+// One rank as status.json describes it; numbers that are absent are nothing.
 struct RankReport {
   std::optional<std::uint64_t> rank, n_documents, n_failed, n_tokens;
   std::optional<double> silent_s, tokens_per_second;
@@ -41,7 +41,7 @@ struct JournalTotals {
   std::uint64_t n = 0;         // files
   std::uint64_t n_bytes = 0;   // of them all
   double newest_unix_s = 0.0;  // when the last of them was written to; 0 without any
-  // Documents in them, doubles dropped: counted only where there is little to read.
+  // Documents in them, without duplicates: counted only where there is little to read.
   std::optional<std::uint64_t> n_documents;
 };
 
@@ -51,7 +51,7 @@ struct RunReport {
   nlohmann::json status = nlohmann::json::object();  // as it was read
   std::string problem;  // why there is no status to read: "" or "is not there", "is not valid JSON"
   bool live = false;
-  bool is_final = false;        // the run ended by itself: done, stopped, failed, lost
+  bool is_final = false;        // the run has ended: done, stopped, failed, lost
   std::optional<double> age_s;  // since status.json was written by its own account
   std::string state, message, host, launch_id;
   std::optional<std::int64_t> exit_code, pid;

@@ -371,6 +371,10 @@ TEST_F(BadInput, CorporaThatAreNotWhatTheyShouldBe) {
   EXPECT_EQ(reasons("a.txt", "  \n \t\n"), Reasons{});
   EXPECT_EQ(reasons("a.txt.gz", "no gzip at all").size(), 1u);
   EXPECT_EQ(reasons("a.txt.zst", "no zstd at all").size(), 1u);
+  EXPECT_EQ(reasons("a.txt.xz", "no xz at all").size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl.xz", std::string("\xfd\x37zXZ\0", 6)).size(), 1u);
+  EXPECT_EQ(reasons("a.txt.bz2", "no bzip2 at all").size(), 1u);
+  EXPECT_EQ(reasons("a.jsonl.bz2", "BZh9").size(), 1u);
   EXPECT_EQ(reasons("a.jsonl.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10)).size(), 1u);
   EXPECT_EQ(reasons("a.jsonl.zst", "\x28\xb5\x2f\xfd").size(), 1u);
   EXPECT_EQ(reasons("a.txt", std::string(2000, 'x'), {"--max-record-bytes", "1000"}),

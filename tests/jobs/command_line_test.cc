@@ -108,7 +108,7 @@ TEST(CommandLine, PrintedConfigReadsBackToTheSameOptions) {
     const std::string text = lines_of(options).empty() ? "" : "# all\n" + lines_of(options);
     const RunOptions again = options_of({"--config", directory.write("run.ini", text)});
     EXPECT_EQ(lines_of(again), lines_of(options));
-    for (const Command& command : {score_command(), summarize_command()})
+    for (const Subcommand& command : {score_command(), summarize_command()})
       EXPECT_EQ(config_text(command, again), config_text(command, options));
   }
 }
@@ -128,7 +128,7 @@ TEST(CommandLine, UnusualOptionsDifferFromTheDefaultsInEveryField) {
 
 TEST(CommandLine, EveryOptionOfARunIsShownInOneGroupOfTheCommandsThatTakeIt) {
   std::map<std::string, std::multiset<std::string>> shown;
-  for (const Command& command : {score_command(), summarize_command()}) {
+  for (const Subcommand& command : {score_command(), summarize_command()}) {
     for (const OptionGroup& group : command.groups)
       shown[command.name].insert(group.names.begin(), group.names.end());
   }
@@ -136,7 +136,7 @@ TEST(CommandLine, EveryOptionOfARunIsShownInOneGroupOfTheCommandsThatTakeIt) {
   visit_fields(defaults, [&](std::string_view field, const auto&, Effect effect, const char* help) {
     const std::string name(field);
     EXPECT_NE(std::string(help), "") << name;
-    for (const Command& command : {score_command(), summarize_command()}) {
+    for (const Subcommand& command : {score_command(), summarize_command()}) {
       EXPECT_LE(shown[command.name].count(name), 1u) << name;
       EXPECT_EQ(help_text(command).find("--" + name) != std::string::npos,
                 takes(command, name) || name == "help")

@@ -131,8 +131,9 @@ TEST(Console, FirstLinesTellWhatIsLeftOut) {
     Console(options, out, err, false).started(info);
     return out.str() + err.str();
   };
-  EXPECT_NE(shown().find("left out              1 file, neither .txt nor .jsonl: 1 .md\n"),
-            std::string::npos)
+  EXPECT_NE(
+      shown().find("left out              1 file, neither .txt nor .jsonl nor .ndjson: 1 .md\n"),
+      std::string::npos)
       << shown();
   options.log_format = "json";
   EXPECT_EQ(nlohmann::json::parse(shown())["left_out"]["by_ending"][".md"], 1);

@@ -24,7 +24,7 @@ std::string with_troff_dashes(const std::string& text) {
 }
 
 TEST(ManPage, HoldsEveryOptionOfEveryCommand) {
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     const std::string page = man_page(command);
     for (const std::string& option : option_names(command)) {
       const std::string tag = ".TP\n\\fB" + with_troff_dashes("--" + option) + "\\fR";
@@ -36,7 +36,7 @@ TEST(ManPage, HoldsEveryOptionOfEveryCommand) {
 
 TEST(ManPage, OfTheProgramNamesEveryCommandAndExitCode) {
   const std::string page = program_man_page();
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     EXPECT_NE(page.find(".TP\n\\fB" + command.name + "\\fR\n"), std::string::npos) << command.name;
     EXPECT_NE(page.find(".BR tovamill\\-" + command.name + " (1)"), std::string::npos);
   }
@@ -52,7 +52,7 @@ TEST(ManPage, OfTheProgramNamesEveryCommandAndExitCode) {
 TEST(ManPage, EveryLineWithADotIsAKnownMacro) {
   const std::set<std::string> known{".TH", ".SH", ".SS", ".TP", ".PP", ".BR", ".EX", ".EE", ".br"};
   std::vector<std::string> pages{program_man_page()};
-  for (const Command& command : all_commands()) pages.push_back(man_page(command));
+  for (const Subcommand& command : all_commands()) pages.push_back(man_page(command));
   for (const std::string& page : pages) {
     std::istringstream lines(page);
     for (std::string line; std::getline(lines, line);) {
@@ -97,7 +97,7 @@ TEST(Completion, OfBashOffersFilesWhereTheseAreMeant) {
 TEST(Completion, OfZshHoldsEveryOptionWithItsChoices) {
   const std::string script = zsh_completion();
   EXPECT_EQ(script.find("#compdef tovamill\n"), 0u);
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     EXPECT_NE(script.find("\n    " + command.name + ")\n      _arguments"), std::string::npos);
     for (const std::string& option : option_names(command))
       EXPECT_NE(script.find("--" + option + "["), std::string::npos) << option;

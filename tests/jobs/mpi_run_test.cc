@@ -150,7 +150,7 @@ TEST_F(MpiRun, WhatIsWrongIsSaidOnce) {
 }
 
 // Out of memory on one document only: a state without bounds under a limit of the address space.
-// Of that malloc sets 64 MiB aside for every thread that allocates, most of it never used, which
+// malloc reserves 64 MiB of it for every thread that allocates, most of it never used, which
 // left too little for a thread of the merge (its stack takes 8 MiB): so there is one such arena.
 TEST_F(MpiRun, ADocumentThatKillsTwiceIsSetAside) {
   fs::remove_all(d.path() / "corpus");

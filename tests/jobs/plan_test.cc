@@ -48,7 +48,8 @@ TEST_F(PlanCommand, TellsWhatIsLeftOut) {
   d.write("corpus/table.parquet", "table");
   const auto text = plan({});
   EXPECT_TRUE(contains(
-      text.out, "left out              2 files, neither .txt nor .jsonl: 1 .md, 1 .parquet\n"))
+      text.out,
+      "left out              2 files, neither .txt nor .jsonl nor .ndjson: 1 .md, 1 .parquet\n"))
       << text.out;
   EXPECT_EQ(nlohmann::json::parse(plan({"--json"}).out)["files_left_out"], 2);
 }

@@ -27,7 +27,7 @@ void expect_error(const std::vector<std::string>& arguments, int code, const std
 }
 
 TEST(Program, HelpOfEachCommandIsTheSameByOptionAndByCommand) {
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     const ProgramResult by_option = run_tovamill({command.name, "--help"});
     EXPECT_EQ(by_option.exit_code, 0) << by_option.err;
     EXPECT_EQ(by_option.err, "");
@@ -40,7 +40,7 @@ TEST(Program, HelpOfEachCommandIsTheSameByOptionAndByCommand) {
 TEST(Program, HelpListsEveryCommand) {
   const ProgramResult help = run_tovamill({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const Command& command : all_commands()) {
+  for (const Subcommand& command : all_commands()) {
     EXPECT_NE(help.out.find("\n  " + command.name + " "), std::string::npos) << command.name;
     EXPECT_NE(help.out.find(command.summary), std::string::npos) << command.name;
   }

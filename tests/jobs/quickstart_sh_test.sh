@@ -26,6 +26,7 @@ set_up() {
   mkdir -p "$folder/bin" "$folder/will" "$tree/jobs" "$folder/tmp"
   cp -r "$root"/jobs/{quickstart.sh,install_dependencies.sh,test.sh,quickstart} "$tree/jobs/"
   cp "$root"/{README.md,CONTRIBUTING.md,LICENSE} "$tree/"
+  (cd "$root" && cp --parents {jobs,jobs/bench,io,pipeline,kernels}/README.md "$tree/")
   for tool in "${tools[@]}"; do ln -s "$(type -P "$tool")" "$folder/bin/$tool"; done
   real_python=$(python3 -c 'import sys; print(sys.executable)')
   printf 'ID=debian\n' >"$folder/os-release"
@@ -215,7 +216,7 @@ case_own_files_that_are_not_there() {
   expect 66 1 'nothing.txt does not exist'
   : >"$folder/text.md"
   start quickstart.sh --corpus text.md
-  expect 66 1 'text.md is neither .txt nor .jsonl'
+  expect 66 1 'text.md is neither .txt nor .jsonl nor .ndjson'
   not_called cmake
 }
 
@@ -480,7 +481,7 @@ case_corpus_without_a_network() {
   expect 0 0
   told 'cannot be fetched \(no server is reached .*the texts of this repository are the corpus instead'
   grep -q 'texts-at-hand' "$folder/program_calls" || fail "$(cat "$folder/program_calls")"
-  [ -s "$tree/build/quickstart/texts-at-hand/readme.txt" ] || fail "no text"
+  [ -s "$tree/build/quickstart/texts-at-hand/manuals.txt" ] || fail "no text"
 }
 
 case_corpus_without_apt() {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/types/model_limits.h"
 #include "tests/support/attention/attention_checks.h"
 
 namespace tovamill::testing {
@@ -93,8 +94,8 @@ TEST_P(Attention, EqualsTheReferenceWithWideHeads) {
   });
 }
 
-// A scan on a GPU holds up to 384, 768 and 1,152 columns in registers, and sums up to 1,536 in
-// shared memory.
+// An eviction scan on a GPU holds up to 384, 768 and 1,152 slots in registers, and sums up to 1,536
+// in shared memory.
 TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
   std::size_t n_settings = 0;
   for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::tova_head}) {
@@ -110,6 +111,29 @@ TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
                                      .device_bytes = 2 * kTestDeviceBytes};
       const std::int32_t n_tokens = cache_size + 40;
       expect_reference(setting, blocks_of(n_tokens, 190), n_tokens, 5);
+    }
+  }
+}
+
+// No backend holds what it has of each head in less room than a configuration may ask for.
+TEST_P(Attention, EqualsTheReferenceWithAsManyHeadsAsAModelMayHave) {
+  struct Case {
+    std::int32_t n_kv_heads, per_kv;
+    Policy policy = Policy::tova;
+  };
+  for (const Case& c :
+       {Case{25, 41}, Case{1025, 1, Policy::tova_head}, Case{16, 128}, Case{1, 2048},
+        Case{64, 64, Policy::tova_ema}, Case{kMaxHeads, 1}, Case{1, kMaxHeads, Policy::window}}) {
+    for (const std::int32_t each : {1, 5}) {
+      SCOPED_TRACE(std::to_string(c.n_kv_heads) + " x " + std::to_string(c.per_kv) +
+                   " heads in blocks of " + std::to_string(each));
+      const AttentionSetting setting{.head_dim = 2,
+                                     .n_kv_heads = c.n_kv_heads,
+                                     .per_kv = c.per_kv,
+                                     .cache = {.policy = c.policy, .cache_size = 6},
+                                     .device_bytes = std::uint64_t{1} << 30,
+                                     .max_rows = 16};
+      expect_reference(setting, blocks_of(10, each), 10, 6);
     }
   }
 }

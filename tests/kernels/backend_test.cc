@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/backend.h"
+#include "kernels/cpu/step/backend.h"
 #include "kernels/reference/backend.h"
 #include "kernels/types/error.h"
 #include "tests/support/attention/devices.h"
@@ -67,7 +67,8 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
                       .head_dim = 16,
                       .vocab_size = s.vocab_size,
                       .trained_context = 512,
-                      .inv_freq = std::vector<double>(8, 0.1)};
+                      .ropes = {std::vector<double>(8, 0.1)},
+                      .layers = {{}}};
     options_.cache = {.cache_size = 8};
     options_.dtype = s.dtype;
     options_.n_threads = 2;

@@ -1,5 +1,5 @@
 // What a GPU is asked at the start: that it is there, that the program can run on it, and that its
-// products do not depend on how many rows there are. On an emulated GPU, which can be made to fail.
+// GEMMs do not depend on how many rows there are. On an emulated GPU, which can be made to fail.
 
 #include <gtest/gtest.h>
 
@@ -34,7 +34,8 @@ class CudaStart : public ::testing::Test {
                                         .head_dim = 10,
                                         .vocab_size = kOut,
                                         .trained_context = 512,
-                                        .inv_freq = std::vector<double>(5, 0.1)},
+                                        .ropes = {std::vector<double>(5, 0.1)},
+                                        .layers = {{}}},
                               .cache = {.cache_size = 8},
                               .dtype = ComputeType::f32,
                               .max_rows = kMaxRows,
@@ -104,13 +105,13 @@ std::vector<float> first_row(Backend& backend, const Matrix& w, std::int32_t n, 
 TEST_F(CudaStart, TakesLessMemoryWhereLessCanBeHad) {
   EXPECT_FALSE(contains(make()->device().description(), "could be had"));
   const std::uint64_t largest = kTestDeviceBytes / 4 * 3;
-  set_machine({.largest_piece = largest});
+  set_machine({.largest_block = largest});
   const auto backend = make();
   EXPECT_LE(backend->device().device_bytes_left().value() + backend->workspace_bytes(), largest);
   EXPECT_TRUE(contains(backend->device().description(),
                        "only 0.1 GiB of 0.1 GiB of its memory could be had"))
       << backend->device().description();
-  set_machine({.largest_piece = 1 << 20});
+  set_machine({.largest_block = 1 << 20});
   const std::string why = error_of([] { make(); }, ExitCode::internal);
   EXPECT_TRUE(contains(why, "out of GPU memory")) << why;
 }

@@ -90,7 +90,7 @@ TEST_P(Decode, KeepsPinnedTokensAsTheReferenceDoes) {
   }
 }
 
-// Tokens with equal keys have equal weights: the oldest leaves, with every number of columns.
+// Tokens with equal keys have equal weights: the oldest leaves, with every number of slots.
 TEST_P(Decode, LetsTheOldestOfEqualsGo) {
   for (const Policy policy : {Policy::tova, Policy::tova_head}) {
     AttentionDevice d(

@@ -33,7 +33,7 @@ constexpr double kSumFactor = 4;
 // exp2 is good to 2 ulp; its argument x * log2(e), rounded twice, adds |x| of them.
 constexpr double kExpFactor = 4;
 
-std::int32_t pad(std::int32_t n) { return (n + kColumnPad - 1) / kColumnPad * kColumnPad; }
+std::int32_t pad(std::int32_t n) { return (n + kSlotPad - 1) / kSlotPad * kSlotPad; }
 
 class IsaKernelsTest : public ::testing::TestWithParam<const char*> {
  protected:
@@ -114,17 +114,17 @@ TEST_P(IsaKernelsTest, ExponentiateEqualsFloat64) {
         const std::int32_t padded = pad(n) + extra, hidden_below = n / 3;
         std::vector<float> row = random(padded, 80.0f);
         std::vector<std::int32_t> positions(static_cast<std::size_t>(padded)),
-            death(static_cast<std::size_t>(padded), kAlive);
+            eviction_step(static_cast<std::size_t>(padded), kLive);
         for (std::int32_t j = 0; j < padded; ++j)
           positions[static_cast<std::size_t>(j)] = (j * 7) % n + 1;
         for (std::int32_t j = 0; j + 1 < n; j += 2)
-          death[static_cast<std::size_t>(j)] = step - (j % 4 == 0);
+          eviction_step[static_cast<std::size_t>(j)] = step - (j % 4 == 0);
         std::fill(row.begin() + n, row.end(), kNan);
         const std::vector<float> in = row;
-        const bool by_position = (hiding & 1) != 0, by_death = (hiding & 2) != 0;
+        const bool by_position = (hiding & 1) != 0, by_eviction = (hiding & 2) != 0;
         const auto visible = [&](std::size_t j) {
           return j < static_cast<std::size_t>(n) && (!by_position || positions[j] > hidden_below) &&
-                 (!by_death || death[j] >= step);
+                 (!by_eviction || eviction_step[j] >= step);
         };
         double highest = -INFINITY, sum = 0;
         for (std::size_t j = 0; j < in.size(); ++j) {
@@ -132,7 +132,7 @@ TEST_P(IsaKernelsTest, ExponentiateEqualsFloat64) {
         }
         const float got = isa_->exponentiate(row.data(), n, padded, scale,
                                              by_position ? positions.data() : nullptr, hidden_below,
-                                             by_death ? death.data() : nullptr, step);
+                                             by_eviction ? eviction_step.data() : nullptr, step);
         for (std::size_t j = 0; j < in.size(); ++j) {
           const double x = visible(j)
                                ? (static_cast<double>(in[j]) - highest) * static_cast<double>(scale)
@@ -151,9 +151,10 @@ TEST_P(IsaKernelsTest, ExponentiateEqualsFloat64) {
 }
 
 TEST_P(IsaKernelsTest, ExponentiateOfNothingVisibleIsZero) {
-  std::vector<std::int32_t> death(32, 3), positions(32, 4);
+  std::vector<std::int32_t> eviction_step(32, 3), positions(32, 4);
   std::vector<float> row = random(32);
-  EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, death.data(), 4), 0.0f);
+  EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, eviction_step.data(), 4),
+            0.0f);
   EXPECT_EQ(row, std::vector<float>(32, 0.0f));
   row = random(32);
   EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, positions.data(), 4, nullptr, 0), 0.0f);
@@ -172,11 +173,12 @@ TEST_P(IsaKernelsTest, ExponentiateMakesANanScoresRowNan) {
     for (std::size_t j = 0; j < 20; ++j) EXPECT_TRUE(std::isnan(row[j])) << at << ' ' << j;
   }
   // Unless it cannot be seen.
-  std::vector<std::int32_t> death(32, kAlive);
-  death[7] = 1;
+  std::vector<std::int32_t> eviction_step(32, kLive);
+  eviction_step[7] = 1;
   std::vector<float> row = random(32);
   row[7] = kNan;
-  EXPECT_GT(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, death.data(), 2), 0.0f);
+  EXPECT_GT(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, eviction_step.data(), 2),
+            0.0f);
   EXPECT_EQ(row[7], 0.0f);
 }
 
@@ -190,15 +192,16 @@ TEST_P(IsaKernelsTest, ExponentiateTakesMinusInfinityAsZeroWeight) {
 TEST_P(IsaKernelsTest, MaskKeepsTheLivingAndSumsThem) {
   for (std::int32_t n : {16, 48, 272}) {
     std::vector<float> row = random(n), out(static_cast<std::size_t>(n), kNan);
-    std::vector<std::int32_t> death(static_cast<std::size_t>(n), kAlive);
-    for (std::size_t j = 0; j < death.size(); ++j) {
-      death[j] = j % 3 == 0 ? 4 : j % 3 == 1 ? 5 : kAlive;
-      if (death[j] < 5) row[j] = kNan;
+    std::vector<std::int32_t> eviction_step(static_cast<std::size_t>(n), kLive);
+    for (std::size_t j = 0; j < eviction_step.size(); ++j) {
+      eviction_step[j] = j % 3 == 0 ? 4 : j % 3 == 1 ? 5 : kLive;
+      if (eviction_step[j] < 5) row[j] = kNan;
     }
-    const double got = static_cast<double>(isa_->mask(row.data(), death.data(), 5, n, out.data()));
+    const double got =
+        static_cast<double>(isa_->mask(row.data(), eviction_step.data(), 5, n, out.data()));
     double sum = 0, terms = 0;
-    for (std::size_t j = 0; j < death.size(); ++j) {
-      EXPECT_EQ(out[j], death[j] >= 5 ? row[j] : 0.0f);
+    for (std::size_t j = 0; j < eviction_step.size(); ++j) {
+      EXPECT_EQ(out[j], eviction_step[j] >= 5 ? row[j] : 0.0f);
       sum += static_cast<double>(out[j]), terms += std::abs(static_cast<double>(out[j]));
     }
     EXPECT_TRUE(near(got, sum, terms, kSumFactor));

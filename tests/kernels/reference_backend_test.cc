@@ -36,7 +36,8 @@ ModelShape tiny_shape() {
           .vocab_size = 4,
           .trained_context = 512,
           .rms_norm_eps = 0.0f,
-          .inv_freq = {0.0}};
+          .ropes = {{0.0}},
+          .layers = {{}}};
 }
 
 class ReferenceBackendTest : public ::testing::Test {
@@ -218,7 +219,7 @@ TEST(ReferenceAttend, BringsAGrownStateDownToTheHighestWeightsOfOneQuery) {
 
 TEST(ReferenceAttend, SlidingWindowHidesKeysOutsideIt) {
   ModelShape shape = tiny_shape();
-  shape.sliding_window = 2;
+  shape.layers.at(0).sliding_window = 2;
   ReferenceBackend backend({.shape = shape, .cache = {.policy = Policy::full}});
   const auto state = backend.make_state();
   ReferenceBuffer qkv =

@@ -1,4 +1,5 @@
-// The cut of a step's rows into tiles, and that no cut changes a row's bits (design 3.6).
+// The cut of a step's rows into tiles, and that no cut changes a row's bits (kernels/README.md,
+// "Reproducibility").
 
 #include "kernels/cpu/row_tiles.h"
 
@@ -12,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/backend.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/step/backend.h"
 #include "kernels/types/error.h"
 
 namespace tovamill::cpu {
@@ -93,7 +94,8 @@ class SameRows : public ::testing::TestWithParam<ComputeType> {
                      .head_dim = 16,
                      .vocab_size = shape.n_out,
                      .trained_context = 512,
-                     .inv_freq = std::vector<double>(8, 0.1)};
+                     .ropes = {std::vector<double>(8, 0.1)},
+                     .layers = {{}}};
     options.cache = {.cache_size = 8};
     options.dtype = GetParam();
     options.n_threads = n_threads;

@@ -57,7 +57,7 @@ class OneStream {
                                        .device_bytes = kTestDeviceBytes})),
         model_(pack_model(
             config_,
-            weights_from_hf(
+            collect_weights(
                 config_, [&](const std::string& name) { return files_->find_tensor(name); }, path),
             backend_->device())),
         forward_(model_, *backend_, kMaxRows, 1, kMaxRows),

@@ -1,4 +1,5 @@
-// The scan on its own against one written out in float64: the same columns die at the same steps.
+// The eviction scan on its own against one written out in float64: the same tokens leave after the
+// same queries.
 
 #include <gtest/gtest.h>
 
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "kernels/cpu/isa_kernels.h"
+#include "kernels/policy/policies.h"
 #include "tests/support/attention/near.h"
 
 namespace tovamill::cpu {
@@ -25,7 +27,7 @@ constexpr double kNanScore = std::numeric_limits<double>::quiet_NaN();
 // A weight is an exponential (2 ulp, and its argument's rounding, which is worth as many as its
 // logarithm), divided by a sum of positive terms, averaged over heads; memories add these up.
 constexpr double kWeightFactor = 8;
-// Where a living token has all the weight, those of the others are below float32's normal numbers
+// Where a live token has all the weight, those of the others are below float32's normal numbers
 // and count as equal.
 constexpr double kVanishing = 1e-30;
 
@@ -36,100 +38,99 @@ double terms_of(double weight) {
 
 struct Rule {
   std::string name;
-  ScanRule rule = ScanRule::newest_weight;
+  Policy rule = Policy::tova;
   std::int32_t cache_size = 0, pin = 0, recent = -1;
   double decay = 0.9;
 };
 
-struct Column {
+struct Slot {
   std::int32_t position = 0;
   double memory = 0, power = 1, value_norm = 1;
 };
 
-// One stream's state through tile after tile, in both arithmetics. Columns keep no order.
+// One stream's state through tile after tile, in both arithmetics. Slots keep no order.
 class ScanRun {
  public:
   ScanRun(const IsaKernels& isa, const Rule& rule, std::int32_t n_heads)
       : isa_(isa), rule_(rule), n_heads_(n_heads) {}
 
-  // scores (n_heads, n_steps, n_state + n_steps): of the columns in their present order, then of
+  // scores (n_heads, n_queries, n_state + n_queries): of the slots in their present order, then of
   // the new ones.
-  void run_tile(std::int32_t n_steps, const std::vector<std::vector<double>>& scores) {
-    const auto n_state = static_cast<std::int32_t>(columns_.size());
-    for (std::int32_t i = 0; i < n_steps; ++i)
-      columns_.push_back(
+  void run_tile(std::int32_t n_queries, const std::vector<std::vector<double>>& scores) {
+    const auto n_state = static_cast<std::int32_t>(slots_.size());
+    for (std::int32_t i = 0; i < n_queries; ++i)
+      slots_.push_back(
           {.position = next_position_++, .value_norm = 0.5 + 0.125 * (next_position_ * 5 % 11)});
-    const auto n = static_cast<std::int32_t>(columns_.size());
-    ld_ = (n + kColumnPad - 1) / kColumnPad * kColumnPad;
+    const auto n = static_cast<std::int32_t>(slots_.size());
+    ld_ = (n + kSlotPad - 1) / kSlotPad * kSlotPad;
     scores_ = &scores;
-    n_state_ = n_state, n_steps_ = n_steps;
+    n_state_ = n_state, n_queries_ = n_queries;
     const auto ld = static_cast<std::size_t>(ld_);
-    // What is behind the columns is anything.
+    // What is behind the slots is anything.
     std::vector<float> memory(ld, std::nanf("")), power(ld, std::nanf("")), norm(ld, std::nanf("")),
-        scratch(2 * ld, std::nanf(""));
+        mean_weight(ld, std::nanf(""));
     std::vector<std::int32_t> positions(ld, -7);
-    for (std::size_t j = 0; j < columns_.size(); ++j) {
-      positions[j] = columns_[j].position;
-      norm[j] = static_cast<float>(columns_[j].value_norm);
-      if (static_cast<std::int32_t>(j) >= n_state) continue;  // the scan itself starts the newborn
+    for (std::size_t j = 0; j < slots_.size(); ++j) {
+      positions[j] = slots_[j].position;
+      norm[j] = static_cast<float>(slots_[j].value_norm);
+      if (static_cast<std::int32_t>(j) >= n_state) continue;  // the scan itself starts the new ones
       memory[j] = memory_[j];
       power[j] = power_[j];
     }
-    weights_.assign(static_cast<std::size_t>(n_heads_ * n_steps) * ld, 0.0f);
-    death_.assign(ld, -5);
+    weights_.assign(static_cast<std::size_t>(n_heads_ * n_queries) * ld, 0.0f);
+    eviction_step_.assign(ld, -5);
     std::vector<float*> first;
     for (std::int32_t h = 0; h < n_heads_; ++h) {
-      first.push_back(weights_.data() + static_cast<std::size_t>(h * n_steps) * ld);
-      for (std::int32_t s = 0; s < n_steps; ++s) fill_row(h, s, nullptr);
+      first.push_back(weights_.data() + static_cast<std::size_t>(h * n_queries) * ld);
+      for (std::int32_t s = 0; s < n_queries; ++s) fill_row(h, s, nullptr);
     }
-    std::vector<float> inverse_sum(static_cast<std::size_t>(n_heads_ * n_steps)),
-        evicted_weight(static_cast<std::size_t>(n_steps));
-    std::vector<std::int32_t> evicted(static_cast<std::size_t>(n_steps), -9);
-    const bool remembers = rule_.rule != ScanRule::newest_weight,
-               averages = rule_.rule == ScanRule::moving_average;
-    const ScanTile tile{.weights = first.data(),
-                        .step_stride = ld_,
-                        .ld = ld_,
-                        .n_heads = n_heads_,
-                        .n_steps = n_steps,
-                        .n_state = n_state,
-                        .first_position = next_position_ - n_steps,
-                        .positions = positions.data(),
-                        .rule = rule_.rule,
-                        .cache_size = rule_.cache_size,
-                        .pin = rule_.pin,
-                        .recent = rule_.recent,
-                        .decay = static_cast<float>(rule_.decay),
-                        .memory = remembers ? memory.data() : nullptr,
-                        .decay_power = averages ? power.data() : nullptr,
-                        .value_norm = averages ? norm.data() : nullptr,
-                        .scratch = scratch.data(),
-                        .restore =
-                            [](void* c, std::int32_t head, std::int32_t step) {
-                              auto& run = *static_cast<ScanRun*>(c);
-                              ++run.n_restored;
-                              run.fill_row(head, step, run.death_.data());
-                            },
-                        .restore_context = this,
-                        .death = death_.data(),
-                        .inverse_sum = inverse_sum.data(),
-                        .evicted = evicted.data(),
-                        .evicted_weight = evicted_weight.data()};
-    isa_.scan(tile);
+    std::vector<float> inverse_sum(static_cast<std::size_t>(n_heads_ * n_queries)),
+        evicted_weight(static_cast<std::size_t>(n_queries));
+    std::vector<std::int32_t> evicted(static_cast<std::size_t>(n_queries), -9);
+    const bool remembers = rule_.rule != Policy::tova, averages = rule_.rule == Policy::tova_ema;
+    const EvictionScan scan{.head_rows = first.data(),
+                            .query_stride = ld_,
+                            .ld = ld_,
+                            .n_heads = n_heads_,
+                            .n_queries = n_queries,
+                            .n_state = n_state,
+                            .positions = positions.data(),
+                            .rule = {.policy = rule_.rule,
+                                     .cache_size = rule_.cache_size,
+                                     .first_free = rule_.pin,
+                                     .recent = std::max(0, rule_.recent),
+                                     .decay = static_cast<float>(rule_.decay)},
+                            .first_decision = {.now = next_position_ - n_queries},
+                            .memory = remembers ? memory.data() : nullptr,
+                            .decay_power = averages ? power.data() : nullptr,
+                            .value_norm = averages ? norm.data() : nullptr,
+                            .mean_weight = mean_weight.data(),
+                            .restore =
+                                [](void* c, std::int32_t head, std::int32_t step) {
+                                  auto& run = *static_cast<ScanRun*>(c);
+                                  ++run.n_restored;
+                                  run.fill_row(head, step, run.eviction_step_.data());
+                                },
+                            .restore_context = this,
+                            .eviction_step = eviction_step_.data(),
+                            .inverse_sum = inverse_sum.data(),
+                            .evicted = evicted.data(),
+                            .evicted_weight = evicted_weight.data()};
+    isa_.scan_evictions(scan);
     compare(evicted, evicted_weight, memory);
     keep_survivors(memory, power);
   }
 
-  std::int32_t n_state() const { return static_cast<std::int32_t>(columns_.size()); }
-  const std::vector<Column>& columns() const { return columns_; }
+  std::int32_t n_state() const { return static_cast<std::int32_t>(slots_.size()); }
+  const std::vector<Slot>& slots() const { return slots_; }
   void shuffle(std::mt19937& random) {
-    std::vector<std::size_t> order(columns_.size());
+    std::vector<std::size_t> order(slots_.size());
     std::iota(order.begin(), order.end(), 0u);
     std::shuffle(order.begin(), order.end(), random);
-    const auto columns = columns_;
+    const auto slots = slots_;
     const auto memory = memory_, power = power_;
     for (std::size_t j = 0; j < order.size(); ++j) {
-      columns_[j] = columns[order[j]], memory_[j] = memory[order[j]], power_[j] = power[order[j]];
+      slots_[j] = slots[order[j]], memory_[j] = memory[order[j]], power_[j] = power[order[j]];
     }
   }
 
@@ -138,76 +139,75 @@ class ScanRun {
 
  private:
   double score(std::int32_t h, std::int32_t step, std::int32_t j) const {
-    return (*scores_)[static_cast<std::size_t>(h * n_steps_ + step)][static_cast<std::size_t>(j)];
+    return (*scores_)[static_cast<std::size_t>(h * n_queries_ + step)][static_cast<std::size_t>(j)];
   }
 
-  // As the backend does: exp relative to the highest of the visible; with deaths, of the living.
-  void fill_row(std::int32_t h, std::int32_t step, const std::int32_t* death) {
-    float* row = weights_.data() + static_cast<std::int64_t>(h * n_steps_ + step) * ld_;
+  // As the backend does: exp relative to the highest of the visible; with eviction steps, of the
+  // live.
+  void fill_row(std::int32_t h, std::int32_t step, const std::int32_t* eviction_step) {
+    float* row = weights_.data() + static_cast<std::int64_t>(h * n_queries_ + step) * ld_;
     for (std::int32_t j = 0; j < ld_; ++j)
       row[j] = j <= n_state_ + step ? static_cast<float>(score(h, step, j)) : 0.0f;
-    isa_.exponentiate(row, n_state_ + step + 1, ld_, 1.0f, nullptr, 0, death, step);
+    isa_.exponentiate(row, n_state_ + step + 1, ld_, 1.0f, nullptr, 0, eviction_step, step);
   }
 
   // Walks the steps in float64 and asks whether each choice of the scan's is right.
   void compare(const std::vector<std::int32_t>& evicted, const std::vector<float>& evicted_weight,
                const std::vector<float>& memory) {
-    std::vector<bool> alive(columns_.size(), false);
-    std::fill_n(alive.begin(), n_state_, true);
-    std::int32_t living = n_state_;
-    for (std::int32_t step = 0; step < n_steps_; ++step) {
+    std::vector<bool> live(slots_.size(), false);
+    std::fill_n(live.begin(), n_state_, true);
+    std::int32_t n_live = n_state_;
+    for (std::int32_t step = 0; step < n_queries_; ++step) {
       const std::int32_t newest = n_state_ + step;
-      alive[static_cast<std::size_t>(newest)] = true;
-      ++living;
-      std::vector<double> weight(columns_.size(), 0.0);
+      live[static_cast<std::size_t>(newest)] = true;
+      ++n_live;
+      std::vector<double> weight(slots_.size(), 0.0);
       for (std::int32_t h = 0; h < n_heads_; ++h) {
         double highest = -INFINITY, sum = 0;
         for (std::int32_t j = 0; j <= newest; ++j) {
-          if (alive[static_cast<std::size_t>(j)]) highest = std::max(highest, score(h, step, j));
+          if (live[static_cast<std::size_t>(j)]) highest = std::max(highest, score(h, step, j));
         }
         for (std::int32_t j = 0; j <= newest; ++j) {
-          if (alive[static_cast<std::size_t>(j)]) sum += std::exp(score(h, step, j) - highest);
+          if (live[static_cast<std::size_t>(j)]) sum += std::exp(score(h, step, j) - highest);
         }
         for (std::int32_t j = 0; j <= newest; ++j) {
-          if (alive[static_cast<std::size_t>(j)])
+          if (live[static_cast<std::size_t>(j)])
             weight[static_cast<std::size_t>(j)] +=
                 std::exp(score(h, step, j) - highest) / sum / n_heads_;
         }
       }
       std::int32_t lowest = -1, oldest = -1;
-      std::vector<double> decided(columns_.size(), 0.0);
+      std::vector<double> decided(slots_.size(), 0.0);
       for (std::int32_t j = 0; j <= newest; ++j) {
         const auto at = static_cast<std::size_t>(j);
-        Column& c = columns_[at];
-        if (!alive[at]) continue;
+        Slot& c = slots_[at];
+        if (!live[at]) continue;
         const double old = c.memory;
-        c.memory = rule_.rule == ScanRule::accumulated
-                       ? old + weight[at]
-                       : rule_.decay * old + (1 - rule_.decay) * weight[at];
+        c.memory = rule_.rule == Policy::h2o ? old + weight[at]
+                                             : rule_.decay * old + (1 - rule_.decay) * weight[at];
         c.power *= rule_.decay;
-        decided[at] = rule_.rule == ScanRule::newest_weight ? weight[at]
-                      : rule_.rule == ScanRule::moving_average
-                          ? c.memory / (1 - c.power) * c.value_norm
-                          : c.memory;
-        const std::int32_t now = columns_[static_cast<std::size_t>(newest)].position;
+        decided[at] = rule_.rule == Policy::tova       ? weight[at]
+                      : rule_.rule == Policy::tova_ema ? c.memory / (1 - c.power) * c.value_norm
+                                                       : c.memory;
+        const std::int32_t now = slots_[static_cast<std::size_t>(newest)].position;
         if (c.position < rule_.pin || (rule_.recent >= 0 && c.position > now - rule_.recent))
           continue;
-        if (oldest < 0 || c.position < columns_[static_cast<std::size_t>(oldest)].position)
+        if (oldest < 0 || c.position < slots_[static_cast<std::size_t>(oldest)].position)
           oldest = j;
         if (std::isnan(decided[at])) continue;
         const auto low = static_cast<std::size_t>(std::max(lowest, 0));
         if (lowest < 0 || decided[at] < decided[low] ||
-            (decided[at] == decided[low] && c.position < columns_[low].position))
+            (decided[at] == decided[low] && c.position < slots_[low].position))
           lowest = j;
       }
       const std::int32_t got = evicted[static_cast<std::size_t>(step)];
-      const std::int32_t expected = living <= rule_.cache_size ? -1 : lowest >= 0 ? lowest : oldest;
+      const std::int32_t expected = n_live <= rule_.cache_size ? -1 : lowest >= 0 ? lowest : oldest;
       if (expected < 0) {
         ASSERT_EQ(got, -1) << rule_.name << " step " << step;
         continue;
       }
       ASSERT_GE(got, 0) << rule_.name << " step " << step;
-      ASSERT_TRUE(alive[static_cast<std::size_t>(got)])
+      ASSERT_TRUE(live[static_cast<std::size_t>(got)])
           << rule_.name << ": died twice or before its birth, step " << step;
       if (got != expected) {
         const double a = decided[static_cast<std::size_t>(got)],
@@ -224,39 +224,40 @@ class ScanRun {
                          terms_of(w), kWeightFactor))
             << rule_.name << " step " << step;
       }
-      ASSERT_EQ(death_[static_cast<std::size_t>(got)], step);
-      alive[static_cast<std::size_t>(got)] = false;
-      evicted_positions.push_back(columns_[static_cast<std::size_t>(got)].position);
-      --living, ++n_evicted;
+      ASSERT_EQ(eviction_step_[static_cast<std::size_t>(got)], step);
+      live[static_cast<std::size_t>(got)] = false;
+      evicted_positions.push_back(slots_[static_cast<std::size_t>(got)].position);
+      --n_live, ++n_evicted;
     }
-    for (std::size_t j = 0; j < alive.size(); ++j) {
-      ASSERT_EQ(death_[j] == kAlive, alive[j]);
-      if (alive[j] && rule_.rule != ScanRule::newest_weight && !std::isnan(columns_[j].memory)) {
-        ASSERT_TRUE(near(static_cast<double>(memory[j]), columns_[j].memory,
-                         terms_of(columns_[j].memory), kWeightFactor))
+    for (std::size_t j = 0; j < live.size(); ++j) {
+      ASSERT_EQ(eviction_step_[j] == kLive, live[j]);
+      if (live[j] && rule_.rule != Policy::tova && !std::isnan(slots_[j].memory)) {
+        ASSERT_TRUE(near(static_cast<double>(memory[j]), slots_[j].memory,
+                         terms_of(slots_[j].memory), kWeightFactor))
             << rule_.name;
       }
     }
-    for (std::size_t j = alive.size(); j < death_.size(); ++j) ASSERT_EQ(death_[j], -1);
+    for (std::size_t j = live.size(); j < eviction_step_.size(); ++j)
+      ASSERT_EQ(eviction_step_[j], -1);
   }
 
   void keep_survivors(const std::vector<float>& memory, const std::vector<float>& power) {
-    std::vector<Column> kept;
+    std::vector<Slot> kept;
     memory_.clear(), power_.clear();
-    for (std::size_t j = 0; j < columns_.size(); ++j) {
-      if (death_[j] != kAlive) continue;
-      kept.push_back(columns_[j]), memory_.push_back(memory[j]), power_.push_back(power[j]);
+    for (std::size_t j = 0; j < slots_.size(); ++j) {
+      if (eviction_step_[j] != kLive) continue;
+      kept.push_back(slots_[j]), memory_.push_back(memory[j]), power_.push_back(power[j]);
     }
-    columns_ = kept;
+    slots_ = kept;
   }
 
   const IsaKernels& isa_;
   Rule rule_;
-  std::int32_t n_heads_ = 1, next_position_ = 0, ld_ = 0, n_state_ = 0, n_steps_ = 0;
+  std::int32_t n_heads_ = 1, next_position_ = 0, ld_ = 0, n_state_ = 0, n_queries_ = 0;
   const std::vector<std::vector<double>>* scores_ = nullptr;
-  std::vector<Column> columns_;
+  std::vector<Slot> slots_;
   std::vector<float> memory_, power_, weights_;
-  std::vector<std::int32_t> death_;
+  std::vector<std::int32_t> eviction_step_;
 };
 
 class ScanTest : public ::testing::TestWithParam<const char*> {
@@ -267,9 +268,9 @@ class ScanTest : public ::testing::TestWithParam<const char*> {
   }
   // Float32 values, so that both arithmetics start from the same.
   std::vector<std::vector<double>> scores(std::int32_t heads, std::int32_t steps,
-                                          std::int32_t columns, double spread) {
+                                          std::int32_t slots, double spread) {
     std::vector<std::vector<double>> all(static_cast<std::size_t>(heads * steps),
-                                         std::vector<double>(static_cast<std::size_t>(columns)));
+                                         std::vector<double>(static_cast<std::size_t>(slots)));
     for (auto& row : all) {
       for (double& x : row)
         x = static_cast<double>(
@@ -282,16 +283,13 @@ class ScanTest : public ::testing::TestWithParam<const char*> {
 };
 
 std::vector<Rule> rules(std::int32_t k) {
-  return {{.name = "tova", .cache_size = k},
-          {.name = "tova pin", .cache_size = k, .pin = k / 2},
-          {.name = "ema", .rule = ScanRule::moving_average, .cache_size = k},
-          {.name = "ema pin",
-           .rule = ScanRule::moving_average,
-           .cache_size = k,
-           .pin = k / 2,
-           .decay = 0.5},
-          {.name = "h2o", .rule = ScanRule::accumulated, .cache_size = k, .recent = k / 2},
-          {.name = "h2o unprotected", .rule = ScanRule::accumulated, .cache_size = k, .recent = 0}};
+  return {
+      {.name = "tova", .cache_size = k},
+      {.name = "tova pin", .cache_size = k, .pin = k / 2},
+      {.name = "ema", .rule = Policy::tova_ema, .cache_size = k},
+      {.name = "ema pin", .rule = Policy::tova_ema, .cache_size = k, .pin = k / 2, .decay = 0.5},
+      {.name = "h2o", .rule = Policy::h2o, .cache_size = k, .recent = k / 2},
+      {.name = "h2o unprotected", .rule = Policy::h2o, .cache_size = k, .recent = 0}};
 }
 
 TEST_P(ScanTest, EvictsWhatFloat64EvictsOverManyTiles) {
@@ -314,18 +312,18 @@ TEST_P(ScanTest, EvictsWhatFloat64EvictsOverManyTiles) {
   EXPECT_LE(n_near_ties, n_evicted / 10000) << "near-ties are rare in random data";
 }
 
-TEST_P(ScanTest, TiesGoToTheLowestPositionInAnyColumnOrder) {
+TEST_P(ScanTest, TiesGoToTheLowestPositionInAnyOrderOfSlots) {
   for (const Rule& rule : {rules(20)[0], rules(20)[1], rules(20)[5]}) {
     for (int repeat = 0; repeat < 20; ++repeat) {
       ScanRun run(*isa_, rule, 2);
-      const auto equal = [](std::int32_t steps, std::int32_t columns) {
+      const auto equal = [](std::int32_t steps, std::int32_t slots) {
         return std::vector<std::vector<double>>(
             static_cast<std::size_t>(2 * steps),
-            std::vector<double>(static_cast<std::size_t>(columns), 1.5));
+            std::vector<double>(static_cast<std::size_t>(slots), 1.5));
       };
       run.run_tile(20, equal(20, 20));
       run.shuffle(random_);
-      if (rule.rule == ScanRule::newest_weight) {
+      if (rule.rule == Policy::tova) {
         run.run_tile(15, equal(15, 35));
         ASSERT_FALSE(HasFatalFailure());
         EXPECT_EQ(run.n_near_ties, 0);
@@ -339,8 +337,8 @@ TEST_P(ScanTest, TiesGoToTheLowestPositionInAnyColumnOrder) {
   }
 }
 
-// The dead had by far the largest score: every row of the tile is relative to it.
-TEST_P(ScanTest, ChoosesAmongTheLivingUnderADeadTokensLargeScore) {
+// An evicted token had by far the largest score: every row of the tile is relative to it.
+TEST_P(ScanTest, ChoosesAmongTheLiveUnderAnEvictedTokensLargeScore) {
   for (double above : {20.0, 40.0, 60.0, 80.0, 88.0, 100.0, 200.0, 1000.0}) {
     for (const Rule& rule : rules(16)) {
       ScanRun run(*isa_, rule, 3);
@@ -352,7 +350,7 @@ TEST_P(ScanTest, ChoosesAmongTheLivingUnderADeadTokensLargeScore) {
         // others.
         std::int32_t victim = -1;
         for (std::int32_t j = 0; j < n; ++j) {
-          const auto& c = run.columns();
+          const auto& c = run.slots();
           if (c[static_cast<std::size_t>(j)].position < rule.pin) continue;
           if (victim < 0 || c[static_cast<std::size_t>(j)].position <
                                 c[static_cast<std::size_t>(victim)].position)
@@ -366,8 +364,8 @@ TEST_P(ScanTest, ChoosesAmongTheLivingUnderADeadTokensLargeScore) {
         run.run_tile(steps, s);
         ASSERT_FALSE(HasFatalFailure()) << rule.name << " at +" << above;
       }
-      // The other rules remember the weight that the token once had, and keep it alive.
-      if (rule.rule != ScanRule::newest_weight) continue;
+      // The other rules remember the weight that the token once had, and keep it.
+      if (rule.rule != Policy::tova) continue;
       EXPECT_EQ(run.n_near_ties, 0) << rule.name << " at +" << above;
       EXPECT_EQ(run.n_restored > 0, above > 30) << rule.name << " at +" << above;
     }
@@ -383,7 +381,7 @@ TEST_P(ScanTest, EvictsTheOldestWhereNoScoreIsANumber) {
     run.run_tile(12, all_nan);
     ASSERT_FALSE(HasFatalFailure()) << rule.name;
     EXPECT_EQ(run.n_evicted, 12);
-    if (rule.rule != ScanRule::newest_weight) continue;
+    if (rule.rule != Policy::tova) continue;
     for (std::size_t i = 0; i < 12; ++i)
       EXPECT_EQ(run.evicted_positions[i], rule.pin + static_cast<std::int32_t>(i)) << rule.name;
   }

@@ -1,5 +1,6 @@
 // What must not change a document's numbers: the size of the blocks, the threads, the other streams
-// of a step (design 3.2, 3.6); and what every bounded policy attends to in all (design 3.3).
+// of a step (kernels/README.md, "Blocks", "Reproducibility");
+// and what every bounded policy attends to in all (kernels/README.md, "Policies").
 
 #include <gtest/gtest.h>
 
@@ -23,7 +24,8 @@
 namespace tovamill::testing {
 namespace {
 
-// Per-token NLL of float32 runs that add up in another order; design 8 allows 1e-3 against float64.
+// Per-token NLL of float32 runs that add up in another order; 1e-3 are allowed against
+// float64 (kernels/README.md, "Tolerances").
 constexpr double kTokenTolerance = 2e-4;
 
 std::vector<std::int32_t> random_ids(std::size_t n, std::uint32_t seed) {
@@ -33,7 +35,8 @@ std::vector<std::int32_t> random_ids(std::size_t n, std::uint32_t seed) {
   return ids;
 }
 
-// Tokens that queries 0..n-1 attend to in all, over the state of one deciding group (design 3.3).
+// Tokens that queries 0..n-1 attend to in all, over the state of one deciding group
+// (kernels/README.md, "Policies").
 std::uint64_t attended_in_all(std::uint64_t k, std::uint64_t n) {
   return k * (k + 1) / 2 + (k + 1) * (n - k);
 }
@@ -67,7 +70,7 @@ class OnDevices : public Streams, public ::testing::WithParamInterface<DeviceKin
 using BlockSizes = OnDevices;
 using SameBits = OnDevices;
 
-TEST(AttendedTokensFormula, GivesTheMeansOfTheDesign) {
+TEST(AttendedTokensFormula, GivesThePublishedMeans) {
   const auto mean = [](std::uint64_t k) {
     return static_cast<double>(attended_in_all(k, 4096)) / 4096;
   };
@@ -89,8 +92,8 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
         for (std::uint64_t attended : run.attended)
           EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_eviction_groups))
               << p.name << ' ' << name_of(device);
-        // The same from the deaths of each layer and group: token j was attended by queries j to
-        // death[j].
+        // The same from the eviction steps of each layer and group: token j was attended by queries
+        // j to death[j].
         for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_eviction_groups);
              ++g) {
           std::uint64_t sum = 0;
@@ -196,7 +199,7 @@ class SideBySide {
   SideBySide(const std::string& path, DeviceKind device, const CacheOptions& cache)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
-        weights_(weights_from_hf(
+        weights_(collect_weights(
             config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)),
         backend_(make_backend(device, {.shape = config_.shape,
                                        .cache = cache,

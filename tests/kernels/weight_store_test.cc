@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/cpu/backend.h"
+#include "kernels/cpu/step/backend.h"
 #include "kernels/types/error.h"
 #include "tests/support/error_of.h"
 
@@ -113,7 +113,8 @@ class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
                .head_dim = 16,
                .vocab_size = kVocab,
                .trained_context = 512,
-               .inv_freq = std::vector<double>(8, 0.1)};
+               .ropes = {std::vector<double>(8, 0.1)},
+               .layers = {{}}};
     o.dtype = GetParam();
     o.n_threads = n_threads;
     o.max_rows = kRows;

@@ -44,7 +44,7 @@ bool DocumentLoop::run() {
     throw OutOfMemory(
         "out of memory: give a smaller --memory-budget, fewer --streams or a smaller --cache-size");
   }
-  if (documents_.empty() && !held_ && mailbox_.orders().command == Command::finish) return true;
+  if (documents_.empty() && !held_ && mailbox_.orders().order == RunOrder::finish) return true;
   save_all();
   return false;
 }

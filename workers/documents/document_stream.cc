@@ -95,6 +95,7 @@ StepBlock DocumentStream::next_block(std::int32_t first_row, std::vector<std::in
                         .first_row = first_row,
                         .n_tokens = static_cast<std::int32_t>(n),
                         .position = static_cast<std::int64_t>(planned_ - chunk_begin_),
+                        .random_key = random_key(setting_.seed, result_, chunk_begin_),
                         .asks_positions = planned_ + n == end};
   for (std::size_t i = planned_; i < planned_ + n; ++i) {
     ids.push_back(tokens_[i]);

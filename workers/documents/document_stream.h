@@ -33,6 +33,7 @@ struct StreamSetting {
   bool keep_deaths = false;    // --trace-state
   std::uint8_t positions = 0;  // for the record
   std::int32_t clip_distance = 0;
+  std::uint64_t seed = 0;  // of random evictions
 };
 
 class DocumentStream final : public DocumentInFlight {

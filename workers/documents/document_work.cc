@@ -1,6 +1,19 @@
 #include "workers/documents/document_work.h"
 
+#include <filesystem>
+
+#include "io/model/digest.h"
+
 namespace tovamill {
+
+std::uint64_t random_key(std::uint64_t seed, const DocumentRecord& document, std::uint64_t part) {
+  Digest d;
+  d.add(seed);
+  d.add(std::string_view(std::filesystem::path(document.file).filename().string()));
+  d.add(document.offset);
+  d.add(part);
+  return d.value();
+}
 
 DocumentRecord record_of(const CorpusRecord& record) {
   DocumentRecord r;

@@ -58,6 +58,10 @@ class DocumentWork {
   virtual std::string statistics() const { return "{}"; }
 };
 
+// What random evictions in a document are drawn by (StepBlock::random_key): the seed, the name of
+// its file, its place there and which `part` of it that is, so that they are the same on any number
+// of ranks, after a restart, and where the corpus lies elsewhere.
+std::uint64_t random_key(std::uint64_t seed, const DocumentRecord& document, std::uint64_t part);
 // The record of a document that is none of the results: where it lies and what it accounts for.
 DocumentRecord failed_record(const CorpusRecord& record, const std::string& reason,
                              const std::string& text, int rank);

@@ -164,8 +164,15 @@ std::uint64_t GenerationDocument::random_text(const Task& task) const {
   return d.value();
 }
 
+// All texts of a document have one key: what they share is read once for all, or by each.
+std::uint64_t GenerationDocument::eviction_key(const Task& task) const {
+  const std::uint64_t level = answers_[task.answer].level;
+  return random_key(setting_.sequence.sampling.seed, result_, level << 32 | task.chunk);
+}
+
 SequencePlan GenerationDocument::shared_prefix_plan() const {
   SequencePlan plan;
+  plan.random_key = eviction_key({});
   plan.shared = prompts_.shared();
   plan.pin = prompts_.pin(0);
   plan.prefill_only = true;
@@ -176,6 +183,7 @@ SequencePlan GenerationDocument::plan_of(const Task& task) const {
   const Answer& a = answers_[task.answer];
   SequencePlan plan;
   plan.random_text = random_text(task);
+  plan.random_key = eviction_key(task);
   if (setting_.chunk_tokens > 0) {
     PromptIds prompt = prompting_.prompt(*a.chunks[task.chunk].text, question_of(a));
     // The instruction's last token may end elsewhere before another chunk.

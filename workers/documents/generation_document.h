@@ -113,6 +113,7 @@ class GenerationDocument final : public DocumentInFlight {
   SequencePlan shared_prefix_plan() const;
   SequencePlan plan_of(const Task& task) const;
   std::uint64_t random_text(const Task& task) const;
+  std::uint64_t eviction_key(const Task& task) const;
   ActiveSequence& begin(const Task& task);
   ActiveSequence* shared_prefix();
   const ActiveSequence* shared_prefix() const;

@@ -26,7 +26,8 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
           .positions = static_cast<std::uint8_t>(options.cache.positions),
           .clip_distance = options.cache.positions == Positions::clipped
                                ? clip_distance(options.cache, shape)
-                               : 0};
+                               : 0,
+          .seed = options.generation.sampling.seed};
 }
 
 namespace {

@@ -80,6 +80,7 @@ StepBlock Sequence::next_block(std::int32_t first_row, std::vector<std::int32_t>
           .n_tokens = n,
           .position = static_cast<std::int64_t>(n_taken_),
           .pin = plan_.pin,
+          .random_key = plan_.random_key,
           .keeps_all = setting_.keeps_prompt && !is_prompt_end,
           .asks_positions = samples_next() &&
                             n_written() + 1 >= static_cast<std::size_t>(setting_.max_new_tokens)};

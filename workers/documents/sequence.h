@@ -39,6 +39,7 @@ struct SequencePlan {
   std::vector<TokenId> own;                            // read after it
   std::int32_t pin = 0;                                // tokens that never leave
   std::uint64_t random_text = 0;                       // RandomPlace::text
+  std::uint64_t random_key = 0;                        // StepBlock::random_key
   bool prefill_only = false;
 };
 

@@ -11,19 +11,15 @@ void LeaseSource::fetch() {
   }
 }
 
-// The reader goes on where the last file range was of the same file and ended before this one.
+// Where the last range was of the same file and ended before this one, its reader continues.
 void LeaseSource::open_range() {
   const LeasedRange& leased = current_.ranges[range_];
   const CorpusRange range{leased.begin, leased.end};
-  at_ = leased.begin;
   range_is_open_ = true;
   if (reader_ && reader_path_ == leased.path && reader_->continue_with(range)) return;
-  const CorpusFile file{.path = leased.path,
-                        .n_bytes = leased.file_bytes,
-                        .kind = static_cast<CorpusFile::Kind>(leased.kind),
-                        .compression = static_cast<CorpusFile::Compression>(leased.compression)};
+  const CorpusFile file{.path = leased.path, .n_bytes = leased.file_bytes, .format = leased.format};
   reader_.reset();
-  reader_.emplace(file, options_, range);
+  reader_ = open_records(file, options_, range);
   reader_path_ = leased.path;
 }
 
@@ -58,7 +54,6 @@ std::optional<LeaseSource::Item> LeaseSource::next() {
       close_range();
       continue;
     }
-    at_ = std::max(at_, item.record.offset + item.record.n_bytes);
     item.lease = current_.number;
     item.mode = current_.mode;
     item.note = current_.note;
@@ -89,7 +84,7 @@ std::uint64_t LeaseSource::n_bytes_unread() const {
   if (!reading_) return sum;
   for (std::size_t i = range_; i < current_.ranges.size(); ++i) {
     const LeasedRange& p = current_.ranges[i];
-    const std::uint64_t read = i == range_ && range_is_open_ ? at_ - std::min(at_, p.begin) : 0;
+    const std::uint64_t read = i == range_ && range_is_open_ ? reader_->n_bytes_read() : 0;
     sum += p.n_bytes - std::min(p.n_bytes, read);
   }
   return sum;

@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
-#include "io/corpus/corpus.h"
+#include "io/corpus/record_reader.h"
 #include "workers/lease/run_journal.h"
 #include "workers/lease/worker_mailbox.h"
 
@@ -56,9 +57,8 @@ class LeaseSource {
   Lease current_;
   std::size_t range_ = 0;
   std::string reader_path_;
-  std::optional<CorpusReader> reader_;
+  std::unique_ptr<RecordReader> reader_;
   bool range_is_open_ = false;
-  std::uint64_t at_ = 0;  // where the reader is in the file range
   std::map<std::uint64_t, Open> open_;
 };
 

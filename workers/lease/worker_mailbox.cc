@@ -19,13 +19,13 @@ Heartbeat WorkerMailbox::orders() const {
 
 bool WorkerMailbox::keep_going() const {
   const std::lock_guard lock(mutex_);
-  return !abandoned_ && (orders_.command == Command::wait || orders_.command == Command::work);
+  return !abandoned_ && (orders_.order == RunOrder::wait || orders_.order == RunOrder::work);
 }
 
 bool WorkerMailbox::is_broken_off() const {
   const std::lock_guard lock(mutex_);
-  return abandoned_ || (orders_.command != Command::wait && orders_.command != Command::work &&
-                        orders_.command != Command::finish);
+  return abandoned_ || (orders_.order != RunOrder::wait && orders_.order != RunOrder::work &&
+                        orders_.order != RunOrder::finish);
 }
 
 void WorkerMailbox::wait_for_news(double seconds) {

@@ -27,8 +27,7 @@ ModelConfig config_of(const ModelFiles& files) {
 
 ModelWeights weights_of(const ModelFiles& files, const ModelConfig& config) {
   const FindTensor find = [&](const std::string& name) { return files.find_tensor(name); };
-  return files.format() == ModelFiles::Format::gguf ? weights_from_gguf(config, find, files.path())
-                                                    : weights_from_hf(config, find, files.path());
+  return collect_weights(config, find, files.path());
 }
 
 }  // namespace tovamill

@@ -23,9 +23,8 @@ void check(bool ok, const std::string& what) {
 
 void check_prefill(const RunOptions& o) {
   if (o.generation.prefill != Prefill::full) return;
-  const Policy p = o.cache.policy;
-  check(p == Policy::tova || p == Policy::tova_head || p == Policy::window || p == Policy::full,
-        "--prefill full does not go with --policy " + text_of(p) +
+  check(traits_of(o.cache.policy).memory == PolicyMemory::none,
+        "--prefill full does not go with --policy " + text_of(o.cache.policy) +
             ": what that policy remembers is not kept in an unbounded prompt; use --prefill stream "
             "or --policy tova");
 }

@@ -32,26 +32,47 @@ void check_applies(bool applies, const std::string& option, const std::string& o
 // An option that belongs to another policy is a misunderstanding, not a wish to be passed over.
 void check_policy_options(const CacheOptions& o) {
   const CacheOptions defaults;
-  const std::string policy = "--policy " + text_of(o.policy);
-  const bool is_tova =
-      o.policy == Policy::tova || o.policy == Policy::tova_head || o.policy == Policy::tova_ema;
-  const bool is_h2o = o.policy == Policy::h2o || o.policy == Policy::h2o_head;
-  check_applies(
-      o.pin == defaults.pin || is_tova, "--pin", policy,
-      o.policy == Policy::window ? "give --sinks instead" : "it belongs to the tova policies");
-  check_applies(
-      o.sinks == defaults.sinks || o.policy == Policy::window, "--sinks", policy,
-      is_tova ? "give --pin instead, or --policy window" : "it belongs to --policy window");
-  check_applies(o.recent == defaults.recent || is_h2o, "--recent", policy,
-                "it belongs to --policy h2o and h2o-head");
-  check_applies(o.ema == defaults.ema || o.policy == Policy::tova_ema, "--ema", policy,
-                "it belongs to --policy tova-ema");
+  const PolicyTraits& policy = traits_of(o.policy);
+  struct Given {
+    bool is_given;
+    const char* name;
+    PolicyOption option, instead;  // what does the same for other policies
+    const char* name_instead;
+  };
+  for (const Given& g :
+       {Given{o.pin != defaults.pin, "--pin", kTakesPin, kTakesSinks, "--sinks"},
+        Given{o.sinks != defaults.sinks, "--sinks", kTakesSinks, kTakesPin, "--pin"},
+        Given{o.recent != defaults.recent, "--recent", kTakesRecent, kTakesNone, ""},
+        Given{o.ema != defaults.ema, "--ema", kTakesEma, kTakesNone, ""}}) {
+    const std::string wanted = "it belongs to --policy " + policies_taking(g.option);
+    check_applies(!g.is_given || policy.takes(g.option), g.name, "--policy " + text_of(o.policy),
+                  policy.takes(g.instead)
+                      ? "give " + std::string(g.name_instead) + " instead; " + wanted
+                      : wanted);
+  }
   check_applies(o.clip_distance == defaults.clip_distance || o.positions == Positions::clipped,
                 "--clip-distance", "--positions " + text_of(o.positions),
                 "it belongs to --positions clipped");
 }
 
 }  // namespace
+
+std::string policy_help() {
+  std::string names;
+  for (const PolicyTraits& p : kPolicies)
+    names += (names.empty() ? "" : ", ") + std::string(p.name);
+  return "which token leaves a full state: " + names;
+}
+
+std::string help_of(PolicyOption option, std::string_view what) {
+  return policies_taking(option) + ": " + std::string(what);
+}
+
+bool has_effect(Effect effect, const RunOptions& options) {
+  const bool generates = options.job_kind != Job::score;
+  if (effect == Effect::random) return generates || traits_of(options.cache.policy).draws;
+  return effect != Effect::generation || generates;
+}
 
 bool streams_results(const RunOptions& options) {
   return options.job_kind != Job::score && !options.generation.stream_jsonl.empty();
@@ -79,7 +100,7 @@ std::vector<std::string> names_of_option(std::string_view name) {
 void validate(const RunOptions& o) {
   check_given(!o.model.empty(), "--model", "a Hugging Face model directory or a .gguf file");
   check_given(!o.corpus.paths.empty(), "--corpus",
-              "files, directories or globs of .txt and .jsonl");
+              "files, directories or globs of .txt, .jsonl and .ndjson");
   check_given(!o.out.empty(), "--out",
               "a directory for the results; it is made if it does not exist");
   check_name("log-format", o.log_format);

@@ -66,8 +66,14 @@ struct RunOptions {
 enum class Effect : std::uint8_t {
   results,      // changes them: part of the fingerprint
   generation,   // changes those of `summarize` and `generate`, and of no other
+  random,       // the same, and those of `score` where the policy draws random numbers
   convenience,  // does not: how fast, where, how much is shown
 };
+
+// "which token leaves a full state: tova, ...", and what an option of some policies is for, behind
+// their names.
+std::string policy_help();
+std::string help_of(PolicyOption option, std::string_view what);
 
 // Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
 // option. `Options` is RunOptions or const RunOptions; enums, numbers, strings, bools and vectors
@@ -81,7 +87,7 @@ void visit_fields(Options& o, Visit&& visit) {
       "llama-7b, llama-13b, llama-70b, llama-3-8b, mistral-7b, qwen2-7b, smollm2-135m or tiny, "
       "made in memory for benchmarks and trials");
   visit("corpus", o.corpus.paths, results,
-        "files, directories or globs of .txt and .jsonl, also .gz and .zst");
+        "files, directories or globs of .txt, .jsonl and .ndjson, also .gz, .zst, .xz and .bz2");
   visit("out", o.out, convenience, "run directory: journals, status, results.h5");
   visit("glob", o.corpus.glob, results,
         "only corpus files whose name matches, for instance '*.txt'");
@@ -93,14 +99,17 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("skip", o.skip, results, "pass over so many records first");
   visit("part", o.part, results,
         "work on one of N equal parts of the corpus (by bytes), as 3/16: for job arrays");
-  visit("policy", o.cache.policy, results,
-        "which token leaves a full state: tova, tova-head, tova-ema, h2o, h2o-head, window, full");
+  visit("policy", o.cache.policy, results, policy_help().c_str());
   visit("cache-size", o.cache.cache_size, results, "tokens that each layer keeps at most (k)");
-  visit("pin", o.cache.pin, results, "tova policies: the first so many tokens never leave");
-  visit("sinks", o.cache.sinks, results, "window: the first so many tokens never leave");
+  visit("pin", o.cache.pin, results,
+        help_of(kTakesPin, "the first so many tokens never leave").c_str());
+  visit("sinks", o.cache.sinks, results,
+        help_of(kTakesSinks, "the first so many tokens never leave").c_str());
   visit("recent", o.cache.recent, results,
-        "h2o policies: the newest so many tokens are protected; -1 is half the cache");
-  visit("ema", o.cache.ema, results, "tova-ema: decay of the moving average of the attention");
+        help_of(kTakesRecent, "the newest so many tokens are protected; -1 is half the cache")
+            .c_str());
+  visit("ema", o.cache.ema, results,
+        help_of(kTakesEma, "decay of the moving average of the attention").c_str());
   visit("positions", o.cache.positions, results, "rotary positions: clipped, absolute, in-state");
   visit("clip-distance", o.cache.clip_distance, results,
         "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");
@@ -159,7 +168,8 @@ void visit_fields(Options& o, Visit&& visit) {
         "sample from tokens of at least this share of the highest probability");
   visit("repetition-penalty", o.generation.sampling.repetition_penalty, generation,
         "over 1: tokens of the prompt and of the text so far become less likely");
-  visit("seed", o.generation.sampling.seed, generation, "of the random numbers");
+  visit("seed", o.generation.sampling.seed, random,
+        "of the random numbers: those of sampling, and of a policy that draws");
   visit("stop", o.generation.stop, generation,
         "a string at which a text ends, itself left out; may be given several times");
   visit("stem", o.generation.stem, generation, "ROUGE compares stems of words (English)");
@@ -208,6 +218,9 @@ std::vector<std::string> names_of_option(std::string_view name);
 inline DeviceKind device_of(const RunOptions& options) {
   return options.device.value_or(DeviceKind::cpu);
 }
+// Whether a field of this effect means something to the job at hand.
+bool has_effect(Effect effect, const RunOptions& options);
+
 // Whether --stream-jsonl is at work.
 bool streams_results(const RunOptions& options);
 // The corpus, without what the run itself writes.

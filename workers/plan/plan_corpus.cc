@@ -9,22 +9,11 @@
 namespace tovamill {
 namespace {
 
-using Kind = CorpusFile::Kind;
-using Compression = CorpusFile::Compression;
-using Stratum = std::pair<Kind, Compression>;
-
 constexpr std::size_t kMostIds = 16384;
 constexpr std::uint64_t kLargestShard = 64u << 20;  // bytes
 constexpr std::uint64_t kShardsPerRank = 16;
 
-std::string name_of(const Stratum& stratum) {
-  std::string name = stratum.first == Kind::text ? ".txt" : ".jsonl";
-  if (stratum.second == Compression::gzip) name += ".gz";
-  if (stratum.second == Compression::zstd) name += ".zst";
-  return name;
-}
-
-// Sums over the samples of a stratum.
+// Sums over the samples of a stratum: the files of one format.
 struct Sums {
   double disk_bytes = 0.0, text_bytes = 0.0, records = 0.0, bad = 0.0, questions = 0.0;
   double tokens = 0.0;                // in those texts: each sample's as its chunks have them
@@ -47,8 +36,8 @@ class Planner {
       : files_(std::move(files)), options_(options), tokenizer_(tokenizer), has_bos_(has_bos) {}
 
   CorpusPlan plan(const SampleBudget& budget) {
-    const bool counts_files = std::all_of(files_.begin(), files_.end(),
-                                          [](const CorpusFile& f) { return f.kind == Kind::text; });
+    const bool counts_files = std::all_of(
+        files_.begin(), files_.end(), [](const CorpusFile& f) { return f.format.is_one_record(); });
     if (counts_files) choose_files();
     add_samples(sample_corpus(files_, options_.corpus, budget));
     add_files();
@@ -60,7 +49,7 @@ class Planner {
       plan_.n_questions += kind.n_questions;
       plan_.n_text_bytes += kind.n_text_bytes;
       words += kind.n_text_bytes * kind.tokens_per_byte;
-      plan_.documents_are_exact &= kind.is_exact || kind.name.starts_with(".txt");
+      plan_.documents_are_exact &= kind.is_exact || kind.is_one_record;
       plan_.tokens_are_exact &= kind.is_exact;
     }
     if (!counts_files) choose_share(words);
@@ -93,7 +82,7 @@ class Planner {
     std::vector<TokenId> ids;
     for (const Sample& s : samples) {
       const CorpusFile& file = files_[s.file];
-      Sums& sums = sums_[{file.kind, file.compression}];
+      Sums& sums = sums_[file.format];
       sums.disk_bytes += s.weight * static_cast<double>(s.n_disk_bytes);
       sums.text_bytes += s.weight * static_cast<double>(s.n_text_bytes);
       sums.records += s.weight * static_cast<double>(s.n_records);
@@ -118,31 +107,32 @@ class Planner {
   }
 
   void add_files() {
-    std::map<Stratum, std::vector<const CorpusFile*>> strata;
+    std::map<CorpusFormat, std::vector<const CorpusFile*>> strata;
     for (const CorpusFile& file : files_) {
-      strata[{file.kind, file.compression}].push_back(&file);
+      strata[file.format].push_back(&file);
       plan_.n_bytes += file.n_bytes;
     }
     plan_.n_files = files_.size();
-    for (const auto& [stratum, members] : strata) add_kind(stratum, members);
+    for (const auto& [format, members] : strata) add_kind(format, members);
   }
 
-  void add_kind(const Stratum& stratum, const std::vector<const CorpusFile*>& members) {
-    const Sums& sums = sums_[stratum];
-    KindPlan kind{.name = name_of(stratum), .n_files = members.size()};
+  void add_kind(const CorpusFormat& format, const std::vector<const CorpusFile*>& members) {
+    const Sums& sums = sums_[format];
+    KindPlan kind{
+        .name = format.name(), .is_one_record = format.is_one_record(), .n_files = members.size()};
     for (const CorpusFile* file : members) kind.n_bytes += file->n_bytes;
     const double bytes = static_cast<double>(kind.n_bytes);
     kind.is_exact = sums.whole_files.size() == members.size();
     kind.n_text_bytes = bytes * ratio(sums.text_bytes, sums.disk_bytes);
     kind.tokens_per_byte = ratio(sums.tokens, sums.text_bytes);
-    const double lines = bytes * ratio(sums.records, sums.disk_bytes);
-    kind.n_documents = stratum.first == Kind::text ? static_cast<double>(members.size()) : lines;
-    if (kind.is_exact && stratum.first == Kind::jsonl) kind.n_documents = sums.records;
+    const double records = bytes * ratio(sums.records, sums.disk_bytes);
+    kind.n_documents = kind.is_one_record ? static_cast<double>(members.size()) : records;
+    if (kind.is_exact && !kind.is_one_record) kind.n_documents = sums.records;
     kind.n_bad = kind.n_documents * ratio(sums.bad, sums.records);
     kind.n_questions =
         (kind.n_documents - kind.n_bad) * ratio(sums.questions, sums.records - sums.bad);
-    const bool can_be_cut = stratum.first == Kind::jsonl && stratum.second == Compression::none;
-    if (!can_be_cut) note_largest(members, ratio(kind.n_text_bytes * kind.tokens_per_byte, bytes));
+    if (format.division() == Division::whole)
+      note_largest(members, ratio(kind.n_text_bytes * kind.tokens_per_byte, bytes));
     plan_.kinds.push_back(std::move(kind));
   }
 
@@ -168,7 +158,7 @@ class Planner {
   const RunOptions& options_;
   const Tokenizer& tokenizer_;
   bool has_bos_;
-  std::map<Stratum, Sums> sums_;
+  std::map<CorpusFormat, Sums> sums_;
   CorpusPlan plan_;
 };
 
@@ -188,8 +178,7 @@ ShardPlan plan_shards(const std::vector<CorpusFile>& files, std::int32_t n_ranks
   const std::uint64_t part = kShardsPerRank * static_cast<std::uint64_t>(std::max(1, n_ranks));
   plan.most_bytes = std::clamp<std::uint64_t>(total / part, 1, kLargestShard);
   for (const CorpusFile& file : files) {
-    const bool is_cut = file.kind == Kind::jsonl && file.compression == Compression::none &&
-                        file.n_bytes > plan.most_bytes;
+    const bool is_cut = file.format.division() != Division::whole && file.n_bytes > plan.most_bytes;
     ++(is_cut ? plan.n_cut_files : plan.n_whole_files);
     plan.n_shards += is_cut ? (file.n_bytes + plan.most_bytes - 1) / plan.most_bytes : 1;
   }

@@ -12,9 +12,10 @@
 
 namespace tovamill {
 
-// Files of one kind and compression. Estimates are fractional.
+// The files of one format. Estimates are fractional.
 struct KindPlan {
   std::string name;  // ".txt", ".jsonl.zst"
+  bool is_one_record = false;
   std::uint64_t n_files = 0;
   std::uint64_t n_bytes = 0;     // on disk
   double n_documents = 0.0;      // bad records included
@@ -60,7 +61,7 @@ CorpusPlan plan_corpus(std::vector<CorpusFile> files, const RunOptions& options,
 struct ShardPlan {
   std::uint64_t most_bytes = 0;
   std::uint64_t n_shards = 0;
-  std::uint64_t n_cut_files = 0;    // plain .jsonl larger than a shard
+  std::uint64_t n_cut_files = 0;    // larger than a shard, and can be cut
   std::uint64_t n_whole_files = 0;  // all others
 };
 ShardPlan plan_shards(const std::vector<CorpusFile>& files, std::int32_t n_ranks);

@@ -61,7 +61,7 @@ struct RunPlan {
   std::int32_t n_eviction_groups() const;
   double tokens_per_second() const;   // read by all ranks; 0 without a calibration
   double written_per_second() const;  // the same
-  double largest_share() const;       // of the tokens, that stand in the largest indivisible file
+  double largest_share() const;  // of the tokens, that stand in the largest file that cannot be cut
   // Computing, loading and merging aside: what the ranks share, or the largest file alone where
   // that takes longer. 0 without a calibration.
   double seconds() const;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "io/corpus/record_reader.h"
 #include "kernels/types/error.h"
 #include "workers/load/memory_plan.h"
 
@@ -27,8 +28,7 @@ class Glance {
   // Nothing where there are enough, or more to read than a glance.
   std::optional<std::uint64_t> count(const std::vector<CorpusFile>& files) {
     for (const CorpusFile& file : files) {
-      const bool is_plain = file.compression == CorpusFile::Compression::none;
-      if (file.kind == CorpusFile::Kind::text && (is_plain || !is_chunked_))
+      if (file.format.is_one_record() && (extent_of(file).is_exact || !is_chunked_))
         add(1, file.n_bytes);
       else if (!read(file))
         return {};
@@ -51,9 +51,9 @@ class Glance {
   }
 
   bool read(const CorpusFile& file) {
-    CorpusReader reader(file, options_.corpus);
+    const auto records = open_records(file, options_.corpus);
     CorpusRecord record;
-    while (n_ < n_enough_ && reader.next(record)) {
+    while (n_ < n_enough_ && records->next(record)) {
       n_bytes_ += record.n_bytes;
       if (n_bytes_ > kGlanceBytes) return false;
       add(std::max<std::uint64_t>(1, record.questions.size()), record.text.size());

@@ -30,7 +30,8 @@ class CoordinatingRank {
   CoordinatingRank(const RunOptions& options, RunLaunch& launch, RunObserver& observer);
   ~CoordinatingRank();
 
-  // Until the results are written. Throws Error as the design's exit codes say; whoever is alive
+  // Until the results are written. Throws Error as jobs/README.md, "Exit codes", says; whoever is
+  // alive
   // has been told to end by then.
   RunSummary run();
 

@@ -41,7 +41,7 @@ void run_worker(const RunOptions& options, RunLaunch& launch) {
     if (StopSignals::requested()) thread.request_stop();
     thread.tick(now);
     const Heartbeat& orders = thread.orders();
-    if (orders.command == Command::end) {
+    if (orders.order == RunOrder::end) {
       launch.all_alive = orders.all_alive;
       return;
     }

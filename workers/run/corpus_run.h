@@ -87,7 +87,8 @@ struct RunSummary {
 };
 
 // Runs or continues the job as one of the launch's ranks. Rank 0 returns what the run came to; the
-// others return nothing once they may end. Throws Error as the design's exit codes say; a stop by
+// others return nothing once they may end. Throws Error as jobs/README.md, "Exit codes", says; a
+// stop by
 // signal is Error(stopped). After either, `launch` says how MPI may end.
 std::optional<RunSummary> run_corpus(const RunOptions& options, RunLaunch& launch,
                                      RunObserver& observer);

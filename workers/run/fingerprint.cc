@@ -77,9 +77,7 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
                            const std::string& dtype) {
   nlohmann::json print = nlohmann::json::object();
   visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
-    const bool counts = effect == Effect::results ||
-                        (effect == Effect::generation && options.job_kind != Job::score);
-    if (!counts) return;
+    if (effect == Effect::convenience || !has_effect(effect, options)) return;
     if constexpr (requires { field.front().front(); }) {
       for (const std::string& value : field)
         print[std::string(name)].push_back(

@@ -46,14 +46,12 @@ void check_strict(const RunOptions& options, const JournalIndex& earlier) {
 }
 
 // A file that is shorter than what was read of it is not the one that was scored.
-void check_unchanged(const CorpusFile& file, const SpanSet& done) {
-  const bool plain_lines =
-      file.kind == CorpusFile::Kind::jsonl && file.compression == CorpusFile::Compression::none;
-  if (!plain_lines || done.empty()) return;
+void check_unchanged(const CorpusFile& file, const FileExtent& extent, const SpanSet& done) {
+  if (!extent.is_exact || done.empty()) return;
   const std::uint64_t end = done.spans().back().end;
-  if (end == kToTheEnd || end <= file.n_bytes) return;
+  if (end == kToTheEnd || end <= extent.n_places) return;
   throw Error(ExitCode::configuration,
-              file.path + ": has become shorter (" + with_thousands(file.n_bytes) +
+              file.path + ": has become shorter (" + with_thousands(extent.n_places) +
                   " bytes) than what this run has read of it (" + with_thousands(end) +
                   "): restore it, give another --out, or --overwrite");
 }
@@ -78,15 +76,15 @@ bool is_overwritten(const RunOptions& options) {
   return job == options.job;
 }
 
-std::vector<FileRange> ranges_left(const RunOptions& options, const std::vector<CorpusFile>& files,
+std::vector<FileRange> ranges_left(const RunOptions& options, const RunWork& work,
                                    const JournalIndex& earlier) {
   std::vector<FileRange> ranges;
   for (const FileRange& range :
-       select_ranges(files, options.corpus, options.skip, options.limit, options.part)) {
-    const CorpusFile& file = files[range.file];
+       select_ranges(work.files, options.corpus, options.skip, options.limit, options.part)) {
+    const CorpusFile& file = work.files[range.file];
     const SpanSet& done = earlier.done_of(file.path);
-    check_unchanged(file, done);
-    if (file.kind == CorpusFile::Kind::text) {
+    check_unchanged(file, work.extents[range.file], done);
+    if (file.format.is_one_record()) {
       if (!earlier.contains(file.path, 0) && !done.contains(0))
         ranges.push_back({range.file, range.begin, range.end});
       continue;
@@ -122,6 +120,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
   for (const CorpusFile& f : p.work.files) {
     check_path(f);
     p.n_bytes += f.n_bytes;
+    p.work.extents.push_back(extent_of(f));
   }
   p.n_files = p.work.files.size();
   prepare_run_directory(options.out);
@@ -137,7 +136,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
   check_journals(earlier, print, options.out);
   check_strict(options, earlier);
   if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
-  p.work.ranges = ranges_left(options, p.work.files, earlier);
+  p.work.ranges = ranges_left(options, p.work, earlier);
   p.work.suspects = suspects_of(earlier, p.work.files);
   p.work.launch = reserve_launch(options.out);
   p.work.fingerprint = fingerprint_digest(print);

@@ -30,14 +30,14 @@ struct PreparationEvents {
 };
 
 // Takes the run directory, clears it where the options say so, and reads its journals. `print` is
-// the run's fingerprint. Nothing where `may_overwrite` says no. Throws Error as the design's exit
-// codes say.
+// the run's fingerprint. Nothing where `may_overwrite` says no. Throws Error as jobs/README.md,
+// "Exit codes", says.
 std::optional<Preparation> prepare_run(const RunOptions& options, const nlohmann::json& print,
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock);
 
-// What a rank that died has left to do of the file ranges, and what it was computing, by its
-// journal. `launch` is this one's. A journal that is not there says that all is left.
+// What a rank that died has left to do of `ranges`, and what it was computing, by its journal.
+// `launch` is this one's. A journal that is not there says that all is left.
 JournalFindings look_into_journal(const std::string& path, const std::vector<CorpusFile>& files,
                                   const std::vector<FileRange>& ranges);
 

@@ -73,8 +73,8 @@ void RankThread::tick(double now_s) {
   mailbox_.set_orders(link_.orders());
   while (std::optional<Lease> lease = link_.take_lease()) mailbox_.put(std::move(*lease));
   if (exchange_) exchange_->tick();
-  const Command command = link_.orders().command;
-  if (stage_mailbox_ && (command == Command::leave || command == Command::end))
+  const RunOrder order = link_.orders().order;
+  if (stage_mailbox_ && (order == RunOrder::leave || order == RunOrder::end))
     stage_mailbox_->close("its group of ranks was given up");
   mailbox_.exchange(link_);
   if (mailbox_.error() && now_s - complained_s_ >= kComplainSeconds) complain(now_s);

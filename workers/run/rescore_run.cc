@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "io/corpus/corpus.h"
+#include "io/corpus/record_reader.h"
 #include "io/files/durable.h"
 #include "io/results/hdf5_file.h"
 #include "kernels/types/error.h"
@@ -37,11 +37,11 @@ class ReferenceFile {
     options.reference_key = key_;
     options.only_references = true;
     const CorpusFile file = list_corpus(options).at(0);
-    if (file.kind != CorpusFile::Kind::jsonl)
+    if (file.format.is_one_record())
       throw Error(ExitCode::usage,
                   "--references " + path_ + " is no .jsonl: give a file with a record per line");
-    CorpusReader reader(file, options);
-    for (CorpusRecord record; reader.next(record); record = {}) add(record);
+    const auto records = open_records(file, options);
+    for (CorpusRecord record; records->next(record); record = {}) add(record);
   }
 
   // The references of each of the document's questions; nothing where the file does not know it.

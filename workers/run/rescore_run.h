@@ -13,7 +13,7 @@ struct RescoreOptions {
   std::string results = {};  // a results.h5
   std::string out = {};      // the file to write; empty: `results` itself
   bool stems = false;        // words for ROUGE
-  // A .jsonl file (also .gz, .zst) whose records have the documents' ids (a record without one is
+  // A .jsonl file (also compressed) whose records have the documents' ids (a record without one is
   // <file name>:<line>, as in a corpus) and the references of each question: a string, a list of
   // strings, or for several questions a list as long of either. Empty: those of `results`.
   std::string references = {};

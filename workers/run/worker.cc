@@ -40,9 +40,8 @@ std::string iso_time(std::time_t t) {
 std::string config_of(const RunOptions& options) {
   std::vector<std::string> others;
   visit_fields(options, [&](std::string_view name, const auto&, Effect effect, const char*) {
-    const bool generates =
-        effect == Effect::generation || name == "prompt" || name == "stream-jsonl";
-    if (generates && options.job_kind == Job::score) others.emplace_back(name);
+    const bool generates = name == "prompt" || name == "stream-jsonl";
+    if (!has_effect(generates ? Effect::generation : effect, options)) others.emplace_back(name);
   });
   return config_lines(options, [&](std::string_view name) {
     return std::find(others.begin(), others.end(), name) == others.end();
@@ -201,8 +200,8 @@ void serve_stage(const LoadedModel& model, const StagePlace& place, WorkerMailbo
     stage_worker.serve();
   } catch (const StageLost&) {
     // Whoever is told to go need not say that it goes.
-    const Command command = mailbox.orders().command;
-    if (command == Command::wait || command == Command::work) throw;
+    const RunOrder order = mailbox.orders().order;
+    if (order == RunOrder::wait || order == RunOrder::work) throw;
   }
   report_end({}, false, mailbox);
 }

@@ -43,6 +43,7 @@ std::vector<LayerRange> cut_layers(const ModelShape& shape, std::int32_t n_stage
 ModelShape shape_of(const ModelShape& whole, const LayerRange& range) {
   ModelShape shape = whole;
   shape.n_layers = range.n;
+  shape.first_layer = range.first;
   return shape;
 }
 

@@ -21,6 +21,7 @@ void put(ByteWriter& out, const StageBlock& b) {
   out.varint(b.state);
   for (const std::int32_t n : {b.block.first_row, b.block.n_tokens, b.block.pin}) out.fixed(n);
   out.fixed(b.block.position);
+  out.fixed(b.block.random_key);
   out.fixed(
       static_cast<std::uint8_t>((b.block.keeps_all ? 1 : 0) | (b.block.asks_positions ? 2 : 0)));
 }
@@ -31,6 +32,7 @@ StageBlock get_block(ByteReader& in) {
   for (std::int32_t* n : {&b.block.first_row, &b.block.n_tokens, &b.block.pin})
     *n = in.fixed<std::int32_t>();
   b.block.position = in.fixed<std::int64_t>();
+  b.block.random_key = in.fixed<std::uint64_t>();
   const auto flags = in.fixed<std::uint8_t>();
   b.block.keeps_all = (flags & 1) != 0;
   b.block.asks_positions = (flags & 2) != 0;

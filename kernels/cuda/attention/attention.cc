@@ -14,19 +14,21 @@ Attention::Attention(const AttentionModel& model, Arena& arena, const Stream& st
       events_(model, arena) {
   const auto rows = static_cast<std::size_t>(model.max_rows());
   const ModelShape& shape = model.model();
-  const std::size_t freq_bytes = shape.inv_freq.size() * sizeof(double);
+  const auto dim = static_cast<std::size_t>(shape.head_dim);
+  const std::size_t freq_bytes = shape.ropes.size() * dim / 2 * sizeof(double);
   tiles_ = arena.take(rows * sizeof(TileInfo), "the tiles of a step");
   row_tiles_ = arena.take(rows * sizeof(std::int32_t), "the rows of a step");
   positions_ = arena.take(rows * sizeof(std::int64_t), "the positions of a step");
-  angles_ = arena.take(rows * static_cast<std::size_t>(shape.head_dim) * sizeof(float),
-                       "the angles of a step");
+  angles_ = arena.take(shape.ropes.size() * rows * dim * sizeof(float), "the angles of a step");
   inv_freq_ = arena.take(freq_bytes, "rotary frequencies");
   queries_ =
       arena.take(rows * static_cast<std::size_t>(shape.q_size()) * element_bytes(model.type()),
                  "the queries of a step");
   staging_ = PinnedMemory(rows * (sizeof(TileInfo) + sizeof(std::int32_t) + sizeof(std::int64_t)) +
                           freq_bytes);
-  std::memcpy(staging_.data(), shape.inv_freq.data(), freq_bytes);
+  for (std::size_t r = 0; r < shape.ropes.size(); ++r)
+    std::memcpy(staging_.data() + r * dim / 2 * sizeof(double), shape.ropes[r].data(),
+                dim / 2 * sizeof(double));
   TOVAMILL_CUDA(cudaMemcpyAsync(inv_freq_.data(), staging_.data(), freq_bytes,
                                 cudaMemcpyHostToDevice, stream.get()));
   stream.synchronize();
@@ -37,8 +39,8 @@ std::size_t Attention::workspace_bytes() const {
          angles_.size() + inv_freq_.size() + queries_.size();
 }
 
-std::size_t Attention::workspace_bytes_for(std::int64_t n_columns) const {
-  return workspace_bytes() - scratch_.size() + scratch_.size_for(n_columns);
+std::size_t Attention::workspace_bytes_for(std::int64_t n_slots) const {
+  return workspace_bytes() - scratch_.size() + scratch_.size_for(n_slots);
 }
 
 void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
@@ -47,7 +49,16 @@ void Attention::begin_step(std::span<const StepBlock> blocks, std::int32_t n_row
   upload();
 }
 
-// A tile's 120 bytes, and 12 bytes and head_dim / 2 sines and cosines a row.
+const double* Attention::inv_freq(std::int32_t rope) const {
+  return static_cast<const double*>(inv_freq_.data()) + rope * (model_.model().head_dim / 2);
+}
+
+float* Attention::angles(std::int32_t rope) const {
+  return static_cast<float*>(angles_.data()) +
+         static_cast<std::int64_t>(rope) * model_.max_rows() * model_.model().head_dim;
+}
+
+// Copies 120 bytes a tile, 12 bytes a row; computes head_dim / 2 cosines and sines a row.
 void Attention::upload() {
   if (layout_.n_rows() == 0 || layout_.tiles().empty()) return;
   std::byte* at = staging_.data();
@@ -60,87 +71,90 @@ void Attention::upload() {
   put(layout_.tiles(), tiles_);
   put(layout_.positions(), positions_);
   put(layout_.row_tiles(), row_tiles_);
-  fill_angles(static_cast<const std::int64_t*>(positions_.data()),
-              static_cast<const double*>(inv_freq_.data()), model_.model().head_dim / 2,
-              static_cast<float*>(angles_.data()), layout_.n_rows(), stream_);
+  const auto n_ropes = static_cast<std::int32_t>(model_.model().ropes.size());
+  for (std::int32_t rope = 0; rope < n_ropes; ++rope)
+    fill_angles(static_cast<const std::int64_t*>(positions_.data()), inv_freq(rope),
+                model_.model().head_dim / 2, angles(rope), layout_.n_rows(), stream_);
 }
 
 void Attention::run(std::int32_t layer, const float* q_norm, const float* k_norm, const float* qkv,
                     void* out) {
-  for (const Wave& wave : layout_.waves()) {
+  for (const TileBatch& batch : layout_.batches()) {
     if (model_.type() == ElementType::bf16) {
-      run_wave<Bf16>(wave, layer, q_norm, k_norm, qkv, static_cast<Bf16*>(out));
+      run_batch<Bf16>(batch, layer, q_norm, k_norm, qkv, static_cast<Bf16*>(out));
     } else {
-      run_wave<float>(wave, layer, q_norm, k_norm, qkv, static_cast<float*>(out));
+      run_batch<float>(batch, layer, q_norm, k_norm, qkv, static_cast<float*>(out));
     }
   }
 }
 
 template <class T>
-void Attention::run_wave(const Wave& wave, std::int32_t layer, const float* q_norm,
-                         const float* k_norm, const float* qkv, T* out) {
+void Attention::run_batch(const TileBatch& batch, std::int32_t layer, const float* q_norm,
+                          const float* k_norm, const float* qkv, T* out) {
   const auto* tiles = static_cast<const TileInfo*>(tiles_.data());
   float* partial = nullptr;
-  WaveScratch slots{};
-  if (wave.way != Way::single) slots = scratch_.tiles(wave.n_tiles, wave.max_columns, partial);
+  TileScratch scratch{};
+  if (batch.kind != TileKind::decode)
+    scratch = scratch_.tiles(batch.n_tiles, batch.max_slots, partial);
   timer_.enter(StepPart::states, stream_);
-  if (wave.rotates != 0)
-    rotate_again<T>({model_.shape(), model_.layout(), layer, tiles + wave.first,
-                     static_cast<const double*>(inv_freq_.data())},
-                    wave.n_tiles, stream_);
-  join<T>({model_.shape(), model_.layout(), layer, tiles, wave.first, wave.first + wave.n_tiles,
-           static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
-           static_cast<const float*>(angles_.data()), q_norm, k_norm,
-           static_cast<T*>(queries_.data()), slots.joining},
-          layout_.n_rows(), stream_);
-  if (wave.way == Way::single) return run_singles(wave, layer, out);
-  run_tiles(wave, slots, partial, layer, out);
+  const AttentionShape& shape = model_.shape(layer);
+  const std::int32_t rope = model_.model().layer(layer).rope;
+  if (batch.rotates != 0 && rope != kNoRope)
+    rotate_again<T>({shape, model_.layout(), layer, tiles + batch.first, inv_freq(rope)},
+                    batch.n_tiles, stream_);
+  append<T>({shape, model_.layout(), layer, tiles, batch.first, batch.first + batch.n_tiles,
+             static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
+             rope == kNoRope ? nullptr : angles(rope), q_norm, k_norm,
+             static_cast<T*>(queries_.data()), scratch.appended},
+            layout_.n_rows(), stream_);
+  if (batch.kind == TileKind::decode) return run_decode(batch, layer, out);
+  run_tiles(batch, scratch, partial, layer, out);
 }
 
 template <class T>
-void Attention::run_tiles(const Wave& wave, const WaveScratch& s, float* partial,
+void Attention::run_tiles(const TileBatch& batch, const TileScratch& s, float* partial,
                           std::int32_t layer, T* out) {
-  const AttentionShape& shape = model_.shape();
+  const AttentionShape& shape = model_.shape(layer);
   const StateLayout& layout = model_.layout();
-  const TileInfo* tiles = static_cast<const TileInfo*>(tiles_.data()) + wave.first;
-  const bool scans = wave.way == Way::scanned;
-  const ScanArguments scan{shape, layout, layer, tiles, s, partial};
+  const TileInfo* tiles = static_cast<const TileInfo*>(tiles_.data()) + batch.first;
+  const bool scans = batch.kind == TileKind::scanned;
+  const EvictionScanArguments scan{shape, layout, layer, tiles, s, partial};
   timer_.enter(StepPart::scores, stream_);
   score_tiles<T>({shape, layout, layer, tiles, static_cast<const T*>(queries_.data()), s},
-                 wave.n_tiles, wave.max_columns, wave.max_steps, stream_);
+                 batch.n_tiles, batch.max_slots, batch.max_queries, stream_);
   timer_.enter(StepPart::scan, stream_);
   if (scans) {
-    scan_tiles(scan, wave.n_tiles, stream_);
+    scan_evictions(scan, batch.n_tiles, stream_);
   } else {
-    plan_deaths(scan, wave.n_tiles, stream_);
+    plan_evictions(scan, batch.n_tiles, stream_);
   }
   timer_.enter(StepPart::values, stream_);
-  weigh_tiles<T>({shape, layout, layer, tiles, s, scans, !scans, out}, wave.n_tiles, wave.max_steps,
-                 stream_);
+  weighted_sum_tiles<T>({shape, layout, layer, tiles, s, scans, !scans, out}, batch.n_tiles,
+                        batch.max_queries, stream_);
   timer_.enter(StepPart::states, stream_);
-  const LeaveArguments leaving{shape, layout, layer, tiles, s, !scans, events_.of(layer)};
-  leave(leaving, wave.n_tiles, stream_);
-  if (is_bounded(model_.cache())) compact<T>(leaving, wave.n_tiles, stream_);
+  const EvictArguments evicting{shape, layout, layer, tiles, s, !scans, events_.of(layer)};
+  evict(evicting, batch.n_tiles, stream_);
+  if (is_bounded(model_.cache())) compact<T>(evicting, batch.n_tiles, stream_);
 }
 
 template <class T>
-void Attention::run_singles(const Wave& wave, std::int32_t layer, T* out) {
+void Attention::run_decode(const TileBatch& batch, std::int32_t layer, T* out) {
   DecodeArguments<T> a{};
-  a.shape = model_.shape();
+  a.shape = model_.shape(layer);
   a.layout = model_.layout();
   a.layer = layer;
-  a.tiles = static_cast<const TileInfo*>(tiles_.data()) + wave.first;
+  a.tiles = static_cast<const TileInfo*>(tiles_.data()) + batch.first;
   a.queries = static_cast<const T*>(queries_.data());
   a.out = out;
-  a.max_drops = wave.max_drops;
-  scratch_.give_singles(wave.n_tiles, wave.max_columns, a);
+  a.max_evictions = batch.max_evictions;
+  scratch_.give_decode_tiles(batch.n_tiles, batch.max_slots, a);
   a.events = events_.of(layer);
   timer_.enter(StepPart::decode, stream_);
   const std::size_t n_eviction_groups =
-      static_cast<std::size_t>(wave.n_tiles) * static_cast<std::size_t>(a.shape.n_eviction_groups);
+      static_cast<std::size_t>(batch.n_tiles) * static_cast<std::size_t>(a.shape.n_eviction_groups);
   TOVAMILL_CUDA(cudaMemsetAsync(a.n_done, 0, n_eviction_groups * sizeof(unsigned), stream_.get()));
-  decode(a, wave.n_tiles, stream_);
-  if (a.drops != nullptr) events_.keep_drops(wave, layer, a.drops, stream_);
+  decode(a, batch.n_tiles, stream_);
+  if (a.evictions != nullptr) events_.keep_evictions(batch, layer, a.evictions, stream_);
 }
 
 }  // namespace tovamill::cuda

@@ -1,7 +1,7 @@
-// Attention of a step's blocks over their bounded states on a GPU (design 3.1 to 3.4), in a lane: a
-// tile (step_layout.h) joins the state, is scored against all of it, scanned for deaths, multiplied
-// with the values, and the survivors move together. Blocks of one token take a way of their own
-// (attention_decode.cu).
+// Attention of a step's blocks over their bounded states on a GPU (kernels/README.md, "Evictions"
+// to "Positions"). A tile (step_layout.h) is appended to its state, scored against all slots,
+// scanned for evictions, its weighted sums taken, and survivors move into the slots of the evicted.
+// Blocks of one token are decoded by a kernel of their own (attention_decode.cu).
 #pragma once
 
 #include <cstdint>
@@ -23,16 +23,16 @@ class Attention {
  public:
   Attention(const AttentionModel& model, Arena& arena, const Stream& stream, StepTimer& timer);
 
-  // Before begin_step, for a state that will hold `n_columns`. Throws OutOfMemory.
-  void make_room(std::int64_t n_columns) { scratch_.make_room(n_columns); }
+  // Before begin_step, for a state that will hold `n_slots`. Throws OutOfMemory.
+  void make_room(std::int64_t n_slots) { scratch_.make_room(n_slots); }
   // Lays out the step, takes the states to where they will be after it, and brings its tiles to the
-  // device. The last step of the lane must be finished.
+  // device. The step before in the same memory must be finished.
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows);
   // qkv (n_rows, q_size + 2 kv_size) float32; out (n_rows, q_size) in the compute type; norms
   // (head_dim) or null.
   void run(std::int32_t layer, const float* q_norm, const float* k_norm, const float* qkv,
            void* out);
-  // Puts what left the states on its way to the host; afterwards, once the stream has come past
+  // Starts the copy of the step's evictions to the host; afterwards, once the stream has come past
   // it, what block `block` left in `layer`.
   void fetch_events() { events_.fetch(stream_); }
   void read_events(std::int32_t layer, std::size_t block, BlockEvents& events) const {
@@ -42,19 +42,22 @@ class Attention {
   const StepLayout& layout() const { return layout_; }
   const AttentionScratch& scratch() const { return scratch_; }
   std::size_t workspace_bytes() const;
-  // The same once a state has held `n_columns`.
-  std::size_t workspace_bytes_for(std::int64_t n_columns) const;
+  // The same once a state has held `n_slots`.
+  std::size_t workspace_bytes_for(std::int64_t n_slots) const;
 
  private:
   void upload();
+  // Of a rotary table.
+  const double* inv_freq(std::int32_t rope) const;  // (head_dim / 2)
+  float* angles(std::int32_t rope) const;           // (max_rows, head_dim) of the step's rows
   template <class T>
-  void run_wave(const Wave& wave, std::int32_t layer, const float* q_norm, const float* k_norm,
-                const float* qkv, T* out);
+  void run_batch(const TileBatch& batch, std::int32_t layer, const float* q_norm,
+                 const float* k_norm, const float* qkv, T* out);
   template <class T>
-  void run_tiles(const Wave& wave, const WaveScratch& s, float* partial, std::int32_t layer,
+  void run_tiles(const TileBatch& batch, const TileScratch& s, float* partial, std::int32_t layer,
                  T* out);
   template <class T>
-  void run_singles(const Wave& wave, std::int32_t layer, T* out);
+  void run_decode(const TileBatch& batch, std::int32_t layer, T* out);
 
   const AttentionModel& model_;
   const Stream& stream_;
@@ -65,8 +68,8 @@ class Attention {
   ArenaBlock tiles_;      // (max_rows)
   ArenaBlock row_tiles_;  // (max_rows)
   ArenaBlock positions_;  // (max_rows)
-  ArenaBlock angles_;     // (max_rows, head_dim) float32
-  ArenaBlock inv_freq_;   // (head_dim / 2) float64
+  ArenaBlock angles_;     // (ropes, max_rows, head_dim) float32
+  ArenaBlock inv_freq_;   // (ropes, head_dim / 2) float64
   ArenaBlock queries_;    // (max_rows, q_size) in the compute type
   PinnedMemory staging_;  // of tiles, positions and row_tiles
 };

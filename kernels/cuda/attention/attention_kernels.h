@@ -1,5 +1,6 @@
-// The kernels of attention, as functions that launch them. A wave is up to as many tiles as there
-// are slots of scratch; slot i belongs to tiles[i]. All pointers are of device memory.
+// The kernels of attention over bounded states, as functions that launch them. They run over a tile
+// batch: tiles of different streams side by side, tiles[i] with the i-th part of the scratch.
+// Blocks of one token (decoding) have a kernel of their own. All pointers are of device memory.
 #pragma once
 
 #include <cstdint>
@@ -9,29 +10,34 @@
 
 namespace tovamill::cuda {
 
-// --- attention_state.cu
+// Blocks of a grid along y and z (CUDA C++ Programming Guide, technical specifications).
+inline constexpr std::int64_t kMaxGridYz = 65535;
+
+// --- attention_append.cu
 
 template <class T>
-struct JoinArguments {
+struct AppendArguments {
   AttentionShape shape;
   StateLayout layout;
   std::int32_t layer;
   const TileInfo* tiles;         // of the step
-  std::int32_t first, end;       // of them the wave's
+  std::int32_t first, end;       // those of the batch
   const std::int32_t* row_tile;  // (rows of the step) index of tiles; -1: none
   const float* qkv;              // (rows, q_size + 2 kv_size)
-  const float* angles;           // (rows, 2, head_dim / 2) cosines, sines
+  const float* angles;  // (rows, 2, head_dim / 2) cosines, sines; null where nothing is rotated
   const float *q_norm, *k_norm;  // (head_dim), or null
-  T* queries;                    // (rows, q_size), rotated
-  void* joining;                 // WaveScratch::joining; not used by tiles of one token
+  T* queries;                    // (rows, q_size), ready for the scores
+  void* appended;                // TileScratch::appended; not used by tiles of one token
 };
-// Rotates the rows' queries and puts their keys and values behind the columns of their states.
+// Rotates the rows' queries and puts their keys and values behind the slots of their states.
 template <class T>
-void join(const JoinArguments<T>& a, std::int32_t n_rows, const Stream& stream);
+void append(const AppendArguments<T>& a, std::int32_t n_rows, const Stream& stream);
 
 // angles (n_rows, 2, half) of positions (n_rows) times inv_freq (half).
 void fill_angles(const std::int64_t* positions, const double* inv_freq, std::int32_t half,
                  float* angles, std::int32_t n_rows, const Stream& stream);
+
+// --- attention_rotate.cu
 
 struct RotateArguments {
   AttentionShape shape;
@@ -40,22 +46,10 @@ struct RotateArguments {
   const TileInfo* tiles;
   const double* inv_freq;
 };
-// The keys of states whose rotation has changed, anew from the unrotated ones (design 3.4).
+// The keys of states whose rotation has changed, anew from the unrotated ones
+// (kernels/README.md, "Positions").
 template <class T>
 void rotate_again(const RotateArguments& a, std::int32_t n_tiles, const Stream& stream);
-
-struct LeaveArguments {
-  AttentionShape shape;
-  StateLayout layout;
-  std::int32_t layer;
-  const TileInfo* tiles;
-  WaveScratch scratch;
-  bool sums_heads;      // the weights of what left stand in head_weight
-  EventRecord* events;  // (event rows, n_eviction_groups) of this layer
-};
-void leave(const LeaveArguments& a, std::int32_t n_tiles, const Stream& stream);
-template <class T>
-void compact(const LeaveArguments& a, std::int32_t n_tiles, const Stream& stream);
 
 // --- attention_scores.cu
 
@@ -65,81 +59,99 @@ struct ScoreArguments {
   StateLayout layout;
   std::int32_t layer;
   const TileInfo* tiles;
-  const T* queries;
-  WaveScratch scratch;
+  const T* queries;  // (rows, q_size), rotated
+  TileScratch scratch;
 };
-// scores = q . k / sqrt(head_dim) of each query and the columns up to its own.
+// scores = scale q . k of each query and the slots up to its own.
 template <class T>
-void score_tiles(const ScoreArguments<T>& a, std::int32_t n_tiles, std::int32_t max_columns,
-                 std::int32_t max_steps, const Stream& stream);
+void score_tiles(const ScoreArguments<T>& a, std::int32_t n_tiles, std::int32_t max_slots,
+                 std::int32_t max_queries, const Stream& stream);
 
-// --- attention_weigh.cu
+// --- attention_eviction_scan.cu
 
-template <class T>
-struct WeighArguments {
+struct EvictionScanArguments {
   AttentionShape shape;
   StateLayout layout;
   std::int32_t layer;
   const TileInfo* tiles;
-  WaveScratch scratch;
-  bool has_sums;       // row_max and row_scale are known; else they are found here
-  bool keeps_weights;  // of the evicted, into head_weight
-  T* out;              // (rows, q_size)
-};
-// out = softmax over the living times their values.
-template <class T>
-void weigh_tiles(const WeighArguments<T>& a, std::int32_t n_tiles, std::int32_t max_steps,
-                 const Stream& stream);
-
-// --- attention_scan.cu
-
-struct ScanArguments {
-  AttentionShape shape;
-  StateLayout layout;
-  std::int32_t layer;
-  const TileInfo* tiles;
-  WaveScratch scratch;
-  float* partial;  // (slots, n_eviction_groups, kScanWarps, ld) where they do not fit shared
+  TileScratch scratch;
+  float* partial;  // (tiles, n_eviction_groups, kScanWarps, ld) where they do not fit shared
                    // memory, or null
 };
 inline constexpr int kScanWarps = 16;
-// Bytes of ScanArguments::partial for `n_tiles` tiles.
+// Bytes of EvictionScanArguments::partial for `n_tiles` tiles.
 std::size_t scan_partial_bytes(const AttentionShape& shape, std::int32_t n_tiles, std::int32_t ld);
-// Walks the queries of each tile in order: softmax over the living, mean over heads, the policy's
-// choice dies.
-void scan_tiles(const ScanArguments& a, std::int32_t n_tiles, const Stream& stream);
+// Walks the queries of each tile in order: softmax over the live slots, mean over heads, the
+// policy's choice is evicted.
+void scan_evictions(const EvictionScanArguments& a, std::int32_t n_tiles, const Stream& stream);
+
+// --- attention_window.cu
+
+// The eviction steps of `window`, which follow from positions alone, and of tiles in which nothing
+// leaves.
+void plan_evictions(const EvictionScanArguments& a, std::int32_t n_tiles, const Stream& stream);
+
+// --- attention_weighted_sum.cu
+
+template <class T>
+struct WeightedSumArguments {
+  AttentionShape shape;
+  StateLayout layout;
+  std::int32_t layer;
+  const TileInfo* tiles;
+  TileScratch scratch;
+  bool has_row_max;    // the eviction scan has found it; else it is found here
+  bool keeps_weights;  // of the evicted, into head_weight
+  T* out;              // (rows, q_size)
+};
+// out = softmax(scores of live slots) V.
+template <class T>
+void weighted_sum_tiles(const WeightedSumArguments<T>& a, std::int32_t n_tiles,
+                        std::int32_t max_queries, const Stream& stream);
+
+// --- attention_evict.cu
+
+struct EvictArguments {
+  AttentionShape shape;
+  StateLayout layout;
+  std::int32_t layer;
+  const TileInfo* tiles;
+  TileScratch scratch;
+  bool sums_heads;      // the weights of the evicted stand in head_weight
+  EventRecord* events;  // (event rows, n_eviction_groups) of this layer
+};
+// Records the evictions and lists which survivors move into freed slots.
+void evict(const EvictArguments& a, std::int32_t n_tiles, const Stream& stream);
+// Moves their keys and values; afterwards the survivors are slots [0, n_held).
+template <class T>
+void compact(const EvictArguments& a, std::int32_t n_tiles, const Stream& stream);
 
 // --- attention_decode.cu
 
-// Blocks of one token: slot i belongs to tiles[i].
+// Blocks of one token.
 template <class T>
 struct DecodeArguments {
   AttentionShape shape;
   StateLayout layout;
   std::int32_t layer;
   const TileInfo* tiles;
-  const T* queries;
-  T* out;  // (rows, q_size)
-  std::int32_t ld;
-  float* weights;       // (slots, n_heads, ld)
-  float* inverse_sum;   // (slots, n_heads)
-  float* mean;          // (slots, n_eviction_groups, ld) of the weights, over the heads of a group
-  std::int32_t* death;  // (slots, n_eviction_groups, ld)
-  std::int32_t* move_to;  // (slots, n_eviction_groups, ld)
-  unsigned* n_done;  // (slots, n_eviction_groups) KV heads of a group that are through; 0 between
-                     // launches
-  std::int32_t max_drops;  // of a tile
-  EventRecord* events;     // (event rows, n_eviction_groups) of this layer; of one drop a tile
-  EventRecord*
-      drops;  // (slots, n_eviction_groups, max_drops), where max_drops is above 1; else null
+  const T* queries;             // (rows, q_size), rotated
+  T* out;                       // (rows, q_size)
+  std::int32_t ld;              // slots, padded
+  float* weights;               // (tiles, n_heads, ld) exp(score - row_max)
+  float* inverse_sum;           // (tiles, n_heads)
+  float* mean;                  // (tiles, n_eviction_groups, ld) of the weights, over the heads
+  std::int32_t* eviction_step;  // (tiles, n_eviction_groups, ld) 0: evicted, else kLive
+  std::int32_t* move_to;        // (tiles, n_eviction_groups, ld)
+  unsigned* n_done;             // (tiles, n_eviction_groups) KV heads that are through; 0 between
+                                // launches
+  std::int32_t max_evictions;   // of a tile
+  EventRecord* events;     // (event rows, n_eviction_groups) of this layer; of one eviction a tile
+  EventRecord* evictions;  // (tiles, n_eviction_groups, max_evictions), where max_evictions is
+                           // above 1; else null
 };
-// Attention of one query a stream, the decision and the departure, each key and value read once.
+// Attention of one query a stream, the decision and the eviction, each key and value read once.
 template <class T>
 void decode(const DecodeArguments<T>& a, std::int32_t n_tiles, const Stream& stream);
-
-// --- attention_window.cu
-
-// Deaths of `window`, which follow from positions alone, and of tiles in which nothing leaves.
-void plan_deaths(const ScanArguments& a, std::int32_t n_tiles, const Stream& stream);
 
 }  // namespace tovamill::cuda

@@ -1,5 +1,5 @@
-// Memory that the tiles of a wave work in, one slot each: scores, deaths, sums, moves. As many
-// slots as a step may have tiles, within a bound; a wave is as many tiles as have one.
+// Memory that the tiles of a batch work in: scores, eviction steps, sums, moves. It holds as many
+// tiles as a step may have, within a bound; a tile batch is as many as it holds.
 #pragma once
 
 #include <cstdint>
@@ -14,34 +14,34 @@ class AttentionScratch {
  public:
   AttentionScratch(const AttentionModel& model, Arena& arena);
 
-  // Room for a slot at least with states of `n_columns`. Nothing may be in flight in it. Throws
+  // Room for one tile at least of `n_slots` slots. Nothing may be in flight in it. Throws
   // OutOfMemory; it is as large as before then.
-  void make_room(std::int64_t n_columns);
+  void make_room(std::int64_t n_slots);
   // Bytes it has, and would have after make_room.
   std::size_t size() const { return memory_.size(); }
-  std::size_t size_for(std::int64_t n_columns) const;
+  std::size_t size_for(std::int64_t n_slots) const;
   const void* data() const { return memory_.data(); }
 
-  // Whether so many tiles with states of `n_columns` at the most go side by side.
-  bool holds_tiles(std::int64_t n_tiles, std::int64_t n_columns) const;
-  bool holds_singles(std::int64_t n_tiles, std::int64_t n_columns) const;
+  // Whether so many tiles of `n_slots` slots at the most go side by side.
+  bool holds_tiles(std::int64_t n_tiles, std::int64_t n_slots) const;
+  bool holds_decode_tiles(std::int64_t n_tiles, std::int64_t n_slots) const;
 
-  // Slots of `n_tiles`; `partial` is what the scan takes of it (ScanArguments).
-  WaveScratch tiles(std::int64_t n_tiles, std::int64_t n_columns, float*& partial) const;
-  // The slots of blocks of one token.
+  // Scratch of `n_tiles` tiles; `partial` is EvictionScanArguments::partial.
+  TileScratch tiles(std::int64_t n_tiles, std::int64_t n_slots, float*& partial) const;
+  // The same of blocks of one token, into `a`.
   template <class T>
-  void give_singles(std::int64_t n_tiles, std::int64_t n_columns, DecodeArguments<T>& a) const;
+  void give_decode_tiles(std::int64_t n_tiles, std::int64_t n_slots, DecodeArguments<T>& a) const;
 
  private:
-  std::int64_t joining_bytes() const;
-  std::int64_t slot_bytes(std::int64_t ld) const;
-  std::int64_t single_bytes(std::int64_t ld) const;
-  std::int64_t bytes(std::int64_t n_columns) const;
+  std::int64_t appended_bytes() const;
+  std::int64_t tile_bytes(std::int64_t ld) const;
+  std::int64_t decode_tile_bytes(std::int64_t ld) const;
+  std::int64_t bytes(std::int64_t n_slots) const;
 
   const AttentionModel& model_;
   Arena& arena_;
   ArenaBlock memory_;
-  std::int64_t n_columns_ = 0;  // for which there is a slot at least
+  std::int64_t n_slots_ = 0;  // for which a tile fits at least
 };
 
 }  // namespace tovamill::cuda

@@ -1,6 +1,6 @@
-// What the products of attention are made of: a (64, 64) tile of sums, bf16 on the tensor cores
-// with float32 sums, float32 by fused multiply-adds, and parts of rows on their way into shared
-// memory. Device code of attention_scores.cu and attention_weigh.cu.
+// What the GEMMs of attention are made of: a (64, 64) tile of sums, bf16 on the tensor cores with
+// float32 sums, float32 by fused multiply-adds, and parts of rows on their way into shared memory.
+// Device code of attention_scores.cu and attention_weighted_sum.cu.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -17,7 +17,7 @@ namespace tovamill::cuda::gemm_tile {
 namespace wmma = nvcuda::wmma;
 
 inline constexpr int kRows = 64;         // queries of a block
-inline constexpr int kCols = kGemmTile;  // columns of a step of its loop
+inline constexpr int kCols = kGemmTile;  // slots of an iteration of its loop
 inline constexpr int kDepth = 64;        // of a part of the head
 inline constexpr int kThreads = 128, kWarps = kThreads / kLanes;
 

@@ -30,8 +30,8 @@ void StepTimer::end(const Stream& stream) {
   end_ = record(stream);
 }
 
-// Steps of several lanes may overlap: there is a gap only where a step begins after all before it
-// have ended.
+// Steps in flight may overlap: there is a gap only where a step begins after all before it have
+// ended.
 void StepTimer::read(TraceSum& sum, bool is_step) {
   if (!is_on_ || end_ == nullptr) return;
   for (std::size_t i = 0; i < marks_.size(); ++i) {

@@ -10,7 +10,7 @@
 
 namespace tovamill::cuda {
 
-// What the steps of all lanes have taken.
+// What all steps in flight have taken.
 struct TraceSum {
   StepTrace trace;
   std::shared_ptr<const Event> last_end;  // the latest so far; null: none

@@ -1,4 +1,4 @@
-// The memory of a GPU that a backend works in: taken at once when it is made, handed out in pieces.
+// The memory of a GPU that a backend works in: taken at once when it is made, handed out in blocks.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace tovamill::cuda {
 
 class Arena;
 
-// A piece that goes back to its arena, which lives as long as any.
+// A block that goes back to its arena, which lives as long as any.
 class ArenaBlock {
  public:
   ArenaBlock() = default;
@@ -46,7 +46,7 @@ class Arena : public std::enable_shared_from_this<Arena> {
   ArenaBlock take(std::size_t n_bytes, const std::string& what);
   std::size_t size() const { return n_bytes_; }
   std::size_t n_free() const { return n_free_; }
-  // Of the largest piece that can be had.
+  // Bytes of the largest block that can be had.
   std::size_t largest_hole() const;
 
  private:

@@ -61,7 +61,7 @@ template <class T, int kWidth>
 struct alignas(sizeof(T) * kWidth) Pack {
   T at[kWidth];
 };
-// Elements of 16 bytes, the most that a thread reads at once.
+// Elements in 16 bytes, the most that a thread reads at once.
 template <class T>
 inline constexpr int kWide = 16 / static_cast<int>(sizeof(T));
 

@@ -82,7 +82,8 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-// Of events that have been reached, of a GPU's clock; negative where `to` was before `from`.
+// Seconds by a GPU's clock, of events that have been reached; negative where `to` was before
+// `from`.
 double seconds_between(const Event& from, const Event& to);
 
 // A grid of `blocks` blocks of `threads` threads with `shared_bytes` of dynamic shared memory.

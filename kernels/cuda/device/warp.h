@@ -1,8 +1,8 @@
-// What the threads of a warp and of a thread block work out together. For sources of kernels only.
+// What the threads of a warp and of a thread block compute together. For sources of kernels only.
 #pragma once
 
-#include "kernels/cuda/device/decision.h"
 #include "kernels/cuda/device/device_code.h"
+#include "kernels/policy/decision.h"
 
 // Memory of a block whose size the launch says, aligned as warps load matrices of it (32 bytes).
 #ifndef TOVAMILL_DYNAMIC_SHARED
@@ -11,13 +11,13 @@
 
 namespace tovamill::cuda {
 
-// The same in all lanes, in a fixed order.
+// The sum over the lanes in a fixed order, the same in all lanes.
 __device__ inline float warp_sum(float x) {
   for (int i = kLanes / 2; i > 0; i /= 2) x += __shfl_xor_sync(kAllLanes, x, i);
   return x;
 }
 
-// NaN where any lane brings one.
+// The maximum over the lanes, the same in all; NaN where any lane has one.
 __device__ inline float warp_max(float x) {
   for (int i = kLanes / 2; i > 0; i /= 2) {
     const float other = __shfl_xor_sync(kAllLanes, x, i);
@@ -30,7 +30,7 @@ __device__ inline float warp_max(float x) {
 // take part; the result is the same in all.
 __device__ inline float block_sum(float x, float* shared) {
   x = warp_sum(x);
-  __syncthreads();  // who still reads of the last one
+  __syncthreads();  // threads may still read the one before
   if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
   __syncthreads();
   float sum = 0.0f;
@@ -51,9 +51,9 @@ __device__ inline float block_max(float x, float* shared) {
   return highest;
 }
 
-// The one of all lanes that leaves first, in all lanes (leaves_before).
+// The candidate of all lanes that leaves first (leaves_before), in all lanes.
 __device__ inline Candidate warp_first(Candidate c) {
-  const std::uint32_t order = c.column < 0 ? kOrderOfNone : order_of(c.score),
+  const std::uint32_t order = c.slot < 0 ? kOrderOfNone : order_of(c.score),
                       lowest = __reduce_min_sync(kAllLanes, order),
                       position = order == lowest ? static_cast<std::uint32_t>(c.position) : ~0u,
                       oldest = __reduce_min_sync(kAllLanes, position);
@@ -61,7 +61,7 @@ __device__ inline Candidate warp_first(Candidate c) {
       __ballot_sync(kAllLanes, order == lowest && static_cast<std::uint32_t>(c.position) == oldest);
   const int from = __ffs(static_cast<int>(found)) - 1;
   return {__shfl_sync(kAllLanes, c.score, from), static_cast<std::int32_t>(oldest),
-          __shfl_sync(kAllLanes, c.column, from)};
+          __shfl_sync(kAllLanes, c.slot, from)};
 }
 
 // Where a number is copied from and to; nowhere, if `to` is null.

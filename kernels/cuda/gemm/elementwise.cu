@@ -1,10 +1,8 @@
-// Row operations: each reads and writes its rows once and is bound by their bytes. Of a step of r
-// rows, a layer's: norms 2 * r * hidden * (4 + element), gate r * intermediate * (8 + element), a
-// bias 8 * r * n. Once a step: the embedding r * hidden * (element + 4), likelihoods 4 * r * vocab
-// twice (the second time from the cache), gathering 2 * r * hidden * element. Joining and rotating
-// stand in attention_state.cu.
-#include <algorithm>
-
+// Row operations, a thread block a row: each reads and writes its rows once and is bound by their
+// bytes. For a step of r rows, in each layer: norms 2 * r * hidden * (4 + element), gate
+// r * intermediate * (8 + element), a bias 8 * r * n. Once a step: the embedding
+// r * hidden * (element + 4), gathering 2 * r * hidden * element. What is done with logits stands
+// in logits.cu, norms and rotation of queries and keys in attention_append.cu.
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/gemm/elementwise.h"
 
@@ -78,102 +76,12 @@ __global__ void add_bias_kernel(float* x, const float* bias, std::int32_t n) {
   }
 }
 
-template <int kWidth>
-__global__ void nll_kernel(const float* logits, const std::int32_t* targets, std::int32_t n,
-                           float* nll) {
-  __shared__ float shared[kThreads / kLanes];
-  const std::int64_t row = blockIdx.x;
-  const std::int32_t target = targets[row];
-  if (target < 0) {
-    if (threadIdx.x == 0) nll[row] = 0.0f;
-    return;
-  }
-  const float* x = logits + row * n;
-  const auto first = static_cast<std::int32_t>(threadIdx.x) * kWidth,
-             by = static_cast<std::int32_t>(blockDim.x) * kWidth;
-  float highest = -INFINITY, sum = 0.0f;
-#pragma unroll 4
-  for (std::int32_t i = first; i < n; i += by) {
-    const auto v = read_pack<float, kWidth>(x + i);
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e)
-      highest = (v.at[e] > highest || v.at[e] != v.at[e]) ? v.at[e] : highest;
-  }
-  highest = block_max(highest, shared);
-#pragma unroll 4
-  for (std::int32_t i = first; i < n; i += by) {
-    const auto v = read_pack<float, kWidth>(x + i);
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e) sum += expf(v.at[e] - highest);
-  }
-  sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) nll[row] = logf(sum) + (highest - x[target]);
-}
-
-// Of each row the first of the highest; NaN are none.
-__global__ void argmax_kernel(const float* logits, std::int32_t n, std::int32_t* ids) {
-  __shared__ float shared_argmax[kThreads / kLanes];
-  __shared__ std::int32_t shared_id[kThreads / kLanes];
-  const float* x = logits + static_cast<std::int64_t>(blockIdx.x) * n;
-  const auto first = static_cast<std::int32_t>(threadIdx.x),
-             by = static_cast<std::int32_t>(blockDim.x);
-  float highest = -INFINITY;
-  std::int32_t id = n;
-  const auto consider = [&](float value, std::int32_t candidate) {
-    if (candidate < n && (value > highest || (value == highest && candidate < id))) {
-      highest = value;
-      id = candidate;
-    }
-  };
-  for (std::int32_t i = first; i < n; i += by) consider(x[i], i);
-  for (int offset = kLanes / 2; offset > 0; offset /= 2) {
-    const float value = __shfl_xor_sync(kAllLanes, highest, offset);
-    const std::int32_t candidate = __shfl_xor_sync(kAllLanes, id, offset);
-    consider(value, candidate);
-  }
-  if (threadIdx.x % kLanes == 0) {
-    shared_argmax[threadIdx.x / kLanes] = highest;
-    shared_id[threadIdx.x / kLanes] = id;
-  }
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  for (unsigned w = 1; w < blockDim.x / kLanes; ++w) consider(shared_argmax[w], shared_id[w]);
-  ids[blockIdx.x] = id < n ? id : -1;
-}
-
 template <class T>
 __global__ void gather_kernel(const T* x, const std::int32_t* rows, std::int32_t n, T* out) {
   const std::int64_t row = blockIdx.x, from = rows[row];
   for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
        i += static_cast<std::int32_t>(blockDim.x))
     out[row * n + i] = x[from * n + i];
-}
-
-// To where products are tried (row_gemm.cc).
-template <class T>
-__global__ void random_kernel(T* to, std::int64_t n, std::uint32_t seed) {
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
-       i += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
-    auto h = static_cast<std::uint32_t>(i * 2654435761 + seed * 40503);
-    h = (h ^ h >> 16) * 0x45d9f3bu;
-    h = (h ^ h >> 16) * 0x45d9f3bu;
-    to[i] = from_float<T>(static_cast<float>(h >> 8) / 8388608.0f - 1.0f);
-  }
-}
-
-__global__ void difference_kernel(const std::uint16_t* a, const std::uint16_t* b, std::int64_t n,
-                                  std::uint32_t* differs) {
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
-       i += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
-    if (a[i] != b[i]) *differs = 1;
-  }
-}
-
-// 16 numbers a thread, or more where there are more than fill a GPU.
-Grid numbers_of(std::int64_t n) {
-  constexpr std::int64_t kBlock = std::int64_t{16} * kThreads, kMost = 4096;
-  return {.blocks = dim3(static_cast<unsigned>(std::min((n + kBlock - 1) / kBlock, kMost))),
-          .threads = dim3(kThreads)};
 }
 
 Grid rows_of(std::int32_t n_rows) {
@@ -212,41 +120,10 @@ void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
          x, bias, n);
 }
 
-void nll_rows(const float* logits, const std::int32_t* targets, std::int32_t n, float* nll,
-              std::int32_t n_rows, const Stream& stream) {
-  launch(n % 4 == 0 ? nll_kernel<4> : nll_kernel<1>, "nll", rows_of(n_rows), stream, logits,
-         targets, n, nll);
-}
-
-void argmax_rows(const float* logits, std::int32_t n, std::int32_t* ids, std::int32_t n_rows,
-                 const Stream& stream) {
-  launch(argmax_kernel, "highest", rows_of(n_rows), stream, logits, n, ids);
-}
-
 template <class T>
 void gather_rows(const T* x, const std::int32_t* rows, std::int32_t n, T* out, std::int32_t n_rows,
                  const Stream& stream) {
   launch(gather_kernel<T>, "gather", rows_of(n_rows), stream, x, rows, n, out);
-}
-
-void fill_random(void* to, std::int64_t n, bool is_bf16, std::uint32_t seed, const Stream& stream) {
-  if (is_bf16)
-    return launch(random_kernel<Bf16>, "fill_random", numbers_of(n), stream, static_cast<Bf16*>(to),
-                  n, seed);
-  launch(random_kernel<float>, "fill_random", numbers_of(n), stream, static_cast<float*>(to), n,
-         seed);
-}
-
-void find_difference(const void* a, const void* b, std::size_t n_bytes, std::uint32_t* differs,
-                     const Stream& stream) {
-  const auto n = static_cast<std::int64_t>(n_bytes / 2);
-  launch(difference_kernel, "find_difference", numbers_of(n), stream,
-         static_cast<const std::uint16_t*>(a), static_cast<const std::uint16_t*>(b), n, differs);
-}
-
-void check_code() {
-  cudaFuncAttributes attributes{};
-  TOVAMILL_CUDA(cudaFuncGetAttributes(&attributes, nll_kernel<1>));
 }
 
 template void embed_rows<float>(const std::int32_t*, const float*, std::int32_t, float*,

@@ -1,4 +1,4 @@
-// What happens to the rows of a step between its products, each as a function that launches it. All
+// Operations on the rows of a step between its GEMMs, each as a function that launches it. All
 // pointers are of device memory, rows dense.
 #pragma once
 

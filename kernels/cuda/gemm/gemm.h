@@ -1,7 +1,7 @@
-// Dense products by cuBLASLt: out = x W^T of the rows of a step, float32 sums. The only file pair
-// that includes cuBLAS.
+// GEMM by cuBLASLt: out = x W^T of the rows of a step, float32 sums.
 //
-// A row's result must not depend on the rows beside it (design 3.6), yet the fastest kernel for a
+// A row's result must not depend on the rows beside it
+// (kernels/README.md, "Reproducibility"), yet the fastest kernel for a
 // few rows is not the one for thousands, and may sum in another order. So rows come in two kinds,
 // each with one order of sums for a matrix, chosen once: those of long blocks and those of blocks
 // of one token. Which kind a row is of depends on its own block only. Other numbers of rows have
@@ -25,15 +25,16 @@ namespace tovamill::cuda {
 // Elements of rows and of packed matrices.
 using ElementType = ComputeType;
 
-enum class RowKind : std::uint8_t { many, single };
+// Rows of blocks of several tokens, and of one.
+enum class RowKind : std::uint8_t { prefill, decode };
 
-// Products that have one algorithm: x (n_rows, n_in) by a matrix (n_out, n_in).
+// GEMMs that have one algorithm: x (n_rows, n_in) by a matrix (n_out, n_in).
 struct GemmProblem {
   std::int32_t n_out = 0, n_in = 0;
-  RowKind kind = RowKind::many;
+  RowKind kind = RowKind::prefill;
   ElementType out_type = ElementType::f32;
   bool adds = false;
-  std::int32_t size = 0;  // of steps of size_of(n_rows), 0: of all without one of their own
+  std::int32_t size = 0;  // size_of the steps' rows; 0: all sizes without an algorithm of their own
   auto operator<=>(const GemmProblem&) const = default;
 };
 
@@ -43,7 +44,7 @@ class GemmRefused : public Error {
   explicit GemmRefused(const std::string& why) : Error(ExitCode::internal, why) {}
 };
 
-// (n_out, n_in), row-major.
+// A weight matrix (n_out, n_in), row-major.
 struct Operand {
   const void* data = nullptr;
   std::int32_t n_out = 0, n_in = 0;
@@ -56,7 +57,7 @@ class Gemm {
   // Rows of a full step, whatever the memory holds: an algorithm that was chosen for other rows
   // might sum in another order.
   static constexpr std::int32_t usual_rows(RowKind kind) {
-    return kind == RowKind::many ? 4096 : 64;
+    return kind == RowKind::prefill ? 4096 : 64;
   }
   // Numbers of rows up to which an algorithm of its own may serve, the last one beyond, too.
   static constexpr std::array<std::int32_t, 4> kSizes{64, 256, 1024, 4096};
@@ -68,7 +69,7 @@ class Gemm {
   // Whether that a row does not depend on those beside it is for RowGemm to try.
   static bool may_depend_on_rows();
 
-  // The algorithm of such products from now on is the `i`-th best of those that sum each number in
+  // The algorithm of such GEMMs from now on is the `i`-th best of those that sum each number in
   // one pass, as cuBLAS reckons for `n_rows` rows; false where there are not so many. Without it
   // the best for the usual rows is taken.
   bool choose(const GemmProblem& problem, std::int32_t n_rows, int i);
@@ -77,7 +78,7 @@ class Gemm {
 
   // out (n_rows, w.n_out) of `out_type` = x (n_rows, w.n_in) W^T, added to what is there where
   // `adds`. 2 n_rows n_in n_out operations; W is read once, x and out for each tile of the others.
-  // Products that may be in flight at once have a workspace of kWorkspaceBytes each. Throws
+  // GEMMs that may be in flight at once have a workspace of kWorkspaceBytes each. Throws
   // GemmRefused.
   void multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
                 ElementType out_type, bool adds, void* workspace, const Stream& stream);

@@ -1,4 +1,4 @@
-// cuBLAS promises nothing of rows beside each other, so products are tried at the start. A file of
+// cuBLAS promises nothing of rows beside each other, so GEMMs are tried at the start. A file of
 // its own: tests that stand for cuBLAS say themselves what they do.
 #include "kernels/cuda/gemm/gemm.h"
 

@@ -1,16 +1,16 @@
-// Includes cuBLAS beside gemm.cc, which chooses one algorithm that its rows can rely on; here
-// the fastest is looked for, however it sums.
+// Rates of GEMMs and of memory. Of all algorithms of cuBLAS the fastest is looked for, however it
+// sums; gemm.cc chooses those whose rows do not depend on each other.
 #include "kernels/cuda/gemm/measure.h"
-
-#include <cublasLt.h>
 
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/cuda/device/device.h"
+#include "kernels/cuda/gemm/cublas.h"
 #include "kernels/gpu_measure.h"
 #include "kernels/types/error.h"
 
@@ -18,16 +18,9 @@ namespace tovamill::cuda {
 namespace {
 
 constexpr std::size_t kWorkspaceBytes = 64u << 20;
-constexpr std::size_t kMostAlgorithms = 64;
+constexpr std::size_t kMaxAlgorithms = 64;
 constexpr double kBatchSeconds = 0.01;  // timed at once, by events: launches then cost nothing
 constexpr int kQuickBatches = 3;        // of each algorithm
-
-void check_blas(cublasStatus_t status, const char* call) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw Error(ExitCode::internal,
-              std::string("cuBLAS: ") + call + ": " + cublasLtGetStatusString(status));
-}
-#define TOVAMILL_CUBLAS(call) check_blas((call), #call)
 
 class DeviceMemory {
  public:
@@ -62,7 +55,7 @@ double timed(const Stream& stream, int n, const std::function<void()>& work) {
 }
 
 // The median of batches that take `seconds` together, at least kQuickBatches.
-double settled(const Stream& stream, double seconds, const std::function<void()>& work) {
+double median_seconds(const Stream& stream, double seconds, const std::function<void()>& work) {
   work();  // what is loaded at first is not timed
   const double once = std::max(1e-6, timed(stream, 1, work));
   const int n = std::clamp(static_cast<int>(kBatchSeconds / once), 1, 1000);
@@ -75,22 +68,7 @@ double settled(const Stream& stream, double seconds, const std::function<void()>
   return median(batches);
 }
 
-// A column-major matrix, dense.
-class Layout {
- public:
-  Layout(cudaDataType_t type, std::int32_t rows, std::int32_t cols) {
-    TOVAMILL_CUBLAS(cublasLtMatrixLayoutCreate(&layout_, type, static_cast<std::uint64_t>(rows),
-                                               static_cast<std::uint64_t>(cols), rows));
-  }
-  ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
-  Layout(const Layout&) = delete;
-  Layout& operator=(const Layout&) = delete;
-  cublasLtMatrixLayout_t get() const { return layout_; }
-
- private:
-  cublasLtMatrixLayout_t layout_ = nullptr;
-};
-
+// GEMMs of n_rows rows, one shape after another, in memory for the largest.
 class GemmBench {
  public:
   GemmBench(const GemmInput& input, std::size_t most_weights, std::size_t most_in,
@@ -101,15 +79,7 @@ class GemmBench {
         x_(most_in * bytes()),
         out_(most_out * bytes()),
         workspace_(kWorkspaceBytes) {
-    TOVAMILL_CUBLAS(cublasLtCreate(&handle_));
-    TOVAMILL_CUBLAS(cublasLtMatmulDescCreate(&description_, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    TOVAMILL_CUBLAS(cublasLtMatmulDescSetAttribute(description_, CUBLASLT_MATMUL_DESC_TRANSA,
-                                                   &transposed, sizeof transposed));
-    TOVAMILL_CUBLAS(cublasLtMatmulPreferenceCreate(&preference_));
-    TOVAMILL_CUBLAS(cublasLtMatmulPreferenceSetAttribute(preference_,
-                                                         CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                         &kWorkspaceBytes, sizeof kWorkspaceBytes));
+    preference_.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{kWorkspaceBytes});
     for (const auto& [memory, n] : {std::pair{&w_, most_weights}, std::pair{&x_, most_in}}) {
       if (input.dtype == ComputeType::bf16) {
         fill_with_noise(memory->as<Bf16>(), n, stream_);
@@ -118,58 +88,71 @@ class GemmBench {
       }
     }
   }
-  ~GemmBench() {
-    if (preference_ != nullptr) cublasLtMatmulPreferenceDestroy(preference_);
-    if (description_ != nullptr) cublasLtMatmulDescDestroy(description_);
-    if (handle_ != nullptr) cublasLtDestroy(handle_);
-  }
-  GemmBench(const GemmBench&) = delete;
-  GemmBench& operator=(const GemmBench&) = delete;
 
+  // The fastest algorithm of all that cuBLAS has for the shape, by a few batches each; then its
+  // median over GemmInput::seconds_each.
   GemmTiming measure(const GemmShape& s) {
-    const Layout a(type_, s.n_in, s.n_out), b(type_, s.n_in, input_.n_rows),
-        c(type_, s.n_out, input_.n_rows);
-    std::array<cublasLtMatmulHeuristicResult_t, kMostAlgorithms> found{};
-    int n_found = 0;
-    TOVAMILL_CUBLAS(cublasLtMatmulAlgoGetHeuristic(
-        handle_, description_, a.get(), b.get(), c.get(), c.get(), preference_,
-        std::clamp(input_.most_algorithms, 1, static_cast<int>(found.size())), found.data(),
-        &n_found));
-    const float one = 1.0f, zero = 0.0f;
-    const auto multiply = [&](const cublasLtMatmulAlgo_t& algorithm) {
-      return cublasLtMatmul(handle_, description_, &one, w_.as(), a.get(), x_.as(), b.get(), &zero,
-                            out_.as(), c.get(), out_.as(), c.get(), &algorithm, workspace_.as(),
-                            kWorkspaceBytes, stream_.get());
-    };
+    const Operands o{.a{type_, s.n_in, s.n_out},
+                     .b{type_, s.n_in, input_.n_rows},
+                     .c{type_, s.n_out, input_.n_rows}};
+    const std::vector<cublasLtMatmulAlgo_t> algorithms = find_algorithms(o);
     GemmTiming best;
     const cublasLtMatmulAlgo_t* best_algorithm = nullptr;
-    for (int i = 0; i < n_found; ++i) {
-      const cublasLtMatmulHeuristicResult_t& f = found[static_cast<std::size_t>(i)];
-      if (f.state != CUBLAS_STATUS_SUCCESS || multiply(f.algo) != CUBLAS_STATUS_SUCCESS) continue;
-      const double seconds = settled(stream_, 0.0, [&] { TOVAMILL_CUBLAS(multiply(f.algo)); });
+    for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
+      if (multiply(o, algorithm) != CUBLAS_STATUS_SUCCESS) continue;
+      const double seconds = time(o, algorithm, 0.0);
       ++best.n_algorithms;
       if (best_algorithm != nullptr && seconds >= best.seconds) continue;
       best.seconds = seconds;
-      best_algorithm = &f.algo;
+      best_algorithm = &algorithm;
     }
     if (best_algorithm == nullptr)
-      throw Error(ExitCode::internal, "cuBLAS has no algorithm for products of " +
+      throw Error(ExitCode::internal, "cuBLAS has no algorithm for GEMMs of " +
                                           std::to_string(s.n_out) + " x " + std::to_string(s.n_in));
-    best.seconds =
-        settled(stream_, input_.seconds_each, [&] { TOVAMILL_CUBLAS(multiply(*best_algorithm)); });
+    best.seconds = time(o, *best_algorithm, input_.seconds_each);
     return best;
   }
 
  private:
+  // c (n_out, n_rows) = a (n_in, n_out)^T b (n_in, n_rows), columns first.
+  struct Operands {
+    MatrixLayout a, b, c;
+  };
+
+  std::vector<cublasLtMatmulAlgo_t> find_algorithms(const Operands& o) const {
+    std::array<cublasLtMatmulHeuristicResult_t, kMaxAlgorithms> found{};
+    int n_found = 0;
+    TOVAMILL_CUBLAS(cublasLtMatmulAlgoGetHeuristic(
+        matmul_.handle(), matmul_.description(), o.a.get(), o.b.get(), o.c.get(), o.c.get(),
+        preference_.get(), std::clamp(input_.most_algorithms, 1, static_cast<int>(found.size())),
+        found.data(), &n_found));
+    std::vector<cublasLtMatmulAlgo_t> algorithms;
+    for (const cublasLtMatmulHeuristicResult_t& f :
+         std::span(found).first(static_cast<std::size_t>(n_found))) {
+      if (f.state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(f.algo);
+    }
+    return algorithms;
+  }
+
+  cublasStatus_t multiply(const Operands& o, const cublasLtMatmulAlgo_t& algorithm) const {
+    const float one = 1.0f, zero = 0.0f;
+    return cublasLtMatmul(matmul_.handle(), matmul_.description(), &one, w_.as(), o.a.get(),
+                          x_.as(), o.b.get(), &zero, out_.as(), o.c.get(), out_.as(), o.c.get(),
+                          &algorithm, workspace_.as(), kWorkspaceBytes, stream_.get());
+  }
+
+  double time(const Operands& o, const cublasLtMatmulAlgo_t& algorithm, double seconds) const {
+    return median_seconds(stream_, seconds, [&] { TOVAMILL_CUBLAS(multiply(o, algorithm)); });
+  }
+
   std::size_t bytes() const { return element_bytes(input_.dtype); }
 
   const GemmInput& input_;
   cudaDataType_t type_;
   Stream stream_;
   DeviceMemory w_, x_, out_, workspace_;
-  cublasLtHandle_t handle_ = nullptr;
-  cublasLtMatmulDesc_t description_ = nullptr;
-  cublasLtMatmulPreference_t preference_ = nullptr;
+  TransposedMatmul matmul_;
+  MatmulPreference preference_;
 };
 
 }  // namespace
@@ -202,20 +185,20 @@ std::vector<GemmTiming> measure_gpu_gemm(const GemmInput& input,
 }
 
 GpuBandwidth measure_gpu_bandwidth(int device_index, std::uint64_t n_bytes) {
-  constexpr std::uint64_t kMost = std::uint64_t{8} << 30, kAlign = 512;
+  constexpr std::uint64_t kMax = std::uint64_t{8} << 30, kAlign = 512;
   constexpr double kSeconds = 0.3;
   cuda::choose_device(device_index);
-  if (n_bytes == 0) n_bytes = std::min(kMost, cuda::device_facts(device_index).free_bytes / 8);
+  if (n_bytes == 0) n_bytes = std::min(kMax, cuda::device_facts(device_index).free_bytes / 8);
   n_bytes = std::max<std::uint64_t>(n_bytes / kAlign, 1) * kAlign;
   const cuda::Stream stream;
   const cuda::DeviceMemory memory(n_bytes), words(cuda::kReaders * sizeof(std::uint32_t));
   cuda::fill_with_noise(memory.as<float>(), n_bytes / sizeof(float), stream);
   auto* half = memory.as<std::byte>();
-  const double copy_s = cuda::settled(stream, kSeconds, [&] {
+  const double copy_s = cuda::median_seconds(stream, kSeconds, [&] {
     TOVAMILL_CUDA(cudaMemcpyAsync(half + n_bytes / 2, half, n_bytes / 2, cudaMemcpyDeviceToDevice,
                                   stream.get()));
   });
-  const double read_s = cuda::settled(stream, kSeconds, [&] {
+  const double read_s = cuda::median_seconds(stream, kSeconds, [&] {
     cuda::read_all(memory.as(), n_bytes, words.as<std::uint32_t>(), stream);
   });
   const auto n = static_cast<double>(n_bytes);

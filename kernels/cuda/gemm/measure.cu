@@ -1,3 +1,5 @@
+// Kernels that rates are measured with: random operands, and reading memory. Mapping: a thread
+// takes every n-th element, or every n-th 16 bytes.
 #include "kernels/cuda/gemm/measure.h"
 
 namespace tovamill::cuda {
@@ -6,14 +8,14 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr unsigned kBlocks = kReaders / kThreads;
 
-// The finaliser of MurmurHash3, of 32 bits.
+// The 32-bit finaliser of MurmurHash3.
 __device__ inline std::uint32_t mixed(std::uint32_t x) {
   x = (x ^ (x >> 16)) * 0x85ebca6bu;
   x = (x ^ (x >> 13)) * 0xc2b2ae35u;
   return x ^ (x >> 16);
 }
 
-// A thread per element of a stride over all. Writes n elements.
+// Writes n elements.
 template <class T>
 __global__ void noise_kernel(T* out, std::int64_t n) {
   const std::int64_t by = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
@@ -26,7 +28,7 @@ __global__ void noise_kernel(T* out, std::int64_t n) {
   }
 }
 
-// A thread per 16 bytes of a stride over all. Reads 16 n bytes.
+// Reads 16 n bytes; writes a word a thread, so that nothing is left out.
 __global__ void read_kernel(const uint4* data, std::int64_t n, std::uint32_t* out) {
   const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x,
                      by = static_cast<std::int64_t>(gridDim.x) * blockDim.x;

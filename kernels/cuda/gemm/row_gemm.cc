@@ -11,12 +11,12 @@ namespace tovamill::cuda {
 namespace {
 
 // Algorithms that are tried: later ones are hardly faster than padding.
-constexpr int kMostTried = 6;
+constexpr int kMaxTried = 6;
 
 // Rows that are padded to: few enough to be cheap in decoding, and a tile of the GPU's otherwise.
-std::int32_t padded_rows(RowKind kind) { return kind == RowKind::single ? 64 : 256; }
+std::int32_t padded_rows(RowKind kind) { return kind == RowKind::decode ? 64 : 256; }
 
-// Numbers of rows from `least` to `most`, around the tiles that products are made of.
+// Numbers of rows from `least` to `most`, around the tiles that GEMMs are made of.
 std::vector<std::int32_t> tried_rows(std::int32_t least, std::int32_t most) {
   std::vector<std::int32_t> tried;
   for (const std::int32_t n :
@@ -37,7 +37,7 @@ RowGemm::RowGemm(ElementType type, std::span<const GemmShape> shapes, Arena& are
     : type_(type), gemm_(type) {
   if (!Gemm::may_depend_on_rows()) return;
   for (const GemmShape& s : shapes) {
-    for (const RowKind kind : {RowKind::many, RowKind::single}) {
+    for (const RowKind kind : {RowKind::prefill, RowKind::decode}) {
       const GemmProblem problem{s.n_out, s.n_in, kind, s.out_type, s.adds};
       if (find_independent(s, problem, arena)) continue;
       const std::int64_t rows = padded_rows(kind);
@@ -91,7 +91,7 @@ class RowGemm::Trial {
   }
 
  private:
-  static constexpr const char* kWhat = "trying products";
+  static constexpr const char* kWhat = "trying GEMMs";
 
   void multiply(std::int32_t n, const ArenaBlock& out) {
     TOVAMILL_CUDA(cudaMemsetAsync(out.data(), 0, out_bytes_, stream_.get()));
@@ -113,7 +113,7 @@ class RowGemm::Trial {
 bool RowGemm::find_independent(const GemmShape& s, const GemmProblem& problem, Arena& arena) {
   try {
     Trial trial(gemm_, s, problem.kind, type_, arena);
-    for (int i = 0; i < kMostTried; ++i) {
+    for (int i = 0; i < kMaxTried; ++i) {
       if (!gemm_.choose(problem, Gemm::usual_rows(problem.kind), i)) return false;
       try {
         trial.multiply_all();
@@ -138,7 +138,7 @@ void RowGemm::choose_sizes(const GemmShape& s, const GemmProblem& problem, Trial
     GemmProblem sized = problem;
     sized.size = Gemm::size_of(most);
     bool found = false;
-    for (int i = 0; i < kMostTried && !found && gemm_.choose(sized, most, i); ++i) {
+    for (int i = 0; i < kMaxTried && !found && gemm_.choose(sized, most, i); ++i) {
       try {
         found = trial.gives_the_same(tried_rows(first, std::min(most, s.tried_rows) + 1));
       } catch (const GemmRefused&) {  // it is for other numbers of rows
@@ -149,7 +149,7 @@ void RowGemm::choose_sizes(const GemmShape& s, const GemmProblem& problem, Trial
 }
 
 ArenaBlock RowGemm::make_workspace(Arena& arena) const {
-  return arena.take(Gemm::kWorkspaceBytes + pad_bytes_, "the workspace of products");
+  return arena.take(Gemm::kWorkspaceBytes + pad_bytes_, "the workspace of GEMMs");
 }
 
 void RowGemm::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,
@@ -166,7 +166,7 @@ void RowGemm::multiply(const Operand& w, const void* x, std::int32_t n_rows, Row
         adds, workspace, stream);
 }
 
-// At most padded_rows, as exactly so many.
+// Multiplies at most padded_rows rows, as exactly so many.
 void RowGemm::multiply_padded(const Operand& w, const std::byte* x, std::int32_t n_rows,
                               RowKind kind, std::byte* out, ElementType out_type, bool adds,
                               const ArenaBlock& workspace, const Stream& stream) {

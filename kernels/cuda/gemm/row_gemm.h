@@ -1,4 +1,5 @@
-// Products whose rows do not depend on the rows beside them (design 3.6): the best algorithms of
+// GEMMs whose rows do not depend on the rows beside them
+// (kernels/README.md, "Reproducibility"): the best algorithms of
 // cuBLAS for a shape of the model are tried at the start with many numbers of rows, and the first
 // is taken of which no row's bits change with it, and for other sizes of a step the best that gives
 // the same bits, which most do: the tiles differ, not the order of a sum. Where there is none, rows
@@ -16,9 +17,9 @@
 
 namespace tovamill::cuda {
 
-// A product that steps make, tried with up to so many rows: the same for all sizes of a step.
+// A GEMM of each step, tried with up to so many rows: the same for all sizes of a step.
 struct GemmShape {
-  std::int32_t n_out = 0, n_in = 0, tried_rows = Gemm::usual_rows(RowKind::many);
+  std::int32_t n_out = 0, n_in = 0, tried_rows = Gemm::usual_rows(RowKind::prefill);
   ElementType out_type = ElementType::f32;
   bool adds = false;
 };
@@ -29,9 +30,9 @@ class RowGemm {
   // are padded.
   RowGemm(ElementType type, std::span<const GemmShape> shapes, Arena& arena);
 
-  // Products that may be in flight at once have a workspace each.
+  // GEMMs that may be in flight at once have a workspace each.
   ArenaBlock make_workspace(Arena& arena) const;
-  // As Products::multiply.
+  // As Gemm::multiply.
   void multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
                 ElementType out_type, bool adds, const ArenaBlock& workspace, const Stream& stream);
   // Shapes whose rows are padded.
@@ -48,7 +49,7 @@ class RowGemm {
   ElementType type_;
   Gemm gemm_;
   std::set<GemmProblem> padded_;
-  std::size_t pad_bytes_ = 0;  // of a workspace, behind what cuBLAS takes
+  std::size_t pad_bytes_ = 0;  // at the end of a workspace, behind what cuBLAS takes
 };
 
 }  // namespace tovamill::cuda

@@ -1,8 +1,8 @@
-// The multi-state of one stream in the memory of a GPU: of each layer the unrotated and the rotated
-// keys, the values, the positions and what the policy remembers. Columns carry no order: each knows
-// its position. How many columns there are follows from the tokens taken, so the host always knows
-// it without asking the device. A bounded state has room for the tokens that it keeps and one more:
-// those of a longer block stand in the scratch of attention until it is known who stays.
+// The multi-state of one sequence in the memory of a GPU: of each layer the unrotated and the
+// rotated keys, the values, the positions and what the policy remembers. Slots carry no order: each
+// knows its position. How many are taken follows from the tokens read, so the host always knows it
+// without asking the device. A bounded state has slots for the tokens that it keeps and one more:
+// those of a longer block stand in the scratch of attention until it is known which stay.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace tovamill::cuda {
 
-// What a state keeps of a column for each KV head.
+// What a state keeps of a token for each KV head.
 enum class HeadArray : std::uint8_t { unrotated, rotated, values };
 
 // Where things stand in a state of a backend; passed to kernels by value.
@@ -25,35 +25,35 @@ struct StateLayout {
   std::int32_t n_layers = 0, n_kv_heads = 0, head_dim = 0, n_eviction_groups = 1;
   std::int32_t element_bytes = 4;  // of keys and values
   bool keeps_unrotated = true;     // false where no key is ever rotated again
-  bool remembers = false;          // h2o, tova-ema: a float a column
+  bool remembers = false;          // h2o, tova-ema: a float a slot
   bool averages = false;           // tova-ema: two more
 
   static constexpr std::int64_t kAlign = 256;
   __host__ __device__ static std::int64_t align(std::int64_t n) {
     return (n + kAlign - 1) / kAlign * kAlign;
   }
-  // Bytes of the rows (capacity, head_dim) of one KV head, and of a number for each column, those
-  // of a tile in the scratch too.
+  // Bytes of the rows (capacity, head_dim) of one KV head; and of a number for each slot of the
+  // state and of a tile.
   __host__ __device__ std::int64_t head_bytes(std::int64_t capacity) const {
     return align(capacity * head_dim * element_bytes);
   }
-  __host__ __device__ std::int64_t row_bytes(std::int64_t capacity) const {
+  __host__ __device__ std::int64_t slot_array_bytes(std::int64_t capacity) const {
     return align((capacity + kRopeSegmentTokens) * 4);
   }
   __host__ __device__ std::int64_t n_head_arrays() const { return keeps_unrotated ? 3 : 2; }
   __host__ __device__ std::int64_t index_of(HeadArray array) const {
     return static_cast<std::int64_t>(array) - (keeps_unrotated ? 0 : 1);
   }
-  __host__ __device__ std::int64_t n_row_arrays() const {
+  __host__ __device__ std::int64_t n_slot_arrays() const {
     return 1 + (remembers ? 1 : 0) + (averages ? 2 : 0);
   }
   __host__ __device__ std::int64_t layer_bytes(std::int64_t capacity) const {
     return n_kv_heads * n_head_arrays() * head_bytes(capacity) +
-           n_eviction_groups * n_row_arrays() * row_bytes(capacity);
+           n_eviction_groups * n_slot_arrays() * slot_array_bytes(capacity);
   }
 };
 
-// One layer of a state with room for `capacity` columns.
+// One layer of a state of `capacity` slots.
 struct LayerView {
   unsigned char* base;
   StateLayout layout;
@@ -69,24 +69,24 @@ struct LayerView {
     return reinterpret_cast<T*>(base + (kv * layout.n_head_arrays() + layout.index_of(array)) *
                                            layout.head_bytes(capacity));
   }
-  // (capacity + kRopeSegmentTokens) of one deciding group.
+  // (capacity + kRopeSegmentTokens) of one eviction group.
   __host__ __device__ std::int32_t* positions(std::int32_t group) const {
-    return reinterpret_cast<std::int32_t*>(row(group, 0));
+    return reinterpret_cast<std::int32_t*>(slot_array(group, 0));
   }
   __host__ __device__ float* memory(std::int32_t group) const {
-    return reinterpret_cast<float*>(row(group, 1));
+    return reinterpret_cast<float*>(slot_array(group, 1));
   }
   __host__ __device__ float* decay_power(std::int32_t group) const {
-    return reinterpret_cast<float*>(row(group, 2));
+    return reinterpret_cast<float*>(slot_array(group, 2));
   }
   __host__ __device__ float* value_norm(std::int32_t group) const {
-    return reinterpret_cast<float*>(row(group, 3));
+    return reinterpret_cast<float*>(slot_array(group, 3));
   }
 
  private:
-  __host__ __device__ unsigned char* row(std::int32_t group, std::int64_t array) const {
+  __host__ __device__ unsigned char* slot_array(std::int32_t group, std::int64_t array) const {
     return base + layout.n_kv_heads * layout.n_head_arrays() * layout.head_bytes(capacity) +
-           (group * layout.n_row_arrays() + array) * layout.row_bytes(capacity);
+           (group * layout.n_slot_arrays() + array) * layout.slot_array_bytes(capacity);
   }
 };
 
@@ -100,14 +100,15 @@ class CudaState final : public StreamState {
   explicit CudaState(std::weak_ptr<StatePool> owner) : pool(std::move(owner)) {}
   ~CudaState() override;  // steps in flight may still read what it has
 
-  ArenaBlock memory;            // layout.layer_bytes(capacity) of each layer
-  std::int64_t capacity = 0;    // columns of keys and values
-  std::int64_t n_held = 0;      // columns of each group of each layer
-  std::int64_t n_tokens = 0;    // that the stream has taken: the position of its next one
-  std::int64_t rotation = 0;    // what the rotated keys are relative to (wanted_rotation)
-  std::int64_t group_base = 0;  // in-state positions: tokens held when the current group began
-  std::int32_t pin = 0;         // StepBlock::pin of the blocks so far
-  StepNumber last_step = 0;     // that uses it
+  ArenaBlock memory;          // layout.layer_bytes(capacity) of each layer
+  std::int64_t capacity = 0;  // slots of keys and values
+  std::int64_t n_held = 0;    // slots taken, of each eviction group of each layer
+  std::int64_t n_tokens = 0;  // that the sequence has read: the position of its next one
+  std::int64_t rotation = 0;  // what the rotated keys are relative to (wanted_rotation)
+  std::int64_t segment_base =
+      0;                     // in-state positions: tokens held when the current RoPE segment began
+  std::int32_t pin = 0;      // StepBlock::pin of the blocks so far
+  StepNumber last_step = 0;  // that uses it
   std::weak_ptr<StatePool> pool;
 
   unsigned char* data() const { return static_cast<unsigned char*>(memory.data()); }

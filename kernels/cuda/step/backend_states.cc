@@ -32,7 +32,7 @@ std::uint64_t CudaBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps
 
 void CudaBackend::reset(StreamState& state) {
   CudaState& s = cast(state);
-  s.n_held = s.n_tokens = s.rotation = s.group_base = 0;
+  s.n_held = s.n_tokens = s.rotation = s.segment_base = 0;
   s.pin = 0;
   if (is_bounded(options_.cache)) states_->resize(s, model_.capacity(0, false));
 }

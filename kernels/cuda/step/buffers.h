@@ -28,7 +28,8 @@ struct CudaBuffer final : Buffer {
   std::int32_t cols = 0;
   ElementType type = ElementType::f32;
   mutable StepNumber last_step = 0;  // that reads or writes it; 0: none since the host wrote it
-  // What has gone to another device from it has left the buffer; to be waited for while it leaves.
+  // Reached once what was sent from it to another device has left it; to be waited for while
+  // is_leaving.
   mutable std::unique_ptr<Event> sent;
   mutable bool is_leaving = false;
   template <class T>

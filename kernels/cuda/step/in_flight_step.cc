@@ -37,9 +37,8 @@ std::uint64_t InFlightStep::workspace_bytes() const {
          gathered_.size() + ids_.size() + targets_.size() + nll_.size();
 }
 
-std::uint64_t InFlightStep::workspace_bytes_for(std::int64_t n_columns) const {
-  return workspace_bytes() - attention_.workspace_bytes() +
-         attention_.workspace_bytes_for(n_columns);
+std::uint64_t InFlightStep::workspace_bytes_for(std::int64_t n_slots) const {
+  return workspace_bytes() - attention_.workspace_bytes() + attention_.workspace_bytes_for(n_slots);
 }
 
 // ---- a step from its beginning to its end
@@ -57,22 +56,22 @@ void InFlightStep::begin(StepNumber step, std::span<const StepBlock> blocks, std
   defers_ = can_repeat();
 }
 
-// Whether the next steps are likely to launch the same kernels: all rows are single tokens, which
-// drop one token at the most. Events between the parts of a step do not go into a graph.
+// Whether the next steps are likely to launch the same kernels: all blocks are of one token and
+// evict one at the most. Events between the parts of a step do not go into a graph.
 bool InFlightStep::can_repeat() const {
-  const std::vector<Wave>& waves = attention_.layout().waves();
-  const bool all_single = std::all_of(waves.begin(), waves.end(), [](const Wave& w) {
-    return w.way == Way::single && w.max_drops <= 1;
+  const std::vector<TileBatch>& batches = attention_.layout().batches();
+  const bool all_decode = std::all_of(batches.begin(), batches.end(), [](const TileBatch& b) {
+    return b.kind == TileKind::decode && b.max_evictions <= 1;
   });
-  return !timer_.is_on() && all_single && segments_.size() == 1 &&
-         segments_.front().kind == RowKind::single;
+  return !timer_.is_on() && all_decode && segments_.size() == 1 &&
+         segments_.front().kind == RowKind::decode;
 }
 
 // Rows of blocks of one token, rows of longer ones, in runs. Rows of no block are as of long ones.
 void InFlightStep::cut_segments(std::span<const StepBlock> blocks, std::int32_t n_rows) {
-  std::vector<RowKind> kinds(static_cast<std::size_t>(n_rows), RowKind::many);
+  std::vector<RowKind> kinds(static_cast<std::size_t>(n_rows), RowKind::prefill);
   for (const StepBlock& b : blocks) {
-    if (b.n_tokens == 1) kinds[static_cast<std::size_t>(b.first_row)] = RowKind::single;
+    if (b.n_tokens == 1) kinds[static_cast<std::size_t>(b.first_row)] = RowKind::decode;
   }
   segments_.clear();
   for (std::int32_t r = 0; r < n_rows; ++r) {
@@ -86,11 +85,11 @@ RowKind InFlightStep::kind_of(std::int32_t row) const {
   for (const Segment& s : segments_) {
     if (row >= s.first && row < s.first + s.n_rows) return s.kind;
   }
-  return RowKind::many;
+  return RowKind::prefill;
 }
 
-// Through page-locked memory that is free since the last step of the lane has been finished; where
-// it has been used in this step already, once the stream has come past that.
+// Copies through page-locked memory that is free since the step before in its place has been
+// finished; where it has been used in this step already, once the stream has come past that.
 const std::int32_t* InFlightStep::stage(std::span<const std::int32_t> numbers, std::byte* host,
                                         const ArenaBlock& to, bool& is_staged) {
   if (is_staged) stream_.synchronize();

@@ -1,6 +1,6 @@
-// A step on its way through the GPU: a stream with memory of its own, so that as many steps as
-// there are lanes are in flight at once, and the scan of one hides behind the products of another.
-// Nothing here waits for the device but `finish` and `read_logits`.
+// A step in flight on the GPU: a stream with memory of its own, so that several steps overlap, and
+// the eviction scan of one hides behind the GEMMs of another. Nothing here waits for the device but
+// `finish`, `read_logits` and `read_argmax`.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ inline constexpr std::int32_t kHeadRows = 512;  // whose logits exist at one tim
 
 class InFlightStep {
  public:
-  // `products`, `model` and `trace` outlive it.
+  // `gemm`, `model` and `trace` outlive it.
   InFlightStep(const BackendOptions& options, const AttentionModel& model, RowGemm& gemm,
                Arena& arena, TraceSum& trace);
   ~InFlightStep() { stream_.drain(); }
@@ -39,7 +39,7 @@ class InFlightStep {
   void begin(StepNumber step, std::span<const StepBlock> blocks, std::int32_t n_rows);
   // What `embed` reads.
   void set_ids(std::span<const std::int32_t> ids);
-  // Calls of a step of single tokens wait for `flush`, which launches them together.
+  // Calls of a decoding step wait for `flush`, which launches them together.
   void issue(const Call& call);
   void flush();
   // `events` of `layer` are to be there after `finish`.
@@ -48,7 +48,7 @@ class InFlightStep {
   }
   void target_nll(const CudaBuffer& x, const CudaMatrix& head,
                   std::span<const std::int32_t> targets, std::span<float> nll);
-  // All calls of the step have come: what it promised begins its way to the host.
+  // All calls of the step have come: the copies of what it promised to the host begin.
   void close();
   // What is put into `other` from now on finds done what has been called so far. The host goes on.
   void order(const Stream& other);
@@ -66,11 +66,11 @@ class InFlightStep {
                    std::span<std::int32_t> ids);
 
   std::uint64_t workspace_bytes() const;
-  // The same once a state has held `n_columns`.
-  std::uint64_t workspace_bytes_for(std::int64_t n_columns) const;
+  // The same once a state has held `n_slots`.
+  std::uint64_t workspace_bytes_for(std::int64_t n_slots) const;
 
  private:
-  // Rows that one kind of product takes, one after another.
+  // Consecutive rows that one kind of GEMM takes.
   struct Segment {
     std::int32_t first, n_rows;
     RowKind kind;
@@ -97,7 +97,7 @@ class InFlightStep {
   Stream stream_;
   StepTimer timer_;
   Attention attention_;
-  ArenaBlock workspace_;            // of products
+  ArenaBlock workspace_;            // of GEMMs
   ArenaBlock gate_up_;              // (max_rows, 2 intermediate) in the compute type
   ArenaBlock logits_;               // (head_rows, vocab) float32
   ArenaBlock gathered_;             // (head_rows, hidden) in the compute type

@@ -1,4 +1,4 @@
-// The operations of a step on a lane. Of r rows, in elements of e bytes:
+// The operations of a step in flight, their work and bytes for r rows, in elements of e bytes:
 //   embed          reads r n e, writes 4 r n
 //   norm           reads 4 r n twice (the second time from the cache), writes r n e
 //   project        2 r n_in n_out operations; reads n_in n_out e of weights
@@ -22,7 +22,7 @@ void InFlightStep::flush() {
   if (deferred_.empty()) return;
   const StepLayout& layout = attention_.layout();
   const std::vector<Call> calls = std::exchange(deferred_, {});
-  graphs_.run({n_rows_, layout.waves(), attention_.scratch().data(), calls}, step_, stream_, [&] {
+  graphs_.run({n_rows_, layout.batches(), attention_.scratch().data(), calls}, step_, stream_, [&] {
     for (const Call& call : calls) run(call);
   });
 }

@@ -14,7 +14,7 @@ InFlightSteps::InFlightSteps(std::int32_t n, const BackendOptions& options,
 
 InFlightStep& InFlightSteps::next() {
   if (n_begun_ - n_finished_ == in_flight_.size())
-    throw Error(ExitCode::internal, "as many steps are in flight as the device has lanes");
+    throw Error(ExitCode::internal, "as many steps are in flight as the device has memory for");
   return at(n_begun_ + 1);
 }
 
@@ -54,9 +54,9 @@ std::uint64_t InFlightSteps::workspace_bytes() const {
   return n;
 }
 
-std::uint64_t InFlightSteps::workspace_bytes_for(std::int64_t n_columns) const {
+std::uint64_t InFlightSteps::workspace_bytes_for(std::int64_t n_slots) const {
   std::uint64_t n = 0;
-  for (const auto& in_flight : in_flight_) n += in_flight->workspace_bytes_for(n_columns);
+  for (const auto& in_flight : in_flight_) n += in_flight->workspace_bytes_for(n_slots);
   return n;
 }
 

@@ -1,4 +1,5 @@
-// The lanes that steps take in turn, and the order of what happens on them.
+// The steps in flight, n at most: each has a stream and memory of its own, which every n-th step
+// takes. What one step does to a state, a later one finds done.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +18,19 @@ class InFlightSteps {
                 RowGemm& gemm, Arena& arena);
 
   std::int32_t n() const { return static_cast<std::int32_t>(in_flight_.size()); }
-  // Of the step that began last; the first one before there is any.
+  // The step that began last; before there is any, the first one's place.
   InFlightStep& newest() { return at(n_begun_); }
-  // Of the step that will begin. Throws Error(internal) where it is in flight.
+  // The place of the step that will begin. Throws Error(internal) where it is in flight.
   InFlightStep& next();
   StepNumber next_step() const { return n_begun_ + 1; }
-  // The next step begins on its lane; no more calls of the one before come.
+  // The next step begins; no more calls of the one before come.
   void begin(std::span<const StepBlock> blocks, std::int32_t n_rows);
   // Waits for the oldest step in flight and says which it was; 0 where there is none.
   StepNumber finish();
   StepTrace take_trace();
 
   bool is_finished(StepNumber step) const { return step <= n_finished_; }
-  // The lane of a step, null where another has begun on it since: it is finished then.
+  // A step by its number, null where another has begun in its place since: it is finished then.
   InFlightStep* of(StepNumber step);
   // What is put into `stream` from now on finds done what has been called of `step` so far.
   void order_after(StepNumber step, const Stream& stream);
@@ -37,7 +38,7 @@ class InFlightSteps {
   void synchronize();
 
   std::uint64_t workspace_bytes() const;
-  std::uint64_t workspace_bytes_for(std::int64_t n_columns) const;
+  std::uint64_t workspace_bytes_for(std::int64_t n_slots) const;
 
  private:
   InFlightStep& at(StepNumber step) {

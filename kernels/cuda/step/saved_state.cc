@@ -1,9 +1,9 @@
 // A state of a GPU as bytes, behind the common head (kernels/saved_state.h): i64 tokens held when
-// the current group of 256 began (in-state positions), then of each layer
+// the current RoPE segment began (in-state positions), then of each layer
 //   unrotated keys (where they are kept), rotated keys, values: (n_held, head_dim) of a KV head
 //   after another, in the compute type
-//   positions i32, then the policy's rows f32: (n_held) of a group after another
-// Columns stand in their order: later sums run over them in it.
+//   positions i32, then the policy's numbers f32: (n_held) of an eviction group after another
+// Slots stand in their order: later sums run over them in it.
 #include "kernels/saved_state.h"
 
 #include <algorithm>
@@ -26,11 +26,11 @@ StateKind kind_of(ElementType type) {
 std::uint64_t layer_body(const StateLayout& layout, std::int64_t n_held) {
   const std::int64_t rows = layout.n_kv_heads * layout.n_head_arrays() * n_held * layout.head_dim *
                             layout.element_bytes,
-                     numbers = layout.n_eviction_groups * layout.n_row_arrays() * n_held * 4;
+                     numbers = layout.n_eviction_groups * layout.n_slot_arrays() * n_held * 4;
   return static_cast<std::uint64_t>(rows + numbers);
 }
 
-// Copies between the arrays of a layer, cut to n_held columns, and the dense bytes of one.
+// Copies between the arrays of a layer, cut to n_held slots, and the dense bytes of one.
 // `to_host` or from it.
 void copy_layer(const StateLayout& layout, const CudaState& state, std::int32_t layer,
                 std::int64_t n_held, std::byte* dense, bool to_host, const Stream& stream) {
@@ -50,8 +50,8 @@ void copy_layer(const StateLayout& layout, const CudaState& state, std::int32_t 
   };
   copy(layout.head_bytes(state.capacity), n_held * layout.head_dim * layout.element_bytes,
        layout.n_kv_heads * layout.n_head_arrays());
-  copy(layout.row_bytes(state.capacity), n_held * 4,
-       layout.n_eviction_groups * layout.n_row_arrays());
+  copy(layout.slot_array_bytes(state.capacity), n_held * 4,
+       layout.n_eviction_groups * layout.n_slot_arrays());
 }
 
 }  // namespace
@@ -62,7 +62,7 @@ void CudaBackend::save(const StreamState& state, std::vector<std::byte>& out) co
   StateWriter writer(out);
   write_state_head(writer, kind_of(type_), options_.shape, options_.cache,
                    {.n_tokens = s.n_tokens, .n_held = s.n_held, .pin = s.pin});
-  writer.number(s.group_base);
+  writer.number(s.segment_base);
   const auto each = static_cast<std::size_t>(layer_body(layout, s.n_held));
   const PinnedMemory dense(each * static_cast<std::size_t>(layout.n_layers));
   const Stream& stream = states_->after(s);
@@ -83,8 +83,9 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
   const auto each = static_cast<std::size_t>(layer_body(layout, counts.n_held));
   const std::size_t n_bytes = each * static_cast<std::size_t>(layout.n_layers);
   reader.expect_left(sizeof(std::int64_t) + n_bytes);
-  const auto group_base = reader.number<std::int64_t>();
-  if (group_base < 0 || group_base > counts.n_tokens) reader.fail("a group's begin is impossible");
+  const auto segment_base = reader.number<std::int64_t>();
+  if (segment_base < 0 || segment_base > counts.n_tokens)
+    reader.fail("the begin of a RoPE segment is impossible");
   const PinnedMemory dense(n_bytes);
   reader.bytes({dense.data(), n_bytes});
   for (std::int32_t l = 0; l < layout.n_layers; ++l) {
@@ -96,7 +97,7 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
       std::vector<std::int32_t> held(static_cast<std::size_t>(counts.n_held));
       std::memcpy(
           held.data(),
-          positions + static_cast<std::size_t>(g * layout.n_row_arrays() * counts.n_held * 4),
+          positions + static_cast<std::size_t>(g * layout.n_slot_arrays() * counts.n_held * 4),
           held.size() * sizeof(std::int32_t));
       check_positions(options_.cache, counts, std::move(held));
     }
@@ -112,7 +113,7 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
   s.n_held = counts.n_held;
   s.n_tokens = counts.n_tokens;
   s.rotation = counts.n_tokens > 0 ? model_.wanted_rotation(counts.n_tokens - 1) : 0;
-  s.group_base = group_base;
+  s.segment_base = segment_base;
   s.pin = counts.pin;
   return counts.n_tokens;
 }

@@ -8,7 +8,7 @@
 namespace tovamill::cuda {
 namespace {
 
-// Rows of `width` bytes, `n` of them.
+// Copies `n` rows of `width` bytes.
 void copy_rows(unsigned char* to, std::int64_t to_pitch, const unsigned char* from,
                std::int64_t from_pitch, std::int64_t width, std::int64_t n, const Stream& stream) {
   TOVAMILL_CUDA(cudaMemcpy2DAsync(to, static_cast<std::size_t>(to_pitch), from,
@@ -45,7 +45,7 @@ bool StatePool::release_all() {
 }
 
 ArenaBlock StatePool::take(std::int64_t capacity) {
-  constexpr const char* kWhat = "the state of a stream";
+  constexpr const char* kWhat = "the state of a sequence";
   const std::size_t n_bytes = model_.state_bytes(capacity);
   try {
     return arena_->take(n_bytes, kWhat);
@@ -71,8 +71,8 @@ void StatePool::move(CudaState& state, ArenaBlock& memory, std::int64_t capacity
               row * state.n_held, n_heads, stream);
     from += n_heads * layout.head_bytes(state.capacity);
     to += n_heads * layout.head_bytes(capacity);
-    copy_rows(to, layout.row_bytes(capacity), from, layout.row_bytes(state.capacity),
-              4 * state.n_held, layout.n_eviction_groups * layout.n_row_arrays(), stream);
+    copy_rows(to, layout.slot_array_bytes(capacity), from, layout.slot_array_bytes(state.capacity),
+              4 * state.n_held, layout.n_eviction_groups * layout.n_slot_arrays(), stream);
   }
   std::swap(state.memory, memory);
   state.capacity = capacity;
@@ -100,22 +100,22 @@ void StatePool::copy(const CudaState& from, CudaState& to) {
   to.n_held = from.n_held;
   to.n_tokens = from.n_tokens;
   to.rotation = from.rotation;
-  to.group_base = from.group_base;
+  to.segment_base = from.segment_base;
   to.pin = from.pin;
 }
 
-// ---- of a step
+// ---- in a step
 
 void StatePool::check(const StepBlock& block) const {
   const auto& state = *static_cast<const CudaState*>(block.state);
   check_block(model_.cache(), block, state.n_held);
   if (block.position != state.n_tokens)
     throw Error(ExitCode::internal, "a block begins at position " + std::to_string(block.position) +
-                                        " where its stream is at " +
+                                        " where its sequence is at " +
                                         std::to_string(state.n_tokens));
 }
 
-// Room for the blocks, of their states and of the scratch.
+// Makes room for the blocks, in their states and in the scratch.
 void StatePool::grow(std::span<const StepBlock> blocks, InFlightStep& in_flight) {
   const CacheOptions& cache = model_.cache();
   for (const StepBlock& block : blocks) {

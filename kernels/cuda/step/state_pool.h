@@ -1,5 +1,5 @@
 // The memory of states, and the order of what is done to them. A state remembers the step that
-// used it last: a step on another lane begins after that one on the device, and what is done
+// used it last: a later step that uses it begins after that one on the device, and what is done
 // between steps is done on a stream of its own after it, waited for by the host. Memory that a
 // step in flight may still read is kept until that step is finished.
 #pragma once
@@ -20,12 +20,12 @@ namespace tovamill::cuda {
 
 class StatePool : public std::enable_shared_from_this<StatePool> {
  public:
-  // `model` and `lanes` outlive it. To be made by std::make_shared.
+  // `model` and `in_flight` outlive it. To be made by std::make_shared.
   StatePool(const AttentionModel& model, InFlightSteps& in_flight, std::shared_ptr<Arena> arena)
       : model_(model), in_flight_(in_flight), arena_(std::move(arena)) {}
 
   std::unique_ptr<CudaState> make();
-  // Makes room for exactly `capacity` columns, keeping what is there. Waits. Throws OutOfMemory;
+  // Makes room for exactly `capacity` slots, keeping what is there. Waits. Throws OutOfMemory;
   // nothing has changed then.
   void resize(CudaState& state, std::int64_t capacity);
   // Makes `to` what `from` is. Waits. Throws OutOfMemory; nothing has changed then.
@@ -41,7 +41,7 @@ class StatePool : public std::enable_shared_from_this<StatePool> {
   // of their growth back, but for those that a later step is at work on, or where there is no
   // memory to move them to.
   void finish(StepNumber step);
-  // A state goes.
+  // A state is destroyed.
   void forget(CudaState& state);
 
  private:

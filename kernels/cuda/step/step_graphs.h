@@ -1,4 +1,4 @@
-// Decoding steps as CUDA graphs. A step of single tokens launches some hundred small kernels, and
+// Decoding steps as CUDA graphs. A decoding step launches some hundred small kernels, and
 // the next one the same with other contents of the same memory: what has come twice is captured,
 // and launched as one from then on.
 #pragma once
@@ -14,10 +14,10 @@
 
 namespace tovamill::cuda {
 
-// All that the launches of some calls of a step depend on, but for the lane.
+// All that the launches of some calls of a step depend on, but for its stream and memory.
 struct GraphKey {
   std::int32_t n_rows = 0;
-  std::vector<Wave> waves;
+  std::vector<TileBatch> batches;
   const void* scratch = nullptr;
   std::vector<Call> calls;
   bool operator==(const GraphKey&) const = default;

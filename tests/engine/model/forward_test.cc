@@ -28,7 +28,7 @@ class LoadedTiny {
   LoadedTiny(const std::string& path, DeviceKind device)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
-        weights_(weights_from_hf(
+        weights_(collect_weights(
             config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)) {
     BackendOptions options;
     options.shape = config_.shape;
@@ -173,7 +173,7 @@ TEST_P(ForwardLogits, DoNotChangeTheScoresNorNeedThem) {
   EXPECT_TRUE(neither.order.empty());
 }
 
-// Of more rows than logits exist at one time, alone and beside rows whose logits are wanted.
+// A step of more rows than logits exist at one time, alone and beside rows whose logits are wanted.
 TEST_P(ForwardLogits, TheHighestAreThoseOfTheLogits) {
   const std::vector<std::int32_t> lengths = {40, 1, 36}, rows = first_rows(77);
   const LoadedTiny::Result all = tiny_->step(lengths, {}, rows),

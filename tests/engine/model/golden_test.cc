@@ -13,7 +13,8 @@
 namespace tovamill::testing {
 namespace {
 
-// Design 8: per-token NLL in float32 within 1e-3 of float64, the mean within 1e-4.
+// kernels/README.md, "Tolerances": per-token NLL in float32 within 1e-3 of float64, the mean within
+// 1e-4.
 constexpr double kTokenTolerance = 1e-3;
 constexpr double kMeanTolerance = 1e-4;
 

@@ -49,14 +49,14 @@ TEST(HfConfigTest, ReadsSmolLm2) {
   EXPECT_EQ(config.shape.head_dim, 64);
   EXPECT_EQ(config.shape.vocab_size, 49152);
   EXPECT_EQ(config.shape.trained_context, 8192);
-  EXPECT_EQ(config.shape.sliding_window, 0);
+  EXPECT_EQ(config.shape.layers.at(0).sliding_window, 0);
   EXPECT_EQ(config.shape.rms_norm_eps, 1e-5f);
-  ASSERT_EQ(config.shape.inv_freq.size(), 32u);
-  EXPECT_EQ(config.shape.inv_freq[0], 1);
-  EXPECT_NEAR(config.shape.inv_freq[1], std::pow(1e5, -2.0 / 64), 1e-15);
+  ASSERT_EQ(config.shape.ropes.at(0).size(), 32u);
+  EXPECT_EQ(config.shape.ropes.at(0)[0], 1);
+  EXPECT_NEAR(config.shape.ropes.at(0)[1], std::pow(1e5, -2.0 / 64), 1e-15);
   EXPECT_TRUE(config.tied_head);
   EXPECT_FALSE(config.interleaved_qk);
-  EXPECT_EQ(config.attention_bias, AttentionBias::none);
+  EXPECT_EQ(config.shape.layers.at(0).attention_bias, AttentionBias::none);
 }
 
 TEST(HfConfigTest, ReadsTheFirstLlamaWithItsDefaults) {
@@ -66,7 +66,7 @@ TEST(HfConfigTest, ReadsTheFirstLlamaWithItsDefaults) {
     "rms_norm_eps": 1e-06, "vocab_size": 32000})"));
   EXPECT_EQ(config.shape.n_kv_heads, 32);
   EXPECT_EQ(config.shape.head_dim, 128);
-  EXPECT_NEAR(config.shape.inv_freq[1], std::pow(1e4, -2.0 / 128), 1e-15);
+  EXPECT_NEAR(config.shape.ropes.at(0)[1], std::pow(1e4, -2.0 / 128), 1e-15);
   EXPECT_FALSE(config.tied_head);
 }
 
@@ -85,7 +85,7 @@ TEST(HfConfigTest, ScalesLlama3Frequencies) {
   const json new_spelling = {
       {"rope_theta", nullptr}, {"rope_parameters", parameters}, {"head_dim", 128}};
   for (const json& changes : {old_spelling, new_spelling}) {
-    const auto f = hf(tiny("llama", changes)).shape.inv_freq;
+    const auto f = hf(tiny("llama", changes)).shape.ropes.at(0);
     ASSERT_EQ(f.size(), 64u);
     const auto plain = [](int i) { return std::pow(5e5, -2.0 * i / 128); };
     EXPECT_EQ(f[0], 1);
@@ -101,7 +101,7 @@ TEST(HfConfigTest, ScalesLinearly) {
   for (const char* key : {"type", "rope_type"}) {
     const ModelConfig config =
         hf(tiny("llama", {{"rope_scaling", {{key, "linear"}, {"factor", 4}}}, {"head_dim", 4}}));
-    EXPECT_EQ(config.shape.inv_freq, (std::vector<double>{0.25, 0.0025}));
+    EXPECT_EQ(config.shape.ropes.at(0), (std::vector<double>{0.25, 0.0025}));
   }
 }
 
@@ -112,31 +112,33 @@ TEST(HfConfigTest, TakesEveryWayToSayNoScaling) {
         json{{"rope_theta", 10000}}, json{{"rope_theta", nullptr}}}) {
     json changes = rope;
     changes["head_dim"] = 4;
-    EXPECT_EQ(hf(tiny("llama", changes)).shape.inv_freq, (std::vector<double>{1, 0.01})) << rope;
+    EXPECT_EQ(hf(tiny("llama", changes)).shape.ropes.at(0), (std::vector<double>{1, 0.01})) << rope;
   }
 }
 
 TEST(HfConfigTest, KnowsTheBiasesAndNormsOfEachArchitecture) {
-  EXPECT_EQ(hf(tiny("llama")).attention_bias, AttentionBias::none);
-  EXPECT_EQ(hf(tiny("llama", {{"attention_bias", true}})).attention_bias, AttentionBias::qkvo);
-  EXPECT_EQ(hf(tiny("mistral")).attention_bias, AttentionBias::none);
-  EXPECT_EQ(hf(tiny("qwen2")).attention_bias, AttentionBias::qkv);
-  EXPECT_EQ(hf(tiny("qwen3")).attention_bias, AttentionBias::none);
-  EXPECT_EQ(hf(tiny("qwen3", {{"attention_bias", true}})).attention_bias, AttentionBias::qkvo);
-  EXPECT_TRUE(hf(tiny("qwen3")).qk_norm);
-  EXPECT_FALSE(hf(tiny("qwen2")).qk_norm);
+  EXPECT_EQ(hf(tiny("llama")).shape.layers.at(0).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("llama", {{"attention_bias", true}})).shape.layers.at(0).attention_bias,
+            AttentionBias::qkvo);
+  EXPECT_EQ(hf(tiny("mistral")).shape.layers.at(0).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("qwen2")).shape.layers.at(0).attention_bias, AttentionBias::qkv);
+  EXPECT_EQ(hf(tiny("qwen3")).shape.layers.at(0).attention_bias, AttentionBias::none);
+  EXPECT_EQ(hf(tiny("qwen3", {{"attention_bias", true}})).shape.layers.at(0).attention_bias,
+            AttentionBias::qkvo);
+  EXPECT_TRUE(hf(tiny("qwen3")).shape.layers.at(0).qk_norm);
+  EXPECT_FALSE(hf(tiny("qwen2")).shape.layers.at(0).qk_norm);
   EXPECT_EQ(hf(tiny("qwen3", {{"head_dim", nullptr}})).shape.head_dim, 128);
   EXPECT_EQ(hf(tiny("qwen2", {{"head_dim", nullptr}})).shape.head_dim, 16);
 }
 
 TEST(HfConfigTest, KnowsTheSlidingWindowOfEachArchitecture) {
   const auto window = [](const std::string& architecture, const json& changes) {
-    return hf(tiny(architecture, changes)).shape.sliding_window;
+    return hf(tiny(architecture, changes)).shape.layers.at(0).sliding_window;
   };
   json absent = tiny("mistral");
   absent.erase("sliding_window");
-  EXPECT_EQ(hf(absent).shape.sliding_window, 4096);        // MistralConfig's default
-  EXPECT_EQ(hf(tiny("mistral")).shape.sliding_window, 0);  // null
+  EXPECT_EQ(hf(absent).shape.layers.at(0).sliding_window, 4096);        // MistralConfig's default
+  EXPECT_EQ(hf(tiny("mistral")).shape.layers.at(0).sliding_window, 0);  // null
   EXPECT_EQ(window("mistral", {{"sliding_window", 128}}), 128);
   EXPECT_EQ(window("llama", {{"sliding_window", 128}}), 0);  // LlamaConfig has none
   const json sliding = {"sliding_attention", "sliding_attention"},
@@ -310,9 +312,9 @@ TEST(GgufConfigTest, ReadsLlama) {
   EXPECT_EQ(config.shape.n_kv_heads, 2);
   EXPECT_EQ(config.shape.head_dim, 16);
   EXPECT_EQ(config.shape.vocab_size, 320);
-  EXPECT_EQ(config.shape.sliding_window, 0);
+  EXPECT_EQ(config.shape.layers.at(0).sliding_window, 0);
   EXPECT_EQ(config.shape.rms_norm_eps, 1e-5f);
-  EXPECT_NEAR(config.shape.inv_freq[1], std::pow(1e4, -2.0 / 16), 1e-15);
+  EXPECT_NEAR(config.shape.ropes.at(0)[1], std::pow(1e4, -2.0 / 16), 1e-15);
 }
 
 TEST(GgufConfigTest, ReadsTheOptionalKeys) {
@@ -321,7 +323,9 @@ TEST(GgufConfigTest, ReadsTheOptionalKeys) {
   EXPECT_EQ(gguf(gguf_metadata({{"llama.feed_forward_length", {96, 96}}})).shape.intermediate_size,
             96);
   EXPECT_EQ(gguf(gguf_metadata({{"llama.attention.key_length", 32}})).shape.head_dim, 32);
-  EXPECT_EQ(gguf(gguf_metadata({{"llama.attention.sliding_window", 128}})).shape.sliding_window,
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.attention.sliding_window", 128}}))
+                .shape.layers.at(0)
+                .sliding_window,
             128);
   EXPECT_EQ(gguf(gguf_metadata({{"llama.expert_count", 0}})).shape.n_layers, 2);
   const json tokens = {{"tokenizer.ggml.tokens", {"a", "b", "c"}}, {"llama.vocab_size", nullptr}};
@@ -333,7 +337,7 @@ TEST(GgufConfigTest, ScalesFrequencies) {
   const auto f = [&](const json& changes) {
     json m = gguf_metadata(two);
     m.merge_patch(changes);
-    return gguf(m).shape.inv_freq;
+    return gguf(m).shape.ropes.at(0);
   };
   using Values = std::vector<double>;
   EXPECT_EQ(f({{"llama.rope.scaling.type", "none"}, {"llama.rope.scaling.factor", 4.0}}),
@@ -345,7 +349,7 @@ TEST(GgufConfigTest, ScalesFrequencies) {
   const float divisors[] = {1, 8};
   const TensorView tensor{
       "rope_freqs.weight", StorageType::f32, {2}, reinterpret_cast<const std::byte*>(divisors), 8};
-  EXPECT_EQ(gguf(gguf_metadata(two), tensor).shape.inv_freq, (Values{1, 0.01 / 8}));
+  EXPECT_EQ(gguf(gguf_metadata(two), tensor).shape.ropes.at(0), (Values{1, 0.01 / 8}));
 }
 
 TEST(GgufConfigTest, RefusesByName) {

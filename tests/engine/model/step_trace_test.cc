@@ -65,7 +65,8 @@ TEST_F(Traces, OfBlocksHaveTheScanAndItsNeighbours) {
                            StepPart::states, StepPart::rows, StepPart::head})
     EXPECT_GT(part(t, p), 0.0) << static_cast<int>(p);
   EXPECT_EQ(part(t, StepPart::decode), 0.0);
-  // Of three steps of two layers, one launch each of 0.1 s; the event that ends it takes as long.
+  // The trace of three steps of two layers, one launch each of 0.1 s; the event that ends it takes
+  // as long.
   if (take_gpu_counts()) {
     EXPECT_NEAR(part(t, StepPart::scores), 3 * 2 * 0.2, 1e-6);
   }

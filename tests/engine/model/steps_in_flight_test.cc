@@ -1,6 +1,6 @@
 // Several steps in flight at once: whatever the streams of consecutive steps share, and whatever
 // is done to states between them, the numbers are those of one step after another. On the emulated
-// GPU the operations of the lanes are done in random order.
+// GPU the operations of several steps are done in random order.
 
 #include <gtest/gtest.h>
 
@@ -20,9 +20,9 @@ namespace tovamill::testing {
 namespace {
 
 constexpr std::int32_t kCache = 24;
-constexpr std::uint64_t kBytes = 2 * kTestDeviceBytes;  // for three lanes
+constexpr std::uint64_t kBytes = 2 * kTestDeviceBytes;  // for three steps in flight
 
-class Lanes : public ::testing::Test {
+class StepsInFlight : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_ = std::make_unique<TemporaryDirectory>();
@@ -57,7 +57,8 @@ class Lanes : public ::testing::Test {
       EXPECT_FALSE(one.nll.empty());
       for (const std::int32_t n_in_flight : {2, 3}) {
         if (!runs_on(DeviceKind::cuda, static_cast<std::size_t>(n_in_flight), 2)) continue;
-        SCOPED_TRACE("seed " + std::to_string(seed) + ", lanes " + std::to_string(n_in_flight));
+        SCOPED_TRACE("seed " + std::to_string(seed) + ", steps in flight " +
+                     std::to_string(n_in_flight));
         set_gpu_order(seed);
         EXPECT_TRUE(run(setting, seed, n_in_flight, dtype) == one);
       }
@@ -66,22 +67,22 @@ class Lanes : public ::testing::Test {
   static std::string path() { return (directory_->path() / "tiny").string(); }
   static std::unique_ptr<TemporaryDirectory> directory_;
 };
-std::unique_ptr<TemporaryDirectory> Lanes::directory_;
+std::unique_ptr<TemporaryDirectory> StepsInFlight::directory_;
 
-TEST_F(Lanes, GiveTheBitsOfOneWithBoundedStates) {
+TEST_F(StepsInFlight, GiveTheBitsOfOneWithBoundedStates) {
   expect_same_bits({.n_steps = 20, .cache = {.cache_size = kCache}}, ComputeType::f32);
   expect_same_bits({.n_steps = 12, .cache = {.policy = Policy::h2o_head, .cache_size = kCache}},
                    ComputeType::bf16);
 }
 
-// 40 tokens at a time: states pass 256 columns and move.
-TEST_F(Lanes, GiveTheBitsOfOneWithStatesThatGrow) {
+// 40 tokens at a time: states pass 256 slots and move.
+TEST_F(StepsInFlight, GiveTheBitsOfOneWithStatesThatGrow) {
   expect_same_bits(
       {.n_streams = 3, .n_steps = 22, .max_tokens = 42, .cache = {.policy = Policy::full}},
       ComputeType::f32);
 }
 
-TEST_F(Lanes, GiveTheBitsOfOneWithStatesThatAreBroughtDown) {
+TEST_F(StepsInFlight, GiveTheBitsOfOneWithStatesThatAreBroughtDown) {
   expect_same_bits({.n_streams = 3,
                     .n_steps = 20,
                     .max_tokens = 40,
@@ -90,7 +91,7 @@ TEST_F(Lanes, GiveTheBitsOfOneWithStatesThatAreBroughtDown) {
                    ComputeType::f32);
 }
 
-TEST_F(Lanes, AreAsManyAsAskedForWithinBounds) {
+TEST_F(StepsInFlight, AreAsManyAsAskedForWithinBounds) {
   for (const auto& [wanted, n] : {std::pair{-1, 1}, {0, 1}, {2, 2}, {9, 4}}) {
     ScriptedModel model(path(), DeviceKind::cuda,
                         {.shape = {},
@@ -102,7 +103,7 @@ TEST_F(Lanes, AreAsManyAsAskedForWithinBounds) {
   }
 }
 
-TEST_F(Lanes, TakeNoMoreStepsThanThereAre) {
+TEST_F(StepsInFlight, TakeNoMoreStepsThanThereAre) {
   ScriptedModel model(
       path(), DeviceKind::cuda,
       {.shape = {}, .cache = {.cache_size = kCache}, .dtype = ComputeType::bf16, .n_in_flight = 2});
@@ -121,7 +122,7 @@ TEST_F(Lanes, TakeNoMoreStepsThanThereAre) {
 }
 
 // What the emulated host waits for: nothing while it submits, the one step's end when it collects.
-TEST_F(Lanes, AreWaitedForByCollectOnly) {
+TEST_F(StepsInFlight, AreWaitedForByCollectOnly) {
   ScriptedModel model(path(), DeviceKind::cuda,
                       {.shape = {},
                        .cache = {.policy = Policy::full},
@@ -138,7 +139,7 @@ TEST_F(Lanes, AreWaitedForByCollectOnly) {
   submit();
   model.forward().collect();
   if (!take_gpu_counts()) GTEST_SKIP() << "no emulated GPU, which counts the waits";
-  for (int i = 0; i < 8; ++i) {  // the state grows beyond 256 and more columns
+  for (int i = 0; i < 8; ++i) {  // the state grows beyond 256 and more slots
     submit();
     EXPECT_EQ(take_gpu_counts()->n_waits, 0u) << i;
     model.forward().collect();
@@ -147,7 +148,7 @@ TEST_F(Lanes, AreWaitedForByCollectOnly) {
   model.forward().collect();
 }
 
-using StepGraphs = Lanes;
+using StepGraphs = StepsInFlight;
 
 // Decoding beside steps that are no graphs give the same: with BackendOptions::traces there are
 // none.
@@ -227,7 +228,7 @@ TEST_F(StepGraphs, AreTheSameWhileStatesFillAndAreFull) {
 
 // Memory that a freed state had is another's only when no step reads it any more: it is waited for
 // where there is no other.
-TEST_F(Lanes, KeepWhatAFreedStateHadUntilItsStepIsDone) {
+TEST_F(StepsInFlight, KeepWhatAFreedStateHadUntilItsStepIsDone) {
   ScriptedModel model(
       path(), DeviceKind::cuda,
       {.shape = {}, .cache = {.cache_size = kCache}, .dtype = ComputeType::bf16, .n_in_flight = 2});
@@ -245,7 +246,7 @@ TEST_F(Lanes, KeepWhatAFreedStateHadUntilItsStepIsDone) {
 }
 
 // The same, where there is no other memory: it is waited for.
-TEST_F(Lanes, WaitForMemoryThatAStepStillHas) {
+TEST_F(StepsInFlight, WaitForMemoryThatAStepStillHas) {
   ScriptedModel model(
       path(), DeviceKind::cuda,
       {.shape = {}, .cache = {.cache_size = kCache}, .dtype = ComputeType::bf16, .n_in_flight = 2});

@@ -70,13 +70,13 @@ TEST_P(EveryArchitecture, HoldsTheSameWeightsInBothFormats) {
   const ModelConfig a = config_from_hf(hf->config(), "hf");
   const ModelConfig b =
       config_from_gguf(gguf->config(), gguf->find_tensor("rope_freqs.weight"), "gguf");
-  EXPECT_EQ(a.shape.inv_freq, b.shape.inv_freq);
+  EXPECT_EQ(a.shape.ropes, b.shape.ropes);
   EXPECT_EQ(a.shape.rms_norm_eps, b.shape.rms_norm_eps);
   EXPECT_EQ(a.shape.vocab_size, b.shape.vocab_size);
   EXPECT_EQ(a.shape.head_dim, b.shape.head_dim);
-  const ModelWeights left = weights_from_hf(
+  const ModelWeights left = collect_weights(
       a, [&](const auto& name) { return hf->find_tensor(name); }, "hf");
-  const ModelWeights right = weights_from_gguf(
+  const ModelWeights right = collect_weights(
       b, [&](const auto& name) { return gguf->find_tensor(name); }, "gguf");
   EXPECT_EQ(right.interleaved_qk, model.architecture == "llama" || model.architecture == "mistral");
   ASSERT_EQ(left.layers.size(), 2u);
@@ -109,10 +109,9 @@ TEST_P(EveryArchitecture, NamesTheMissingTensor) {
   const TinyModel model = tiny(GetParam());
   for (const bool gguf : {false, true}) {
     ModelConfig config = config_from_hf(testing::tiny_config(model), "c");
+    if (gguf) config.tensors = &kGgufTensors;
     const Tensors whole(model, gguf);
-    const auto collect = [&](const FindTensor& find) {
-      return gguf ? weights_from_gguf(config, find, "m") : weights_from_hf(config, find, "m");
-    };
+    const auto collect = [&](const FindTensor& find) { return collect_weights(config, find, "m"); };
     EXPECT_NO_THROW(collect(whole.find()));
     Tensors less(model, gguf);
     const auto all = less.views();
@@ -143,7 +142,7 @@ TEST_P(EveryArchitecture, NamesTheTensorOfTheWrongShape) {
     for (const auto& shape : shapes) {
       if (shape == view.shape) continue;
       tensors.views()[name].shape = shape;
-      const std::string message = error_of([&] { weights_from_hf(config, tensors.find(), "m"); });
+      const std::string message = error_of([&] { collect_weights(config, tensors.find(), "m"); });
       EXPECT_TRUE(contains(message, "tensor '" + name + "' has the shape (")) << message;
     }
     tensors.views()[name] = view;
@@ -158,9 +157,9 @@ TEST(WeightsTest, AnAbsentHeadIsAnErrorUnlessTied) {
   model.tied = true;
   const Tensors tensors(model, false);
   ModelConfig config = config_from_hf(testing::tiny_config(model), "c");
-  EXPECT_EQ(weights_from_hf(config, tensors.find(), "m").head.name, "model.embed_tokens.weight");
+  EXPECT_EQ(collect_weights(config, tensors.find(), "m").head.name, "model.embed_tokens.weight");
   config.tied_head = false;
-  EXPECT_TRUE(contains(error_of([&] { weights_from_hf(config, tensors.find(), "m"); }),
+  EXPECT_TRUE(contains(error_of([&] { collect_weights(config, tensors.find(), "m"); }),
                        "'lm_head.weight' is missing, and tie_word_embeddings is false"));
 }
 
@@ -173,7 +172,7 @@ TEST(WeightsTest, RefusesTensorsThatNothingWouldUse) {
     Tensors tensors(model, false);
     const std::string full = std::string("model.layers.1.") + name;
     tensors.views()[full] = tensors.views().begin()->second;
-    EXPECT_TRUE(contains(error_of([&] { weights_from_hf(config, tensors.find(), "m"); }),
+    EXPECT_TRUE(contains(error_of([&] { collect_weights(config, tensors.find(), "m"); }),
                          "'" + full + "' is not supported"));
   }
 }

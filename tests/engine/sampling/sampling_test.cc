@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "engine/sampling/philox.h"
+#include "kernels/policy/philox.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {

@@ -6,6 +6,7 @@
 
 #include "io/corpus/corpus.h"
 #include "io/corpus/line_counter.h"
+#include "io/corpus/record_reader.h"
 #include "tests/support/compress.h"
 #include "tests/support/models/random_corpus.h"
 #include "tests/support/temporary_directory.h"
@@ -22,7 +23,7 @@ struct Piece {
   CorpusSpan rest;
 };
 
-Piece drain(CorpusReader& reader) {
+Piece drain(RecordReader& reader) {
   Piece piece;
   for (CorpusRecord r; reader.next(r);) piece.records.push_back(r);
   piece.rest = reader.rest();
@@ -30,17 +31,17 @@ Piece drain(CorpusReader& reader) {
 }
 
 Piece read_range(const CorpusFile& file, CorpusRange range = {}, const CorpusOptions& o = {}) {
-  CorpusReader reader(file, o, range);
-  return drain(reader);
+  return drain(*open_records(file, o, range));
 }
 
 // By one reader as far as it goes on, or by a new one for each range.
 std::vector<Piece> read_pieces(const CorpusFile& file, const CorpusOptions& options,
                                const std::vector<CorpusRange>& ranges, bool go_on) {
   std::vector<Piece> pieces;
-  std::optional<CorpusReader> reader;
+  std::unique_ptr<RecordReader> reader;
   for (const CorpusRange& range : ranges) {
-    if (!reader || !go_on || !reader->continue_with(range)) reader.emplace(file, options, range);
+    if (!reader || !go_on || !reader->continue_with(range))
+      reader = open_records(file, options, range);
     pieces.push_back(drain(*reader));
   }
   return pieces;
@@ -94,7 +95,8 @@ TEST(CorpusRange, PiecesMakeTheWholeWhateverTheCuts) {
     const std::string bytes = random_jsonl(random, static_cast<int>(random() % 40));
     for (const std::string& path :
          {d.write("x.jsonl", bytes), d.write("x.jsonl.gz", testing::gzip(bytes)),
-          d.write("x.jsonl.zst", testing::zstd(bytes))}) {
+          d.write("x.jsonl.zst", testing::zstd(bytes)), d.write("x.jsonl.xz", testing::xz(bytes)),
+          d.write("x.jsonl.bz2", testing::bzip2(bytes))}) {
       const CorpusFile file = *corpus_file_at(path);
       const auto ranges = random_ranges(random, bytes.size());
       for (const bool go_on : {false, true})
@@ -195,7 +197,8 @@ TEST(CorpusRange, ATextStartsAtZeroAndIsNotCut) {
 }
 
 TEST(CorpusRange, WhatCannotBeReadIsAFailureOfItsRange) {
-  const CorpusFile gone{.path = "/nonexistent/x.jsonl", .kind = CorpusFile::Kind::jsonl};
+  const CorpusFile gone{.path = "/nonexistent/x.jsonl",
+                        .format = {.kind = CorpusFormat::Kind::jsonl}};
   for (const std::uint64_t begin : {0u, 500u}) {
     const Piece piece = read_range(gone, {begin, 1000});
     ASSERT_EQ(piece.records.size(), 1u);
@@ -232,38 +235,40 @@ TEST(CorpusRange, ABreakAccountsForAllBehindIt) {
 TEST(CorpusRange, ReadersGoOnForwardsOnly) {
   TemporaryDirectory d;
   for (const std::string& path :
-       {d.write("x.jsonl", kThree), d.write("x.jsonl.zst", testing::zstd(kThree))}) {
+       {d.write("x.jsonl", kThree), d.write("x.jsonl.zst", testing::zstd(kThree)),
+        d.write("x.jsonl.xz", testing::xz(kThree)),
+        d.write("x.jsonl.bz2", testing::bzip2(kThree))}) {
     const CorpusFile file = *corpus_file_at(path);
-    CorpusReader reader(file, {}, {0, 5});
-    EXPECT_EQ(drain(reader).records.size(), 1u);
-    EXPECT_FALSE(reader.continue_with({0, 5}));
-    EXPECT_FALSE(reader.continue_with({12, 20}));
-    ASSERT_TRUE(reader.continue_with({13, 14}));
-    EXPECT_EQ(drain(reader).rest, (CorpusSpan{13, 14, 1}));
-    ASSERT_TRUE(reader.continue_with({20, kToTheEnd}));
-    const Piece last = drain(reader);
+    const auto reader = open_records(file, {}, {0, 5});
+    EXPECT_EQ(drain(*reader).records.size(), 1u);
+    EXPECT_FALSE(reader->continue_with({0, 5}));
+    EXPECT_FALSE(reader->continue_with({12, 20}));
+    ASSERT_TRUE(reader->continue_with({13, 14}));
+    EXPECT_EQ(drain(*reader).rest, (CorpusSpan{13, 14, 1}));
+    ASSERT_TRUE(reader->continue_with({20, kToTheEnd}));
+    const Piece last = drain(*reader);
     ASSERT_EQ(last.records.size(), 1u);
     EXPECT_EQ(last.records[0].text, "c");
     EXPECT_EQ(last.rest, (CorpusSpan{47, kToTheEnd, 1}));
   }
 }
 
-TEST(CorpusRange, PassingOverGivesTheSameSpans) {
+TEST(CorpusRange, SkippingGivesTheSameSpans) {
   TemporaryDirectory d;
   CorpusOptions options;
   options.max_record_bytes = testing::kShortRecords;
   std::mt19937 random(3);
   for (int round = 0; round < 50; ++round) {
     const CorpusFile file = *corpus_file_at(d.write("x.jsonl", random_jsonl(random, 30)));
-    CorpusReader one(file, options), other(file, options);
+    const auto one = open_records(file, options), other = open_records(file, options);
     CorpusRecord record;
     CorpusSpan span;
-    while (one.next(record)) {
-      ASSERT_TRUE(other.pass(span));
+    while (one->next(record)) {
+      ASSERT_TRUE(other->skip(span));
       EXPECT_EQ(span, (CorpusSpan{record.span_begin, record.span_end, record.n_lines}));
     }
-    EXPECT_FALSE(other.pass(span));
-    EXPECT_EQ(one.rest(), other.rest());
+    EXPECT_FALSE(other->skip(span));
+    EXPECT_EQ(one->rest(), other->rest());
   }
 }
 

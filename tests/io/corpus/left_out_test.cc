@@ -34,16 +34,18 @@ class LeftOutFiles : public ::testing::Test {
 };
 
 TEST_F(LeftOutFiles, AreCountedByEndingTheMostFrequentFirst) {
-  write({"a.txt", "b.jsonl", "c.TXT.GZ"});
+  write({"a.txt", "b.jsonl", "c.TXT.GZ", "d.ndjson.xz"});
   EXPECT_EQ(left_out().text(), "");
-  write({"1.md", "2.MD", "deep/3.md", "a.parquet", "b.parquet", "c.xz", "d.csv.gz", "README"});
+  write({"1.md", "2.MD", "deep/3.md", "a.parquet", "b.parquet", "c.zip", "d.csv.gz", "README"});
   EXPECT_EQ(left_out().text(),
-            "8 files, neither .txt nor .jsonl: 3 .md, 2 .parquet, 1 without an ending, 1 .csv.gz, "
-            "1 .xz");
-  EXPECT_EQ(json(left_out().json()),
-            json({{"by_ending", {{".md", 3}, {".parquet", 2}, {".csv.gz", 1}, {".xz", 1}, {"", 1}}},
-                  {"not_matching_glob", 0},
-                  {"run_directories", 0}}));
+            "8 files, neither .txt nor .jsonl nor .ndjson: 3 .md, 2 .parquet, 1 without an ending, "
+            "1 .csv.gz, "
+            "1 .zip");
+  EXPECT_EQ(
+      json(left_out().json()),
+      json({{"by_ending", {{".md", 3}, {".parquet", 2}, {".csv.gz", 1}, {".zip", 1}, {"", 1}}},
+            {"not_matching_glob", 0},
+            {"run_directories", 0}}));
 }
 
 TEST_F(LeftOutFiles, OfManyEndingsAreCutShort) {
@@ -54,7 +56,7 @@ TEST_F(LeftOutFiles, OfManyEndingsAreCutShort) {
 
 TEST_F(LeftOutFiles, WithStrangeNamesDoNotReachTheTerminal) {
   write({"a.txt", "b.\x1b[31m", "c.much longer than an ending", "d.\xff"});
-  EXPECT_EQ(left_out().text(), "3 files, neither .txt nor .jsonl: 3 without an ending");
+  EXPECT_EQ(left_out().text(), "3 files, neither .txt nor .jsonl nor .ndjson: 3 without an ending");
 }
 
 TEST_F(LeftOutFiles, AreNoHiddenOnes) {
@@ -63,10 +65,11 @@ TEST_F(LeftOutFiles, AreNoHiddenOnes) {
 }
 
 TEST_F(LeftOutFiles, ThatTheGlobDoesNotMatchAreANumber) {
-  write({"a.txt", "b.jsonl", "c.md", "d.xz"});
+  write({"a.txt", "b.jsonl", "c.md", "d.zip"});
   EXPECT_EQ(left_out("*.txt").text(), "3 files not matched by --glob");
-  EXPECT_EQ(left_out("[acd]*").text(),
-            "2 files, neither .txt nor .jsonl: 1 .md, 1 .xz; 1 file not matched by --glob");
+  EXPECT_EQ(
+      left_out("[acd]*").text(),
+      "2 files, neither .txt nor .jsonl nor .ndjson: 1 .md, 1 .zip; 1 file not matched by --glob");
 }
 
 TEST_F(LeftOutFiles, CountOnceHoweverManyPathsLeadToThem) {
@@ -83,7 +86,8 @@ TEST_F(LeftOutFiles, RunDirectoriesAreOneThingAndNotRead) {
   options.paths = {d.path() / "c"};
   EXPECT_EQ(list_corpus(options).size(), 2u);
   write({"run2/status.json", "run2/journal/0-1.log", "b.md"});
-  EXPECT_EQ(left_out().text(), "1 file, neither .txt nor .jsonl: 1 .md; 2 run directories");
+  EXPECT_EQ(left_out().text(),
+            "1 file, neither .txt nor .jsonl nor .ndjson: 1 .md; 2 run directories");
 }
 
 TEST_F(LeftOutFiles, WhatTheRunWritesIsNotReadUnderAnyName) {
@@ -103,7 +107,8 @@ TEST_F(LeftOutFiles, AreToldWhereNothingElseIsThere) {
   CorpusOptions options;
   options.paths = {d.path() / "c"};
   const std::string message = testing::error_of([&] { list_corpus(options); }, ExitCode::no_input);
-  EXPECT_TRUE(contains(message, "(left out: 2 files, neither .txt nor .jsonl: 1 .md, 1 .pdf)"))
+  EXPECT_TRUE(
+      contains(message, "(left out: 2 files, neither .txt nor .jsonl nor .ndjson: 1 .md, 1 .pdf)"))
       << message;
 }
 

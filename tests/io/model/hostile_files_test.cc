@@ -82,11 +82,7 @@ bool loads(const std::string& path) {
     const ModelConfig config =
         gguf ? config_from_gguf(files->config(), files->find_tensor("rope_freqs.weight"), path)
              : config_from_hf(files->config(), path);
-    if (gguf) {
-      weights_from_gguf(config, find, path);
-    } else {
-      weights_from_hf(config, find, path);
-    }
+    collect_weights(config, find, path);
     for (const TensorView& tensor : files->tensors()) {
       std::vector<float> row(static_cast<std::size_t>(tensor.n_cols()));
       for (std::int64_t i = 0; i < tensor.n_rows(); ++i) dequantize_row(tensor, i, row.data());

@@ -46,7 +46,7 @@ TEST(RandomModel, EveryConfigurationAndTokenizerIsOneThatRunsUnderstand) {
     const ModelConfig config = config_from_hf(model->config(), name);
     const auto tokenizer = Tokenizer::from_hf(model->tokenizer(), model->tokenizer_config(), name);
     EXPECT_EQ(tokenizer->vocab_size(), config.shape.vocab_size) << name;
-    EXPECT_EQ(config.shape.sliding_window, 0) << name;
+    EXPECT_EQ(config.shape.layers.at(0).sliding_window, 0) << name;
     EXPECT_EQ(tokenizer->bos_id(), 256);
     EXPECT_EQ(tokenizer->eos_id(), 257);
     EXPECT_EQ(tokenizer->adds_bos(), config.architecture != "qwen2" && !config.tied_head) << name;
@@ -75,7 +75,7 @@ TEST(RandomModel, HoldsEveryTensorThatItsConfigurationNeeds) {
   for (const char* name : {"tiny", "smollm2-135m"}) {
     const auto model = ModelFiles::open(std::string("random:") + name, Parts::all);
     const ModelConfig config = config_from_hf(model->config(), name);
-    const ModelWeights weights = weights_from_hf(
+    const ModelWeights weights = collect_weights(
         config, [&](const std::string& t) { return model->find_tensor(t); }, name);
     EXPECT_EQ(weights.layers.size(), static_cast<std::size_t>(config.shape.n_layers));
     EXPECT_EQ(weights.head.data == weights.embedding.data, config.tied_head) << name;

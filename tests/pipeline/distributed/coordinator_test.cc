@@ -59,8 +59,7 @@ TEST(Coordinator, UndisturbedEveryDocumentIsDoneOnceAndNobodyWaitsLong) {
       for (const auto& d : file.documents) {
         ASSERT_EQ(cluster.n_done(f, d.offset), 1) << "seed " << seed;
         const double bytes = static_cast<double>(d.n_bytes);
-        whole = file.file.compression == CorpusFile::Compression::none ? std::max(whole, bytes)
-                                                                       : whole + bytes;
+        whole = !file.file.format.is_compressed() ? std::max(whole, bytes) : whole + bytes;
       }
       longest = std::max(longest, whole);
     }
@@ -166,6 +165,7 @@ TEST(Coordinator, AStopEndsTheRunAndTheNextCompletesIt) {
       on_hosts(1, {1, 2}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   CorpusFile file{.path = "/a.txt", .n_bytes = 100};
   c.begin({.files = {file},
+           .extents = {extent_of(file)},
            .ranges = {{0, 0, kToTheEnd}},
            .suspects = {},
            .launch = 1,
@@ -178,7 +178,7 @@ TEST(Coordinator, AStopEndsTheRunAndTheNextCompletesIt) {
   r.stop_requested = true;
   c.receive({1, encode(r)}, 0.1);
   c.tick(0.2);
-  EXPECT_EQ(channel.last.command, Command::stop);
+  EXPECT_EQ(channel.last.order, RunOrder::stop);
   EXPECT_EQ(c.outcome(), RunOutcome::stopped);
   EXPECT_FALSE(c.everybody_left());
   r.number = 2;
@@ -221,6 +221,7 @@ TEST(Coordinator, OtherNumbersAreRefused) {
                     .host = "a", .device = "", .fingerprint = "x", .differences = "f32"})},
             0.0);
   c.begin({.files = {file},
+           .extents = {extent_of(file)},
            .ranges = {{0, 0, kToTheEnd}},
            .suspects = {},
            .launch = 1,
@@ -252,11 +253,11 @@ TEST(Coordinator, WhoEndsTheRunStaysToTheEnd) {
       on_hosts(1, {1, 2}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   c.receive({1, encode(WorkerFailure{65, true, "a bad record"})}, 0.1);
   c.tick(0.2);
-  EXPECT_EQ(channel.last.command, Command::stop);
+  EXPECT_EQ(channel.last.order, RunOrder::stop);
   EXPECT_TRUE(c.everybody_left());
   c.end();
   c.tick(0.3);
-  EXPECT_EQ(channel.last.command, Command::end);
+  EXPECT_EQ(channel.last.order, RunOrder::end);
   EXPECT_TRUE(channel.last.all_alive);
   EXPECT_EQ(c.exit_code(), 65);
 }
@@ -280,6 +281,7 @@ TEST(Coordinator, ATextWithAByteOrderMarkThatKillsIsSetAside) {
       on_hosts(0, {1}), channel, [](int, std::vector<FileRange>) {}, 0.0);
   CorpusFile file{.path = "/a.txt", .n_bytes = 100};
   c.begin({.files = {file},
+           .extents = {extent_of(file)},
            .ranges = {{0, 0, kToTheEnd}},
            .suspects = {{.file = 0, .offset = 3, .n_crashes = 2}},
            .launch = 1,
@@ -367,6 +369,7 @@ TEST(Coordinator, TheFirstToBeReadyLeavesWorkForThoseWhoStillLoad) {
   RunWork work;
   for (std::uint32_t f = 0; f < 6; ++f) {
     work.files.push_back({.path = "/" + std::to_string(f), .n_bytes = n_bytes});
+    work.extents.push_back(extent_of(work.files.back()));
     work.ranges.push_back({.file = f, .begin = 0});
   }
   c.begin(std::move(work), 0.0);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <random>
 
+#include "io/corpus/record_reader.h"
 #include "tests/support/compress.h"
 #include "tests/support/models/random_corpus.h"
 #include "tests/support/temporary_directory.h"
@@ -21,8 +22,8 @@ Keys keys_of(const std::vector<CorpusFile>& files, const CorpusOptions& options,
              const Ranges& ranges) {
   Keys keys;
   for (const FileRange& r : ranges) {
-    CorpusReader reader(files[r.file], options, {r.begin, r.end});
-    for (CorpusRecord record; reader.next(record);) keys.emplace_back(record.file, record.offset);
+    const auto records = open_records(files[r.file], options, {r.begin, r.end});
+    for (CorpusRecord record; records->next(record);) keys.emplace_back(record.file, record.offset);
   }
   return keys;
 }
@@ -106,9 +107,9 @@ TEST(Selection, PartsHoldEachByteOnce) {
 
 TEST(Selection, CutsWhereTheBytesAre) {
   const std::vector<CorpusFile> files{
-      {.path = "/a.jsonl", .n_bytes = 100, .kind = CorpusFile::Kind::jsonl},
-      {.path = "/b.txt", .n_bytes = 50, .kind = CorpusFile::Kind::text},
-      {.path = "/c.jsonl", .n_bytes = 1ull << 62, .kind = CorpusFile::Kind::jsonl}};
+      {.path = "/a.jsonl", .n_bytes = 100, .format = {.kind = CorpusFormat::Kind::jsonl}},
+      {.path = "/b.txt", .n_bytes = 50, .format = {.kind = CorpusFormat::Kind::text}},
+      {.path = "/c.jsonl", .n_bytes = 1ull << 62, .format = {.kind = CorpusFormat::Kind::jsonl}}};
   const std::uint64_t total = (1ull << 62) + 150;
   EXPECT_EQ(select_ranges(files, {}, 0, 0, {1, 2}),
             (Ranges{{0, 0, 100}, {1, 0, kToTheEnd}, {2, 0, total / 2 - 150}}));
@@ -126,9 +127,10 @@ TEST(Selection, SkipAndLimitCountWithinThePart) {
 }
 
 TEST(Selection, ReadsNoFurtherThanNeeded) {
-  const std::vector<CorpusFile> gone{
-      {.path = "/nonexistent/a.txt", .n_bytes = 5},
-      {.path = "/nonexistent/b.jsonl", .n_bytes = 5, .kind = CorpusFile::Kind::jsonl}};
+  const std::vector<CorpusFile> gone{{.path = "/nonexistent/a.txt", .n_bytes = 5},
+                                     {.path = "/nonexistent/b.jsonl",
+                                      .n_bytes = 5,
+                                      .format = {.kind = CorpusFormat::Kind::jsonl}}};
   EXPECT_EQ(select_ranges(gone, {}, 1, 0), (Ranges{{1, 0, 5}}));
   EXPECT_EQ(select_ranges(gone, {}, 0, 1), (Ranges{{0, 0, kToTheEnd}}));
   EXPECT_EQ(select_ranges(gone, {}, 2, 0), Ranges{});  // the unreadable file is one failed record

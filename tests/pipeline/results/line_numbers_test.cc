@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <map>
 
-#include "io/corpus/corpus.h"
+#include "io/corpus/record_reader.h"
 #include "io/results/journal.h"
 #include "pipeline/results/merge.h"
 #include "pipeline/run_directory/journal_entries.h"
@@ -59,12 +59,12 @@ class Journals {
   // Reads a range and writes it, its documents up to `n_most` and only then what is left over.
   void score(const CorpusFile& file, CorpusRange range, int rank, int launch,
              std::size_t n_most = SIZE_MAX) {
-    CorpusReader reader(file, kOptions, range);
+    const auto records = open_records(file, kOptions, range);
     CorpusRecord record;
-    for (; n_most > 0 && reader.next(record); --n_most)
+    for (; n_most > 0 && records->next(record); --n_most)
       at(rank, launch).append(JournalEntry::document, encode(scored(record)));
     if (n_most == 0) return;
-    const CorpusSpan rest = reader.rest();
+    const CorpusSpan rest = records->rest();
     if (!rest.empty())
       at(rank, launch)
           .append(JournalEntry::span,
@@ -81,12 +81,14 @@ std::string merged_text(const std::string& run) {
   return testing::results_text(results_path(run));
 }
 
-// Three plain files, two compressed ones, two texts.
+// Three plain files, a compressed one of each kind, two texts.
 std::vector<CorpusFile> make_corpus(const TemporaryDirectory& d, std::mt19937& random) {
   for (const char* name : {"corpus/a.jsonl", "corpus/b.jsonl", "corpus/c.jsonl"})
     d.write(name, random_jsonl(random, 10 + static_cast<int>(random() % 60)));
   d.write("corpus/d.jsonl.gz", testing::gzip(random_jsonl(random, 40)));
   d.write("corpus/e.jsonl.zst", testing::zstd(random_jsonl(random, 40)));
+  d.write("corpus/f.jsonl.xz", testing::xz(random_jsonl(random, 40)));
+  d.write("corpus/f.jsonl.bz2", testing::bzip2(random_jsonl(random, 40)));
   d.write("corpus/f.txt", "a text\n");
   d.write("corpus/g.txt", "");
   return list_corpus(testing::short_records(d.path() / "corpus"));
@@ -94,8 +96,8 @@ std::vector<CorpusFile> make_corpus(const TemporaryDirectory& d, std::mt19937& r
 
 std::uint64_t text_bytes(const CorpusFile& file) {
   std::uint64_t n = 0;
-  CorpusReader reader(file, kOptions);
-  for (CorpusSpan span; reader.pass(span);) n = span.end;
+  const auto records = open_records(file, kOptions);
+  for (CorpusSpan span; records->skip(span);) n = span.end;
   return n == kToTheEnd ? 100 : n;
 }
 
@@ -159,8 +161,8 @@ TEST(LineNumbers, AreCountedInTheFileWhereTheJournalsLeaveGaps) {
     whole_run(d, files);
     std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> expected;
     for (const CorpusFile& file : files) {
-      CorpusReader reader(file, kOptions);
-      for (CorpusRecord r; reader.next(r);) expected[{r.file, r.offset}] = r.line;
+      const auto records = open_records(file, kOptions);
+      for (CorpusRecord r; records->next(r);) expected[{r.file, r.offset}] = r.line;
     }
     const std::string run = d.path() / "part";
     {

@@ -22,11 +22,14 @@ namespace tovamill::testing {
 struct AttentionSetting {
   std::int32_t head_dim = 16, n_kv_heads = 2, per_kv = 3, sliding_window = 0;
   bool rotates = true;
+  // Of kLayers; unless given both have `sliding_window`. Their `rope` is 0, 1 or kNoRope.
+  std::vector<LayerShape> layers = {};
   CacheOptions cache;
   DeviceKind device = DeviceKind::cpu;
   ComputeType dtype = ComputeType::f32;
   int n_threads = 2;
   std::uint64_t device_bytes = kTestDeviceBytes;
+  std::int32_t max_rows = 1024;  // of a step
 };
 
 // One row of a step after another, of each layer: (q_size + 2 kv_size) values that bf16 holds.
@@ -46,6 +49,7 @@ struct Left {
 struct AttentionStream {
   AttentionInput input;  // (n_layers, n_tokens * row)
   std::vector<NextBlock> blocks;
+  std::uint64_t random_key = 0x123456789abcdef;  // StepBlock::random_key
   std::unique_ptr<StreamState> state = nullptr;  // a fresh one unless given
   std::size_t n_blocks = 0;                      // done
   std::int64_t position = 0;
@@ -57,7 +61,7 @@ struct AttentionStream {
 
 class AttentionDevice {
  public:
-  static constexpr std::int32_t kLayers = 2, kMaxRows = 1024;
+  static constexpr std::int32_t kLayers = 2;
 
   explicit AttentionDevice(const AttentionSetting& s) {
     shape_ = {.n_layers = kLayers,
@@ -68,19 +72,25 @@ class AttentionDevice {
               .head_dim = s.head_dim,
               .vocab_size = 16,
               .trained_context = 512,
-              .sliding_window = s.sliding_window,
-              .inv_freq = {}};
+              .layers = s.layers};
+    std::vector<double>& frequencies = shape_.ropes.emplace_back();
     for (std::int32_t i = 0; i < s.head_dim / 2; ++i)
-      shape_.inv_freq.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
+      frequencies.push_back(s.rotates ? std::pow(100.0, -2.0 * i / s.head_dim) : 0.0);
+    for (const LayerShape& layer : s.layers) {  // other tables turn slower
+      if (layer.rope < static_cast<std::int32_t>(shape_.ropes.size())) continue;
+      shape_.ropes.push_back(shape_.ropes.back());
+      for (double& f : shape_.ropes.back()) f /= 8;
+    }
+    if (s.layers.empty()) shape_.layers.assign(kLayers, {.sliding_window = s.sliding_window});
     backend_ = make_backend(s.device, {.shape = shape_,
                                        .cache = s.cache,
                                        .dtype = s.dtype,
                                        .n_threads = s.n_threads,
-                                       .max_rows = kMaxRows,
-                                       .max_block = kMaxRows,
+                                       .max_rows = s.max_rows,
+                                       .max_block = s.max_rows,
                                        .device_bytes = s.device_bytes});
-    qkv_ = backend_->device().make_buffer(kMaxRows, row(), BufferType::full);
-    out_ = backend_->device().make_buffer(kMaxRows, shape_.q_size(), BufferType::compute);
+    qkv_ = backend_->device().make_buffer(s.max_rows, row(), BufferType::full);
+    out_ = backend_->device().make_buffer(s.max_rows, shape_.q_size(), BufferType::compute);
   }
 
   Backend& backend() { return *backend_; }
@@ -113,6 +123,7 @@ class AttentionDevice {
                         .n_tokens = next.n_tokens,
                         .position = s->position,
                         .pin = next.pin,
+                        .random_key = s->random_key,
                         .keeps_all = next.keeps_all});
       n_rows += next.n_tokens;
     }

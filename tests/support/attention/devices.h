@@ -11,7 +11,7 @@
 
 namespace tovamill::testing {
 
-// Of a GPU's memory for a backend of the tests, several of which stand side by side.
+// How much of a GPU's memory a backend of the tests takes, several of which stand side by side.
 inline constexpr std::uint64_t kTestDeviceBytes = std::uint64_t{128} << 20;
 
 // Those of `wanted` that are there.

@@ -23,7 +23,7 @@ void set_machine(const EmulatedMachine& m) {
        .count_error = m.fault == GpuFault::old_driver ? cudaErrorInsufficientDriver : cudaSuccess,
        .code_error = m.fault == GpuFault::no_code ? cudaErrorNoKernelImageForDevice : cudaSuccess,
        .n_operations = m.n_operations});
-  emulation::set_largest_piece(m.largest_piece);
+  emulation::set_largest_block(m.largest_block);
   emulation::set_gemm_faults({.few_rows = m.few_rows,
                               .n_fickle = m.n_fickle,
                               .n_refusing = m.n_refusing,

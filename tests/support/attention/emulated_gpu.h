@@ -24,10 +24,10 @@ struct EmulatedMachine {
   int n_fickle = 0, n_refusing = 0;
   std::int32_t contrary_rows = 0;  // the best algorithm for so many sums all rows otherwise
   std::uint64_t n_operations = UINT64_MAX;   // after which the device fails for good
-  std::uint64_t largest_piece = UINT64_MAX;  // bytes of memory that are had at once
+  std::uint64_t largest_block = UINT64_MAX;  // bytes of memory that are had at once
 };
 void set_machine(const EmulatedMachine& machine);
-// Products that were multiplied since the last call by an algorithm for so many rows.
+// GEMMs since the last call by an algorithm for so many rows.
 std::uint64_t take_gemm_by(std::int32_t n_rows);
 // All that the GPU can do without waiting for another thread is done now.
 void work_off_gpu();

@@ -19,8 +19,7 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
       is_hf
           ? config_from_hf(files->config(), model_path)
           : config_from_gguf(files->config(), files->find_tensor("rope_freqs.weight"), model_path);
-  const ModelWeights weights = is_hf ? weights_from_hf(config, find, model_path)
-                                     : weights_from_gguf(config, find, model_path);
+  const ModelWeights weights = collect_weights(config, find, model_path);
   const BackendOptions options{.shape = config.shape,
                                .cache = setting.cache,
                                .dtype = setting.dtype,
@@ -49,7 +48,8 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
     const StepBlock block{.state = state.get(),
                           .first_row = 0,
                           .n_tokens = static_cast<std::int32_t>(count),
-                          .position = static_cast<std::int64_t>(begin)};
+                          .position = static_cast<std::int64_t>(begin),
+                          .random_key = setting.random_key};
     const StepOutput out = forward.run({.blocks = std::span(&block, 1),
                                         .ids = std::span(ids).subspan(begin, count),
                                         .targets = targets});

@@ -15,6 +15,7 @@ struct RunSetting {
   int n_threads = 2;
   std::int32_t block = 256;  // tokens a step
   CacheOptions cache;
+  std::uint64_t random_key = 0;  // StepBlock::random_key
 };
 
 struct RunResult {

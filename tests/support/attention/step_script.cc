@@ -79,7 +79,7 @@ std::vector<ScriptedStep> random_script(const ScriptSetting& setting, std::uint3
 ScriptedModel::ScriptedModel(const std::string& path, DeviceKind device, BackendOptions options)
     : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
       config_(config_from_hf(files_->config(), path)),
-      weights_(weights_from_hf(
+      weights_(collect_weights(
           config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)) {
   options.shape = config_.shape;
   options.max_rows = options.max_block = kMaxRows;

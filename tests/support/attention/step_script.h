@@ -1,5 +1,5 @@
-// Streams of made-up tokens through a model, step after step as a script says, several steps under
-// way where the device has lanes: what comes of it is to be the same however many there are.
+// Streams of made-up tokens through a model, step after step as a script says, several steps in
+// flight where the device can: what comes of it is to be the same however many there are.
 #pragma once
 
 #include <cstddef>

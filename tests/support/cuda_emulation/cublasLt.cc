@@ -28,7 +28,7 @@ namespace {
 using tovamill::emulation::GemmFaults;
 GemmFaults faults;
 
-// Of an algorithm, in its data.
+// What an algorithm holds in its data.
 enum Field { kIndex, kSplits, kAlignment, kAskedRows, kIsContrary };
 thread_local std::map<std::int64_t, std::uint64_t> gemm_by;  // rows that they were chosen for
 

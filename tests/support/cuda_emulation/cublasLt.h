@@ -1,4 +1,4 @@
-// What the CUDA backend uses of cuBLASLt, for the emulation: plain products behind the same names.
+// What the CUDA backend uses of cuBLASLt, for the emulation: plain GEMMs behind the same names.
 // What the library promises and asks for is checked: shapes, types, the alignment that an algorithm
 // was chosen for, the sizes of attributes, the workspace.
 #pragma once

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kDefaultDeviceBytes = std::size_t{1} << 30;
 
-std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0, largest_piece = SIZE_MAX;
+std::size_t device_bytes = kDefaultDeviceBytes, used_bytes = 0, largest_block = SIZE_MAX;
 std::map<void*, std::size_t> allocations;
 tovamill::emulation::Machine the_machine;
 
@@ -20,7 +20,7 @@ tovamill::emulation::Machine the_machine;
 namespace tovamill::emulation {
 
 void set_device_bytes(std::size_t n) { device_bytes = n; }
-void set_largest_piece(std::size_t n) { largest_piece = n; }
+void set_largest_block(std::size_t n) { largest_block = n; }
 void set_machine(const Machine& machine) { the_machine = machine; }
 bool take_operation() {
   if (the_machine.n_operations == 0) return false;
@@ -74,7 +74,7 @@ cudaError_t cudaMemGetInfo(std::size_t* n_free, std::size_t* n_total) {
 cudaError_t cudaMalloc(void** p, std::size_t n) {
   const auto lock = lock_machine();
   *p = nullptr;
-  if (n > device_bytes - used_bytes || n > largest_piece) return cudaErrorMemoryAllocation;
+  if (n > device_bytes - used_bytes || n > largest_block) return cudaErrorMemoryAllocation;
   *p = tovamill::emulation::garbage(n);
   if (*p == nullptr) return cudaErrorMemoryAllocation;
   allocations[*p] = n;

@@ -264,14 +264,14 @@ struct StreamCounts {
   std::uint64_t n_graphs_made = 0, n_graphs_launched = 0;
 };
 StreamCounts take_stream_counts();
-// What products of at most so many rows do from now on.
+// What GEMMs of at most so many rows do from now on.
 struct GemmFaults {
   std::int32_t few_rows = 0;
   int n_fickle = 0, n_refusing = 0;  // of the best algorithms: that sum in another order, refuse
   // The best for so many rows sums all rows in another order.
   std::int32_t contrary_rows = 0;
 };
-// Products that were multiplied since the last call by an algorithm that was asked for for so many
+// GEMMs since the last call by an algorithm that was asked for for so many
 // rows.
 std::uint64_t take_gemm_by(std::int32_t asked_rows);
 void set_gemm_faults(const GemmFaults& faults);
@@ -285,8 +285,8 @@ void set_machine(const Machine& machine);
 const Machine& machine();
 // Bytes that cudaMalloc gives at the most, together.
 void set_device_bytes(std::size_t n);
-// And in one piece, whatever is said to be free.
-void set_largest_piece(std::size_t n);
+// And in one block, whatever is said to be free.
+void set_largest_block(std::size_t n);
 
 }  // namespace tovamill::emulation
 

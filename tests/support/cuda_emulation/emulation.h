@@ -25,7 +25,7 @@ struct Place {
 const Place& place();
 
 enum class Order : std::uint8_t { ascending, descending, random };
-// Of the threads of all later launches of this process, `seed` of the random order.
+// Sets the seed of the random order of threads in all later launches of this process.
 void set_order(Order order, std::uint64_t seed = 1);
 
 struct Launch {
@@ -37,7 +37,7 @@ struct Launch {
 // a barrier that not all of them reach.
 void run(const Launch& launch, const std::function<void()>& kernel);
 
-// Of the running thread; to be called within `run` only.
+// What belongs to the running thread; to be called within `run` only.
 void wait_for_block();
 void wait_for_cluster();
 // All lanes of `mask`, the caller's included, must call it with the same mask; what lane `from`

@@ -94,16 +94,16 @@ void FakeCluster::deliver() {
   }
 }
 
-// The records of leases become tasks; pieces are read as CorpusReader does.
+// The records of leases become tasks; ranges are read as a RecordReader does.
 void FakeCluster::step_worker(int rank) {
   Worker& w = *workers_[static_cast<std::size_t>(rank)];
   if (!w.alive || now_ < w.frozen_until_s) return;
   Port& port = *ports_[static_cast<std::size_t>(rank)];
   while (auto e = port.receive()) w.link->receive(e->message, now_);
   const Heartbeat& orders = w.link->orders();
-  if (w.link->coordinator_is_silent(now_) || orders.command == Command::leave ||
-      orders.command == Command::end) {
-    if (orders.command != Command::end) close(w);
+  if (w.link->coordinator_is_silent(now_) || orders.order == RunOrder::leave ||
+      orders.order == RunOrder::end) {
+    if (orders.order != RunOrder::end) close(w);
     w.alive = false;
     return;
   }
@@ -135,7 +135,7 @@ void FakeCluster::step_worker(int rank) {
     }
   }
   if (w.situation.phase == WorkerPhase::working) {
-    if (orders.command == Command::stop || orders.command == Command::finish) {
+    if (orders.order == RunOrder::stop || orders.order == RunOrder::finish) {
       close(w);
     } else {
       compute(w);
@@ -250,7 +250,7 @@ std::vector<FileRange> FakeCluster::what_is_left(
       if (!done) continue;
       if (p.begin < d.offset) left.push_back({p.file, p.begin, d.offset});
       p.begin = d.offset + d.n_bytes;
-      if (files_[p.file].file.kind == CorpusFile::Kind::text) p.begin = p.end;
+      if (files_[p.file].file.format.is_one_record()) p.begin = p.end;
     }
     if (p.begin < p.end) left.push_back(p);
   }
@@ -283,9 +283,8 @@ RunWork FakeCluster::prepare() {
   std::vector<FileRange> whole;
   for (std::uint32_t f = 0; f < files_.size(); ++f) {
     work.files.push_back(files_[f].file);
-    const bool divisible = files_[f].file.kind == CorpusFile::Kind::jsonl &&
-                           files_[f].file.compression == CorpusFile::Compression::none;
-    whole.push_back({f, 0, divisible ? files_[f].file.n_bytes : kToTheEnd});
+    work.extents.push_back(extent_of(files_[f].file));
+    whole.push_back({f, 0, work.extents[f].can_be_cut() ? files_[f].file.n_bytes : kToTheEnd});
   }
   work.ranges = what_is_left(whole, journals);
   std::map<std::pair<std::uint32_t, std::uint64_t>, SuspectDocument> suspects;
@@ -412,8 +411,9 @@ std::vector<FakeFile> fake_corpus(std::uint64_t seed, int n_documents, double ki
     const int kind = static_cast<int>(random() % 4);
     const int n =
         kind == 0 ? 1 : 1 + static_cast<int>(random() % static_cast<std::uint64_t>(n_documents));
-    f.file.kind = kind == 0 ? CorpusFile::Kind::text : CorpusFile::Kind::jsonl;
-    f.file.compression = kind == 1 ? CorpusFile::Compression::zstd : CorpusFile::Compression::none;
+    f.file.format.kind = kind == 0 ? CorpusFormat::Kind::text : CorpusFormat::Kind::jsonl;
+    f.file.format.compression =
+        kind == 1 ? CorpusFormat::Compression::zstd : CorpusFormat::Compression::none;
     std::uint64_t at = 0;
     for (int i = 0; i < n; ++i) {
       const std::uint64_t bytes = 10 + random() % (random() % 8 == 0 ? 4000 : 300);

@@ -14,8 +14,8 @@ struct NllDifference {
   double perplexity_ratio = 1.0;                  // of the second to the first
 };
 
-// Of NLL in nats, NaN where a token is not scored. Throws Error(usage) where the runs do not have
-// the same tokens.
+// Compares NLL in nats, NaN where a token is not scored. Throws Error(usage) where the runs do not
+// have the same tokens.
 NllDifference nll_difference(std::span<const float> a, std::span<const float> b, double within);
 
 // The same of two results.h5 with /tokens/nll.

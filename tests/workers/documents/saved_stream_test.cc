@@ -118,12 +118,12 @@ class SavedStream : public ::testing::Test {
 
 TEST_F(SavedStream, GoesOnToTheBitWithEveryPolicy) {
   const CorpusRecord record = document(words(2500, 1));
-  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o,
-                              Policy::h2o_head, Policy::window, Policy::full}) {
+  for (const PolicyTraits& traits : kPolicies) {
+    const Policy policy = traits.policy;
     for (const Positions positions : {Positions::clipped, Positions::in_state}) {
       SCOPED_TRACE(std::string(name_of(policy)) + " " + std::string(name_of(positions)));
       CacheOptions cache{.policy = policy, .cache_size = 48, .positions = positions};
-      if (policy == Policy::window) cache.sinks = 4;
+      if (traits.takes(kTakesSinks)) cache.sinks = 4;
       expect_undisturbed(options(cache), record, 3);
     }
   }

@@ -19,6 +19,7 @@ TEST(WorkerMailbox, AWishIsAnsweredOnceHoweverLongTheStep) {
   RunWork work;
   for (std::uint32_t i = 0; i < 4000; ++i) {
     work.files.push_back({.path = "/corpus/" + std::to_string(i) + ".txt", .n_bytes = 2000});
+    work.extents.push_back(extent_of(work.files.back()));
     work.ranges.push_back({i, 0, kToTheEnd});
   }
   coordinator.begin(std::move(work), 0.0);

@@ -56,7 +56,7 @@ class NcclGroup : public ::testing::Test {
   NcclGroupId id_;
 };
 
-// Of a model whose weights are nothing but zeros where the rank does not read.
+// A model whose weights are nothing but zeros where the rank does not read.
 TEST_F(NcclGroup, OnlyOneRankReads) {
   const ModelMetadata head = open_model(d.path() / "model");
   ModelWeights weights = weights_of(*head.files, head.config);

@@ -261,17 +261,17 @@ TEST_F(PlanTexts, WritingIsMeasuredBesideReading) {
 }
 
 TEST(PlanShards, CutPlainJsonlOnly) {
-  using Kind = CorpusFile::Kind;
-  using Compression = CorpusFile::Compression;
-  const std::vector<CorpusFile> files{{"/a.jsonl", 1000, Kind::jsonl, Compression::none},
-                                      {"/b.jsonl.gz", 1000, Kind::jsonl, Compression::gzip},
-                                      {"/c.txt", 1200, Kind::text, Compression::none}};
+  using Kind = CorpusFormat::Kind;
+  using Compression = CorpusFormat::Compression;
+  const std::vector<CorpusFile> files{{"/a.jsonl", 1000, {Kind::jsonl, Compression::none}},
+                                      {"/b.jsonl.gz", 1000, {Kind::jsonl, Compression::gzip}},
+                                      {"/c.txt", 1200, {Kind::text, Compression::none}}};
   const ShardPlan two = plan_shards(files, 2);
   EXPECT_EQ(two.most_bytes, 100u);
   EXPECT_EQ(two.n_shards, 12u);
   EXPECT_EQ(two.n_cut_files, 1u);
   EXPECT_EQ(two.n_whole_files, 2u);
-  EXPECT_EQ(plan_shards({{"/a.jsonl", std::uint64_t{1} << 40, Kind::jsonl, Compression::none}}, 1)
+  EXPECT_EQ(plan_shards({{"/a.jsonl", std::uint64_t{1} << 40, {Kind::jsonl, Compression::none}}}, 1)
                 .most_bytes,
             64u << 20);
   EXPECT_EQ(plan_shards({}, 3).n_shards, 0u);

@@ -136,7 +136,7 @@ TEST_F(CudaRun, HasFewerStreamsWhereMemoryCannotBeHad) {
   o.out = d.path() / "some";
   o.streams = 0;
   o.memory_budget = most;
-  testing::set_machine({.largest_piece = most});
+  testing::set_machine({.largest_block = most});
   run_corpus(o, some);
   EXPECT_NE(some.info.device.find("of its memory could be had"), std::string::npos)
       << some.info.device;

@@ -20,6 +20,7 @@
 #include "tests/support/runs/results_text.h"
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
+#include "workers/documents/document_work.h"
 #include "workers/run/corpus_run.h"
 
 namespace tovamill {
@@ -39,6 +40,11 @@ using testing::TinyModel;
 using testing::words;
 
 constexpr std::int32_t kBos = 319;  // of the tiny tokenizer: its end of text
+
+// Of the corpus.
+std::string file_name(std::size_t document) {
+  return std::string(1, static_cast<char>('a' + document)) + ".txt";
+}
 
 class ScoreRun : public ::testing::Test {
  protected:
@@ -60,7 +66,7 @@ class ScoreRun : public ::testing::Test {
     std::vector<std::string> texts;
     for (int i = 0; i < 7; ++i) {
       texts.push_back(words(static_cast<std::size_t>(5 + 40 * i), static_cast<std::uint64_t>(i)));
-      d.write(std::string("corpus/") + static_cast<char>('a' + i) + ".txt", texts.back());
+      d.write("corpus/" + file_name(static_cast<std::size_t>(i)), texts.back());
     }
     return texts;
   }
@@ -104,8 +110,13 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
     for (const auto& ids :
          cut(tiny_ids(texts[i]), static_cast<std::size_t>(o.cache.chunk_tokens), bos).chunks) {
       ASSERT_LE(at + ids.size(), n_all);
-      const auto one = testing::run_document(
-          o.model, ids, {.device = DeviceKind::cpu, .dtype = ComputeType::f32, .cache = o.cache});
+      const auto one =
+          testing::run_document(o.model, ids,
+                                {.device = DeviceKind::cpu,
+                                 .dtype = ComputeType::f32,
+                                 .cache = o.cache,
+                                 .random_key = random_key(o.generation.sampling.seed,
+                                                          {.file = file_name(i)}, at - begin)});
       EXPECT_TRUE(std::isnan(r.nll[at])) << "the first token of a chunk is context only";
       for (std::size_t t = 0; t < ids.size(); ++t) {
         ASSERT_EQ(r.ids[at + t], ids[t]);
@@ -138,8 +149,8 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
 
 TEST_F(ScoreRun, DocumentsEqualThoseSentThroughTheModelAlone) {
   const auto texts = write_corpus();
-  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o,
-                              Policy::h2o_head, Policy::window, Policy::full}) {
+  for (const PolicyTraits& traits : kPolicies) {
+    const Policy policy = traits.policy;
     SCOPED_TRACE(name_of(policy));
     RunOptions o = traced(std::string(name_of(policy)));
     o.cache.policy = policy;
@@ -434,6 +445,24 @@ TEST_F(ScoreRun, OtherOptionsThatChangeResultsAreRefusedByName) {
   EXPECT_EQ(score(o).n_documents, 7u);
 }
 
+TEST_F(ScoreRun, TheSeedIsAmongTheOptionsWhereThePolicyDraws) {
+  write_corpus();
+  RunOptions o = options();
+  score(o);
+  o.generation.sampling.seed = 5;
+  EXPECT_EQ(score(o).n_documents, 7u) << "continues: tova draws nothing";
+  o.out = out("random");
+  o.cache.policy = Policy::random;
+  score(o);
+  const std::string five = results_text(results_path(o.out));
+  o.generation.sampling.seed = 6;
+  const std::string message = error_of([&] { score(o); }, ExitCode::configuration);
+  EXPECT_TRUE(contains(message, "--seed was 5 and is 6")) << message;
+  o.overwrite = true;
+  score(o);
+  EXPECT_NE(results_text(results_path(o.out)), five);
+}
+
 TEST_F(ScoreRun, OverwriteStartsAfresh) {
   write_corpus();
   score(options());
@@ -594,7 +623,8 @@ TEST_F(ScoreRun, HeadWiseCountsAddUp) {
   EXPECT_EQ(file.read_all<std::uint64_t>("/cache/survivors").at(0), 2 * n_tokens - n_evictions);
 }
 
-// The identity of design 3.3: whatever a bounded policy drops, it attends to as many tokens.
+// The identity of kernels/README.md, "Policies": whatever a bounded policy drops, it attends to as
+// many tokens.
 TEST_F(ScoreRun, MeanAttendedFollowsFromTheCacheSize) {
   const std::uint64_t n = 300, k = 16;
   d.write("corpus/a.txt", digits(n, 3));
@@ -611,8 +641,8 @@ TEST_F(ScoreRun, WeightsThatAreNoNumbersFailTheDocumentsOnly) {
   const auto tensors = testing::tiny_tensors(TinyModel{});
   d.write("corpus/a.txt", digits(300, 1));
   d.write("corpus/b.txt", digits(5, 2));
-  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::tova_ema, Policy::h2o,
-                              Policy::h2o_head, Policy::window, Policy::full}) {
+  for (const PolicyTraits& traits : kPolicies) {
+    const Policy policy = traits.policy;
     for (const float value :
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       std::vector<testing::FileTensor> file;

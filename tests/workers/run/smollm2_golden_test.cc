@@ -63,7 +63,8 @@ class SmolLM2 : public ::testing::TestWithParam<ComputeType> {
   fs::path model_, golden_;
 };
 
-// Design 8 for f32: a token within 1e-3, the mean within 1e-4 of float64. bf16 is chaotic at a few
+// kernels/README.md, "Tolerances", for f32: a token within 1e-3, the mean within 1e-4 of float64.
+// bf16 is chaotic at a few
 // tokens of these texts (the seventh of 356 moves by nats when the weights alone are rounded), so
 // only the mean over both is bounded.
 TEST_P(SmolLM2, MeetsFloat64) {

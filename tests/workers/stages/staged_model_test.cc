@@ -175,6 +175,12 @@ TEST_F(StagedModelTest, RestartsStatesAtChunks) {
   expect_same_scores(o, {2, 3});
 }
 
+TEST_F(StagedModelTest, DrawsRandomNumbersByTheLayersOfTheWholeModel) {
+  RunOptions o = options();
+  o.cache.policy = Policy::random;
+  expect_same_scores(o, {2, 5});
+}
+
 TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   RunOptions o = options();
   o.cache.policy = Policy::full;
@@ -230,7 +236,7 @@ WatchedSteps& watch(LoadedModel& model) {
   return steps;
 }
 
-// Of two questions each, and of very different lengths.
+// Records of two questions each, and of very different lengths.
 std::vector<CorpusRecord> questioned(int n_documents) {
   std::vector<CorpusRecord> documents;
   for (int n = 0; n < n_documents; ++n) {
@@ -501,8 +507,7 @@ TEST(StageCut, TheHeadCountsAsLayers) {
                .n_heads = 9,
                .n_kv_heads = 3,
                .head_dim = 64,
-               .vocab_size = 49152,
-               .inv_freq = {}};
+               .vocab_size = 49152};
   EXPECT_EQ(text_of(cut_layers(s, 1)), "layers 0-29 + head");
   EXPECT_EQ(text_of(cut_layers(s, 2)), "layers 0-18 | 19-29 + head");
   EXPECT_EQ(text_of(cut_layers(s, 3)), "layers 0-12 | 13-25 | 26-29 + head");

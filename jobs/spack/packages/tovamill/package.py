@@ -21,6 +21,8 @@ class Tovamill(CMakePackage, CudaPackage):
     depends_on("nlohmann-json@3.9:")
     depends_on("zlib-api")
     depends_on("zstd@1.4:")
+    depends_on("xz@5.2:")
+    depends_on("bzip2@1.0:")
     depends_on("cuda@12.4:", when="+cuda")
     depends_on("nccl", when="+cuda")
 

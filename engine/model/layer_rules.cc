@@ -1,0 +1,90 @@
+#include "engine/model/layer_rules.h"
+
+#include <algorithm>
+
+#include "kernels/types/printable.h"
+
+namespace tovamill {
+namespace {
+
+constexpr std::int32_t kDefaultWindow = 4096;  // of MistralConfig, Qwen2Config and Qwen3Config
+
+// Whether each layer has a window by layer_types, a name for each; empty where there is none.
+std::vector<bool> windowed_by_layer_types(const ConfigReader& config, std::size_t n_layers) {
+  const nlohmann::json* types = config.find("layer_types");
+  if (types == nullptr) return {};
+  if (!types->is_array() || types->size() != n_layers) {
+    config.fail("layer_types is not a list with a name for each of the " +
+                std::to_string(n_layers) + " layers");
+  }
+  std::vector<bool> windowed;
+  for (const nlohmann::json& type : *types) {
+    if (type != "full_attention" && type != "sliding_attention") {
+      config.fail("layer_types holds " +
+                  (type.is_string() ? printable(type.get<std::string>()) : "something") +
+                  ": only full_attention and sliding_attention are supported");
+    }
+    windowed.push_back(type == "sliding_attention");
+  }
+  if (std::count(windowed.begin(), windowed.end(), windowed.front()) !=
+      static_cast<std::ptrdiff_t>(n_layers)) {
+    config.fail("layer_types mixes full_attention and sliding_attention, which is not supported");
+  }
+  return windowed;
+}
+
+std::int32_t window_of(const ConfigReader& config) {
+  if (!config.has("sliding_window")) return kDefaultWindow;
+  return config.optional_integer("sliding_window", kContextLimits).value_or(0);
+}
+
+void set_windows(std::int32_t window, const std::vector<bool>& windowed, const ConfigReader& config,
+                 std::vector<LayerShape>& layers) {
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    if (!windowed[l]) continue;
+    if (window == 0)
+      config.fail("layer_types says sliding_attention but there is no sliding_window");
+    layers[l].sliding_window = window;
+  }
+}
+
+}  // namespace
+
+void attention_bias_by_flag(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  if (!config.flag("attention_bias", false)) return;
+  for (LayerShape& layer : layers) layer.attention_bias = AttentionBias::qkvo;
+}
+
+void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  const std::int32_t window = window_of(config);
+  std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (windowed.empty()) windowed.assign(layers.size(), window > 0);
+  if (window > 0 && std::find(windowed.begin(), windowed.end(), false) != windowed.end())
+    config.fail("layer_types says full_attention but there is a sliding_window");
+  set_windows(window, windowed, config, layers);
+}
+
+void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  std::int32_t window = window_of(config);
+  if (!config.flag("use_sliding_window", false)) window = 0;
+  const auto n = static_cast<std::int32_t>(layers.size());
+  const std::int32_t first =
+      config.optional_integer("max_window_layers", {0, 1 << 20}).value_or(28);
+  std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (windowed.empty()) {
+    if (window > 0 && first > 0 && first < n) {
+      config.fail("max_window_layers is " + std::to_string(first) +
+                  ", so that only some layers have a sliding window, which is not supported");
+    }
+    for (std::int32_t l = 0; l < n; ++l) windowed.push_back(window > 0 && l >= first);
+  }
+  set_windows(window, windowed, config, layers);
+}
+
+void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  const auto window =
+      config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0);
+  for (LayerShape& layer : layers) layer.sliding_window = window;
+}
+
+}  // namespace tovamill

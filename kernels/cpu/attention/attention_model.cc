@@ -1,0 +1,38 @@
+#include "kernels/cpu/attention/attention_model.h"
+
+#include <algorithm>
+
+namespace tovamill::cpu {
+
+AttentionModel::AttentionModel(const BackendOptions& options, ComputeType compute_type)
+    : shape(options.shape),
+      cache(options.cache),
+      type(compute_type),
+      max_rows(options.max_rows),
+      tile_queries(needs_scan() ? kScanTile : kRopeSegmentTokens),
+      per_kv(shape.queries_per_kv_head()),
+      n_groups(n_eviction_groups(cache, shape)),
+      kv_per_group(shape.n_kv_heads / n_groups),
+      heads_per_group(shape.n_heads / n_groups),
+      part_queries(std::max(1, kPartRows / per_kv)),
+      padded_dim(static_cast<std::int32_t>(pad_slots(shape.head_dim))),
+      clip(clip_distance(cache, shape)),
+      layout{.n_layers = shape.n_layers,
+             .n_kv_heads = shape.n_kv_heads,
+             .head_dim = shape.head_dim,
+             .n_eviction_groups = n_groups,
+             .storage = compute_type,
+             .keeps_unrotated = rotates_again(cache, clip),
+             .memory = traits_of(cache.policy).memory} {}
+
+std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {
+  return state_capacity(cache,
+                        pad_slots(static_cast<std::int64_t>(cache.cache_size) + tile_queries),
+                        n_tokens, keeps_all);
+}
+
+std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {
+  return tovamill::wanted_rotation(cache, clip, position);
+}
+
+}  // namespace tovamill::cpu

@@ -1,0 +1,72 @@
+// The rows of a step as attention takes them: queries and keys normalised and rotated, norms of the
+// values.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/cpu/attention/attention_model.h"
+#include "kernels/cpu/rotary.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace tovamill::cpu {
+
+class AttentionRows {
+ public:
+  explicit AttentionRows(const AttentionModel& model);
+
+  // The rotary angles of the blocks' rows. Takes the states' counts of tokens before their current
+  // RoPE segment on.
+  void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows, ThreadPool& pool);
+  // Norms of the heads where the layer has them, rotation of the queries in place and of the keys
+  // beside them, by a rotary table or kNoRope. qkv (n_rows, q_size + 2 kv_size), overwritten.
+  void prepare(std::int32_t rope, std::span<const float> q_norm, std::span<const float> k_norm,
+               float* qkv, const IsaKernels& isa, ThreadPool& pool);
+
+  const RotaryAngles& angles(std::int32_t rope) const {
+    return angles_[static_cast<std::size_t>(rope)];
+  }
+  // (head_dim) each, of a row of the step.
+  const float* query(std::int64_t row, std::int32_t head) const {
+    return qkv_ + row * model_.row_size() + std::int64_t{head} * model_.shape.head_dim;
+  }
+  const float* key(std::int64_t row, std::int32_t kv) const {
+    return query(row, model_.shape.n_heads + kv);
+  }
+  const float* value(std::int64_t row, std::int32_t kv) const {
+    return query(row, model_.shape.n_heads + model_.shape.n_kv_heads + kv);
+  }
+  const float* rotated_key(std::int64_t row, std::int32_t kv) const {
+    return rotated_keys_.data() + row * model_.shape.kv_size() +
+           std::int64_t{kv} * model_.shape.head_dim;
+  }
+  // L2 norm of the row's value, the mean over KV heads; where the policy asks for it.
+  float value_norm(std::int64_t row) const { return value_norms_[static_cast<std::size_t>(row)]; }
+
+  std::uint64_t bytes() const;
+
+ private:
+  void fill_angles(const StepBlock& block);
+  // `angles` are null where nothing is rotated.
+  void prepare_queries(float* q, const float* angles, std::span<const float> norm,
+                       const IsaKernels& isa) const;
+  void prepare_keys(std::int32_t row, float* k, const float* angles, std::span<const float> norm,
+                    const IsaKernels& isa);
+
+  // (2, head_dim / 2) of a row.
+  float* row_angles(std::size_t rope, std::int64_t row) {
+    return row_angles_[rope].data() + row * model_.shape.head_dim;
+  }
+
+  const AttentionModel& model_;
+  std::vector<RotaryAngles> angles_;  // by rotary table
+  std::int32_t n_rows_ = 0;
+  std::vector<std::vector<float>>
+      row_angles_;                   // by table (max_rows, 2, head_dim / 2): cosines, sines
+  std::vector<float> rotated_keys_;  // (max_rows, kv_size)
+  std::vector<float> value_norms_;   // (max_rows)
+  const float* qkv_ = nullptr;       // of the layer being run
+};
+
+}  // namespace tovamill::cpu

@@ -1,0 +1,98 @@
+#include "kernels/cpu/attention/attention_scratch.h"
+
+#include <algorithm>
+
+namespace tovamill::cpu {
+namespace {
+
+constexpr std::int64_t kFirstSlots = 1024;  // of an unbounded state that there is room for
+
+}  // namespace
+
+AttentionScratch::AttentionScratch(const AttentionModel& model, int n_threads)
+    : model_(model),
+      tiles_(static_cast<std::size_t>(std::max(1, n_threads))),
+      threads_(static_cast<std::size_t>(n_threads)) {
+  const auto heads = static_cast<std::size_t>(model.shape.n_heads);
+  for (TileScratch& tile : tiles_) tile.head_rows.resize(heads);
+  for (ThreadScratch& thread : threads_) {
+    thread.angles.resize(static_cast<std::size_t>(model.shape.head_dim));
+    thread.inverse_sum.resize(heads);
+  }
+  make_room(model.capacity(kFirstSlots, false), !model.needs_scan());
+}
+
+AttentionScratch::Bytes AttentionScratch::each(std::int64_t n_slots, bool keeps_all) const {
+  const auto slots = static_cast<std::size_t>(n_slots),
+             kv = static_cast<std::size_t>(model_.shape.n_kv_heads),
+             heads = static_cast<std::size_t>(model_.shape.n_heads),
+             queries = static_cast<std::size_t>(model_.tile_queries),
+             groups = static_cast<std::size_t>(model_.n_groups),
+             part_rows = static_cast<std::size_t>(model_.part_queries) *
+                         static_cast<std::size_t>(model_.per_kv),
+             dim = static_cast<std::size_t>(model_.padded_dim);
+  const bool scans = model_.needs_scan();
+  // Of a tile that is scanned, its state bounded, or of one token with any state.
+  const std::size_t scanned =
+      scans ? queries * static_cast<std::size_t>(model_.capacity(0, false)) : 0;
+  const std::size_t panel =
+      std::max<std::size_t>(scans ? kPanelRows : 0, keeps_all ? part_rows : 0);
+  return {.keys = kv * static_cast<std::size_t>(model_.shape.head_dim) * slots * 4,
+          .values = kv * dim * slots * 4,
+          .weights = heads * std::max(scanned, slots) * 4,
+          .eviction_steps = groups * slots * 4,
+          .mean_weights = groups * slots * 4,
+          .inverse_sums = heads * queries * 4,
+          .panel = panel * slots * 4,
+          .rows = std::max<std::size_t>(kPanelRows, part_rows) * dim * 4,
+          .lists = slots * (2 * sizeof(std::int32_t) + sizeof(Candidate))};
+}
+
+void AttentionScratch::make_room(std::int64_t n_slots, bool keeps_all) {
+  if (n_slots <= room_ && keeps_all <= keeps_all_) return;
+  n_slots = std::max(n_slots, room_);
+  keeps_all = keeps_all || keeps_all_;
+  const Bytes bytes = each(n_slots, keeps_all);
+  room_ = 0;  // there is no room until all of it is there: allocations may fail
+  const auto slots = static_cast<std::size_t>(n_slots),
+             kv = static_cast<std::size_t>(model_.shape.n_kv_heads),
+             queries = static_cast<std::size_t>(model_.tile_queries),
+             groups = static_cast<std::size_t>(model_.n_groups);
+  for (TileScratch& tile : tiles_) {
+    tile.room = n_slots;
+    tile.keys = AlignedBytes(bytes.keys);
+    tile.values = AlignedBytes(bytes.values);
+    tile.weights = AlignedBytes(bytes.weights);
+    tile.eviction_steps = AlignedBytes(bytes.eviction_steps);
+    tile.mean_weights = AlignedBytes(bytes.mean_weights);
+    tile.inverse_sums = AlignedBytes(bytes.inverse_sums);
+    tile.evicted.assign(groups * queries, -1);
+    tile.evicted_weight.assign(groups * queries, 0.0f);
+    tile.move_from.assign(groups * queries, 0);
+    tile.move_to.assign(groups * queries, 0);
+    tile.n_moves.assign(groups, 0);
+    tile.head_weight.assign(kv * queries, 0.0);
+  }
+  for (ThreadScratch& thread : threads_) {
+    thread.panel = AlignedBytes(bytes.panel);
+    thread.rows = AlignedBytes(bytes.rows);
+    thread.order.resize(slots);
+    thread.rank.resize(slots);
+    thread.candidates.reserve(slots);
+  }
+  room_ = n_slots;
+  keeps_all_ = keeps_all;
+}
+
+std::uint64_t AttentionScratch::bytes_for(std::int64_t n_slots, bool keeps_all) const {
+  return bytes_of(std::max(room_, n_slots), keeps_all || keeps_all_);
+}
+
+std::uint64_t AttentionScratch::bytes_of(std::int64_t n_slots, bool keeps_all) const {
+  const Bytes b = each(n_slots, keeps_all);
+  return tiles_.size() *
+             (b.keys + b.values + b.weights + b.eviction_steps + b.mean_weights + b.inverse_sums) +
+         threads_.size() * (b.panel + b.rows + b.lists);
+}
+
+}  // namespace tovamill::cpu

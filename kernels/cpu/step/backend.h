@@ -1,0 +1,85 @@
+// The step of the CPU backend: oneDNN for matrix products in tiles, our own vectorised attention,
+// scan and row operations, all cores.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/attention/attention.h"
+#include "kernels/cpu/step/device.h"
+#include "kernels/cpu/isa_kernels.h"
+#include "kernels/cpu/state.h"
+
+namespace tovamill::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const BackendOptions& options, const IsaKernels& isa);
+
+  Device& device() override { return device_; }
+  const Device& device() const override { return device_; }
+
+  std::unique_ptr<StreamState> make_state() override;
+  std::uint64_t state_bytes() const override;
+  std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
+  std::uint64_t workspace_bytes() const override;
+  std::uint64_t workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
+
+  void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
+  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
+  void rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) override;
+  void project(const Buffer& x, const Matrix& w, Buffer& out) override;
+  void project_add(const Buffer& x, const Matrix& w, Buffer& hidden) override;
+  void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) override;
+  void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
+              std::span<BlockEvents> events) override;
+  void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
+                  std::span<float> nll) override;
+  void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
+                   std::span<float> logits) override;
+
+  void reset(StreamState& state) override;
+  void reserve(StreamState& state, std::int64_t n_tokens, bool keeps_all) override;
+  void copy(const StreamState& from, StreamState& to) override;
+  std::int64_t n_tokens(const StreamState& state) const override;
+  void save(const StreamState& state, std::vector<std::byte>& out) const override;
+  std::int64_t load(StreamState& state, std::span<const std::byte> bytes) override;
+  std::vector<std::int32_t> read_positions(const StreamState& state, std::int32_t layer,
+                                           std::int32_t group) const override;
+  std::vector<std::vector<std::int32_t>> read_all_positions(
+      const StreamState& state) const override;
+
+ private:
+  struct ChunkSum {
+    float highest, sum;
+  };
+  // Calls body(tile, chunk, product) for every tile of rows [0, n_rows) of `x` and chunk of the
+  // matrix; product (tile.rows(), chunk_cols) is x W_chunk^T, without the bias. Tiles for which
+  // wanted(tile) is false are left out.
+  template <class Wanted, class Body>
+  void for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::int32_t n_rows,
+                     Wanted&& wanted, Body&& body);
+  // Calls body(row) for the step's rows.
+  template <class Body>
+  void for_each_row(Body&& body);
+  template <class Write>
+  void multiply_into(const Buffer& x, const Matrix& w, Buffer& out, Write&& write);
+  float* thread_tile(int thread) const;
+
+  BackendOptions options_;
+  ComputeType type_;
+  const IsaKernels& isa_;
+  CpuDevice device_;
+  ThreadPool& pool_;  // the device's
+  Gemm& gemm_;        // the device's
+  RowCut row_cut_;
+  Attention attention_;
+  CpuBuffer gathered_;                // (kRowTile, hidden_size) rows whose logits are read
+  AlignedBytes tiles_;                // (n_threads, kRowTile, widest chunk) float32
+  std::vector<ChunkSum> chunk_sums_;  // (max_rows, chunks of the vocabulary)
+  std::vector<float> target_logits_;  // (max_rows)
+  std::int32_t n_rows_ = 0;
+};
+
+}  // namespace tovamill::cpu

@@ -1,0 +1,95 @@
+#include "kernels/state_plan.h"
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/types/error.h"
+
+namespace tovamill {
+
+std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape) {
+  return traits_of(cache.policy).decided_by == DecidedBy::kv_head ? shape.n_kv_heads : 1;
+}
+
+std::int32_t protected_recent(const CacheOptions& cache) {
+  return cache.recent >= 0 ? cache.recent : cache.cache_size / 2;
+}
+
+CacheOptions block_options(const CacheOptions& cache, std::int32_t pin) {
+  const PolicyTraits& policy = traits_of(cache.policy);
+  CacheOptions o = cache;
+  if (!policy.is_bounded) return o;
+  if (policy.takes(kTakesSinks)) {
+    o.sinks = std::max(cache.sinks, pin);
+    return o;
+  }
+  o.pin = policy.takes(kTakesPin) ? std::max(cache.pin, pin) : pin;
+  if (policy.takes(kTakesRecent))
+    o.recent = std::min(protected_recent(cache), cache.cache_size - pin);
+  return o;
+}
+
+DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block) {
+  const PolicyTraits& policy = traits_of(cache.policy);
+  const CacheOptions o = block_options(cache, block.pin);
+  return {.policy = cache.policy,
+          .cache_size = cache.cache_size,
+          .first_free = policy.takes(kTakesSinks) ? o.sinks : o.pin,
+          .recent = policy.takes(kTakesRecent) ? protected_recent(o) : 0,
+          .decay = static_cast<float>(cache.ema),
+          .random_key = block.random_key};
+}
+
+void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held) {
+  if (!is_bounded(cache)) return;
+  const std::string k = std::to_string(cache.cache_size);
+  if (block.pin < 0 || block.pin >= cache.cache_size) {
+    throw Error(ExitCode::internal, "a block pins " + std::to_string(block.pin) +
+                                        " tokens (the cache size is " + k + "): pin fewer");
+  }
+  if (!block.keeps_all && n_held > cache.cache_size && block.n_tokens != 1) {
+    throw Error(ExitCode::internal, "a block of " + std::to_string(block.n_tokens) +
+                                        " tokens meets a state of " + std::to_string(n_held) +
+                                        " (the cache size is " + k +
+                                        "): bring the state down by a block of one token first");
+  }
+}
+
+// Growing states grow by an eighth: each token moves a few times at most, however long the stream.
+std::int64_t state_capacity(const CacheOptions& cache, std::int64_t bounded, std::int64_t n_tokens,
+                            bool keeps_all) {
+  if (is_bounded(cache) && !keeps_all) return bounded;
+  std::int64_t room = kRopeSegmentTokens;
+  while (room < n_tokens)
+    room += std::max<std::int64_t>(1, room / 8 / kRopeSegmentTokens) * kRopeSegmentTokens;
+  return is_bounded(cache) ? std::max(bounded, room) : room;
+}
+
+std::int32_t clip_distance(const CacheOptions& cache, const ModelShape& shape) {
+  if (cache.clip_distance > 0) return cache.clip_distance;
+  return std::max(1, shape.trained_context - kRopeSegmentTokens);
+}
+
+bool rotates_again(const CacheOptions& cache, std::int64_t clip) {
+  if (cache.positions == Positions::absolute) return false;
+  if (cache.chunk_tokens <= 0) return true;
+  const std::int64_t last_segment =
+      (cache.chunk_tokens - 1) / kRopeSegmentTokens * kRopeSegmentTokens;
+  return cache.positions == Positions::in_state ? last_segment > 0 : last_segment > clip;
+}
+
+std::int64_t wanted_rotation(const CacheOptions& cache, std::int64_t clip, std::int64_t position) {
+  const std::int64_t segment = position / kRopeSegmentTokens * kRopeSegmentTokens;
+  if (cache.positions == Positions::clipped) return std::max<std::int64_t>(0, segment - clip);
+  return cache.positions == Positions::in_state ? segment : 0;
+}
+
+std::int64_t rotary_position(const CacheOptions& cache, std::int64_t clip, std::int64_t position,
+                             std::int64_t n_before) {
+  if (cache.positions == Positions::in_state) return n_before + position % kRopeSegmentTokens;
+  if (cache.positions == Positions::absolute) return position;
+  return position - wanted_rotation(cache, clip, position);
+}
+
+}  // namespace tovamill

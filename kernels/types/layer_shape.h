@@ -1,0 +1,48 @@
+// What one layer of a decoder-only transformer computes:
+//   x += attention(norm(x));  x += down(activation(gate norm(x)) * (up norm(x)))
+// with the norms, biases, rotation and window that its fields say. Layers of one model may differ.
+// The description is wider than what is computed yet: `check_layers` (engine/model/layer_check.h)
+// refuses the rest.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+namespace tovamill {
+
+// Which projections of the attention have biases. `where_present`: GGUF files say it by the tensors
+// they hold.
+enum class AttentionBias : std::uint8_t { none, qkv, qkvo, where_present };
+
+enum class Activation : std::uint8_t { silu, gelu, gelu_tanh };
+
+// LayerShape::rope of a layer whose queries and keys are not rotated (NoPE).
+inline constexpr std::int32_t kNoRope = -1;
+
+struct LayerShape {
+  // Attention.
+  std::int32_t n_heads = 0;  // of queries
+  std::int32_t n_kv_heads = 0;
+  std::int32_t head_dim = 0;
+  std::int32_t sliding_window = 0;  // tokens: a key is visible iff position > t - window; 0 is none
+  std::int32_t rope = 0;            // which of ModelShape::ropes; kNoRope
+  double attention_scale = 0;       // of the scores q . k; 0 is 1 / sqrt(head_dim)
+  AttentionBias attention_bias = AttentionBias::none;
+  bool qk_norm = false;  // each head of q and k is normalised before its rotation
+  // Feed-forward.
+  std::int32_t intermediate_size = 0;
+  Activation activation = Activation::silu;
+  bool gated = true;  // else down(activation(up norm(x)))
+  bool mlp_bias = false;
+  // Where norms stand.
+  bool pre_norm = true;    // of what attention and feed-forward read
+  bool post_norm = false;  // of what they give, before it is added to x
+};
+
+// What the fast backends multiply scores with.
+inline float score_scale(const LayerShape& layer, std::int32_t head_dim) {
+  if (layer.attention_scale != 0) return static_cast<float>(layer.attention_scale);
+  return 1.0f / std::sqrt(static_cast<float>(head_dim));
+}
+
+}  // namespace tovamill

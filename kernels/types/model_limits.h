@@ -1,0 +1,12 @@
+// The most that a model's configuration may ask for: checked where it is read, and what backends
+// reckon with where they need a bound.
+#pragma once
+
+#include <cstdint>
+
+namespace tovamill {
+
+inline constexpr std::int32_t kMaxHeads = 4096;  // query heads, and KV heads
+inline constexpr std::int32_t kMaxHeadDim = 512;
+
+}  // namespace tovamill
