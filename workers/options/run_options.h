@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "io/corpus/corpus.h"
 #include "kernels/types/cache_options.h"
+#include "kernels/types/compute_type.h"
+#include "kernels/types/device_kind.h"
 #include "pipeline/distributed/selection.h"
 #include "workers/options/generation_options.h"
 
@@ -17,10 +20,10 @@ namespace tovamill {
 enum class BosMode : std::uint8_t { automatic, always, never };
 
 struct RunOptions {
-  std::string model;            // Hugging Face directory, .gguf file or random:NAME
-  std::string out;              // run directory
-  std::string device = "auto";  // auto, cpu, cuda
-  std::string dtype = "auto";   // auto, bf16, f32
+  std::string model;                 // Hugging Face directory, .gguf file or random:NAME
+  std::string out;                   // run directory
+  std::optional<DeviceKind> device;  // none is auto: a run chooses before it begins
+  std::optional<ComputeType> dtype;  // none is auto
   CorpusOptions corpus;
   CacheOptions cache;
   BosMode bos = BosMode::automatic;
@@ -150,9 +153,8 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("truncate", o.generation.truncate, generation,
         "what is left out of a longer document: end, middle");
   visit("strategy", o.generation.strategy, generation,
-        "stream: the document as a whole; chunk: its pieces of --chunk-tokens on their own, then "
-        "what "
-        "was written about these");
+        "stream: the document as a whole; chunk: its chunks of --chunk-tokens on their own, then "
+        "what was written about these");
   visit("max-new-tokens", o.generation.max_new_tokens, generation, "of a text at most (tokens)");
   visit("min-new-tokens", o.generation.min_new_tokens, generation, "of a text at least (tokens)");
   visit("samples", o.generation.samples, generation,
@@ -209,9 +211,13 @@ void visit_fields(Options& o, Visit&& visit) {
         "between progress lines where there is no terminal (seconds); 0 is every step");
 }
 
-// The names that a text option takes ("device": auto, cpu, cuda); empty where any text is one.
+// The names that a text option takes ("log-format": text, json); empty where any text is one.
 std::vector<std::string> names_of_option(std::string_view name);
 
+// The device that a run has chosen; a CPU before it has.
+inline DeviceKind device_of(const RunOptions& options) {
+  return options.device.value_or(DeviceKind::cpu);
+}
 // Whether a field of this effect means something to the job at hand.
 bool has_effect(Effect effect, const RunOptions& options);
 

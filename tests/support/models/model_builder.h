@@ -31,8 +31,8 @@ struct TinyModel {
       {};  // as in config.json; in GGUF only "linear" and "llama3" (as divisors)
   bool tied = false;
   bool attention_bias = false;  // llama and qwen3: biases on q, k, v and o
-  DType dtype =
-      DType::bf16;  // of the matrices: F32, F16, BF16, in GGUF also Q8_0 (other values then)
+  StorageType dtype =
+      StorageType::bf16;  // of the matrices: F32, F16, BF16, in GGUF also Q8_0 (other values then)
   std::uint64_t seed = 1;
 };
 

@@ -49,8 +49,9 @@ struct Worker {
   void step(DocumentStream& stream) {
     std::vector<std::int32_t> ids, targets;
     const StepBlock block = stream.next_block(0, ids, targets);
-    stream.take(model.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets}),
-                block, 0);
+    stream.advance(
+        model.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets}), block,
+        0);
   }
   // Bytes, for NaNs do not compare.
   std::vector<std::byte> finish(DocumentStream& stream) {

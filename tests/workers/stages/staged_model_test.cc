@@ -92,9 +92,7 @@ class Group {
   static void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
     const LoadedModel model = load(path, options, place);
     try {
-      StageWorker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
-                  place.rank)
-          .serve();
+      StageWorker(model.model, *model.backend, *model.forward, place).serve();
     } catch (const StageLost&) {
     }
   }
@@ -186,7 +184,7 @@ TEST_F(StagedModelTest, DrawsRandomNumbersByTheLayersOfTheWholeModel) {
 TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   RunOptions o = options();
   o.cache.policy = Policy::full;
-  o.dtype = "bf16";
+  o.dtype = ComputeType::bf16;
   expect_same_scores(o, {2});
 }
 
