@@ -1,7 +1,7 @@
 // The arithmetic of a decoder-only transformer with bounded states, one operation per sentence of
 // the paper's layer. Implemented by reference/ (float64, token by token), cpu/ and cuda/. Calls are
 // enqueued in order; only `finish_step` and `read_*` wait, and what calls before them were to write
-// to the host is there after them. A backend with several lanes keeps as many steps in flight at
+// to the host is there after them. A backend may keep several steps in flight at
 // once, each with buffers of its own; what one step does to a state, a later one finds done.
 #pragma once
 
@@ -65,9 +65,8 @@ struct BlockEvents {
   std::uint64_t n_attended = 0;  // tokens attended, summed over the block's queries and the groups
 };
 
-// Rows of Q, K and V stacked in one matrix (kernels/README.md, "Blocks", step 1),
-// and what is done to them before the
-// rotation.
+// Rows of Q, K and V stacked in one matrix (kernels/README.md, "Blocks", step 1), and what is done
+// to them before the rotation.
 struct AttentionWeights {
   std::unique_ptr<Matrix> qkv;  // (q_size + 2 * kv_size, hidden_size), biases inside
   std::vector<float> q_norm;    // (head_dim), empty where the architecture has none
@@ -126,7 +125,7 @@ class Backend : public StateKeeper {
 
   // Waits for the oldest step in flight: what its attend and target_nll were to write is there
   // after it. read_logits and read_rows may then be asked of its buffers, until as many more steps
-  // have begun as there are lanes.
+  // have begun as may be in flight.
   virtual void finish_step() {}
   // What has been measured since the last call, where BackendOptions::traces.
   virtual StepTrace take_trace() { return {}; }

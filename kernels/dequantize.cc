@@ -1,8 +1,10 @@
 // Weights as float32, by the definitions of ggml's block formats (ggml-common.h, dequantize_row_*
 // in ggml-quants.c). A block stores small integers q and one or two float16 scales:
 //   Q8_0, Q4_0, Q5_0: d * q            Q4_1, Q5_1: d * q + m
-//   Q4_K, Q5_K: (d * scale) * q - dmin * min    for each 32 of 256 elements; scale and min have 6
-//   bits Q6_K: (d * scale) * q                       for each 16 of 256 elements; scale has 8 bits
+//   Q4_K, Q5_K: (d * scale) * q - dmin * min; 32 of 256 elements share scale and min, of 6 bits
+//
+//   Q6_K: (d * scale) * q; 16 of 256 elements share a scale of 8 bits
+//
 // Every product and sum is rounded to float32 on its own (the file is compiled with
 // -ffp-contract=off), so that the values equal those of other readers bit for bit. Multi-byte
 // fields are little-endian and may lie at any address.

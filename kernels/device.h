@@ -42,7 +42,7 @@ class Device {
   virtual std::string description() const = 0;  // "CPU, AVX-512, 2 threads"
   virtual std::string dtype_name() const = 0;   // for people and files: "bf16", "f32", "f64"
   virtual int n_threads() const = 0;
-  // Rows of a step are padded to multiples of this (design 3.6).
+  // Rows of a step are padded to multiples of this (kernels/README.md, "Reproducibility").
   virtual std::int32_t row_tile() const = 0;
   // Bytes of the device's memory that buffers and states may still take; none where they are in the
   // host's.

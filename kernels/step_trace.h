@@ -13,7 +13,7 @@ enum class StepPart : std::uint8_t {
   scan,    // the policy's decisions
   values,  // softmax and the product with the values
   decode,  // attention and decision of blocks of one token
-  states,  // joining, rotating, leaving, compacting
+  states,  // appending, rotating, evicting, compacting
   rows,    // norms, activation, embedding
   head,    // logits and likelihoods
 };

@@ -134,7 +134,7 @@ void Sampler::keep_candidates(std::span<const float> logits,
   candidates_.reserve(logits.size());
   weights_.reserve(logits.size());
   if (options_.top_k > 0 && static_cast<std::size_t>(options_.top_k) < logits.size()) {
-    gather_argmax(logits, probability, static_cast<std::size_t>(options_.top_k));
+    gather_top_k(logits, probability, static_cast<std::size_t>(options_.top_k));
     if (options_.top_p < 1.0) cut_top_p(options_.top_p * sum_of_weights());
   } else if (options_.top_p < 1.0) {
     const double needed = options_.top_p * sum_probabilities(logits, probability, blocks_);
@@ -160,8 +160,8 @@ double Sampler::greatest_depth() const {
 }
 
 // The n highest, by id. The candidates are twice as many at times, and halved.
-void Sampler::gather_argmax(std::span<const float> logits, const RelativeProbability& probability,
-                            std::size_t n) {
+void Sampler::gather_top_k(std::span<const float> logits, const RelativeProbability& probability,
+                           std::size_t n) {
   candidates_.clear();
   const std::size_t limit = std::min(2 * n, logits.size());
   float threshold = kLowest;

@@ -93,8 +93,8 @@ class Sampler {
   void keep_candidates(std::span<const float> logits, const RelativeProbability& probability);
   double sum_of_weights() const;
   double greatest_depth() const;
-  void gather_argmax(std::span<const float> logits, const RelativeProbability& probability,
-                     std::size_t n);
+  void gather_top_k(std::span<const float> logits, const RelativeProbability& probability,
+                    std::size_t n);
   void gather_within(std::span<const float> logits, const RelativeProbability& probability,
                      double depth);
   void gather_enough(std::span<const float> logits, const RelativeProbability& probability,

@@ -6,9 +6,10 @@
 
 #include "io/model/random_weights.h"
 #include "jobs/bench/bench_table.h"
-#include "kernels/gpu_measure.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/gpu_measure.h"
 #include "kernels/types/error.h"
+#include "workers/load/choose_dtype.h"
 #include "workers/load/memory_plan.h"
 #include "workers/load/model_parts.h"
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <ctime>
 #include <deque>
 #include <fstream>
@@ -25,23 +24,7 @@ constexpr double kReviewSeconds = 0.5;     // to read the journal of a dead work
 constexpr double kStartSeconds = 5.0;      // in which the workers become ready
 constexpr double kMostSeconds = 3600.0;    // simulated; longer is a failure
 constexpr std::size_t kMostUnsynced = 16;  // as DocumentLoop
-constexpr double kMedianBytes = 4096.0, kSigma = 1.0;
-constexpr double kDone = 0.5;  // bytes: less is rounding
-
-class Lengths {
- public:
-  std::uint64_t next() { return 16 + static_cast<std::uint64_t>(distribution_(random_)); }
-
- private:
-  std::mt19937_64 random_{11};
-  std::lognormal_distribution<double> distribution_{std::log(kMedianBytes), kSigma};
-};
-
-std::string numbered(const char* format, int a, int b) {
-  char text[160];
-  std::snprintf(text, sizeof text, format, a, b);
-  return text;
-}
+constexpr double kDone = 0.5;              // bytes: less is rounding
 
 // The number at the end of a path's name, which is the index of its file.
 std::uint32_t file_of(const std::string& path) {
@@ -62,40 +45,6 @@ double thread_cpu_s() {
   timespec t{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
-SimulatedCorpus simulated_lines(int n_files, int n_documents_each) {
-  SimulatedCorpus c;
-  Lengths lengths;
-  for (int f = 0; f < n_files; ++f) {
-    std::vector<std::uint64_t> offsets{0};
-    offsets.reserve(static_cast<std::size_t>(n_documents_each) + 1);
-    for (int d = 0; d < n_documents_each; ++d) offsets.push_back(offsets.back() + lengths.next());
-    c.files.push_back({.path = numbered("/data/corpora/crawl-%d/lines-%06d.jsonl", 2026, f),
-                       .n_bytes = offsets.back(),
-                       .format = {.kind = CorpusFormat::Kind::jsonl}});
-    c.n_bytes += offsets.back();
-    c.offsets.push_back(std::move(offsets));
-  }
-  c.n_documents =
-      static_cast<std::uint64_t>(n_files) * static_cast<std::uint64_t>(n_documents_each);
-  return c;
-}
-
-SimulatedCorpus simulated_texts(int n_documents) {
-  SimulatedCorpus c;
-  Lengths lengths;
-  c.files.reserve(static_cast<std::size_t>(n_documents));
-  for (int f = 0; f < n_documents; ++f) {
-    c.files.push_back(
-        {.path = numbered("/scratch/project/corpora/books-and-letters/%05d/text-%010d.txt",
-                          f / 1000, f),
-         .n_bytes = lengths.next(),
-         .format = {.kind = CorpusFormat::Kind::text}});
-    c.n_bytes += c.files.back().n_bytes;
-  }
-  c.n_documents = static_cast<std::uint64_t>(n_documents);
-  return c;
 }
 
 class SimulatedCluster::Port final : public Channel {

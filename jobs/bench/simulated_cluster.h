@@ -3,8 +3,8 @@
 // made up are the texts (their lengths), the model (a rate in bytes per second that the documents
 // of a worker share), the journals (what was synced when) and the network (a delay).
 //
-// The coordinator's turns are measured in CPU seconds of this machine, and simulated time goes on
-// by as much, so that a slow coordinator is late. Left out: MPI itself, and the grain of a step.
+// The coordinator's iterations are measured in CPU seconds of this machine, and simulated time goes
+// on by as much, so that a slow coordinator is late. Left out: MPI itself, and the grain of a step.
 #pragma once
 
 #include <cstdint>
@@ -14,21 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "jobs/bench/simulated_corpus.h"
 #include "pipeline/distributed/coordinator.h"
 #include "workers/run/run_status.h"
 
 namespace tovamill {
-
-struct SimulatedCorpus {
-  std::vector<CorpusFile> files;
-  // (files) offsets of the documents of a .jsonl file, its size at the end; empty for texts.
-  std::vector<std::vector<std::uint64_t>> offsets;
-  std::uint64_t n_documents = 0;
-  std::uint64_t n_bytes = 0;
-};
-// Log-normal lengths with a median of 4 KiB. Texts have paths of about 70 bytes.
-SimulatedCorpus simulated_lines(int n_files, int n_documents_each);
-SimulatedCorpus simulated_texts(int n_documents);
 
 struct SimulationOptions {
   int n_workers = 1000;

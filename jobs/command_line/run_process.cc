@@ -12,9 +12,9 @@
 #include "jobs/command_line/report_error.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
-#include "workers/load/device.h"
 #include "workers/load/gpu_places.h"
 #include "workers/load/model_copy.h"
+#include "workers/load/thread_choice.h"
 #include "workers/stages/stage_cut.h"
 #include "workers/stages/stage_exchange.h"
 

@@ -9,7 +9,7 @@
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
 #include "pipeline/distributed/mpi_session.h"
-#include "workers/load/device.h"
+#include "workers/load/thread_choice.h"
 
 namespace tovamill {
 namespace {

@@ -87,8 +87,8 @@ class CpuState final : public StreamState {
     return policy_row(layer, group, 2);
   }
 
-  // What the rotated keys are relative to (rotary.h): the shift of clipped positions, or the RoPE
-  // segment for in-state ones.
+  // What the rotated keys are relative to (AttentionModel::wanted_rotation): the shift of clipped
+  // positions, or the RoPE segment for in-state ones.
   std::int64_t& rotation(std::int32_t layer) { return rotation_[static_cast<std::size_t>(layer)]; }
   std::int64_t rotation(std::int32_t layer) const {
     return rotation_[static_cast<std::size_t>(layer)];

@@ -15,7 +15,7 @@ namespace tovamill {
 enum class Positions : std::uint8_t {
   clipped,   // true distances up to the clip distance, the clip distance beyond
   absolute,  // true distances always
-  in_state,  // the state's tokens are renumbered by age at each group's start
+  in_state,  // the state's tokens are renumbered by age at each RoPE segment's start
 };
 
 // Tokens of a document that share one rotation of the state; a document is cut at its multiples

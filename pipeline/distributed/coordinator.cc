@@ -186,7 +186,7 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
 
 // Towards the end, the worker with the least work left is served first. Workers that still load the
 // model have none: where there is little to do, the first one ready must not take it all.
-bool Coordinator::is_poorest(int rank) const {
+bool Coordinator::has_least_work(int rank) const {
   std::uint64_t least = UINT64_MAX;
   for (int r = options_.first_worker; r < channel_.n_ranks(); r += options_.n_stages) {
     const Worker& w = workers_[static_cast<std::size_t>(r)];
@@ -208,7 +208,7 @@ void Coordinator::try_lease(int rank, double now_s) {
     if (number > r.accepted || outstanding.lease.mode != LeaseMode::normal) return;
   }
   const int n = n_groups_alive();
-  if (schedule_.is_ending(n) && (r.wants != Wants::now || !is_poorest(rank))) return;
+  if (schedule_.is_ending(n) && (r.wants != Wants::now || !has_least_work(rank))) return;
   // Rank 0 is the coordinator as well: a document that may crash goes to another rank if possible.
   const bool may_be_alone = w.outstanding.empty() && (rank != 0 || n == 1);
   const std::optional<LeaseContent> content = schedule_.take(n, may_be_alone);

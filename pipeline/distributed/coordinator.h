@@ -149,7 +149,7 @@ class Coordinator {
   void put_back(const std::vector<FileRange>& ranges);
   void count(const SuspectDocument& suspect);
   void try_lease(int rank, double now_s);
-  bool is_poorest(int rank) const;
+  bool has_least_work(int rank) const;
   bool takes_leases(int rank) const;
   std::vector<int> mates_of(int rank) const;  // the others of its stage group
   bool has_lost_mate(int rank) const;

@@ -13,7 +13,7 @@
 
 #include "io/corpus/corpus_format.h"
 #include "pipeline/distributed/channel.h"
-#include "pipeline/distributed/schedule.h"
+#include "pipeline/distributed/lease.h"
 
 namespace tovamill {
 
@@ -97,21 +97,6 @@ struct Heartbeat {
   std::int32_t useful_streams = 0;            // as in RunOptions; holds once the dtype is known
   WeightsOrder weights = WeightsOrder::wait;  // for all ranks of a host but the one that packs
   WeightsTicket ticket;
-};
-
-// A lease. The leases of a worker are numbered from 1.
-struct LeasedRange {
-  std::string path;
-  CorpusFormat format;
-  std::uint64_t file_bytes = 0;      // on disk
-  std::uint64_t begin = 0, end = 0;  // places
-  std::uint64_t n_bytes = 0;         // about what it costs
-};
-struct Lease {
-  std::uint64_t number = 0;
-  LeaseMode mode = LeaseMode::normal;
-  std::vector<LeasedRange> ranges;
-  std::string note;  // quarantined: why, for /failures
 };
 
 // A process that has not polled for so long has been standing still.

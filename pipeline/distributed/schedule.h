@@ -16,14 +16,9 @@
 
 #include "io/corpus/file_extent.h"
 #include "pipeline/distributed/file_range.h"
+#include "pipeline/distributed/lease.h"
 
 namespace tovamill {
-
-enum class LeaseMode : std::uint8_t {
-  normal,
-  alone,        // without other documents in flight: a rank died on it before
-  quarantined,  // not computed any more, but journaled as a failure
-};
 
 struct LeaseContent {
   LeaseMode mode = LeaseMode::normal;

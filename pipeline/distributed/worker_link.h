@@ -38,7 +38,9 @@ class WorkerLink {
   // Tells that the work of a lease is durable.
   void finished(std::uint64_t lease);
   // Tells the coordinator that this rank cannot continue.
-  void complain(const WorkerFailure& failure) { channel_.send(coordinator_, encode(failure)); }
+  void report_failure(const WorkerFailure& failure) {
+    channel_.send(coordinator_, encode(failure));
+  }
 
   void receive(const Message& message, double now_s);
   void tick(double now_s);

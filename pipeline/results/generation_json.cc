@@ -1,6 +1,6 @@
 #include "pipeline/results/generation_json.h"
 
-#include "pipeline/results/generation_columns.h"
+#include "pipeline/results/generation_datasets.h"
 
 namespace tovamill {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "pipeline/results/cache_statistics.h"
-#include "pipeline/results/generation_columns.h"
+#include "pipeline/results/generation_datasets.h"
 #include "pipeline/results/summary.h"
 #include "pipeline/run_directory/document_record.h"
 #include "pipeline/run_directory/run_directory.h"
@@ -85,7 +85,7 @@ class ResultsWriter {
   std::unique_ptr<Documents> documents_;
   std::unique_ptr<Failures> failures_;
   std::unique_ptr<Tokens> tokens_;
-  GenerationColumns generations_;
+  GenerationDatasets generations_;
   CacheStatistics cache_;
   SummaryBuilder summary_;
 };

@@ -151,6 +151,27 @@ class ScanRun {
     isa_.exponentiate(row, n_state_ + step + 1, ld_, 1.0f, nullptr, 0, eviction_step, step);
   }
 
+  // The weights of query `step`, in float64: the mean over heads of the softmax over live slots.
+  std::vector<double> mean_weights(std::int32_t step, const std::vector<bool>& live) const {
+    const std::int32_t newest = n_state_ + step;
+    std::vector<double> weight(slots_.size(), 0.0);
+    for (std::int32_t h = 0; h < n_heads_; ++h) {
+      double highest = -INFINITY, sum = 0;
+      for (std::int32_t j = 0; j <= newest; ++j) {
+        if (live[static_cast<std::size_t>(j)]) highest = std::max(highest, score(h, step, j));
+      }
+      for (std::int32_t j = 0; j <= newest; ++j) {
+        if (live[static_cast<std::size_t>(j)]) sum += std::exp(score(h, step, j) - highest);
+      }
+      for (std::int32_t j = 0; j <= newest; ++j) {
+        if (live[static_cast<std::size_t>(j)])
+          weight[static_cast<std::size_t>(j)] +=
+              std::exp(score(h, step, j) - highest) / sum / n_heads_;
+      }
+    }
+    return weight;
+  }
+
   // Walks the steps in float64 and asks whether each choice of the scan's is right.
   void compare(const std::vector<std::int32_t>& evicted, const std::vector<float>& evicted_weight,
                const std::vector<float>& memory) {
@@ -161,21 +182,7 @@ class ScanRun {
       const std::int32_t newest = n_state_ + step;
       live[static_cast<std::size_t>(newest)] = true;
       ++n_live;
-      std::vector<double> weight(slots_.size(), 0.0);
-      for (std::int32_t h = 0; h < n_heads_; ++h) {
-        double highest = -INFINITY, sum = 0;
-        for (std::int32_t j = 0; j <= newest; ++j) {
-          if (live[static_cast<std::size_t>(j)]) highest = std::max(highest, score(h, step, j));
-        }
-        for (std::int32_t j = 0; j <= newest; ++j) {
-          if (live[static_cast<std::size_t>(j)]) sum += std::exp(score(h, step, j) - highest);
-        }
-        for (std::int32_t j = 0; j <= newest; ++j) {
-          if (live[static_cast<std::size_t>(j)])
-            weight[static_cast<std::size_t>(j)] +=
-                std::exp(score(h, step, j) - highest) / sum / n_heads_;
-        }
-      }
+      const std::vector<double> weight = mean_weights(step, live);
       std::int32_t lowest = -1, oldest = -1;
       std::vector<double> decided(slots_.size(), 0.0);
       for (std::int32_t j = 0; j <= newest; ++j) {

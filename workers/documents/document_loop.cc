@@ -66,11 +66,11 @@ bool DocumentLoop::iterate() {
 // Waits for more leases before the step as long as they keep coming. One wait in vain is the last,
 // until a lease comes by itself.
 void DocumentLoop::fill_up() {
-  while (is_patient_ && work_.has_room() && !held_ && mailbox_.keep_going()) {
+  while (waits_for_leases_ && work_.has_room() && !held_ && mailbox_.keep_going()) {
     const double start = now_s();
     mailbox_.wait_for_news(kTimeoutSeconds);
     counters_.seconds_waiting += now_s() - start;
-    is_patient_ = false;
+    waits_for_leases_ = false;
     fill();
     publish();
   }
@@ -101,7 +101,7 @@ void DocumentLoop::fill() {
     held_.reset();
     if (!item) item = source_.next();
     if (!item) return;
-    is_patient_ = true;
+    waits_for_leases_ = true;
     if (item->mode == LeaseMode::quarantined) {
       fail(*item, "kills-its-rank", item->note);
     } else if (!item->record.ok()) {

@@ -69,7 +69,7 @@ class DocumentLoop {
   const SavedStates& states_;
   WorkerMailbox& mailbox_;
   std::list<Active> documents_;
-  bool is_patient_ = true;
+  bool waits_for_leases_ = true;
   std::optional<LeaseSource::Item> held_;  // has no room yet
   std::vector<std::pair<std::string, std::uint64_t>> done_with_state_;
   std::optional<StreamFile> stream_;          // --stream-jsonl

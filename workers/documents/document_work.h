@@ -25,7 +25,7 @@ class DocumentInFlight {
   virtual std::uint64_t n_bytes() const = 0;  // of its text
   virtual double fraction_done() const = 0;   // 0: nothing is worth saving
   // Where the document stands between two steps, as bytes: everything counted so far and its
-  // states. Not to be called when finished, nor while steps are in flight (DocumentWork::settle).
+  // states. Not to be called when finished, nor while steps are in flight (DocumentWork::drain).
   virtual std::vector<std::byte> save() const = 0;
   // Takes up what `save` gave, on a document freshly opened of the same record with the same
   // options (the backend may differ as Backend::load says). False where the bytes do not fit, or

@@ -1,4 +1,4 @@
-// How many streams and rows a step has, in which type the weights are kept, and what that takes.
+// How many streams and rows a step has, and what memory that takes.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,6 @@ struct StepPlan {
 
 // Bytes of the weights of some layers as they are kept in memory.
 std::uint64_t packed_bytes(const ModelShape& shape, const LayerRange& range, StorageType storage);
-
-// What the device multiplies fastest: the `auto` of --dtype.
-ComputeType automatic_dtype(DeviceKind device);
-// What was asked for, else the automatic one, or bf16 where only that fits the memory; for the
-// costliest stage where there are several, so that all choose the same. Throws
-// Error(configuration) where nothing fits.
-ComputeType choose_dtype(const RunOptions& options, const ModelShape& shape,
-                         std::uint64_t available_bytes);
 
 // The block, and the streams that are wanted on the device of the options, which is cpu or cuda;
 // the rows are not set.

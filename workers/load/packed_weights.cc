@@ -8,6 +8,7 @@
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
 #include "kernels/types/version.h"
+#include "workers/load/choose_dtype.h"
 #include "workers/load/memory_plan.h"
 #include "workers/load/model_parts.h"
 #include "workers/stages/stage_cut.h"

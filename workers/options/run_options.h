@@ -76,11 +76,11 @@ std::string policy_help();
 std::string seed_help();
 std::string help_of(PolicyOption option, std::string_view what);
 
-// Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
-// option. `Options` is RunOptions or const RunOptions; enums, numbers, strings, bools and vectors
-// of strings are passed by reference.
+namespace fields {
+
+// The model and the corpus.
 template <class Options, class Visit>
-void visit_fields(Options& o, Visit&& visit) {
+void visit_corpus_fields(Options& o, Visit&& visit) {
   using enum Effect;
   visit(
       "model", o.model, results,
@@ -100,6 +100,12 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("skip", o.skip, results, "pass over so many records first");
   visit("part", o.part, results,
         "work on one of N equal parts of the corpus (by bytes), as 3/16: for job arrays");
+}
+
+// The state of a document, and what is stored of it.
+template <class Options, class Visit>
+void visit_state_fields(Options& o, Visit&& visit) {
+  using enum Effect;
   visit("policy", o.cache.policy, results, policy_help().c_str());
   visit("cache-size", o.cache.cache_size, results, "tokens that each layer keeps at most (k)");
   visit("pin", o.cache.pin, results,
@@ -126,6 +132,12 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("token-nll", o.token_nll, results, "store every token's id and NLL in /tokens");
   visit("trace-state", o.trace_state, results,
         "store the death step of every token in every layer in /trace");
+}
+
+// What is asked of a document.
+template <class Options, class Visit>
+void visit_prompt_fields(Options& o, Visit&& visit) {
+  using enum Effect;
   visit("question-key", o.corpus.question_key, generation,
         "JSON key of a record's question, or list of questions (one answer each)");
   visit("reference-key", o.corpus.reference_key, generation,
@@ -155,6 +167,12 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("strategy", o.generation.strategy, generation,
         "stream: the document as a whole; chunk: its chunks of --chunk-tokens on their own, then "
         "what was written about these");
+}
+
+// How texts are written.
+template <class Options, class Visit>
+void visit_sampling_fields(Options& o, Visit&& visit) {
+  using enum Effect;
   visit("max-new-tokens", o.generation.max_new_tokens, generation, "of a text at most (tokens)");
   visit("min-new-tokens", o.generation.min_new_tokens, generation, "of a text at least (tokens)");
   visit("samples", o.generation.samples, generation,
@@ -175,6 +193,12 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("stem", o.generation.stem, generation, "ROUGE compares stems of words (English)");
   visit("stream-jsonl", o.generation.stream_jsonl, convenience,
         "JSON lines file to which each text is added as soon as it is durable");
+}
+
+// On what and how fast is computed.
+template <class Options, class Visit>
+void visit_machine_fields(Options& o, Visit&& visit) {
+  using enum Effect;
   visit("device", o.device, results, "auto, cpu, cuda");
   visit("dtype", o.dtype, results,
         "weights and matrix products: bf16, f32, or auto: bf16 where the CPU is faster with it or "
@@ -191,6 +215,12 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("stages", o.stages, convenience,
         "cut the model's layers into so many stages, one a rank, for models too large for one; the "
         "ranks form groups of so many");
+}
+
+// When a run saves, gives up and ends, and what it shows.
+template <class Options, class Visit>
+void visit_run_fields(Options& o, Visit&& visit) {
+  using enum Effect;
   visit("sync-seconds", o.sync_seconds, convenience,
         "finished work is made durable this often (seconds)");
   visit("save-every", o.save_every, convenience,
@@ -209,6 +239,21 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("log-format", o.log_format, convenience, "text, json");
   visit("progress-seconds", o.progress_seconds, convenience,
         "between progress lines where there is no terminal (seconds); 0 is every step");
+}
+
+}  // namespace fields
+
+// Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
+// option. `Options` is RunOptions or const RunOptions; enums, numbers, strings, bools and vectors
+// of strings are passed by reference.
+template <class Options, class Visit>
+void visit_fields(Options& o, Visit&& visit) {
+  fields::visit_corpus_fields(o, visit);
+  fields::visit_state_fields(o, visit);
+  fields::visit_prompt_fields(o, visit);
+  fields::visit_sampling_fields(o, visit);
+  fields::visit_machine_fields(o, visit);
+  fields::visit_run_fields(o, visit);
 }
 
 // The names that a text option takes ("log-format": text, json); empty where any text is one.

@@ -9,6 +9,7 @@
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
 #include "workers/documents/prompting.h"
+#include "workers/load/choose_dtype.h"
 #include "workers/load/gpu_places.h"
 #include "workers/load/loaded_model.h"
 #include "workers/load/model_parts.h"

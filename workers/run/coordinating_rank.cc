@@ -10,6 +10,7 @@
 #include "kernels/types/error.h"
 #include "pipeline/run_directory/run_directory.h"
 #include "workers/lease/run_journal.h"
+#include "workers/load/choose_dtype.h"
 #include "workers/load/gpu_places.h"
 #include "workers/load/memory_plan.h"
 #include "workers/options/option_text.h"

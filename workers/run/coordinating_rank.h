@@ -31,8 +31,7 @@ class CoordinatingRank {
   ~CoordinatingRank();
 
   // Until the results are written. Throws Error as jobs/README.md, "Exit codes", says; whoever is
-  // alive
-  // has been told to end by then.
+  // alive has been told to end by then.
   RunSummary run();
 
  private:

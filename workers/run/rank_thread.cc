@@ -11,7 +11,7 @@
 namespace tovamill {
 namespace {
 
-constexpr double kComplainSeconds = 1.0;
+constexpr double kFailureReportSeconds = 1.0;
 // Times --silence-seconds: a step of a large model may take minutes.
 constexpr double kTimeout = 20.0;
 constexpr double kExchangeSeconds = 0.002;  // between looks at what has arrived
@@ -77,7 +77,7 @@ void RankThread::tick(double now_s) {
   if (stage_mailbox_ && (order == RunOrder::leave || order == RunOrder::end))
     stage_mailbox_->close("its group of ranks was given up");
   mailbox_.exchange(link_);
-  if (mailbox_.error() && now_s - complained_s_ >= kComplainSeconds) complain(now_s);
+  if (mailbox_.error() && now_s - complained_s_ >= kFailureReportSeconds) report_failure(now_s);
   link_.tick(now_s);
 }
 
@@ -91,23 +91,23 @@ void RankThread::pause(double most_seconds) {
 
 // Running out of memory on a document costs this rank and, the second time, the document; a device
 // that fails costs this rank; all else costs the run. Said again as long as nobody ends this rank.
-void RankThread::complain(double now_s) {
+void RankThread::report_failure(double now_s) {
   complained_s_ = now_s;
   const bool is_loading = !mailbox_.is_at_work();
   try {
     std::rethrow_exception(mailbox_.error());
   } catch (const StageLost& e) {
-    link_.complain({static_cast<int>(e.code()), false, e.what()});
+    link_.report_failure({static_cast<int>(e.code()), false, e.what()});
   } catch (const OutOfMemory& e) {
-    link_.complain({static_cast<int>(e.code()), is_loading, e.what()});
+    link_.report_failure({static_cast<int>(e.code()), is_loading, e.what()});
   } catch (const DeviceFailed& e) {
-    link_.complain({static_cast<int>(e.code()), is_loading, e.what()});
+    link_.report_failure({static_cast<int>(e.code()), is_loading, e.what()});
   } catch (const Error& e) {
-    link_.complain({static_cast<int>(e.code()), true, e.what()});
+    link_.report_failure({static_cast<int>(e.code()), true, e.what()});
   } catch (const std::bad_alloc&) {
-    link_.complain({static_cast<int>(ExitCode::internal), is_loading, "out of memory"});
+    link_.report_failure({static_cast<int>(ExitCode::internal), is_loading, "out of memory"});
   } catch (const std::exception& e) {
-    link_.complain(
+    link_.report_failure(
         {static_cast<int>(ExitCode::internal), true, std::string("internal error: ") + e.what()});
   }
 }

@@ -36,7 +36,7 @@ class RankThread {
   std::optional<LoadedInfo> loaded() const { return mailbox_.loaded(); }
 
  private:
-  void complain(double now_s);
+  void report_failure(double now_s);
 
   WorkerMailbox mailbox_;
   WorkerLink link_;

@@ -14,7 +14,7 @@
 #include "io/results/hdf5_file.h"
 #include "kernels/types/error.h"
 #include "kernels/types/version.h"
-#include "pipeline/results/generation_columns.h"
+#include "pipeline/results/generation_datasets.h"
 #include "pipeline/results/results_writer.h"
 #include "workers/documents/text_scores.h"
 

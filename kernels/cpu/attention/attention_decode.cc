@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/attention/attention_eviction_scan.h"
+#include "kernels/cpu/attention/attention_rotate.h"
 #include "kernels/cpu/attention/attention_state.h"
 
 namespace tovamill::cpu {

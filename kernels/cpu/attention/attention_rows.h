@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/cpu/attention/attention_model.h"
-#include "kernels/cpu/rotary.h"
+#include "kernels/cpu/rotary_angles.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace tovamill::cpu {

@@ -4,42 +4,15 @@
 #include <cstring>
 #include <numeric>
 
+#include "kernels/cpu/attention/attention_rotate.h"
+#include "kernels/cpu/attention/stored_rows.h"
+
 namespace tovamill::cpu {
 namespace {
-
-std::byte* row_of(const AttentionModel& model, std::byte* head, std::int64_t slot) {
-  return head + slot * static_cast<std::int64_t>(model.layout.row_bytes());
-}
-
-// Between float32 and the type of a state's rows; (head_dim) each.
-void to_storage(const LayerPass& pass, const float* row, std::byte* to) {
-  if (pass.model.layout.storage == ComputeType::bf16) {
-    pass.isa.to_bf16(row, pass.model.shape.head_dim, reinterpret_cast<std::uint16_t*>(to));
-  } else {
-    std::memcpy(to, row, pass.model.layout.row_bytes());
-  }
-}
-void from_storage(const LayerPass& pass, const std::byte* row, float* to) {
-  if (pass.model.layout.storage == ComputeType::bf16) {
-    pass.isa.from_bf16(reinterpret_cast<const std::uint16_t*>(row), pass.model.shape.head_dim, to);
-  } else {
-    std::memcpy(to, row, pass.model.layout.row_bytes());
-  }
-}
 
 // The values of float32 states whose rows are whole vectors are read where they are.
 bool packs_values(const AttentionModel& model) {
   return model.layout.storage != ComputeType::f32 || model.shape.head_dim != model.padded_dim;
-}
-
-// The age of each of the first `n` slots, 0 of the oldest.
-void rank_by_age(const std::int32_t* positions, std::int32_t n, ThreadScratch& scratch) {
-  const auto end = scratch.order.begin() + n;
-  std::iota(scratch.order.begin(), end, 0);
-  std::sort(scratch.order.begin(), end,
-            [&](std::int32_t a, std::int32_t b) { return positions[a] < positions[b]; });
-  for (std::int32_t i = 0; i < n; ++i)
-    scratch.rank[static_cast<std::size_t>(scratch.order[static_cast<std::size_t>(i)])] = i;
 }
 
 }  // namespace
@@ -98,28 +71,6 @@ void append(const LayerPass& pass, const Tile& tile, std::int32_t kv, int thread
 const float* packed_values(const LayerPass& pass, const Tile& tile, std::int32_t kv) {
   if (packs_values(pass.model)) return tile.scratch->values_of(pass.model, kv);
   return reinterpret_cast<const float*>(tile.state->values(pass.layer, kv));
-}
-
-void rotate_again(const LayerPass& pass, const Tile& tile, std::int32_t kv, int thread) {
-  const CpuState& state = *tile.state;
-  const AttentionModel& model = pass.model;
-  const std::int64_t shift = model.wanted_rotation(tile.position);
-  if (pass.shape.rope == kNoRope || state.rotation(pass.layer) == shift) return;
-  ThreadScratch& scratch = pass.scratch(thread);
-  const std::int32_t half = model.shape.head_dim / 2;
-  const std::int32_t* positions = state.positions(pass.layer, kv / model.kv_per_group);
-  const bool in_state = model.cache.positions == Positions::in_state;
-  if (in_state) rank_by_age(positions, tile.n_state, scratch);
-  float* row = scratch.row_sums();
-  for (std::int32_t j = 0; j < tile.n_state; ++j) {
-    const std::int64_t place = in_state ? scratch.rank[static_cast<std::size_t>(j)]
-                                        : std::max<std::int64_t>(0, positions[j] - shift);
-    pass.rows.angles(pass.shape.rope)
-        .fill(place, scratch.angles.data(), scratch.angles.data() + half);
-    from_storage(pass, row_of(model, state.unrotated(pass.layer, kv), j), row);
-    pass.isa.rotate(row, scratch.angles.data(), scratch.angles.data() + half, half, row);
-    to_storage(pass, row, row_of(model, state.rotated(pass.layer, kv), j));
-  }
 }
 
 void evict(const LayerPass& pass, const Tile& tile, std::int32_t group) {

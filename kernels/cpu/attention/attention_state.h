@@ -1,5 +1,5 @@
-// What happens to a state around a tile: its tokens are appended, keys are rotated anew where their
-// positions change and packed for the GEMMs, and survivors move together.
+// What happens to a state around a tile: its tokens are appended, they are packed for
+// the GEMMs, and the tokens that stay move together.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,6 @@ namespace tovamill::cpu {
 
 // The tile's tokens take slots: their positions and what the policy remembers at their birth.
 void take_slots(const LayerPass& pass, Tile& tile);
-// Rotates the state's keys anew from the unrotated ones where the tile's first query wants it: at a
-// RoPE segment's begin.
-void rotate_again(const LayerPass& pass, const Tile& tile, std::int32_t kv, int thread);
 // A row of the step becomes a KV head's key and value in `slot`.
 void store_row(const LayerPass& pass, const Tile& tile, std::int32_t kv, std::int64_t row,
                std::int64_t slot);

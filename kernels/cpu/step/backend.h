@@ -7,9 +7,9 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/attention/attention.h"
-#include "kernels/cpu/step/device.h"
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/state.h"
+#include "kernels/cpu/step/device.h"
 
 namespace tovamill::cpu {
 

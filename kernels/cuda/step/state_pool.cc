@@ -166,18 +166,18 @@ void StatePool::prepare(std::span<const StepBlock> blocks) {
 
 void StatePool::finish(StepNumber step) {
   std::erase_if(kept_, [&](const Kept& k) { return k.until <= step; });
-  for (const BroughtDown& b : brought_down_) {
+  for (const Shrunk& b : brought_down_) {
     if (b.step != step || b.state->last_step != step) continue;
     try {
       resize(*b.state, model_.capacity(0, false));
     } catch (const OutOfMemory&) {  // it stays large until its next step
     }
   }
-  std::erase_if(brought_down_, [&](const BroughtDown& b) { return b.step <= step; });
+  std::erase_if(brought_down_, [&](const Shrunk& b) { return b.step <= step; });
 }
 
 void StatePool::forget(CudaState& state) {
-  std::erase_if(brought_down_, [&](const BroughtDown& b) { return b.state == &state; });
+  std::erase_if(brought_down_, [&](const Shrunk& b) { return b.state == &state; });
   if (!in_flight_.is_finished(state.last_step))
     kept_.push_back({state.last_step, std::move(state.memory)});
 }

@@ -49,7 +49,7 @@ class StatePool : public std::enable_shared_from_this<StatePool> {
     StepNumber until;
     ArenaBlock memory;
   };
-  struct BroughtDown {
+  struct Shrunk {
     StepNumber step;
     CudaState* state;
   };
@@ -64,7 +64,7 @@ class StatePool : public std::enable_shared_from_this<StatePool> {
   std::shared_ptr<Arena> arena_;
   Stream stream_;
   std::vector<Kept> kept_;
-  std::vector<BroughtDown> brought_down_;
+  std::vector<Shrunk> brought_down_;
 };
 
 }  // namespace tovamill::cuda

@@ -1,4 +1,4 @@
-#include "kernels/cpu/rotary.h"
+#include "kernels/cpu/rotary_angles.h"
 
 #include <cmath>
 

@@ -1,4 +1,4 @@
-#include "pipeline/results/generation_columns.h"
+#include "pipeline/results/generation_datasets.h"
 
 #include <algorithm>
 #include <limits>
@@ -68,15 +68,15 @@ void replace_references(Hdf5File& file, std::span<const std::vector<std::string>
   file.overwrite<std::uint64_t>("/generations/reference_offsets", 0, offsets);
 }
 
-Hdf5DatasetOptions GenerationColumns::about(const std::string& long_name, const std::string& units,
-                                            const std::string& scale) const {
+Hdf5DatasetOptions GenerationDatasets::about(const std::string& long_name, const std::string& units,
+                                             const std::string& scale) const {
   return {.long_name = long_name,
           .units = units,
           .scales = {scale},
           .expected = std::max(n_documents_, kLeastExpected)};
 }
 
-void GenerationColumns::create() {
+void GenerationDatasets::create() {
   file_.create_group("/generations");
   file_.create_group("/references");
   document_.emplace(file_, "/generations/document", about("row of /documents"));
@@ -115,7 +115,7 @@ void GenerationColumns::create() {
                      kAnyLength);
 }
 
-void GenerationColumns::create_scores() {
+void GenerationDatasets::create_scores() {
   for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
     const std::string name = kTextScoreNames[i], path = "/generations/" + name;
     scores_.best[i].emplace(file_, path,
@@ -125,7 +125,7 @@ void GenerationColumns::create_scores() {
   }
 }
 
-void GenerationColumns::add(const DocumentRecord& record, std::uint64_t document) {
+void GenerationDatasets::add(const DocumentRecord& record, std::uint64_t document) {
   for (const Generation& generation : record.generations) {
     if (!document_) create();
     document_->append(document);
@@ -134,7 +134,7 @@ void GenerationColumns::add(const DocumentRecord& record, std::uint64_t document
   }
 }
 
-void GenerationColumns::add(const Generation& g) {
+void GenerationDatasets::add(const Generation& g) {
   question_->append(g.question);
   sample_->append(g.sample);
   question_text_->append(without_nul(g.question_text));
@@ -157,7 +157,7 @@ void GenerationColumns::add(const Generation& g) {
   n_references_ += g.references.size();
 }
 
-void GenerationColumns::finish(bool wanted) {
+void GenerationDatasets::finish(bool wanted) {
   if (!document_ && !wanted) return;
   if (!document_) create();
   token_offsets_->append(n_tokens_);

@@ -1,4 +1,4 @@
-#include "workers/load/device.h"
+#include "workers/load/thread_choice.h"
 
 #include <algorithm>
 

@@ -25,10 +25,10 @@ void overwrite_scores(Hdf5File& file, std::uint64_t first,
 // Replaces the references of each row of /generations.
 void replace_references(Hdf5File& file, std::span<const std::vector<std::string>> references);
 
-class GenerationColumns {
+class GenerationDatasets {
  public:
   // `n_documents` and `longest_id` (bytes) are those of /documents.
-  GenerationColumns(Hdf5File& file, std::uint64_t n_documents, std::size_t longest_id)
+  GenerationDatasets(Hdf5File& file, std::uint64_t n_documents, std::size_t longest_id)
       : file_(file), n_documents_(n_documents), longest_id_(longest_id) {}
 
   // The texts of the record in row `document` of /documents, by question, then sample; the groups

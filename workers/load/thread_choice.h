@@ -1,4 +1,4 @@
-// What of the machine a rank uses.
+// How many threads a rank computes with.
 #pragma once
 
 #include <cstdint>
