@@ -3,25 +3,26 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/device.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {
 
-class MessageRows final : public ActivationTransfer {
+class MessageTransfer final : public ActivationTransfer {
  public:
-  MessageRows(Backend& backend, std::int32_t hidden_size)
-      : backend_(backend), hidden_size_(static_cast<std::size_t>(hidden_size)) {}
+  MessageTransfer(Device& device, std::int32_t hidden_size)
+      : device_(device), hidden_size_(static_cast<std::size_t>(hidden_size)) {}
 
   void receive(Buffer& rows, std::int32_t n_rows) override {
     if (arrived_.size() != n_values(n_rows))
       throw Error(ExitCode::internal, "a step came with other rows than its blocks have");
-    backend_.write_rows(rows, 0, arrived_);
+    device_.write_rows(rows, 0, arrived_);
   }
 
   void send(const Buffer& rows, std::int32_t n_rows) override {
     values_.resize(n_values(n_rows));
-    backend_.read_rows(rows, 0, values_);
+    device_.read_rows(rows, 0, values_);
     const auto bytes = std::as_bytes(std::span(values_));
     leaving_.assign(bytes.begin(), bytes.end());
   }
@@ -38,7 +39,7 @@ class MessageRows final : public ActivationTransfer {
     return static_cast<std::size_t>(n_rows) * hidden_size_;
   }
 
-  Backend& backend_;
+  Device& device_;
   std::size_t hidden_size_;
   std::vector<float> arrived_, values_;  // (n_rows, hidden_size)
   std::vector<std::byte> leaving_;
@@ -46,8 +47,9 @@ class MessageRows final : public ActivationTransfer {
 
 }  // namespace
 
-std::unique_ptr<ActivationTransfer> make_message_rows(Backend& backend, std::int32_t hidden_size) {
-  return std::make_unique<MessageRows>(backend, hidden_size);
+std::unique_ptr<ActivationTransfer> make_message_transfer(Device& device,
+                                                          std::int32_t hidden_size) {
+  return std::make_unique<MessageTransfer>(device, hidden_size);
 }
 
 }  // namespace tovamill

@@ -16,12 +16,16 @@ std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend
   return all;
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options) {
-  if (device == "auto" || device == "cpu") return make_cpu_backend(options);
-  if (device == "reference") return make_reference_backend(options);
-  if (device == "cuda") return make_cuda_backend(options);
-  throw Error(ExitCode::usage,
-              "--device '" + device + "' is not known: choose one of auto, cpu, cuda");
+std::unique_ptr<Backend> make_backend(DeviceKind device, const BackendOptions& options) {
+  switch (device) {
+    case DeviceKind::cpu:
+      return make_cpu_backend(options);
+    case DeviceKind::cuda:
+      return make_cuda_backend(options);
+    case DeviceKind::reference:
+      return make_reference_backend(options);
+  }
+  throw Error(ExitCode::internal, "make_backend: a device out of range");
 }
 
 }  // namespace tovamill

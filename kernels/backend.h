@@ -10,41 +10,20 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "kernels/activation_links.h"
+#include "kernels/device.h"
 #include "kernels/nccl_group.h"
 #include "kernels/state_keeper.h"
 #include "kernels/state_plan.h"
 #include "kernels/step_trace.h"
 #include "kernels/types/cache_options.h"
+#include "kernels/types/compute_type.h"
+#include "kernels/types/device_kind.h"
 #include "kernels/types/model_shape.h"
 #include "kernels/weight_store.h"
 
 namespace tovamill {
-
-// A weight matrix in the backend's own layout: out_features x in_features as in the file, plus its
-// bias if it has one.
-class Matrix {
- public:
-  virtual ~Matrix() = default;
-  virtual std::int32_t n_out() const = 0;
-  virtual std::int32_t n_in() const = 0;
-  virtual std::uint64_t n_bytes() const = 0;
-};
-
-// Activations of one step: (n_rows, n_cols), row-major, in memory of the backend.
-class Buffer {
- public:
-  virtual ~Buffer() = default;
-};
-
-// How a buffer's elements are kept.
-enum class BufferType : std::uint8_t {
-  full,     // float32 (reference: float64): residuals, projections before the softmax
-  compute,  // the type that matrix products read: bf16 or float32
-};
 
 // One stream's part of a step: `n_tokens` consecutive tokens in rows [first_row, first_row +
 // n_tokens) of its buffers.
@@ -97,52 +76,13 @@ struct AttentionWeights {
 
 class Backend : public StateKeeper {
  public:
-  virtual std::string description() const = 0;  // "CPU, AVX-512, 2 threads"
-  virtual std::string dtype_name() const = 0;   // "bf16", "f32", "f64"
-  virtual int n_threads() const = 0;
-  // Rows of a step are padded to multiples of this (kernels/README.md, "Reproducibility").
-  virtual std::int32_t row_tile() const = 0;
+  // What it computes on, as old as the backend itself.
+  virtual Device& device() = 0;
+  virtual const Device& device() const = 0;
   // Steps that may be in flight at once: begun and not finished.
   virtual std::int32_t n_in_flight() const { return 1; }
-  // Bytes of the device's memory that buffers and states may still take; none where they are in the
-  // host's.
-  virtual std::optional<std::uint64_t> device_bytes_left() const { return std::nullopt; }
 
-  // --- set-up; may allocate
-
-  // Stacks `parts` (each (rows, n_in)) and their biases (parallel to parts, or empty) in the
-  // backend's layout. Rows of parts marked in `interleaved` (parallel to parts, or empty) are
-  // reordered from llama.cpp's rotary layout.
-  struct MatrixSource {
-    std::vector<TensorView> parts;
-    std::vector<TensorView> biases;
-    std::vector<bool> interleaved;
-    std::int32_t head_dim = 0;  // of interleaved parts
-  };
-  virtual std::unique_ptr<Matrix> pack(const MatrixSource& source) = 0;
-  // Gate and up projections for `project_gated`.
-  virtual std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) = 0;
-  // Brings the embedding to where `embed` reads it; without this the first `embed` does.
-  virtual void hold_embedding(const TensorView&) {}
-  // All weights are there: what only their way needs is given back. Throws NcclGroupError where
-  // they did not come.
-  virtual void end_set_up() {}
-  virtual std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
-                                              BufferType type) = 0;
-  // Rows of a buffer, from `first_row` on, as float32: dense (n, n_cols), whatever the type. Both
-  // wait for what is in flight.
-  virtual void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) = 0;
-  virtual void read_rows(const Buffer& buffer, std::int32_t first_row,
-                         std::span<float> rows) const = 0;
-
-  // Links to the devices of the stages before and behind, made by all of them at once; null where
-  // rows go by way of the host only. Throws NcclGroupError where a link does not come about,
-  // StageLost where the line is closed meanwhile, OutOfMemory. What it gives must go before this.
-  virtual std::unique_ptr<ActivationLinks> link_activations(const ActivationLinksPlace&) {
-    return nullptr;
-  }
-
-  // --- the step; no allocation but the growth of an unbounded state
+  // No allocation in a step but the growth of an unbounded state.
 
   // Announces the blocks of the next step; later calls refer to them, until the next begin_step.
   // Grows unbounded states, prepares rotations. Throws Error(internal) where a block does not fit
@@ -196,7 +136,7 @@ class Backend : public StateKeeper {
 struct BackendOptions {
   ModelShape shape;
   CacheOptions cache;
-  std::string dtype = "auto";  // auto, bf16, f32
+  ComputeType dtype = ComputeType::f32;  // the reference backend makes no use of it
   int n_threads = 1;
   std::int32_t max_rows = 256;   // of a step
   std::int32_t max_block = 256;  // tokens of one stream in a step
@@ -216,8 +156,7 @@ struct BackendOptions {
 std::unique_ptr<Backend> make_reference_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
-// "auto", "cpu", "cuda" or "reference".
-std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options);
+std::unique_ptr<Backend> make_backend(DeviceKind device, const BackendOptions& options);
 
 // Backend::read_all_positions by a read_positions after another.
 std::vector<std::vector<std::int32_t>> read_each_position(const Backend& backend,

@@ -199,32 +199,32 @@ void blocks(const Byte* p, BlockFormat format, std::int64_t n, float* out) {
 
 void dequantize_row(const TensorView& tensor, std::int64_t row, float* out) {
   const std::int64_t n = tensor.n_cols();
-  const BlockFormat format = block_format(tensor.dtype);
+  const BlockFormat format = block_format(tensor.storage);
   const auto* p =
       reinterpret_cast<const Byte*>(tensor.data) + row * (n / format.n_elements) * format.n_bytes;
-  switch (tensor.dtype) {
-    case DType::f32:
+  switch (tensor.storage) {
+    case StorageType::f32:
       std::memcpy(out, p, static_cast<std::size_t>(n) * sizeof(float));
       return;
-    case DType::f16:
+    case StorageType::f16:
       return from_f16(p, n, out);
-    case DType::bf16:
+    case StorageType::bf16:
       return from_bf16(p, n, out);
-    case DType::q8_0:
+    case StorageType::q8_0:
       return blocks<block_q8_0>(p, format, n, out);
-    case DType::q4_0:
+    case StorageType::q4_0:
       return blocks<block_q4_0>(p, format, n, out);
-    case DType::q4_1:
+    case StorageType::q4_1:
       return blocks<block_q4_1>(p, format, n, out);
-    case DType::q5_0:
+    case StorageType::q5_0:
       return blocks<block_q5_0>(p, format, n, out);
-    case DType::q5_1:
+    case StorageType::q5_1:
       return blocks<block_q5_1>(p, format, n, out);
-    case DType::q4_k:
+    case StorageType::q4_k:
       return blocks<block_q4_k>(p, format, n, out);
-    case DType::q5_k:
+    case StorageType::q5_k:
       return blocks<block_q5_k>(p, format, n, out);
-    case DType::q6_k:
+    case StorageType::q6_k:
       return blocks<block_q6_k>(p, format, n, out);
   }
 }

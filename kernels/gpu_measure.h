@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/types/tensor.h"
+#include "kernels/types/compute_type.h"
 
 namespace tovamill {
 
@@ -26,8 +26,7 @@ struct GemmTiming {
 
 struct GemmInput {
   int device_index = 0;
-  DType dtype =
-      DType::bf16;  // of operands and results, bf16 or f32 (without TF32); sums are float32
+  ComputeType dtype = ComputeType::bf16;  // of operands and results; f32 is without TF32
   std::int32_t n_rows = 1;
   int most_algorithms = 12;   // of those that cuBLASLt names, the best by its reckoning first
   double seconds_each = 0.3;  // that the best algorithm of a shape is timed for

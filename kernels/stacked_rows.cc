@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
+
+#include "kernels/types/error.h"
 
 namespace tovamill {
 
-StackedRows::StackedRows(const Backend::MatrixSource& source) : source_(source) {
+StackedRows::StackedRows(const Device::MatrixSource& source) : source_(source) {
   std::int64_t n = 0;
   for (const TensorView& part : source.parts) n += part.n_rows();
   n_rows_ = static_cast<std::int32_t>(n);
@@ -34,10 +37,31 @@ void StackedRows::read(std::int64_t row, float* out) const {
   dequantize_row(part, row, out);
 }
 
+void StackedRows::read_as(StorageType type, std::int64_t row, std::byte* out) const {
+  switch (type) {
+    case StorageType::f32:
+      return read(row, reinterpret_cast<float*>(out));
+    case StorageType::bf16:
+      return read_bf16(row, out);
+    case StorageType::f16:
+    case StorageType::q8_0:
+    case StorageType::q4_0:
+    case StorageType::q4_1:
+    case StorageType::q5_0:
+    case StorageType::q5_1:
+    case StorageType::q4_k:
+    case StorageType::q5_k:
+    case StorageType::q6_k:
+      break;
+  }
+  throw Error(ExitCode::internal,
+              "rows of weights are not brought to " + std::string(block_format(type).name));
+}
+
 void StackedRows::read_bf16(std::int64_t row, std::byte* out) const {
   const TensorView& part = part_of(row);
   const auto n = static_cast<std::size_t>(n_cols_);
-  if (part.dtype == DType::bf16) {
+  if (part.storage == StorageType::bf16) {
     std::memcpy(out, part.data + static_cast<std::size_t>(row) * 2 * n, 2 * n);
     return;
   }

@@ -1,25 +1,26 @@
-// The rows of several weight matrices one below the other, as Backend::pack takes them.
+// The rows of several weight matrices one below the other, as Device::pack takes them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/device.h"
 
 namespace tovamill {
 
 class StackedRows {
  public:
-  explicit StackedRows(const Backend::MatrixSource& source);
+  explicit StackedRows(const Device::MatrixSource& source);
 
   std::int32_t n_rows() const { return n_rows_; }
   std::int32_t n_cols() const { return n_cols_; }
   bool has_bias() const { return has_bias_; }
   // Row `row` as float32, n_cols of them, in the half-split rotary layout.
   void read(std::int64_t row, float* out) const;
-  // The same in bf16, rounded to the nearest.
-  void read_bf16(std::int64_t row, std::byte* out) const;
+  // The same as it is kept in `type`, rounded to the nearest. Throws Error(internal) where rows are
+  // not brought to that type.
+  void read_as(StorageType type, std::int64_t row, std::byte* out) const;
   // The biases of all parts one after another, zero where a part has none.
   std::vector<float> bias() const;
   // `context` is a StackedRows.
@@ -32,10 +33,11 @@ class StackedRows {
     return !source_.interleaved.empty() && source_.interleaved[part];
   }
   std::int64_t row_in_file(std::size_t part, std::int64_t row) const;
+  void read_bf16(std::int64_t row, std::byte* out) const;
   // The part that holds `row`, which becomes the row of its file.
   const TensorView& part_of(std::int64_t& row) const;
 
-  const Backend::MatrixSource& source_;
+  const Device::MatrixSource& source_;
   std::int32_t n_rows_ = 0, n_cols_ = 0;
   bool has_bias_ = false;
 };

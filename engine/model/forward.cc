@@ -1,6 +1,7 @@
 #include "engine/model/forward.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/sampling/logit_scan.h"
 #include "kernels/types/error.h"
@@ -8,13 +9,32 @@
 namespace tovamill {
 
 Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
-                 std::int32_t max_blocks, std::int32_t max_block, ActivationTransfer* rows)
-    : model_(model), backend_(backend), rows_(rows), max_rows_(max_rows), max_blocks_(max_blocks) {
+                 std::int32_t max_blocks, std::int32_t max_block)
+    : model_(model), backend_(backend), max_rows_(max_rows), max_blocks_(max_blocks) {
+  if (!model.range.has_embedding() || !model.range.has_head()) unlink();
   in_flight_.resize(static_cast<std::size_t>(backend.n_in_flight()));
   for (InFlight& in_flight : in_flight_) make_in_flight(in_flight, max_block);
   if (!model.range.has_head()) return;
   buffer_bytes_ +=
       n_logit_rows() * static_cast<std::uint64_t>(model.config.shape.vocab_size) * sizeof(float);
+}
+
+std::string Forward::link(ActivationLinksPlace place) {
+  place.hidden_size = model_.config.shape.hidden_size;
+  try {
+    std::unique_ptr<ActivationTransfer> linked = backend_.device().link_activations(place);
+    if (linked == nullptr) return "this device has no links";
+    transfer_ = std::move(linked);
+    return "";
+  } catch (const NcclGroupError& e) {
+    return e.what();
+  } catch (const OutOfMemory& e) {
+    return e.what();
+  }
+}
+
+void Forward::unlink() {
+  transfer_ = make_message_transfer(backend_.device(), model_.config.shape.hidden_size);
 }
 
 void Forward::make_in_flight(InFlight& in_flight, std::int32_t max_block) {
@@ -34,7 +54,7 @@ void Forward::make_in_flight(InFlight& in_flight, std::int32_t max_block) {
 
 std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
   buffer_bytes_ += static_cast<std::uint64_t>(max_rows_) * static_cast<std::uint64_t>(n_cols) * 4;
-  return backend_.make_buffer(max_rows_, n_cols, type);
+  return backend_.device().make_buffer(max_rows_, n_cols, type);
 }
 
 void Forward::submit(const StepInput& input) {
@@ -43,14 +63,14 @@ void Forward::submit(const StepInput& input) {
       n_rows > static_cast<std::size_t>(max_rows_))
     throw Error(ExitCode::internal, "a step has more blocks or rows than the model was made for");
   if (n_in_flight_ == in_flight_.size())
-    throw Error(ExitCode::internal, "more steps are in flight than the device has lanes");
+    throw Error(ExitCode::internal, "more steps are in flight than the device takes");
   InFlight& in_flight = in_flight_[next_];
   run_layers(input, in_flight);
   std::fill_n(in_flight.nll.begin(), n_rows, 0.0f);
   if (model_.range.has_head()) {
     run_head(input, in_flight);
   } else {
-    rows_->send(*in_flight.hidden, static_cast<std::int32_t>(n_rows));
+    transfer_->send(*in_flight.hidden, static_cast<std::int32_t>(n_rows));
   }
   in_flight.n_rows = n_rows;
   in_flight.n_blocks = n_blocks;
@@ -67,7 +87,7 @@ StepOutput Forward::collect() {
   InFlight& in_flight = in_flight_[(next_ + in_flight_.size() - n_in_flight_) % in_flight_.size()];
   --n_in_flight_;
   backend_.finish_step();
-  if (rows_ != nullptr) rows_->check();
+  if (transfer_ != nullptr) transfer_->check();
   if (!in_flight.logit_rows.empty())
     read_logits(in_flight, in_flight.logit_rows, in_flight.take_logits);
   if (!in_flight.argmax_rows.empty()) read_argmax(in_flight);
@@ -82,7 +102,7 @@ void Forward::run_layers(const StepInput& input, InFlight& in_flight) {
   if (model_.range.has_embedding()) {
     backend_.embed(input.ids, model_.embedding, *in_flight.hidden);
   } else {
-    rows_->receive(*in_flight.hidden, static_cast<std::int32_t>(input.ids.size()));
+    transfer_->receive(*in_flight.hidden, static_cast<std::int32_t>(input.ids.size()));
   }
   for (std::size_t l = 0; l < model_.layers.size(); ++l) {
     const Layer& layer = model_.layers[l];

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "engine/model/model.h"
@@ -23,10 +24,18 @@ inline constexpr std::int32_t kLogitRows = 32;
 class Forward final : public StepRunner {
  public:
   // `max_rows` and `max_blocks` of a step; `max_block` tokens of one stream in it.
-  // `rows` brings the hidden rows to a model without the embedding and takes them from one without
-  // the head; null for a whole model.
+  // Hidden rows of a model without the embedding or without the head come and go in messages.
   Forward(const Model& model, Backend& backend, std::int32_t max_rows, std::int32_t max_blocks,
-          std::int32_t max_block, ActivationTransfer* rows = nullptr);
+          std::int32_t max_block);
+
+  // Rows go from device to device from now on; before any step. Empty, or why they cannot. Waits
+  // for the stages before and behind, for a time; throws StageLost where the line is closed
+  // meanwhile.
+  std::string link(ActivationLinksPlace place);
+  // In messages again; before any step.
+  void unlink();
+  // Of a model without the embedding or without the head.
+  ActivationTransfer& transfer() { return *transfer_; }
 
   std::int32_t max_in_flight() const override { return backend_.n_in_flight(); }
   void submit(const StepInput& input) override;
@@ -64,7 +73,8 @@ class Forward final : public StepRunner {
 
   const Model& model_;
   Backend& backend_;
-  ActivationTransfer* rows_;
+  // Outlives the buffers that rows leave from; null for a whole model.
+  std::unique_ptr<ActivationTransfer> transfer_;
   std::int32_t max_rows_, max_blocks_;
   std::uint64_t buffer_bytes_ = 0;
   std::vector<InFlight> in_flight_;  // taken in turn

@@ -1,4 +1,4 @@
-// A model packed for a backend: what stays in memory for the whole run.
+// A model packed for a device: what stays in memory for the whole run.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,12 @@ struct LayerRange {
 };
 LayerRange all_layers(const ModelConfig& config);
 
+// Parameters that each token is multiplied with: of the matrices of a layer, of the head, of some
+// layers and the head if it is theirs.
+std::uint64_t layer_parameters(const ModelShape& shape);
+std::uint64_t head_parameters(const ModelShape& shape);
+std::uint64_t matrix_parameters(const ModelShape& shape, const LayerRange& range);
+
 struct Model {
   ModelConfig config;  // of the whole model
   LayerRange range;
@@ -41,9 +47,10 @@ struct Model {
 };
 
 // Packs the weights, which may then be unmapped but for the embedding. Throws OutOfMemory.
-Model pack_model(const ModelConfig& config, const ModelWeights& weights, Backend& backend);
-// The same of some of the layers, for a backend whose shape has as many layers as the range.
+Model pack_model(const ModelConfig& config, const ModelWeights& weights, Device& device);
+// The same of some of the layers, for a device of a backend whose shape has as many layers as the
+// range.
 Model pack_layers(const ModelConfig& config, const ModelWeights& weights, const LayerRange& range,
-                  Backend& backend);
+                  Device& device);
 
 }  // namespace tovamill

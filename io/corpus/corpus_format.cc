@@ -4,7 +4,7 @@
 #include <array>
 #include <memory>
 
-#include "io/corpus/byte_stream.h"
+#include "io/compression/byte_stream.h"
 #include "io/corpus/corpus.h"
 #include "io/corpus/json_lines_reader.h"
 #include "io/corpus/record_reader.h"

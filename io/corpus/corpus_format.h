@@ -6,10 +6,12 @@
 #include <compare>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "io/compression/byte_stream.h"
 #include "io/corpus/file_extent.h"
 
 namespace tovamill {
@@ -50,6 +52,9 @@ std::optional<CorpusFormat> format_of(const std::filesystem::path& path);
 
 // How far a file reaches. May read its head or foot where the format keeps that there.
 FileExtent extent_of(const CorpusFile& file);
+
+// Its bytes, decompressed. Throws StreamError.
+std::unique_ptr<ByteStream> open_stream(const CorpusFile& file);
 
 // ".txt or .jsonl or .ndjson, also as .gz or .zst"
 std::string known_endings();

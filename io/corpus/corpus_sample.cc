@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "io/corpus/byte_stream.h"
+#include "io/compression/byte_stream.h"
 #include "io/corpus/json_record.h"
 #include "io/corpus/line_probe.h"
 #include "io/corpus/questions.h"

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/corpus/byte_stream.h"
+#include "io/compression/byte_stream.h"
 #include "io/corpus/corpus.h"
 
 namespace tovamill {

@@ -198,12 +198,12 @@ class GgufReader {
         fail(what + ": its data start at data byte " + std::to_string(info.offset) +
              ", beyond the end of the file: it is truncated or broken");
       }
-      const auto dtype = dtype_from_ggml(info.type);
-      if (!dtype) {
+      const auto storage = storage_from_ggml(info.type);
+      if (!storage) {
         table_.add_unsupported(info.name, ggml_type_name(info.type), file_.path());
         continue;
       }
-      const std::size_t n_bytes = tensor_bytes(info, *dtype, what);
+      const std::size_t n_bytes = tensor_bytes(info, *storage, what);
       if (n_bytes > data.size() - info.offset) {
         fail(what + ": needs " + with_thousands(n_bytes) + " bytes from data byte " +
              std::to_string(info.offset) + " on, but the file ends after " +
@@ -212,14 +212,15 @@ class GgufReader {
       const auto offset = static_cast<std::size_t>(info.offset);
       extents.push_back({offset, offset + n_bytes, info.name});
       table_.add(
-          {std::move(info.name), *dtype, std::move(info.shape), data.data() + offset, n_bytes},
+          {std::move(info.name), *storage, std::move(info.shape), data.data() + offset, n_bytes},
           file_.path());
     }
     refuse_overlaps(std::move(extents), file_.path());
   }
 
-  std::size_t tensor_bytes(const TensorInfo& info, DType dtype, const std::string& what) const {
-    const BlockFormat format = block_format(dtype);
+  std::size_t tensor_bytes(const TensorInfo& info, StorageType storage,
+                           const std::string& what) const {
+    const BlockFormat format = block_format(storage);
     if (info.shape.back() % format.n_elements != 0) {
       fail(what + ": has rows of " + std::to_string(info.shape.back()) +
            " elements, not a multiple of the " + std::to_string(format.n_elements) +

@@ -30,7 +30,7 @@ enum class GgufValueType : std::uint32_t {
 std::size_t min_bytes(GgufValueType type);
 
 // The element type of a tensor, if it is one of ours.
-std::optional<DType> dtype_from_ggml(std::uint32_t type);
+std::optional<StorageType> storage_from_ggml(std::uint32_t type);
 
 // ggml's name of an element type, ours or not: "IQ4_XS", "number 99".
 std::string ggml_type_name(std::uint32_t type);

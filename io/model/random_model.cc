@@ -195,7 +195,7 @@ RandomModel::RandomModel(const std::string& path, Parts parts) : path_(path) {
     // The counters lie beyond those of the pool.
     const std::uint64_t offset = random_bits(~std::uint64_t{0} - 1 - number++) % room;
     table_.add({.name = t.name,
-                .dtype = DType::bf16,
+                .storage = StorageType::bf16,
                 .shape = t.shape,
                 .data = reinterpret_cast<const std::byte*>(t.is_norm ? ones_.data()
                                                                      : pool_.get() + offset),

@@ -24,11 +24,11 @@ constexpr std::size_t kMaxSafetensorsDimensions = 8;
 struct Type {
   std::string_view name;
   std::int32_t n_bytes;
-  std::optional<DType> dtype;  // nullopt: a type of the format that is not supported
+  std::optional<StorageType> storage;  // nullopt: a type of the format that is not supported
 };
 
 constexpr Type kSafetensorsTypes[] = {
-    {"F32", 4, DType::f32},       {"F16", 2, DType::f16},       {"BF16", 2, DType::bf16},
+    {"F32", 4, StorageType::f32}, {"F16", 2, StorageType::f16}, {"BF16", 2, StorageType::bf16},
     {"F64", 8, std::nullopt},     {"I64", 8, std::nullopt},     {"U64", 8, std::nullopt},
     {"I32", 4, std::nullopt},     {"U32", 4, std::nullopt},     {"I16", 2, std::nullopt},
     {"U16", 2, std::nullopt},     {"I8", 1, std::nullopt},      {"U8", 1, std::nullopt},
@@ -176,12 +176,12 @@ class SafetensorsReader {
       fail(entry.name, "has " + with_thousands(found) + " bytes where its shape and " +
                            std::string(type->name) + " need " + with_thousands(*wanted));
     }
-    if (!type->dtype) {
+    if (!type->storage) {
       table_.add_unsupported(entry.name, std::string(type->name), file_.path());
       return;
     }
     const std::byte* begin = data_.data() + entry.begin;
-    table_.add({std::move(entry.name), *type->dtype, std::move(entry.shape), begin, found},
+    table_.add({std::move(entry.name), *type->storage, std::move(entry.shape), begin, found},
                file_.path());
   }
 

@@ -6,37 +6,28 @@
 
 #include "io/model/random_weights.h"
 #include "jobs/bench/bench_table.h"
-#include "kernels/cpu/cpu_info.h"
 #include "kernels/gpu_measure.h"
+#include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
+#include "workers/load/memory_plan.h"
 #include "workers/load/model_parts.h"
 
 namespace tovamill::bench {
-namespace {
 
-DType dtype_of(const Options& options) {
-  if (options.dtype == "f32") return DType::f32;
-  if (options.dtype == "bf16" || options.device == "cuda") return DType::bf16;
-  return preferred_dtype(cpu_info());
+ComputeType dtype_of(const Options& options) {
+  return options.dtype.value_or(automatic_dtype(options.device));
 }
-
-}  // namespace
 
 OpenModel::OpenModel(const std::string& path)
     : files(ModelFiles::open(path, ModelFiles::Parts::all)),
       config(config_of(*files)),
       weights(weights_of(*files, config)) {}
 
-double matrix_parameters(const ModelShape& s) {
-  const double hidden = s.hidden_size;
-  const double layer = hidden * (2.0 * s.q_size() + 2.0 * s.kv_size() + 3.0 * s.intermediate_size);
-  return s.n_layers * layer + hidden * s.vocab_size;
-}
-
-Device::Device(const OpenModel& m, const Options& options, const Setting& setting, bool is_shell) {
+Device::Device(const OpenModel& m, const Options& options, const Setting& setting, bool is_shell)
+    : dtype(dtype_of(options)) {
   backend = make_backend(options.device, {.shape = m.config.shape,
                                           .cache = setting.cache,
-                                          .dtype = options.dtype,
+                                          .dtype = dtype,
                                           .n_threads = options.threads,
                                           .max_rows = setting.max_rows,
                                           .max_block = options.block,
@@ -46,7 +37,7 @@ Device::Device(const OpenModel& m, const Options& options, const Setting& settin
   if (is_shell) {
     model.config = m.config;
   } else {
-    model = pack_model(m.config, m.weights, *backend);
+    model = pack_model(m.config, m.weights, backend->device());
   }
   forward = std::make_unique<Forward>(model, *backend, setting.max_rows, setting.max_blocks,
                                       options.block);
@@ -60,7 +51,7 @@ std::int32_t in_flight_there(const OpenModel& model, const Options& options, std
 }
 
 std::uint64_t Device::bytes_for_states(std::uint64_t otherwise) const {
-  const std::optional<std::uint64_t> left = backend->device_bytes_left();
+  const std::optional<std::uint64_t> left = backend->device().device_bytes_left();
   return left ? *left - *left / 100 : otherwise;
 }
 
@@ -157,7 +148,7 @@ GemmRate measure_gemm_of(const OpenModel& model, const Options& options, std::in
                  {"gate, up", 2 * s.intermediate_size, s.hidden_size, s.n_layers, 0.0},
                  {"down", s.hidden_size, s.intermediate_size, s.n_layers, 0.0},
                  {"head", s.vocab_size, s.hidden_size, 1, 0.0}};
-  if (options.device != "cuda") {
+  if (options.device != DeviceKind::cuda) {
     rate.operations_per_s = measure_gemm(dtype_of(options), options.threads);
     return rate;
   }
@@ -176,7 +167,7 @@ GemmRate measure_gemm_of(const OpenModel& model, const Options& options, std::in
 }
 
 Bandwidth measure_bandwidth(const Options& options) {
-  if (options.device == "cuda") {
+  if (options.device == DeviceKind::cuda) {
     const GpuBandwidth gpu = measure_gpu_bandwidth(0);
     return {.copy = gpu.copy, .read = gpu.read};
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,9 @@
 namespace tovamill::bench {
 
 struct Options {
-  std::string model, device = "cuda", dtype = "auto";
+  std::string model;
+  DeviceKind device = DeviceKind::cuda;
+  std::optional<ComputeType> dtype;         // none: what the device multiplies fastest
   int threads = 0;                          // of the host; 0: all cores that there are
   std::vector<std::int32_t> lanes{1, 2};    // steps in flight at once, one measurement each
   std::int32_t streams = 32;                // score, smollm: in a step
@@ -39,8 +42,8 @@ struct OpenModel {
   ModelWeights weights;
 };
 
-// Parameters that a token is multiplied with: the layers' matrices and the head.
-double matrix_parameters(const ModelShape& shape);
+// What is multiplied in where the options leave it open.
+ComputeType dtype_of(const Options& options);
 
 // Backend, packed weights and buffers. Throws as make_backend does.
 struct Device {
@@ -57,7 +60,7 @@ struct Device {
   Model model;
   std::unique_ptr<Forward> forward;
 
-  int element_bytes() const { return backend->dtype_name() == "bf16" ? 2 : 4; }
+  ComputeType dtype = ComputeType::f32;
   // That states may take: of the device what is left, less a hundredth; elsewhere `otherwise`.
   std::uint64_t bytes_for_states(std::uint64_t otherwise) const;
 };

@@ -17,23 +17,28 @@
 #include <cstdio>
 #include <cstring>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
 #include "workers/load/model_parts.h"
+#include "workers/options/option_text.h"
 
 namespace {
 
 using dnnl::memory;
+using tovamill::ComputeType;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::array<std::int64_t, 4> kRows{64, 256, 512, 1024};
 
 struct Arguments {
-  std::string model, dtype = "both";
+  std::string model;
+  std::optional<ComputeType> dtype;  // none: both
   std::int32_t threads = 0, layers = 0, runs = 7;
 };
 
@@ -167,7 +172,7 @@ Arguments parse(int argc, char** argv) {
     if (option == "--model") {
       a.model = value;
     } else if (option == "--dtype") {
-      a.dtype = value;
+      if (value != std::string_view("both")) tovamill::read_text(option, value, a.dtype);
     } else if (option == "--threads") {
       a.threads = number("--threads", value);
     } else if (option == "--layers") {
@@ -178,14 +183,15 @@ Arguments parse(int argc, char** argv) {
       fail_usage();
     }
   }
-  if (a.model.empty() || (a.dtype != "both" && a.dtype != "bf16" && a.dtype != "f32")) fail_usage();
+  if (a.model.empty()) fail_usage();
   return a;
 }
 
 // A CPU that cannot multiply the type says so once.
-void measure_if_possible(const tovamill::ModelShape& shape, const Arguments& a, const char* name,
+void measure_if_possible(const tovamill::ModelShape& shape, const Arguments& a, ComputeType dtype,
                          memory::data_type type) {
-  if (a.dtype != "both" && a.dtype != name) return;
+  if (a.dtype.value_or(dtype) != dtype) return;
+  const char* name = tovamill::name_of(dtype).data();
   try {
     measure(shape, a, name, type);
   } catch (const dnnl::error& error) {
@@ -211,8 +217,8 @@ int main(int argc, char** argv) {
         "median TFLOP/s |\n"
         "|-------|------|-----------|---------|---------------|-----------------|--------------|---"
         "-------------|\n");
-    measure_if_possible(config.shape, a, "bf16", memory::data_type::bf16);
-    measure_if_possible(config.shape, a, "f32", memory::data_type::f32);
+    measure_if_possible(config.shape, a, ComputeType::bf16, memory::data_type::bf16);
+    measure_if_possible(config.shape, a, ComputeType::f32, memory::data_type::f32);
   } catch (const tovamill::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return static_cast<int>(error.code());

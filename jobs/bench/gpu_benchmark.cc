@@ -17,6 +17,7 @@
 #include "kernels/gpu_info.h"
 #include "kernels/types/error.h"
 #include "kernels/types/version.h"
+#include "workers/options/option_text.h"
 
 namespace tovamill::bench {
 namespace {
@@ -25,7 +26,12 @@ namespace po = boost::program_options;
 
 constexpr char kUsage[] = "usage: gpu_benchmark score|decode|smollm|device [options]\n";
 
-po::options_description describe(Options& o) {
+// Options that are enums, as they are given.
+struct Texts {
+  std::string device{name_of(DeviceKind::cuda)}, dtype = text_of(std::optional<ComputeType>());
+};
+
+po::options_description describe(Options& o, Texts& texts) {
   po::options_description d("Options, with their defaults");
   const auto add = [&](const char* name, auto& field, const char* help) {
     using Field = std::remove_reference_t<decltype(field)>;
@@ -38,8 +44,8 @@ po::options_description describe(Options& o) {
     d.add_options()(name, value, help);
   };
   add("model", o.model, "as of tovamill");
-  add("device", o.device, "cuda or cpu");
-  add("dtype", o.dtype, "auto, bf16 or f32");
+  add("device", texts.device, "cuda or cpu");
+  add("dtype", texts.dtype, "auto, bf16 or f32");
   add("threads", o.threads, "of the host; 0: all cores");
   add("lanes", o.lanes, "steps in flight at once, a measurement each (1 2)");
   add("streams", o.streams, "score, smollm: documents in a step");
@@ -56,11 +62,17 @@ po::options_description describe(Options& o) {
   return d;
 }
 
+void read(const Texts& texts, Options& o) {
+  std::optional<DeviceKind> device;
+  read_text("--device", texts.device, device);
+  o.device = device.value_or(DeviceKind::cuda);
+  read_text("--dtype", texts.dtype, o.dtype);
+}
+
 void check(const Options& o) {
   const auto refuse = [](const std::string& what) {
     throw Error(ExitCode::usage, what + " (see gpu_benchmark --help)");
   };
-  if (o.device != "cuda" && o.device != "cpu") refuse("--device is cuda or cpu");
   for (const auto& [name, value] :
        {std::pair{"--streams", o.streams},
         {"--block", o.block},
@@ -86,7 +98,8 @@ int show_devices() {
 
 int run(int argc, char** argv) {
   Options o;
-  const po::options_description description = describe(o);
+  Texts texts;
+  const po::options_description description = describe(o, texts);
   const std::string part = argc > 1 ? argv[1] : "";
   if (part == "device") return show_devices();
   const bool wants_help = part == "--help" || part == "help";
@@ -103,16 +116,17 @@ int run(int argc, char** argv) {
     return 0;
   }
   if (o.lanes.empty()) o.lanes = {1};
+  read(texts, o);
   check(o);
   if (o.model.empty()) o.model = part == "smollm" ? "random:smollm2-135m" : "random:llama-7b";
   if (o.threads <= 0) o.threads = cpu_info().n_cores_usable();
   const GpuInfo gpu = gpu_info();
   std::cout << "gpu_benchmark " << part << ": tovamill " << program_version() << " (" << git_hash()
             << "), " << o.model << ", "
-            << (o.device == "cuda" && !gpu.devices.empty()
+            << (o.device == DeviceKind::cuda && !gpu.devices.empty()
                     ? gpu.devices.front() + ", " + gpu.versions
                     : cpu_info().model)
-            << ", dtype " << o.dtype << "\n";
+            << ", dtype " << text_of(o.dtype) << "\n";
   if (part == "score") benchmark_score(o);
   if (part == "decode") benchmark_decode(o);
   if (part == "smollm") benchmark_smollm(o);

@@ -46,16 +46,17 @@ std::int32_t most_streams(const OpenModel& model, const Options& options, const 
         model, options,
         {.cache = cache, .max_rows = rows, .max_blocks = rows, .n_in_flight = n_in_flight}, true);
     const ModelShape& s = model.config.shape;
-    const auto element = static_cast<std::uint64_t>(shell.element_bytes());
-    const std::uint64_t table = static_cast<std::uint64_t>(s.vocab_size) *
-                                static_cast<std::uint64_t>(s.hidden_size) * element;
-    const bool is_on_device = shell.backend->device_bytes_left().has_value();
+    const StorageType storage = expanded_to(shell.dtype).storage;
+    const std::uint64_t table = bytes_of_elements(storage, head_parameters(s));
+    const bool is_on_device = shell.backend->device().device_bytes_left().has_value();
     const std::uint64_t host = options.memory > 0 ? options.memory : kDecodeHostStates;
     const std::uint64_t growth = shell.backend->workspace_bytes_for(cache.chunk_tokens, false) -
                                  shell.backend->workspace_bytes();
     return {static_cast<double>(shell.bytes_for_states(host)),
             static_cast<double>(shell.backend->state_bytes()),
-            is_on_device ? static_cast<double>(packed_bytes(s, element) + table + growth) : 0.0};
+            is_on_device ? static_cast<double>(packed_bytes(s, all_layers(model.config), storage) +
+                                               table + growth)
+                         : 0.0};
   };
   const std::int32_t few = options.block, many = 4 * options.block;
   const Left a = left_at(few), b = left_at(many);
@@ -114,8 +115,9 @@ class DecodeRun {
     const double after = static_cast<double>(groups_.front().position());
     r.held_tokens = is_bounded(cache_) ? cache_.cache_size : 0.5 * (before + after);
     r.greedy = r.n_streams / step_seconds(Head::greedy);
-    const double element = device_.element_bytes();
-    r.weight_bytes = matrix_parameters(shape) * element;
+    const auto element = static_cast<double>(element_bytes(device_.dtype));
+    r.weight_bytes = static_cast<double>(
+        packed_bytes(shape, all_layers(device_.model.config), expanded_to(device_.dtype).storage));
     r.token_bytes = 2.0 * shape.n_layers * shape.kv_size() * element;
     return r;
   }

@@ -87,7 +87,7 @@ class ScoreRun {
     const std::uint64_t all = device_.bytes_for_states(kHostStates);
     const std::uint64_t later = static_cast<std::uint64_t>(shape.vocab_size) *
                                     static_cast<std::uint64_t>(shape.hidden_size) *
-                                    static_cast<std::uint64_t>(device_.element_bytes()) +
+                                    static_cast<std::uint64_t>(element_bytes(device_.dtype)) +
                                 b.workspace_bytes_for(cache_.chunk_tokens, false) -
                                 b.workspace_bytes();
     const std::uint64_t each = b.state_bytes() * static_cast<std::uint64_t>(n_eviction_groups);
@@ -256,7 +256,8 @@ void print_gaps(const OpenModel& model, const Options& options) {
 
 void benchmark_score(const Options& options) {
   const OpenModel model(options.model);
-  const double operations = 2.0 * matrix_parameters(model.config.shape);  // of a token
+  const double operations = 2.0 * static_cast<double>(matrix_parameters(
+                                      model.config.shape, all_layers(model.config)));  // of a token
   const std::int32_t n_rows = options.streams * options.block;
   const GemmRate gemm = measure_gemm_of(model, options, n_rows);
   print_gemm(gemm, n_rows);

@@ -382,7 +382,7 @@ void SimulatedCluster::begin() {
         reviews_.push_back({now_ + kReviewSeconds, rank, std::move(ranges)});
       },
       0.0);
-  coordinator_->set_dtype("bf16");
+  coordinator_->set_dtype(std::string(name_of(ComputeType::bf16)));
   RunWork work;
   work.fingerprint = "0123456789abcdef";
   work.files = corpus_.files;

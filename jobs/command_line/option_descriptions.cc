@@ -49,6 +49,7 @@ OptionHelp describe(std::string_view name, const Field& field, const char* help)
   OptionHelp option{.name = std::string(name), .help = help + default_note(field)};
   if constexpr (!kIsFlag<Field>) option.argument = argument_name(name, field);
   if constexpr (std::is_enum_v<Field>) option.choices = names_of_enum<Field>();
+  if constexpr (requires { choices_of(field); }) option.choices = choices_of(field);
   if constexpr (std::is_same_v<Field, std::string>) option.choices = names_of_option(name);
   option.takes_many = kIsList<Field>;
   return option;

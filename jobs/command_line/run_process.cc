@@ -106,7 +106,7 @@ void RunProcess::share_nccl_group(const RunOptions& options) {
   const int first = first_worker(options, launch_), n_ranks = session_->n_ranks();
   // Ranks of different stages have different weights.
   if (options.stages > 1 || n_ranks - first < 2 || session_->rank() < first ||
-      choose_device(options.device, launch_.ranks, first) != "cuda")
+      choose_device(options.device, launch_.ranks, first) != DeviceKind::cuda)
     return;
   for (const GpuPlace& place : place_on_gpus(launch_.ranks, first, options.ranks_per_gpu)) {
     if (place.n_on_gpu > 1) return;

@@ -30,7 +30,7 @@ void print_cpu(const CpuInfo& cpu) {
   print("instructions", "AVX2 " + yes_no(cpu.has_avx2) + ", AVX-512 " + yes_no(cpu.has_avx512) +
                             ", AVX512-BF16 " + yes_no(cpu.has_avx512_bf16) + ", AMX-BF16 " +
                             yes_no(cpu.has_amx_bf16));
-  print("--dtype auto", preferred_dtype(cpu) == DType::bf16 ? "bf16" : "f32");
+  print("--dtype auto", std::string(name_of(preferred_type(cpu))));
   std::string memory =
       human_bytes(cpu.memory_bytes) + ", " + human_bytes(cpu.memory_available_bytes) + " available";
   if (cpu.cgroup_memory_bytes > 0)
@@ -80,7 +80,7 @@ void print_cuda() {
   if (!info.rejection.empty()) print(info.is_built ? "GPU" : "CUDA", info.rejection);
 }
 
-void print_rate(const char* name, DType dtype, std::int32_t n_threads) {
+void print_rate(const char* name, ComputeType dtype, std::int32_t n_threads) {
   const double rate = measure_gemm(dtype, n_threads);
   print(name, rate > 0.0
                   ? fixed_point(rate * 1e-9, 0) + " GFLOP/s with " + counted(n_threads, "thread")
@@ -97,8 +97,8 @@ int run_doctor(const Request& request) {
   if (!request.flag("no-measure")) {
     const std::int32_t n_threads = threads_of(launcher, cpu);
     std::cout << std::flush;
-    print_rate("products, f32", DType::f32, n_threads);
-    print_rate("products, bf16", DType::bf16, n_threads);
+    print_rate("products, f32", ComputeType::f32, n_threads);
+    print_rate("products, bf16", ComputeType::bf16, n_threads);
   }
   return 0;
 }

@@ -42,7 +42,7 @@ Json inspect_model(const std::string& path) {
   for (const TensorView& tensor : files->tensors()) {
     n_parameters += static_cast<std::uint64_t>(tensor.n_elements());
     n_bytes += tensor.n_bytes;
-    ++tensors_by_dtype[std::string(block_format(tensor.dtype).name)];
+    ++tensors_by_dtype[std::string(block_format(tensor.storage).name)];
   }
   const std::uint64_t state_values =
       2ull * static_cast<std::uint64_t>(shape.n_layers) * shape.kv_size();

@@ -153,9 +153,9 @@ CpuInfo cpu_info() {
   return info;
 }
 
-DType preferred_dtype(const CpuInfo& info) {
+ComputeType preferred_type(const CpuInfo& info) {
   const bool is_fast = info.has_amx_bf16 || (info.has_avx512_bf16 && !info.is_intel);
-  return is_fast ? DType::bf16 : DType::f32;
+  return is_fast ? ComputeType::bf16 : ComputeType::f32;
 }
 
 }  // namespace tovamill

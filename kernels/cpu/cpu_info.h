@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/types/tensor.h"
+#include "kernels/types/compute_type.h"
 
 namespace tovamill {
 
@@ -34,14 +34,14 @@ CpuInfo cpu_info();
 // f32, f32 elsewhere. AMX is; so are AVX512-BF16's dot products on AMD's cores. Intel's cores have
 // them at half the rate of f32's multiply-adds (measured with oneDNN on Sapphire Rapids without
 // AMX: 0.16 against 0.29 TFLOP/s on two cores).
-DType preferred_dtype(const CpuInfo& info);
+ComputeType preferred_type(const CpuInfo& info);
 
 // The release of the oneDNN library that is loaded, "2.6.3".
 std::string onednn_version();
 
 // Rate of oneDNN's product of two matrices of 2048 x 2048, in operations per second (a
 // multiplication and an addition are two): the best of the runs that fit half a second after a
-// warm-up. 0 where this CPU cannot do `dtype` (bf16, f32).
-double measure_gemm(DType dtype, std::int32_t n_threads);
+// warm-up. 0 where this CPU cannot do `dtype`.
+double measure_gemm(ComputeType dtype, std::int32_t n_threads);
 
 }  // namespace tovamill

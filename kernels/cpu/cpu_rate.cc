@@ -56,13 +56,13 @@ std::string onednn_version() {
   return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
 
-double measure_gemm(DType dtype, std::int32_t n_threads) {
+double measure_gemm(ComputeType dtype, std::int32_t n_threads) {
   const int before = omp_get_max_threads();
   omp_set_num_threads(n_threads);
   double rate = 0.0;
   try {
-    rate = best_gemm_rate(dtype == DType::bf16 ? dnnl::memory::data_type::bf16
-                                               : dnnl::memory::data_type::f32);
+    rate = best_gemm_rate(dtype == ComputeType::bf16 ? dnnl::memory::data_type::bf16
+                                                     : dnnl::memory::data_type::f32);
   } catch (const dnnl::error& error) {
     // "unimplemented" is the answer of a CPU without the instructions; there is nothing else to say
     // of it.

@@ -9,6 +9,7 @@
 #include <dnnl.hpp>
 #include <map>
 #include <new>
+#include <tuple>
 #include <utility>
 
 #include "kernels/cpu/alignment.h"
@@ -20,8 +21,36 @@ namespace {
 
 using dnnl::memory;
 
-memory::data_type data_type(ComputeType t) {
-  return t == ComputeType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+memory::data_type data_type(ComputeType type) {
+  switch (type) {
+    case ComputeType::f32:
+      return memory::data_type::f32;
+    case ComputeType::bf16:
+      return memory::data_type::bf16;
+  }
+  throw Error(ExitCode::internal, "data_type: a compute type out of range");
+}
+
+// Of packed weights: those that oneDNN multiplies as they are kept.
+memory::data_type data_type(StorageType type) {
+  switch (type) {
+    case StorageType::f32:
+      return memory::data_type::f32;
+    case StorageType::bf16:
+      return memory::data_type::bf16;
+    case StorageType::f16:
+    case StorageType::q8_0:
+    case StorageType::q4_0:
+    case StorageType::q4_1:
+    case StorageType::q5_0:
+    case StorageType::q5_1:
+    case StorageType::q4_k:
+    case StorageType::q5_k:
+    case StorageType::q6_k:
+      break;
+  }
+  throw Error(ExitCode::internal, "oneDNN does not multiply " +
+                                      std::string(block_format(type).name) + " as it is kept");
 }
 
 memory::dims dims_of(const memory::desc& d) {
@@ -159,30 +188,31 @@ TileSizes PackedMatrix::tile_sizes() const {
 }
 
 struct Gemm::Impl {
-  ComputeType type;
   int n_threads;
   OwnWeights own;
   WeightStore* store = nullptr;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  std::vector<dnnl::stream> streams;                                  // one a thread
-  std::map<std::pair<std::int32_t, std::int32_t>, TileGemm> by_size;  // by (n_in, n)
+  std::vector<dnnl::stream> streams;  // one a thread
+  std::map<std::tuple<StorageType, ComputeType, std::int32_t, std::int32_t>, TileGemm>
+      by_size;                                      // by (storage, compute, n_in, n)
   std::vector<std::vector<std::byte>> scratchpads;  // one a thread, shared by all products
 
-  TileGemm& gemm(std::int32_t n_in, std::int32_t n);
-  dnnl::matmul::primitive_desc describe(std::int32_t rows, const memory::desc& weights) const;
+  TileGemm& gemm(MatrixType type, std::int32_t n_in, std::int32_t n);
+  dnnl::matmul::primitive_desc describe(std::int32_t rows, ComputeType type,
+                                        const memory::desc& weights) const;
   std::unique_ptr<SizedGemm> make_size(const dnnl::matmul::primitive_desc& description) const;
   struct Trial;
   Trial make_trial(const TileGemm& gemm, const dnnl::matmul::primitive_desc& whole);
   bool gives_same_bits(const SizedGemm& gemm, std::size_t n_rows, const Trial& trial);
-  void add_smaller_sizes(TileGemm& gemm, const dnnl::matmul::primitive_desc& whole);
+  void add_smaller_sizes(TileGemm& gemm, ComputeType type,
+                         const dnnl::matmul::primitive_desc& whole);
   void execute(const SizedGemm& gemm, const memory& weights, const void* x, float* out, int thread);
   void place(PackedMatrix::Impl& m, bool has_bias);
 };
 
 void use_one_thread() { omp_set_num_threads(1); }
 
-Gemm::Gemm(ComputeType type, int n_threads, WeightStore* store) : impl_(std::make_unique<Impl>()) {
-  impl_->type = type;
+Gemm::Gemm(int n_threads, WeightStore* store) : impl_(std::make_unique<Impl>()) {
   impl_->store = store != nullptr ? store : &impl_->own;
   impl_->n_threads = n_threads;
   for (int t = 0; t < n_threads; ++t) impl_->streams.emplace_back(impl_->engine);
@@ -206,7 +236,7 @@ std::int32_t Gemm::chunk_columns(std::int32_t n_out) {
 }
 
 // Of x (rows, n_in) and out (rows, n), both dense.
-dnnl::matmul::primitive_desc Gemm::Impl::describe(std::int32_t rows,
+dnnl::matmul::primitive_desc Gemm::Impl::describe(std::int32_t rows, ComputeType type,
                                                   const memory::desc& weights) const {
   const memory::dims dims = dims_of(weights);
   const memory::desc x({rows, dims[0]}, data_type(type), memory::format_tag::ab);
@@ -232,18 +262,19 @@ std::unique_ptr<SizedGemm> Gemm::Impl::make_size(
   return made;
 }
 
-TileGemm& Gemm::Impl::gemm(std::int32_t n_in, std::int32_t n) {
-  const std::pair key{n_in, n};
+TileGemm& Gemm::Impl::gemm(MatrixType type, std::int32_t n_in, std::int32_t n) {
+  const std::tuple key{type.storage, type.compute, n_in, n};
   if (const auto found = by_size.find(key); found != by_size.end()) return found->second;
   return checked("making a product", [&]() -> TileGemm& {
     const dnnl::matmul::primitive_desc whole =
-        describe(kRowTile, memory::desc({n_in, n}, data_type(type), memory::format_tag::any));
+        describe(kRowTile, type.compute,
+                 memory::desc({n_in, n}, data_type(type.storage), memory::format_tag::any));
     TileGemm made;
     made.weights = whole.weights_desc();
     made.sizes[kWholeTile] = make_size(whole);
     const std::size_t pad = whole.scratchpad_desc().get_size() + kAlign;
     for (auto& bytes : scratchpads) bytes.resize(std::max(bytes.size(), pad));
-    add_smaller_sizes(made, whole);
+    add_smaller_sizes(made, type.compute, whole);
     return by_size.emplace(key, std::move(made)).first->second;
   });
 }
@@ -307,11 +338,13 @@ bool Gemm::Impl::gives_same_bits(const SizedGemm& gemm, std::size_t n_rows, cons
 // A size is used if it reads the whole tile's layout of weights with the same implementation and
 // each of its rows has the bits that the whole tile gives. Of AVX-512's blocked kernels all sizes
 // do; oneDNN's plain GEMM sums one row in another order than more, and with AVX2 also 2, 8 and 32.
-void Gemm::Impl::add_smaller_sizes(TileGemm& gemm, const dnnl::matmul::primitive_desc& whole) {
+void Gemm::Impl::add_smaller_sizes(TileGemm& gemm, ComputeType type,
+                                   const dnnl::matmul::primitive_desc& whole) {
   const Trial trial = make_trial(gemm, whole);
   for (std::size_t size = 0; size < kWholeTile; ++size) {
     try {
-      const dnnl::matmul::primitive_desc description = describe(kTileRows[size], gemm.weights);
+      const dnnl::matmul::primitive_desc description =
+          describe(kTileRows[size], type, gemm.weights);
       if (std::strcmp(description.impl_info_str(), whole.impl_info_str()) != 0) continue;
       if (description.scratchpad_desc().get_size() > whole.scratchpad_desc().get_size()) continue;
       auto made = make_size(description);
@@ -358,16 +391,15 @@ void Gemm::Impl::place(PackedMatrix::Impl& m, bool has_bias) {
   if (has_bias) m.bias = reinterpret_cast<float*>(at);
 }
 
-std::unique_ptr<PackedMatrix> Gemm::make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
-                                         bool has_bias) {
+std::unique_ptr<PackedMatrix> Gemm::make(const PackedShape& shape) {
   use_one_thread();
   auto m = std::make_unique<PackedMatrix::Impl>();
-  m->n_out = n_out;
-  m->n_in = n_in;
-  m->chunk = chunk;
-  m->whole = &impl_->gemm(n_in, std::min(chunk, n_out));
-  m->rest = n_out % chunk == 0 || n_out < chunk ? m->whole : &impl_->gemm(n_in, n_out % chunk);
-  impl_->place(*m, has_bias);
+  const std::int32_t n_out = m->n_out = shape.n_out, chunk = m->chunk = shape.chunk;
+  m->n_in = shape.n_in;
+  const auto gemm = [&](std::int32_t n) { return &impl_->gemm(shape.type, shape.n_in, n); };
+  m->whole = gemm(std::min(chunk, n_out));
+  m->rest = n_out % chunk == 0 || n_out < chunk ? m->whole : gemm(n_out % chunk);
+  impl_->place(*m, shape.has_bias);
   return std::make_unique<PackedMatrix>(std::move(m));
 }
 
@@ -429,11 +461,11 @@ std::uint64_t Gemm::scratch_bytes() const {
 
 void Gemm::check(ComputeType type) {
   try {
-    Gemm gemm(type, 1);
-    gemm.make(32, 32, 32, false);
+    Gemm(1).make({.n_out = 32, .n_in = 32, .chunk = 32, .type = expanded_to(type)});
   } catch (const Error&) {
-    throw Error(ExitCode::configuration,
-                "--dtype bf16: oneDNN cannot multiply bf16 on this CPU; use --dtype f32");
+    const std::string name(name_of(type));
+    throw Error(ExitCode::configuration, "--dtype " + name + ": oneDNN cannot multiply " + name +
+                                             " on this CPU; use --dtype f32");
   }
 }
 

@@ -14,12 +14,18 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/row_tiles.h"
+#include "kernels/types/compute_type.h"
 #include "kernels/weight_store.h"
 
 namespace tovamill::cpu {
 
-enum class ComputeType : std::uint8_t { f32, bf16 };
-inline std::size_t element_bytes(ComputeType t) { return t == ComputeType::bf16 ? 2 : 4; }
+// What a matrix is packed for.
+struct PackedShape {
+  std::int32_t n_out = 0, n_in = 0;
+  std::int32_t chunk = 0;  // output columns of a chunk, see Gemm::chunk_columns
+  bool has_bias = false;
+  MatrixType type;
+};
 
 // A matrix as chunks of packed output columns. Its memory is the weight store's.
 class PackedMatrix final : public Matrix {
@@ -46,23 +52,23 @@ class PackedMatrix final : public Matrix {
 class Gemm {
  public:
   // Matrices take their memory from `store`, which must outlive them; null is memory of its own.
-  Gemm(ComputeType type, int n_threads, WeightStore* store = nullptr);
+  explicit Gemm(int n_threads, WeightStore* store = nullptr);
   ~Gemm();
 
   // Output columns of a chunk, at most; the last chunk of a matrix may have fewer.
   static std::int32_t chunk_columns(std::int32_t n_out);
 
   // A matrix to be filled chunk by chunk, or one that the store holds already: then a matrix of
-  // another shape or layout in its place throws Error(internal).
-  std::unique_ptr<PackedMatrix> make(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
-                                     bool has_bias);
+  // another shape or layout in its place throws Error(internal), as does a storage type that is not
+  // packed as it is.
+  std::unique_ptr<PackedMatrix> make(const PackedShape& shape);
   // Packs `rows` (chunk_cols, n_in) float32 into one chunk; different chunks may be filled at the
   // same time.
   void fill(PackedMatrix& matrix, std::int32_t chunk, const float* rows) const;
   static void set_bias(PackedMatrix& matrix, const std::vector<float>& bias);  // (n_out)
 
   // out = x W_chunk^T for the kTileRows[size] rows of a tile, without the bias; `size` is one of
-  // the matrix's. x (rows, n_in) in the compute type, out (rows, chunk_cols) float32.
+  // the matrix's. x (rows, n_in) in the matrix's compute type, out (rows, chunk_cols) float32.
   void multiply(const PackedMatrix& matrix, std::int32_t chunk, std::size_t size, const void* x,
                 float* out, int thread);
 

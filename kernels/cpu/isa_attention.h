@@ -197,8 +197,8 @@ struct LowestOfLanes {
     oldest = older ? p : oldest;
     oldest_slot = older ? splat(j) : oldest_slot;
   }
-  // Of all lanes: ties to the lowest position; where no score is a number, the oldest; -1 where
-  // there is none.
+  // The choice of all lanes: ties to the lowest position; where no score is a number, the oldest;
+  // -1 where there is none.
   std::int32_t chosen() const {
     int best = -1, first = -1;
     for (int i = 0; i < kLanes; ++i) {

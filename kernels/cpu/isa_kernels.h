@@ -18,7 +18,7 @@ inline constexpr std::int32_t kLive = 0x7fffffff;
 // Slots are first the `n_state` tokens of the state, in any order, then the tile's `n_queries`
 // tokens in order; query t sees slots [0, n_state + t]. Steps count the tile's queries.
 struct EvictionScan {
-  // Of each head the first query's row: exp(score - highest of the row), 0 where the query may not
+  // The first query's row of each head: exp(score - highest of the row), 0 where the query may not
   // see; restored rows are replaced.
   float* const* head_rows = nullptr;  // (n_heads), rows of (ld)
   std::int64_t query_stride = 0;      // floats between the rows of consecutive queries

@@ -9,6 +9,7 @@
 #include "kernels/policy/decision.h"
 #include "kernels/policy/moving_average.h"
 #include "kernels/policy/newest_weight.h"
+#include "kernels/policy/random.h"
 #include "kernels/policy/window.h"
 
 namespace tovamill {
@@ -35,7 +36,8 @@ enum class DecidedBy : std::uint8_t { layer, kv_head };
   POLICY(h2o,       "h2o",       AccumulatedWeight, layer,   kTakesRecent)   \
   POLICY(h2o_head,  "h2o-head",  AccumulatedWeight, kv_head, kTakesRecent)   \
   POLICY(window,    "window",    OldestToken,       layer,   kTakesSinks)    \
-  POLICY(full,      "full",      NoToken,           layer,   kTakesNone)
+  POLICY(full,      "full",      NoToken,           layer,   kTakesNone)     \
+  POLICY(random,    "random",    RandomToken,       layer,   kTakesPin)
 // clang-format on
 
 enum class Policy : std::uint8_t {

@@ -100,9 +100,8 @@ std::vector<double> ReferenceBackend::attend_head(const HeadState& head,
   const ModelShape& shape = options_.shape;
   const std::int32_t d = shape.head_dim;
   const std::size_t n = head.tokens.size();
-  const double scale = query.shape.attention_scale != 0
-                           ? query.shape.attention_scale
-                           : 1.0 / std::sqrt(static_cast<double>(d));
+  const double scale = query.shape.attention_scale != 0 ? query.shape.attention_scale
+                                                        : 1.0 / std::sqrt(static_cast<double>(d));
   std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w(n, 0.0);
   rotate_head(query.shape, q.data(), rotary_position(head, n - 1, query.step));
   double highest = -INFINITY, sum = 0.0;

@@ -7,25 +7,10 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/reference/device.h"
 #include "kernels/reference/policy.h"
 
 namespace tovamill::reference {
-
-struct ReferenceMatrix final : Matrix {
-  std::int32_t rows = 0, cols = 0;
-  std::vector<double> weights;  // (rows, cols)
-  std::vector<double> bias;     // (rows), or empty
-  std::int32_t n_out() const override { return rows; }
-  std::int32_t n_in() const override { return cols; }
-  std::uint64_t n_bytes() const override { return weights.size() * sizeof(double); }
-};
-
-struct ReferenceBuffer final : Buffer {
-  std::int32_t cols = 0;
-  std::vector<double> values;  // (n_rows, cols)
-  double* row(std::int64_t r) { return values.data() + r * cols; }
-  const double* row(std::int64_t r) const { return values.data() + r * cols; }
-};
 
 // What one KV head keeps: parallel vectors, one entry a token, in order of age.
 struct HeadState {
@@ -46,21 +31,12 @@ class ReferenceBackend final : public Backend {
  public:
   explicit ReferenceBackend(const BackendOptions& options);
 
-  std::string description() const override { return "reference, float64"; }
-  std::string dtype_name() const override { return "f64"; }
-  int n_threads() const override { return 1; }
-  std::int32_t row_tile() const override { return 1; }
+  Device& device() override { return device_; }
+  const Device& device() const override { return device_; }
 
-  std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
-  std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
-  std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
-                                      BufferType type) override;
-  void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
-  void read_rows(const Buffer& buffer, std::int32_t first_row,
-                 std::span<float> rows) const override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
-  // Of keys and values.
+  // Bytes of keys and values.
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
   std::uint64_t workspace_bytes() const override { return 0; }
   std::uint64_t workspace_bytes_for(std::int64_t, bool) const override { return 0; }
@@ -105,6 +81,7 @@ class ReferenceBackend final : public Backend {
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
 
   BackendOptions options_;
+  ReferenceDevice device_;
   std::vector<StepBlock> blocks_;
   std::int32_t n_rows_ = 0;
 };

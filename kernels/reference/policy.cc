@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/policy/philox.h"
 #include "kernels/state_plan.h"
 
 namespace tovamill::reference {
@@ -31,6 +32,13 @@ double score(MovingAverage, const Scored& s) {
   return s.token.accumulated / correction * s.token.value_norm;
 }
 double score(OldestToken, const Scored& s) { return static_cast<double>(s.token.position); }
+double score(RandomToken, const Scored& s) {
+  const auto low = [](auto n) { return static_cast<std::uint32_t>(n); };
+  const PhiloxCounter drawn =
+      philox({{low(s.token.position), low(s.step), low(s.decider.layer), low(s.decider.group)}},
+             {{low(s.decider.random_key), low(s.decider.random_key >> 32)}});
+  return static_cast<double>(static_cast<float>(drawn.at[0]));
+}
 double score(NoToken, const Scored&) { return std::numeric_limits<double>::infinity(); }
 
 }  // namespace

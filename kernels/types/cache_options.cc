@@ -48,12 +48,10 @@ std::string_view name_of(Positions positions) {
 }
 
 Policy policy_named(std::string_view name) {
-  std::string known;
   for (const PolicyTraits& p : kPolicies) {
     if (p.name == name) return p.policy;
-    add_to(known, p.name);
   }
-  refuse_name("--policy", name, known);
+  refuse_name("--policy", name, policy_names([](const PolicyTraits&) { return true; }));
 }
 
 Positions positions_named(std::string_view name) {
@@ -63,6 +61,14 @@ Positions positions_named(std::string_view name) {
     add_to(known, its_name);
   }
   refuse_name("--positions", name, known);
+}
+
+std::string policy_names(bool (*wanted)(const PolicyTraits&)) {
+  std::string names;
+  for (const PolicyTraits& p : kPolicies) {
+    if (wanted(p)) add_to(names, p.name);
+  }
+  return names;
 }
 
 std::string policies_taking(PolicyOption option) {

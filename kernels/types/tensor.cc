@@ -4,32 +4,38 @@
 
 namespace tovamill {
 
-BlockFormat block_format(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
+BlockFormat block_format(StorageType type) {
+  switch (type) {
+    case StorageType::f32:
       return {"F32", 1, 4};
-    case DType::f16:
+    case StorageType::f16:
       return {"F16", 1, 2};
-    case DType::bf16:
+    case StorageType::bf16:
       return {"BF16", 1, 2};
-    case DType::q8_0:
+    case StorageType::q8_0:
       return {"Q8_0", 32, 2 + 32};
-    case DType::q4_0:
+    case StorageType::q4_0:
       return {"Q4_0", 32, 2 + 16};
-    case DType::q4_1:
+    case StorageType::q4_1:
       return {"Q4_1", 32, 2 + 2 + 16};
-    case DType::q5_0:
+    case StorageType::q5_0:
       return {"Q5_0", 32, 2 + 4 + 16};
-    case DType::q5_1:
+    case StorageType::q5_1:
       return {"Q5_1", 32, 2 + 2 + 4 + 16};
-    case DType::q4_k:
+    case StorageType::q4_k:
       return {"Q4_K", 256, 2 + 2 + 12 + 128};
-    case DType::q5_k:
+    case StorageType::q5_k:
       return {"Q5_K", 256, 2 + 2 + 12 + 32 + 128};
-    case DType::q6_k:
+    case StorageType::q6_k:
       return {"Q6_K", 256, 128 + 64 + 16 + 2};
   }
   throw Error(ExitCode::internal, "block_format: an element type out of range");
+}
+
+std::uint64_t bytes_of_elements(StorageType type, std::uint64_t n) {
+  const BlockFormat format = block_format(type);
+  const auto each = static_cast<std::uint64_t>(format.n_elements);
+  return (n + each - 1) / each * static_cast<std::uint64_t>(format.n_bytes);
 }
 
 std::int64_t TensorView::n_elements() const { return n_rows() * n_cols(); }

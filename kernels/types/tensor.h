@@ -9,8 +9,21 @@
 
 namespace tovamill {
 
-// Element types that a model file may hold. The quantised ones are GGUF's block formats.
-enum class DType : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k };
+// How the elements of a matrix are kept: in a model file, or in the memory of a backend. The
+// quantised types are GGUF's block formats.
+enum class StorageType : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  q8_0,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q4_k,
+  q5_k,
+  q6_k
+};
 
 // Elements and bytes of one block; a plain type is a block of one element.
 struct BlockFormat {
@@ -19,12 +32,14 @@ struct BlockFormat {
   std::int32_t n_bytes;
 };
 
-BlockFormat block_format(DType dtype);
+BlockFormat block_format(StorageType type);
+// Bytes of `n` elements, whole blocks.
+std::uint64_t bytes_of_elements(StorageType type, std::uint64_t n);
 
 // A tensor inside a mapped file: row-major, the last dimension contiguous. Does not own the memory.
 struct TensorView {
   std::string name;  // as in the file, for messages
-  DType dtype = DType::f32;
+  StorageType storage = StorageType::f32;
   std::vector<std::int64_t> shape;  // outermost first: a weight is (out_features, in_features)
   const std::byte* data = nullptr;
   std::size_t n_bytes = 0;

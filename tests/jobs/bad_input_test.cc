@@ -464,7 +464,7 @@ TEST_F(BadInput, WeightsThatAreNoNumbersFailTheDocuments) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();
   d.write("corpus.txt", testing::digits(700, 1));
-  for (const DType dtype : {DType::bf16, DType::f16}) {
+  for (const StorageType dtype : {StorageType::bf16, StorageType::f16}) {
     for (const float value : {kNan, kInf, -kInf}) {
       for (const char* layer : {"embed_tokens", "layers.1.self_attn.k_proj", "lm_head"}) {
         SCOPED_TRACE(std::string(layer) + " " + std::to_string(value));
@@ -472,7 +472,7 @@ TEST_F(BadInput, WeightsThatAreNoNumbersFailTheDocuments) {
         for (const auto& t : testing::tiny_tensors(TinyModel{})) {
           std::string bytes = testing::encode(t.values, dtype);
           const std::uint16_t f16 = std::isnan(value) ? 0x7e00 : value > 0 ? 0x7c00 : 0xfc00;
-          const auto one = testing::raw(dtype == DType::bf16 ? bf16_from_float(value) : f16);
+          const auto one = testing::raw(dtype == StorageType::bf16 ? bf16_from_float(value) : f16);
           if (contains(t.hf_name, layer)) {
             for (std::size_t i = 0; i < bytes.size(); i += 2) bytes.replace(i, 2, one);
           }

@@ -54,8 +54,8 @@ RunOptions unusual_options() {
   RunOptions o;
   o.model = "models/with blank; and # and = and \"quotes\"";
   o.out = "\" quoted\\\n\tout ";
-  o.device = "cpu";
-  o.dtype = "f32";
+  o.device = DeviceKind::cpu;
+  o.dtype = ComputeType::f32;
   o.corpus = {{" first", "second*.txt", "third\r", "\xff not UTF-8"},
               "*.t?t",
               "",

@@ -17,7 +17,7 @@ class Attention : public OnFastDevices {
                                const std::vector<NextBlock>& blocks, std::int64_t n_tokens,
                                std::uint32_t seed) {
     const AttentionStream actual = run_on(setting, device(), blocks, n_tokens, seed),
-                          expected = run_on(setting, "reference", blocks, n_tokens, seed);
+                          expected = run_on(setting, DeviceKind::reference, blocks, n_tokens, seed);
     expect_near(actual, expected, tier_of(device(), setting.dtype));
     EXPECT_EQ(actual.n_attended, expected.n_attended);
   }
@@ -55,16 +55,16 @@ TEST_P(Attention, EqualsTheReferenceAcrossGroupsOfPositions) {
 
 TEST_P(Attention, EqualsTheReferenceAtAllHeadSizesAndTypes) {
   std::size_t n_settings = 0;
-  for_each_dtype([&](const std::string& dtype) {
+  for_each_dtype([&](ComputeType dtype) {
     for (const std::int32_t head_dim : {10, 16, 64, 80, 128, 256}) {
       for (const std::int32_t per_kv : {1, 3, 5}) {
         for (const std::int32_t each : {1, 45}) {
           if (!runs_on(device(), n_settings++, 13)) continue;
-          SCOPED_TRACE(dtype + " " + std::to_string(head_dim) + " x " + std::to_string(per_kv) +
-                       " in blocks of " + std::to_string(each));
+          SCOPED_TRACE(std::string(name_of(dtype)) + " " + std::to_string(head_dim) + " x " +
+                       std::to_string(per_kv) + " in blocks of " + std::to_string(each));
           const AttentionSetting setting{.head_dim = head_dim,
                                          .per_kv = per_kv,
-                                         .rotates = dtype == "f32",
+                                         .rotates = dtype == ComputeType::f32,
                                          .cache = {.cache_size = kCache},
                                          .dtype = dtype};
           expect_reference(setting, blocks_of(60, each), 60, 3);
@@ -79,13 +79,14 @@ TEST_P(Attention, EqualsTheReferenceWithWideHeads) {
   struct Case {
     std::int32_t head_dim, per_kv, each, cache_size, n_tokens;
   };
-  for_each_dtype([&](const std::string& dtype) {
+  for_each_dtype([&](ComputeType dtype) {
     for (const Case& c :
          {Case{258, 1, 30, 20, 30}, Case{320, 6, 1, 6, 9}, Case{512, 2, 14, 10, 14}}) {
-      SCOPED_TRACE(dtype + " " + std::to_string(c.head_dim) + " x " + std::to_string(c.per_kv));
+      SCOPED_TRACE(std::string(name_of(dtype)) + " " + std::to_string(c.head_dim) + " x " +
+                   std::to_string(c.per_kv));
       const AttentionSetting setting{.head_dim = c.head_dim,
                                      .per_kv = c.per_kv,
-                                     .rotates = dtype == "f32",
+                                     .rotates = dtype == ComputeType::f32,
                                      .cache = {.cache_size = c.cache_size},
                                      .dtype = dtype};
       expect_reference(setting, blocks_of(c.n_tokens, c.each), c.n_tokens, 4);
@@ -100,7 +101,8 @@ TEST_P(Attention, EqualsTheReferenceWithLargeStates) {
   for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::tova_head}) {
     for (const std::int32_t cache_size : {300, 420, 800, 1100, 1400}) {
       // On the CPU all sizes are alike.
-      if (device() == "cpu" ? cache_size != 300 : !runs_on(device(), n_settings++, kNever))
+      if (device() == DeviceKind::cpu ? cache_size != 300
+                                      : !runs_on(device(), n_settings++, kNever))
         continue;
       SCOPED_TRACE(std::string(name_of(policy)) + " " + std::to_string(cache_size));
       const AttentionSetting setting{.per_kv = 3,
@@ -136,8 +138,8 @@ TEST_P(Attention, EqualsTheReferenceWithAsManyHeadsAsAModelMayHave) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, Attention, ::testing::Values("cpu", "cuda"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, Attention, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill::testing

@@ -45,19 +45,20 @@ constexpr double kGatedFactorOnGpus = 4;
 struct Setting {
   std::int32_t n_rows;
   std::int32_t vocab_size;
-  std::string dtype;
-  std::string device;
+  ComputeType dtype;
+  DeviceKind device;
 };
 
 void PrintTo(const Setting& s, std::ostream* out) {
-  *out << s.device << ' ' << s.dtype << ' ' << s.n_rows << " rows, " << s.vocab_size << " words";
+  *out << name_of(s.device) << ' ' << name_of(s.dtype) << ' ' << s.n_rows << " rows, "
+       << s.vocab_size << " words";
 }
 
 class BackendTest : public ::testing::TestWithParam<Setting> {
  protected:
   void SetUp() override {
     const Setting& s = GetParam();
-    is_bf16_ = s.dtype == "bf16";
+    is_bf16_ = s.dtype == ComputeType::bf16;
     options_.shape = {.n_layers = 1,
                       .hidden_size = kHidden,
                       .intermediate_size = kIntermediate,
@@ -100,7 +101,7 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
   }
   static TensorView view(const std::vector<float>& values, std::vector<std::int64_t> shape) {
     return {.name = "random",
-            .dtype = DType::f32,
+            .storage = StorageType::f32,
             .shape = std::move(shape),
             .data = reinterpret_cast<const std::byte*>(values.data()),
             .n_bytes = values.size() * 4};
@@ -114,7 +115,7 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
     // Rows as they are now; to be read once, and then compared.
     std::vector<float> actual(std::int32_t n) const {
       std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(cols));
-      backend.read_rows(*fast, 0, rows);
+      backend.device().read_rows(*fast, 0, rows);
       return rows;
     }
     double expected(std::int32_t r, std::int32_t c) const {
@@ -122,15 +123,15 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
     }
   };
   Pair make(std::int32_t cols, BufferType type, const std::vector<float>& rows = {}) {
-    Pair p{fast_->make_buffer(kMaxRows, cols, type), reference_->make_buffer(kMaxRows, cols, type),
-           cols, *fast_};
+    Pair p{fast_->device().make_buffer(kMaxRows, cols, type),
+           reference_->device().make_buffer(kMaxRows, cols, type), cols, *fast_};
     if (auto* c = dynamic_cast<CpuBuffer*>(p.fast.get()))
       std::memset(c->bytes.data(), 0xff, c->bytes.size());  // NaN in float32 and in bf16
     const std::vector<float> nan(
         static_cast<std::size_t>(kMaxRows) * static_cast<std::size_t>(cols),
         std::numeric_limits<float>::quiet_NaN());
-    fast_->write_rows(*p.fast, 0, nan);
-    if (!rows.empty()) fast_->write_rows(*p.fast, 0, rows);
+    fast_->device().write_rows(*p.fast, 0, nan);
+    if (!rows.empty()) fast_->device().write_rows(*p.fast, 0, rows);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto r = static_cast<std::int32_t>(i) / cols, col = static_cast<std::int32_t>(i) % cols;
       static_cast<reference::ReferenceBuffer&>(*p.reference).row(r)[col] =
@@ -189,10 +190,11 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
                            in = random(n_rows() * kHidden);
   for (bool with_bias : {false, true}) {
     for (bool adds : {false, true}) {
-      Backend::MatrixSource source{
+      Device::MatrixSource source{
           .parts = {view(w, {n_out, kHidden})}, .biases = {}, .interleaved = {}};
       if (with_bias) source.biases = {view(bias, {n_out})};
-      const auto packed = fast_->pack(source), expected = reference_->pack(source);
+      const auto packed = fast_->device().pack(source),
+                 expected = reference_->device().pack(source);
       EXPECT_EQ(packed->n_out(), n_out);
       EXPECT_EQ(packed->n_in(), kHidden);
       Pair x = make(kHidden, BufferType::compute, in);
@@ -224,9 +226,11 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
 TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
   const std::vector<float> gate = random(kIntermediate * kHidden),
                            up = random(kIntermediate * kHidden);
-  const double gated_factor = GetParam().device == "cuda" ? kGatedFactorOnGpus : kBf16Factor;
+  const double gated_factor =
+      GetParam().device == DeviceKind::cuda ? kGatedFactorOnGpus : kBf16Factor;
   const TensorView g = view(gate, {kIntermediate, kHidden}), u = view(up, {kIntermediate, kHidden});
-  const auto packed = fast_->pack_gated(g, u), expected = reference_->pack_gated(g, u);
+  const auto packed = fast_->device().pack_gated(g, u),
+             expected = reference_->device().pack_gated(g, u);
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden)),
        out = make(kIntermediate, BufferType::compute);
   fast_->project_gated(*x.fast, *packed, *out.fast);
@@ -248,9 +252,9 @@ TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
 TEST_P(BackendTest, TargetNllEqualsTheReference) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden, 2.0f);
-  const Backend::MatrixSource source{
+  const Device::MatrixSource source{
       .parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}};
-  const auto packed = fast_->pack(source), expected = reference_->pack(source);
+  const auto packed = fast_->device().pack(source), expected = reference_->device().pack(source);
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
   std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows()));
   for (std::size_t r = 0; r < targets.size(); ++r)
@@ -273,9 +277,9 @@ TEST_P(BackendTest, ReadLogitsEqualsTheReferenceForAnyRows) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden), bias = random(vocab),
                            in = random(n_rows() * kHidden);
-  const Backend::MatrixSource source{
+  const Device::MatrixSource source{
       .parts = {view(head, {vocab, kHidden})}, .biases = {view(bias, {vocab})}, .interleaved = {}};
-  const auto packed = fast_->pack(source), expected = reference_->pack(source);
+  const auto packed = fast_->device().pack(source), expected = reference_->device().pack(source);
   Pair x = make(kHidden, BufferType::compute, in);
   // The last row first, and one of them twice.
   std::vector<std::int32_t> rows = {n_rows() - 1, 0};
@@ -299,8 +303,8 @@ TEST_P(BackendTest, ReadLogitsEqualsTheReferenceForAnyRows) {
 TEST_P(BackendTest, ReadLogitsGivesARowTheSameBitsInEveryCall) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden);
-  const auto packed =
-      fast_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  const auto packed = fast_->device().pack(
+      {.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden));
   std::vector<std::int32_t> rows;
   for (std::int32_t r = 0; r < n_rows(); ++r) rows.push_back(r);
@@ -327,8 +331,8 @@ TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
   std::ranges::copy(word(3), word(70).begin());
   std::ranges::copy(word(3), word(vocab - 1).begin());
   for (const std::int32_t w : {5, 6}) std::ranges::fill(word(w), std::nanf(""));
-  const auto packed =
-      fast_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  const auto packed = fast_->device().pack(
+      {.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
   std::vector<float> in = random(n_rows() * kHidden);
   // Nothing is closer to a word than the word, and the last row is of no numbers.
   std::ranges::transform(word(3), in.begin(), [](float v) { return 4.0f * v; });
@@ -339,7 +343,7 @@ TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
   if (rows.back() != 0) rows.push_back(0);
   std::vector<std::int32_t> ids(rows.size(), -2);
   if (!fast_->read_argmax(*x.fast, *packed, rows, ids)) {
-    EXPECT_EQ(GetParam().device, "cpu");
+    EXPECT_EQ(GetParam().device, DeviceKind::cpu);
     EXPECT_EQ(ids, std::vector<std::int32_t>(rows.size(), -2));
     return;
   }
@@ -367,8 +371,8 @@ TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
 TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden, 2.0f);
-  const auto packed =
-      fast_->pack({.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  const auto packed = fast_->device().pack(
+      {.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
   std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows())), rows(targets.size());
   for (std::size_t r = 0; r < targets.size(); ++r) {
@@ -395,9 +399,9 @@ TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
 
 std::vector<Setting> settings() {
   std::vector<Setting> all;
-  for (const char* device : {"cpu", "cuda"}) {
+  for (const DeviceKind device : {DeviceKind::cpu, DeviceKind::cuda}) {
     std::size_t n_settings = 0;
-    for (const char* dtype : {"f32", "bf16"}) {
+    for (const ComputeType dtype : {ComputeType::f32, ComputeType::bf16}) {
       for (std::int32_t n_rows : {1, 31, 32, 33, 257}) {
         for (std::int32_t vocab : {257, 1031}) {
           if (runs_on(device, n_settings++, 7)) all.push_back({n_rows, vocab, dtype, device});
@@ -409,8 +413,8 @@ std::vector<Setting> settings() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, BackendTest, ::testing::ValuesIn(settings()), [](const auto& info) {
-  return info.param.device + "_" + info.param.dtype + "_" + std::to_string(info.param.n_rows) +
-         "_" + std::to_string(info.param.vocab_size);
+  return std::string(name_of(info.param.device)) + "_" + std::string(name_of(info.param.dtype)) +
+         "_" + std::to_string(info.param.n_rows) + "_" + std::to_string(info.param.vocab_size);
 });
 
 }  // namespace

@@ -37,7 +37,7 @@ class CudaStart : public ::testing::Test {
                                         .ropes = {std::vector<double>(5, 0.1)},
                                         .layers = {{}}},
                               .cache = {.cache_size = 8},
-                              .dtype = "f32",
+                              .dtype = ComputeType::f32,
                               .max_rows = kMaxRows,
                               .max_block = kMaxRows,
                               .device_index = device_index,
@@ -85,32 +85,32 @@ std::vector<float> first_row(Backend& backend, const Matrix& w, std::int32_t n, 
       zeros(static_cast<std::size_t>(n) * kOut);
   for (std::size_t i = 0; i < x.size(); ++i)
     x[i] = static_cast<float>(1 + i % 7) / static_cast<float>(3 + i % kHidden);
-  auto in = backend.make_buffer(kMaxRows, kHidden, BufferType::compute),
-       out = backend.make_buffer(kMaxRows, kOut, BufferType::full);
+  auto in = backend.device().make_buffer(kMaxRows, kHidden, BufferType::compute),
+       out = backend.device().make_buffer(kMaxRows, kOut, BufferType::full);
   backend.begin_step(blocks, n);
-  backend.write_rows(*in, 0, x);
-  backend.write_rows(*out, 0, zeros);
+  backend.device().write_rows(*in, 0, x);
+  backend.device().write_rows(*out, 0, zeros);
   if (adds) {
     backend.project_add(*in, w, *out);
   } else {
     backend.project(*in, w, *out);
   }
   std::vector<float> row(kOut);
-  backend.read_rows(*out, 0, row);
+  backend.device().read_rows(*out, 0, row);
   backend.finish_step();
   return row;
 }
 
 // Though all of it was said to be free.
 TEST_F(CudaStart, TakesLessMemoryWhereLessCanBeHad) {
-  EXPECT_FALSE(contains(make()->description(), "could be had"));
+  EXPECT_FALSE(contains(make()->device().description(), "could be had"));
   const std::uint64_t largest = kTestDeviceBytes / 4 * 3;
   set_machine({.largest_block = largest});
   const auto backend = make();
-  EXPECT_LE(backend->device_bytes_left().value() + backend->workspace_bytes(), largest);
-  EXPECT_TRUE(
-      contains(backend->description(), "only 0.1 GiB of 0.1 GiB of its memory could be had"))
-      << backend->description();
+  EXPECT_LE(backend->device().device_bytes_left().value() + backend->workspace_bytes(), largest);
+  EXPECT_TRUE(contains(backend->device().description(),
+                       "only 0.1 GiB of 0.1 GiB of its memory could be had"))
+      << backend->device().description();
   set_machine({.largest_block = 1 << 20});
   const std::string why = error_of([] { make(); }, ExitCode::internal);
   EXPECT_TRUE(contains(why, "out of GPU memory")) << why;
@@ -126,7 +126,7 @@ class CudaGemm : public CudaStart {
   }
   static TensorView view(const std::vector<float>& weights) {
     return {.name = "w",
-            .dtype = DType::f32,
+            .storage = StorageType::f32,
             .shape = {kOut, kHidden},
             .data = reinterpret_cast<const std::byte*>(weights.data()),
             .n_bytes = weights.size() * 4};
@@ -137,11 +137,12 @@ class CudaGemm : public CudaStart {
     set_machine(m);
     const std::vector<float> values = weights();
     const auto backend = make();
-    const auto w = backend->pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
+    const auto w =
+        backend->device().pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
     std::vector<std::vector<float>> all;
     for (const std::int32_t n : {2, 20, 21, 64, 65, 280})
       all.push_back(first_row(*backend, *w, n, single, false));
-    return {all, backend->description()};
+    return {all, backend->device().description()};
   }
 };
 
@@ -175,8 +176,10 @@ TEST_F(CudaGemm, HaveAlgorithmsForTheSizeOfAStepThatGiveTheSameBits) {
     set_machine({.few_rows = 1, .contrary_rows = 256});
     const std::vector<float> values = weights();
     const auto backend = make();
-    EXPECT_FALSE(contains(backend->description(), "padded")) << backend->description();
-    const auto w = backend->pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
+    EXPECT_FALSE(contains(backend->device().description(), "padded"))
+        << backend->device().description();
+    const auto w =
+        backend->device().pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
     const auto expected = first_row(*backend, *w, 1, single, false);
     for (const auto& [n, chosen_for] : {std::pair{20, 64}, {64, 64}, {65, 256}, {280, 1024}}) {
       take_gemm_by(0);

@@ -17,20 +17,20 @@ using Decode = OnFastDevices;
 // Without rotation both read the same keys in bf16, too.
 TEST_P(Decode, EqualsTheReferenceAtAllHeadSizes) {
   std::size_t n_settings = 0;
-  for_each_dtype([&](const std::string& dtype) {
+  for_each_dtype([&](ComputeType dtype) {
     for (const std::int32_t head_dim : {16, 64, 80, 128}) {
       for (const std::int32_t per_kv : {1, 3}) {
         for (const NamedCache& p : all_policies(kCache)) {
           if (!runs_on(device(), n_settings++, 59)) continue;
-          SCOPED_TRACE(p.name + " " + dtype + " " + std::to_string(head_dim) + " x " +
-                       std::to_string(per_kv));
+          SCOPED_TRACE(p.name + " " + std::string(name_of(dtype)) + " " + std::to_string(head_dim) +
+                       " x " + std::to_string(per_kv));
           const AttentionSetting setting{.head_dim = head_dim,
                                          .per_kv = per_kv,
-                                         .rotates = dtype == "f32",
+                                         .rotates = dtype == ComputeType::f32,
                                          .cache = p.cache,
                                          .dtype = dtype};
           const auto blocks = blocks_of(90, 1);
-          const AttentionStream expected = run_on(setting, "reference", blocks, 90, 1),
+          const AttentionStream expected = run_on(setting, DeviceKind::reference, blocks, 90, 1),
                                 actual = run_on(setting, device(), blocks, 90, 1);
           expect_near(actual, expected, tier_of(device(), dtype));
           EXPECT_EQ(actual.n_attended, expected.n_attended);
@@ -43,14 +43,14 @@ TEST_P(Decode, EqualsTheReferenceAtAllHeadSizes) {
 // Positions change at 256; the last tokens come in longer blocks again.
 TEST_P(Decode, EqualsTilesAcrossGroupsOfPositions) {
   std::size_t n_settings = 0;
-  for_each_dtype([&](const std::string& dtype) {
+  for_each_dtype([&](ComputeType dtype) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const Positions positions :
            {Positions::clipped, Positions::absolute, Positions::in_state}) {
         for (const std::int32_t sliding_window : {0, 25}) {
           if (!runs_on(device(), n_settings++, kNever)) continue;
-          SCOPED_TRACE(p.name + " " + dtype + " " + std::string(name_of(positions)) + " " +
-                       std::to_string(sliding_window));
+          SCOPED_TRACE(p.name + " " + std::string(name_of(dtype)) + " " +
+                       std::string(name_of(positions)) + " " + std::to_string(sliding_window));
           AttentionSetting setting{
               .sliding_window = sliding_window, .cache = p.cache, .dtype = dtype};
           setting.cache.positions = positions;
@@ -79,7 +79,7 @@ TEST_P(Decode, KeepsPinnedTokensAsTheReferenceDoes) {
                      std::to_string(each));
         const AttentionSetting setting{.cache = p.cache};
         const auto blocks = blocks_of(120, each, pin);
-        const AttentionStream expected = run_on(setting, "reference", blocks, 120, 3),
+        const AttentionStream expected = run_on(setting, DeviceKind::reference, blocks, 120, 3),
                               actual = run_on(setting, device(), blocks, 120, 3);
         expect_near(actual, expected);
         EXPECT_EQ(actual.n_attended, expected.n_attended);
@@ -141,10 +141,10 @@ std::vector<AttentionStream> mixture(AttentionDevice& device) {
 
 TEST_P(Decode, GivesTheSameBitsBesideOtherStreamsAndWithAnyNumberOfThreads) {
   std::size_t n_settings = 0;
-  for_each_dtype([&](const std::string& dtype) {
+  for_each_dtype([&](ComputeType dtype) {
     for (const NamedCache& p : all_policies(kCache)) {
       if (!runs_on(device(), n_settings++, kNever)) continue;
-      SCOPED_TRACE(p.name + " " + dtype);
+      SCOPED_TRACE(p.name + " " + std::string(name_of(dtype)));
       AttentionDevice one({.cache = p.cache, .device = device(), .dtype = dtype, .n_threads = 1});
       std::vector<AttentionStream> expected = mixture(one);
       for (AttentionStream& s : expected) one.run(s);
@@ -166,8 +166,8 @@ TEST_P(Decode, GivesTheSameBitsBesideOtherStreamsAndWithAnyNumberOfThreads) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, Decode, ::testing::Values("cpu", "cuda"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, Decode, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill::testing

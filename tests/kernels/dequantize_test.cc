@@ -73,7 +73,7 @@ TEST_P(QuantisedType, EqualsTheGgufPackage) {
   const TensorView blocks = table.find(GetParam()).value();
   const TensorView values = table.find(std::string(GetParam()) + ".values").value();
   ASSERT_EQ(blocks.shape, values.shape);
-  EXPECT_EQ(block_format(blocks.dtype).name, GetParam());
+  EXPECT_EQ(block_format(blocks.storage).name, GetParam());
   const auto n = static_cast<std::size_t>(blocks.n_cols());
   std::vector<float> found(n), expected(n);
   for (std::int64_t row = 0; row < blocks.n_rows(); ++row) {
@@ -97,10 +97,10 @@ INSTANTIATE_TEST_SUITE_P(DequantizeTest, QuantisedType,
 
 TEST(DequantizeTest, PlainTypesAreReadAtAnyAddress) {
   alignas(8) std::byte memory[1 + 3 * 4];
-  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    const std::uint32_t one = dtype == DType::f32   ? 0x3F800000
-                              : dtype == DType::f16 ? 0x3C00
-                                                    : 0x3F80;
+  for (const StorageType dtype : {StorageType::f32, StorageType::f16, StorageType::bf16}) {
+    const std::uint32_t one = dtype == StorageType::f32   ? 0x3F800000
+                              : dtype == StorageType::f16 ? 0x3C00
+                                                          : 0x3F80;
     const auto n_bytes = static_cast<std::size_t>(block_format(dtype).n_bytes);
     for (std::size_t i = 0; i < 3; ++i) std::memcpy(memory + 1 + i * n_bytes, &one, n_bytes);
     const TensorView tensor{"t", dtype, {3, 1}, memory + 1, 3 * n_bytes};
@@ -113,11 +113,11 @@ TEST(DequantizeTest, PlainTypesAreReadAtAnyAddress) {
 }
 
 TEST(TensorViewTest, CountsRowsAndColumns) {
-  const TensorView matrix{"m", DType::f32, {2, 3, 4}, nullptr, 0};
+  const TensorView matrix{"m", StorageType::f32, {2, 3, 4}, nullptr, 0};
   EXPECT_EQ(matrix.n_rows(), 6);
   EXPECT_EQ(matrix.n_cols(), 4);
   EXPECT_EQ(matrix.n_elements(), 24);
-  const TensorView scalar{"s", DType::f32, {}, nullptr, 0};
+  const TensorView scalar{"s", StorageType::f32, {}, nullptr, 0};
   EXPECT_EQ(scalar.n_rows(), 1);
   EXPECT_EQ(scalar.n_elements(), 1);
 }

@@ -41,7 +41,7 @@ class StateMemory {
   }
 
  private:
-  std::uint64_t left() const { return backend_.device_bytes_left().value_or(0); }
+  std::uint64_t left() const { return backend_.device().device_bytes_left().value_or(0); }
   const Backend& backend_;
   std::uint64_t left_;  // with no state, and no workspace
 };
@@ -52,21 +52,22 @@ std::vector<std::int32_t> positions(AttentionDevice& device, const AttentionStre
 
 TEST(GrownState, IsBroughtDownAsInTheReference) {
   std::size_t n_settings = 0;
-  for (const std::string& device : devices({"cpu", "cuda"})) {
+  for (const DeviceKind device : devices({DeviceKind::cpu, DeviceKind::cuda})) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const Positions at : {Positions::clipped, Positions::absolute, Positions::in_state}) {
         for (const std::int32_t pin : {0, 7}) {
           for (const std::int32_t sliding_window : {0, 120}) {
             if ((pin == 0 || sliding_window > 0) && at != Positions::clipped) continue;
             if (!runs_on(device, n_settings++, kNever)) continue;
-            SCOPED_TRACE(p.name + " " + device + " " + std::string(name_of(at)) + " pin " +
-                         std::to_string(pin) + " " + std::to_string(sliding_window));
+            SCOPED_TRACE(p.name + " " + std::string(name_of(device)) + " " +
+                         std::string(name_of(at)) + " pin " + std::to_string(pin) + " " +
+                         std::to_string(sliding_window));
             AttentionSetting setting{
                 .sliding_window = sliding_window, .cache = p.cache, .device = device};
             setting.cache.positions = at;
             setting.cache.clip_distance = at == Positions::clipped ? 100 : 0;
             AttentionDevice fast(setting);
-            setting.device = "reference";
+            setting.device = DeviceKind::reference;
             AttentionDevice reference(setting);
             AttentionStream actual{.input = fast.input(331, 1), .blocks = prompt_and_answer(pin)},
                 expected{.input = actual.input, .blocks = actual.blocks};
@@ -103,7 +104,8 @@ TEST(GrownState, AttendsAsFullDoes) {
 
 // All weights are equal: the oldest leave, but for those that are pinned.
 TEST(GrownState, LetsTheOldestOfEqualsGo) {
-  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
+  for (const DeviceKind device :
+       devices({DeviceKind::cpu, DeviceKind::reference, DeviceKind::cuda})) {
     for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::h2o, Policy::window}) {
       AttentionDevice d({.cache = {.policy = policy, .cache_size = 10}, .device = device});
       AttentionStream s{.input = d.input(51, 3, 0.0f),
@@ -117,7 +119,8 @@ TEST(GrownState, LetsTheOldestOfEqualsGo) {
 }
 
 TEST(GrownState, WantsOneTokenToComeDownAndFewPins) {
-  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
+  for (const DeviceKind device :
+       devices({DeviceKind::cpu, DeviceKind::reference, DeviceKind::cuda})) {
     AttentionDevice d({.cache = {.cache_size = 10}, .device = device});
     AttentionStream s{.input = d.input(60, 4),
                       .blocks = {{.n_tokens = 20, .keeps_all = true}, {.n_tokens = 2}}};
@@ -131,7 +134,7 @@ TEST(GrownState, WantsOneTokenToComeDownAndFewPins) {
 }
 
 // Memory is what was announced, at every length, and goes back to that of a bounded state.
-void expect_announced_memory(const std::string& device, const CacheOptions& cache,
+void expect_announced_memory(DeviceKind device, const CacheOptions& cache,
                              const std::vector<std::int32_t>& lengths) {
   AttentionDevice d({.cache = cache, .device = device, .device_bytes = 3 * kTestDeviceBytes});
   Backend& backend = d.backend();
@@ -168,11 +171,11 @@ void expect_announced_memory(const std::string& device, const CacheOptions& cach
 }
 
 TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
-  for (const std::string& device : devices({"cpu", "cuda"})) {
+  for (const DeviceKind device : devices({DeviceKind::cpu, DeviceKind::cuda})) {
     std::size_t n_settings = 0;
     for (const NamedCache& p : all_policies(kCache)) {
       if (!runs_on(device, n_settings++, 16)) continue;
-      SCOPED_TRACE(p.name + " " + device);
+      SCOPED_TRACE(p.name + " " + std::string(name_of(device)));
       const bool is_fast = runs_on(device, 1, kNever);
       expect_announced_memory(device, p.cache,
                               is_fast ? std::vector<std::int32_t>{1, 200, 55, 1, 700, 900}
@@ -184,14 +187,16 @@ TEST(GrownState, TakesTheMemoryThatItIsSaidToTake) {
 // A copy goes its own way, to the bit as if its stream had been the only one.
 TEST(CopiedState, GoesItsOwnWay) {
   std::size_t n_settings = 0;
-  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
+  for (const DeviceKind device :
+       devices({DeviceKind::cpu, DeviceKind::reference, DeviceKind::cuda})) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const bool keeps_all : {false, true}) {
         for (const bool used : {false, true}) {
           if (!runs_on(device, n_settings++, kNever)) continue;
-          SCOPED_TRACE(p.name + " " + device + (keeps_all ? " grown" : "") + (used ? " used" : ""));
+          SCOPED_TRACE(p.name + " " + std::string(name_of(device)) + (keeps_all ? " grown" : "") +
+                       (used ? " used" : ""));
           AttentionDevice d({.cache = p.cache, .device = device});
-          const std::int32_t n = device == "cpu" ? 290 : 50;
+          const std::int32_t n = device == DeviceKind::cpu ? 290 : 50;
           const AttentionInput one = d.input(n + 40, 6);
           AttentionInput other = d.input(n + 40, 7);
           for (std::size_t l = 0; l < one.size(); ++l)
@@ -216,7 +221,7 @@ TEST(CopiedState, GoesItsOwnWay) {
           d.run(first);
           d.backend().copy(*first.state, *second.state);
           EXPECT_EQ(d.backend().n_tokens(*second.state), n);
-          if (device == "cpu") {
+          if (device == DeviceKind::cpu) {
             const StateMemory memory(d.backend());
             EXPECT_EQ(memory.of(*first.state), memory.of(*second.state));
           }
@@ -241,10 +246,11 @@ TEST(CopiedState, GoesItsOwnWay) {
 // Saved while grown, in the middle of a group of positions, and right after it was brought down.
 TEST(SavedGrownState, GoesOnToTheBit) {
   std::size_t n_settings = 0;
-  for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
+  for (const DeviceKind device :
+       devices({DeviceKind::cpu, DeviceKind::reference, DeviceKind::cuda})) {
     for (const NamedCache& p : all_policies(kCache)) {
       for (const Positions at : {Positions::clipped, Positions::in_state}) {
-        if (device != "cpu" && at == Positions::clipped) continue;
+        if (device != DeviceKind::cpu && at == Positions::clipped) continue;
         if (!runs_on(device, n_settings++, kNever)) continue;
         AttentionSetting setting{.cache = p.cache, .device = device};
         setting.cache.positions = at;
@@ -253,8 +259,8 @@ TEST(SavedGrownState, GoesOnToTheBit) {
         AttentionStream expected{.input = d.input(331, 9), .blocks = prompt_and_answer(3)};
         d.run(expected);
         for (const std::size_t n_blocks : {2u, 4u, 5u, 8u}) {
-          SCOPED_TRACE(p.name + " " + device + " " + std::string(name_of(at)) + " after " +
-                       std::to_string(n_blocks));
+          SCOPED_TRACE(p.name + " " + std::string(name_of(device)) + " " +
+                       std::string(name_of(at)) + " after " + std::to_string(n_blocks));
           AttentionStream s{.input = expected.input, .blocks = expected.blocks};
           s.blocks.resize(n_blocks);
           d.run(s);

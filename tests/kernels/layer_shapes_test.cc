@@ -42,7 +42,7 @@ TEST_P(MixedLayers, EqualTheReference) {
         const AttentionSetting setting{.layers = mix.layers, .cache = p.cache};
         const auto blocks = blocks_of(300, each);
         const AttentionStream actual = run_on(setting, device(), blocks, 300, 1),
-                              expected = run_on(setting, "reference", blocks, 300, 1);
+                              expected = run_on(setting, DeviceKind::reference, blocks, 300, 1);
         expect_near(actual, expected);
         EXPECT_EQ(actual.n_attended, expected.n_attended);
       }
@@ -55,7 +55,8 @@ TEST_P(MixedLayers, DecodeAsTheReferenceDoes) {
     SCOPED_TRACE(mix.name);
     const AttentionSetting setting{.layers = mix.layers, .cache = {.cache_size = 12}};
     const AttentionStream actual = run_on(setting, device(), blocks_of(40, 1), 40, 2),
-                          expected = run_on(setting, "reference", blocks_of(40, 1), 40, 2);
+                          expected =
+                              run_on(setting, DeviceKind::reference, blocks_of(40, 1), 40, 2);
     expect_near(actual, expected);
     EXPECT_EQ(actual.n_attended, expected.n_attended);
   }
@@ -86,7 +87,7 @@ TEST_P(MixedLayers, GoOnFromSavedStates) {
   }
 }
 
-class EveryDevice : public ::testing::TestWithParam<std::string> {
+class EveryDevice : public ::testing::TestWithParam<DeviceKind> {
  protected:
   void SetUp() override {
     if (devices({GetParam()}).empty()) GTEST_SKIP() << "no GPU";
@@ -136,10 +137,12 @@ TEST_P(EveryDevice, RefusesTheStateOfOtherLayers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, MixedLayers, ::testing::Values("cpu", "cuda"),
-                         [](const auto& info) { return info.param; });
-INSTANTIATE_TEST_SUITE_P(Devices, EveryDevice, ::testing::Values("reference", "cpu", "cuda"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, MixedLayers, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Devices, EveryDevice,
+                         ::testing::Values(DeviceKind::reference, DeviceKind::cpu,
+                                           DeviceKind::cuda),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill::testing

@@ -13,7 +13,7 @@ namespace {
 
 TensorView view(const std::vector<float>& values, std::vector<std::int64_t> shape) {
   return {.name = "hand-made",
-          .dtype = DType::f32,
+          .storage = StorageType::f32,
           .shape = std::move(shape),
           .data = reinterpret_cast<const std::byte*>(values.data()),
           .n_bytes = values.size() * 4};
@@ -65,9 +65,9 @@ TEST_F(ReferenceBackendTest, RmsNormDividesByTheRootMeanSquare) {
 TEST_F(ReferenceBackendTest, ProjectStacksPartsAndAddsBiases) {
   begin(2);
   const std::vector<float> first = {1, 2, 3, 4}, second = {0, -1}, bias = {10, 20};
-  const auto w = backend_.pack({.parts = {view(first, {2, 2}), view(second, {1, 2})},
-                                .biases = {view(bias, {2}), {}},
-                                .interleaved = {}});
+  const auto w = backend_.device().pack({.parts = {view(first, {2, 2}), view(second, {1, 2})},
+                                         .biases = {view(bias, {2}), {}},
+                                         .interleaved = {}});
   EXPECT_EQ(w->n_out(), 3);
   EXPECT_EQ(w->n_in(), 2);
   const ReferenceBuffer x = buffer(2, {1, 1, 2, -1});
@@ -82,10 +82,10 @@ TEST_F(ReferenceBackendTest, PackUndoesLlamaCppsRotaryLayout) {
   begin(1);
   // One head of 4: the file's rows are the pairs (0, 2), (1, 3) one after another.
   const std::vector<float> rows = {0, 2, 1, 3}, bias = {0, 20, 10, 30};
-  const auto w = backend_.pack({.parts = {view(rows, {4, 1})},
-                                .biases = {view(bias, {4})},
-                                .interleaved = {true},
-                                .head_dim = 4});
+  const auto w = backend_.device().pack({.parts = {view(rows, {4, 1})},
+                                         .biases = {view(bias, {4})},
+                                         .interleaved = {true},
+                                         .head_dim = 4});
   ReferenceBuffer out = buffer(4, std::vector<double>(4));
   backend_.project(buffer(1, {1}), *w, out);
   EXPECT_EQ(out.values, (std::vector<double>{0, 11, 22, 33}));
@@ -94,7 +94,7 @@ TEST_F(ReferenceBackendTest, PackUndoesLlamaCppsRotaryLayout) {
 TEST_F(ReferenceBackendTest, ProjectGatedIsSiluOfTheGateTimesUp) {
   begin(1);
   const std::vector<float> gate = {0, 0, 1, 0}, up = {5, 5, 0, 3};
-  const auto w = backend_.pack_gated(view(gate, {2, 2}), view(up, {2, 2}));
+  const auto w = backend_.device().pack_gated(view(gate, {2, 2}), view(up, {2, 2}));
   ReferenceBuffer out = buffer(2, std::vector<double>(2));
   backend_.project_gated(buffer(2, {2, 1}), *w, out);
   EXPECT_EQ(out.values, (std::vector<double>{0, 2 / (1 + std::exp(-2.0)) * 3}));
@@ -102,7 +102,8 @@ TEST_F(ReferenceBackendTest, ProjectGatedIsSiluOfTheGateTimesUp) {
 
 TEST_F(ReferenceBackendTest, TargetNllIsLogSumExpMinusTheTarget) {
   const std::vector<float> head = {0, 0, 0, 1000};
-  const auto w = backend_.pack({.parts = {view(head, {4, 1})}, .biases = {}, .interleaved = {}});
+  const auto w =
+      backend_.device().pack({.parts = {view(head, {4, 1})}, .biases = {}, .interleaved = {}});
   const ReferenceBuffer x = buffer(1, {0, 1, 1, 1});
   const std::vector<std::int32_t> targets = {2, 3, 0, -1};
   std::vector<float> nll(4, 99.0f);
@@ -112,7 +113,7 @@ TEST_F(ReferenceBackendTest, TargetNllIsLogSumExpMinusTheTarget) {
 
 TEST_F(ReferenceBackendTest, ReadLogitsGivesTheRowsAskedForInTheirOrder) {
   const std::vector<float> head = {1, 2, -3}, bias = {0, 0.5f, 0};
-  const auto w = backend_.pack(
+  const auto w = backend_.device().pack(
       {.parts = {view(head, {3, 1})}, .biases = {view(bias, {3})}, .interleaved = {}});
   const ReferenceBuffer x = buffer(1, {0, 1, 2, 3});
   const std::vector<std::int32_t> rows = {3, 0, 1};

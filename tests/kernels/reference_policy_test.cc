@@ -78,6 +78,61 @@ TEST(ReferencePolicy, WindowEvictsTheOldestBehindTheSinks) {
   EXPECT_EQ(choose_evicted(o, 9, {0, 0, 0, 0}, tokens_at({0, 1, 8, 9})), 2);
 }
 
+// The numbers that tokens draw were worked out by another implementation of Philox, from its paper:
+// at step 9 of layer 0 with key 0 they are d494fde5, d7e9725d, d2a7d279, fc4433ce and ce6d6968.
+TEST(ReferencePolicy, RandomEvictsTheTokenThatDrawsTheLowestNumber) {
+  struct Draw {
+    std::int64_t step;
+    Decider decider;
+    std::int64_t chosen;
+  };
+  const std::vector<double> weights{0.5, 0.0, 0.1, 0.2, 0.2};
+  for (const Draw& d : {Draw{9, {}, 4}, Draw{10, {}, 2}, Draw{11, {}, 0}, Draw{9, {.layer = 1}, 0},
+                        Draw{9, {.layer = 2}, 3}, Draw{9, {.random_key = ~0ull}, 3}}) {
+    EXPECT_EQ(choose_evicted(with(Policy::random), d.step, weights, tokens_at({0, 3, 5, 8, 9}),
+                             d.decider),
+              d.chosen)
+        << d.step << ' ' << d.decider.layer;
+  }
+  CacheOptions o = with(Policy::random);
+  EXPECT_EQ(choose_evicted(o, 10, weights, tokens_at({9, 8, 5, 3, 0})), 2) << "in any order";
+  o.pin = 8;
+  EXPECT_EQ(choose_evicted(o, 10, weights, tokens_at({0, 3, 5, 8, 9})), 3) << "6dea66a4";
+  o.pin = 10;
+  EXPECT_EQ(choose_evicted(o, 10, weights, tokens_at({0, 3, 5, 8, 9})), -1) << "all are pinned";
+}
+
+// Each of 16 tokens that may leave leaves as often as any other, whatever comes before, between
+// documents, layers and steps.
+TEST(ReferencePolicy, RandomEvictsEachTokenWithTheSameProbability) {
+  std::vector<std::int64_t> positions(18);
+  for (std::size_t j = 0; j < positions.size(); ++j)
+    positions[j] = static_cast<std::int64_t>(j * (j + 3) / 2);
+  CacheOptions o = with(Policy::random);
+  o.pin = 3;  // positions 0 and 2
+  const std::vector<double> weights(positions.size(), 0.0);
+  constexpr int kDraws = 8000, kFree = 16;
+  for (const int varied : {0, 1, 2}) {
+    std::vector<int> counts(positions.size(), 0);
+    for (int i = 0; i < kDraws; ++i) {
+      const std::int64_t step = 200 + (varied == 0 ? i : 0);
+      const Decider decider{.layer = varied == 1 ? i : 3,
+                            .random_key = varied == 2 ? static_cast<std::uint64_t>(i) << 20 : 77};
+      ++counts[static_cast<std::size_t>(
+          choose_evicted(o, step, weights, tokens_at(positions), decider))];
+    }
+    EXPECT_EQ(counts[0] + counts[1], 0);
+    double chi_square = 0.0;
+    for (std::size_t j = 2; j < counts.size(); ++j) {
+      const double off = counts[j] - static_cast<double>(kDraws) / kFree;
+      chi_square += off * off / (static_cast<double>(kDraws) / kFree);
+    }
+    // 99.9 % of random counts lie below, 0.1 % below 3.5 (15 degrees of freedom).
+    EXPECT_LT(chi_square, 37.7) << varied;
+    EXPECT_GT(chi_square, 3.5) << varied;
+  }
+}
+
 TEST(ReferencePolicy, FullEvictsNothing) {
   EXPECT_EQ(choose_evicted(with(Policy::full), 9, {0.1, 0.2}, tokens_at({0, 1})), -1);
 }

@@ -71,7 +71,7 @@ struct Shape {
   std::int32_t n_in, n_out;
 };
 
-class SameRows : public ::testing::TestWithParam<std::string> {
+class SameRows : public ::testing::TestWithParam<ComputeType> {
  protected:
   void SetUp() override {
     try {
@@ -80,7 +80,7 @@ class SameRows : public ::testing::TestWithParam<std::string> {
       GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
     }
   }
-  static ComputeType type() { return GetParam() == "bf16" ? ComputeType::bf16 : ComputeType::f32; }
+  static ComputeType type() { return GetParam(); }
 
   static constexpr std::int32_t kMostRows = 130, kMaxRows = 2 * kRowTile;
 
@@ -109,7 +109,7 @@ class SameRows : public ::testing::TestWithParam<std::string> {
   }
   static TensorView view(const std::vector<float>& values, const Shape& shape) {
     return {.name = "random",
-            .dtype = DType::f32,
+            .storage = StorageType::f32,
             .shape = {shape.n_out, shape.n_in},
             .data = reinterpret_cast<const std::byte*>(values.data()),
             .n_bytes = values.size() * 4};
@@ -117,13 +117,13 @@ class SameRows : public ::testing::TestWithParam<std::string> {
   // Rows of `values` (n_rows, n_in) in the type of products from row `offset` on; all else NaN.
   std::unique_ptr<Buffer> buffer(Backend& b, const std::vector<float>& values, std::int32_t n_in,
                                  std::int32_t offset) const {
-    auto made = b.make_buffer(kMaxRows, n_in, BufferType::compute);
+    auto made = b.device().make_buffer(kMaxRows, n_in, BufferType::compute);
     auto& x = static_cast<CpuBuffer&>(*made);
     std::memset(x.bytes.data(), 0xff, x.bytes.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
       const auto row = offset + static_cast<std::int64_t>(i) / n_in,
                  column = static_cast<std::int64_t>(i) % n_in;
-      if (GetParam() == "bf16") {
+      if (GetParam() == ComputeType::bf16) {
         x.bf16(row)[column] = bf16_from_float(values[i]);
       } else {
         x.f32(row)[column] = values[i];
@@ -151,7 +151,7 @@ TEST_P(SameRows, AtEveryPlaceOfEveryNumberOfRowsAndThreads) {
                              u = random(shape.n_out * shape.n_in), bias = random(shape.n_out),
                              watched = random(shape.n_in);
     const TensorView bias_view{.name = "bias",
-                               .dtype = DType::f32,
+                               .storage = StorageType::f32,
                                .shape = {shape.n_out},
                                .data = reinterpret_cast<const std::byte*>(bias.data()),
                                .n_bytes = bias.size() * 4};
@@ -159,11 +159,11 @@ TEST_P(SameRows, AtEveryPlaceOfEveryNumberOfRowsAndThreads) {
     for (int n_threads : {1, 2, 3}) {
       const auto b = backend(shape, n_threads);
       const auto matrix =
-          b->pack({.parts = {view(w, shape)}, .biases = {bias_view}, .interleaved = {}});
-      const auto gate_up = b->pack_gated(view(w, shape), view(u, shape));
-      const auto projected = b->make_buffer(kMaxRows, shape.n_out, BufferType::full),
-                 added = b->make_buffer(kMaxRows, shape.n_out, BufferType::full),
-                 gated = b->make_buffer(kMaxRows, shape.n_out, BufferType::compute);
+          b->device().pack({.parts = {view(w, shape)}, .biases = {bias_view}, .interleaved = {}});
+      const auto gate_up = b->device().pack_gated(view(w, shape), view(u, shape));
+      const auto projected = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full),
+                 added = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full),
+                 gated = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::compute);
       // All rows of a step are the watched one.
       for (std::int32_t n_rows = 1; n_rows <= kMostRows; ++n_rows) {
         std::vector<float> in;
@@ -193,8 +193,9 @@ TEST_P(SameRows, BesideOtherRows) {
   const Shape shape{160, 530};
   const std::vector<float> w = random(shape.n_out * shape.n_in), watched = random(shape.n_in);
   const auto b = backend(shape, 2);
-  const auto matrix = b->pack({.parts = {view(w, shape)}, .biases = {}, .interleaved = {}});
-  const auto out = b->make_buffer(kMaxRows, shape.n_out, BufferType::full);
+  const auto matrix =
+      b->device().pack({.parts = {view(w, shape)}, .biases = {}, .interleaved = {}});
+  const auto out = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full);
   const auto run = [&](std::int32_t n_rows, std::int32_t place) {
     std::vector<float> in = random(n_rows * shape.n_in);
     std::copy(watched.begin(), watched.end(), in.begin() + place * shape.n_in);
@@ -216,16 +217,19 @@ TEST_P(SameRows, BesideOtherRows) {
 // whole tile's bits with every instruction set that was tried (AVX2, AVX-512 with and without
 // bf16).
 TEST_P(SameRows, AreHadFromSmallTilesToo) {
-  Gemm gemm(type(), 1);
+  Gemm gemm(1);
   for (const Shape& shape : {Shape{576, 288}, Shape{576, 512}, Shape{1536, 288}, Shape{33, 67}}) {
-    const auto matrix = gemm.make(shape.n_out, shape.n_in, shape.n_out, false);
+    const auto matrix = gemm.make({.n_out = shape.n_out,
+                                   .n_in = shape.n_in,
+                                   .chunk = shape.n_out,
+                                   .type = expanded_to(type())});
     EXPECT_NE(matrix->tile_sizes() & kWholeTileOnly, 0u);
     EXPECT_NE(matrix->tile_sizes() & 0x3fu, 0u) << shape.n_in << " x " << shape.n_out;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, SameRows, ::testing::Values("f32", "bf16"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Types, SameRows, ::testing::Values(ComputeType::f32, ComputeType::bf16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill::cpu

@@ -41,10 +41,10 @@ struct Trace {
 };
 
 // A model on a backend of its own, for one stream at a time.
-class Device {
+class OneStream {
  public:
-  Device(const std::string& path, const std::string& device, const std::string& dtype,
-         const CacheOptions& cache, int n_threads)
+  OneStream(const std::string& path, DeviceKind device, ComputeType dtype,
+            const CacheOptions& cache, int n_threads)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
         n_eviction_groups_(n_eviction_groups(cache, config_.shape)),
@@ -59,7 +59,7 @@ class Device {
             config_,
             collect_weights(
                 config_, [&](const std::string& name) { return files_->find_tensor(name); }, path),
-            *backend_)),
+            backend_->device())),
         forward_(model_, *backend_, kMaxRows, 1, kMaxRows),
         state_(backend_->make_state()) {}
 
@@ -134,21 +134,22 @@ class SavedState : public ::testing::Test {
 
   // Stops a document of `n` tokens after `n_blocks` blocks, and goes on with it on another device
   // that is fresh and on one that has worked on another document.
-  static void expect_undisturbed(const std::string& device, const std::string& dtype, std::size_t n,
+  static void expect_undisturbed(DeviceKind device, ComputeType dtype, std::size_t n,
                                  std::size_t block, std::size_t n_blocks) {
     const std::vector<std::int32_t> ids = random_ids(n, 1), others = random_ids(n + 130, 2);
     const std::size_t cut = block * n_blocks;
     std::size_t n_settings = 0;
     for (const NamedCache& p : policies_and_positions(40)) {
       if (!runs_on(device, n_settings++, kFirst)) continue;
-      SCOPED_TRACE(p.name + " " + device + " " + dtype + " in blocks of " + std::to_string(block));
-      Device first(model(), device, dtype, p.cache, 1);
+      SCOPED_TRACE(p.name + " " + std::string(name_of(device)) + " " + std::string(name_of(dtype)) +
+                   " in blocks of " + std::to_string(block));
+      OneStream first(model(), device, dtype, p.cache, 1);
       first.run(ids, 0, cut, block);
       const std::vector<std::byte> saved = first.save();
       const std::vector<std::int32_t> held = first.positions();
       const Trace expected = first.run(ids, cut, n, block);
       for (const int n_threads : {1, 2}) {
-        Device second(model(), device, dtype, p.cache, n_threads);
+        OneStream second(model(), device, dtype, p.cache, n_threads);
         if (n_threads == 1) second.run(others, 0, others.size(), block);
         ASSERT_EQ(second.load(saved), static_cast<std::int64_t>(cut));
         EXPECT_EQ(second.positions(), held);
@@ -164,14 +165,14 @@ std::unique_ptr<TemporaryDirectory> SavedState::directory_;
 
 TEST_F(SavedState, GoesOnToTheBitOnTheCpu) {
   for (const auto& [block, n_blocks] : {std::pair{256u, 2u}, {100u, 3u}, {100u, 0u}})
-    expect_undisturbed("cpu", "f32", 560, block, n_blocks);
-  expect_undisturbed("cpu", "f32", 90, 7, 9);
+    expect_undisturbed(DeviceKind::cpu, ComputeType::f32, 560, block, n_blocks);
+  expect_undisturbed(DeviceKind::cpu, ComputeType::f32, 90, 7, 9);
 }
 
 TEST_F(SavedState, GoesOnToTheBitInBf16) {
   try {
     for (const auto& [block, n_blocks] : {std::pair{256u, 2u}, {100u, 3u}})
-      expect_undisturbed("cpu", "bf16", 560, block, n_blocks);
+      expect_undisturbed(DeviceKind::cpu, ComputeType::bf16, 560, block, n_blocks);
   } catch (const Error& e) {
     GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
   }
@@ -179,23 +180,24 @@ TEST_F(SavedState, GoesOnToTheBitInBf16) {
 
 TEST_F(SavedState, GoesOnToTheBitInTheReference) {
   for (const auto& [block, n_blocks] : {std::pair{256u, 1u}, {100u, 2u}})
-    expect_undisturbed("reference", "f32", 300, block, n_blocks);
+    expect_undisturbed(DeviceKind::reference, ComputeType::f32, 300, block, n_blocks);
 }
 
 TEST_F(SavedState, GoesOnToTheBitOnAGpu) {
-  if (devices({"cuda"}).empty()) GTEST_SKIP() << "no GPU";
-  expect_undisturbed("cuda", "f32", 300, 256, 1);
-  expect_undisturbed("cuda", "bf16", 300, 100, 2);
+  if (devices({DeviceKind::cuda}).empty()) GTEST_SKIP() << "no GPU";
+  expect_undisturbed(DeviceKind::cuda, ComputeType::f32, 300, 256, 1);
+  expect_undisturbed(DeviceKind::cuda, ComputeType::bf16, 300, 100, 2);
 }
 
 // An unbounded state takes as much room as its tokens need, not as its owner had.
 TEST_F(SavedState, GrowsAFullState) {
   const CacheOptions cache{.policy = Policy::full};
-  for (const std::string& device : devices({"cpu", "cuda"})) {
+  for (const DeviceKind device : devices({DeviceKind::cpu, DeviceKind::cuda})) {
     // An emulated GPU grows once, too.
     const std::size_t n = runs_on(device, 1, kNever) ? 1792 : 300;
     const std::vector<std::int32_t> ids = random_ids(n + 20, 3);
-    Device first(model(), device, "f32", cache, 2), second(model(), device, "f32", cache, 3);
+    OneStream first(model(), device, ComputeType::f32, cache, 2),
+        second(model(), device, ComputeType::f32, cache, 3);
     first.run(ids, 0, n, 256);
     const std::vector<std::byte> saved = first.save();
     ASSERT_EQ(second.load(saved), static_cast<std::int64_t>(n));
@@ -207,20 +209,19 @@ TEST_F(SavedState, GrowsAFullState) {
 TEST_F(SavedState, OfOtherOptionsIsRefused) {
   const CacheOptions cache{.policy = Policy::h2o, .cache_size = 40};
   const std::vector<std::int32_t> ids = random_ids(60, 4);
-  for (const std::string& device : devices({"cpu", "cuda"})) {
-    SCOPED_TRACE(device);
-    Device first(model(), device, "f32", cache, 1);
+  for (const DeviceKind device : devices({DeviceKind::cpu, DeviceKind::cuda})) {
+    SCOPED_TRACE(name_of(device));
+    OneStream first(model(), device, ComputeType::f32, cache, 1);
     first.run(ids, 0, 60, 60);
     const std::vector<std::byte> saved = first.save();
-    const auto refused = [&](const std::string& path, const std::string& other_device,
-                             CacheOptions other) {
-      Device second(model(path), other_device, "f32", other, 1);
+    const auto refused = [&](const std::string& path, DeviceKind other_device, CacheOptions other) {
+      OneStream second(model(path), other_device, ComputeType::f32, other, 1);
       second.run(ids, 0, 20, 20);
       error_of([&] { second.load(saved); });
       EXPECT_TRUE(second.positions().empty()) << "a state that was refused is empty";
     };
     refused("other", device, cache);
-    refused("tiny", "reference", cache);
+    refused("tiny", DeviceKind::reference, cache);
     CacheOptions other = cache;
     other.cache_size = 41;
     refused("tiny", device, other);
@@ -239,8 +240,9 @@ TEST_F(SavedState, OfOtherOptionsIsRefused) {
 TEST_F(SavedState, OfAnotherTypeIsRefused) {
   const CacheOptions cache{.cache_size = 40};
   try {
-    for (const std::string& device : devices({"cpu", "cuda"})) {
-      Device first(model(), device, "f32", cache, 1), second(model(), device, "bf16", cache, 1);
+    for (const DeviceKind device : devices({DeviceKind::cpu, DeviceKind::cuda})) {
+      OneStream first(model(), device, ComputeType::f32, cache, 1),
+          second(model(), device, ComputeType::bf16, cache, 1);
       error_of([&] { second.load(first.save()); });
     }
   } catch (const Error& e) {
@@ -255,13 +257,14 @@ TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
   for (const NamedCache& p : policies_and_positions(40)) {
     if (p.cache.positions == Positions::absolute) continue;
     ++n_policies;
-    for (const std::string& device : devices({"cpu", "reference", "cuda"})) {
+    for (const DeviceKind device :
+         devices({DeviceKind::cpu, DeviceKind::reference, DeviceKind::cuda})) {
       if (!runs_on(device, n_policies - 1, kFirst)) continue;
-      const std::size_t end = device == "cuda" ? 90 : ids.size();
-      SCOPED_TRACE(p.name + " " + device);
+      const std::size_t end = device == DeviceKind::cuda ? 90 : ids.size();
+      SCOPED_TRACE(p.name + " " + std::string(name_of(device)));
       CacheOptions cache = p.cache;
       if (is_bounded(cache)) cache.cache_size = 12;
-      Device stream(model(), device, "f32", cache, 1);
+      OneStream stream(model(), device, ComputeType::f32, cache, 1);
       stream.run(ids, 0, 70, 70);
       const std::vector<std::byte> saved = stream.save();
       std::mt19937 random(6);

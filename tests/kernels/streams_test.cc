@@ -56,12 +56,12 @@ std::unique_ptr<TemporaryDirectory> Streams::directory_;
 using AttendedTokens = Streams;
 
 // The same on each fast device.
-class OnDevices : public Streams, public ::testing::WithParamInterface<std::string> {
+class OnDevices : public Streams, public ::testing::WithParamInterface<DeviceKind> {
  protected:
   void SetUp() override {
     if (devices({GetParam()}).empty()) GTEST_SKIP() << "no GPU";
   }
-  static const std::string& device() { return GetParam(); }
+  static DeviceKind device() { return GetParam(); }
   static RunResult run(const std::vector<std::int32_t>& ids, RunSetting setting) {
     setting.device = device();
     return run_document(model(), ids, setting);
@@ -85,13 +85,13 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
   const std::vector<std::int32_t> ids = random_ids(n, 1);
   for (std::int32_t k : {5, 48}) {
     for (const NamedCache& p : bounded_policies(k)) {
-      for (const char* device : {"cpu", "reference"}) {
-        if (std::string(device) == "reference" && k != 5) continue;
+      for (const DeviceKind device : {DeviceKind::cpu, DeviceKind::reference}) {
+        if (device == DeviceKind::reference && k != 5) continue;
         const RunResult run = run_document(model(), ids, {.device = device, .cache = p.cache});
         const std::uint64_t expected = attended_in_all(static_cast<std::uint64_t>(k), n);
         for (std::uint64_t attended : run.attended)
           EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_eviction_groups))
-              << p.name << ' ' << device;
+              << p.name << ' ' << name_of(device);
         // The same from the eviction steps of each layer and group: token j was attended by queries
         // j to death[j].
         for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_eviction_groups);
@@ -104,8 +104,8 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
             sum += static_cast<std::uint64_t>(death < 0 ? n - 1 : static_cast<std::size_t>(death)) -
                    j + 1;
           }
-          EXPECT_EQ(sum, expected) << p.name << ' ' << device << " layer and group " << g;
-          EXPECT_EQ(n_left, k) << p.name << ' ' << device;
+          EXPECT_EQ(sum, expected) << p.name << ' ' << name_of(device) << " layer and group " << g;
+          EXPECT_EQ(n_left, k) << p.name << ' ' << name_of(device);
         }
       }
     }
@@ -161,7 +161,7 @@ TEST_P(SameBits, InBlocksOfWholeTiles) {
     if (!runs_on(device(), n_policies++, kNever)) continue;
     const RunResult expected = run(ids, {.n_threads = 1, .block = 256, .cache = p.cache});
     for (std::int32_t block : {64, 128, 192, 512}) {
-      const bool has_small_tiles = device() == "cpu" && needs_scan(p.cache.policy);
+      const bool has_small_tiles = device() == DeviceKind::cpu && needs_scan(p.cache.policy);
       if (!has_small_tiles && block % kRopeSegmentTokens != 0) continue;
       expect_same_bits(run(ids, {.n_threads = 1, .block = block, .cache = p.cache}), expected,
                        p.name + " in blocks of " + std::to_string(block));
@@ -172,7 +172,7 @@ TEST_P(SameBits, InBlocksOfWholeTiles) {
 TEST_P(SameBits, WithOneTwoAndThreeThreads) {
   const std::vector<std::int32_t> ids = random_ids(400, 4);
   std::size_t n_policies = 0;
-  for (const char* dtype : {"f32", "bf16"}) {
+  for (const ComputeType dtype : {ComputeType::f32, ComputeType::bf16}) {
     for (const NamedCache& p : policies_in_turn()) {
       if (!runs_on(device(), n_policies++, kNever)) continue;
       try {
@@ -180,9 +180,9 @@ TEST_P(SameBits, WithOneTwoAndThreeThreads) {
         for (int n_threads : {2, 3}) {
           const RunResult run =
               OnDevices::run(ids, {.dtype = dtype, .n_threads = n_threads, .cache = p.cache});
-          expect_same_bits(
-              run, expected,
-              p.name + " " + dtype + " with " + std::to_string(n_threads) + " threads");
+          expect_same_bits(run, expected,
+                           p.name + " " + std::string(name_of(dtype)) + " with " +
+                               std::to_string(n_threads) + " threads");
         }
       } catch (const Error& e) {
         GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
@@ -196,19 +196,19 @@ class SideBySide {
  public:
   static constexpr std::int32_t kMaxRows = 600, kMaxBlocks = 5;
 
-  SideBySide(const std::string& path, const std::string& device, const CacheOptions& cache)
+  SideBySide(const std::string& path, DeviceKind device, const CacheOptions& cache)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
         weights_(collect_weights(
             config_, [&](const std::string& name) { return files_->find_tensor(name); }, path)),
         backend_(make_backend(device, {.shape = config_.shape,
                                        .cache = cache,
-                                       .dtype = "f32",
+                                       .dtype = ComputeType::f32,
                                        .n_threads = 2,
                                        .max_rows = kMaxRows,
                                        .max_block = 256,
                                        .device_bytes = kTestDeviceBytes})),
-        model_(pack_model(config_, weights_, *backend_)),
+        model_(pack_model(config_, weights_, backend_->device())),
         forward_(model_, *backend_, kMaxRows, kMaxBlocks, 256) {}
 
   struct Stream {
@@ -295,10 +295,10 @@ TEST_P(SameBits, AloneAndBesideStreamsOfOtherLengths) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, BlockSizes, ::testing::Values("cpu", "cuda"),
-                         [](const auto& info) { return info.param; });
-INSTANTIATE_TEST_SUITE_P(Devices, SameBits, ::testing::Values("cpu", "cuda"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, BlockSizes, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Devices, SameBits, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill::testing

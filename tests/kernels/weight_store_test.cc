@@ -87,7 +87,7 @@ struct Packed {
   std::unique_ptr<Matrix> qk, gate_up, head;
 };
 
-class WeightStoreTest : public ::testing::TestWithParam<std::string> {
+class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
  protected:
   void SetUp() override {
     try {
@@ -128,12 +128,12 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
   Packed pack(int n_threads, WeightStore* store, const Tensors& t) const {
     Packed p;
     p.backend = make_backend(n_threads, store);
-    p.qk = p.backend->pack({.parts = {t.q, t.k},
-                            .biases = {t.bias, TensorView{}},
-                            .interleaved = {true, true},
-                            .head_dim = 16});
-    p.gate_up = p.backend->pack_gated(t.gate, t.up);
-    p.head = p.backend->pack({.parts = {t.head}, .biases = {}, .interleaved = {}});
+    p.qk = p.backend->device().pack({.parts = {t.q, t.k},
+                                     .biases = {t.bias, TensorView{}},
+                                     .interleaved = {true, true},
+                                     .head_dim = 16});
+    p.gate_up = p.backend->device().pack_gated(t.gate, t.up);
+    p.head = p.backend->device().pack({.parts = {t.head}, .biases = {}, .interleaved = {}});
     return p;
   }
 
@@ -142,20 +142,20 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
     std::mt19937 random(7);
     const std::vector<float> x = values(random, kRows * kHidden);
     p.backend->begin_step({}, kRows);
-    auto in = p.backend->make_buffer(kRows, kHidden, BufferType::compute);
+    auto in = p.backend->device().make_buffer(kRows, kHidden, BufferType::compute);
     auto& rows = static_cast<cpu::CpuBuffer&>(*in);
     for (std::int32_t r = 0; r < kRows; ++r) {
       for (std::int32_t c = 0; c < kHidden; ++c) {
         const float v = x[static_cast<std::size_t>(r * kHidden + c)];
-        if (GetParam() == "bf16") {
+        if (GetParam() == ComputeType::bf16) {
           rows.bf16(r)[c] = bf16_from_float(v);
         } else {
           rows.f32(r)[c] = v;
         }
       }
     }
-    auto qk = p.backend->make_buffer(kRows, 64, BufferType::full);
-    auto gated = p.backend->make_buffer(kRows, kIntermediate, BufferType::compute);
+    auto qk = p.backend->device().make_buffer(kRows, 64, BufferType::full);
+    auto gated = p.backend->device().make_buffer(kRows, kIntermediate, BufferType::compute);
     p.backend->project(*in, *p.qk, *qk);
     p.backend->project_gated(*in, *p.gate_up, *gated);
     std::vector<std::int32_t> targets;
@@ -180,7 +180,7 @@ class WeightStoreTest : public ::testing::TestWithParam<std::string> {
     for (const std::int64_t extent : shape) n *= extent;
     memory_.push_back(values(random_, n));
     return {.name = "random",
-            .dtype = DType::f32,
+            .storage = StorageType::f32,
             .shape = std::move(shape),
             .data = reinterpret_cast<const std::byte*>(memory_.back().data()),
             .n_bytes = memory_.back().size() * 4};
@@ -233,8 +233,9 @@ TEST_P(WeightStoreTest, RefusesAMatrixPackedInAnotherWay) {
   EXPECT_TRUE(contains(message, "660 x 65 is packed in another way")) << message;
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, WeightStoreTest, ::testing::Values("f32", "bf16"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Types, WeightStoreTest,
+                         ::testing::Values(ComputeType::f32, ComputeType::bf16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill

@@ -19,8 +19,7 @@ namespace tovamill {
 // The id of the token at a position of the sequence.
 using TokenAt = std::function<TokenId(std::int64_t position)>;
 
-// Of one sequence: of each layer and group the step at which its first token left, -1 while it
-// stays.
+// The step at which the first token of a sequence left each layer and group, -1 while it stays.
 class FirstDeaths {
  public:
   FirstDeaths() = default;

@@ -18,10 +18,10 @@ class Digest;
 
 class DocumentPrompts {
  public:
-  DocumentPrompts() = default;  // of a document that is cut into pieces
-  // Of `text`, what is to be read of the record's, a prompt for each of its questions, or one; each
-  // is answered `samples` times. rejection() says what the model, of `vocab_size` tokens, cannot
-  // take.
+  DocumentPrompts() = default;  // of a document that is cut into chunks
+  // A prompt for each question of the record, or one, about `text`, the part of its text to be
+  // read; each is answered `samples` times. rejection() says what the model, of `vocab_size`
+  // tokens, cannot take.
   DocumentPrompts(const Prompting& prompting, const CorpusRecord& record, const std::string& text,
                   std::int32_t samples, std::int32_t vocab_size, bool pins_instruction);
 

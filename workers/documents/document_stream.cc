@@ -105,7 +105,7 @@ StepBlock DocumentStream::next_block(std::int32_t first_row, std::vector<std::in
   return block;
 }
 
-void DocumentStream::take(const StepOutput& output, const StepBlock& block, std::size_t index) {
+void DocumentStream::advance(const StepOutput& output, const StepBlock& block, std::size_t index) {
   const auto n = static_cast<std::size_t>(block.n_tokens);
   const std::size_t end = chunk_end(chunk_begin_);
   for (std::size_t i = 0; i < n && next_ + i + 1 < end; ++i) {

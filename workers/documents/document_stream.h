@@ -60,12 +60,11 @@ class DocumentStream final : public DocumentInFlight {
   // where n_next() is 0.
   StepBlock next_block(std::int32_t first_row, std::vector<std::int32_t>& ids,
                        std::vector<std::int32_t>& targets);
-  // Takes what the step gave for the oldest block that was planned and not yet taken, the step's
-  // `index`-th.
-  void take(const StepOutput& output, const StepBlock& block, std::size_t index);
+  // Records the results of the oldest planned block that has none yet, the step's `index`-th.
+  void advance(const StepOutput& output, const StepBlock& block, std::size_t index);
 
-  // About state_bytes() and what --token-nll and --trace-state keep. Every planned block has been
-  // taken.
+  // About state_bytes() and what --token-nll and --trace-state keep. Every planned block has its
+  // results.
   std::vector<std::byte> save() const override;
   bool restore(std::span<const std::byte> bytes) override;
 

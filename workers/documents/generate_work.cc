@@ -25,7 +25,7 @@ GenerationSetting generation_setting(const LoadedModel& model, const RunOptions&
   s.sequence.min_new_tokens = g.min_new_tokens;
   s.sequence.keeps_prompt = g.prefill == Prefill::full && is_bounded(options.cache);
   s.samples = g.samples;
-  s.piece_tokens = g.strategy == Strategy::chunk ? options.cache.chunk_tokens : 0;
+  s.chunk_tokens = g.strategy == Strategy::chunk ? options.cache.chunk_tokens : 0;
   s.cache_size = is_bounded(options.cache) ? options.cache.cache_size : 0;
   s.pins_instruction = g.pin_instruction;
   s.stems = g.stem;
@@ -87,7 +87,7 @@ std::unique_ptr<DocumentInFlight> GenerateWork::open(CorpusRecord& record) {
       return nullptr;
     }
     documents_.push_back(document.get());
-    give_states(*document);
+    assign_states(*document);
   }
   record = CorpusRecord{};
   return document;
@@ -97,9 +97,9 @@ void GenerateWork::close(std::unique_ptr<DocumentInFlight> document) {
   documents_.remove(static_cast<GenerationDocument*>(document.get()));
 }
 
-void GenerateWork::give_states(GenerationDocument& document) {
+void GenerateWork::assign_states(GenerationDocument& document) {
   while (n_running() < model_.plan.n_streams) {
-    if (document.follow_shared_prefix()) continue;
+    if (document.continue_shared_prefix()) continue;
     const std::optional<std::uint64_t> bytes = document.wants_state();
     if (!bytes) return;
     if (document.waits_with_state() && !in_flight_.empty() && pool_.has_room(*bytes)) {
@@ -108,17 +108,17 @@ void GenerateWork::give_states(GenerationDocument& document) {
     }
     StatePool::StateHandle state = pool_.take(*bytes);
     if (!state) return;
-    document.give(std::move(state));
+    document.begin_next(std::move(state));
   }
 }
 
 // First to the documents that have been there longest: they end soonest.
 void GenerateWork::hand_out_states() {
-  for (GenerationDocument* d : documents_) give_states(*d);
+  for (GenerationDocument* d : documents_) assign_states(*d);
   if (n_running() > 0 || documents_.empty()) return;
   // Memory has become less, and all states are held for answers that wait for one.
   for (GenerationDocument* d : documents_) d->drop_shared_prefix();
-  for (GenerationDocument* d : documents_) give_states(*d);
+  for (GenerationDocument* d : documents_) assign_states(*d);
 }
 
 // Adds the blocks of the sequences that write, or of those that read, as far as the rows go and no
@@ -181,7 +181,7 @@ bool GenerateWork::submit() {
                          .argmax_rows = argmax_rows_,
                          .take_argmax =
                              [&step](std::size_t i, std::int32_t id) {
-                               step.rows[step.greedy[i]].active->sequence.take(id);
+                               step.rows[step.greedy[i]].active->sequence.append(id);
                              }});
   for (const Row& row : step.rows) row.active->is_in_flight = true;
   return true;
@@ -194,7 +194,7 @@ void GenerateWork::collect() {
   for (std::size_t i = 0; i < step.rows.size(); ++i) {
     const Row& row = step.rows[i];
     row.active->is_in_flight = false;
-    row.document->took(*row.active, row.n, output, i);
+    row.document->advance(*row.active, row.n, output, i);
   }
   for (GenerationDocument* d : documents_) d->drain();
   count(step);

@@ -50,7 +50,7 @@ class GenerateWork final : public DocumentWork {
   };
   struct Step {  // in flight
     std::vector<Row> rows;
-    // Of rows, whose next token is chosen: from logits, and the highest.
+    // Indices of the rows whose next token is sampled from logits, or is the argmax.
     std::vector<std::size_t> sampled, greedy;
     std::size_t n_tokens = 0;
     double begun_s = 0.0;
@@ -63,7 +63,7 @@ class GenerateWork final : public DocumentWork {
     std::uint64_t n_tokens = 0;
   };
 
-  void give_states(GenerationDocument& document);
+  void assign_states(GenerationDocument& document);
   void hand_out_states();
   std::int32_t n_running() const;
   std::int32_t rows_to_read() const;

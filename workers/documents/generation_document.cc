@@ -49,13 +49,13 @@ void GenerationDocument::make_prompts() {
       answers_.back().sample = static_cast<std::uint32_t>(s);
     }
   }
-  if (setting_.piece_tokens > 0) {
-    const std::vector<Piece> pieces = cut(text, 0);
-    for (Answer& a : answers_) a.pieces = pieces;
+  if (setting_.chunk_tokens > 0) {
+    const std::vector<DocumentChunk> chunks = cut(text, 0);
+    for (Answer& a : answers_) a.chunks = chunks;
     record_.text = text;
     n_expected_ = answers_.size() * (text.size() / 4 + 1);
   } else {
-    for (Answer& a : answers_) a.pieces.resize(1);
+    for (Answer& a : answers_) a.chunks.resize(1);
     record_.text = std::string();
     prompts_ = DocumentPrompts(prompting_, record_, text, setting_.samples,
                                setting_.sequence.vocab_size, setting_.pins_instruction);
@@ -73,9 +73,9 @@ void GenerationDocument::check_pins() {
   if (setting_.cache_size == 0) return;
   for (std::size_t a = 0; a < answers_.size(); a += static_cast<std::size_t>(setting_.samples)) {
     const std::int32_t pin =
-        setting_.piece_tokens > 0
+        setting_.chunk_tokens > 0
             ? static_cast<std::int32_t>(
-                  prompting_.prompt(*answers_[a].pieces.front().text, question_of(answers_[a]))
+                  prompting_.prompt(*answers_[a].chunks.front().text, question_of(answers_[a]))
                       .n_leading)
             : prompts_.pin(answers_[a].question);
     if (pin < setting_.cache_size) continue;
@@ -95,7 +95,7 @@ std::uint64_t GenerationDocument::shared_prefix_bytes() const {
 std::uint64_t GenerationDocument::most_task_bytes() const {
   std::uint64_t most = 0;
   for (std::size_t a = 0; a < answers_.size(); a += static_cast<std::size_t>(setting_.samples)) {
-    for (std::size_t p = 0; p < answers_[a].pieces.size(); ++p)
+    for (std::size_t p = 0; p < answers_[a].chunks.size(); ++p)
       most = std::max(most, task_bytes({a, p}));
   }
   return most;
@@ -120,26 +120,26 @@ void GenerationDocument::refuse_as_too_large(std::uint64_t n_bytes) {
              "or a larger --memory-budget");
 }
 
-std::vector<GenerationDocument::Piece> GenerationDocument::cut(const std::string& text,
-                                                               std::size_t most) const {
-  std::vector<Piece> pieces;
-  for (std::string& piece : prompting_.pieces(text, setting_.piece_tokens, most))
-    pieces.push_back({std::make_shared<const std::string>(std::move(piece)), std::nullopt, false});
-  return pieces;
+std::vector<GenerationDocument::DocumentChunk> GenerationDocument::cut(const std::string& text,
+                                                                       std::size_t most) const {
+  std::vector<DocumentChunk> chunks;
+  for (std::string& chunk : prompting_.chunks(text, setting_.chunk_tokens, most))
+    chunks.push_back({std::make_shared<const std::string>(std::move(chunk)), std::nullopt, false});
+  return chunks;
 }
 
-// What was written for the pieces, in fewer pieces, which may be longer for that: answers that are
+// What was written for the chunks, in fewer chunks, which may be longer for that: answers that are
 // as long as they may be would not get shorter for ever.
 void GenerationDocument::take_place(Answer& answer, std::string source, std::size_t most) const {
   answer.source = std::move(source);
-  answer.most_pieces = most;
-  answer.pieces = cut(answer.source, most);
+  answer.most_chunks = most;
+  answer.chunks = cut(answer.source, most);
 }
 
 std::optional<GenerationDocument::Task> GenerationDocument::next_task() const {
   for (std::size_t a = 0; a < answers_.size(); ++a) {
-    for (std::size_t p = 0; p < answers_[a].pieces.size(); ++p) {
-      if (!answers_[a].pieces[p].is_begun) return Task{a, p};
+    for (std::size_t p = 0; p < answers_[a].chunks.size(); ++p) {
+      if (!answers_[a].chunks[p].is_begun) return Task{a, p};
     }
   }
   return std::nullopt;
@@ -148,7 +148,7 @@ std::optional<GenerationDocument::Task> GenerationDocument::next_task() const {
 std::size_t GenerationDocument::n_waiting() const {
   std::size_t n = 0;
   for (const Answer& a : answers_) {
-    for (const Piece& p : a.pieces) n += !p.is_begun;
+    for (const DocumentChunk& p : a.chunks) n += !p.is_begun;
   }
   return n;
 }
@@ -159,7 +159,7 @@ std::uint64_t GenerationDocument::random_text(const Task& task) const {
   d.add(std::string_view(std::filesystem::path(result_.file).filename().string()));
   for (const std::uint64_t n :
        {result_.offset, static_cast<std::uint64_t>(a.question), std::uint64_t{a.sample},
-        std::uint64_t{a.level}, static_cast<std::uint64_t>(task.piece)})
+        std::uint64_t{a.level}, static_cast<std::uint64_t>(task.chunk)})
     d.add(n);
   return d.value();
 }
@@ -167,7 +167,7 @@ std::uint64_t GenerationDocument::random_text(const Task& task) const {
 // All texts of a document have one key: what they share is read once for all, or by each.
 std::uint64_t GenerationDocument::eviction_key(const Task& task) const {
   const std::uint64_t level = answers_[task.answer].level;
-  return random_key(setting_.sequence.sampling.seed, result_, level << 32 | task.piece);
+  return random_key(setting_.sequence.sampling.seed, result_, level << 32 | task.chunk);
 }
 
 SequencePlan GenerationDocument::shared_prefix_plan() const {
@@ -184,9 +184,9 @@ SequencePlan GenerationDocument::plan_of(const Task& task) const {
   SequencePlan plan;
   plan.random_text = random_text(task);
   plan.random_key = eviction_key(task);
-  if (setting_.piece_tokens > 0) {
-    PromptIds prompt = prompting_.prompt(*a.pieces[task.piece].text, question_of(a));
-    // The instruction's last token may end elsewhere before another piece.
+  if (setting_.chunk_tokens > 0) {
+    PromptIds prompt = prompting_.prompt(*a.chunks[task.chunk].text, question_of(a));
+    // The instruction's last token may end elsewhere before another chunk.
     const std::size_t most = setting_.cache_size > 0
                                  ? static_cast<std::size_t>(setting_.cache_size) - 1
                                  : prompt.n_leading;
@@ -231,7 +231,7 @@ bool GenerationDocument::waits_with_state() const {
 
 std::uint64_t GenerationDocument::task_bytes(const Task& task) const {
   std::size_t n = 0;
-  if (setting_.piece_tokens == 0) {
+  if (setting_.chunk_tokens == 0) {
     n = prompts_.n_shared() + prompts_.tail(answers_[task.answer].question).size();
   } else if (setting_.cache_size == 0 || setting_.sequence.keeps_prompt) {
     n = plan_of(task).own.size();  // else it makes no difference
@@ -241,17 +241,17 @@ std::uint64_t GenerationDocument::task_bytes(const Task& task) const {
 
 GenerationDocument::ActiveSequence& GenerationDocument::begin(const Task& task) {
   Answer& a = answers_[task.answer];
-  a.pieces[task.piece].is_begun = true;
+  a.chunks[task.chunk].is_begun = true;
   sequences_.push_back(
-      {Sequence(setting_.sequence, plan_of(task)), false, task.answer, task.piece});
+      {Sequence(setting_.sequence, plan_of(task)), false, task.answer, task.chunk});
   a.n_prompt_tokens += sequences_.back().sequence.n_prompt();
   return sequences_.back();
 }
 
-void GenerationDocument::give(StatePool::StateHandle state) {
+void GenerationDocument::begin_next(StatePool::StateHandle state) {
   for (ActiveSequence& s : sequences_) {
     if (!s.sequence.waits_with_state() || s.sequence.has_state()) continue;
-    s.sequence.give(std::move(state));
+    s.sequence.set_state(std::move(state));
     try {
       s.sequence.load_state(states_);
     } catch (const BadData&) {
@@ -263,19 +263,19 @@ void GenerationDocument::give(StatePool::StateHandle state) {
   if (shares_ && !shared_prefix_begun_) {
     shared_prefix_begun_ = true;
     sequences_.push_front({Sequence(setting_.sequence, shared_prefix_plan()), true, 0, 0});
-    sequences_.front().sequence.give(std::move(state));
+    sequences_.front().sequence.set_state(std::move(state));
     sequences_.front().sequence.reserve(states_);
     return;
   }
   const std::optional<Task> task = next_task();
   if (!task) return;
-  // What was written for pieces may be no text at all.
-  if (setting_.piece_tokens > 0) {
+  // What was written for chunks may be no text at all.
+  if (setting_.chunk_tokens > 0) {
     const std::string why = rejection_of_tokens(plan_of(*task).own, setting_.sequence.vocab_size);
     if (!why.empty()) return refuse("bad-tokens", why);
   }
   ActiveSequence& s = begin(*task);
-  s.sequence.give(std::move(state));
+  s.sequence.set_state(std::move(state));
   if (shared_prefix() != nullptr) s.sequence.branch_from(shared_prefix()->sequence, states_);
   s.sequence.reserve(states_);
 }
@@ -285,9 +285,9 @@ void GenerationDocument::drop_shared_prefix() {
   shares_ = false;
 }
 
-void GenerationDocument::took(ActiveSequence& active, std::int32_t n, const StepOutput& output,
-                              std::size_t index) {
-  active.sequence.took(n);
+void GenerationDocument::advance(ActiveSequence& active, std::int32_t n, const StepOutput& output,
+                                 std::size_t index) {
+  active.sequence.advance(n);
   result_.n_tokens += static_cast<std::uint64_t>(n);
   const TokenAt at = token_at(active.sequence);
   for (std::size_t l = 0; l < static_cast<std::size_t>(setting_.sequence.n_layers); ++l)
@@ -305,7 +305,7 @@ void GenerationDocument::complete(Answer& answer, const Sequence& sequence) {
   g.question = static_cast<std::uint32_t>(answer.question);
   g.sample = answer.sample;
   if (const std::string* question = question_of(answer)) g.question_text = *question;
-  g.text = answer.pieces.front().answer.value_or("");
+  g.text = answer.chunks.front().answer.value_or("");
   g.n_prompt_tokens = answer.n_prompt_tokens;
   g.n_new_tokens = sequence.n_written();
   g.finish_reason = sequence.finish_reason();
@@ -331,14 +331,14 @@ void GenerationDocument::record(ActiveSequence& active) {
   Answer& answer = answers_[active.answer];
   counts_.end(states_, sequence.state(), static_cast<std::int64_t>(sequence.n_taken()),
               sequence.first_deaths(), token_at(sequence));
-  answer.pieces[active.piece].answer = sequence.text();
-  if (answer.pieces.size() == 1) return complete(answer, sequence);
-  const auto is_answered = [](const Piece& p) { return p.answer.has_value(); };
-  if (!std::all_of(answer.pieces.begin(), answer.pieces.end(), is_answered)) return;
+  answer.chunks[active.chunk].answer = sequence.text();
+  if (answer.chunks.size() == 1) return complete(answer, sequence);
+  const auto is_answered = [](const DocumentChunk& p) { return p.answer.has_value(); };
+  if (!std::all_of(answer.chunks.begin(), answer.chunks.end(), is_answered)) return;
   std::string joined;
-  for (const Piece& p : answer.pieces) joined += (joined.empty() ? "" : "\n\n") + *p.answer;
+  for (const DocumentChunk& p : answer.chunks) joined += (joined.empty() ? "" : "\n\n") + *p.answer;
   ++answer.level;
-  take_place(answer, std::move(joined), std::max<std::size_t>(1, answer.pieces.size() * 3 / 4));
+  take_place(answer, std::move(joined), std::max<std::size_t>(1, answer.chunks.size() * 3 / 4));
   if (const std::uint64_t most = most_task_bytes(); most > pool_.most_bytes(1))
     refuse_as_too_large(most);
 }
@@ -358,12 +358,12 @@ void GenerationDocument::drain() {
     sequences_.pop_front();
 }
 
-bool GenerationDocument::follow_shared_prefix() {
+bool GenerationDocument::continue_shared_prefix() {
   ActiveSequence* t = shared_prefix();
   if (t == nullptr || !t->sequence.is_done() || !t->sequence.has_state() || n_waiting() != 1)
     return false;
   ActiveSequence& s = begin(*next_task());
-  s.sequence.follow(t->sequence);
+  s.sequence.adopt_state_of(t->sequence);
   s.sequence.reserve(states_);
   sequences_.pop_front();
   return true;

@@ -2,9 +2,9 @@
 // times as samples are wanted.
 //
 // In one stream (--strategy stream) what all prompts have in common, the document above all, is
-// read once; each answer goes on from a copy of that state. In pieces (--strategy chunk) each piece
+// read once; each answer goes on from a copy of that state. In chunks (--strategy chunk) each chunk
 // of the document is answered on its own, then the answers one after another take the document's
-// place, in fewer pieces each time, until one is left.
+// place, in fewer chunks each time, until one is left.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ class ByteReader;
 struct GenerationSetting {
   SequenceSetting sequence;
   std::int32_t samples = 1;
-  std::int32_t piece_tokens = 0;  // --strategy chunk; 0: in one stream
+  std::int32_t chunk_tokens = 0;  // --strategy chunk; 0: in one stream
   std::int32_t cache_size = 0;    // 0: unbounded
   bool pins_instruction = false;
   bool stems = false;
@@ -41,7 +41,7 @@ class GenerationDocument final : public DocumentInFlight {
   struct ActiveSequence {
     Sequence sequence;
     bool is_shared_prefix = false;      // reads what all answers share
-    std::size_t answer = 0, piece = 0;  // that it writes, unless it is the shared prefix
+    std::size_t answer = 0, chunk = 0;  // that it writes, unless it is the shared prefix
     bool is_in_flight = false;          // in a step that is: it stays where it is until that ends
   };
 
@@ -66,20 +66,20 @@ class GenerationDocument final : public DocumentInFlight {
   bool waits_with_state() const;
   // Begins that sequence, or goes on with it; all begins anew where its saved state is damaged, so
   // none may be in flight where one waits with it.
-  void give(StatePool::StateHandle state);
+  void begin_next(StatePool::StateHandle state);
   // Lets the shared prefix go: the answers that are left read all of their prompts themselves.
   void drop_shared_prefix();
   std::list<ActiveSequence>& sequences() { return sequences_; }
-  // The step has taken `n` tokens of the sequence, its `index`-th block; before the choice of the
-  // next one.
-  void took(ActiveSequence& active, std::int32_t n, const StepOutput& output, std::size_t index);
-  // Puts away the sequences that are done.
+  // The step whose `index`-th block was `n` tokens of the sequence has ended; before the choice of
+  // the next token.
+  void advance(ActiveSequence& active, std::int32_t n, const StepOutput& output, std::size_t index);
+  // Records the sequences that are done and removes them.
   void drain();
   // Begins the last answer with the shared prefix's own state; false where it is not the time.
-  bool follow_shared_prefix();
+  bool continue_shared_prefix();
 
  private:
-  struct Piece {
+  struct DocumentChunk {
     std::shared_ptr<const std::string> text;  // of the document; null in one stream
     std::optional<std::string> answer;
     bool is_begun = false;
@@ -88,21 +88,21 @@ class GenerationDocument final : public DocumentInFlight {
     std::size_t question = 0;
     std::uint32_t sample = 0;
     std::uint32_t level = 0;      // how often answers have taken the document's place
-    std::string source;           // what the pieces are of, from level 1 on
-    std::size_t most_pieces = 0;  // it is cut into; 0: any number
-    std::vector<Piece> pieces;
+    std::string source;           // what the chunks are of, from level 1 on
+    std::size_t most_chunks = 0;  // it is cut into; 0: any number
+    std::vector<DocumentChunk> chunks;
     std::uint64_t n_prompt_tokens = 0;  // of all its prompts
     std::optional<Generation> generation;
   };
   struct Task {
-    std::size_t answer, piece;
+    std::size_t answer, chunk;
   };
 
   void make_prompts();
   void check_pins();
   void check_memory();
   void begin_anew();
-  std::vector<Piece> cut(const std::string& text, std::size_t most) const;
+  std::vector<DocumentChunk> cut(const std::string& text, std::size_t most) const;
   void take_place(Answer& answer, std::string source, std::size_t most) const;
   std::uint64_t shared_prefix_bytes() const;
   std::uint64_t most_task_bytes() const;
@@ -132,9 +132,9 @@ class GenerationDocument final : public DocumentInFlight {
   const Prompting& prompting_;
   StateKeeper& states_;
   StatePool& pool_;
-  CorpusRecord record_;  // its text only where pieces are cut from it
+  CorpusRecord record_;  // its text only where chunks are cut from it
   std::string rejection_, rejection_reason_;
-  DocumentPrompts prompts_;  // none in pieces
+  DocumentPrompts prompts_;  // none in chunks
   bool may_share_ = false;   // a shared prefix is read first
   bool shares_ = false;      // and it has not been let go
   bool shared_prefix_begun_ = false;

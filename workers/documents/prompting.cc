@@ -125,7 +125,7 @@ std::string Prompting::shortened(std::string_view document) const {
   return text.substr(0, before_character(text, bytes_of(head))) + text.substr(from);
 }
 
-std::vector<std::string> Prompting::pieces(std::string_view text, std::int32_t n_tokens,
+std::vector<std::string> Prompting::chunks(std::string_view text, std::int32_t n_tokens,
                                            std::size_t most) const {
   std::vector<TokenId> ids;
   tokenizer_.encode(text, false, ids);
@@ -133,7 +133,7 @@ std::vector<std::string> Prompting::pieces(std::string_view text, std::int32_t n
   if (most > 0) each = std::max(each, ids.size() / most + (ids.size() % most != 0));
   if (ids.size() <= each) return {std::string(text)};
   const std::string all = tokenizer_.decode(ids, true);
-  std::vector<std::string> pieces;
+  std::vector<std::string> chunks;
   const auto n_bytes = [&](std::size_t from, std::size_t to) {
     const auto at = [&](std::size_t i) { return ids.begin() + static_cast<std::ptrdiff_t>(i); };
     return tokenizer_.decode({at(from), at(to)}, true).size();
@@ -142,15 +142,15 @@ std::vector<std::string> Prompting::pieces(std::string_view text, std::int32_t n
   for (std::size_t first = 0; first < ids.size(); first += each) {
     const std::size_t last = std::min(ids.size(), first + each);
     // Decoding from a token on may leave out a space that the whole has: a few tokens before the
-    // piece take that part.
+    // chunk take that part.
     const std::size_t context = first - std::min(first, kContextTokens);
     bytes += n_bytes(context, last) - n_bytes(context, first);
     if (last == ids.size()) bytes = all.size();
     const std::size_t end = std::max(begin, before_character(all, bytes));
-    if (end > begin) pieces.push_back(all.substr(begin, end - begin));
+    if (end > begin) chunks.push_back(all.substr(begin, end - begin));
     begin = end;
   }
-  return pieces;
+  return chunks;
 }
 
 PromptIds Prompting::prompt(std::string_view text, const std::string* question) const {

@@ -1,5 +1,5 @@
 // From a record to the prompts of its answers: which template, how much of the document, and where
-// a long document is cut into pieces.
+// a long document is cut into chunks.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,9 @@ class Prompting {
   std::string rejection(const CorpusRecord& record) const;
   // The document's text, less what --max-document-tokens leaves out.
   std::string shortened(std::string_view document) const;
-  // Pieces of at most `n_tokens` each, cut between characters; one where all fits. Of more tokens
-  // where they would be more than `most` pieces (0: any number).
-  std::vector<std::string> pieces(std::string_view text, std::int32_t n_tokens,
+  // Chunks of at most `n_tokens` each, cut between characters; one where all fits. Of more tokens
+  // where they would be more than `most` chunks (0: any number).
+  std::vector<std::string> chunks(std::string_view text, std::int32_t n_tokens,
                                   std::size_t most = 0) const;
   PromptIds prompt(std::string_view text, const std::string* question) const;
 

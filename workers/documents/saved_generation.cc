@@ -2,9 +2,9 @@
 //   u8 version, text digest of the document's prompts and the setting
 //   the record so far (pipeline/run_directory/document_record.h) with its length: counters, and the
 //   generations that are complete u8 whether the shared prefix was begun; varint answers, each with
-//   varint level, text source, varint most pieces, varint prompt tokens, varint pieces, each with
+//   varint level, text source, varint most chunks, varint prompt tokens, varint chunks, each with
 //   u8 (0 waiting, 1 in flight, 2 answered) and its answer varint sequences, each with u8 shared
-//   prefix, varint answer, varint piece, its bytes (Sequence::save)
+//   prefix, varint answer, varint chunk, its bytes (Sequence::save)
 // Prompts are not in it: they are made of the text again.
 #include <algorithm>
 #include <limits>
@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::uint8_t kGenerationVersion = 2;
 constexpr char kSavedGeneration[] = "the saved state of a document";
-enum class PieceStage : std::uint8_t { waiting = 0, in_flight = 1, answered = 2 };
+enum class ChunkStage : std::uint8_t { waiting = 0, in_flight = 1, answered = 2 };
 
 }  // namespace
 
@@ -30,7 +30,7 @@ std::string GenerationDocument::digest() const {
   d.add(result_.file);
   for (const std::int32_t n :
        {setting_.sequence.n_layers, setting_.sequence.n_eviction_groups, setting_.sequence.block,
-        setting_.sequence.vocab_size, setting_.piece_tokens, setting_.samples})
+        setting_.sequence.vocab_size, setting_.chunk_tokens, setting_.samples})
     d.add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(n)));
   d.add(result_.offset);
   d.add(std::string_view(record_.text));
@@ -55,13 +55,13 @@ std::vector<std::byte> GenerationDocument::save() const {
   for (const Answer& a : answers_) {
     out.varint(a.level);
     out.text(a.source);
-    out.varint(a.most_pieces);
+    out.varint(a.most_chunks);
     out.varint(a.n_prompt_tokens);
-    out.varint(a.pieces.size());
-    for (const Piece& p : a.pieces) {
-      const PieceStage stage = p.answer     ? PieceStage::answered
-                               : p.is_begun ? PieceStage::in_flight
-                                            : PieceStage::waiting;
+    out.varint(a.chunks.size());
+    for (const DocumentChunk& p : a.chunks) {
+      const ChunkStage stage = p.answer     ? ChunkStage::answered
+                               : p.is_begun ? ChunkStage::in_flight
+                                            : ChunkStage::waiting;
       out.fixed(static_cast<std::uint8_t>(stage));
       if (p.answer) out.text(*p.answer);
     }
@@ -71,7 +71,7 @@ std::vector<std::byte> GenerationDocument::save() const {
   for (const ActiveSequence& s : sequences_) {
     out.fixed(static_cast<std::uint8_t>(s.is_shared_prefix));
     out.varint(s.answer);
-    out.varint(s.piece);
+    out.varint(s.chunk);
     s.sequence.save(states_, bytes);
     out.bytes(bytes);
   }
@@ -83,14 +83,14 @@ void GenerationDocument::begin_anew() {
   shared_prefix_begun_ = false;
   shares_ = may_share_;
   for (Answer& a : answers_) {
-    if (a.level > 0) a.pieces = cut(record_.text, 0);
-    for (Piece& p : a.pieces) {
+    if (a.level > 0) a.chunks = cut(record_.text, 0);
+    for (DocumentChunk& p : a.chunks) {
       p.is_begun = false;
       p.answer.reset();
     }
     a.level = 0;
     a.source.clear();
-    a.most_pieces = 0;
+    a.most_chunks = 0;
     a.n_prompt_tokens = 0;
     a.generation.reset();
   }
@@ -134,41 +134,41 @@ void GenerationDocument::restore_answer(Answer& a, ByteReader& in) const {
   std::string source = in.text();
   const std::uint64_t most = in.varint();
   if (level > std::numeric_limits<std::uint32_t>::max() ||
-      (level > 0 && (setting_.piece_tokens == 0 || most == 0)))
-    in.fail("an answer's pieces are impossible");
+      (level > 0 && (setting_.chunk_tokens == 0 || most == 0)))
+    in.fail("an answer's chunks are impossible");
   a.level = static_cast<std::uint32_t>(level);
   if (level > 0) take_place(a, std::move(source), static_cast<std::size_t>(most));
   a.n_prompt_tokens = in.varint();
-  if (in.varint() != a.pieces.size()) in.fail("it is cut into other pieces");
-  for (Piece& p : a.pieces) {
+  if (in.varint() != a.chunks.size()) in.fail("it is cut into other chunks");
+  for (DocumentChunk& p : a.chunks) {
     const auto stage = in.fixed<std::uint8_t>();
-    if (stage > static_cast<std::uint8_t>(PieceStage::answered))
-      in.fail("a piece's stage is unknown");
-    p.is_begun = stage != static_cast<std::uint8_t>(PieceStage::waiting);
-    if (stage == static_cast<std::uint8_t>(PieceStage::answered)) p.answer = in.text();
+    if (stage > static_cast<std::uint8_t>(ChunkStage::answered))
+      in.fail("a chunk's stage is unknown");
+    p.is_begun = stage != static_cast<std::uint8_t>(ChunkStage::waiting);
+    if (stage == static_cast<std::uint8_t>(ChunkStage::answered)) p.answer = in.text();
   }
 }
 
 void GenerationDocument::restore_generation(Generation g, ByteReader& in) {
   for (Answer& a : answers_) {
     if (a.question != g.question || a.sample != g.sample) continue;
-    if (a.pieces.size() != 1 || !a.pieces.front().answer) in.fail("a text of it has no place");
+    if (a.chunks.size() != 1 || !a.chunks.front().answer) in.fail("a text of it has no place");
     a.generation = std::move(g);
     return;
   }
   in.fail("a text of it has no question");
 }
 
-// Each piece in flight has its sequence; else it would wait for ever.
+// Each chunk in flight has its sequence; else it would wait for ever.
 void GenerationDocument::restore_sequences(ByteReader& in) {
   std::set<std::pair<std::size_t, std::size_t>> in_flight;
   for (std::size_t a = 0; a < answers_.size(); ++a) {
-    const std::vector<Piece>& pieces = answers_[a].pieces;
-    for (std::size_t p = 0; p < pieces.size(); ++p) {
-      if (pieces[p].is_begun && !pieces[p].answer) in_flight.emplace(a, p);
+    const std::vector<DocumentChunk>& chunks = answers_[a].chunks;
+    for (std::size_t p = 0; p < chunks.size(); ++p) {
+      if (chunks[p].is_begun && !chunks[p].answer) in_flight.emplace(a, p);
     }
-    const auto is_answered = [](const Piece& p) { return p.answer.has_value(); };
-    if (!answers_[a].generation && std::all_of(pieces.begin(), pieces.end(), is_answered))
+    const auto is_answered = [](const DocumentChunk& p) { return p.answer.has_value(); };
+    if (!answers_[a].generation && std::all_of(chunks.begin(), chunks.end(), is_answered))
       in.fail("a text of it is missing");
   }
   const std::size_t n_sequences = in.count(3);
@@ -177,11 +177,11 @@ void GenerationDocument::restore_sequences(ByteReader& in) {
     const Task task{static_cast<std::size_t>(in.varint()), static_cast<std::size_t>(in.varint())};
     const std::span<const std::byte> sequence = in.bytes();
     if (is_shared_prefix ? i > 0 || !prompts_.shared() || !shared_prefix_begun_
-                         : in_flight.erase({task.answer, task.piece}) == 0)
+                         : in_flight.erase({task.answer, task.chunk}) == 0)
       in.fail("a sequence of it has no place");
     sequences_.push_back(
         {Sequence(setting_.sequence, is_shared_prefix ? shared_prefix_plan() : plan_of(task)),
-         is_shared_prefix, task.answer, task.piece});
+         is_shared_prefix, task.answer, task.chunk});
     sequences_.back().sequence.restore(sequence, kSavedGeneration);
   }
   in.expect_end();

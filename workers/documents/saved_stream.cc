@@ -19,7 +19,7 @@ constexpr char kSavedStream[] = "the saved state of a document";
 
 }  // namespace
 
-// Of what the stream is made of: two streams of one digest take the same steps.
+// Digest of what the stream is made of: two streams of one digest take the same steps.
 std::string DocumentStream::digest() const {
   Digest d;
   for (const std::int32_t n :

@@ -35,7 +35,7 @@ namespace {
 // On a CPU each core computes; beside a GPU they have time.
 int n_tokenizer_threads(const RunOptions& options) {
   constexpr int kMost = 8;
-  return options.device == "cuda" ? std::clamp(options.threads - 1, 1, kMost) : 0;
+  return device_of(options) == DeviceKind::cuda ? std::clamp(options.threads - 1, 1, kMost) : 0;
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ bool ScoreWork::has_room() const {
 }
 
 // Null where memory ends and there are streams: what is there has to do.
-std::unique_ptr<StreamState> ScoreWork::take_state() {
+std::unique_ptr<StreamState> ScoreWork::state_for_document() {
   if (!idle_states_.empty()) {
     std::unique_ptr<StreamState> state = std::move(idle_states_.back());
     idle_states_.pop_back();
@@ -77,7 +77,7 @@ std::unique_ptr<StreamState> ScoreWork::take_state() {
 }
 
 std::unique_ptr<DocumentInFlight> ScoreWork::open(CorpusRecord& record) {
-  std::unique_ptr<StreamState> state = take_state();
+  std::unique_ptr<StreamState> state = state_for_document();
   if (!state) return nullptr;
   // The record goes without its text, which becomes tokens.
   std::string text = std::exchange(record.text, std::string());
@@ -126,7 +126,7 @@ std::size_t ScoreWork::collect() {
   in_flight_.pop_front();
   const StepOutput output = model_.runner->collect();
   for (std::size_t i = 0; i < step.blocks.size(); ++i)
-    step.owners[i]->take(output, step.blocks[i], i);
+    step.owners[i]->advance(output, step.blocks[i], i);
   return step.n_tokens;
 }
 
@@ -138,7 +138,7 @@ std::size_t ScoreWork::step() {
   return collect();
 }
 
-// Of any document; false where all have their tokens.
+// Waits for the tokens of the first document that lacks them; false where all have theirs.
 bool ScoreWork::wait_for_text() {
   for (DocumentStream* s : streams_) {
     if (!s->is_ready(false)) return s->is_ready(true);

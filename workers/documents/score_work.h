@@ -35,7 +35,7 @@ class ScoreWork final : public DocumentWork {
     std::vector<DocumentStream*> owners;  // parallel to blocks
     std::size_t n_tokens = 0;
   };
-  std::unique_ptr<StreamState> take_state();
+  std::unique_ptr<StreamState> state_for_document();
   std::int64_t rows_ready() const;
   bool wait_for_text();
   bool submit();

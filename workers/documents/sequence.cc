@@ -46,7 +46,7 @@ void Sequence::branch_from(const Sequence& other, StateKeeper& states) {
   first_deaths_ = other.first_deaths_;
 }
 
-void Sequence::follow(Sequence& other) {
+void Sequence::adopt_state_of(Sequence& other) {
   state_ = std::move(other.state_);
   n_taken_ = other.n_taken_;
   first_deaths_ = other.first_deaths_;
@@ -86,20 +86,20 @@ StepBlock Sequence::next_block(std::int32_t first_row, std::vector<std::int32_t>
                             n_written() + 1 >= static_cast<std::size_t>(setting_.max_new_tokens)};
 }
 
-void Sequence::took(std::int32_t n) {
+void Sequence::advance(std::int32_t n) {
   n_taken_ += static_cast<std::size_t>(n);
   if (plan_.prefill_only && !is_prefilling()) done_ = true;
 }
 
 void Sequence::choose(std::span<float> logits, Sampler& sampler) {
   const bool is_short = n_written() < static_cast<std::size_t>(setting_.min_new_tokens);
-  take(sampler.choose(
+  append(sampler.choose(
       logits, seen_,
       is_short ? std::span<const TokenId>(setting_.end_ids) : std::span<const TokenId>(),
       {.text = plan_.random_text, .position = n_written()}));
 }
 
-void Sequence::take(TokenId id) {
+void Sequence::append(TokenId id) {
   if (id < 0) {
     done_ = failed_ = true;
     return;

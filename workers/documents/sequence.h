@@ -69,31 +69,30 @@ class Sequence {
   // ---- its state
   bool has_state() const { return static_cast<bool>(state_); }
   const StreamState& state() const { return *state_.get(); }
-  void give(StatePool::StateHandle state) { state_ = std::move(state); }
-  StatePool::StateHandle take_state() { return std::move(state_); }
+  void set_state(StatePool::StateHandle state) { state_ = std::move(state); }
+  StatePool::StateHandle release_state() { return std::move(state_); }
   // Makes room for all that the state will hold.
   void reserve(StateKeeper& states);
   // Goes on where `other`, which has read what is shared, stands; its state is a copy.
   void branch_from(const Sequence& other, StateKeeper& states);
   // The same, where it takes the other's state itself.
-  void follow(Sequence& other);
+  void adopt_state_of(Sequence& other);
 
   // ---- steps
   std::int32_t n_next() const;  // tokens of the next block; 0 when done
   bool samples_next() const;    // whether the logits behind the next block are wanted
   StepBlock next_block(std::int32_t first_row, std::vector<std::int32_t>& ids) const;
-  // The step has taken the block of `n` tokens.
-  void took(std::int32_t n);
+  // The step with the block of `n` tokens has ended.
+  void advance(std::int32_t n);
   // Whether the next token is the one of the highest logit, whatever else is known.
   bool takes_argmax(const Sampler& sampler) const {
     return sampler.takes_argmax() &&
            n_written() >= static_cast<std::size_t>(setting_.min_new_tokens);
   }
-  // Takes `id` as the next token; -1 says that no logit was a number. Afterwards the sequence is
-  // done, or has another token to read.
-  void take(TokenId id);
-  // Samples the next token from the logits behind the last one read, which it overwrites, and takes
-  // it.
+  // The next token, after which the sequence is done or has another block; -1 where no logit was a
+  // number.
+  void append(TokenId id);
+  // The same from the logits behind the last block; they are overwritten.
   void choose(std::span<float> logits, Sampler& sampler);
 
   FirstDeaths& first_deaths() { return first_deaths_; }
@@ -106,7 +105,7 @@ class Sequence {
   // is room for it.
   void restore(std::span<const std::byte> bytes, const std::string& where);
   bool waits_with_state() const { return !saved_state_.empty(); }
-  void load_state(StateKeeper& states);  // after `give`
+  void load_state(StateKeeper& states);  // after set_state
 
  private:
   void write(TokenId id);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <string>
 
 #include "kernels/gpu_info.h"
 #include "kernels/types/error.h"
@@ -20,13 +21,13 @@ std::string named(const RankInfo& rank) {
 
 }  // namespace
 
-std::string choose_device(const std::string& asked, std::span<const RankInfo> ranks,
-                          int first_worker) {
-  if (asked != "auto") return asked;
+DeviceKind choose_device(std::optional<DeviceKind> asked, std::span<const RankInfo> ranks,
+                         int first_worker) {
+  if (asked) return *asked;
   const auto workers = workers_of(ranks, first_worker);
   const bool any = std::any_of(workers.begin(), workers.end(),
                                [](const RankInfo& r) { return !r.gpus.empty(); });
-  return any ? "cuda" : "cpu";
+  return any ? DeviceKind::cuda : DeviceKind::cpu;
 }
 
 std::vector<GpuPlace> place_on_gpus(std::span<const RankInfo> ranks, int first_worker,
@@ -72,9 +73,9 @@ void check_gpus(std::span<const RankInfo> ranks, int first_worker, int ranks_per
   }
 }
 
-std::vector<std::uint64_t> gpu_identities(const std::string& asked) {
+std::vector<std::uint64_t> gpu_identities(std::optional<DeviceKind> asked) {
   std::vector<std::uint64_t> identities;
-  if (asked == "cpu") return identities;
+  if (asked && *asked != DeviceKind::cuda) return identities;
   for (const Gpu& gpu : usable_gpus()) identities.push_back(gpu.identity);
   return identities;
 }

@@ -2,18 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
+#include "kernels/types/device_kind.h"
 #include "pipeline/distributed/rank_info.h"
 
 namespace tovamill {
 
-// What the ranks of a run compute on: what was asked for; of `auto`, cuda where any working rank
-// can use a GPU, else cpu. The same on every rank.
-std::string choose_device(const std::string& asked, std::span<const RankInfo> ranks,
-                          int first_worker);
+// What the ranks of a run compute on: what was asked for; where nothing was, cuda if any working
+// rank can use a GPU, else cpu. The same on every rank.
+DeviceKind choose_device(std::optional<DeviceKind> asked, std::span<const RankInfo> ranks,
+                         int first_worker);
 
 struct GpuPlace {
   int gpu = -1;      // of RankInfo::gpus; -1: none is left for it
@@ -30,13 +31,14 @@ void check_gpus(std::span<const RankInfo> ranks, int first_worker, int ranks_per
 
 // What identifies the GPUs that this process can use (RankInfo::gpus), if the device that was asked
 // for may be one.
-std::vector<std::uint64_t> gpu_identities(const std::string& asked);
+std::vector<std::uint64_t> gpu_identities(std::optional<DeviceKind> asked);
 
 struct GpuShare {
   int index = 0;              // BackendOptions::device_index
   std::uint64_t n_bytes = 0;  // of its memory that a rank may take: 92 % of all for all its ranks
 };
-// Of the GPU that this process has by its place. Throws Error(no_device) where it has gone.
+// The share of the GPU that this process has by its place. Throws Error(no_device) where it has
+// gone.
 GpuShare gpu_share(const GpuPlace& place);
 
 }  // namespace tovamill

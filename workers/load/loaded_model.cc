@@ -17,7 +17,7 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::map<std::string, int> types;
   std::uint64_t n_parameters = 0;
   for (const TensorView& t : files.tensors()) {
-    types[std::string(block_format(t.dtype).name)] += 1;
+    types[std::string(block_format(t.storage).name)] += 1;
     n_parameters += static_cast<std::uint64_t>(t.n_elements());
   }
   std::string names;
@@ -37,20 +37,18 @@ ModelMetadata open_model(const std::string& path) {
 namespace {
 
 // Fits streams and step to `budget` bytes beside the weights.
-void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t budget,
-                  const StagePlace& place) {
+void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t budget) {
   StepPlan& plan = loaded.plan;
   const auto forward = [&] {
     return std::make_unique<Forward>(loaded.model, *loaded.backend, plan.max_rows, plan.n_streams,
-                                     plan.block, loaded.rows.get());
+                                     plan.block);
   };
-  if (loaded.stages.size() > 1)
-    loaded.rows =
-        std::make_unique<StageRows>(*loaded.backend, loaded.config.shape.hidden_size, place);
   const std::uint64_t buffers = forward()->buffer_bytes();
   fit_streams(plan, options, *loaded.backend, buffers, budget);
   set_rows(plan);
-  loaded.runner = forward();
+  std::unique_ptr<Forward> made = forward();
+  loaded.forward = made.get();
+  loaded.runner = std::move(made);
   loaded.states = loaded.backend.get();
 }
 
@@ -77,13 +75,13 @@ void join_stages(LoadedModel& loaded, const RunOptions& options, const StagePlac
   }
   set_rows(plan);
   if (place.on_own_gpus) {
-    const std::string why = loaded.pipeline_driver->link(*loaded.rows);
+    const std::string why = loaded.pipeline_driver->link(*loaded.forward, place);
     loaded.rows_note = why.empty() ? "rows by NCCL" : "rows in messages: " + why;
   }
   loaded.own_steps = std::move(loaded.runner);
   auto staged = std::make_unique<StagedModel>(
-      loaded.model, loaded.stages, *loaded.backend, *loaded.own_steps, *loaded.rows,
-      *loaded.pipeline_driver, n_eviction_groups(options.cache, loaded.config.shape));
+      loaded.model, loaded.stages, *loaded.backend, *loaded.forward, *loaded.pipeline_driver,
+      n_eviction_groups(options.cache, loaded.config.shape));
   loaded.states = staged.get();
   loaded.runner = std::move(staged);
 }
@@ -109,8 +107,7 @@ LoadedModel load_model(ModelMetadata metadata, const RunOptions& options, int n_
                        const StagePlace& place) {
   LoadedModel loaded = with_metadata(std::move(metadata), options, place);
   const std::uint64_t left = obtain_weights(loaded, options, n_threads, available_bytes, how);
-  make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8,
-               place);
+  make_forward(loaded, options, options.memory_budget > 0 ? options.memory_budget : left / 10 * 8);
   if (place.n_stages > 1) join_stages(loaded, options, place);
   return loaded;
 }
@@ -126,7 +123,7 @@ LoadedModel load_model_on_gpu(ModelMetadata metadata, const RunOptions& options,
     try {
       const std::uint64_t left = obtain_gpu_weights(loaded, options, n_threads, part);
       make_forward(loaded, options,
-                   options.memory_budget > 0 ? std::min(left, options.memory_budget) : left, place);
+                   options.memory_budget > 0 ? std::min(left, options.memory_budget) : left);
       break;
     } catch (const OutOfMemory& e) {
       StepPlan fewer = wanted;
@@ -139,7 +136,6 @@ LoadedModel load_model_on_gpu(ModelMetadata metadata, const RunOptions& options,
                         "): give more memory, a smaller --cache-size or fewer --streams");
       }
       loaded.runner.reset();
-      loaded.rows.reset();
       loaded.model = {};
       loaded.model.range = range;
       loaded.backend.reset();

@@ -15,7 +15,6 @@
 #include "workers/options/run_options.h"
 #include "workers/stages/pipeline_driver.h"
 #include "workers/stages/stage_channel.h"
-#include "workers/stages/stage_rows.h"
 
 namespace tovamill {
 
@@ -47,10 +46,10 @@ struct LoadedModel {
   std::vector<LayerRange> stages;         // of the model; one unless it is cut
   std::unique_ptr<Backend> backend;       // of this rank's layers
   Model model;
-  std::unique_ptr<StageRows> rows;        // null where there is one stage only
-  std::unique_ptr<StepRunner> own_steps;  // of stage 0's layers, where there are others
+  std::unique_ptr<StepRunner> own_steps;  // stage 0: where others take the steps after it
   std::unique_ptr<PipelineDriver> pipeline_driver;
   std::unique_ptr<StepRunner> runner;      // behind stage 0: of this rank's layers
+  Forward* forward = nullptr;              // this rank's layers: in `own_steps`, else in `runner`
   StateKeeper* states = nullptr;           // of the streams that go through `runner`
   WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
   std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower

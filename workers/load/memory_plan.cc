@@ -26,9 +26,14 @@ struct DeviceLimits {
   std::int32_t score_in_flight;
 };
 
-DeviceLimits limits_of(const std::string& device) {
-  if (device == "cuda")
-    return {.full_rows = 8192, .most_streams = 64, .most_writers = 1024, .score_in_flight = 2};
+DeviceLimits limits_of(DeviceKind device) {
+  switch (device) {
+    case DeviceKind::cuda:
+      return {.full_rows = 8192, .most_streams = 64, .most_writers = 1024, .score_in_flight = 2};
+    case DeviceKind::cpu:
+    case DeviceKind::reference:
+      break;
+  }
   return {.full_rows = 1024, .most_streams = 16, .most_writers = 64, .score_in_flight = 1};
 }
 
@@ -46,7 +51,7 @@ std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limit
   return options.useful_streams > 0 ? std::min(n, options.useful_streams) : n;
 }
 
-// Of the activations of a row, roughly: what Forward and a backend keep for each, its scores
+// Bytes of the activations of a row, roughly: what Forward and a backend keep for each, its scores
 // included.
 std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
   const auto hidden = static_cast<std::uint64_t>(s.hidden_size),
@@ -61,55 +66,47 @@ std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
 
 }  // namespace
 
-std::uint64_t packed_bytes(const ModelShape& s, const LayerRange& range,
-                           std::uint64_t element_bytes) {
-  const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
-  const auto layer = hidden * static_cast<std::uint64_t>(s.q_size() * 2 + s.kv_size() * 2) +
-                     3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
-  const std::uint64_t head =
-      range.has_head() ? hidden * static_cast<std::uint64_t>(s.vocab_size) : 0;
-  return element_bytes * (static_cast<std::uint64_t>(range.n) * layer + head);
+std::uint64_t packed_bytes(const ModelShape& shape, const LayerRange& range, StorageType storage) {
+  return bytes_of_elements(storage, matrix_parameters(shape, range));
 }
 
-std::uint64_t packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
-  return packed_bytes(s, {.first = 0, .n = s.n_layers, .n_all = s.n_layers}, element_bytes);
+ComputeType automatic_dtype(DeviceKind device) {
+  switch (device) {
+    case DeviceKind::cuda:
+      return ComputeType::bf16;
+    case DeviceKind::cpu:
+    case DeviceKind::reference:
+      break;
+  }
+  return preferred_type(cpu_info());
 }
 
-std::uint64_t most_packed_bytes_of_stages(const ModelShape& shape, std::int32_t n_stages,
-                                          std::uint64_t element_bytes) {
-  std::uint64_t most = 0;
-  for (const LayerRange& range : cut_layers(shape, n_stages))
-    most = std::max(most, packed_bytes(shape, range, element_bytes));
-  return most;
-}
-
-std::string automatic_dtype(const std::string& device) {
-  if (device == "cuda") return "bf16";
-  return preferred_dtype(cpu_info()) == DType::bf16 ? "bf16" : "f32";
-}
-
-std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
+ComputeType choose_dtype(const RunOptions& options, const ModelShape& shape,
                          std::uint64_t available_bytes) {
-  std::string dtype = options.dtype;
-  if (dtype == "auto") dtype = automatic_dtype(options.device);
-  const auto bytes = [&](std::uint64_t element) {
-    return most_packed_bytes_of_stages(shape, options.stages, element);
+  const DeviceKind device = device_of(options);
+  const auto bytes = [&](ComputeType type) {
+    std::uint64_t most = 0;
+    for (const LayerRange& range : cut_layers(shape, options.stages))
+      most = std::max(most, packed_bytes(shape, range, expanded_to(type).storage));
+    return most;
   };
-  if (options.dtype == "auto" && bytes(4) > available_bytes) dtype = "bf16";
-  const std::uint64_t needed = bytes(dtype == "bf16" ? 2 : 4);
+  ComputeType dtype = options.dtype.value_or(automatic_dtype(device));
+  if (!options.dtype && bytes(ComputeType::f32) > available_bytes) dtype = ComputeType::bf16;
+  const std::uint64_t needed = bytes(dtype);
   if (needed <= available_bytes) return dtype;
-  const bool is_gpu = options.device == "cuda";
+  const bool is_gpu = device == DeviceKind::cuda;
   throw Error(ExitCode::configuration,
-              "the weights take " + with_thousands(needed) + " bytes in " + dtype + ", but only " +
-                  with_thousands(available_bytes) + " bytes of " + (is_gpu ? "GPU " : "") +
-                  "memory are free: " + (dtype == "f32" ? "use --dtype bf16, or " : "") +
+              "the weights take " + with_thousands(needed) + " bytes in " +
+                  std::string(name_of(dtype)) + ", but only " + with_thousands(available_bytes) +
+                  " bytes of " + (is_gpu ? "GPU " : "") +
+                  "memory are free: " + (dtype == ComputeType::f32 ? "use --dtype bf16, or " : "") +
                   "take a " + (is_gpu ? "GPU" : "machine") + " with more memory");
 }
 
 StepPlan plan_rows(const RunOptions& options) {
   StepPlan plan;
   plan.block = options.block > 0 ? options.block : kRopeSegmentTokens;
-  const DeviceLimits limits = limits_of(options.device);
+  const DeviceLimits limits = limits_of(device_of(options));
   plan.n_streams = wanted_streams(options, limits);
   plan.n_in_flight = options.job_kind == Job::score ? limits.score_in_flight : 1;
   plan.full_rows = limits.full_rows / plan.n_in_flight;
@@ -147,7 +144,7 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
                  std::uint64_t buffer_bytes, std::uint64_t budget) {
   const std::uint64_t fixed = backend.workspace_bytes() + buffer_bytes,
                       each = std::max<std::uint64_t>(1, backend.state_bytes());
-  // Of generation one state may be kept for the next text while one is written.
+  // Generation may keep one state for the next text while one is written.
   const std::uint64_t n_least = options.job_kind == Job::score ? 1 : 2;
   const std::uint64_t least = has_constant_states(options) ? n_least * each : 1;
   if (budget < fixed + least) {

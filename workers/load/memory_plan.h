@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "engine/model/model.h"
 #include "kernels/backend.h"
@@ -20,20 +19,15 @@ struct StepPlan {
   std::uint64_t state_budget = 0;               // bytes of all states together at most
 };
 
-// Bytes of the packed weights in a type of `element_bytes`: of a whole model, of some of its
-// layers, of the stage that takes most where it is cut into so many.
-std::uint64_t packed_bytes(const ModelShape& shape, std::uint64_t element_bytes);
-std::uint64_t packed_bytes(const ModelShape& shape, const LayerRange& range,
-                           std::uint64_t element_bytes);
-std::uint64_t most_packed_bytes_of_stages(const ModelShape& shape, std::int32_t n_stages,
-                                          std::uint64_t element_bytes);
+// Bytes of the weights of some layers as they are kept in memory.
+std::uint64_t packed_bytes(const ModelShape& shape, const LayerRange& range, StorageType storage);
 
-// Of what stands for the `auto` of --dtype on cpu or cuda.
-std::string automatic_dtype(const std::string& device);
-// `auto` as the device does best, but bf16 where only that fits the memory; of the costliest stage
-// where there are several, so that all choose the same. Throws
-// Error(configuration) where nothing does.
-std::string choose_dtype(const RunOptions& options, const ModelShape& shape,
+// What the device multiplies fastest: the `auto` of --dtype.
+ComputeType automatic_dtype(DeviceKind device);
+// What was asked for, else the automatic one, or bf16 where only that fits the memory; for the
+// costliest stage where there are several, so that all choose the same. Throws
+// Error(configuration) where nothing fits.
+ComputeType choose_dtype(const RunOptions& options, const ModelShape& shape,
                          std::uint64_t available_bytes);
 
 // The block, and the streams that are wanted on the device of the options, which is cpu or cuda;

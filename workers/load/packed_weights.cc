@@ -17,12 +17,13 @@ namespace {
 
 // What must be equal for two ranks to use the same packed bytes. That oneDNN chooses the same
 // layout the backend checks matrix by matrix; the number of threads does not matter.
-std::uint64_t identity_of(const std::string& model_digest, const std::string& device,
-                          const std::string& dtype) {
+std::uint64_t identity_of(const std::string& model_digest, DeviceKind device, ComputeType dtype) {
   Digest digest;
-  for (const std::string& part :
-       {model_digest, device, dtype, program_version(), git_hash(), onednn_version()})
-    digest.add(std::string_view(part));
+  const std::string program = program_version(), version = git_hash(), onednn = onednn_version();
+  for (const std::string_view part :
+       {std::string_view(model_digest), name_of(device), name_of(dtype), std::string_view(program),
+        std::string_view(version), std::string_view(onednn)})
+    digest.add(part);
   return digest.value();
 }
 
@@ -36,29 +37,29 @@ class Packing {
         range_(loaded.model.range),
         weights_(weights_of(*loaded.files, loaded.config)) {}
 
-  void pack(const std::string& dtype, WeightStore* store) {
+  void pack(ComputeType dtype, WeightStore* store) {
     const StepPlan& plan = loaded_.plan;
     loaded_.backend =
-        make_backend(options_.device, {.shape = shape_of(loaded_.config.shape, range_),
-                                       .cache = cache_of(options_),
-                                       .dtype = dtype,
-                                       .n_threads = n_threads_,
-                                       .max_rows = plan.max_rows,
-                                       .max_block = plan.block,
-                                       .weights = store,
-                                       .device_index = gpu_.index,
-                                       .n_in_flight = plan.n_in_flight,
-                                       .device_bytes = gpu_.n_bytes,
-                                       .group = gpu_.group});
-    loaded_.model = pack_layers(loaded_.config, weights_, range_, *loaded_.backend);
+        make_backend(device_of(options_), {.shape = shape_of(loaded_.config.shape, range_),
+                                           .cache = cache_of(options_),
+                                           .dtype = dtype,
+                                           .n_threads = n_threads_,
+                                           .max_rows = plan.max_rows,
+                                           .max_block = plan.block,
+                                           .weights = store,
+                                           .device_index = gpu_.index,
+                                           .n_in_flight = plan.n_in_flight,
+                                           .device_bytes = gpu_.n_bytes,
+                                           .group = gpu_.group});
+    loaded_.model = pack_layers(loaded_.config, weights_, range_, loaded_.backend->device());
     loaded_.private_weight_bytes = loaded_.model.weight_bytes();
   }
 
   // False, with the reason in `sharing_note`, where it cannot be.
-  bool pack_for_all(const std::string& dtype) {
+  bool pack_for_all(ComputeType dtype) {
     try {
       loaded_.shared = SharedWeights::create(
-          most_packed_bytes(loaded_.config.shape, dtype == "bf16" ? 2 : 4), identity(dtype));
+          most_packed_bytes(loaded_.config.shape, expanded_to(dtype)), identity(dtype));
       pack(dtype, &loaded_.shared->store());
       if (loaded_.shared->n_bytes() == 0) return give_up("this device shares no weights");
       loaded_.weights_place = loaded_.shared->seal();
@@ -71,7 +72,7 @@ class Packing {
   }
 
   // From the group's file, or from this rank's own where the group fails.
-  void pack_on(GpuPart gpu, const std::string& dtype) {
+  void pack_on(GpuPart gpu, ComputeType dtype) {
     gpu_ = gpu;
     if (gpu_.group) {
       gpu_.group->content = identity(dtype);
@@ -90,9 +91,8 @@ class Packing {
 
   // The same. `auto` is what the leader chose.
   bool attach(const WeightsPlace& place) {
-    std::string dtype =
-        options_.dtype != "auto" ? options_.dtype : automatic_dtype(options_.device);
-    if (options_.dtype == "auto" && identity("bf16") == place.identity) dtype = "bf16";
+    ComputeType dtype = options_.dtype.value_or(automatic_dtype(device_of(options_)));
+    if (!options_.dtype && identity(ComputeType::bf16) == place.identity) dtype = ComputeType::bf16;
     try {
       std::string why;
       loaded_.shared = SharedWeights::attach(place, identity(dtype), why);
@@ -109,9 +109,9 @@ class Packing {
   }
 
  private:
-  std::uint64_t identity(const std::string& dtype) {
+  std::uint64_t identity(ComputeType dtype) {
     if (digest_.empty()) digest_ = loaded_.files->digest();
-    return identity_of(digest_, options_.device, dtype);
+    return identity_of(digest_, device_of(options_), dtype);
   }
   bool give_up(const std::string& why) {
     loaded_.sharing_note = "weights of its own: " + why;
@@ -158,14 +158,12 @@ std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int
 std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
                                  const GpuPart& gpu) {
   const ModelShape& shape = loaded.config.shape;
-  const std::string dtype = choose_dtype(options, shape, gpu.n_bytes);
-  const std::uint64_t element = dtype == "bf16" ? 2 : 4;
+  const ComputeType dtype = choose_dtype(options, shape, gpu.n_bytes);
+  const StorageType storage = expanded_to(dtype).storage;
   const LayerRange range = loaded.model.range;
-  const std::uint64_t embedding = range.has_embedding()
-                                      ? element * static_cast<std::uint64_t>(shape.vocab_size) *
-                                            static_cast<std::uint64_t>(shape.hidden_size)
-                                      : 0;
-  const std::uint64_t weights = packed_bytes(shape, range, element) + embedding;
+  const std::uint64_t embedding =  // as large as the head
+      range.has_embedding() ? bytes_of_elements(storage, head_parameters(shape)) : 0;
+  const std::uint64_t weights = packed_bytes(shape, range, storage) + embedding;
   limit_rows(loaded.plan, shape_of(shape, range), options.cache,
              gpu.n_bytes > weights ? gpu.n_bytes - weights : 0);
   GpuPart part = gpu;
@@ -174,17 +172,19 @@ std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options,
   Packing packing(loaded, options, n_threads);
   packing.pack_on(part, dtype);
   // The workspace is taken already.
-  return loaded.backend->device_bytes_left().value_or(0) + loaded.backend->workspace_bytes();
+  return loaded.backend->device().device_bytes_left().value_or(0) +
+         loaded.backend->workspace_bytes();
 }
 
 // oneDNN pads a chunk's columns to its blocks (64 at most), a chunk being at least 256 columns wide
 // unless it is the only or the last one, and the rows to 64; label and bias come on top.
-std::uint64_t most_packed_bytes(const ModelShape& s, std::uint64_t element_bytes) {
+std::uint64_t most_packed_bytes(const ModelShape& s, MatrixType type) {
   const auto matrix = [&](std::int64_t n_out, std::int64_t n_in) {
     const auto columns = static_cast<std::uint64_t>(n_out + n_out / 4 + 128);
     const auto rows = static_cast<std::uint64_t>((n_in + 63) / 64 * 64);
     const auto chunks = static_cast<std::uint64_t>(n_out / 256 + 3);
-    return columns * rows * element_bytes + static_cast<std::uint64_t>(n_out) * 4 + chunks * 64;
+    return bytes_of_elements(type.storage, columns * rows) + static_cast<std::uint64_t>(n_out) * 4 +
+           chunks * 64;
   };
   const std::uint64_t layer =
       matrix(s.q_size() + 2 * s.kv_size(), s.hidden_size) + matrix(s.hidden_size, s.q_size()) +

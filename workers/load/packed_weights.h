@@ -19,8 +19,8 @@ std::uint64_t obtain_weights(LoadedModel& loaded, const RunOptions& options, int
 std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options, int n_threads,
                                  const GpuPart& gpu);
 
-// At least what the packed matrices of a model of this shape take in a type of `element_bytes`:
-// the upper bound of a file that grows as it is written.
-std::uint64_t most_packed_bytes(const ModelShape& shape, std::uint64_t element_bytes);
+// At least what the packed matrices of a model of this shape take: the upper bound of a file that
+// grows as it is written.
+std::uint64_t most_packed_bytes(const ModelShape& shape, MatrixType type);
 
 }  // namespace tovamill

@@ -32,7 +32,7 @@ void check_prefill(const RunOptions& o) {
 void check_strategy(const RunOptions& o) {
   const bool cuts = o.generation.strategy == Strategy::chunk;
   check(!cuts || o.cache.chunk_tokens > 0,
-        "--strategy chunk: --chunk-tokens is missing: give the tokens of a piece, such as 2048");
+        "--strategy chunk: --chunk-tokens is missing: give the tokens of a chunk, such as 2048");
   check(!cuts || o.generation.max_new_tokens <= o.cache.chunk_tokens / 2,
         "--max-new-tokens " + text_of(o.generation.max_new_tokens) +
             ": with --strategy chunk it must be at most half of --chunk-tokens (" +

@@ -23,7 +23,7 @@ enum class InstructionChoice : std::uint8_t { automatic, before, after, both };
 enum class Prefill : std::uint8_t { stream, full };
 // Which part of a document that is too long is left out.
 enum class Truncation : std::uint8_t { end, middle };
-// The document in one stream, or the answers to its pieces in a second prompt.
+// The document in one stream, or the answers to its chunks in a second prompt.
 enum class Strategy : std::uint8_t { stream, chunk };
 
 struct GenerationOptions {

@@ -42,6 +42,24 @@ constexpr std::array<std::pair<Strategy, std::string_view>, 2> kStrategies{{
     {Strategy::chunk, "chunk"},
 }};
 
+// What may be asked for, in the order of messages; none is auto.
+constexpr std::array<std::optional<DeviceKind>, 3> kDevices{std::nullopt, DeviceKind::cpu,
+                                                            DeviceKind::cuda};
+constexpr std::array<std::optional<ComputeType>, 3> kComputeTypes{std::nullopt, ComputeType::bf16,
+                                                                  ComputeType::f32};
+
+template <class Value>
+std::string name_or_auto(std::optional<Value> value) {
+  return value ? std::string(name_of(*value)) : "auto";
+}
+
+template <class Table>
+std::vector<std::string> names_in(const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& value : table) names.push_back(name_or_auto(value));
+  return names;
+}
+
 // Enums by a table of their names.
 template <class Table, class Value>
 std::string name_in(const Table& table, Value value) {
@@ -94,6 +112,21 @@ void read_in(const Table& table, std::string_view option, std::string_view text,
   refuse(option, text, "known: choose one of " + names);
 }
 
+template <class Table, class Value>
+void read_choice(const Table& table, std::string_view option, std::string_view text,
+                 std::optional<Value>& value) {
+  std::string names;
+  for (const auto& known : table) {
+    const std::string name = name_or_auto(known);
+    if (name == text) {
+      value = known;
+      return;
+    }
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  refuse(option, text, "known: choose one of " + names);
+}
+
 // True if the whole of `text` is a number of Value's type.
 template <class Value>
 bool read_number(std::string_view text, Value& value) {
@@ -130,6 +163,8 @@ std::string text_of(Policy value) { return std::string(name_of(value)); }
 std::string text_of(Positions value) { return std::string(name_of(value)); }
 
 std::string text_of(BosMode value) { return name_in(kBosModes, value); }
+std::string text_of(std::optional<DeviceKind> value) { return name_or_auto(value); }
+std::string text_of(std::optional<ComputeType> value) { return name_or_auto(value); }
 std::string text_of(TaskChoice value) { return name_in(kTasks, value); }
 std::string text_of(InstructionChoice value) { return name_in(kInstructions, value); }
 std::string text_of(Prefill value) { return name_in(kPrefills, value); }
@@ -186,6 +221,12 @@ void read_text(std::string_view option, std::string_view text, Positions& value)
 void read_text(std::string_view option, std::string_view text, BosMode& value) {
   read_in(kBosModes, option, text, value);
 }
+void read_text(std::string_view option, std::string_view text, std::optional<DeviceKind>& value) {
+  read_choice(kDevices, option, text, value);
+}
+void read_text(std::string_view option, std::string_view text, std::optional<ComputeType>& value) {
+  read_choice(kComputeTypes, option, text, value);
+}
 void read_text(std::string_view option, std::string_view text, TaskChoice& value) {
   read_in(kTasks, option, text, value);
 }
@@ -209,6 +250,11 @@ void read_text(std::string_view option, std::string_view text, Part& value) {
       !read_number(text.substr(slash + 1), part.n))
     refuse(option, text, "a part: give I/N, such as 3/16 for the third of sixteen");
   value = part;
+}
+
+std::vector<std::string> choices_of(const std::optional<DeviceKind>&) { return names_in(kDevices); }
+std::vector<std::string> choices_of(const std::optional<ComputeType>&) {
+  return names_in(kComputeTypes);
 }
 
 std::string quoted_if_needed(const std::string& value) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,9 @@ std::string text_of(double value);  // the shortest decimal that reads back equa
 std::string text_of(Policy value);
 std::string text_of(Positions value);
 std::string text_of(BosMode value);
-std::string text_of(Part value);  // "3/16"
+std::string text_of(std::optional<DeviceKind> value);   // none: "auto"
+std::string text_of(std::optional<ComputeType> value);  // none: "auto"
+std::string text_of(Part value);                        // "3/16"
 std::string text_of(TaskChoice value);
 std::string text_of(InstructionChoice value);
 std::string text_of(Prefill value);
@@ -39,6 +42,8 @@ void read_text(std::string_view option, std::string_view text, double& value);
 void read_text(std::string_view option, std::string_view text, Policy& value);
 void read_text(std::string_view option, std::string_view text, Positions& value);
 void read_text(std::string_view option, std::string_view text, BosMode& value);
+void read_text(std::string_view option, std::string_view text, std::optional<DeviceKind>& value);
+void read_text(std::string_view option, std::string_view text, std::optional<ComputeType>& value);
 void read_text(std::string_view option, std::string_view text, Part& value);
 void read_text(std::string_view option, std::string_view text, TaskChoice& value);
 void read_text(std::string_view option, std::string_view text, InstructionChoice& value);
@@ -81,6 +86,10 @@ std::vector<std::string> names_of_enum() {
     names.push_back(text_of(static_cast<Enum>(i)));
   return names;
 }
+
+// The same of options that a run decides where none is given.
+std::vector<std::string> choices_of(const std::optional<DeviceKind>&);
+std::vector<std::string> choices_of(const std::optional<ComputeType>&);
 
 // Throws Error(configuration) "--top-k 0 is out of range: ..." unless `ok`.
 void check_range(bool ok, const std::string& option, const std::string& value,

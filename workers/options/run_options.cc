@@ -58,10 +58,13 @@ void check_policy_options(const CacheOptions& o) {
 }  // namespace
 
 std::string policy_help() {
-  std::string names;
-  for (const PolicyTraits& p : kPolicies)
-    names += (names.empty() ? "" : ", ") + std::string(p.name);
-  return "which token leaves a full state: " + names;
+  return "which token leaves a full state: " +
+         policy_names([](const PolicyTraits&) { return true; });
+}
+
+std::string seed_help() {
+  return "of the random numbers: those of sampling, and those of --policy " +
+         policy_names([](const PolicyTraits& p) { return p.draws; });
 }
 
 std::string help_of(PolicyOption option, std::string_view what) {
@@ -91,8 +94,6 @@ CacheOptions cache_of(const RunOptions& options) {
 }
 
 std::vector<std::string> names_of_option(std::string_view name) {
-  if (name == "device") return {"auto", "cpu", "cuda"};
-  if (name == "dtype") return {"auto", "bf16", "f32"};
   if (name == "log-format") return {"text", "json"};
   if (name == "chat-template")
     return {"auto", "none", "chatml", "llama2", "llama3", "mistral", "qwen"};
@@ -105,8 +106,6 @@ void validate(const RunOptions& o) {
               "files, directories or globs of .txt, .jsonl and .ndjson");
   check_given(!o.out.empty(), "--out",
               "a directory for the results; it is made if it does not exist");
-  check_name("device", o.device);
-  check_name("dtype", o.dtype);
   check_name("log-format", o.log_format);
   check_given(!o.corpus.text_key.empty(), "--text-key",
               "the name of the JSON key that holds a record's text");

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "io/corpus/corpus.h"
 #include "kernels/types/cache_options.h"
+#include "kernels/types/compute_type.h"
+#include "kernels/types/device_kind.h"
 #include "pipeline/distributed/selection.h"
 #include "workers/options/generation_options.h"
 
@@ -17,10 +20,10 @@ namespace tovamill {
 enum class BosMode : std::uint8_t { automatic, always, never };
 
 struct RunOptions {
-  std::string model;            // Hugging Face directory, .gguf file or random:NAME
-  std::string out;              // run directory
-  std::string device = "auto";  // auto, cpu, cuda
-  std::string dtype = "auto";   // auto, bf16, f32
+  std::string model;                 // Hugging Face directory, .gguf file or random:NAME
+  std::string out;                   // run directory
+  std::optional<DeviceKind> device;  // none is auto: a run chooses before it begins
+  std::optional<ComputeType> dtype;  // none is auto
   CorpusOptions corpus;
   CacheOptions cache;
   BosMode bos = BosMode::automatic;
@@ -70,6 +73,7 @@ enum class Effect : std::uint8_t {
 // "which token leaves a full state: tova, ...", and what an option of some policies is for, behind
 // their names.
 std::string policy_help();
+std::string seed_help();
 std::string help_of(PolicyOption option, std::string_view what);
 
 // Calls visit(name, field, effect, help) for each field, in the order of --help. `name` is the long
@@ -149,9 +153,8 @@ void visit_fields(Options& o, Visit&& visit) {
   visit("truncate", o.generation.truncate, generation,
         "what is left out of a longer document: end, middle");
   visit("strategy", o.generation.strategy, generation,
-        "stream: the document as a whole; chunk: its pieces of --chunk-tokens on their own, then "
-        "what "
-        "was written about these");
+        "stream: the document as a whole; chunk: its chunks of --chunk-tokens on their own, then "
+        "what was written about these");
   visit("max-new-tokens", o.generation.max_new_tokens, generation, "of a text at most (tokens)");
   visit("min-new-tokens", o.generation.min_new_tokens, generation, "of a text at least (tokens)");
   visit("samples", o.generation.samples, generation,
@@ -166,8 +169,7 @@ void visit_fields(Options& o, Visit&& visit) {
         "sample from tokens of at least this share of the highest probability");
   visit("repetition-penalty", o.generation.sampling.repetition_penalty, generation,
         "over 1: tokens of the prompt and of the text so far become less likely");
-  visit("seed", o.generation.sampling.seed, random,
-        "of the random numbers: those of sampling, and of a policy that draws");
+  visit("seed", o.generation.sampling.seed, random, seed_help().c_str());
   visit("stop", o.generation.stop, generation,
         "a string at which a text ends, itself left out; may be given several times");
   visit("stem", o.generation.stem, generation, "ROUGE compares stems of words (English)");
@@ -209,9 +211,13 @@ void visit_fields(Options& o, Visit&& visit) {
         "between progress lines where there is no terminal (seconds); 0 is every step");
 }
 
-// The names that a text option takes ("device": auto, cpu, cuda); empty where any text is one.
+// The names that a text option takes ("log-format": text, json); empty where any text is one.
 std::vector<std::string> names_of_option(std::string_view name);
 
+// The device that a run has chosen; a CPU before it has.
+inline DeviceKind device_of(const RunOptions& options) {
+  return options.device.value_or(DeviceKind::cpu);
+}
 // Whether a field of this effect means something to the job at hand.
 bool has_effect(Effect effect, const RunOptions& options);
 

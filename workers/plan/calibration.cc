@@ -141,7 +141,7 @@ class Bench {
     options.shape = small.shape;
     options.max_rows = std::max(options.max_rows, input.n_writers);
     backend_ = make_backend(input.device, options);
-    model_ = pack_model(small, first_layers(weights, 2), *backend_);
+    model_ = pack_model(small, first_layers(weights, 2), backend_->device());
     n_blocks_ = std::clamp(input.plan.max_rows / input.plan.block, 1, input.plan.n_streams);
     forward_ =
         std::make_unique<Forward>(model_, *backend_, std::max(input.plan.max_rows, input.n_writers),

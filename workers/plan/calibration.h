@@ -12,7 +12,7 @@
 namespace tovamill {
 
 struct CalibrationInput {
-  std::string device = "auto";
+  DeviceKind device = DeviceKind::cpu;
   BackendOptions backend;             // of the whole model
   StepPlan plan;                      // its streams: those that really run side by side
   double document_tokens = 0.0;       // of an average document: how full the states get
@@ -30,7 +30,8 @@ struct Calibration {
   double head_s = 0.0;   // the log-softmax over the vocabulary
   double other_s = 0.0;  // what a step takes beside them
   double step_s = 0.0;   // of the whole model
-  // Of a step in which n_writers streams take one token each and choose the next from its logits.
+  // Time of a step in which n_writers streams take one token each and choose the next from its
+  // logits.
   std::int32_t n_writers = 0;
   double writing_s = 0.0;
   double seconds = 0.0;  // that the calibration took

@@ -16,13 +16,13 @@ constexpr std::uint64_t kShardsPerRank = 16;
 // Sums over the samples of a stratum: the files of one format.
 struct Sums {
   double disk_bytes = 0.0, text_bytes = 0.0, records = 0.0, bad = 0.0, questions = 0.0;
-  double tokens = 0.0;                // in those texts: each sample's as its pieces have them
+  double tokens = 0.0;                // in those texts: each sample's as its chunks have them
   std::set<std::size_t> whole_files;  // that went through the tokenizer to the last byte
 };
 
 double ratio(double a, double b) { return b > 0.0 ? a / b : 0.0; }
 
-// Of the records [skip, skip + limit), what share of `n` that is.
+// The share of `n` records that are in [skip, skip + limit).
 double chosen_share(const RunOptions& options, double n) {
   const double skip = static_cast<double>(options.skip), limit = static_cast<double>(options.limit);
   const double left = std::max(0.0, n - skip);

@@ -27,12 +27,12 @@ bool wants_bos(const RunOptions& options, const Tokenizer& tokenizer) {
   return wants;
 }
 
-std::string chosen_dtype(const RunOptions& options, const ModelShape& shape, RunPlan& plan) {
+ComputeType chosen_dtype(const RunOptions& options, const ModelShape& shape, RunPlan& plan) {
   try {
     return choose_dtype(options, shape, plan.memory.available_bytes);
   } catch (const Error& e) {
     plan.rejection = e.what();
-    return options.dtype == "auto" ? "bf16" : options.dtype;
+    return options.dtype.value_or(ComputeType::bf16);
   }
 }
 
@@ -40,14 +40,14 @@ std::string chosen_dtype(const RunOptions& options, const ModelShape& shape, Run
 // the whole model.
 MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const LayerRange& range,
                      const BackendOptions& whole, RunPlan& plan) {
-  const bool is_gpu = options.device == "cuda";
+  const bool is_gpu = device_of(options) == DeviceKind::cuda;
   BackendOptions made = whole;
   made.shape = shape_of(head.config.shape, range);
-  const std::unique_ptr<Backend> backend = make_backend(options.device, made);
-  plan.device = backend->description();
-  plan.dtype = backend->dtype_name();
+  const std::unique_ptr<Backend> backend = make_backend(device_of(options), made);
+  plan.device = backend->device().description();
+  plan.dtype = backend->device().dtype_name();
   MemoryPlan memory = plan.memory;
-  memory.weight_bytes = packed_bytes(head.config.shape, range, plan.dtype == "bf16" ? 2 : 4);
+  memory.weight_bytes = packed_bytes(head.config.shape, range, expanded_to(made.dtype).storage);
   const std::uint64_t left = memory.available_bytes > memory.weight_bytes
                                  ? memory.available_bytes - memory.weight_bytes
                                  : 0;
@@ -79,7 +79,7 @@ MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const
 // of.
 BackendOptions plan_memory(const ModelMetadata& head, const RunOptions& options, RunPlan& plan) {
   const ModelShape& shape = head.config.shape;
-  const bool is_gpu = options.device == "cuda";
+  const bool is_gpu = device_of(options) == DeviceKind::cuda;
   const GpuShare gpu = is_gpu ? gpu_share({.gpu = 0, .n_on_gpu = 1}) : GpuShare{};
   plan.memory.available_bytes = is_gpu ? gpu.n_bytes : cpu_info().memory_available_bytes;
   if (!ModelFiles::is_in_memory(options.model)) {
@@ -128,14 +128,14 @@ WritingPlan plan_writing(const ModelMetadata& head, const RunOptions& options,
     w.n_written = w.n_texts * g.max_new_tokens;
     return w;
   }
-  // Each answer reads all pieces, then the answers to them, and so on until one piece is left.
-  const double piece = options.cache.chunk_tokens;
+  // Each answer reads all chunks, then the answers to them, and so on until one chunk is left.
+  const double chunk = options.cache.chunk_tokens;
   double n_prompts = 0.0, n_read = 0.0;
-  for (double length = each;; length = std::ceil(length / piece) * g.max_new_tokens) {
-    const double n_pieces = std::max(1.0, std::ceil(length / piece));
-    n_prompts += n_pieces;
+  for (double length = each;; length = std::ceil(length / chunk) * g.max_new_tokens) {
+    const double n_chunks = std::max(1.0, std::ceil(length / chunk));
+    n_prompts += n_chunks;
     n_read += length;
-    if (n_pieces <= 1.0) break;
+    if (n_chunks <= 1.0) break;
   }
   w.n_read = w.n_texts * (n_read + n_prompts * w.prompt_tokens);
   w.n_written = w.n_texts * n_prompts * g.max_new_tokens;
@@ -163,7 +163,7 @@ void calibrate_plan(const ModelMetadata& head, const RunOptions& options, Backen
   std::vector<std::int32_t> ids(plan.corpus.ids.begin(), plan.corpus.ids.end());
   for (std::int32_t& id : ids) id = std::min(id, head.config.shape.vocab_size - 1);
   plan.calibration = calibrate(head.config, weights,
-                               {.device = options.device,
+                               {.device = device_of(options),
                                 .backend = made,
                                 .plan = step,
                                 .document_tokens = plan.corpus.tokens_per_document(),
@@ -214,7 +214,7 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
   RankInfo self;
   self.gpus = gpu_identities(options.device);
   options.device = choose_device(options.device, std::span(&self, 1), 0);
-  if (options.device == "cuda") check_gpus(std::span(&self, 1), 0, 1);
+  if (device_of(options) == DeviceKind::cuda) check_gpus(std::span(&self, 1), 0, 1);
   RunPlan plan;
   plan.job = options.job_kind;
   plan.n_ranks = setting.n_ranks == 1 ? options.stages : setting.n_ranks;

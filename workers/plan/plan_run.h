@@ -29,15 +29,15 @@ struct MemoryPlan {
   }
 };
 
-// Of `summarize` and `generate`. Tokens are estimates; those written and the time are what they
-// come to where each text takes --max-new-tokens, none ending before.
+// The writing of `summarize` and `generate`. Tokens are estimates; those written and the time hold
+// where each text takes --max-new-tokens, none ending before.
 struct WritingPlan {
   std::string prompt;              // "chat template chatml, task summary"
   std::int32_t prompt_tokens = 0;  // around a document, with a question of the sample
   double n_texts = 0.0;
   bool texts_are_exact = false;
   double n_read = 0.0;     // documents, and what stands around them
-  double n_written = 0.0;  // of all texts, those of pieces included
+  double n_written = 0.0;  // of all texts, those of chunks included
 };
 
 struct RunPlan {

@@ -2,6 +2,7 @@
 // unless it is dedicated.
 #pragma once
 
+#include <chrono>
 #include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,11 @@
 
 namespace tovamill {
 
+template <class Result>
+bool is_ready(const std::future<Result>& future) {
+  return future.valid() && future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
+
 class CoordinatingRank {
  public:
   // Opens the model for its identity and, where this rank computes, for its thread.
@@ -30,6 +36,7 @@ class CoordinatingRank {
   RunSummary run();
 
  private:
+  static constexpr auto kPollPause = std::chrono::milliseconds(2);
   struct Look {
     int rank;
     std::future<JournalFindings> findings;
@@ -38,7 +45,7 @@ class CoordinatingRank {
   void iterate();
   void poll(double now);
   void start_preparation();
-  void tell_whether_it_can_start();
+  void decide_start();
   void prepare(double now);
   void review(int rank, std::vector<FileRange> ranges);
   void collect_reviews();
@@ -47,9 +54,9 @@ class CoordinatingRank {
   void show(double now);
   RunProgress progress(double now) const;
   CorpusSummary merge();
-  void send_home();
+  void end_all_ranks();
   RunSummary conclude();
-  [[noreturn]] void give_up();
+  [[noreturn]] void throw_outcome();
   void fail_by(std::exception_ptr error);
   void note_end(const std::string& state, int exit_code, const std::string& message);
 

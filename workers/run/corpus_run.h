@@ -72,7 +72,7 @@ struct RunSummary {
   double bits_per_byte = 0.0, bits_per_byte_se = 0.0;
   double mean_attended = 0.0;                  // tokens attended per query and layer
   std::vector<FailedDocument> first_failures;  // as in CorpusSummary
-  // Of a job that writes texts, as in CorpusSummary.
+  // Counts of a job that writes texts, as in CorpusSummary.
   bool generates = false;
   std::uint64_t n_generations = 0, n_new_tokens = 0;
   std::uint64_t n_stop = 0, n_length = 0, n_with_references = 0;

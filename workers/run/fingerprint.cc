@@ -94,7 +94,7 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   print["model"] = files.digest();
   print["tokenizer"] = tokenizer.digest();
   print["dtype"] = dtype;
-  print["device"] = options.device;
+  print["device"] = text_of(options.device);
   print["block"] = text_of(options.block > 0 ? options.block : kRopeSegmentTokens);
   print["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
   print["numbers-version"] = kNumbersVersion;

@@ -41,7 +41,7 @@ RankThread::RankThread(const RunOptions& options, RunLaunch& launch, double now_
         .stage = stage_mailbox_->stage(),
         .n_stages = options.stages,
         .channel = &*stage_mailbox_,
-        .on_own_gpus = options.device == "cuda" &&
+        .on_own_gpus = device_of(options) == DeviceKind::cuda &&
                        are_on_own_gpus(stage_group(rank, first, options.stages), launch, options),
         .timeout_s = timeout_s_};
   }
@@ -124,7 +124,7 @@ WorkerPlace place_of(int rank, const RunLaunch& launch, const RunOptions& option
   }
   // Ranks of different stages have different weights, too.
   if (place.n_on_host <= 1 || options.stages > 1) place.packs_first = false;
-  if (options.device != "cuda") return place;
+  if (device_of(options) != DeviceKind::cuda) return place;
   place.packs_first = false;  // each GPU has weights of its own
   place.gpu = place_on_gpus(ranks, first, options.ranks_per_gpu)[static_cast<std::size_t>(rank)];
   if (launch.nccl_group)

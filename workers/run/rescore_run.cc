@@ -44,7 +44,7 @@ class ReferenceFile {
     for (CorpusRecord record; records->next(record); record = {}) add(record);
   }
 
-  // Of each of the document's questions; nothing where the file does not know it.
+  // The references of each of the document's questions; nothing where the file does not know it.
   std::optional<std::vector<Texts>> of(const std::string& id, std::size_t n_questions) const {
     const auto found = of_id_.find(id);
     if (found == of_id_.end()) return std::nullopt;

@@ -50,22 +50,23 @@ std::string config_of(const RunOptions& options) {
 
 // Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
 std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
-  const json header{{"fingerprint", print},
-                    {"job", name_of(options.job_kind)},
-                    {"config", config_of(options)},
-                    {"model", model.files->path() + " (" + model.description + ")"},
-                    {"tokenizer", model.tokenizer->description()},
-                    {"host", host_name()},
-                    {"boot_id", boot_id()},
-                    {"oom_kills", n_oom_kills()},
-                    {"device", model.backend->description() + ", " + model.backend->dtype_name() +
-                                   (model.stages.size() > 1 ? ", stages: " + text_of(model.stages)
-                                                            : std::string())},
-                    {"command", options.command},
-                    {"slurm_job", options.slurm_job},
-                    {"program_version", program_version()},
-                    {"git_hash", git_hash()},
-                    {"started", iso_time(std::time(nullptr))}};
+  const json header{
+      {"fingerprint", print},
+      {"job", name_of(options.job_kind)},
+      {"config", config_of(options)},
+      {"model", model.files->path() + " (" + model.description + ")"},
+      {"tokenizer", model.tokenizer->description()},
+      {"host", host_name()},
+      {"boot_id", boot_id()},
+      {"oom_kills", n_oom_kills()},
+      {"device",
+       model.backend->device().description() + ", " + model.backend->device().dtype_name() +
+           (model.stages.size() > 1 ? ", stages: " + text_of(model.stages) : std::string())},
+      {"command", options.command},
+      {"slurm_job", options.slurm_job},
+      {"program_version", program_version()},
+      {"git_hash", git_hash()},
+      {"started", iso_time(std::time(nullptr))}};
   return header.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -109,12 +110,12 @@ std::string stages_of(const LoadedModel& model) {
 LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
   return {.model_description = model.files->path() + ": " + model.description,
           .tokenizer_description = model.tokenizer->description(),
-          .device = model.backend->description(),
-          .dtype = model.backend->dtype_name(),
+          .device = model.backend->device().description(),
+          .dtype = model.backend->device().dtype_name(),
           .sharing_note = model.sharing_note,
           .work = documents == nullptr ? "" : documents->description(),
           .stages = stages_of(model),
-          .n_threads = model.backend->n_threads(),
+          .n_threads = model.backend->device().n_threads(),
           .n_streams = model.plan.n_streams,
           .n_wanted_streams = model.plan.n_wanted,
           .weight_bytes = model.model.weight_bytes(),
@@ -127,14 +128,14 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
 Registration registration_of(const LoadedModel& model, const json& print) {
   return {.host = host_name(),
           .pid = process_id(),
-          .n_threads = model.backend->n_threads(),
-          .device = model.backend->description(),
+          .n_threads = model.backend->device().n_threads(),
+          .device = model.backend->device().description(),
           .fingerprint = fingerprint_digest(print),
-          .differences = "dtype " + model.backend->dtype_name() + ", model " +
+          .differences = "dtype " + model.backend->device().dtype_name() + ", model " +
                          model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
 }
 
-void leave(const WorkerCounters& counters, bool has_journal, WorkerMailbox& mailbox) {
+void report_end(const WorkerCounters& counters, bool has_journal, WorkerMailbox& mailbox) {
   WorkerSituation s;
   s.phase = WorkerPhase::left;
   s.journal_is_open = has_journal;
@@ -186,16 +187,15 @@ void work_through(const RunOptions& options, DocumentWork& documents, const Load
     close_quietly(close);
     throw;
   }
-  leave(c, true, mailbox);
+  report_end(c, true, mailbox);
 }
 
-// Behind stage 0: serves the documents of another rank until that has no more.
-void follow(const LoadedModel& model, const StagePlace& place, WorkerMailbox& mailbox) {
+// Serves the documents of stage 0's rank until that has no more.
+void serve_stage(const LoadedModel& model, const StagePlace& place, WorkerMailbox& mailbox) {
   WorkerSituation s;
   s.phase = WorkerPhase::working;
   mailbox.publish(s);
-  StageWorker stage_worker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
-                           place.rank);
+  StageWorker stage_worker(model.model, *model.backend, *model.forward, place);
   try {
     stage_worker.serve();
   } catch (const StageLost&) {
@@ -203,22 +203,22 @@ void follow(const LoadedModel& model, const StagePlace& place, WorkerMailbox& ma
     const RunOrder order = mailbox.orders().order;
     if (order == RunOrder::wait || order == RunOrder::work) throw;
   }
-  leave({}, false, mailbox);
+  report_end({}, false, mailbox);
 }
 
 void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadata,
                    const WorkerPlace& place, WorkerMailbox& mailbox) {
   RunOptions options = given;
   if (!metadata) metadata = open_model(options.model);
-  const bool is_gpu = options.device == "cuda";
+  const bool is_gpu = device_of(options) == DeviceKind::cuda;
   const bool is_staged = place.stages.n_stages > 1;
   const bool follows = place.n_on_host > 1 && !place.packs_first && !is_gpu && !is_staged;
   const auto may_load = [&](const Heartbeat& p) {
     return !p.dtype.empty() && (!follows || p.weights != WeightsOrder::wait);
   };
-  if (!wait_for(mailbox, may_load)) return leave({}, false, mailbox);
+  if (!wait_for(mailbox, may_load)) return report_end({}, false, mailbox);
   const Heartbeat orders = mailbox.orders();
-  options.dtype = orders.dtype;
+  read_text("--dtype", orders.dtype, options.dtype);
   options.useful_streams = orders.useful_streams;
   LoadedModel model =
       is_gpu ? load_model_on_gpu(std::move(*metadata), options, options.threads, gpu_part(place),
@@ -232,16 +232,16 @@ void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadat
   }
   options.dtype = given.dtype;
   const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
-                                 model.backend->dtype_name());
+                                 model.backend->device().dtype_name());
   if (place.stages.stage > 0) {
     mailbox.introduce(registration_of(model, print), info_of(model, nullptr));
-    return follow(model, place.stages, mailbox);
+    return serve_stage(model, place.stages, mailbox);
   }
   // What it refuses is refused before the first lease.
   const std::unique_ptr<DocumentWork> documents = make_work(options, model);
   mailbox.introduce(registration_of(model, print), info_of(model, documents.get()));
   if (!wait_for(mailbox, [](const Heartbeat& p) { return p.launch > 0 && p.is_known; }))
-    return leave({}, false, mailbox);
+    return report_end({}, false, mailbox);
   work_through(options, *documents, model, print, place.rank, mailbox);
 }
 

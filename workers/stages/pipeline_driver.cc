@@ -28,17 +28,17 @@ std::vector<StageReady> PipelineDriver::wait_until_ready() {
 }
 
 // All or none: a line in which some rows go in messages is as slow as these.
-std::string PipelineDriver::link(StageRows& rows) {
+std::string PipelineDriver::link(Forward& forward, const StagePlace& place) {
   std::string why;
   const std::optional<NcclGroupId> id = make_nccl_group_id(why);
   if (!id) return why;
   tell(link_order(id));
-  why = rows.link(std::nullopt, id);
+  why = forward.link(links_of(place, std::nullopt, id));
   for (const std::vector<std::byte>& answer : wait_for(n_sent_)) {
     if (why.empty()) why.assign(reinterpret_cast<const char*>(answer.data()), answer.size());
   }
   if (why.empty()) return why;
-  rows.unlink();
+  forward.unlink();
   tell({.kind = StageKind::unlink});
   return why;
 }
@@ -64,14 +64,14 @@ std::vector<std::vector<std::byte>> PipelineDriver::ask(StateOrder order) {
 }
 
 std::vector<std::vector<std::byte>> PipelineDriver::wait_for(std::uint64_t number) {
-  while (answers_[number].n < n_stages() - 1) take_answer();
+  while (answers_[number].n < n_stages() - 1) receive_answer();
   std::vector<std::vector<std::byte>> answers = std::move(answers_[number].by_stage);
   answers_.erase(number);
   return answers;
 }
 
 // One that failed is thrown at once: what it was the answer to need not be waited for.
-void PipelineDriver::take_answer() {
+void PipelineDriver::receive_answer() {
   const StageMessage m = channel_.receive(timeout_s_);
   StageAnswer answer = decode_answer(m.message);
   Answers& all = answers_[answer.number];

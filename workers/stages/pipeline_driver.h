@@ -1,4 +1,4 @@
-// Stage 0's book of what it has sent down the line and what the other stages have answered.
+// What stage 0 has sent to the other stages and what these have answered.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/forward.h"
 #include "workers/stages/stage_channel.h"
 #include "workers/stages/stage_messages.h"
-#include "workers/stages/stage_rows.h"
 
 namespace tovamill {
 
@@ -24,8 +24,9 @@ class PipelineDriver {
   void measured(double step_s);
   // What all stages but this one are, by stage; waits until their layers are loaded.
   std::vector<StageReady> wait_until_ready();
-  // Links the rows of all stages, `rows` being stage 0's. Empty, or why they go in messages.
-  std::string link(StageRows& rows);
+  // Links all stages, `forward` running stage 0's layers at `place`. Empty, or why rows go in
+  // messages.
+  std::string link(Forward& forward, const StagePlace& place);
   // Sends a step to stage 1; its number is set here, and returned.
   std::uint64_t send(StageStep step);
   // The same of what is not answered.
@@ -36,7 +37,7 @@ class PipelineDriver {
   std::vector<std::vector<std::byte>> wait_for(std::uint64_t number);
 
  private:
-  void take_answer();
+  void receive_answer();
 
   StageChannel& channel_;
   double timeout_s_;

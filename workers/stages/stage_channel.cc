@@ -7,6 +7,16 @@ namespace tovamill {
 
 using Seconds = std::chrono::duration<double>;
 
+ActivationLinksPlace links_of(const StagePlace& place, const std::optional<NcclGroupId>& before,
+                              const std::optional<NcclGroupId>& behind) {
+  return {.before = before,
+          .behind = behind,
+          .join_s = place.link_s,
+          .timeout_s = place.timeout_s,
+          .why_closed = [channel = place.channel] { return channel->why_closed(); },
+          .on_lost = [channel = place.channel](const std::string& why) { channel->close(why); }};
+}
+
 void StageMailbox::send(int stage, Message message) {
   const std::lock_guard lock(mutex_);
   if (closed_) throw StageLost(*closed_);

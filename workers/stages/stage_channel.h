@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "kernels/activation_links.h"
+#include "kernels/activation_transfer.h"
 #include "pipeline/distributed/channel.h"
 
 namespace tovamill {
@@ -29,6 +29,10 @@ struct StagePlace {
   double timeout_s = 400.0;         // whoever does not answer for so long stands still
   double link_s = 60.0;  // in which each link of rows must come about, all stages being there
 };
+
+// What links this stage to the one before and the one behind, where there is one.
+ActivationLinksPlace links_of(const StagePlace& place, const std::optional<NcclGroupId>& before,
+                              const std::optional<NcclGroupId>& behind);
 
 class StageChannel {
  public:

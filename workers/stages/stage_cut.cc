@@ -7,12 +7,8 @@
 namespace tovamill {
 namespace {
 
-double parameters_of_layer(const ModelShape& s) {
-  const double hidden = s.hidden_size;
-  return hidden * (2.0 * s.q_size() + 2.0 * s.kv_size()) + 3.0 * hidden * s.intermediate_size;
-}
-
-// `n` in `parts` equal pieces, the first of them one longer where it does not come out even.
+// Size of part `index` of `n` in equal parts, the first ones longer by one where that leaves a
+// rest.
 std::int32_t part_size(std::int32_t n, std::int32_t parts, std::int32_t index) {
   return n / parts + (index < n % parts ? 1 : 0);
 }
@@ -26,7 +22,7 @@ std::vector<LayerRange> cut_layers(const ModelShape& shape, std::int32_t n_stage
                                      std::to_string(n) + " layers: give at most so many stages");
   if (n_stages <= 1) return {{.first = 0, .n = n, .n_all = n}};
   const double head =
-      static_cast<double>(shape.hidden_size) * shape.vocab_size / parameters_of_layer(shape);
+      static_cast<double>(head_parameters(shape)) / static_cast<double>(layer_parameters(shape));
   const auto cost = [&](std::int32_t n_last) {
     return std::max(static_cast<double>(part_size(n - n_last, n_stages - 1, 0)), n_last + head);
   };

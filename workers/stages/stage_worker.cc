@@ -7,28 +7,27 @@
 
 namespace tovamill {
 
-StageWorker::StageWorker(const Model& model, Backend& backend, StepRunner& forward, StageRows& rows,
-                         StageChannel& channel, int rank)
+StageWorker::StageWorker(const Model& model, Backend& backend, Forward& forward,
+                         const StagePlace& place)
     : model_(model),
       backend_(backend),
       forward_(forward),
-      rows_(rows),
-      channel_(channel),
-      rank_(rank) {}
+      place_(place),
+      channel_(*place.channel) {}
 
-// Steps that have arrived are put on their way as long as the device takes them.
+// Steps that have arrived are submitted as long as the device takes them.
 void StageWorker::serve() {
   while (!is_over_) {
     const bool is_full = in_flight_.size() == static_cast<std::size_t>(forward_.max_in_flight());
     if (!in_flight_.empty() && (is_full || !channel_.has_message())) {
       collect();
     } else {
-      take(channel_.receive(0.0));
+      handle(channel_.receive(0.0));
     }
   }
 }
 
-void StageWorker::take(const StageMessage& m) {
+void StageWorker::handle(const StageMessage& m) {
   const StageKind kind = stage_kind_of(m.message);
   if (kind == StageKind::step) return submit(m.message);
   while (!in_flight_.empty()) collect();
@@ -37,7 +36,7 @@ void StageWorker::take(const StageMessage& m) {
   if (kind == StageKind::end) {
     is_over_ = true;
   } else {
-    obey(decode_order(m.message));
+    execute(decode_order(m.message));
   }
 }
 
@@ -53,10 +52,10 @@ void StageWorker::link(StateOrder order) {
     send_on(encode(offer));
   }
   if (!before) why = "the stage before offers no link";
-  if (why.empty()) why = rows_.link(before, behind);
+  if (why.empty()) why = forward_.link(links_of(place_, before, behind));
   if (!why.empty())
-    why = "rank " + std::to_string(rank_) + ", stage " + std::to_string(channel_.stage()) + ": " +
-          why;
+    why = "rank " + std::to_string(place_.rank) + ", stage " + std::to_string(channel_.stage()) +
+          ": " + why;
   answer(order.number, std::as_bytes(std::span(why)));
 }
 
@@ -71,7 +70,7 @@ void StageWorker::answer(std::uint64_t number, std::span<const std::byte> bytes)
 
 void StageWorker::answer_failed(std::uint64_t number, const Error& error, bool is_out_of_memory) {
   const std::string text =
-      "rank " + std::to_string(rank_) + ", stage " + std::to_string(channel_.stage()) +
+      "rank " + std::to_string(place_.rank) + ", stage " + std::to_string(channel_.stage()) +
       " (layers " + std::to_string(model_.range.first) + "-" +
       std::to_string(model_.range.first + model_.range.n - 1) + "): " + error.what();
   channel_.send(0, encode_failed(number, Error(error.code(), text), is_out_of_memory));
@@ -91,7 +90,7 @@ void StageWorker::submit(const Message& m) {
     b.block.state = &state(b.state);
     u.blocks.push_back(b.block);
   }
-  rows_.put_message(step.rows);
+  forward_.transfer().put_message(step.rows);
   no_ids_.assign(static_cast<std::size_t>(step.n_rows), 0);
   StepInput input{.blocks = u.blocks, .ids = no_ids_};
   if (model_.range.has_head()) {
@@ -109,14 +108,14 @@ void StageWorker::submit(const Message& m) {
   try {
     forward_.submit(input);
   } catch (const OutOfMemory& e) {
-    rows_.miss();
+    forward_.transfer().miss();
     return answer_failed(step.number, e, true);
   } catch (const std::bad_alloc&) {
-    rows_.miss();
+    forward_.transfer().miss();
     return answer_failed(step.number, OutOfMemory("out of memory"), true);
   }
   if (!model_.range.has_head()) {
-    const std::vector<std::byte> rows = rows_.take_message();
+    const std::vector<std::byte> rows = forward_.transfer().take_message();
     step.rows = rows;
     send_on(encode(step));
   }
@@ -141,12 +140,12 @@ void StageWorker::collect() {
   in_flight_.pop_front();
 }
 
-void StageWorker::obey(const StateOrder& o) {
+void StageWorker::execute(const StateOrder& o) {
   try {
     if (o.kind == StageKind::release) {
       states_.erase(o.state);
     } else if (o.kind == StageKind::unlink) {
-      rows_.unlink();
+      forward_.unlink();
     } else if (o.kind == StageKind::reset) {
       backend_.reset(state(o.state));
     } else {

@@ -11,16 +11,13 @@
 #include "engine/model/forward.h"
 #include "workers/stages/stage_channel.h"
 #include "workers/stages/stage_messages.h"
-#include "workers/stages/stage_rows.h"
 
 namespace tovamill {
 
 class StageWorker {
  public:
-  // All outlive the object. `forward` runs `model` on `backend` with `rows`; `rank` is this one,
-  // for messages.
-  StageWorker(const Model& model, Backend& backend, StepRunner& forward, StageRows& rows,
-              StageChannel& channel, int rank);
+  // All outlive the object, the channel of `place` as well. `forward` runs `model` on `backend`.
+  StageWorker(const Model& model, Backend& backend, Forward& forward, const StagePlace& place);
 
   // Until stage 0 has no more to do. Stage 0 is told where memory is at its end or a saved state
   // cannot be loaded; anything else is thrown, StageLost among it.
@@ -33,11 +30,11 @@ class StageWorker {
     std::vector<float> logits;         // (logit_rows, vocab_size)
     std::vector<std::int32_t> argmax;  // (argmax_rows)
   };
-  void take(const StageMessage& m);
+  void handle(const StageMessage& m);
   void submit(const Message& m);
   void collect();
   void link(StateOrder order);
-  void obey(const StateOrder& order);
+  void execute(const StateOrder& order);
   std::vector<std::byte> answer_to(const StateOrder& order);
   StreamState& state(std::uint64_t number);
   void send_on(Message message);
@@ -46,10 +43,9 @@ class StageWorker {
 
   const Model& model_;
   Backend& backend_;
-  StepRunner& forward_;
-  StageRows& rows_;
+  Forward& forward_;
+  const StagePlace place_;
   StageChannel& channel_;
-  const int rank_;
   bool is_over_ = false;
   std::map<std::uint64_t, std::unique_ptr<StreamState>> states_;  // by number
   std::deque<InFlight> in_flight_;                                // the oldest first

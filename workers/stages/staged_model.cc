@@ -9,13 +9,12 @@
 namespace tovamill {
 
 StagedModel::StagedModel(const Model& model, const std::vector<LayerRange>& stages,
-                         Backend& backend, StepRunner& forward, ActivationTransfer& rows,
-                         PipelineDriver& driver, std::int32_t n_eviction_groups)
+                         Backend& backend, Forward& forward, PipelineDriver& driver,
+                         std::int32_t n_eviction_groups)
     : model_(model),
       stages_(stages),
       backend_(backend),
       forward_(forward),
-      rows_(rows),
       driver_(driver),
       n_eviction_groups_(n_eviction_groups) {}
 
@@ -44,7 +43,7 @@ void StagedModel::submit(const StepInput& input) {
   sent.targets.assign(input.targets.begin(), input.targets.end());
   sent.logit_rows.assign(input.logit_rows.begin(), input.logit_rows.end());
   sent.argmax_rows.assign(input.argmax_rows.begin(), input.argmax_rows.end());
-  const std::vector<std::byte> rows = rows_.take_message();
+  const std::vector<std::byte> rows = forward_.transfer().take_message();
   sent.rows = rows;
   step.n_rows = input.ids.size();
   step.n_logits = input.logit_rows.size();
@@ -74,11 +73,11 @@ StepOutput StagedModel::collect() {
   collected_.push_back(std::move(in_flight_.front()));
   in_flight_.pop_front();
   Step& step = collected_.back();
-  take_answers(step);
+  merge_answers(step);
   return {.nll = step.nll, .events = step.events, .n_blocks = step.states.size()};
 }
 
-void StagedModel::take_answers(Step& step) {
+void StagedModel::merge_answers(Step& step) {
   std::vector<StageStepDone> done;
   for (const std::vector<std::byte>& bytes : driver_.wait_for(step.number))
     done.push_back(unpack_step_done(bytes));

@@ -22,8 +22,7 @@ class StagedModel final : public StepRunner, public StateKeeper {
   // `forward` runs stage 0's layers, `model`, on `backend`; `stages` is the cut of all. All outlive
   // the object, and the object all of its states.
   StagedModel(const Model& model, const std::vector<LayerRange>& stages, Backend& backend,
-              StepRunner& forward, ActivationTransfer& rows, PipelineDriver& driver,
-              std::int32_t n_eviction_groups);
+              Forward& forward, PipelineDriver& driver, std::int32_t n_eviction_groups);
 
   // --- StepRunner
 
@@ -72,7 +71,7 @@ class StagedModel final : public StepRunner, public StateKeeper {
   };
   void collect_own();
   void collect_all_own();
-  void take_answers(Step& step);
+  void merge_answers(Step& step);
   void learn_positions(const Step& step, std::size_t block,
                        const std::vector<const HeldPositions*>& by_stage);
   void ask_positions(const State& state) const;
@@ -82,8 +81,7 @@ class StagedModel final : public StepRunner, public StateKeeper {
   const Model& model_;
   const std::vector<LayerRange> stages_;
   Backend& backend_;
-  StepRunner& forward_;
-  ActivationTransfer& rows_;
+  Forward& forward_;
   PipelineDriver& driver_;
   const std::int32_t n_eviction_groups_;
   std::uint64_t n_states_ = 0;  // made so far

@@ -1,8 +1,8 @@
-// Attention of a step's blocks over their bounded states (kernels/README.md, "Evictions" to "Positions"), cut into tiles of
-// consecutive queries. A tile is appended to the state, scored against all of it at once, scanned
-// for evictions, multiplied with the values, and the survivors move together. Tiles of one stream
-// follow each other; streams, heads and parts of a tile go side by side. Blocks of one token take a
-// way of their own (attention_decode.h).
+// Attention of a step's blocks over their bounded states (kernels/README.md, "Evictions" to
+// "Positions"), cut into tiles of consecutive queries. A tile is appended to the state, scored
+// against all of it at once, scanned for evictions, multiplied with the values, and the survivors
+// move together. Tiles of one stream follow each other; streams, heads and parts of a tile go side
+// by side. Blocks of one token take a way of their own (attention_decode.h).
 #pragma once
 
 #include <cstdint>
@@ -55,7 +55,7 @@ class Attention {
   AttentionScratch scratch_;
   std::vector<StepBlock> blocks_;
   std::vector<std::size_t> single_, longer_;  // blocks of one token, of more
-  // Of the tile batch: its tiles, the block of each, and queries done of each block.
+  // The tile batch: its tiles, the block of each, and queries done of each block.
   std::vector<Tile> tiles_;
   std::vector<std::size_t> tile_blocks_;
   std::vector<std::int64_t> done_;

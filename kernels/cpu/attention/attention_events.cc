@@ -19,7 +19,7 @@ std::uint64_t n_visible(const LayerPass& pass, const Tile& tile, std::int32_t gr
   return n;
 }
 
-// Of the token that left after the query, the mean over the heads that decided.
+// The weight of the token that left after the query, the mean over the heads that decided.
 float evicted_weight(const AttentionModel& model, const Tile& tile, std::int32_t group,
                      std::int32_t query) {
   if (tile.is_scanned)

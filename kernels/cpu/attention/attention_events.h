@@ -5,7 +5,7 @@
 
 namespace tovamill::cpu {
 
-// Of a tile whose evictions are known, before its slots move.
+// Adds those of a tile whose evictions are known, before its slots move.
 void add_events(const LayerPass& pass, const Tile& tile, BlockEvents& events);
 
 }  // namespace tovamill::cpu

@@ -32,7 +32,7 @@ AttentionScratch::Bytes AttentionScratch::each(std::int64_t n_slots, bool keeps_
                          static_cast<std::size_t>(model_.per_kv),
              dim = static_cast<std::size_t>(model_.padded_dim);
   const bool scans = model_.needs_scan();
-  // Of a tile that is scanned, its state bounded, or of one token with any state.
+  // Weights of a tile that is scanned, its state bounded, or of one token with any state.
   const std::size_t scanned =
       scans ? queries * static_cast<std::size_t>(model_.capacity(0, false)) : 0;
   const std::size_t panel =

@@ -26,7 +26,7 @@ struct TileScratch {
   std::vector<std::int32_t> n_moves;             // (n_groups)
   std::vector<double> head_weight;  // (n_kv_heads, tile_queries) weights of the evicted, summed
                                     // over query heads, where nothing is scanned
-  std::vector<float*> head_rows;  // (n_heads) of weights: each head's first row
+  std::vector<float*> head_rows;    // (n_heads) of weights: each head's first row
 
   float* keys_of(const AttentionModel& m, std::int32_t kv) const {
     return floats(keys) + std::int64_t{kv} * m.shape.head_dim * room;
@@ -37,7 +37,7 @@ struct TileScratch {
   float* weight_rows(const AttentionModel& m, std::int32_t kv, std::int32_t ld) const {
     return floats(weights) + std::int64_t{kv} * m.tile_queries * m.per_kv * ld;
   }
-  // Of a block of one token.
+  // The same of a block of one token.
   float* head_weights(std::int32_t head, std::int32_t ld) const {
     return floats(weights) + std::int64_t{head} * ld;
   }
@@ -81,7 +81,7 @@ class AttentionScratch {
   std::uint64_t bytes_for(std::int64_t n_slots, bool keeps_all) const;
 
  private:
-  // Of one tile: keys to inverse_sums; of one thread: panel, rows, lists.
+  // Bytes of one tile: keys to inverse_sums; of one thread: panel, rows, lists.
   struct Bytes {
     std::size_t keys, values, weights, eviction_steps, mean_weights, inverse_sums;
     std::size_t panel, rows, lists;

@@ -4,29 +4,13 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cpu/cpu_info.h"
-#include "kernels/stacked_rows.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
-namespace {
-
-cpu::ComputeType compute_type(const std::string& dtype) {
-  if (dtype == "f32") return cpu::ComputeType::f32;
-  if (dtype == "auto")
-    return preferred_dtype(cpu_info()) == DType::bf16 ? cpu::ComputeType::bf16
-                                                      : cpu::ComputeType::f32;
-  if (dtype == "bf16") return cpu::ComputeType::bf16;
-  throw Error(ExitCode::usage,
-              "--dtype '" + dtype + "' is not known: choose one of auto, bf16, f32");
-}
-
-}  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
-  const cpu::ComputeType type = compute_type(options.dtype);
-  if (type == cpu::ComputeType::bf16) cpu::Gemm::check(type);
-  return std::make_unique<cpu::CpuBackend>(options, type, cpu::best_kernels());
+  if (options.dtype != ComputeType::f32) cpu::Gemm::check(options.dtype);
+  return std::make_unique<cpu::CpuBackend>(options, cpu::best_kernels());
 }
 
 }  // namespace tovamill
@@ -41,9 +25,6 @@ constexpr std::int32_t kManyTasks = 8;
 CpuBuffer& cast(Buffer& b) { return static_cast<CpuBuffer&>(b); }
 const CpuBuffer& cast(const Buffer& b) { return static_cast<const CpuBuffer&>(b); }
 
-// Whole tiles.
-std::int32_t n_tiles(std::int32_t n_rows) { return (n_rows + kRowTile - 1) / kRowTile; }
-
 // row += terms, n of each.
 void add(const float* terms, std::int32_t n, float* row) {
   for (std::int32_t i = 0; i < n; ++i) row[i] += terms[i];
@@ -53,19 +34,15 @@ bool every_tile(const RowTile&) { return true; }
 
 }  // namespace
 
-CpuBuffer::CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, std::size_t element_bytes)
-    : cols(n_cols),
-      row_bytes(static_cast<std::size_t>(n_cols) * element_bytes),
-      bytes(static_cast<std::size_t>(n_tiles(n_rows)) * kRowTile * row_bytes) {}
-
-CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const IsaKernels& isa)
+CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
     : options_(options),
-      type_(type),
+      type_(options.dtype),
       isa_(isa),
-      pool_(std::clamp(options.n_threads, 1, 1024), use_one_thread),
-      gemm_(type, pool_.size(), options.weights),
-      attention_(options, type, pool_, isa),
-      gathered_(kRowTile, options.shape.hidden_size, element_bytes(type)),
+      device_(options, isa),
+      pool_(device_.pool()),
+      gemm_(device_.gemm()),
+      attention_(options, type_, pool_, isa),
+      gathered_(kRowTile, options.shape.hidden_size, type_),
       tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
   const std::int32_t chunk = Gemm::chunk_columns(options.shape.vocab_size);
   const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
@@ -73,85 +50,9 @@ CpuBackend::CpuBackend(const BackendOptions& options, ComputeType type, const Is
   target_logits_.resize(static_cast<std::size_t>(options.max_rows));
 }
 
-std::string CpuBackend::description() const {
-  return std::string("CPU, ") + isa_.name + ", " + std::to_string(pool_.size()) +
-         (pool_.size() == 1 ? " thread" : " threads");
-}
-
 float* CpuBackend::thread_tile(int thread) const {
   return reinterpret_cast<float*>(tiles_.data()) +
          static_cast<std::int64_t>(thread) * kRowTile * kWidestChunk;
-}
-
-std::unique_ptr<PackedMatrix> CpuBackend::pack_rows(std::int32_t n_out, std::int32_t n_in,
-                                                    std::int32_t chunk, bool has_bias,
-                                                    RowSource source, const void* context) {
-  std::unique_ptr<PackedMatrix> matrix = gemm_.make(n_out, n_in, chunk, has_bias);
-  if (matrix->is_filled()) return matrix;
-  pool_.run(matrix->n_chunks(), [&](std::int64_t c, int) {
-    const auto index = static_cast<std::int32_t>(c);
-    const std::int32_t n = matrix->chunk_cols(index);
-    std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(n_in));
-    for (std::int32_t r = 0; r < n; ++r) {
-      source(context, matrix->chunk_begin(index) + r,
-             rows.data() + static_cast<std::int64_t>(r) * n_in);
-    }
-    gemm_.fill(*matrix, index, rows.data());
-  });
-  return matrix;
-}
-
-std::unique_ptr<Matrix> CpuBackend::pack(const MatrixSource& source) {
-  const StackedRows rows(source);
-  auto matrix = pack_rows(rows.n_rows(), rows.n_cols(), Gemm::chunk_columns(rows.n_rows()),
-                          rows.has_bias(), StackedRows::read, &rows);
-  if (rows.has_bias() && !matrix->is_filled()) Gemm::set_bias(*matrix, rows.bias());
-  return matrix;
-}
-
-// Chunks hold as many gate rows as up rows, so that one tile gives both factors of its columns.
-std::unique_ptr<Matrix> CpuBackend::pack_gated(const TensorView& gate, const TensorView& up) {
-  struct Pair {
-    const TensorView &gate, &up;
-    std::int32_t n, half;
-  };
-  const auto n = static_cast<std::int32_t>(gate.n_rows());
-  const std::int32_t chunk = std::min(2 * n, (Gemm::chunk_columns(2 * n) + 31) / 32 * 32);
-  const Pair pair{gate, up, n, chunk / 2};
-  const auto read_row = [](const void* context, std::int64_t row, float* out) {
-    const auto& p = *static_cast<const Pair*>(context);
-    const std::int64_t c = row / (2 * p.half), within = row % (2 * p.half), first = c * p.half;
-    const std::int64_t width = std::min<std::int64_t>(p.half, p.n - first);
-    dequantize_row(within < width ? p.gate : p.up, first + within % width, out);
-  };
-  return pack_rows(2 * n, static_cast<std::int32_t>(gate.n_cols()), chunk, false, read_row, &pair);
-}
-
-std::unique_ptr<Buffer> CpuBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
-                                                BufferType type) {
-  return std::make_unique<CpuBuffer>(n_rows, n_cols,
-                                     type == BufferType::full ? 4 : element_bytes(type_));
-}
-
-void CpuBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
-  const CpuBuffer& b = cast(buffer);
-  const auto n = static_cast<std::int64_t>(rows.size());
-  if (b.element_bytes() == 4) {
-    std::copy(rows.begin(), rows.end(), b.f32(first_row));
-  } else {
-    isa_.to_bf16(rows.data(), n, b.bf16(first_row));
-  }
-}
-
-void CpuBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
-                           std::span<float> rows) const {
-  const CpuBuffer& b = cast(buffer);
-  const auto n = static_cast<std::int64_t>(rows.size());
-  if (b.element_bytes() == 4) {
-    std::copy_n(b.f32(first_row), n, rows.begin());
-  } else {
-    isa_.from_bf16(b.bf16(first_row), n, rows.data());
-  }
 }
 
 std::unique_ptr<StreamState> CpuBackend::make_state() {
@@ -226,10 +127,11 @@ void CpuBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer
   const auto n = static_cast<std::int32_t>(weight.size());
   const float eps = options_.shape.rms_norm_eps;
   for_each_row([&](std::int32_t r) {
-    if (type_ == ComputeType::bf16) {
-      isa_.rms_norm_bf16(cast(x).f32(r), weight.data(), n, eps, cast(out).bf16(r));
-    } else {
-      isa_.rms_norm(cast(x).f32(r), weight.data(), n, eps, cast(out).f32(r));
+    switch (type_) {
+      case ComputeType::f32:
+        return isa_.rms_norm(cast(x).f32(r), weight.data(), n, eps, cast(out).f32(r));
+      case ComputeType::bf16:
+        return isa_.rms_norm_bf16(cast(x).f32(r), weight.data(), n, eps, cast(out).bf16(r));
     }
   });
 }
@@ -271,10 +173,13 @@ void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& o
                   const std::int32_t column = w.chunk_begin(chunk) / 2;
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
                     const float* g = both + static_cast<std::int64_t>(r) * cols;
-                    if (type_ == ComputeType::bf16) {
-                      isa_.gate_bf16(g, g + n, n, cast(out).bf16(tile.first + r) + column);
-                    } else {
-                      isa_.gate(g, g + n, n, cast(out).f32(tile.first + r) + column);
+                    switch (type_) {
+                      case ComputeType::f32:
+                        isa_.gate(g, g + n, n, cast(out).f32(tile.first + r) + column);
+                        break;
+                      case ComputeType::bf16:
+                        isa_.gate_bf16(g, g + n, n, cast(out).bf16(tile.first + r) + column);
+                        break;
                     }
                   }
                 });

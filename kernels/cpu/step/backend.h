@@ -1,5 +1,5 @@
-// The CPU backend: oneDNN for matrix products in tiles, our own vectorised attention, scan and row
-// operations, all cores.
+// The step of the CPU backend: oneDNN for matrix products in tiles, our own vectorised attention,
+// scan and row operations, all cores.
 #pragma once
 
 #include <memory>
@@ -7,42 +7,19 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/attention/attention.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/step/device.h"
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/state.h"
-#include "kernels/cpu/thread_pool.h"
 
 namespace tovamill::cpu {
 
-struct CpuBuffer final : Buffer {
-  CpuBuffer(std::int32_t n_rows, std::int32_t n_cols, std::size_t element_bytes);
-  std::int32_t cols;
-  std::size_t row_bytes;
-  AlignedBytes bytes;  // rows in whole tiles
-  std::size_t element_bytes() const { return row_bytes / static_cast<std::size_t>(cols); }
-  std::byte* row(std::int64_t r) const {
-    return bytes.data() + r * static_cast<std::int64_t>(row_bytes);
-  }
-  float* f32(std::int64_t r) const { return reinterpret_cast<float*>(row(r)); }
-  std::uint16_t* bf16(std::int64_t r) const { return reinterpret_cast<std::uint16_t*>(row(r)); }
-};
-
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const BackendOptions& options, ComputeType type, const IsaKernels& isa);
+  CpuBackend(const BackendOptions& options, const IsaKernels& isa);
 
-  std::string description() const override;
-  std::string dtype_name() const override { return type_ == ComputeType::bf16 ? "bf16" : "f32"; }
-  int n_threads() const override { return pool_.size(); }
-  std::int32_t row_tile() const override { return kRowTile; }
+  Device& device() override { return device_; }
+  const Device& device() const override { return device_; }
 
-  std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
-  std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
-  std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
-                                      BufferType type) override;
-  void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;
-  void read_rows(const Buffer& buffer, std::int32_t first_row,
-                 std::span<float> rows) const override;
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
   std::uint64_t state_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
@@ -77,9 +54,6 @@ class CpuBackend final : public Backend {
   struct ChunkSum {
     float highest, sum;
   };
-  using RowSource = void (*)(const void* context, std::int64_t row, float* out);
-  std::unique_ptr<PackedMatrix> pack_rows(std::int32_t n_out, std::int32_t n_in, std::int32_t chunk,
-                                          bool has_bias, RowSource source, const void* context);
   // Calls body(tile, chunk, product) for every tile of rows [0, n_rows) of `x` and chunk of the
   // matrix; product (tile.rows(), chunk_cols) is x W_chunk^T, without the bias. Tiles for which
   // wanted(tile) is false are left out.
@@ -96,8 +70,9 @@ class CpuBackend final : public Backend {
   BackendOptions options_;
   ComputeType type_;
   const IsaKernels& isa_;
-  ThreadPool pool_;
-  Gemm gemm_;
+  CpuDevice device_;
+  ThreadPool& pool_;  // the device's
+  Gemm& gemm_;        // the device's
   RowCut row_cut_;
   Attention attention_;
   CpuBuffer gathered_;                // (kRowTile, hidden_size) rows whose logits are read

@@ -11,12 +11,19 @@
 #include <algorithm>
 
 #include "kernels/cpu/step/backend.h"
+#include "kernels/types/error.h"
 
 namespace tovamill::cpu {
 namespace {
 
 StateKind kind_of(ComputeType storage) {
-  return storage == ComputeType::bf16 ? StateKind::cpu_bf16 : StateKind::cpu_f32;
+  switch (storage) {
+    case ComputeType::f32:
+      return StateKind::cpu_f32;
+    case ComputeType::bf16:
+      return StateKind::cpu_bf16;
+  }
+  throw Error(ExitCode::internal, "a state is kept in a type out of range");
 }
 
 // Behind the head, with so many slots in each layer.

@@ -43,12 +43,12 @@ __device__ inline float block_max(float x, float* shared) {
   __syncthreads();
   if (threadIdx.x % kLanes == 0) shared[threadIdx.x / kLanes] = x;
   __syncthreads();
-  float highest = shared[0];
+  float max_of_all = shared[0];
   for (unsigned w = 1; w < blockDim.x / kLanes; ++w) {
     const float other = shared[w];
-    highest = (other > highest || other != other) ? other : highest;
+    max_of_all = (other > max_of_all || other != other) ? other : max_of_all;
   }
-  return highest;
+  return max_of_all;
 }
 
 // The candidate of all lanes that leaves first (leaves_before), in all lanes.

@@ -17,12 +17,13 @@
 
 #include "kernels/cuda/device/arena.h"
 #include "kernels/cuda/device/runtime.h"
+#include "kernels/types/compute_type.h"
 #include "kernels/types/error.h"
 
 namespace tovamill::cuda {
 
-enum class ElementType : std::uint8_t { f32, bf16 };
-inline std::size_t element_bytes(ElementType t) { return t == ElementType::bf16 ? 2 : 4; }
+// Elements of rows and of packed matrices.
+using ElementType = ComputeType;
 
 // Rows of blocks of several tokens, and of one.
 enum class RowKind : std::uint8_t { prefill, decode };

@@ -74,14 +74,14 @@ class GemmBench {
   GemmBench(const GemmInput& input, std::size_t most_weights, std::size_t most_in,
             std::size_t most_out)
       : input_(input),
-        type_(input.dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F),
+        type_(input.dtype == ComputeType::bf16 ? CUDA_R_16BF : CUDA_R_32F),
         w_(most_weights * bytes()),
         x_(most_in * bytes()),
         out_(most_out * bytes()),
         workspace_(kWorkspaceBytes) {
     preference_.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{kWorkspaceBytes});
     for (const auto& [memory, n] : {std::pair{&w_, most_weights}, std::pair{&x_, most_in}}) {
-      if (input.dtype == DType::bf16) {
+      if (input.dtype == ComputeType::bf16) {
         fill_with_noise(memory->as<Bf16>(), n, stream_);
       } else {
         fill_with_noise(memory->as<float>(), n, stream_);
@@ -145,7 +145,7 @@ class GemmBench {
     return median_seconds(stream_, seconds, [&] { TOVAMILL_CUBLAS(multiply(o, algorithm)); });
   }
 
-  std::size_t bytes() const { return input_.dtype == DType::bf16 ? 2 : 4; }
+  std::size_t bytes() const { return element_bytes(input_.dtype); }
 
   const GemmInput& input_;
   cudaDataType_t type_;
@@ -168,8 +168,6 @@ std::string cublas_version() {
 
 std::vector<GemmTiming> measure_gpu_gemm(const GemmInput& input,
                                          std::span<const GemmShape> shapes) {
-  if (input.dtype != DType::bf16 && input.dtype != DType::f32)
-    throw Error(ExitCode::internal, "GEMMs are measured in bf16 and f32 only");
   cuda::choose_device(input.device_index);
   const auto rows = static_cast<std::size_t>(input.n_rows);
   std::size_t weights = 0, in = 0, out = 0;

@@ -1,6 +1,5 @@
 // What stands for NCCL in builds with CUDA and without it.
 #include "kernels/cuda/nccl/group.h"
-#include "kernels/cuda/nccl/link.h"
 
 namespace tovamill {
 
@@ -16,10 +15,6 @@ std::string nccl_version() { return ""; }
 namespace tovamill::cuda {
 
 std::unique_ptr<Group> join_group(const NcclGroupPlace&, const Stream&) {
-  throw NcclGroupError("this build has none");
-}
-
-std::unique_ptr<Link> join_link(const LinkPlace&, const Stream&) {
   throw NcclGroupError("this build has none");
 }
 

@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include "kernels/cuda/nccl/communicator.h"
-
 namespace tovamill::cuda {
 namespace {
 
@@ -14,70 +12,51 @@ namespace {
 constexpr int kMostBlocks = 4;
 constexpr int kSender = 0, kReceiver = 1;  // ranks of the communicator
 
-class NcclLink final : public Link {
- public:
-  NcclLink(const LinkPlace& place, const Stream& stream)
-      : stream_(stream), communicator_(place.timeout_s, place.look), host_(sizeof place.content) {}
-  ~NcclLink() override {
-    communicator_.abort();
-    stream_.drain();
-    device_free(device_);
-  }
-  NcclLink(const NcclLink&) = delete;
-  NcclLink& operator=(const NcclLink&) = delete;
-
-  // NCCL connects two ranks when the first bytes go, and the calls of both return only then. A
-  // stage's rows are on their way before the other knows of them, so it must be done before.
-  void join(const LinkPlace& place) {
-    device_ = device_malloc(host_.size());
-    communicator_.join(place.id, place.sends ? kSender : kReceiver, 2, kMostBlocks);
-    std::memcpy(host_.data(), &place.content, host_.size());
-    if (place.sends) {
-      copy(device_, host_.data(), cudaMemcpyHostToDevice);
-      send(device_, host_.size());
-    } else {
-      receive(device_, host_.size());
-      copy(host_.data(), device_, cudaMemcpyDeviceToHost);
-    }
-    const Event arrived;
-    arrived.record(stream_);
-    communicator_.wait(arrived, "the other stage does not come");
-    if (std::memcmp(host_.data(), &place.content, host_.size()) != 0)
-      throw NcclGroupError("the other stage is of another model");
-  }
-
-  void send(const void* data, std::size_t n_bytes) override {
-    communicator_.run(
-        [&](ncclComm_t c) {
-          return ncclSend(data, n_bytes, ncclUint8, kReceiver, c, stream_.get());
-        },
-        "rows to the next stage");
-  }
-  void receive(void* data, std::size_t n_bytes) override {
-    communicator_.run(
-        [&](ncclComm_t c) { return ncclRecv(data, n_bytes, ncclUint8, kSender, c, stream_.get()); },
-        "rows of the stage before");
-  }
-  std::string failure() override { return communicator_.failure(); }
-  void break_off() noexcept override { communicator_.abort(); }
-
- private:
-  void copy(void* to, const void* from, cudaMemcpyKind kind) {
-    TOVAMILL_CUDA(cudaMemcpyAsync(to, from, host_.size(), kind, stream_.get()));
-  }
-
-  const Stream& stream_;
-  Communicator communicator_;
-  PinnedMemory host_;
-  void* device_ = nullptr;
-};
-
 }  // namespace
 
-std::unique_ptr<Link> join_link(const LinkPlace& place, const Stream& stream) {
-  auto link = std::make_unique<NcclLink>(place, stream);
-  link->join(place);
-  return link;
+Link::Link(const LinkPlace& place, const Stream& stream)
+    : stream_(stream), communicator_(place.timeout_s, place.look), host_(sizeof place.content) {}
+
+Link::~Link() {
+  communicator_.abort();
+  stream_.drain();
+  device_free(device_);
+}
+
+// NCCL connects two ranks when the first bytes go, and the calls of both return only then. A
+// stage's rows are on their way before the other knows of them, so it must be done before.
+void Link::join(const LinkPlace& place) {
+  device_ = device_malloc(host_.size());
+  communicator_.join(place.id, place.sends ? kSender : kReceiver, 2, kMostBlocks);
+  std::memcpy(host_.data(), &place.content, host_.size());
+  if (place.sends) {
+    copy(device_, host_.data(), cudaMemcpyHostToDevice);
+    send(device_, host_.size());
+  } else {
+    receive(device_, host_.size());
+    copy(host_.data(), device_, cudaMemcpyDeviceToHost);
+  }
+  const Event arrived;
+  arrived.record(stream_);
+  communicator_.wait(arrived, "the other stage does not come");
+  if (std::memcmp(host_.data(), &place.content, host_.size()) != 0)
+    throw NcclGroupError("the other stage is of another model");
+}
+
+void Link::send(const void* data, std::size_t n_bytes) {
+  communicator_.run(
+      [&](ncclComm_t c) { return ncclSend(data, n_bytes, ncclUint8, kReceiver, c, stream_.get()); },
+      "rows to the next stage");
+}
+
+void Link::receive(void* data, std::size_t n_bytes) {
+  communicator_.run(
+      [&](ncclComm_t c) { return ncclRecv(data, n_bytes, ncclUint8, kSender, c, stream_.get()); },
+      "rows of the stage before");
+}
+
+void Link::copy(void* to, const void* from, cudaMemcpyKind kind) {
+  TOVAMILL_CUDA(cudaMemcpyAsync(to, from, host_.size(), kind, stream_.get()));
 }
 
 }  // namespace tovamill::cuda

@@ -24,6 +24,12 @@ std::uint64_t CudaBackend::state_bytes_for(std::int64_t n_tokens, bool keeps_all
   return model_.state_bytes(model_.capacity(n_tokens, keeps_all));
 }
 
+std::uint64_t CudaBackend::workspace_bytes() const { return in_flight_.workspace_bytes(); }
+
+std::uint64_t CudaBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
+  return in_flight_.workspace_bytes_for(model_.capacity(n_tokens, keeps_all));
+}
+
 void CudaBackend::reset(StreamState& state) {
   CudaState& s = cast(state);
   s.n_held = s.n_tokens = s.rotation = s.segment_base = 0;

@@ -2,6 +2,14 @@
 #include "kernels/cuda/step/backend.h"
 #include "kernels/types/tensor.h"
 
+namespace tovamill {
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
+  return std::make_unique<cuda::CudaBackend>(options);
+}
+
+}  // namespace tovamill
+
 namespace tovamill::cuda {
 namespace {
 
@@ -9,6 +17,14 @@ const CudaMatrix& cast(const Matrix& m) { return static_cast<const CudaMatrix&>(
 const CudaBuffer& cast(const Buffer& b) { return static_cast<const CudaBuffer&>(b); }
 
 }  // namespace
+
+CudaBackend::CudaBackend(const BackendOptions& options)
+    : options_(options),
+      type_(options.dtype),
+      device_(options),
+      model_(device_.model()),
+      in_flight_(device_.in_flight()),
+      states_(std::make_shared<StatePool>(model_, in_flight_, device_.arena())) {}
 
 void* CudaBackend::used(const Buffer& buffer) {
   const CudaBuffer& b = cast(buffer);
@@ -22,22 +38,19 @@ void* CudaBackend::used(const Buffer& buffer) {
 }
 
 void CudaBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
-  if (is_setting_up_) end_set_up();
+  if (device_.is_setting_up()) device_.end_set_up();
   states_->prepare(blocks);
   in_flight_.begin(blocks, n_rows);
 }
 
 void CudaBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
                         Buffer& out) {
-  if (table_source_ != embedding.data) {
-    hold_embedding(embedding);
-    end_set_up();
-  }
+  const CudaMatrix& table = device_.table(embedding);
   InFlightStep& in_flight = in_flight_.newest();
   in_flight.set_ids(ids);
   in_flight.issue({.kind = Call::Kind::embed,
-                   .n_out = table_->cols,
-                   .weights = table_->weights.data(),
+                   .n_out = table.cols,
+                   .weights = table.weights.data(),
                    .out = used(out)});
 }
 
@@ -45,7 +58,7 @@ void CudaBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffe
   in_flight_.newest().issue({.kind = Call::Kind::norm,
                              .n_out = static_cast<std::int32_t>(weight.size()),
                              .in = used(x),
-                             .weights = on_device(weight),
+                             .weights = device_.on_device(weight),
                              .out = used(out)});
 }
 
@@ -78,8 +91,8 @@ void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Bu
   in_flight.issue({.kind = Call::Kind::attend,
                    .layer = layer,
                    .in = used(qkv),
-                   .q_norm = on_device(weights.q_norm),
-                   .k_norm = on_device(weights.k_norm),
+                   .q_norm = device_.on_device(weights.q_norm),
+                   .k_norm = device_.on_device(weights.k_norm),
                    .out = used(out)});
   in_flight.promise(layer, events);
 }

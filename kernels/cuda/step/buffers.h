@@ -13,7 +13,7 @@
 namespace tovamill::cuda {
 
 struct CudaMatrix final : Matrix {
-  ArenaBlock weights;  // (rows, cols) in the compute type
+  ArenaBlock weights;  // (rows, cols) in the storage type of the matrix
   ArenaBlock biases;   // (rows) float32, or empty
   std::int32_t rows = 0, cols = 0;
   std::int32_t n_out() const override { return rows; }

@@ -40,8 +40,12 @@ void InFlightStep::run(const Call& call) {
       add_bias(static_cast<float*>(call.out), call.bias, call.n_out, n_rows_, stream_);
     return;
   }
-  if (type_ == ElementType::bf16) return run_rows<Bf16>(call);
-  run_rows<float>(call);
+  switch (type_) {
+    case ElementType::f32:
+      return run_rows<float>(call);
+    case ElementType::bf16:
+      return run_rows<Bf16>(call);
+  }
 }
 
 template <class T>
@@ -122,11 +126,15 @@ void InFlightStep::multiply_rows(const CudaBuffer& x, const CudaMatrix& head,
     const auto n = static_cast<std::int32_t>(end - begin);
     const std::int32_t* which =
         stage(rows.subspan(begin, end - begin), host_targets_.data(), targets_, targets_staged_);
-    if (type_ == ElementType::bf16) {
-      gather_rows(x.as<Bf16>(), which, head.cols, static_cast<Bf16*>(gathered_.data()), n, stream_);
-    } else {
-      gather_rows(x.as<float>(), which, head.cols, static_cast<float*>(gathered_.data()), n,
-                  stream_);
+    switch (type_) {
+      case ElementType::f32:
+        gather_rows(x.as<float>(), which, head.cols, static_cast<float*>(gathered_.data()), n,
+                    stream_);
+        break;
+      case ElementType::bf16:
+        gather_rows(x.as<Bf16>(), which, head.cols, static_cast<Bf16*>(gathered_.data()), n,
+                    stream_);
+        break;
     }
     multiply_head(head, gathered_.data(), n, kind);
     take(begin, end - begin);

@@ -14,7 +14,13 @@ namespace tovamill::cuda {
 namespace {
 
 StateKind kind_of(ElementType type) {
-  return type == ElementType::bf16 ? StateKind::cuda_bf16 : StateKind::cuda_f32;
+  switch (type) {
+    case ElementType::f32:
+      return StateKind::cuda_f32;
+    case ElementType::bf16:
+      return StateKind::cuda_bf16;
+  }
+  throw Error(ExitCode::internal, "a state is kept in a type out of range");
 }
 
 std::uint64_t layer_body(const StateLayout& layout, std::int64_t n_held) {

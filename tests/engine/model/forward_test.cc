@@ -25,7 +25,7 @@ constexpr std::int32_t kMaxRows = 100, kMaxBlocks = 3, kVocab = 300;
 // A tiny model on a backend, ready for steps.
 class LoadedTiny {
  public:
-  LoadedTiny(const std::string& path, const std::string& device)
+  LoadedTiny(const std::string& path, DeviceKind device)
       : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
         config_(config_from_hf(files_->config(), path)),
         weights_(collect_weights(
@@ -33,12 +33,12 @@ class LoadedTiny {
     BackendOptions options;
     options.shape = config_.shape;
     options.cache = {.cache_size = 16};
-    options.dtype = "f32";
+    options.dtype = ComputeType::f32;
     options.n_threads = 2;
     options.device_bytes = kTestDeviceBytes;
     options.max_rows = options.max_block = kMaxRows;
     backend_ = make_backend(device, options);
-    model_ = pack_model(config_, weights_, *backend_);
+    model_ = pack_model(config_, weights_, backend_->device());
     forward_ = std::make_unique<Forward>(model_, *backend_, kMaxRows, kMaxBlocks, kMaxRows);
     for (std::int32_t b = 0; b < kMaxBlocks; ++b) states_.push_back(backend_->make_state());
   }
@@ -96,7 +96,7 @@ class LoadedTiny {
   std::vector<std::unique_ptr<StreamState>> states_;
 };
 
-class ForwardLogits : public ::testing::TestWithParam<std::string> {
+class ForwardLogits : public ::testing::TestWithParam<DeviceKind> {
  protected:
   static void SetUpTestSuite() {
     directory_ = std::make_unique<TemporaryDirectory>();
@@ -195,8 +195,10 @@ TEST_P(ForwardLogits, AreCountedInTheBuffersBeforeTheyAreThere) {
   EXPECT_GE(before, std::uint64_t{kLogitRows} * kVocab * sizeof(float));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, ForwardLogits, ::testing::Values("cpu", "reference", "cuda"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, ForwardLogits,
+                         ::testing::Values(DeviceKind::cpu, DeviceKind::reference,
+                                           DeviceKind::cuda),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 // Both backends give the same logits, within the rounding of float32.
 TEST(ForwardLogitsOfBackends, AgreeWithTheReference) {
@@ -205,7 +207,7 @@ TEST(ForwardLogitsOfBackends, AgreeWithTheReference) {
   model.vocab_size = kVocab;
   write_hf_model(model, directory.path() / "tiny");
   const std::string path = (directory.path() / "tiny").string();
-  LoadedTiny cpu(path, "cpu"), reference(path, "reference");
+  LoadedTiny cpu(path, DeviceKind::cpu), reference(path, DeviceKind::reference);
   const LoadedTiny::Result actual = cpu.step({33, 20}, {}, {0, 31, 32, 33, 52}),
                            truth = reference.step({33, 20}, {}, {0, 31, 32, 33, 52});
   ASSERT_EQ(actual.logits.size(), truth.logits.size());

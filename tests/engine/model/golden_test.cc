@@ -22,12 +22,12 @@ constexpr double kMeanTolerance = 1e-4;
 // every death must agree.
 struct Setting {
   std::string golden;
-  std::string device;
+  DeviceKind device;
   std::int32_t block;
 };
 
 void PrintTo(const Setting& s, std::ostream* out) {
-  *out << s.golden << ' ' << s.device << ' ' << s.block;
+  *out << s.golden << ' ' << name_of(s.device) << ' ' << s.block;
 }
 
 class Golden : public ::testing::TestWithParam<Setting> {};
@@ -67,18 +67,19 @@ std::vector<Setting> settings() {
   std::vector<Setting> all;
   std::size_t n_settings = 0;
   for (const std::string& name : golden_names()) {
-    all.push_back({name, "reference", 256});
-    for (std::int32_t block : {1, 37, 64, 256}) all.push_back({name, "cpu", block});
+    all.push_back({name, DeviceKind::reference, 256});
+    for (std::int32_t block : {1, 37, 64, 256}) all.push_back({name, DeviceKind::cpu, block});
     for (std::int32_t block : {256, 1}) {
-      if (runs_on("cuda", n_settings++, kFirst)) all.push_back({name, "cuda", block});
+      if (runs_on(DeviceKind::cuda, n_settings++, kFirst))
+        all.push_back({name, DeviceKind::cuda, block});
     }
   }
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden, ::testing::ValuesIn(settings()), [](const auto& info) {
-  std::string name =
-      info.param.golden + "_" + info.param.device + "_" + std::to_string(info.param.block);
+  std::string name = info.param.golden + "_" + std::string(name_of(info.param.device)) + "_" +
+                     std::to_string(info.param.block);
   for (char& c : name) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   }

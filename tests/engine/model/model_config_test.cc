@@ -427,7 +427,7 @@ TEST(GgufConfigTest, ScalesFrequencies) {
   EXPECT_EQ(f({{"llama.rope.scale_linear", 4.0}}), (Values{0.25, 0.0025}));
   const float divisors[] = {1, 8};
   const TensorView tensor{
-      "rope_freqs.weight", DType::f32, {2}, reinterpret_cast<const std::byte*>(divisors), 8};
+      "rope_freqs.weight", StorageType::f32, {2}, reinterpret_cast<const std::byte*>(divisors), 8};
   EXPECT_EQ(gguf(gguf_metadata(two), tensor).shape.ropes.at(0), (Values{1, 0.01 / 8}));
 }
 
@@ -481,10 +481,10 @@ TEST(GgufConfigTest, RefusesBadFrequencyDivisors) {
   for (const float bad : {0.0f, -1.0f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
     const std::vector<float> divisors = {1, 1, 1, bad, 1, 1, 1, 1};
     const auto* bytes = reinterpret_cast<const std::byte*>(divisors.data());
-    const TensorView tensor{"rope_freqs.weight", DType::f32, {8}, bytes, 32};
+    const TensorView tensor{"rope_freqs.weight", StorageType::f32, {8}, bytes, 32};
     EXPECT_TRUE(
         contains(error_of([&] { gguf(gguf_metadata(), tensor); }), "not a positive number"));
-    const TensorView shorter{"rope_freqs.weight", DType::f32, {3}, bytes, 12};
+    const TensorView shorter{"rope_freqs.weight", StorageType::f32, {3}, bytes, 12};
     EXPECT_TRUE(
         contains(error_of([&] { gguf(gguf_metadata(), shorter); }), "does not have 8 elements"));
   }

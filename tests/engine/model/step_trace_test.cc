@@ -19,7 +19,7 @@ namespace {
 class Traces : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (devices({"cuda"}).empty()) GTEST_SKIP() << "no GPU";
+    if (devices({DeviceKind::cuda}).empty()) GTEST_SKIP() << "no GPU";
     TinyModel model;
     model.hidden_size = 16;
     model.intermediate_size = 16;
@@ -29,10 +29,13 @@ class Traces : public ::testing::Test {
     write_hf_model(model, directory_.path() / "tiny");
   }
   ScriptedModel model(bool traces, std::int32_t n_in_flight = 1) const {
-    return {
-        (directory_.path() / "tiny").string(),
-        "cuda",
-        {.shape = {}, .cache = {.cache_size = 8}, .n_in_flight = n_in_flight, .traces = traces}};
+    return {(directory_.path() / "tiny").string(),
+            DeviceKind::cuda,
+            {.shape = {},
+             .cache = {.cache_size = 8},
+             .dtype = ComputeType::bf16,
+             .n_in_flight = n_in_flight,
+             .traces = traces}};
   }
   // Two streams, `n_tokens` a step each.
   static std::vector<ScriptedStep> steps(std::size_t n, std::int32_t n_tokens) {

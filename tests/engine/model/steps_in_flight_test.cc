@@ -37,11 +37,11 @@ class StepsInFlight : public ::testing::Test {
   }
   static void TearDownTestSuite() { directory_.reset(); }
   void SetUp() override {
-    if (devices({"cuda"}).empty()) GTEST_SKIP() << "no GPU";
+    if (devices({DeviceKind::cuda}).empty()) GTEST_SKIP() << "no GPU";
   }
   static ScriptResult run(const ScriptSetting& setting, std::uint32_t seed,
-                          std::int32_t n_in_flight, const std::string& dtype) {
-    ScriptedModel model(path(), "cuda",
+                          std::int32_t n_in_flight, ComputeType dtype) {
+    ScriptedModel model(path(), DeviceKind::cuda,
                         {.shape = {},
                          .cache = setting.cache,
                          .dtype = dtype,
@@ -50,12 +50,13 @@ class StepsInFlight : public ::testing::Test {
     EXPECT_EQ(model.forward().max_in_flight(), n_in_flight);
     return model.run(random_script(setting, seed), setting.n_streams);
   }
-  static void expect_same_bits(const ScriptSetting& setting, const std::string& dtype) {
-    for (std::uint32_t seed = 1; seed <= (runs_on("cuda", 1, kNever) ? 12u : 1u); ++seed) {
+  static void expect_same_bits(const ScriptSetting& setting, ComputeType dtype) {
+    for (std::uint32_t seed = 1; seed <= (runs_on(DeviceKind::cuda, 1, kNever) ? 12u : 1u);
+         ++seed) {
       const ScriptResult one = run(setting, seed, 1, dtype);
       EXPECT_FALSE(one.nll.empty());
       for (const std::int32_t n_in_flight : {2, 3}) {
-        if (!runs_on("cuda", static_cast<std::size_t>(n_in_flight), 2)) continue;
+        if (!runs_on(DeviceKind::cuda, static_cast<std::size_t>(n_in_flight), 2)) continue;
         SCOPED_TRACE("seed " + std::to_string(seed) + ", steps in flight " +
                      std::to_string(n_in_flight));
         set_gpu_order(seed);
@@ -69,15 +70,16 @@ class StepsInFlight : public ::testing::Test {
 std::unique_ptr<TemporaryDirectory> StepsInFlight::directory_;
 
 TEST_F(StepsInFlight, GiveTheBitsOfOneWithBoundedStates) {
-  expect_same_bits({.n_steps = 20, .cache = {.cache_size = kCache}}, "f32");
+  expect_same_bits({.n_steps = 20, .cache = {.cache_size = kCache}}, ComputeType::f32);
   expect_same_bits({.n_steps = 12, .cache = {.policy = Policy::h2o_head, .cache_size = kCache}},
-                   "bf16");
+                   ComputeType::bf16);
 }
 
 // 40 tokens at a time: states pass 256 slots and move.
 TEST_F(StepsInFlight, GiveTheBitsOfOneWithStatesThatGrow) {
   expect_same_bits(
-      {.n_streams = 3, .n_steps = 22, .max_tokens = 42, .cache = {.policy = Policy::full}}, "f32");
+      {.n_streams = 3, .n_steps = 22, .max_tokens = 42, .cache = {.policy = Policy::full}},
+      ComputeType::f32);
 }
 
 TEST_F(StepsInFlight, GiveTheBitsOfOneWithStatesThatAreBroughtDown) {
@@ -86,21 +88,25 @@ TEST_F(StepsInFlight, GiveTheBitsOfOneWithStatesThatAreBroughtDown) {
                     .max_tokens = 40,
                     .keeps_all = true,
                     .cache = {.cache_size = kCache}},
-                   "f32");
+                   ComputeType::f32);
 }
 
 TEST_F(StepsInFlight, AreAsManyAsAskedForWithinBounds) {
   for (const auto& [wanted, n] : {std::pair{-1, 1}, {0, 1}, {2, 2}, {9, 4}}) {
-    ScriptedModel model(
-        path(), "cuda",
-        {.shape = {}, .cache = {}, .n_in_flight = wanted, .device_bytes = 3 * kTestDeviceBytes});
+    ScriptedModel model(path(), DeviceKind::cuda,
+                        {.shape = {},
+                         .cache = {},
+                         .dtype = ComputeType::bf16,
+                         .n_in_flight = wanted,
+                         .device_bytes = 3 * kTestDeviceBytes});
     EXPECT_EQ(model.backend().n_in_flight(), n);
   }
 }
 
 TEST_F(StepsInFlight, TakeNoMoreStepsThanThereAre) {
-  ScriptedModel model(path(), "cuda",
-                      {.shape = {}, .cache = {.cache_size = kCache}, .n_in_flight = 2});
+  ScriptedModel model(
+      path(), DeviceKind::cuda,
+      {.shape = {}, .cache = {.cache_size = kCache}, .dtype = ComputeType::bf16, .n_in_flight = 2});
   Backend& backend = model.backend();
   const auto state = backend.make_state();
   backend.begin_step({}, 0);
@@ -117,8 +123,11 @@ TEST_F(StepsInFlight, TakeNoMoreStepsThanThereAre) {
 
 // What the emulated host waits for: nothing while it submits, the one step's end when it collects.
 TEST_F(StepsInFlight, AreWaitedForByCollectOnly) {
-  ScriptedModel model(path(), "cuda",
-                      {.shape = {}, .cache = {.policy = Policy::full}, .n_in_flight = 2});
+  ScriptedModel model(path(), DeviceKind::cuda,
+                      {.shape = {},
+                       .cache = {.policy = Policy::full},
+                       .dtype = ComputeType::bf16,
+                       .n_in_flight = 2});
   const auto state = model.backend().make_state();
   const std::vector<std::int32_t> ids(100, 7), targets(100, 8);
   const auto submit = [&] {
@@ -150,13 +159,19 @@ TEST_F(StepGraphs, GiveTheBitsOfTheSameLaunches) {
     SCOPED_TRACE(name_of(cache.policy));
     const ScriptSetting setting{.n_streams = 3, .n_steps = 40, .max_tokens = 1, .cache = cache};
     const auto script = random_script(setting, 5);
-    ScriptedModel without(path(), "cuda",
-                          {.shape = {}, .cache = cache, .n_in_flight = 1, .traces = true});
+    ScriptedModel without(path(), DeviceKind::cuda,
+                          {.shape = {},
+                           .cache = cache,
+                           .dtype = ComputeType::bf16,
+                           .n_in_flight = 1,
+                           .traces = true});
     take_gpu_counts();
     const ScriptResult expected = without.run(script, setting.n_streams);
     const auto plain = take_gpu_counts();
     for (const std::int32_t n_in_flight : {1, 2}) {
-      ScriptedModel with(path(), "cuda", {.shape = {}, .cache = cache, .n_in_flight = n_in_flight});
+      ScriptedModel with(
+          path(), DeviceKind::cuda,
+          {.shape = {}, .cache = cache, .dtype = ComputeType::bf16, .n_in_flight = n_in_flight});
       EXPECT_TRUE(with.run(script, setting.n_streams) == expected) << n_in_flight;
       const auto counts = take_gpu_counts();
       if (!counts) continue;
@@ -173,15 +188,20 @@ TEST_F(StepGraphs, AreOthersWhereOtherKernelsRun) {
   std::size_t n_settings = 0;
   for (const CacheOptions& cache : {CacheOptions{.policy = Policy::full, .clip_distance = 3},
                                     CacheOptions{.cache_size = 10, .clip_distance = 3}}) {
-    if (!runs_on("cuda", n_settings++, kFirst)) continue;
+    if (!runs_on(DeviceKind::cuda, n_settings++, kFirst)) continue;
     SCOPED_TRACE(name_of(cache.policy));
     std::vector<ScriptedStep> script(
         4,
         {.changes = {}, .blocks = {{.stream = 0, .n_tokens = 62}, {.stream = 1, .n_tokens = 61}}});
     script.insert(script.end(), 20, {.changes = {}, .blocks = {{.stream = 0}, {.stream = 1}}});
-    ScriptedModel without(path(), "cuda",
-                          {.shape = {}, .cache = cache, .n_in_flight = 1, .traces = true});
-    ScriptedModel with(path(), "cuda", {.shape = {}, .cache = cache, .n_in_flight = 1});
+    ScriptedModel without(path(), DeviceKind::cuda,
+                          {.shape = {},
+                           .cache = cache,
+                           .dtype = ComputeType::bf16,
+                           .n_in_flight = 1,
+                           .traces = true});
+    ScriptedModel with(path(), DeviceKind::cuda,
+                       {.shape = {}, .cache = cache, .dtype = ComputeType::bf16, .n_in_flight = 1});
     const ScriptResult expected = without.run(script, 2);
     take_gpu_counts();
     EXPECT_TRUE(with.run(script, 2) == expected);
@@ -193,7 +213,9 @@ TEST_F(StepGraphs, AreOthersWhereOtherKernelsRun) {
 
 // Two streams that go on token by token: once captured, each step is a graph.
 TEST_F(StepGraphs, AreTheSameWhileStatesFillAndAreFull) {
-  ScriptedModel model(path(), "cuda", {.shape = {}, .cache = {.cache_size = 12}, .n_in_flight = 1});
+  ScriptedModel model(
+      path(), DeviceKind::cuda,
+      {.shape = {}, .cache = {.cache_size = 12}, .dtype = ComputeType::bf16, .n_in_flight = 1});
   take_gpu_counts();
   const std::vector<ScriptedStep> script(40,
                                          {.changes = {}, .blocks = {{.stream = 0}, {.stream = 1}}});
@@ -207,25 +229,27 @@ TEST_F(StepGraphs, AreTheSameWhileStatesFillAndAreFull) {
 // Memory that a freed state had is another's only when no step reads it any more: it is waited for
 // where there is no other.
 TEST_F(StepsInFlight, KeepWhatAFreedStateHadUntilItsStepIsDone) {
-  ScriptedModel model(path(), "cuda",
-                      {.shape = {}, .cache = {.cache_size = kCache}, .n_in_flight = 2});
+  ScriptedModel model(
+      path(), DeviceKind::cuda,
+      {.shape = {}, .cache = {.cache_size = kCache}, .dtype = ComputeType::bf16, .n_in_flight = 2});
   Backend& backend = model.backend();
   auto state = backend.make_state();
   const std::vector<std::int32_t> ids(20, 7);
   const StepBlock block{.state = state.get(), .n_tokens = 20};
-  const std::uint64_t left = backend.device_bytes_left().value();
+  const std::uint64_t left = backend.device().device_bytes_left().value();
   model.forward().submit({.blocks = std::span(&block, 1), .ids = ids});
   state.reset();
-  const std::uint64_t in_flight = backend.device_bytes_left().value();
+  const std::uint64_t in_flight = backend.device().device_bytes_left().value();
   model.forward().collect();
   EXPECT_LE(in_flight, left);
-  EXPECT_GE(backend.device_bytes_left().value(), in_flight + backend.state_bytes());
+  EXPECT_GE(backend.device().device_bytes_left().value(), in_flight + backend.state_bytes());
 }
 
 // The same, where there is no other memory: it is waited for.
 TEST_F(StepsInFlight, WaitForMemoryThatAStepStillHas) {
-  ScriptedModel model(path(), "cuda",
-                      {.shape = {}, .cache = {.cache_size = kCache}, .n_in_flight = 2});
+  ScriptedModel model(
+      path(), DeviceKind::cuda,
+      {.shape = {}, .cache = {.cache_size = kCache}, .dtype = ComputeType::bf16, .n_in_flight = 2});
   Backend& backend = model.backend();
   std::vector<std::unique_ptr<StreamState>> states;
   try {
@@ -239,7 +263,7 @@ TEST_F(StepsInFlight, WaitForMemoryThatAStepStillHas) {
     model.forward().submit({.blocks = std::span(&block, 1), .ids = ids});
   }
   states[0].reset();
-  EXPECT_LT(backend.device_bytes_left().value(), backend.state_bytes());
+  EXPECT_LT(backend.device().device_bytes_left().value(), backend.state_bytes());
   states[0] = backend.make_state();
   EXPECT_THROW(backend.make_state(), OutOfMemory);
   model.forward().collect();

@@ -26,7 +26,7 @@ class Tensors {
   Tensors(const TinyModel& model, bool gguf) : source_(testing::tiny_tensors(model)) {
     for (const TinyTensor& t : source_) {
       const std::string& name = gguf ? t.gguf_name : t.hf_name;
-      views_[name] = {name, DType::f32, t.shape,
+      views_[name] = {name, StorageType::f32, t.shape,
                       reinterpret_cast<const std::byte*>(t.values.data()), 4 * t.values.size()};
     }
   }
@@ -60,7 +60,7 @@ std::vector<float> row(const TensorView& tensor, std::int64_t index) {
 
 TEST_P(EveryArchitecture, HoldsTheSameWeightsInBothFormats) {
   TinyModel model = tiny(GetParam());
-  model.dtype = DType::f16;
+  model.dtype = StorageType::f16;
   model.attention_bias = model.architecture == "llama";
   const testing::TemporaryDirectory directory;
   testing::write_hf_model(model, directory.path() / "hf", 2);

@@ -41,8 +41,8 @@ GgufBuilder valid() {
   GgufBuilder file;
   file.text("general.architecture", "llama").u32("llama.block_count", 2);
   file.texts("tokenizer.ggml.tokens", {"a", "b", "c"});
-  file.tensor({"one", DType::f32, {2, 3}, std::string(24, '\1')});
-  file.tensor({"two", DType::q8_0, {2, 32}, std::string(68, '\2')});
+  file.tensor({"one", StorageType::f32, {2, 3}, std::string(24, '\1')});
+  file.tensor({"two", StorageType::q8_0, {2, 32}, std::string(68, '\2')});
   return file;
 }
 
@@ -94,7 +94,7 @@ TEST(GgufTest, FindsTensorsWithTheOutermostDimensionFirst) {
   const TensorView one = loaded.table.find("one").value(), two = loaded.table.find("two").value();
   EXPECT_EQ(one.shape, (std::vector<std::int64_t>{2, 3}));
   EXPECT_EQ(static_cast<int>(one.data[0]), 1);
-  EXPECT_EQ(two.dtype, DType::q8_0);
+  EXPECT_EQ(two.storage, StorageType::q8_0);
   EXPECT_EQ(two.n_bytes, 68u);
   EXPECT_EQ(static_cast<int>(two.data[0]), 2);
   EXPECT_EQ(loaded.contents.header.size(), valid().header().size());
@@ -106,7 +106,8 @@ TEST(GgufTest, HonoursTheAlignment) {
     GgufBuilder aligned;
     aligned.alignment = alignment;
     aligned.u32("general.alignment", alignment);
-    aligned.tensor({"x", DType::f16, {1}, "\1\1"}).tensor({"y", DType::f16, {1}, "\2\2"});
+    aligned.tensor({"x", StorageType::f16, {1}, "\1\1"})
+        .tensor({"y", StorageType::f16, {1}, "\2\2"});
     const Loaded loaded = load(directory, aligned.bytes());
     EXPECT_EQ(static_cast<int>(loaded.table.find("x")->data[0]), 1);
     EXPECT_EQ(static_cast<int>(loaded.table.find("y")->data[0]), 2);
@@ -243,7 +244,7 @@ std::vector<BadFile> bad_tensors() {
       tensor("overlap with the middle", 1, {1}, 0, 64, "'two' and 't' overlap at data byte 64"),
       {"a name twice",
        [](auto& f) {
-         f.tensor({"one", DType::f32, {1}, raw(1.0f)});
+         f.tensor({"one", StorageType::f32, {1}, raw(1.0f)});
        },
        "'one' is there twice"},
       {"a name twice, other type", [](auto& f) { f.raw_tensor("one", 1, {1}, 99, 0); },

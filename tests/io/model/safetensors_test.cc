@@ -31,9 +31,9 @@ Loaded load(const TemporaryDirectory& directory, const std::string& content) {
 
 TEST(SafetensorsTest, FindsTensorsInHeaderOrder) {
   const TemporaryDirectory directory;
-  const Loaded loaded =
-      load(directory, safetensors_file({{"b", DType::f32, {2, 1}, raw(1.5f) + raw(-2.0f)},
-                                        {"a", DType::bf16, {1}, raw(std::uint16_t{0x3F80})}}));
+  const Loaded loaded = load(
+      directory, safetensors_file({{"b", StorageType::f32, {2, 1}, raw(1.5f) + raw(-2.0f)},
+                                   {"a", StorageType::bf16, {1}, raw(std::uint16_t{0x3F80})}}));
   ASSERT_EQ(loaded.table.tensors().size(), 2u);
   EXPECT_EQ(loaded.table.tensors()[0].name, "b");
   const TensorView b = loaded.table.find("b").value();
@@ -210,8 +210,9 @@ TEST(SafetensorsTest, RefusesBadLengths) {
 
 TEST(SafetensorsTest, RefusesEveryTruncation) {
   const TemporaryDirectory directory;
-  const std::string whole = safetensors_file({{"a", DType::f32, {2}, std::string(8, '\1')},
-                                              {"b", DType::f16, {2, 2}, std::string(8, '\2')}});
+  const std::string whole =
+      safetensors_file({{"a", StorageType::f32, {2}, std::string(8, '\1')},
+                        {"b", StorageType::f16, {2, 2}, std::string(8, '\2')}});
   ASSERT_NO_THROW(load(directory, whole));
   for (std::size_t n = 0; n < whole.size(); ++n) {
     SCOPED_TRACE(n);

@@ -32,8 +32,8 @@ struct Tier {
     return kEpsBf16 * (std::max(std::abs(expected), 2.0) + (rounds_weights ? 1 : 0));
   }
 };
-inline Tier tier_of(const std::string& device, const std::string& dtype) {
-  return {dtype == "bf16", device == "cuda"};
+inline Tier tier_of(DeviceKind device, ComputeType dtype) {
+  return {dtype == ComputeType::bf16, device == DeviceKind::cuda};
 }
 
 inline std::vector<NextBlock> blocks_of(std::int32_t n_tokens, std::int32_t each,
@@ -44,7 +44,7 @@ inline std::vector<NextBlock> blocks_of(std::int32_t n_tokens, std::int32_t each
   return blocks;
 }
 
-inline AttentionStream run_on(AttentionSetting setting, const std::string& device,
+inline AttentionStream run_on(AttentionSetting setting, DeviceKind device,
                               std::vector<NextBlock> blocks, std::int64_t n_tokens,
                               std::uint32_t seed) {
   setting.device = device;
@@ -76,20 +76,20 @@ inline std::uint64_t sum(const std::vector<std::uint64_t>& n) {
 }
 
 // A test for each fast device; it skips where there is none.
-class OnFastDevices : public ::testing::TestWithParam<std::string> {
+class OnFastDevices : public ::testing::TestWithParam<DeviceKind> {
  protected:
   void SetUp() override {
     if (devices({GetParam()}).empty()) GTEST_SKIP() << "no GPU";
   }
-  static const std::string& device() { return GetParam(); }
+  static DeviceKind device() { return GetParam(); }
   // Runs a check with every dtype that the device can.
   template <class Check>
   static void for_each_dtype(Check&& check) {
-    for (const std::string dtype : {"f32", "bf16"}) {
+    for (const ComputeType dtype : {ComputeType::f32, ComputeType::bf16}) {
       try {
         check(dtype);
       } catch (const Error& e) {
-        if (dtype != "bf16" || e.code() != ExitCode::configuration) throw;
+        if (dtype != ComputeType::bf16 || e.code() != ExitCode::configuration) throw;
         GTEST_SKIP() << e.what();  // a CPU that cannot multiply bf16
       }
     }

@@ -25,7 +25,8 @@ struct AttentionSetting {
   // Of kLayers; unless given both have `sliding_window`. Their `rope` is 0, 1 or kNoRope.
   std::vector<LayerShape> layers = {};
   CacheOptions cache;
-  std::string device = "cpu", dtype = "f32";
+  DeviceKind device = DeviceKind::cpu;
+  ComputeType dtype = ComputeType::f32;
   int n_threads = 2;
   std::uint64_t device_bytes = kTestDeviceBytes;
   std::int32_t max_rows = 1024;  // of a step
@@ -88,8 +89,8 @@ class AttentionDevice {
                                        .max_rows = s.max_rows,
                                        .max_block = s.max_rows,
                                        .device_bytes = s.device_bytes});
-    qkv_ = backend_->make_buffer(s.max_rows, row(), BufferType::full);
-    out_ = backend_->make_buffer(s.max_rows, shape_.q_size(), BufferType::compute);
+    qkv_ = backend_->device().make_buffer(s.max_rows, row(), BufferType::full);
+    out_ = backend_->device().make_buffer(s.max_rows, shape_.q_size(), BufferType::compute);
   }
 
   Backend& backend() { return *backend_; }
@@ -164,7 +165,8 @@ class AttentionDevice {
     for (std::int32_t r = 0; r < b.n_tokens; ++r) {
       const float* from =
           s.input[static_cast<std::size_t>(layer)].data() + (b.position + r) * row();
-      backend_->write_rows(*qkv_, b.first_row + r, {from, static_cast<std::size_t>(row())});
+      backend_->device().write_rows(*qkv_, b.first_row + r,
+                                    {from, static_cast<std::size_t>(row())});
     }
   }
   void note(AttentionStream& s, std::int32_t layer, const StepBlock& b) const {
@@ -172,7 +174,7 @@ class AttentionDevice {
     s.out.resize(static_cast<std::size_t>(b.position + b.n_tokens) * kLayers * q_size);
     std::vector<float> row(q_size);
     for (std::int32_t r = 0; r < b.n_tokens; ++r) {
-      backend_->read_rows(*out_, b.first_row + r, row);
+      backend_->device().read_rows(*out_, b.first_row + r, row);
       const auto at =
           (static_cast<std::size_t>(b.position + r) * kLayers + static_cast<std::size_t>(layer)) *
           q_size;

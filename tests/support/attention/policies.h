@@ -22,6 +22,8 @@ inline std::vector<NamedCache> bounded_policies(std::int32_t k) {
           {"tova_ema", {.policy = Policy::tova_ema, .cache_size = k}},
           {"h2o", {.policy = Policy::h2o, .cache_size = k}},
           {"h2o_head", {.policy = Policy::h2o_head, .cache_size = k}},
+          {"random", {.policy = Policy::random, .cache_size = k}},
+          {"random_pin", {.policy = Policy::random, .cache_size = k, .pin = 4}},
           {"window", {.policy = Policy::window, .cache_size = k}},
           {"window_sinks", {.policy = Policy::window, .cache_size = k, .sinks = 4}}};
 }

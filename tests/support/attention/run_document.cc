@@ -28,7 +28,7 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
                                .max_block = setting.block,
                                .device_bytes = kTestDeviceBytes};
   const auto backend = make_backend(setting.device, options);
-  const Model model = pack_model(config, weights, *backend);
+  const Model model = pack_model(config, weights, backend->device());
   Forward forward(model, *backend, setting.block, 1, setting.block);
   const auto state = backend->make_state();
 

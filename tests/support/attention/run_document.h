@@ -10,8 +10,8 @@
 namespace tovamill::testing {
 
 struct RunSetting {
-  std::string device = "cpu";  // cpu, reference
-  std::string dtype = "f32";
+  DeviceKind device = DeviceKind::cpu;  // cpu, reference
+  ComputeType dtype = ComputeType::f32;
   int n_threads = 2;
   std::int32_t block = 256;  // tokens a step
   CacheOptions cache;

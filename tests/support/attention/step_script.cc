@@ -76,8 +76,7 @@ std::vector<ScriptedStep> random_script(const ScriptSetting& setting, std::uint3
   return script;
 }
 
-ScriptedModel::ScriptedModel(const std::string& path, const std::string& device,
-                             BackendOptions options)
+ScriptedModel::ScriptedModel(const std::string& path, DeviceKind device, BackendOptions options)
     : files_(ModelFiles::open(path, ModelFiles::Parts::weights_only)),
       config_(config_from_hf(files_->config(), path)),
       weights_(collect_weights(
@@ -86,7 +85,7 @@ ScriptedModel::ScriptedModel(const std::string& path, const std::string& device,
   options.max_rows = options.max_block = kMaxRows;
   if (options.device_bytes == 0) options.device_bytes = kTestDeviceBytes;
   backend_ = make_backend(device, options);
-  model_ = pack_model(config_, weights_, *backend_);
+  model_ = pack_model(config_, weights_, backend_->device());
   forward_ = std::make_unique<Forward>(model_, *backend_, kMaxRows, kMaxBlocks, kMaxRows);
 }
 

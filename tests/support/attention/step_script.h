@@ -59,7 +59,7 @@ class ScriptedModel {
   static constexpr std::int32_t kMaxRows = 128, kMaxBlocks = 8;
 
   // `options` but for the shape and the rows of a step.
-  ScriptedModel(const std::string& path, const std::string& device, BackendOptions options);
+  ScriptedModel(const std::string& path, DeviceKind device, BackendOptions options);
 
   ScriptResult run(const std::vector<ScriptedStep>& script, std::size_t n_streams);
   Backend& backend() { return *backend_; }

@@ -271,8 +271,7 @@ struct GemmFaults {
   // The best for so many rows sums all rows in another order.
   std::int32_t contrary_rows = 0;
 };
-// GEMMs since the last call by an algorithm that was asked for for so many
-// rows.
+// GEMMs since the last call by an algorithm that was asked for for so many rows.
 std::uint64_t take_gemm_by(std::int32_t asked_rows);
 void set_gemm_faults(const GemmFaults& faults);
 // What is found on the machine; how many devices there are, or why they are not told.

@@ -9,29 +9,29 @@ namespace tovamill::testing {
 
 namespace {
 
-std::uint32_t ggml_number(DType dtype) {
+std::uint32_t ggml_number(StorageType dtype) {
   switch (dtype) {
-    case DType::f32:
+    case StorageType::f32:
       return 0;
-    case DType::f16:
+    case StorageType::f16:
       return 1;
-    case DType::q4_0:
+    case StorageType::q4_0:
       return 2;
-    case DType::q4_1:
+    case StorageType::q4_1:
       return 3;
-    case DType::q5_0:
+    case StorageType::q5_0:
       return 6;
-    case DType::q5_1:
+    case StorageType::q5_1:
       return 7;
-    case DType::q8_0:
+    case StorageType::q8_0:
       return 8;
-    case DType::q4_k:
+    case StorageType::q4_k:
       return 12;
-    case DType::q5_k:
+    case StorageType::q5_k:
       return 13;
-    case DType::q6_k:
+    case StorageType::q6_k:
       return 14;
-    case DType::bf16:
+    case StorageType::bf16:
       return 30;
   }
   throw std::logic_error("no such element type");
@@ -69,13 +69,13 @@ std::uint16_t f16_from_float(float value) {
   return static_cast<std::uint16_t>(sign | (((exponent + 14) << 10) + units));
 }
 
-std::string encode(const std::vector<float>& values, DType dtype) {
-  if (dtype == DType::q8_0) return encode_q8_0(values);
+std::string encode(const std::vector<float>& values, StorageType dtype) {
+  if (dtype == StorageType::q8_0) return encode_q8_0(values);
   std::string bytes;
   for (const float value : values) {
-    if (dtype == DType::f32) bytes += raw(value);
-    if (dtype == DType::f16) bytes += raw(f16_from_float(value));
-    if (dtype == DType::bf16) bytes += raw(bf16_from_float(value));
+    if (dtype == StorageType::f32) bytes += raw(value);
+    if (dtype == StorageType::f16) bytes += raw(f16_from_float(value));
+    if (dtype == StorageType::bf16) bytes += raw(bf16_from_float(value));
   }
   return bytes;
 }

@@ -15,7 +15,7 @@ namespace tovamill::testing {
 // A tensor as it goes into a file.
 struct FileTensor {
   std::string name;
-  DType dtype = DType::f32;
+  StorageType dtype = StorageType::f32;
   std::vector<std::int64_t> shape;  // outermost first
   std::string bytes;
 };
@@ -33,7 +33,7 @@ std::uint16_t f16_from_float(
 
 // `values` in a file's encoding: F32, F16, BF16 or Q8_0 (blocks of 32 with a power of two as
 // scale).
-std::string encode(const std::vector<float>& values, DType dtype);
+std::string encode(const std::vector<float>& values, StorageType dtype);
 
 // Header length, header, data; the header may be anything.
 std::string safetensors_file(std::string_view header, std::string_view data);

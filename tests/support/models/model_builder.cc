@@ -57,7 +57,10 @@ void add_rope_scaling(GgufBuilder& file, const TinyModel& m, const std::string& 
   for (std::size_t i = 0; i < plain.size(); ++i) {
     divisors.push_back(static_cast<float>(plain[i] / scaled[i]));
   }
-  file.tensor({"rope_freqs.weight", DType::f32, {m.head_dim / 2}, encode(divisors, DType::f32)});
+  file.tensor({"rope_freqs.weight",
+               StorageType::f32,
+               {m.head_dim / 2},
+               encode(divisors, StorageType::f32)});
 }
 
 void add_tokenizer(GgufBuilder& file, const TinyModel& m) {
@@ -124,7 +127,7 @@ nlohmann::json tiny_config(const TinyModel& m) {
                            {"tie_word_embeddings", m.tied},
                            {"bos_token_id", end_of_text},
                            {"eos_token_id", end_of_text},
-                           {"torch_dtype", m.dtype == DType::f32 ? "float32" : "bfloat16"}};
+                           {"torch_dtype", m.dtype == StorageType::f32 ? "float32" : "bfloat16"}};
   if (m.architecture == "llama" || m.architecture == "qwen3" || m.architecture == "smollm3") {
     config["attention_bias"] = m.attention_bias;
   }
@@ -204,7 +207,7 @@ void write_gguf_model(const TinyModel& m, const std::filesystem::path& path) {
   add_rope_scaling(file, m, arch);
   add_tokenizer(file, m);
   for (const TinyTensor& t : tiny_tensors(m)) {
-    const DType dtype = t.shape.size() == 1 ? DType::f32 : m.dtype;
+    const StorageType dtype = t.shape.size() == 1 ? StorageType::f32 : m.dtype;
     const auto values =
         is_interleaved && is_q_or_k(t.gguf_name) ? interleaved(t, m.head_dim) : t.values;
     file.tensor({t.gguf_name, dtype, t.shape, encode(values, dtype)});

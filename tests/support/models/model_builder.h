@@ -32,8 +32,8 @@ struct TinyModel {
   bool tied = false;
   bool attention_bias = false;  // llama, qwen3 and smollm3: biases on q, k, v and o
   nlohmann::json changes = nlohmann::json::object();  // of config.json: a merge patch
-  DType dtype =
-      DType::bf16;  // of the matrices: F32, F16, BF16, in GGUF also Q8_0 (other values then)
+  StorageType dtype =
+      StorageType::bf16;  // of the matrices: F32, F16, BF16, in GGUF also Q8_0 (other values then)
   std::uint64_t seed = 1;
 };
 

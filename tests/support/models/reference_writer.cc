@@ -16,12 +16,12 @@ WrittenText write_by_reference(const std::string& model_path,
   const auto files = ModelFiles::open(model_path, ModelFiles::Parts::weights_only);
   const ModelConfig config = config_of(*files);
   const ModelWeights weights = weights_of(*files, config);
-  const auto backend = make_backend("reference", {.shape = config.shape,
-                                                  .cache = setting.cache,
-                                                  .n_threads = 2,
-                                                  .max_rows = 1,
-                                                  .max_block = 1});
-  const Model model = pack_model(config, weights, *backend);
+  const auto backend = make_backend(DeviceKind::reference, {.shape = config.shape,
+                                                            .cache = setting.cache,
+                                                            .n_threads = 2,
+                                                            .max_rows = 1,
+                                                            .max_block = 1});
+  const Model model = pack_model(config, weights, backend->device());
   Forward forward(model, *backend, 1, 1, 1);
   const auto state = backend->make_state();
   WrittenText text;

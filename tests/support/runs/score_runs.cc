@@ -43,8 +43,8 @@ RunOptions tiny_options(const std::string& model, const std::string& corpus,
   options.model = model;
   options.corpus.paths = {corpus};
   options.out = out;
-  options.device = "cpu";
-  options.dtype = "f32";
+  options.device = DeviceKind::cpu;
+  options.dtype = ComputeType::f32;
   options.cache.cache_size = 16;
   options.threads = 2;
   return options;

@@ -49,8 +49,9 @@ struct Worker {
   void step(DocumentStream& stream) {
     std::vector<std::int32_t> ids, targets;
     const StepBlock block = stream.next_block(0, ids, targets);
-    stream.take(model.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets}),
-                block, 0);
+    stream.advance(
+        model.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets}), block,
+        0);
   }
   // Bytes, for NaNs do not compare.
   std::vector<std::byte> finish(DocumentStream& stream) {
@@ -162,7 +163,7 @@ TEST_F(SavedStream, RemembersATokenWithoutALikelihood) {
       worker.model.runner->run({.blocks = std::span(&block, 1), .ids = ids, .targets = targets});
   std::vector<float> nll(out.nll.begin(), out.nll.end());
   nll[5] = std::numeric_limits<float>::quiet_NaN();
-  stream->take({.nll = nll, .events = out.events, .n_blocks = out.n_blocks}, block, 0);
+  stream->advance({.nll = nll, .events = out.events, .n_blocks = out.n_blocks}, block, 0);
   const auto fresh = worker.start(record);
   ASSERT_TRUE(fresh->restore(stream->save()));
   while (!fresh->finished()) worker.step(*fresh);

@@ -49,11 +49,11 @@ TEST(GpuPlaces, RanksThatMayShareAreSpreadEvenly) {
 }
 
 TEST(GpuPlaces, AutoTakesGpusWhereThereAreAny) {
-  EXPECT_EQ(choose_device("auto", ranks_with({{}, {}}), 0), "cpu");
-  EXPECT_EQ(choose_device("auto", ranks_with({{}, {1}}), 0), "cuda");
-  EXPECT_EQ(choose_device("auto", ranks_with({{1}, {}}), 1), "cpu");
-  EXPECT_EQ(choose_device("cpu", ranks_with({{1}}), 0), "cpu");
-  EXPECT_EQ(choose_device("cuda", ranks_with({{}}), 0), "cuda");
+  EXPECT_EQ(choose_device(std::nullopt, ranks_with({{}, {}}), 0), DeviceKind::cpu);
+  EXPECT_EQ(choose_device(std::nullopt, ranks_with({{}, {1}}), 0), DeviceKind::cuda);
+  EXPECT_EQ(choose_device(std::nullopt, ranks_with({{1}, {}}), 1), DeviceKind::cpu);
+  EXPECT_EQ(choose_device(DeviceKind::cpu, ranks_with({{1}}), 0), DeviceKind::cpu);
+  EXPECT_EQ(choose_device(DeviceKind::cuda, ranks_with({{}}), 0), DeviceKind::cuda);
 }
 
 TEST(GpuPlaces, ARankWithoutAGpuIsNamed) {

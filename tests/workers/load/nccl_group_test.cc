@@ -49,7 +49,7 @@ class NcclGroup : public ::testing::Test {
   }
   LoadedModel load(const std::string& name, int rank) const {
     RunOptions o = testing::tiny_options(d.path() / name, d.path() / "corpus", d.path() / "run");
-    o.device = "cuda";
+    o.device = DeviceKind::cuda;
     return load_model_on_gpu(open_model(o.model), o, 2, {.n_bytes = kBytes, .group = place(rank)});
   }
   testing::TemporaryDirectory d;
@@ -63,12 +63,12 @@ TEST_F(NcclGroup, OnlyOneRankReads) {
   const std::vector<std::byte> zeros(1 << 20);
   std::vector<float> nll[2];
   for (const int rank : {0, 1}) {
-    const auto backend = make_backend("cuda", {.shape = head.config.shape,
-                                               .cache = {.cache_size = 16},
-                                               .dtype = "f32",
-                                               .device_bytes = kBytes,
-                                               .group = place(rank)});
-    const Model model = pack_model(head.config, weights, *backend);
+    const auto backend = make_backend(DeviceKind::cuda, {.shape = head.config.shape,
+                                                         .cache = {.cache_size = 16},
+                                                         .dtype = ComputeType::f32,
+                                                         .device_bytes = kBytes,
+                                                         .group = place(rank)});
+    const Model model = pack_model(head.config, weights, backend->device());
     nll[rank] = nll_of(model, *backend);
     const auto forget = [&](TensorView& t) {
       ASSERT_LE(t.n_bytes, zeros.size());

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <list>
+#include <optional>
 #include <sstream>
 
 #include "io/files/file_descriptor.h"
@@ -20,6 +21,7 @@
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/load/loaded_model.h"
+#include "workers/options/option_text.h"
 
 namespace tovamill {
 namespace {
@@ -141,7 +143,8 @@ std::string score(LoadedModel& m) {
   return {reinterpret_cast<const char*>(out.nll.data()), out.nll.size_bytes()};
 }
 
-RunOptions options_for(const std::string& model, const std::string& dtype = "f32") {
+RunOptions options_for(const std::string& model,
+                       std::optional<ComputeType> dtype = ComputeType::f32) {
   RunOptions options = testing::tiny_options(model, "", "");
   options.dtype = dtype;
   return options;
@@ -210,12 +213,14 @@ class SharedModel : public ::testing::Test {
 
 TEST_F(SharedModel, FollowersGiveTheSameBitsWithOtherNumbersOfThreads) {
   for (const std::string architecture : {"llama", "qwen2"}) {
-    for (const std::string dtype : {"f32", "bf16", "auto"}) {
-      SCOPED_TRACE(architecture + " " + dtype);
+    for (const std::optional<ComputeType> dtype :
+         {std::optional(ComputeType::f32), std::optional(ComputeType::bf16),
+          std::optional<ComputeType>()}) {
+      SCOPED_TRACE(architecture + " " + text_of(dtype));
       const RunOptions options = options_for(model({.architecture = architecture}), dtype);
       ChildProcess& leader = start(options, {.role = Role::leader}, 2);
       const WeightsPlace place = as_place(leader.ask("place"));
-      if (place.pid == 0 && dtype == "bf16") continue;  // a CPU without it
+      if (place.pid == 0 && dtype == ComputeType::bf16) continue;  // a CPU without it
       EXPECT_EQ(place.pid, leader.pid());
       const std::string expected = leader.ask("score");
       for (const int n_threads : {1, 2, 3}) {
@@ -261,20 +266,20 @@ TEST_F(SharedModel, FollowerOfAnotherModelOrTypePacksItsOwn) {
   EXPECT_GT(follower.private_weight_bytes, 0u);
   EXPECT_EQ(score(follower), score_alone(other));
   RunOptions reference = options;
-  reference.device = "reference";
+  reference.device = DeviceKind::reference;
   const LoadedModel slow = load_model(open_model(options.model), reference, 1, kMemory, how);
   EXPECT_TRUE(contains(slow.sharing_note, "weights of its own")) << slow.sharing_note;
 }
 
 TEST_F(SharedModel, AutomaticTypeIsTheLeaders) {
-  const RunOptions bf16 = options_for(model(), "bf16");
+  const RunOptions bf16 = options_for(model(), ComputeType::bf16);
   const LoadedModel leader =
       load_model(open_model(bf16.model), bf16, 1, kMemory, {.role = Role::leader});
   if (leader.weights_place.pid == 0) GTEST_SKIP() << leader.sharing_note;
-  const RunOptions automatic = options_for(bf16.model, "auto");
+  const RunOptions automatic = options_for(bf16.model, std::nullopt);
   const LoadedModel follower = load_model(open_model(bf16.model), automatic, 1, kMemory,
                                           {.role = Role::follower, .place = leader.weights_place});
-  EXPECT_EQ(follower.backend->dtype_name(), "bf16");
+  EXPECT_EQ(follower.backend->device().dtype_name(), "bf16");
   EXPECT_EQ(follower.private_weight_bytes, 0u);
 }
 
@@ -288,7 +293,7 @@ TEST_F(SharedModel, OddSizesFitTheUpperBound) {
                            .n_kv_heads = 1,
                            .head_dim = 10,
                            .vocab_size = vocab};
-      for (const std::string dtype : {"f32", "bf16"}) {
+      for (const ComputeType dtype : {ComputeType::f32, ComputeType::bf16}) {
         const RunOptions options = options_for(model(tiny), dtype);
         const LoadedModel m =
             load_model(open_model(options.model), options, 1, kMemory, {.role = Role::leader});

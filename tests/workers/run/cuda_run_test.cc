@@ -31,7 +31,8 @@ class CudaRun : public ::testing::Test {
     if (usable_gpus().empty()) GTEST_SKIP() << gpu_info().rejection;
   }
   void TearDown() override { testing::set_machine({}); }
-  RunOptions options(const std::string& name, const std::string& device = "cuda") const {
+  RunOptions options(const std::string& name,
+                     std::optional<DeviceKind> device = DeviceKind::cuda) const {
     RunOptions o = testing::tiny_options(d.path() / "model", d.path() / "corpus", d.path() / name);
     o.device = device;
     o.token_nll = o.trace_state = true;
@@ -52,7 +53,7 @@ TEST_F(CudaRun, GivesTheNumbersOfTheCpu) {
   QuietObserver observer;
   run_corpus(options("gpu"), observer);
   EXPECT_EQ(observer.info.device.substr(0, 4), "CUDA");
-  score(options("cpu", "cpu"));
+  score(options("cpu", DeviceKind::cpu));
   const Results gpu(d.path() / "gpu"), cpu(d.path() / "cpu");
   ASSERT_EQ(gpu.nll.size(), cpu.nll.size());
   EXPECT_EQ(gpu.death, cpu.death);
@@ -93,9 +94,9 @@ TEST_F(CudaRun, AStoppedRunContinuesToTheSameResults) {
 
 TEST_F(CudaRun, WritesWhatTheCpuWrites) {
   write_corpus(3);
-  for (const char* device : {"cuda", "cpu"}) {
-    RunOptions o =
-        testing::tiny_generation(d.path() / "model", d.path() / "corpus", d.path() / device);
+  for (const DeviceKind device : {DeviceKind::cuda, DeviceKind::cpu}) {
+    RunOptions o = testing::tiny_generation(d.path() / "model", d.path() / "corpus",
+                                            d.path() / name_of(device));
     o.device = device;
     score(o);
   }
@@ -110,7 +111,7 @@ TEST_F(CudaRun, WritesWhatTheCpuWrites) {
 
 TEST_F(CudaRun, AutoTakesTheGpuAndPlansItsMemory) {
   write_corpus(2);
-  RunOptions o = options("auto", "auto");
+  RunOptions o = options("auto", std::nullopt);
   const RunPlan plan = plan_run(o, {.n_ranks = 1, .n_threads = 2, .calibrates = false});
   QuietObserver observer;
   run_corpus(o, observer);

@@ -177,6 +177,34 @@ TEST_F(GenerateRun, SampledTextDoesNotDependOnStreamsOrThreads) {
   EXPECT_NE(rows(o).front().text, one.front().text);
 }
 
+// What is evicted at random is the same however documents lie beside each other and are cut, and
+// whether the samples of a document share what they read.
+TEST_F(GenerateRun, RandomEvictionsDoNotDependOnStreamsOrThreads) {
+  write_corpus();
+  RunOptions o = options("one");
+  o.cache.policy = Policy::random;
+  o.streams = o.threads = 1;
+  const std::vector<WrittenRow> one = rows(o);
+  o.out = d.path() / "many";
+  o.streams = 11;
+  o.threads = 2;
+  rows(o);
+  expect_same_results(d.path() / "one", o.out);
+  o.out = d.path() / "blocks";
+  o.block = 7;
+  o.generation.prefill = Prefill::stream;
+  const std::vector<WrittenRow> blocks = rows(o);
+  o.out = d.path() / "seed";
+  o.generation.sampling.seed = 8;
+  const std::vector<WrittenRow> other = rows(o);
+  std::size_t n_other = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    EXPECT_EQ(blocks[i].ids, one[i].ids);
+    n_other += other[i].ids != one[i].ids;
+  }
+  EXPECT_GT(n_other, one.size() / 3);
+}
+
 TEST_F(GenerateRun, AStoppedRunGoesOnInTheMiddleOfReadingAndOfWriting) {
   write_corpus();
   d.write("corpus/z.txt", words(6'000, 99));

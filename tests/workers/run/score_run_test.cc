@@ -71,8 +71,9 @@ class ScoreRun : public ::testing::Test {
     return texts;
   }
   testing::RunResult alone(const std::vector<std::int32_t>& ids, const CacheOptions& cache,
-                           const std::string& device = "cpu") const {
-    return testing::run_document(model(), ids, {.device = device, .dtype = "f32", .cache = cache});
+                           DeviceKind device = DeviceKind::cpu) const {
+    return testing::run_document(model(), ids,
+                                 {.device = device, .dtype = ComputeType::f32, .cache = cache});
   }
 
   TemporaryDirectory d;
@@ -111,8 +112,8 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
       ASSERT_LE(at + ids.size(), n_all);
       const auto one =
           testing::run_document(o.model, ids,
-                                {.device = "cpu",
-                                 .dtype = "f32",
+                                {.device = DeviceKind::cpu,
+                                 .dtype = ComputeType::f32,
                                  .cache = o.cache,
                                  .random_key = random_key(o.generation.sampling.seed,
                                                           {.file = file_name(i)}, at - begin)});
@@ -165,7 +166,7 @@ TEST_F(ScoreRun, SumsAreThoseOfTheReference) {
   score(o);
   const Results r(o.out);
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    const auto reference = alone(tiny_ids(texts[i]), o.cache, "reference");
+    const auto reference = alone(tiny_ids(texts[i]), o.cache, DeviceKind::reference);
     double sum = 0.0;
     for (const float nll : reference.nll) sum += static_cast<double>(nll);
     EXPECT_NEAR(r.nll_sum[i], sum, 1e-4 * sum);  // two layers of float32
@@ -444,6 +445,24 @@ TEST_F(ScoreRun, OtherOptionsThatChangeResultsAreRefusedByName) {
   EXPECT_EQ(score(o).n_documents, 7u);
 }
 
+TEST_F(ScoreRun, TheSeedIsAmongTheOptionsWhereThePolicyDraws) {
+  write_corpus();
+  RunOptions o = options();
+  score(o);
+  o.generation.sampling.seed = 5;
+  EXPECT_EQ(score(o).n_documents, 7u) << "continues: tova draws nothing";
+  o.out = out("random");
+  o.cache.policy = Policy::random;
+  score(o);
+  const std::string five = results_text(results_path(o.out));
+  o.generation.sampling.seed = 6;
+  const std::string message = error_of([&] { score(o); }, ExitCode::configuration);
+  EXPECT_TRUE(contains(message, "--seed was 5 and is 6")) << message;
+  o.overwrite = true;
+  score(o);
+  EXPECT_NE(results_text(results_path(o.out)), five);
+}
+
 TEST_F(ScoreRun, OverwriteStartsAfresh) {
   write_corpus();
   score(options());
@@ -633,7 +652,7 @@ TEST_F(ScoreRun, WeightsThatAreNoNumbersFailTheDocumentsOnly) {
           values.assign(values.size(), value);
         std::string bytes;
         for (const float v : values) bytes += testing::raw(v);
-        file.push_back({t.hf_name, DType::f32, t.shape, bytes});
+        file.push_back({t.hf_name, StorageType::f32, t.shape, bytes});
       }
       d.write("model/model.safetensors", testing::safetensors_file(file));
       RunOptions o = options(std::string(name_of(policy)) + (value > 0 ? "inf" : "nan"));

@@ -48,7 +48,7 @@ std::vector<Case> cases() {
   return all;
 }
 
-class SmolLM2 : public ::testing::TestWithParam<std::string> {
+class SmolLM2 : public ::testing::TestWithParam<ComputeType> {
  protected:
   void SetUp() override {
     const fs::path source(TOVAMILL_SOURCE_DIR);
@@ -69,7 +69,7 @@ class SmolLM2 : public ::testing::TestWithParam<std::string> {
 // only the mean over both is bounded.
 TEST_P(SmolLM2, MeetsFloat64) {
   const Hdf5File golden(golden_.string(), Hdf5File::Mode::read);
-  const bool is_bf16 = GetParam() == "bf16";
+  const bool is_bf16 = GetParam() == ComputeType::bf16;
   for (const Case& c : cases()) {
     double sum = 0.0;
     std::size_t n = 0;
@@ -95,8 +95,8 @@ TEST_P(SmolLM2, MeetsFloat64) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, SmolLM2, ::testing::Values("f32", "bf16"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Types, SmolLM2, ::testing::Values(ComputeType::f32, ComputeType::bf16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 }  // namespace
 }  // namespace tovamill::testing

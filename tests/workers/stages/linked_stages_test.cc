@@ -130,9 +130,7 @@ class Stages {
   void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
     const LoadedModel model = load(path, options, place);
     try {
-      StageWorker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
-                  place.rank)
-          .serve();
+      StageWorker(model.model, *model.backend, *model.forward, place).serve();
     } catch (const StageLost& e) {
       close_lines(e.what());
     }
@@ -168,7 +166,7 @@ class LinkedStages : public ::testing::Test {
   std::string path() const { return d.path() / "model"; }
   static RunOptions options() {
     RunOptions o = testing::tiny_options("", "", "");
-    o.device = "cuda";
+    o.device = DeviceKind::cuda;
     o.trace_state = o.token_nll = true;
     o.streams = 4;
     o.block = 8;
@@ -342,14 +340,13 @@ TEST_F(LinkedStages, NobodyWaitsForRowsOfALineThatIsClosed) {
 }
 
 TEST_F(LinkedStages, RowsOfAStepThatWasMissedAreNotTheNextOnes) {
-  NearLine::All channels;
-  NearLine channel(1, 2, channels);
   Stages whole(path(), options(), {});
-  StageRows rows(*whole.model().backend, 64, {.stage = 1, .n_stages = 2, .channel = &channel});
-  EXPECT_EQ(rows.link(std::nullopt, std::nullopt), "");
-  rows.miss();
-  const auto buffer = whole.model().backend->make_buffer(4, 64, BufferType::full);
-  EXPECT_THROW(rows.receive(*buffer, 4), StageLost);
+  Device& device = whole.model().backend->device();
+  const auto rows = device.link_activations({.hidden_size = 64});
+  ASSERT_NE(rows, nullptr);
+  rows->miss();
+  const auto buffer = device.make_buffer(4, 64, BufferType::full);
+  EXPECT_THROW(rows->receive(*buffer, 4), StageLost);
 }
 
 TEST(LinkOrders, HoldAnIdOrNone) {
@@ -368,10 +365,10 @@ TEST(LinkOrders, HoldAnIdOrNone) {
 class LinkedDevices : public LinkedStages {
  protected:
   std::unique_ptr<Backend> device() const {
-    return make_backend("cuda", {.shape = config_.shape,
-                                 .cache = {.cache_size = 16},
-                                 .dtype = "f32",
-                                 .device_bytes = kBytes});
+    return make_backend(DeviceKind::cuda, {.shape = config_.shape,
+                                           .cache = {.cache_size = 16},
+                                           .dtype = ComputeType::f32,
+                                           .device_bytes = kBytes});
   }
   const ModelConfig config_ = [this] {
     write_hf_model(testing::TinyModel{}, d.path() / "other");
@@ -384,15 +381,15 @@ TEST_F(LinkedDevices, WithoutWorkNothingIsLate) {
   const std::optional<NcclGroupId> id = make_nccl_group_id(why);
   const ActivationLinksPlace place{.hidden_size = config_.shape.hidden_size, .timeout_s = 0.001};
   const auto a = device(), b = device();
-  std::unique_ptr<ActivationLinks> to;
+  std::unique_ptr<ActivationTransfer> to;
   std::thread other([&] {
     ActivationLinksPlace p = place;
     p.behind = id;
-    to = a->link_activations(p);
+    to = a->device().link_activations(p);
   });
   ActivationLinksPlace p = place;
   p.before = id;
-  const std::unique_ptr<ActivationLinks> from = b->link_activations(p);
+  const std::unique_ptr<ActivationTransfer> from = b->device().link_activations(p);
   other.join();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_NO_THROW(from->check());
@@ -404,7 +401,7 @@ TEST_F(LinkedDevices, WhoeverComesAloneGivesUp) {
   const auto a = device();
   const ActivationLinksPlace place{
       .before = make_nccl_group_id(why), .hidden_size = config_.shape.hidden_size, .join_s = 0.05};
-  EXPECT_THROW(a->link_activations(place), NcclGroupError);
+  EXPECT_THROW(a->device().link_activations(place), NcclGroupError);
 }
 
 TEST_F(LinkedDevices, NobodyJoinsALineThatIsClosed) {
@@ -413,7 +410,7 @@ TEST_F(LinkedDevices, NobodyJoinsALineThatIsClosed) {
   ActivationLinksPlace place{.before = make_nccl_group_id(why),
                              .hidden_size = config_.shape.hidden_size};
   place.why_closed = [] { return std::optional<std::string>("rank 3 has ended"); };
-  EXPECT_THROW(a->link_activations(place), StageLost);
+  EXPECT_THROW(a->device().link_activations(place), StageLost);
 }
 
 }  // namespace

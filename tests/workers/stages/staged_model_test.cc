@@ -92,9 +92,7 @@ class Group {
   static void serve(const std::string& path, const RunOptions& options, const StagePlace& place) {
     const LoadedModel model = load(path, options, place);
     try {
-      StageWorker(model.model, *model.backend, *model.runner, *model.rows, *place.channel,
-                  place.rank)
-          .serve();
+      StageWorker(model.model, *model.backend, *model.forward, place).serve();
     } catch (const StageLost&) {
     }
   }
@@ -182,10 +180,16 @@ TEST_F(StagedModelTest, RestartsStatesAtChunks) {
   expect_same_scores(o, {2, 3});
 }
 
+TEST_F(StagedModelTest, DrawsRandomNumbersByTheLayersOfTheWholeModel) {
+  RunOptions o = options();
+  o.cache.policy = Policy::random;
+  expect_same_scores(o, {2, 5});
+}
+
 TEST_F(StagedModelTest, LetsStatesGrowWithoutBound) {
   RunOptions o = options();
   o.cache.policy = Policy::full;
-  o.dtype = "bf16";
+  o.dtype = ComputeType::bf16;
   expect_same_scores(o, {2});
 }
 

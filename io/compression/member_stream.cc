@@ -1,4 +1,4 @@
-#include "io/corpus/member_stream.h"
+#include "io/compression/member_stream.h"
 
 #include <algorithm>
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "io/corpus/byte_stream.h"
+#include "io/compression/byte_stream.h"
 
 namespace tovamill {
 

@@ -8,8 +8,8 @@
 #include <memory>
 #include <optional>
 
-#include "io/corpus/byte_stream.h"
-#include "io/corpus/compressed_input.h"
+#include "io/compression/byte_stream.h"
+#include "io/compression/compressed_input.h"
 #include "kernels/types/format.h"
 
 namespace tovamill {

@@ -7,8 +7,8 @@
 #include <span>
 #include <string>
 
-#include "io/corpus/byte_stream.h"
-#include "io/corpus/compressed_input.h"
+#include "io/compression/byte_stream.h"
+#include "io/compression/compressed_input.h"
 
 namespace tovamill {
 

@@ -1,4 +1,4 @@
-#include "kernels/cuda/step/backend.h"
+#include "kernels/cuda/step/device.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -6,22 +6,8 @@
 
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/gemm/elementwise.h"
-#include "kernels/cuda/step/activation_links.h"
 #include "kernels/stacked_rows.h"
 #include "kernels/types/error.h"
-
-namespace tovamill {
-
-std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
-  if (options.dtype != "auto" && options.dtype != "bf16" && options.dtype != "f32") {
-    throw Error(ExitCode::usage,
-                "--dtype '" + options.dtype + "' is not known: choose one of auto, bf16, f32");
-  }
-  return std::make_unique<cuda::CudaBackend>(
-      options, options.dtype == "f32" ? cuda::ElementType::f32 : cuda::ElementType::bf16);
-}
-
-}  // namespace tovamill
 
 namespace tovamill::cuda {
 namespace {
@@ -64,52 +50,44 @@ std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ElementType type) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(const BackendOptions& options, ElementType type)
+CudaDevice::CudaDevice(const BackendOptions& options)
     : options_(options),
-      type_(type),
-      device_(choose_device(options.device_index)),
-      device_name_(device_facts(device_).name),
-      wanted_bytes_(wanted_bytes(device_facts(device_), options.device_bytes)),
-      arena_(make_arena(device_, options.device_bytes)),
-      model_(options, type),
-      gemm_(type, gemm_shapes(options, type), *arena_),
-      in_flight_(std::clamp(options.n_in_flight, 1, kMostLanes), options, model_, gemm_, *arena_),
-      states_(std::make_shared<StatePool>(model_, in_flight_, arena_)) {}
+      type_(options.dtype),
+      index_(choose_device(options.device_index)),
+      name_(device_facts(index_).name),
+      wanted_bytes_(wanted_bytes(device_facts(index_), options.device_bytes)),
+      arena_(make_arena(index_, options.device_bytes)),
+      model_(options, type_),
+      gemm_(type_, gemm_shapes(options, type_), *arena_),
+      in_flight_(std::clamp(options.n_in_flight, 1, kMostLanes), options, model_, gemm_, *arena_) {}
 
-CudaBackend::~CudaBackend() { states_.reset(); }
-
-std::string CudaBackend::description() const {
+std::string CudaDevice::description() const {
   const std::size_t n = gemm_.n_padded();
   const bool has_all = arena_->size() + Arena::kAlign > wanted_bytes_;
-  return "CUDA, " + device_name_ +
+  return "CUDA, " + name_ +
          (has_all ? ""
                   : ", only " + gibibytes(arena_->size()) + " of " + gibibytes(wanted_bytes_) +
                         " of its memory could be had") +
          (n > 0 ? ", rows padded in " + std::to_string(n) + " kinds of products" : "");
 }
 
-// ---- set-up
-
-std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
+std::unique_ptr<CudaMatrix> CudaDevice::pack_rows(const MatrixSource& source) {
   const StackedRows rows(source);
   const std::string& name = source.parts.front().name;
   auto matrix = std::make_unique<CudaMatrix>();
   matrix->rows = rows.n_rows();
   matrix->cols = rows.n_cols();
   const auto n_rows = static_cast<std::size_t>(matrix->rows);
-  const std::size_t row_bytes = static_cast<std::size_t>(matrix->cols) * element_bytes(type_);
+  const StorageType storage = expanded_to(type_).storage;
+  const std::size_t row_bytes =
+      bytes_of_elements(storage, static_cast<std::uint64_t>(matrix->cols));
   matrix->weights = arena_->take(n_rows * row_bytes, "tensor " + name);
   if (rows.has_bias()) matrix->biases = arena_->take(n_rows * sizeof(float), "tensor " + name);
   if (options_.group && !group_) group_ = join_group(*options_.group, share_stream_);
   if (!group_ || group_->reads()) {
     if (!upload_) upload_ = std::make_unique<MatrixUpload>(options_.n_threads);
-    const auto write = [&](std::int64_t row, std::byte* out) {
-      if (type_ == ElementType::bf16) {
-        rows.read_bf16(row, out);
-      } else {
-        rows.read(row, reinterpret_cast<float*>(out));  // a page's beginning and whole rows
-      }
-    };
+    // Begins at a page, and rows are whole: aligned for the type.
+    const auto write = [&](std::int64_t row, std::byte* out) { rows.read_as(storage, row, out); };
     upload_->send({.name = name, .n_rows = matrix->rows, .row_bytes = row_bytes, .write = write},
                   matrix->weights.data(), stream_);
     if (rows.has_bias()) {
@@ -123,7 +101,7 @@ std::unique_ptr<CudaMatrix> CudaBackend::pack_rows(const MatrixSource& source) {
 }
 
 // What is there on the rank that reads goes to all, while that reads on.
-void CudaBackend::share(const ArenaBlock& piece, const std::string& name) {
+void CudaDevice::share(const ArenaBlock& piece, const std::string& name) {
   if (!group_) return;
   if (group_->reads()) {
     const Event sent;
@@ -133,19 +111,27 @@ void CudaBackend::share(const ArenaBlock& piece, const std::string& name) {
   group_->broadcast(piece.data(), piece.size(), "tensor " + name);
 }
 
-std::unique_ptr<Matrix> CudaBackend::pack(const MatrixSource& source) {
+std::unique_ptr<Matrix> CudaDevice::pack(const MatrixSource& source) {
   std::unique_ptr<CudaMatrix> matrix = pack_rows(source);
   if (!is_setting_up_) end_set_up();  // a step may use it at once
   return matrix;
 }
 
-void CudaBackend::hold_embedding(const TensorView& embedding) {
+void CudaDevice::hold_embedding(const TensorView& embedding) {
   in_flight_.synchronize();  // who reads the one before
   table_ = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
   table_source_ = embedding.data;
 }
 
-void CudaBackend::end_set_up() {
+const CudaMatrix& CudaDevice::table(const TensorView& embedding) {
+  if (table_source_ != embedding.data) {
+    hold_embedding(embedding);
+    end_set_up();
+  }
+  return *table_;
+}
+
+void CudaDevice::end_set_up() {
   if (group_) group_->finish();
   group_.reset();
   upload_.reset();
@@ -155,15 +141,15 @@ void CudaBackend::end_set_up() {
 }
 
 // Gate rows, then up rows: a product gives both side by side.
-std::unique_ptr<Matrix> CudaBackend::pack_gated(const TensorView& gate, const TensorView& up) {
+std::unique_ptr<Matrix> CudaDevice::pack_gated(const TensorView& gate, const TensorView& up) {
   MatrixSource source;
   source.parts = {gate, up};
   return pack(source);
 }
 
 // A buffer that is gone may have been read by a step in flight, so memory is taken after it.
-std::unique_ptr<Buffer> CudaBackend::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
-                                                 BufferType type) {
+std::unique_ptr<Buffer> CudaDevice::make_buffer(std::int32_t n_rows, std::int32_t n_cols,
+                                                BufferType type) {
   in_flight_.synchronize();
   auto buffer = std::make_unique<CudaBuffer>();
   buffer->cols = n_cols;
@@ -174,54 +160,58 @@ std::unique_ptr<Buffer> CudaBackend::make_buffer(std::int32_t n_rows, std::int32
   return buffer;
 }
 
-void CudaBackend::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
+void CudaDevice::write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) {
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
   in_flight_.order_after(b.last_step, stream_);
   if (std::exchange(b.is_leaving, false)) stream_.wait(*b.sent);
   b.last_step = 0;
-  if (b.type == ElementType::f32)
-    return to_device(b.as<float>() + first, rows.data(), rows.size_bytes());
-  std::vector<Bf16> packed(rows.size());
-  std::transform(rows.begin(), rows.end(), packed.begin(), to_bf16);
-  to_device(b.as<Bf16>() + first, packed.data(), packed.size() * sizeof(Bf16));
+  switch (b.type) {
+    case ElementType::f32:
+      return to_device(b.as<float>() + first, rows.data(), rows.size_bytes());
+    case ElementType::bf16: {
+      std::vector<Bf16> packed(rows.size());
+      std::transform(rows.begin(), rows.end(), packed.begin(), to_bf16);
+      return to_device(b.as<Bf16>() + first, packed.data(), packed.size() * sizeof(Bf16));
+    }
+  }
 }
 
-void CudaBackend::read_rows(const Buffer& buffer, std::int32_t first_row,
-                            std::span<float> rows) const {
+void CudaDevice::read_rows(const Buffer& buffer, std::int32_t first_row,
+                           std::span<float> rows) const {
   const auto& b = static_cast<const CudaBuffer&>(buffer);
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
   in_flight_.order_after(b.last_step, stream_);
-  if (b.type == ElementType::f32)
-    return to_host(rows.data(), b.as<float>() + first, rows.size_bytes());
-  std::vector<Bf16> packed(rows.size());
-  to_host(packed.data(), b.as<Bf16>() + first, packed.size() * sizeof(Bf16));
-  std::transform(packed.begin(), packed.end(), rows.begin(), [](Bf16 x) { return to_float(x); });
+  switch (b.type) {
+    case ElementType::f32:
+      return to_host(rows.data(), b.as<float>() + first, rows.size_bytes());
+    case ElementType::bf16: {
+      std::vector<Bf16> packed(rows.size());
+      to_host(packed.data(), b.as<Bf16>() + first, packed.size() * sizeof(Bf16));
+      std::transform(packed.begin(), packed.end(), rows.begin(),
+                     [](Bf16 x) { return to_float(x); });
+      return;
+    }
+  }
 }
 
-std::unique_ptr<ActivationLinks> CudaBackend::link_activations(const ActivationLinksPlace& place) {
-  return std::make_unique<CudaActivationLinks>(place, device_, in_flight_);
-}
-
-std::uint64_t CudaBackend::workspace_bytes() const { return in_flight_.workspace_bytes(); }
-
-std::uint64_t CudaBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
-  return in_flight_.workspace_bytes_for(model_.capacity(n_tokens, keeps_all));
+std::unique_ptr<ActivationTransfer> CudaDevice::link_activations(
+    const ActivationLinksPlace& place) {
+  return make_nccl_transfer(place, index_, in_flight_);
 }
 
 // Small things, waited for: what the host has may go.
-void CudaBackend::to_device(void* to, const void* from, std::size_t n_bytes) {
+void CudaDevice::to_device(void* to, const void* from, std::size_t n_bytes) {
   TOVAMILL_CUDA(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyHostToDevice, stream_.get()));
   stream_.synchronize();
 }
 
-void CudaBackend::to_host(void* to, const void* from, std::size_t n_bytes) const {
+void CudaDevice::to_host(void* to, const void* from, std::size_t n_bytes) const {
   TOVAMILL_CUDA(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyDeviceToHost, stream_.get()));
   stream_.synchronize();
 }
 
-// A vector of the model, which stays where it is on the host, and is sent once.
-const float* CudaBackend::on_device(std::span<const float> values) {
+const float* CudaDevice::on_device(std::span<const float> values) {
   if (values.empty()) return nullptr;
   ArenaBlock& piece = vectors_[values.data()];
   if (piece.data() == nullptr) {

@@ -1,8 +1,9 @@
-#include "kernels/cuda/step/activation_links.h"
+#include "kernels/cuda/step/nccl_transfer.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "kernels/cuda/step/buffers.h"
+#include "kernels/cuda/step/device.h"
 
 namespace tovamill::cuda {
 namespace {
@@ -11,8 +12,12 @@ constexpr auto kLook = std::chrono::milliseconds(5);  // between looks at the li
 
 }  // namespace
 
-CudaActivationLinks::CudaActivationLinks(const ActivationLinksPlace& place, int device,
-                                         InFlightSteps& in_flight)
+std::unique_ptr<ActivationTransfer> make_nccl_transfer(const ActivationLinksPlace& place,
+                                                       int device, InFlightSteps& in_flight) {
+  return std::make_unique<NcclTransfer>(place, device, in_flight);
+}
+
+NcclTransfer::NcclTransfer(const ActivationLinksPlace& place, int device, InFlightSteps& in_flight)
     : place_(place), device_(device), in_flight_(in_flight) {
   if (place.before) join(incoming_, *place.before, false);
   if (place.behind) join(outgoing_, *place.behind, true);
@@ -20,7 +25,7 @@ CudaActivationLinks::CudaActivationLinks(const ActivationLinksPlace& place, int 
 }
 
 // Both are broken off before either stream is waited for.
-CudaActivationLinks::~CudaActivationLinks() {
+NcclTransfer::~NcclTransfer() {
   {
     const std::lock_guard lock(mutex_);
     is_over_ = true;
@@ -32,25 +37,27 @@ CudaActivationLinks::~CudaActivationLinks() {
   }
 }
 
-void CudaActivationLinks::join(End& end, const NcclGroupId& id, bool sends) {
+void NcclTransfer::join(End& end, const NcclGroupId& id, bool sends) {
   const auto look = [this] {
     if (const auto why = place_.why_closed()) throw StageLost(*why);
   };
-  end.link = join_link({.id = id,
+  const LinkPlace place{.id = id,
                         .sends = sends,
                         .timeout_s = place_.join_s,
                         .content = static_cast<std::uint64_t>(place_.hidden_size),
-                        .look = look},
-                       end.stream);
+                        .look = look};
+  auto link = std::make_unique<Link>(place, end.stream);
+  link->join(place);
+  end.link = std::move(link);
 }
 
-std::size_t CudaActivationLinks::bytes_of(std::int32_t n_rows) const {
+std::size_t NcclTransfer::bytes_of(std::int32_t n_rows) const {
   return static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(place_.hidden_size) *
          sizeof(float);
 }
 
 template <class Call>
-void CudaActivationLinks::run(End& end, Call&& call) {
+void NcclTransfer::run(End& end, Call&& call) {
   check();
   try {
     call(*end.link);
@@ -61,7 +68,9 @@ void CudaActivationLinks::run(End& end, Call&& call) {
   ++end.n_called;
 }
 
-void CudaActivationLinks::receive(Buffer& rows, std::int32_t n_rows) {
+void NcclTransfer::receive(Buffer& rows, std::int32_t n_rows) {
+  if (has_missed_)
+    throw StageLost("rows of an earlier step, for which there was no memory, are on their way");
   const auto& buffer = static_cast<const CudaBuffer&>(rows);
   InFlightStep& in_flight = in_flight_.newest();
   if (!in_flight_.is_finished(buffer.last_step))
@@ -74,7 +83,7 @@ void CudaActivationLinks::receive(Buffer& rows, std::int32_t n_rows) {
   in_flight.wait(received_);
 }
 
-void CudaActivationLinks::send(const Buffer& rows, std::int32_t n_rows) {
+void NcclTransfer::send(const Buffer& rows, std::int32_t n_rows) {
   const auto& buffer = static_cast<const CudaBuffer&>(rows);
   if (!buffer.sent) buffer.sent = std::make_unique<Event>();
   in_flight_.newest().order(outgoing_.stream);
@@ -83,13 +92,13 @@ void CudaActivationLinks::send(const Buffer& rows, std::int32_t n_rows) {
   buffer.is_leaving = true;
 }
 
-void CudaActivationLinks::check() const {
+void NcclTransfer::check() const {
   const std::lock_guard lock(mutex_);
   if (lost_) throw StageLost(*lost_);
 }
 
 // Why comes first: whoever is woken by the end of a link finds it.
-void CudaActivationLinks::lose(const std::string& why) {
+void NcclTransfer::lose(const std::string& why) {
   {
     const std::lock_guard lock(mutex_);
     if (lost_) return;
@@ -103,7 +112,7 @@ void CudaActivationLinks::lose(const std::string& why) {
 
 // ---- the thread that watches
 
-void CudaActivationLinks::watch() {
+void NcclTransfer::watch() {
   while (true) {
     if (const std::string why = find_trouble(); !why.empty()) return lose(why);
     std::unique_lock lock(mutex_);
@@ -111,7 +120,7 @@ void CudaActivationLinks::watch() {
   }
 }
 
-std::string CudaActivationLinks::find_trouble() {
+std::string NcclTransfer::find_trouble() {
   if (const std::optional<std::string> why = place_.why_closed()) return *why;
   try {
     TOVAMILL_CUDA(cudaSetDevice(device_));  // else a new thread's is the first
@@ -132,7 +141,7 @@ std::string CudaActivationLinks::find_trouble() {
 
 // Whether what had been called when the thread last looked anew is not through after so long. A
 // link without calls waits for nothing.
-bool CudaActivationLinks::stands_still(End& end) const {
+bool NcclTransfer::stands_still(End& end) const {
   if (end.since) {
     if (!end.watched.is_reached())
       return std::chrono::duration<double>(Clock::now() - *end.since).count() > place_.timeout_s;

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "io/corpus/byte_stream.h"
-#include "io/corpus/compressed_input.h"
+#include "io/compression/byte_stream.h"
+#include "io/compression/compressed_input.h"
 
 namespace tovamill {
 namespace {

@@ -1,4 +1,4 @@
-// The bytes of a corpus file, decompressed on the way, in constant memory.
+// The bytes of a file, decompressed on the way, in constant memory.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,6 @@
 #include <span>
 #include <stdexcept>
 #include <string>
-
-#include "io/corpus/corpus.h"
 
 namespace tovamill {
 
@@ -43,8 +41,5 @@ std::unique_ptr<ByteStream> open_gzip_stream(const std::string& path);
 std::unique_ptr<ByteStream> open_zstd_stream(const std::string& path);
 std::unique_ptr<ByteStream> open_xz_stream(const std::string& path);
 std::unique_ptr<ByteStream> open_bzip2_stream(const std::string& path);
-
-// The one that suits the file's format.
-std::unique_ptr<ByteStream> open_stream(const CorpusFile& file);
 
 }  // namespace tovamill

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "io/corpus/member_stream.h"
+#include "io/compression/member_stream.h"
 
 namespace tovamill {
 namespace {

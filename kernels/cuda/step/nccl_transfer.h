@@ -30,20 +30,24 @@
 #include <string>
 #include <thread>
 
-#include "kernels/activation_links.h"
+#include "kernels/activation_transfer.h"
 #include "kernels/cuda/nccl/link.h"
 #include "kernels/cuda/step/in_flight_steps.h"
 
 namespace tovamill::cuda {
 
-class CudaActivationLinks final : public ActivationLinks {
+// Nothing waits on the host: rows are ordered behind and before what the backend does with their
+// buffers. A link that fails, is over its timeout or whose line is closed is broken off by a thread
+// of its own, so whatever waits for the device, wherever it does, comes back.
+class NcclTransfer final : public ActivationTransfer {
  public:
-  // Backend::link_activations. `lanes` outlive it.
-  CudaActivationLinks(const ActivationLinksPlace& place, int device, InFlightSteps& in_flight);
-  ~CudaActivationLinks() override;
+  // Device::link_activations. The lanes outlive it.
+  NcclTransfer(const ActivationLinksPlace& place, int device, InFlightSteps& in_flight);
+  ~NcclTransfer() override;
 
   void receive(Buffer& rows, std::int32_t n_rows) override;
   void send(const Buffer& rows, std::int32_t n_rows) override;
+  void miss() override { has_missed_ = true; }
   void check() const override;
 
  private:
@@ -72,6 +76,7 @@ class CudaActivationLinks final : public ActivationLinks {
   InFlightSteps& in_flight_;
   End incoming_, outgoing_;
   Event received_;
+  bool has_missed_ = false;
   mutable std::mutex mutex_;
   std::condition_variable ends_;
   bool is_over_ = false;

@@ -1,4 +1,4 @@
-#include "io/corpus/byte_stream.h"
+#include "io/compression/byte_stream.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "io/corpus/compressed_input.h"
+#include "io/compression/compressed_input.h"
 
 namespace tovamill {
 namespace {
