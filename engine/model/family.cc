@@ -17,6 +17,11 @@ constexpr Family kHfFamilies[] = {
      .layer = {.qk_norm = true},
      .rules = {attention_bias_by_flag, windows_of_qwen},
      .head_dim = 128},
+    {.name = "smollm3",
+     .class_name = "SmolLM3ForCausalLM",
+     .rules = {attention_bias_by_flag, ropes_of_smollm3, windows_of_smollm3},
+     .rope_theta = 2'000'000,
+     .tied_head = true},
 };
 
 constexpr Family kGgufFamilies[] = {
@@ -36,6 +41,12 @@ constexpr Family kGgufFamilies[] = {
      .layer = {.attention_bias = AttentionBias::where_present, .qk_norm = true},
      .rules = {window_of_gguf},
      .tensors = &kGgufTensors},
+    {.name = "smollm3",
+     .class_name = nullptr,
+     .layer = {.attention_bias = AttentionBias::where_present},
+     .rules = {ropes_by_default_interval},
+     .tensors = &kGgufTensors,
+     .interleaved_qk = true},
 };
 
 }  // namespace

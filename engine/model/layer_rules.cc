@@ -8,6 +8,7 @@ namespace tovamill {
 namespace {
 
 constexpr std::int32_t kDefaultWindow = 4096;  // of MistralConfig, Qwen2Config and Qwen3Config
+constexpr std::int32_t kNoRopeInterval = 4;    // of SmolLM3Config, and of llama.cpp
 
 // Whether each layer has a window by layer_types, a name for each; empty where there is none.
 std::vector<bool> windowed_by_layer_types(const ConfigReader& config, std::size_t n_layers) {
@@ -26,10 +27,6 @@ std::vector<bool> windowed_by_layer_types(const ConfigReader& config, std::size_
     }
     windowed.push_back(type == "sliding_attention");
   }
-  if (std::count(windowed.begin(), windowed.end(), windowed.front()) !=
-      static_cast<std::ptrdiff_t>(n_layers)) {
-    config.fail("layer_types mixes full_attention and sliding_attention, which is not supported");
-  }
   return windowed;
 }
 
@@ -46,6 +43,12 @@ void set_windows(std::int32_t window, const std::vector<bool>& windowed, const C
       config.fail("layer_types says sliding_attention but there is no sliding_window");
     layers[l].sliding_window = window;
   }
+}
+
+// Each `interval`-th layer is without rotation.
+void leave_out_ropes(std::int32_t interval, std::vector<LayerShape>& layers) {
+  const auto step = static_cast<std::size_t>(interval);
+  for (std::size_t l = step - 1; l < layers.size(); l += step) layers[l].rope = kNoRope;
 }
 
 }  // namespace
@@ -72,13 +75,42 @@ void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers
       config.optional_integer("max_window_layers", {0, 1 << 20}).value_or(28);
   std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
   if (windowed.empty()) {
-    if (window > 0 && first > 0 && first < n) {
-      config.fail("max_window_layers is " + std::to_string(first) +
-                  ", so that only some layers have a sliding window, which is not supported");
-    }
     for (std::int32_t l = 0; l < n; ++l) windowed.push_back(window > 0 && l >= first);
   }
   set_windows(window, windowed, config, layers);
+}
+
+void ropes_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  const nlohmann::json* rotated = config.find("no_rope_layers");
+  if (rotated == nullptr) {
+    const Limits limits{1, kLayerLimits.max};
+    const auto interval = config.optional_integer("no_rope_layer_interval", limits);
+    return leave_out_ropes(interval.value_or(kNoRopeInterval), layers);
+  }
+  if (!rotated->is_array() || rotated->size() < layers.size()) {
+    config.fail("no_rope_layers is not a list with a number for each of the " +
+                std::to_string(layers.size()) + " layers");
+  }
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const nlohmann::json& is_rotated = rotated->at(l);
+    if (is_rotated != 0 && is_rotated != 1)
+      config.fail("no_rope_layers holds what is neither 0 nor 1");
+    if (is_rotated == 0) layers[l].rope = kNoRope;
+  }
+}
+
+void windows_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  std::int32_t window = config.optional_integer("sliding_window", kContextLimits).value_or(0);
+  if (!config.flag("use_sliding_window", false)) window = 0;
+  std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (windowed.empty()) {
+    for (const LayerShape& layer : layers) windowed.push_back(window > 0 && layer.rope == kNoRope);
+  }
+  set_windows(window, windowed, config, layers);
+}
+
+void ropes_by_default_interval(const ConfigReader&, std::vector<LayerShape>& layers) {
+  leave_out_ropes(kNoRopeInterval, layers);
 }
 
 void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers) {

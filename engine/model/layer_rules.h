@@ -19,6 +19,17 @@ void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& lay
 // max_window_layers on.
 void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers);
 
+// no_rope_layers: a 1 for each layer with rotation, a 0 for one without; where it is absent each
+// no_rope_layer_interval-th layer is without.
+void ropes_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers);
+
+// sliding_window, if use_sliding_window: of the layers that layer_types names, else of those
+// without rotation.
+void windows_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers);
+
+// GGUF does not say it: as ropes_of_smollm3 where config.json does not either.
+void ropes_by_default_interval(const ConfigReader& config, std::vector<LayerShape>& layers);
+
 // attention.sliding_window of all layers.
 void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers);
 

@@ -22,9 +22,9 @@ struct ModelShape {
   std::int32_t trained_context = 0;  // max_position_embeddings, tokens
   float rms_norm_eps = 1e-5f;
   // (tables, head_dim / 2) rotary frequencies in radians per token, scaling applied; of all layers.
-  std::vector<std::vector<double>> ropes;
-  std::vector<LayerShape> layers;  // of the whole model
-  std::int32_t first_layer = 0;    // of `layers`: the first of the n_layers
+  std::vector<std::vector<double>> ropes = {};
+  std::vector<LayerShape> layers = {};  // of the whole model
+  std::int32_t first_layer = 0;         // of `layers`: the first of the n_layers
 
   // What layer `l` of n_layers computes.
   const LayerShape& layer(std::int32_t l) const {

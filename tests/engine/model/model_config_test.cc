@@ -165,6 +165,72 @@ TEST(HfConfigTest, KnowsTheSlidingWindowOfEachArchitecture) {
   }
 }
 
+// By layer.
+std::vector<std::int32_t> windows_of(const json& config) {
+  std::vector<std::int32_t> windows;
+  for (const LayerShape& layer : hf(config).shape.layers) windows.push_back(layer.sliding_window);
+  return windows;
+}
+
+std::vector<bool> rotations_of(const json& config) {
+  std::vector<bool> rotated;
+  for (const LayerShape& layer : hf(config).shape.layers) rotated.push_back(layer.rope != kNoRope);
+  return rotated;
+}
+
+// As Qwen2Config and Qwen3Config of transformers work it out.
+TEST(HfConfigTest, WindowsOfQwenDifferBetweenLayers) {
+  using Windows = std::vector<std::int32_t>;
+  for (const char* qwen : {"qwen2", "qwen3"}) {
+    json config = tiny(qwen, {{"sliding_window", 128},
+                              {"use_sliding_window", true},
+                              {"num_hidden_layers", 4},
+                              {"max_window_layers", 3}});
+    EXPECT_EQ(windows_of(config), (Windows{0, 0, 0, 128}));
+    config["layer_types"] = {"sliding_attention", "full_attention", "sliding_attention",
+                             "full_attention"};
+    EXPECT_EQ(windows_of(config), (Windows{128, 0, 128, 0}));
+  }
+}
+
+json tiny_smollm3(const json& changes = json::object()) {
+  json config = tiny("llama", {{"model_type", "smollm3"},
+                               {"architectures", {"SmolLM3ForCausalLM"}},
+                               {"num_hidden_layers", 4},
+                               {"tie_word_embeddings", nullptr},
+                               {"rope_theta", nullptr}});
+  config.merge_patch(changes);
+  return config;
+}
+
+// As SmolLM3Config of transformers works it out.
+TEST(HfConfigTest, SomeLayersOfSmolLm3AreNotRotated) {
+  using Rotations = std::vector<bool>;
+  EXPECT_EQ(rotations_of(tiny_smollm3()), (Rotations{true, true, true, false}));
+  EXPECT_EQ(rotations_of(tiny_smollm3({{"no_rope_layer_interval", 2}})),
+            (Rotations{true, false, true, false}));
+  EXPECT_EQ(rotations_of(
+                tiny_smollm3({{"no_rope_layer_interval", 2}, {"no_rope_layers", {0, 1, 1, 1, 0}}})),
+            (Rotations{false, true, true, true}));
+  // LlamaConfig does not know the key.
+  EXPECT_EQ(rotations_of(tiny("llama", {{"no_rope_layers", {0, 1}}})), (Rotations{true, true}));
+  const ModelConfig config = hf(tiny_smollm3());
+  EXPECT_EQ(config.architecture, "smollm3");
+  EXPECT_TRUE(config.tied_head);
+  EXPECT_NEAR(config.shape.ropes.at(0).at(1), std::pow(2e6, -2.0 / 16), 1e-15);
+}
+
+TEST(HfConfigTest, WindowsOfSmolLm3AreWhereNothingIsRotated) {
+  using Windows = std::vector<std::int32_t>;
+  json config = tiny_smollm3({{"sliding_window", 64}, {"no_rope_layer_interval", 2}});
+  EXPECT_EQ(windows_of(config), (Windows{0, 0, 0, 0}));
+  config["use_sliding_window"] = true;
+  EXPECT_EQ(windows_of(config), (Windows{0, 64, 0, 64}));
+  config["layer_types"] = {"sliding_attention", "full_attention", "full_attention",
+                           "full_attention"};
+  EXPECT_EQ(windows_of(config), (Windows{64, 0, 0, 0}));
+}
+
 struct BadConfig {
   std::string architecture;
   json changes;
@@ -172,10 +238,6 @@ struct BadConfig {
 };
 
 std::vector<BadConfig> bad_configs() {
-  const json window = {{"sliding_window", 128}, {"use_sliding_window", true}};
-  json some = window, mixed = window;
-  some["max_window_layers"] = 1;
-  mixed["layer_types"] = {"full_attention", "sliding_attention"};
   std::vector<BadConfig> cases = {
       {"llama",
        {{"model_type", "gpt2"}},
@@ -242,9 +304,13 @@ std::vector<BadConfig> bad_configs() {
       {"mistral",
        {{"sliding_window", 64}, {"layer_types", {"full_attention", "full_attention"}}},
        "layer_types says full_attention"},
-      {"qwen2", some, "max_window_layers is 1, so that only some layers"},
-      {"qwen3", some, "max_window_layers is 1"},
-      {"qwen3", mixed, "layer_types mixes"},
+      {"smollm3", {{"no_rope_layers", {1}}}, "a number for each of the 2 layers"},
+      {"smollm3", {{"no_rope_layers", 1}}, "no_rope_layers is not a list"},
+      {"smollm3", {{"no_rope_layers", {1, 2}}}, "no_rope_layers holds what is neither 0 nor 1"},
+      {"smollm3", {{"no_rope_layer_interval", 0}}, "no_rope_layer_interval is 0, outside"},
+      {"smollm3",
+       {{"sliding_window", 64}, {"layer_types", {"full_attention", "sliding_attention"}}},
+       "there is no sliding_window"},
       {"qwen3", {{"layer_types", {"full_attention"}}}, "a name for each of the 2 layers"},
       {"qwen3",
        {{"layer_types", {"linear_attention", "linear_attention"}}},
@@ -330,6 +396,19 @@ TEST(GgufConfigTest, ReadsTheOptionalKeys) {
   EXPECT_EQ(gguf(gguf_metadata({{"llama.expert_count", 0}})).shape.n_layers, 2);
   const json tokens = {{"tokenizer.ggml.tokens", {"a", "b", "c"}}, {"llama.vocab_size", nullptr}};
   EXPECT_EQ(gguf(gguf_metadata(tokens)).shape.vocab_size, 3);
+}
+
+// llama.cpp: every fourth.
+TEST(GgufConfigTest, SomeLayersOfSmolLm3AreNotRotated) {
+  const json llama = gguf_metadata({{"llama.block_count", 5}});
+  json metadata;
+  for (const auto& [key, value] : llama.items())
+    metadata[key.starts_with("llama.") ? "smollm3." + key.substr(6) : key] = value;
+  metadata["general.architecture"] = "smollm3";
+  const ModelConfig config = gguf(metadata);
+  EXPECT_TRUE(config.interleaved_qk);
+  for (std::size_t l = 0; l < 5; ++l)
+    EXPECT_EQ(config.shape.layers.at(l).rope, l == 3 ? kNoRope : 0);
 }
 
 TEST(GgufConfigTest, ScalesFrequencies) {

@@ -33,6 +33,7 @@ class Spec:
     gguf: dict = dataclasses.field(default_factory=dict)  # tensor kind -> GGUF type; empty: no GGUF file
     other_config: dict | None = None  # the same model in another spelling, in the folder <name>-b
     policies: bool = False  # golden numbers of every policy, not only of two
+    positions: bool = False  # of two policies with other positions, too
 
 
 def llama(**changes):
@@ -47,6 +48,13 @@ LLAMA3 = llama(
     head_dim=16, vocab_size=200, max_position_embeddings=2048, rms_norm_eps=1e-5, tie_word_embeddings=True,
     attention_bias=False, mlp_bias=False, pretraining_tp=1,
 )  # fmt: skip
+
+SMOLLM3 = {
+    "architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3", **COMMON, "attention_bias": False,
+    "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 3, "hidden_size": 32, "intermediate_size": 64,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 256, "max_position_embeddings": 512,
+    "mlp_bias": False, "rms_norm_eps": 1e-6, "sliding_window": None, "use_sliding_window": False,
+}  # fmt: skip
 
 SPECS = [
     # The first Llama: no num_key_value_heads, head_dim, rope_theta or attention_bias in its config.
@@ -117,6 +125,46 @@ SPECS = [
         gguf={"embedding": "Q8_0", "q": "BF16", "k": "Q8_0", "v": "Q4_1", "o": "Q5_1", "gate": "Q4_0", "up": "Q5_0",
               "down": "Q8_0"},
     ),
+    # Windows of the layers from max_window_layers on.
+    Spec(
+        "qwen2-layers",
+        {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", **COMMON, "bos_token_id": 1, "eos_token_id": 2,
+         "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "vocab_size": 200, "max_position_embeddings": 2048, "max_window_layers": 1,
+         "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "sliding_window": 24, "use_sliding_window": True,
+         "tie_word_embeddings": True, "torch_dtype": "float32", "transformers_version": "4.40.1"},
+        F32, F32, 330,
+    ),
+    # Windows of the layers that layer_types names.
+    Spec(
+        "qwen3-layers",
+        {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", **COMMON, "attention_bias": False,
+         "bos_token_id": 1, "eos_token_id": 2, "head_dim": 16, "hidden_size": 32, "intermediate_size": 64,
+         "layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "num_hidden_layers": 3,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 256, "max_position_embeddings": 1024,
+         "max_window_layers": 3, "rms_norm_eps": 1e-6, "rope_theta": 1000000, "sliding_window": 48,
+         "use_sliding_window": True, "tie_word_embeddings": True, "dtype": "bfloat16", "transformers_version": "5.0.0"},
+        BF16, BF16, 400,
+    ),
+    # Every fourth layer without rotation; said by a list, and by the defaults.
+    Spec(
+        "smollm3",
+        {**SMOLLM3, "num_hidden_layers": 4, "no_rope_layers": [1, 1, 1, 0], "no_rope_layer_interval": 4,
+         "layer_types": ["full_attention"] * 4, "rope_theta": 100000.0, "rope_scaling": None,
+         "max_window_layers": 28, "torch_dtype": "bfloat16", "transformers_version": "4.54.0.dev0"},
+        BF16, BF16, 608, positions=True,
+        other_config={**SMOLLM3, "num_hidden_layers": 4, "dtype": "bfloat16", "transformers_version": "5.0.0",
+                      "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0}},
+        gguf={"embedding": "Q8_0", "q": "Q8_0", "k": "BF16", "v": "Q4_1", "o": "F16", "gate": "Q4_0", "up": "Q5_0",
+              "down": "F32"},
+    ),
+    # Windows where there is no rotation.
+    Spec(
+        "smollm3-window",
+        {**SMOLLM3, "num_hidden_layers": 3, "no_rope_layer_interval": 2, "use_sliding_window": True,
+         "sliding_window": 40, "rope_theta": 100000.0, "torch_dtype": "float16", "transformers_version": "4.54.0"},
+        F16, F16, 330,
+    ),
 ]  # fmt: skip
 
 
@@ -130,7 +178,7 @@ def random_weights(spec, seed):
     hidden, inner, dim = c["hidden_size"], c["intermediate_size"], head_dim_of(c)
     q_size = c["num_attention_heads"] * dim
     kv_size = c.get("num_key_value_heads", c["num_attention_heads"]) * dim
-    tied = c["tie_word_embeddings"]
+    tied = reference_tova.is_tied(c)
     qk_norm = c["model_type"] == "qwen3"
     tensors = {}
 
@@ -211,7 +259,7 @@ def write_gguf(file, spec, tensors):
     import gguf
 
     c = spec.config
-    arch = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}[c["model_type"]]
+    arch = c["model_type"]
     writer = gguf.GGUFWriter(file, arch)
     writer.add_name(f"tovamill test {spec.name}")
     writer.add_block_count(c["num_hidden_layers"])
@@ -236,7 +284,7 @@ def write_gguf(file, spec, tensors):
         data = tensors[hf_name].float().numpy()
         kind = gguf.GGMLQuantizationType[spec.gguf.get(short, "F32") if data.ndim == 2 else "F32"]
         rows = data
-        if arch == "llama" and short in ("q", "k"):
+        if arch in ("llama", "smollm3") and short in ("q", "k"):
             rows = interleave_rows(data, c["num_attention_heads" if short == "q" else "num_key_value_heads"])
         if kind == gguf.GGMLQuantizationType.F32:
             writer.add_tensor(gguf_name, np.ascontiguousarray(rows))
@@ -259,7 +307,7 @@ def write_gguf(file, spec, tensors):
             if f"model.layers.{i}.{hf_name}" in tensors:
                 add(f"model.layers.{i}.{hf_name}", f"blk.{i}.{reference_tova.GGUF_LAYER[short]}", short)
     add("model.norm.weight", "output_norm.weight", "final_norm")
-    if not c["tie_word_embeddings"]:
+    if not reference_tova.is_tied(c):
         add("lm_head.weight", "output.weight", "head")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -1,6 +1,7 @@
 """Makes tests/support/goldens: tiny random models and the numbers that tovamill must find for them.
 
     python3 tests/support/generators/make_goldens.py        (needs torch, transformers, safetensors, gguf, numpy; about two minutes)
+    python3 tests/support/generators/make_goldens.py smollm3    of some models only
 
 Full-context NLLs come from Hugging Face transformers in float64 (eager attention, its float32 islands lifted to
 float64), all others from reference_tova.py, which is compared with transformers here. Documents are chosen such that no
@@ -12,6 +13,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import sys
 
 import golden_models
 import numpy as np
@@ -57,6 +59,11 @@ def all_cases():
         "tova-head-32-in-state": at("tova-head", positions="in-state"),
         "window-32-sinks-4-in-state": at("window", sinks=4, positions="in-state"),
     }
+
+
+def position_cases():
+    names = ("full-clip-100", "tova-64-clip-40", "tova-head-32-clip-60", "tova-32-in-state")
+    return two_cases() | {name: all_cases()[name] for name in names}
 
 
 @contextlib.contextmanager
@@ -199,7 +206,7 @@ def report(name, seed, results, difference, float32_islands, agreement=AGREEMENT
 
 
 def make(spec, number):
-    cases = all_cases() if spec.policies else two_cases()
+    cases = all_cases() if spec.policies else position_cases() if spec.positions else two_cases()
     n_layers = spec.config["num_hidden_layers"]
     tensors = golden_models.random_weights(spec, 1000 + number)
     folders = [FOLDER / "models" / spec.name]
@@ -226,11 +233,14 @@ def make(spec, number):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for old in [*FOLDER.glob("*.json"), *FOLDER.glob("*.bin")]:
-        old.unlink()
-    shutil.rmtree(FOLDER / "models", ignore_errors=True)
+    wanted = sys.argv[1:]
     for number, spec in enumerate(golden_models.SPECS):
+        if wanted and spec.name not in wanted:
+            continue
+        for old in (spec.name, f"{spec.name}-b"):
+            shutil.rmtree(FOLDER / "models" / old, ignore_errors=True)
         make(spec, number)
-    write_quants()
+    if not wanted:
+        write_quants()
     size = sum(f.stat().st_size for f in FOLDER.rglob("*") if f.is_file())
     print(f"{size / 1e6:.3f} MB in all")

@@ -2,8 +2,8 @@
 
 Algorithm 1 of Oren et al. 2024 (arXiv:2401.06104) and the other policies, taken literally: the layer attends, then one
 token leaves. No blocks, no death-step masks, nothing shared with the C++ code. It reads Hugging Face directories
-(safetensors) and GGUF files (dequantised by the `gguf` package; in `llama` files Q and K keep llama.cpp's interleaved
-rows and are rotated in pairs 2i, 2i + 1).
+(safetensors) and GGUF files (dequantised by the `gguf` package; in `llama` and `smollm3` files Q and K keep llama.cpp's
+interleaved rows and are rotated in pairs 2i, 2i + 1).
 
 Slow by design: about a second per 600 tokens for the models of make_goldens.py.
 """
@@ -40,7 +40,8 @@ class Model:
     n_kv_heads: int
     head_dim: int
     trained_context: int
-    sliding_window: int  # tokens, 0 is none
+    windows: list  # sliding window of each layer, tokens, 0 is none
+    rotates: list  # whether the queries and keys of each layer are rotated
     rms_norm_eps: float
     inv_freq: np.ndarray  # (head_dim / 2), radians per token
     interleaved: bool  # rotary dimension 2i pairs with 2i + 1, else i with i + head_dim / 2
@@ -147,9 +148,8 @@ def from_hf(config, tensors):
             rope["high_freq_factor"],
             rope["original_max_position_embeddings"],
         )
-    windowed = config["model_type"] == "mistral" or config.get("use_sliding_window", False)
     weights = {"embedding": tensors["model.embed_tokens.weight"], "final_norm": tensors["model.norm.weight"]}
-    weights["head"] = tensors["model.embed_tokens.weight" if config.get("tie_word_embeddings") else "lm_head.weight"]
+    weights["head"] = tensors["model.embed_tokens.weight" if is_tied(config) else "lm_head.weight"]
     for i in range(config["num_hidden_layers"]):
         for short, name in HF_LAYER.items():
             if f"model.layers.{i}.{name}" in tensors:
@@ -160,12 +160,39 @@ def from_hf(config, tensors):
         n_kv_heads=config.get("num_key_value_heads") or heads,
         head_dim=head_dim,
         trained_context=config["max_position_embeddings"],
-        sliding_window=(config.get("sliding_window") or 0) if windowed else 0,
+        windows=windows_of_hf(config),
+        rotates=rotations_of_hf(config),
         rms_norm_eps=config["rms_norm_eps"],
         inv_freq=inv_freq,
         interleaved=False,
         weights=weights,
     )
+
+
+def is_tied(config):
+    return config.get("tie_word_embeddings", config["model_type"] == "smollm3")
+
+
+def windows_of_hf(config):
+    """By layer, as the configurations of transformers work them out."""
+    n, window = config["num_hidden_layers"], config.get("sliding_window") or 0
+    if config["model_type"] == "mistral":
+        return [window] * n
+    if not config.get("use_sliding_window", False):
+        return [0] * n
+    if config.get("layer_types"):
+        return [window if t == "sliding_attention" else 0 for t in config["layer_types"]]
+    if config["model_type"] == "smollm3":
+        return [0 if rotates else window for rotates in rotations_of_hf(config)]
+    return [window if i >= config.get("max_window_layers", 28) else 0 for i in range(n)]
+
+
+def rotations_of_hf(config):
+    n = config["num_hidden_layers"]
+    if config["model_type"] != "smollm3":
+        return [True] * n
+    by_interval = [(i + 1) % config.get("no_rope_layer_interval", 4) != 0 for i in range(n)]
+    return [bool(r) for r in config.get("no_rope_layers") or by_interval]
 
 
 def load_gguf(file):
@@ -196,10 +223,11 @@ def load_gguf(file):
         n_kv_heads=get("attention.head_count_kv", heads),
         head_dim=head_dim,
         trained_context=get("context_length"),
-        sliding_window=get("attention.sliding_window", 0),
+        windows=[get("attention.sliding_window", 0)] * get("block_count"),
+        rotates=[arch != "smollm3" or (i + 1) % 4 != 0 for i in range(get("block_count"))],
         rms_norm_eps=get("attention.layer_norm_rms_epsilon"),
         inv_freq=inv_freq,
-        interleaved=arch == "llama",
+        interleaved=arch in ("llama", "smollm3"),
         weights=weights,
     )
 
@@ -229,8 +257,9 @@ def rotate(x, positions, model):
 class LayerState:
     """The multi-state of one layer: what it holds, where its keys stand, and who leaves."""
 
-    def __init__(self, model, options, n_tokens):
+    def __init__(self, model, layer, options, n_tokens):
         self.model, self.options = model, options
+        self.window, self.rotates = model.windows[layer], model.rotates[layer]
         kv, dim = model.n_kv_heads, model.head_dim
         self.units = kv if options.policy in HEAD_WISE else 1
         self.keys = np.zeros((kv, n_tokens, dim))  # unrotated
@@ -261,15 +290,17 @@ class LayerState:
             place = np.where(self.held < start, np.maximum(self.held, start - clip), self.held)
         elif o.positions == "in-state":
             place = np.take_along_axis(self.number, self.held, axis=1)
-        keys = rotate(np.take_along_axis(self.keys, self.held[..., None], axis=1), place, model)
+        keys = np.take_along_axis(self.keys, self.held[..., None], axis=1)
         values = np.take_along_axis(self.values, self.held[..., None], axis=1)
-        queries = rotate(q.reshape(kv, per, -1), place[:, -1:], model)
+        queries = q.reshape(kv, per, -1)
+        if self.rotates:
+            keys, queries = rotate(keys, place, model), rotate(queries, place[:, -1:], model)
 
         # Products and sums in one order for every key, so that equal keys tie exactly.
         scores = (queries[:, :, None, :] * keys[:, None, :, :]).sum(-1) / math.sqrt(model.head_dim)
         visible = np.ones_like(self.held, bool)
-        if model.sliding_window:
-            visible = self.held > t - model.sliding_window
+        if self.window:
+            visible = self.held > t - self.window
         scores = np.where(visible[:, None, :], scores, -np.inf)  # (n_kv_heads, queries per KV head, held)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
@@ -328,7 +359,7 @@ class LayerState:
 def run(model, ids, options, give_up_below=0.0):
     """Scores `ids`. None as soon as a decision is nearer than `give_up_below` (relative), exact ties aside."""
     w, n = model.weights, len(ids)
-    states = [LayerState(model, options, n) for _ in range(model.n_layers)]
+    states = [LayerState(model, i, options, n) for i in range(model.n_layers)]
     nll, spread = np.zeros(n - 1), []
     eps = model.rms_norm_eps
     for t, token in enumerate(ids):

@@ -91,11 +91,24 @@ std::string shard_name(int i, int n) {
 
 }  // namespace
 
+TinyModel mixed_model(std::int32_t n_layers) {
+  TinyModel model;
+  model.architecture = "smollm3";
+  model.n_layers = n_layers;
+  model.changes = {{"sliding_window", 20}, {"use_sliding_window", true}};
+  for (std::int32_t l = 0; l < n_layers; ++l) {
+    model.changes["no_rope_layers"].push_back(l % 2 == 1 ? 0 : 1);
+    model.changes["layer_types"].push_back(l % 3 == 2 ? "sliding_attention" : "full_attention");
+  }
+  return model;
+}
+
 nlohmann::json tiny_config(const TinyModel& m) {
   const std::string name = m.architecture == "llama"     ? "Llama"
                            : m.architecture == "mistral" ? "Mistral"
                            : m.architecture == "qwen2"   ? "Qwen2"
-                                                         : "Qwen3";
+                           : m.architecture == "qwen3"   ? "Qwen3"
+                                                         : "SmolLM3";
   const std::int32_t end_of_text = m.vocab_size - 1;
   nlohmann::json config = {{"architectures", {name + "ForCausalLM"}},
                            {"model_type", m.architecture},
@@ -115,7 +128,7 @@ nlohmann::json tiny_config(const TinyModel& m) {
                            {"bos_token_id", end_of_text},
                            {"eos_token_id", end_of_text},
                            {"torch_dtype", m.dtype == StorageType::f32 ? "float32" : "bfloat16"}};
-  if (m.architecture == "llama" || m.architecture == "qwen3") {
+  if (m.architecture == "llama" || m.architecture == "qwen3" || m.architecture == "smollm3") {
     config["attention_bias"] = m.attention_bias;
   }
   if (m.architecture != "llama") {
@@ -126,6 +139,7 @@ nlohmann::json tiny_config(const TinyModel& m) {
     config["use_sliding_window"] = m.sliding_window > 0;
     config["max_window_layers"] = m.sliding_window > 0 ? 0 : m.n_layers;
   }
+  config.merge_patch(m.changes);
   return config;
 }
 
@@ -169,8 +183,8 @@ void write_hf_model(const TinyModel& m, const std::filesystem::path& directory, 
 
 void write_gguf_model(const TinyModel& m, const std::filesystem::path& path) {
   GgufBuilder file;
-  const bool is_llama = m.architecture == "llama" || m.architecture == "mistral";
-  const std::string name = is_llama ? "llama" : m.architecture;
+  const std::string name = m.architecture == "mistral" ? "llama" : m.architecture;
+  const bool is_interleaved = name == "llama" || name == "smollm3";
   const std::string arch = name + ".";
   const auto u32 = [&](const char* key, std::int32_t value) {
     file.u32(arch + key, static_cast<std::uint32_t>(value));
@@ -194,7 +208,8 @@ void write_gguf_model(const TinyModel& m, const std::filesystem::path& path) {
   add_tokenizer(file, m);
   for (const TinyTensor& t : tiny_tensors(m)) {
     const StorageType dtype = t.shape.size() == 1 ? StorageType::f32 : m.dtype;
-    const auto values = is_llama && is_q_or_k(t.gguf_name) ? interleaved(t, m.head_dim) : t.values;
+    const auto values =
+        is_interleaved && is_q_or_k(t.gguf_name) ? interleaved(t, m.head_dim) : t.values;
     file.tensor({t.gguf_name, dtype, t.shape, encode(values, dtype)});
   }
   write_file(path, file.bytes());

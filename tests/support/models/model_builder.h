@@ -14,7 +14,7 @@
 namespace tovamill::testing {
 
 struct TinyModel {
-  std::string architecture = "llama";  // "llama", "mistral", "qwen2", "qwen3"
+  std::string architecture = "llama";  // "llama", "mistral", "qwen2", "qwen3", "smollm3"
   std::int32_t n_layers = 2;
   std::int32_t hidden_size = 64;
   std::int32_t intermediate_size = 96;
@@ -30,7 +30,8 @@ struct TinyModel {
   nlohmann::json rope_scaling =
       {};  // as in config.json; in GGUF only "linear" and "llama3" (as divisors)
   bool tied = false;
-  bool attention_bias = false;  // llama and qwen3: biases on q, k, v and o
+  bool attention_bias = false;  // llama, qwen3 and smollm3: biases on q, k, v and o
+  nlohmann::json changes = nlohmann::json::object();  // of config.json: a merge patch
   StorageType dtype =
       StorageType::bf16;  // of the matrices: F32, F16, BF16, in GGUF also Q8_0 (other values then)
   std::uint64_t seed = 1;
@@ -45,6 +46,10 @@ inline TinyModel narrow_model() {
   model.vocab_size = 300;
   return model;
 }
+
+// Layers that differ: every second is not rotated, every third has a sliding window of 20 tokens.
+// As a Hugging Face directory only.
+TinyModel mixed_model(std::int32_t n_layers);
 
 // One tensor of the model by both of its names. Values in Hugging Face's row order.
 struct TinyTensor {

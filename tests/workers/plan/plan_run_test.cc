@@ -57,6 +57,7 @@ TEST_F(Plan, OfASmallCorpusCountsWhatARunCounts) {
 }
 
 TEST_F(Plan, MemoryIsWhatARunTakes) {
+  write_hf_model(testing::mixed_model(3), d.path() / "model");
   write_corpus();
   const RunPlan planned = plan(options());
   testing::QuietObserver observer;

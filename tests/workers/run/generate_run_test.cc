@@ -75,6 +75,7 @@ struct Case {
   const char* name;
   CacheOptions cache;
   bool keeps_prompt = false;
+  bool mixes_layers = false;
 };
 
 // For the names of the tests' parameters in reports.
@@ -83,6 +84,7 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 class GenerateLikeReference : public GenerateRun, public ::testing::WithParamInterface<Case> {};
 
 TEST_P(GenerateLikeReference, GreedyTokensForEveryMixtureOfStreamsAndBlockSize) {
+  if (GetParam().mixes_layers) write_hf_model(testing::mixed_model(3), d.path() / "model");
   const std::vector<std::string> texts = write_corpus();
   std::vector<testing::WrittenText> wanted;
   std::size_t n_near = 0;
@@ -117,17 +119,19 @@ TEST_P(GenerateLikeReference, GreedyTokensForEveryMixtureOfStreamsAndBlockSize) 
 
 INSTANTIATE_TEST_SUITE_P(
     Policies, GenerateLikeReference,
-    ::testing::Values(Case{"Tova", {.policy = Policy::tova, .cache_size = 16}},
-                      Case{"TovaPinned", {.policy = Policy::tova, .cache_size = 16, .pin = 3}},
-                      Case{"TovaHead", {.policy = Policy::tova_head, .cache_size = 16}},
-                      Case{"TovaEma", {.policy = Policy::tova_ema, .cache_size = 16}},
-                      Case{"H2o", {.policy = Policy::h2o, .cache_size = 16}},
-                      Case{"Window", {.policy = Policy::window, .cache_size = 16, .sinks = 2}},
-                      Case{"Full", {.policy = Policy::full}},
-                      Case{"TovaAfterFullPrompt", {.policy = Policy::tova, .cache_size = 16}, true},
-                      Case{"WindowAfterFullPrompt",
-                           {.policy = Policy::window, .cache_size = 16, .sinks = 2},
-                           true}),
+    ::testing::Values(
+        Case{"Tova", {.policy = Policy::tova, .cache_size = 16}},
+        Case{"TovaPinned", {.policy = Policy::tova, .cache_size = 16, .pin = 3}},
+        Case{"TovaHead", {.policy = Policy::tova_head, .cache_size = 16}},
+        Case{"TovaEma", {.policy = Policy::tova_ema, .cache_size = 16}},
+        Case{"H2o", {.policy = Policy::h2o, .cache_size = 16}},
+        Case{"Window", {.policy = Policy::window, .cache_size = 16, .sinks = 2}},
+        Case{"Full", {.policy = Policy::full}},
+        Case{"TovaAfterFullPrompt", {.policy = Policy::tova, .cache_size = 16}, true},
+        Case{"WindowAfterFullPrompt",
+             {.policy = Policy::window, .cache_size = 16, .sinks = 2},
+             true},
+        Case{"TovaWithLayersThatDiffer", {.policy = Policy::tova, .cache_size = 16}, false, true}),
     [](const auto& info) { return info.param.name; });
 
 TEST_F(GenerateRun, TextIsTheDecodedIds) {

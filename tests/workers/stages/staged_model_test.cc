@@ -168,6 +168,11 @@ class StagedModelTest : public ::testing::Test {
 
 TEST_F(StagedModelTest, ScoresToTheBitAsAWholeModel) { expect_same_scores(options(), {2, 3, 5}); }
 
+TEST_F(StagedModelTest, LayersThatDifferStayWhatTheyAre) {
+  write_hf_model(testing::mixed_model(5), d.path() / "model");
+  expect_same_scores(options(), {2, 3, 5});
+}
+
 TEST_F(StagedModelTest, RestartsStatesAtChunks) {
   RunOptions o = options();
   o.cache.chunk_tokens = 300;
@@ -362,6 +367,7 @@ TEST_F(StagedModelTest, TextsGoOnFromASteppedStopWithAnyNumberOfStages) {
 
 // A stream that changes between a whole model and one in stages after every second block.
 TEST_F(StagedModelTest, SavesTheBytesOfAWholeModelAndTakesThemUp) {
+  write_hf_model(testing::mixed_model(5), d.path() / "model");
   for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::window, Policy::full}) {
     RunOptions o = options();
     o.cache.policy = policy;
