@@ -11,6 +11,7 @@
 #include "pipeline/results/run_set.h"
 #include "pipeline/results/stream_file.h"
 #include "workers/documents/saved_states.h"
+#include "workers/lease/run_journal.h"
 #include "workers/run/coordinating_rank.h"
 
 namespace tovamill {
