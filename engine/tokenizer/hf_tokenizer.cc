@@ -70,9 +70,10 @@ BpeOptions read_options(const json& model, const Vocabulary& vocabulary, const s
   const auto& dropout = field(model, "dropout");
   if (!dropout.is_null() && !(dropout.is_number() && dropout.get<double>() == 0))
     refuse(where, "dropout is not supported");
+  const std::string no_affix;
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const auto& affix = field(model, key);
-    if (!affix.is_null() && affix != "")
+    if (!affix.is_null() && affix != no_affix)
       refuse(where, std::string("'") + key + "' is not supported");
   }
   BpeOptions options;

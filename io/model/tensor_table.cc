@@ -18,9 +18,9 @@ void TensorTable::add_unsupported(const std::string& name, const std::string& ty
   insert(name, {0, type, file});
 }
 
-void TensorTable::insert(const std::string& name, Entry entry) {
+void TensorTable::insert(const std::string& name, const Entry& entry) {
   const std::string file = entry.file;
-  const auto [place, is_new] = entries_.try_emplace(name, std::move(entry));
+  const auto [place, is_new] = entries_.try_emplace(name, entry);
   if (is_new) return;
   const std::string& first = place->second.file;
   throw BadData(file + ": tensor " + printable(name) + " is there twice" +

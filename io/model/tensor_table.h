@@ -31,7 +31,7 @@ class TensorTable {
     std::string unsupported_type;  // empty: supported
     std::string file;
   };
-  void insert(const std::string& name, Entry entry);
+  void insert(const std::string& name, const Entry& entry);
 
   std::vector<TensorView> tensors_;
   std::unordered_map<std::string, Entry> entries_;

@@ -10,7 +10,8 @@ namespace {
 Json attributes_of(const Hdf5File& file, const std::string& object) {
   Json attributes = Json::object();
   for (const auto& [name, value] : file.attributes(object)) {
-    std::visit([&](const auto& v) { attributes[name] = v; }, value);
+    Json& attribute = attributes[name];
+    std::visit([&attribute](const auto& v) { attribute = v; }, value);
   }
   return attributes;
 }

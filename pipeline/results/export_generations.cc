@@ -53,9 +53,9 @@ class GenerationRows {
       for (std::uint64_t i = 0; i < n; ++i) set(rows[i], values[i]);
     };
     using Row = GenerationRow;
-    texts("question_text", [](Row& r, auto&& s) { r.generation.question_text = std::move(s); });
-    texts("text", [](Row& r, auto&& s) { r.generation.text = std::move(s); });
-    texts("prompt_hash", [](Row& r, auto&& s) { r.generation.prompt_hash = std::move(s); });
+    texts("question_text", [](Row& r, const auto& s) { r.generation.question_text = s; });
+    texts("text", [](Row& r, const auto& s) { r.generation.text = s; });
+    texts("prompt_hash", [](Row& r, const auto& s) { r.generation.prompt_hash = s; });
     texts("finish_reason", [&](Row& r, const auto& s) { r.generation.finish_reason = reason(s); });
     counts("document", [](Row& r, std::uint64_t v) { r.document = v; });
     counts("n_prompt_tokens", [](Row& r, std::uint64_t v) { r.generation.n_prompt_tokens = v; });

@@ -107,9 +107,10 @@ class Reconciliation {
 
   // Adds the lines of the i-th document that the file lacks.
   void complete(std::uint64_t i, DocumentRecord record) {
-    const auto [first, last] = std::equal_range(
+    const auto present = std::equal_range(
         present_.begin(), present_.end(), Present{.document = i},
         [](const Present& a, const Present& b) { return a.document < b.document; });
+    const auto first = present.first, last = present.second;
     if (record.status == DocumentRecord::Status::failed) {
       if (std::none_of(first, last, [](const Present& p) { return p.failed != 0; })) put(record);
       return;

@@ -46,7 +46,7 @@ bool DocumentStream::is_ready(bool waits) {
   return true;
 }
 
-void DocumentStream::read(TextTokens text) {
+void DocumentStream::read(const TextTokens& text) {
   is_read_ = true;
   tokens_ = with_bos(text.ids, setting_);
   for (const TokenId id : tokens_) {

@@ -79,7 +79,7 @@ class DocumentStream final : public DocumentInFlight {
   void count_deaths(std::size_t layer, std::span<const Eviction> evictions);
   DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
   std::string digest() const;
-  void read(TextTokens text);
+  void read(const TextTokens& text);
   void read_saved(std::span<const std::byte> bytes);
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
 

@@ -41,7 +41,7 @@ void StageWorker::handle(const StageMessage& m) {
 }
 
 // The next stage is offered a link first, so that all of them come at once.
-void StageWorker::link(StateOrder order) {
+void StageWorker::link(const StateOrder& order) {
   const std::optional<NcclGroupId> before = link_id(order);
   std::optional<NcclGroupId> behind;
   std::string why;

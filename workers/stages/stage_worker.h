@@ -33,7 +33,7 @@ class StageWorker {
   void handle(const StageMessage& m);
   void submit(const Message& m);
   void collect();
-  void link(StateOrder order);
+  void link(const StateOrder& order);
   void execute(const StateOrder& order);
   std::vector<std::byte> answer_to(const StateOrder& order);
   StreamState& state(std::uint64_t number);
