@@ -17,7 +17,7 @@ class LeftOut;
 struct CorpusFile {
   std::string path;           // absolute, lexically normal
   std::uint64_t n_bytes = 0;  // on disk
-  CorpusFormat format;
+  CorpusFormat format = {};
 };
 
 struct CorpusOptions {

@@ -110,13 +110,14 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
     for (const auto& ids :
          cut(tiny_ids(texts[i]), static_cast<std::size_t>(o.cache.chunk_tokens), bos).chunks) {
       ASSERT_LE(at + ids.size(), n_all);
-      const auto one =
-          testing::run_document(o.model, ids,
-                                {.device = DeviceKind::cpu,
-                                 .dtype = ComputeType::f32,
-                                 .cache = o.cache,
-                                 .random_key = random_key(o.generation.sampling.seed,
-                                                          {.file = file_name(i)}, at - begin)});
+      DocumentRecord document;
+      document.file = file_name(i);
+      const auto one = testing::run_document(
+          o.model, ids,
+          {.device = DeviceKind::cpu,
+           .dtype = ComputeType::f32,
+           .cache = o.cache,
+           .random_key = random_key(o.generation.sampling.seed, document, at - begin)});
       EXPECT_TRUE(std::isnan(r.nll[at])) << "the first token of a chunk is context only";
       for (std::size_t t = 0; t < ids.size(); ++t) {
         ASSERT_EQ(r.ids[at + t], ids[t]);
