@@ -31,12 +31,13 @@ class StageLost : public Error {
 
 // A stage's part in its line.
 struct ActivationLinksPlace {
-  // Of the links to the stage before and to the one behind; none at the ends of the line.
+  // Of the links to the stage before and to the one behind; none at the ends of the stage group.
   std::optional<NcclGroupId> before = std::nullopt, behind = std::nullopt;
   std::int32_t hidden_size = 0;
   double join_s = 60.0;      // both ends of a link must come within so long
   double timeout_s = 400.0;  // rows that are on their way for longer stand still
-  // Why the line was closed, if it was. Asked again and again, by a thread of the links as well.
+  // Why the stage channel was closed, if it was. Asked again and again, by a thread of the links as
+  // well.
   std::function<std::optional<std::string>()> why_closed = [] { return std::nullopt; };
   // Told once by that thread, or the one that computes, why rows are lost: nobody is to wait for
   // what follows from them.

@@ -26,7 +26,7 @@
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
 #include "workers/load/model_parts.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace {
 

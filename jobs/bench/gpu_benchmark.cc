@@ -17,7 +17,7 @@
 #include "kernels/gpu_info.h"
 #include "kernels/types/error.h"
 #include "kernels/types/version.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill::bench {
 namespace {

@@ -248,12 +248,12 @@ void SimulatedCluster::publish(Worker& w) {
 
 void SimulatedCluster::start(Worker& w) {
   if (now_ < w.ready_s || w.situation.phase != WorkerPhase::starting) return;
-  w.link->introduce({.host = "node" + std::to_string(w.rank),
-                     .pid = w.rank,
-                     .n_threads = 32,
-                     .device = "a device",
-                     .fingerprint = "0123456789abcdef",
-                     .differences = "dtype bf16"});
+  w.link->register_worker({.host = "node" + std::to_string(w.rank),
+                           .pid = w.rank,
+                           .n_threads = 32,
+                           .device = "a device",
+                           .fingerprint = "0123456789abcdef",
+                           .differences = "dtype bf16"});
   const Heartbeat& orders = w.link->orders();
   if (orders.launch == 0 || !orders.is_known) return;
   w.situation.phase = WorkerPhase::working;

@@ -7,7 +7,7 @@
 #include "jobs/command_line/option_descriptions.h"
 #include "jobs/command_line/suggestion.h"
 #include "kernels/types/error.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

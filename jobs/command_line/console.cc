@@ -9,7 +9,7 @@
 
 #include "kernels/types/format.h"
 #include "kernels/types/version.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "kernels/types/error.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

@@ -137,6 +137,6 @@ void tell_exit_code(const Launcher& launcher, int code) {
     std::ofstream(launcher.exit_file) << code << "\n";
 }
 
-bool speaks(const Launcher& launcher) { return launcher.n_tasks <= 1 || launcher.rank == 0; }
+bool may_print(const Launcher& launcher) { return launcher.n_tasks <= 1 || launcher.rank == 0; }
 
 }  // namespace tovamill

@@ -47,6 +47,6 @@ std::string note_on_launch(const Launcher& launcher);
 // Writes the exit code where jobs/launch.sh looks for it, if it started this and rank 0 is here.
 void tell_exit_code(const Launcher& launcher, int code);
 // Whether this task is the one that says what all of them would say.
-bool speaks(const Launcher& launcher);
+bool may_print(const Launcher& launcher);
 
 }  // namespace tovamill

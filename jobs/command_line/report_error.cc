@@ -27,7 +27,7 @@ int report_error(std::exception_ptr error) {
   } catch (const Error& e) {
     // Every task of a launch finds the same fault in the command line: one says so.
     const bool is_common = e.code() == ExitCode::usage || e.code() == ExitCode::configuration;
-    if (is_common && !speaks(find_launcher(process_environment())))
+    if (is_common && !may_print(find_launcher(process_environment())))
       return static_cast<int>(e.code());
     return report(e.what(), e.code());
   } catch (const std::bad_alloc&) {

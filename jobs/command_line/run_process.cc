@@ -94,7 +94,7 @@ void RunProcess::start_session(RunOptions& options) {
   share_nccl_group(options);
   if (options.broadcast_weights && !ModelFiles::is_in_memory(options.model)) copy_model(options);
   if (options.stages > 1 && self >= first)
-    session_->introduce(stage_group(self, first, options.stages));
+    session_->connect(stage_group(self, first, options.stages));
   session_->end_start_up();
   launch_.bulk = session_->bulk_channel();
   launch_.channel = &session_->channel();

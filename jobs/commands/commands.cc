@@ -99,7 +99,7 @@ OptionGroup corpus_group() {
 int run_program(const std::vector<std::string>& arguments) {
   const Launcher launcher = find_launcher(process_environment());
   const bool is_shared = !arguments.empty() && shares_work(arguments.front());
-  if (!is_shared && !speaks(launcher)) return 0;
+  if (!is_shared && !may_print(launcher)) return 0;
   if (arguments.empty()) {
     std::cerr << program_help();
     return static_cast<int>(ExitCode::usage);
@@ -119,7 +119,7 @@ int run_program(const std::vector<std::string>& arguments) {
   request.options.command = "tovamill";
   for (const std::string& argument : arguments) request.options.command += " " + argument;
   const bool is_question = request.help || request.check || request.print_config;
-  if (is_question && !speaks(launcher)) return 0;
+  if (is_question && !may_print(launcher)) return 0;
   if (request.help) {
     std::cout << help_text(command);
     return 0;

@@ -8,7 +8,7 @@
 #include "jobs/commands/plan_text.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

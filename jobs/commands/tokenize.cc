@@ -7,7 +7,7 @@
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
 #include "workers/load/model_parts.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

@@ -165,7 +165,7 @@ void mean_weights(const EvictionScan& t, std::int32_t query, std::int32_t n) {
 }
 
 // What a rule remembers of the slots from j on, the newest weights included. Whole vectors: what
-// lies behind the tile's newest token is overwritten at its birth.
+// lies behind the tile's newest token is overwritten when it is appended.
 template <class Rule>
 inline tovamill::MemoryOf<Vf> remember_slots(const EvictionScan& t, std::int32_t j, Vf weight) {
   using tovamill::PolicyMemory;

@@ -43,7 +43,7 @@ struct Decision {
 template <class Number>
 struct MemoryOf {
   Number sum{};                          // accumulated or averaged weight
-  Number decay_power = Number{} + 1.0f;  // decay^n of n queries since the token's birth
+  Number decay_power = Number{} + 1.0f;  // decay^n of n queries since the token was appended
   Number value_norm{};                   // L2 norm of its value, the mean over KV heads
 };
 using TokenMemory = MemoryOf<float>;

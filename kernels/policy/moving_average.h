@@ -1,6 +1,6 @@
 // The token leaves whose a / (1 - L^n) * norm is lowest: `a` is the moving average a <- L a + (1 -
-// L) w of its weights w over the n queries since its birth, divided by what it began too low with,
-// `norm` the L2 norm of its value, averaged over KV heads.
+// L) w of its weights w over the n queries since it was appended, divided by what it began too low
+// with, `norm` the L2 norm of its value, averaged over KV heads.
 #pragma once
 
 #include "kernels/policy/decision.h"

@@ -1,4 +1,4 @@
-// Messages of any size between ranks that were introduced to each other (MpiSession::introduce).
+// Messages of any size between ranks that are connected (MpiSession::connect).
 #pragma once
 
 #include <optional>
@@ -13,7 +13,7 @@ class BulkChannel {
  public:
   virtual ~BulkChannel() = default;
   // Queues the message; messages between two ranks arrive in order. Throws Error(internal)
-  // for a rank that was not introduced.
+  // for a rank that is not connected.
   virtual void send(int to, Message message) = 0;
   // The next message that has arrived; nullopt at once if there is none. Advances all transfers: to
   // be called often.

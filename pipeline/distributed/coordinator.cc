@@ -8,12 +8,12 @@
 namespace tovamill {
 namespace {
 
-constexpr double kResendSeconds = 0.5;  // until a lease that no report accepts is sent again
-constexpr double kRetrySeconds = 0.05;  // between attempts to serve the waiting workers
-constexpr double kPaceSeconds = 0.5;    // between measurements of the pace
-constexpr double kLeaseSeconds = 0.5;   // of work in the smallest leases
-constexpr double kRateSeconds = 5.0;    // over which tokens per second are averaged
-constexpr std::size_t kMostAhead = 2;   // leases that a worker holds
+constexpr double kResendSeconds = 0.5;      // until a lease that no report accepts is sent again
+constexpr double kRetrySeconds = 0.05;      // between attempts to serve the waiting workers
+constexpr double kThroughputSeconds = 0.5;  // between measurements of throughput
+constexpr double kLeaseSeconds = 0.5;       // of work in the smallest leases
+constexpr double kRateSeconds = 5.0;        // over which tokens per second are averaged
+constexpr std::size_t kMostAhead = 2;       // leases that a worker holds
 
 }  // namespace
 
@@ -43,7 +43,7 @@ void Coordinator::begin(RunWork work, double now_s) {
   for (const SuspectDocument& s : work.suspects) suspects_[{s.file, s.offset}] = s;
   put_back(work.ranges);
   begun_ = true;
-  begun_s_ = paced_s_ = now_s;
+  begun_s_ = throughput_measured_s_ = now_s;
   bytes_begun_ = bytes_left();
   if (order_ == RunOrder::wait) order_ = RunOrder::work;
   for (int rank = options_.first_worker; rank < channel_.n_ranks(); ++rank) {
@@ -61,16 +61,17 @@ void Coordinator::put_back(const std::vector<FileRange>& ranges) {
     for (; at != suspects_.end() && at->first.file == range.file && at->first.offset < range.end;
          ++at) {
       const SuspectDocument& s = at->second;
-      const bool aside = s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
+      const bool is_quarantined =
+          s.n_crashes >= options_.most_crashes || s.n_deaths >= options_.most_deaths;
       const bool alone = s.n_crashes > 0 || s.n_deaths >= options_.alone_after_deaths;
-      if (!aside && !alone) continue;
+      if (!is_quarantined && !alone) continue;
       // Behind a byte order mark the first record has another place, but is read from 0 only.
       const bool is_first =
           range.begin == 0 && s.offset <= schedule_.extent_of(range.file).latest_first_place;
       const std::uint64_t begin = is_first ? 0 : s.offset;
       schedule_.add({range.file, range.begin, begin});
       schedule_.add({range.file, begin, s.offset + 1},
-                    aside ? LeaseMode::quarantined : LeaseMode::alone);
+                    is_quarantined ? LeaseMode::quarantined : LeaseMode::alone);
       range.begin = s.offset + 1;
     }
     // Nothing is behind the beginning of a file that is one record.
@@ -116,7 +117,7 @@ void Coordinator::receive(const Envelope& envelope, double now_s) {
         // leaves with a code of its own, before rank 0 has reported why.
         w.state = State::left;
         w.note = t.text;
-        hurry_mates_of(rank);
+        expedite_heartbeats_of_peers(rank);
         break;
       }
       // Its process stays until all end: MPI_Finalize needs it.
@@ -147,7 +148,7 @@ void Coordinator::take_registration(int rank, Registration registration) {
 void Coordinator::take_report(int rank, Report report, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   if (report.number <= w.report.number) return;
-  if (report.weights && !w.report.weights) hurry_host_of(rank);
+  if (report.weights && !w.report.weights) expedite_heartbeats_of_host(rank);
   w.report = std::move(report);
   const Report& r = w.report;
   if (r.stop_requested) request_stop();
@@ -164,7 +165,7 @@ void Coordinator::take_report(int rank, Report report, double now_s) {
   }
   w.wants = r.wants != Wants::nothing;
   if (r.phase == WorkerPhase::left) {
-    if (w.state != State::left) hurry_mates_of(rank);
+    if (w.state != State::left) expedite_heartbeats_of_peers(rank);
     w.state = State::left;
     if (!w.outstanding.empty() && outcome_ == RunOutcome::running) {
       // It left without an order: its leases go to others.
@@ -264,7 +265,7 @@ void Coordinator::tick(double now_s) {
     }
     if (now_s - w.heartbeat_sent_s >= options_.heartbeat_s) send_heartbeat(rank, now_s);
   }
-  measure_pace(now_s);
+  measure_throughput(now_s);
   if (something_new_ || now_s - leased_s_ >= kRetrySeconds) {
     something_new_ = false;
     leased_s_ = now_s;
@@ -275,15 +276,15 @@ void Coordinator::tick(double now_s) {
 }
 
 // The smallest leases are what a worker does in kLeaseSeconds.
-void Coordinator::measure_pace(double now_s) {
-  if (!begun_ || now_s - paced_s_ < kPaceSeconds) return;
-  paced_s_ = now_s;
+void Coordinator::measure_throughput(double now_s) {
+  if (!begun_ || now_s - throughput_measured_s_ < kThroughputSeconds) return;
+  throughput_measured_s_ = now_s;
   const std::uint64_t left = bytes_left();
   if (left >= bytes_begun_) return;
-  const double pace = static_cast<double>(bytes_begun_ - left) / (now_s - begun_s_) /
-                      static_cast<double>(n_groups_alive());
-  schedule_.set_least_bytes(
-      std::max(options_.schedule.least_bytes, static_cast<std::uint64_t>(pace * kLeaseSeconds)));
+  const double bytes_per_second = static_cast<double>(bytes_begun_ - left) / (now_s - begun_s_) /
+                                  static_cast<double>(n_groups_alive());
+  schedule_.set_least_bytes(std::max(options_.schedule.least_bytes,
+                                     static_cast<std::uint64_t>(bytes_per_second * kLeaseSeconds)));
 }
 
 void Coordinator::ended(int rank, double now_s) {
@@ -319,11 +320,11 @@ void Coordinator::lose(int rank, const std::string& why, double now_s) {
     w.outstanding.clear();
     put_back(ranges);
   }
-  for (const int mate : mates_of(rank)) {
-    Worker& m = workers_[static_cast<std::size_t>(mate)];
+  for (const int peer : stage_peers_of(rank)) {
+    Worker& m = workers_[static_cast<std::size_t>(peer)];
     if (m.state == State::dead || m.state == State::left) continue;
     m.is_present = true;  // as far as it is known
-    lose(mate,
+    lose(peer,
          "it shares a model with rank " + std::to_string(rank) + ", which is lost (" + why + ")",
          now_s);
   }

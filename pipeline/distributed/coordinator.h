@@ -151,16 +151,16 @@ class Coordinator {
   void try_lease(int rank, double now_s);
   bool has_least_work(int rank) const;
   bool takes_leases(int rank) const;
-  std::vector<int> mates_of(int rank) const;  // the others of its stage group
-  bool has_lost_mate(int rank) const;
+  std::vector<int> stage_peers_of(int rank) const;  // the others of its stage group
+  bool has_lost_stage_peer(int rank) const;
   int n_groups_alive() const { return std::max(1, n_alive() / options_.n_stages); }
   void send_lease(int rank, Worker::Outstanding& outstanding, double now_s);
   void send_heartbeat(int rank, double now_s);
-  void hurry_host_of(int rank);
-  void hurry_mates_of(int rank);
-  WeightsOrder weights_for(int rank, WeightsTicket& ticket) const;
+  void expedite_heartbeats_of_host(int rank);
+  void expedite_heartbeats_of_peers(int rank);
+  WeightsOrder weights_for(int rank, WeightsPlace& weights_place) const;
   void check_complete();
-  void measure_pace(double now_s);
+  void measure_throughput(double now_s);
 
   CoordinatorOptions options_;
   Channel& channel_;
@@ -177,7 +177,7 @@ class Coordinator {
   std::uint64_t n_quarantined_ = 0;
   std::vector<int> lost_;
   bool begun_ = false;
-  double begun_s_ = 0.0, paced_s_ = 0.0;
+  double begun_s_ = 0.0, throughput_measured_s_ = 0.0;
   std::uint64_t bytes_begun_ = 0;  // that were left to do then
   bool anybody_lost_ = false;
   bool something_new_ = false;

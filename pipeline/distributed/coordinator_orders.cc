@@ -87,7 +87,7 @@ bool Coordinator::everybody_was_told() const {
 }
 
 // Sends heartbeats at once to the ranks of its host, which wait for its weights.
-void Coordinator::hurry_host_of(int rank) {
+void Coordinator::expedite_heartbeats_of_host(int rank) {
   for (std::size_t r = 0; r < workers_.size(); ++r) {
     if (options_.hosts[r] == options_.hosts[static_cast<std::size_t>(rank)])
       workers_[r].heartbeat_sent_s = -1e9;
@@ -98,29 +98,29 @@ bool Coordinator::takes_leases(int rank) const {
   return (rank - options_.first_worker) % options_.n_stages == 0;
 }
 
-std::vector<int> Coordinator::mates_of(int rank) const {
+std::vector<int> Coordinator::stage_peers_of(int rank) const {
   const int first = rank - (rank - options_.first_worker) % options_.n_stages;
-  std::vector<int> mates;
+  std::vector<int> peers;
   for (int r = first; r < std::min(first + options_.n_stages, channel_.n_ranks()); ++r) {
-    if (r != rank) mates.push_back(r);
+    if (r != rank) peers.push_back(r);
   }
-  return mates;
+  return peers;
 }
 
 // The ranks of a stage group need each other to the end.
-bool Coordinator::has_lost_mate(int rank) const {
-  return std::ranges::any_of(mates_of(rank), [this](int mate) {
-    return !is_alive(workers_[static_cast<std::size_t>(mate)]);
+bool Coordinator::has_lost_stage_peer(int rank) const {
+  return std::ranges::any_of(stage_peers_of(rank), [this](int peer) {
+    return !is_alive(workers_[static_cast<std::size_t>(peer)]);
   });
 }
 
-void Coordinator::hurry_mates_of(int rank) {
-  for (const int mate : mates_of(rank))
-    workers_[static_cast<std::size_t>(mate)].heartbeat_sent_s = -1e9;
+void Coordinator::expedite_heartbeats_of_peers(int rank) {
+  for (const int peer : stage_peers_of(rank))
+    workers_[static_cast<std::size_t>(peer)].heartbeat_sent_s = -1e9;
 }
 
 // The lowest rank of a host packs the weights, the others map them.
-WeightsOrder Coordinator::weights_for(int rank, WeightsTicket& ticket) const {
+WeightsOrder Coordinator::weights_for(int rank, WeightsPlace& weights_place) const {
   for (int r = options_.first_worker; r < rank && options_.n_stages == 1; ++r) {
     if (options_.hosts[static_cast<std::size_t>(r)] !=
         options_.hosts[static_cast<std::size_t>(rank)])
@@ -128,8 +128,8 @@ WeightsOrder Coordinator::weights_for(int rank, WeightsTicket& ticket) const {
     const Worker& packer = workers_[static_cast<std::size_t>(r)];
     if (packer.state == State::dead) return WeightsOrder::pack_alone;
     if (!packer.report.weights) return WeightsOrder::wait;
-    ticket = *packer.report.weights;
-    return WeightsOrder::take_ticket;
+    weights_place = *packer.report.weights;
+    return WeightsOrder::map_packed;
   }
   return WeightsOrder::pack_alone;
 }
@@ -138,14 +138,14 @@ void Coordinator::send_heartbeat(int rank, double now_s) {
   Worker& w = workers_[static_cast<std::size_t>(rank)];
   Heartbeat heartbeat;
   heartbeat.number = ++w.n_heartbeats;
-  const bool is_given_up = w.state == State::dead || has_lost_mate(rank);
+  const bool is_given_up = w.state == State::dead || has_lost_stage_peer(rank);
   heartbeat.order = is_given_up && order_ != RunOrder::end ? RunOrder::leave : order_;
   heartbeat.is_known = w.is_known;
   heartbeat.all_alive = !anybody_lost_;
   heartbeat.launch = launch_;
   heartbeat.dtype = dtype_;
   heartbeat.useful_streams = useful_streams_;
-  heartbeat.weights = weights_for(rank, heartbeat.ticket);
+  heartbeat.weights = weights_for(rank, heartbeat.weights_place);
   w.heartbeat_sent_s = now_s;
   channel_.send(rank, encode(heartbeat));
 }

@@ -32,14 +32,14 @@ Enum get(ByteReader& in, Enum last) {
   return static_cast<Enum>(value);
 }
 
-void put(ByteWriter& out, const WeightsTicket& t) {
+void put(ByteWriter& out, const WeightsPlace& t) {
   out.fixed(t.pid);
   out.fixed(t.fd);
   out.fixed(t.n_bytes);
   out.fixed(t.identity);
 }
-WeightsTicket get_ticket(ByteReader& in) {
-  WeightsTicket t;
+WeightsPlace get_weights_place(ByteReader& in) {
+  WeightsPlace t;
   t.pid = in.fixed<std::int32_t>();
   t.fd = in.fixed<std::int32_t>();
   t.n_bytes = in.fixed<std::uint64_t>();
@@ -116,7 +116,7 @@ Report decode_report(const Message& m) {
   r.journal_is_open = in.fixed<std::uint8_t>() != 0;
   r.bytes_open = in.varint();
   r.counters = get_counters(in);
-  if (in.fixed<std::uint8_t>() != 0) r.weights = get_ticket(in);
+  if (in.fixed<std::uint8_t>() != 0) r.weights = get_weights_place(in);
   in.expect_end();
   return r;
 }
@@ -149,7 +149,7 @@ Message encode(const Heartbeat& m) {
   out.text(m.dtype);
   out.fixed(m.useful_streams);
   put(out, m.weights);
-  put(out, m.ticket);
+  put(out, m.weights_place);
   return out.take();
 }
 
@@ -164,7 +164,7 @@ Heartbeat decode_heartbeat(const Message& m) {
   p.dtype = in.text();
   p.useful_streams = in.fixed<std::int32_t>();
   p.weights = get(in, WeightsOrder::pack_alone);
-  p.ticket = get_ticket(in);
+  p.weights_place = get_weights_place(in);
   in.expect_end();
   return p;
 }

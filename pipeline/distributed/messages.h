@@ -14,6 +14,7 @@
 #include "io/corpus/corpus_format.h"
 #include "pipeline/distributed/channel.h"
 #include "pipeline/distributed/lease.h"
+#include "pipeline/distributed/weights_place.h"
 
 namespace tovamill {
 
@@ -23,15 +24,6 @@ enum class MessageKind : std::uint8_t {
   failure = 3,
   heartbeat = 16,
   lease = 17,
-};
-
-// Where the packed weights of this host are, for other ranks to map.
-struct WeightsTicket {
-  std::int32_t pid = 0;
-  std::int32_t fd = -1;
-  std::uint64_t n_bytes = 0;
-  std::uint64_t identity = 0;
-  bool operator==(const WeightsTicket&) const = default;
 };
 
 struct Registration {
@@ -65,7 +57,7 @@ struct Report {
   bool journal_is_open = false;  // the launch number has arrived and is in use
   std::uint64_t bytes_open = 0;  // of the open leases' text, not yet computed
   WorkerCounters counters;
-  std::optional<WeightsTicket> weights;  // that this rank packed for its host
+  std::optional<WeightsPlace> weights;  // that this rank packed for its host
 };
 
 // The worker cannot continue and leaves.
@@ -84,7 +76,7 @@ enum class RunOrder : std::uint8_t {
   end,     // the results are written: end
 };
 
-enum class WeightsOrder : std::uint8_t { wait, take_ticket, pack_alone };
+enum class WeightsOrder : std::uint8_t { wait, map_packed, pack_alone };
 
 struct Heartbeat {
   std::uint64_t number = 0;
@@ -96,7 +88,7 @@ struct Heartbeat {
   std::string dtype;
   std::int32_t useful_streams = 0;            // as in RunOptions; holds once the dtype is known
   WeightsOrder weights = WeightsOrder::wait;  // for all ranks of a host but the one that packs
-  WeightsTicket ticket;
+  WeightsPlace weights_place;
 };
 
 // A process that has not polled for so long has been standing still.

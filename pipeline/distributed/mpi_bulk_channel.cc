@@ -39,7 +39,7 @@ class RankBulkChannel : public BulkChannel {
     const auto at = peers_.find(to);
     if (at == peers_.end())
       throw Error(ExitCode::internal,
-                  "a message goes to rank " + std::to_string(to) + ", which was not introduced");
+                  "a message goes to rank " + std::to_string(to) + ", which is not connected");
     auto parcel = std::make_unique<Parcel>();
     parcel->n_bytes = message.size();
     parcel->bytes = std::move(message);

@@ -17,6 +17,6 @@ class MpiError : public Error {
 // Throws MpiError unless `code` is MPI_SUCCESS.
 void check_mpi(int code, const char* call, int rank);
 
-enum MpiTag : int { kMessageTag = 1, kBroadcastTag = 2, kBulkTag = 3, kIntroductionTag = 4 };
+enum MpiTag : int { kMessageTag = 1, kBroadcastTag = 2, kBulkTag = 3, kConnectTag = 4 };
 
 }  // namespace tovamill

@@ -91,8 +91,8 @@ class Session : public MpiSession {
   }
 
   // Pairs connect one after another, in the same order on both sides.
-  void introduce(const std::vector<int>& members) override {
-    if (started_) throw Error(ExitCode::internal, "an introduction after start-up");
+  void connect(const std::vector<int>& members) override {
+    if (started_) throw Error(ExitCode::internal, "a connection after start-up");
     Watchdog watchdog(options_.start_seconds, static_cast<int>(ExitCode::stopped),
                       "tovamill: error: ranks that share a model do not find each other (one may "
                       "have died): start again");
@@ -102,19 +102,17 @@ class Session : public MpiSession {
     }
     std::sort(peers.begin(), peers.end());
     std::byte word{};
-    const auto speak = [&](int peer) {
-      check_mpi(MPI_Send(&word, 1, MPI_BYTE, peer, kIntroductionTag, MPI_COMM_WORLD), "MPI_Send",
-                rank_);
+    const auto send_word = [&](int peer) {
+      check_mpi(MPI_Send(&word, 1, MPI_BYTE, peer, kConnectTag, MPI_COMM_WORLD), "MPI_Send", rank_);
     };
-    const auto listen = [&](int peer) {
-      check_mpi(
-          MPI_Recv(&word, 1, MPI_BYTE, peer, kIntroductionTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
-          "MPI_Recv", rank_);
+    const auto receive_word = [&](int peer) {
+      check_mpi(MPI_Recv(&word, 1, MPI_BYTE, peer, kConnectTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+                "MPI_Recv", rank_);
     };
     for (const int peer : peers) {
-      if (rank_ < peer) speak(peer);
-      listen(peer);
-      if (rank_ > peer) speak(peer);
+      if (rank_ < peer) send_word(peer);
+      receive_word(peer);
+      if (rank_ > peer) send_word(peer);
     }
     bulk_ = open_mpi_bulk_channel(peers);
   }

@@ -53,7 +53,7 @@ class MpiSession {
 
   // At start-up only, and once: `members` (this rank among them), who all call this with the same
   // list, connect with each other while the launcher is there. Blocks. Throws MpiError.
-  virtual void introduce(const std::vector<int>& members) = 0;
+  virtual void connect(const std::vector<int>& members) = 0;
 
   // Is called once on every rank after the last broadcast: from then on ranks survive the death of
   // others. Does not wait. Detaches from PMIx if asked to.
@@ -61,7 +61,7 @@ class MpiSession {
   // Throws Error(internal) before end_start_up.
   virtual Channel& channel() = 0;
 
-  // The channel to the ranks that this one was introduced to; null if there are none. Throws as
+  // The channel to the ranks that this one is connected to; null if there are none. Throws as
   // channel().
   virtual BulkChannel* bulk_channel() = 0;
 

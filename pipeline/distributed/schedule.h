@@ -44,8 +44,8 @@ class Schedule {
   explicit Schedule(const ScheduleOptions& options = {}) : options_(options) {}
 
   void set_files(std::vector<ScheduledFile> files) { files_ = std::move(files); }
-  // Sets the size of the smallest leases, once the pace of the workers is known: too small ones
-  // cost messages, too large ones let others wait at the end.
+  // Sets the size of the smallest leases, once the throughput of the workers is known: too small
+  // ones cost messages, too large ones let others wait at the end.
   void set_least_bytes(std::uint64_t n_bytes) {
     options_.least_bytes = std::min(n_bytes, options_.most_bytes);
   }

@@ -16,7 +16,7 @@ bool WorkerLink::is_urgent(const WorkerSituation& a, const WorkerSituation& b) c
          a.journal_is_open != b.journal_is_open || a.weights != b.weights;
 }
 
-void WorkerLink::introduce(Registration registration) {
+void WorkerLink::register_worker(Registration registration) {
   something_new_ = something_new_ || !registration_;
   registration_ = std::move(registration);
 }

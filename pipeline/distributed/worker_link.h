@@ -20,7 +20,7 @@ struct WorkerSituation {
   bool journal_is_open = false;
   std::uint64_t bytes_open = 0;
   WorkerCounters counters;
-  std::optional<WeightsTicket> weights;
+  std::optional<WeightsPlace> weights;
 };
 
 class WorkerLink {
@@ -33,7 +33,7 @@ class WorkerLink {
         ticked_s_(now_s) {}
 
   // Registers this worker; repeated until the coordinator confirms it.
-  void introduce(Registration registration);
+  void register_worker(Registration registration);
   void update(const WorkerSituation& situation);
   // Tells that the work of a lease is durable.
   void finished(std::uint64_t lease);

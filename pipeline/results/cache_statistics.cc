@@ -41,7 +41,7 @@ void CacheStatistics::add(const DocumentRecord& r) {
     s.evicted_weight += c.evicted_weight;
     add_to(s.lifetime, c.lifetime);
     add_to(s.survivor_age, c.survivor_age);
-    add_to(s.first_token_alive, c.first_token_alive);
+    add_to(s.first_token_kept, c.first_token_kept);
     add_to(s.first_token_reached, c.first_token_reached);
     layers_[l].n_queries += r.n_tokens * r.n_eviction_groups;
   }
@@ -133,11 +133,11 @@ void CacheStatistics::write_layers(Hdf5File& file) const {
           FB([](auto& l, std::size_t b) { return l.sums.first_token_reached[b]; }));
   per_bin("first_token_alive", "/cache/step",
           "chunks whose first token was still in the state at the step", "chunks",
-          FB([](auto& l, std::size_t b) { return l.sums.first_token_alive[b]; }));
+          FB([](auto& l, std::size_t b) { return l.sums.first_token_kept[b]; }));
   per_bin("first_token_survival", "/cache/step",
           "share of the chunks whose first token was still in the state", "1",
           DB([](auto& l, std::size_t b) {
-            return share(l.sums.first_token_alive[b], l.sums.first_token_reached[b]);
+            return share(l.sums.first_token_kept[b], l.sums.first_token_reached[b]);
           }));
 }
 

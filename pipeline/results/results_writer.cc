@@ -143,7 +143,8 @@ struct ResultsWriter::Tokens {
   Tokens(Hdf5File& file, const ResultsSizes& s) : f(file), sizes(s) {}
 
   void add(const DocumentRecord& r) {
-    if (!offsets && !(r.token_nll.empty() && r.token_ids.empty() && r.death.empty())) create(r);
+    if (!offsets && !(r.token_nll.empty() && r.token_ids.empty() && r.eviction_step.empty()))
+      create(r);
     if (!offsets) {
       ++n_before;
       if (r.status == DocumentRecord::Status::scored) n_tokens_before += r.n_tokens;
@@ -152,15 +153,16 @@ struct ResultsWriter::Tokens {
     offsets->append(total);
     if (r.n_tokens == 0 || r.status == DocumentRecord::Status::failed) return;
     if (n_tokens_before > 0 || nll.has_value() == r.token_nll.empty() ||
-        ids.has_value() == r.token_ids.empty() || death.has_value() == r.death.empty() ||
-        (death && n_layers != r.layers.size()))
+        ids.has_value() == r.token_ids.empty() ||
+        eviction_step.has_value() == r.eviction_step.empty() ||
+        (eviction_step && n_layers != r.layers.size()))
       throw BadData(
           "the record of " + r.file + " at byte " + std::to_string(r.offset) +
           " does not hold the per-token values that those before hold or lack: the journals are of "
           "different options");
     if (nll) nll->append(r.token_nll);
     if (ids) ids->append(r.token_ids);
-    if (death) death->append(r.death);
+    if (eviction_step) eviction_step->append(r.eviction_step);
     total += r.n_tokens;
   }
 
@@ -172,13 +174,13 @@ struct ResultsWriter::Tokens {
     offsets->finish();
     if (nll) nll->finish();
     if (ids) ids->finish();
-    if (!death) return;
+    if (!eviction_step) return;
     std::vector<std::int32_t> layers(n_layers);
     for (std::size_t l = 0; l < n_layers; ++l) layers[l] = static_cast<std::int32_t>(l);
     f.create_scale<std::int32_t>("/trace/layer", layers, "layer, from the input");
     f.create_dimension("/trace/token", total,
                        "token, document after document: the offsets are /tokens/offsets");
-    death->finish();
+    eviction_step->finish();
   }
 
  private:
@@ -202,10 +204,10 @@ struct ResultsWriter::Tokens {
       nll.emplace(f, "/tokens/nll",
                   about("NLL of the token; NaN where it was context only", "nats"));
     if (!r.token_ids.empty()) ids.emplace(f, "/tokens/id", about("vocabulary id", "1"));
-    if (r.death.empty()) return;
+    if (r.eviction_step.empty()) return;
     n_layers = r.layers.size();
     f.create_group("/trace");
-    death.emplace(
+    eviction_step.emplace(
         f, "/trace/death",
         Hdf5DatasetOptions{
             .long_name =
@@ -224,7 +226,7 @@ struct ResultsWriter::Tokens {
   std::size_t n_layers = 0;
   std::optional<Hdf5Appender<std::uint64_t>> offsets;
   std::optional<Hdf5Appender<float>> nll;
-  std::optional<Hdf5Appender<std::int32_t>> ids, death;
+  std::optional<Hdf5Appender<std::int32_t>> ids, eviction_step;
 };
 
 // ---- the file ----

@@ -27,13 +27,13 @@ bool is_what_is_read(std::string_view key) {
 
 json header_of(const JournalFile& journal) { return json::parse(journal.header, nullptr, false); }
 
-json print_of(const json& header) {
+json fingerprint_of(const json& header) {
   return header.is_object() ? header.value("fingerprint", json()) : json();
 }
 
-std::string field_text(const json& print, const std::string& key) {
-  const auto found = print.find(key);
-  if (found == print.end()) return "not there";
+std::string field_text(const json& fingerprint, const std::string& key) {
+  const auto found = fingerprint.find(key);
+  if (found == fingerprint.end()) return "not there";
   return found->is_string() ? found->get<std::string>()
                             : found->dump(-1, ' ', true, json::error_handler_t::replace);
 }
@@ -41,8 +41,8 @@ std::string field_text(const json& print, const std::string& key) {
 std::string differences(const json& one, const json& other) {
   if (!one.is_object() || !other.is_object()) return one == other ? "" : "the fingerprint";
   std::set<std::string> keys;
-  for (const json* print : {&one, &other}) {
-    for (const auto& [key, value] : print->items()) {
+  for (const json* fingerprint : {&one, &other}) {
+    for (const auto& [key, value] : fingerprint->items()) {
       if (!is_what_is_read(key)) keys.insert(key);
     }
   }
@@ -55,14 +55,14 @@ std::string differences(const json& one, const json& other) {
   return text;
 }
 
-// Whether prints that are equal otherwise name all parts.
-bool are_all_parts(const std::vector<json>& prints) {
-  std::map<std::string, std::set<std::string>> parts;  // by the rest of the print
-  for (json print : prints) {
-    if (!print.is_object()) continue;
-    const std::string part = print.contains("part") ? text_at(print, "part") : kWhole;
-    print.erase("part");
-    parts[print.dump() + part.substr(std::min(part.find('/'), part.size()))].insert(part);
+// Whether fingerprints that are equal otherwise name all parts.
+bool are_all_parts(const std::vector<json>& fingerprints) {
+  std::map<std::string, std::set<std::string>> parts;  // by the rest of the fingerprint
+  for (json fingerprint : fingerprints) {
+    if (!fingerprint.is_object()) continue;
+    const std::string part = fingerprint.contains("part") ? text_at(fingerprint, "part") : kWhole;
+    fingerprint.erase("part");
+    parts[fingerprint.dump() + part.substr(std::min(part.find('/'), part.size()))].insert(part);
   }
   return std::all_of(parts.begin(), parts.end(), [](const auto& group) {
     const std::string& one = *group.second.begin();
@@ -70,26 +70,26 @@ bool are_all_parts(const std::vector<json>& prints) {
   });
 }
 
-// Joins prints that differ in what is read: all their corpora, and the whole in the place of all
-// its parts.
-json joined_prints(const std::vector<json>& prints) {
-  json joined = prints.back();
+// Joins fingerprints that differ in what is read: all their corpora, and the whole in the place of
+// all its parts.
+json joined_fingerprints(const std::vector<json>& fingerprints) {
+  json joined = fingerprints.back();
   if (!joined.is_object()) return joined;
   for (const std::string_view view : kWhatIsRead) {
     const std::string key(view);
-    if (std::all_of(prints.begin(), prints.end(), [&](const json& print) {
-          return field_text(print, key) == field_text(joined, key);
+    if (std::all_of(fingerprints.begin(), fingerprints.end(), [&](const json& fingerprint) {
+          return field_text(fingerprint, key) == field_text(joined, key);
         }))
       continue;
     std::set<json> values;
-    for (const json& print : prints) {
-      const json value = print.is_object() ? print.value(key, json()) : json();
+    for (const json& fingerprint : fingerprints) {
+      const json value = fingerprint.is_object() ? fingerprint.value(key, json()) : json();
       if (value.is_array())
         values.insert(value.begin(), value.end());
       else if (!value.is_null())
         values.insert(value);
     }
-    if (key == "part" && values.size() > 1 && are_all_parts(prints)) values = {kWhole};
+    if (key == "part" && values.size() > 1 && are_all_parts(fingerprints)) values = {kWhole};
     if (values.size() == 1)
       joined[key] = *values.begin();
     else
@@ -107,7 +107,7 @@ bool says_complete(const JournalFile& journal) {
 struct Newest {
   int launch = 0;
   bool complete = false;
-  json print;
+  json fingerprint;
 };
 
 std::string now() {
@@ -125,14 +125,14 @@ std::string job_of(const json& header) {
 }
 
 void describe_by(ResultsHeader& h, const json& header) {
-  const json print = print_of(header);
+  const json fingerprint = fingerprint_of(header);
   h.job = job_of(header);
   h.model = text_at(header, "model");
   h.tokenizer = text_at(header, "tokenizer");
-  h.policy = text_at(print, "policy");
-  h.positions = text_at(print, "positions");
-  h.stems = text_at(print, "stem") == "true";
-  const std::string size = text_at(print, "cache-size");
+  h.policy = text_at(fingerprint, "policy");
+  h.positions = text_at(fingerprint, "positions");
+  h.stems = text_at(fingerprint, "stem") == "true";
+  const std::string size = text_at(fingerprint, "cache-size");
   h.cache_size = 0;
   std::from_chars(size.data(), size.data() + size.size(), h.cache_size);
   h.config = text_at(header, "config");
@@ -156,11 +156,11 @@ void check_mergeable(const JournalIndex& index) {
   json expected;
   std::string job;
   for (const JournalFile& journal : index.journals) {
-    const json header = header_of(journal), print = print_of(header);
-    if (print.is_null()) continue;  // torn before its header
+    const json header = header_of(journal), fingerprint = fingerprint_of(header);
+    if (fingerprint.is_null()) continue;  // torn before its header
     if (!first) {
       first = &journal;
-      expected = print;
+      expected = fingerprint;
       job = job_of(header);
       continue;
     }
@@ -168,7 +168,7 @@ void check_mergeable(const JournalIndex& index) {
       throw Error(ExitCode::configuration, "'" + first->path + "' is of the job " + job + " and '" +
                                                journal.path + "' of " + job_of(header) +
                                                ": only runs of the same job can be merged");
-    const std::string what = differences(expected, print);
+    const std::string what = differences(expected, fingerprint);
     if (!what.empty())
       throw Error(ExitCode::configuration,
                   "'" + first->path + "' and '" + journal.path + "' are of different options (" +
@@ -191,16 +191,16 @@ ResultsHeader results_header(const JournalIndex& index) {
     newest.complete =
         says_complete(journal) || (newest.complete && newest.launch == journal.launch);
     newest.launch = journal.launch;
-    newest.print = print_of(header);
+    newest.fingerprint = fingerprint_of(header);
   }
-  std::vector<json> prints;
+  std::vector<json> fingerprints;
   h.complete = !directories.empty() && directories.size() == index.run_directories.size();
   for (const auto& [number, newest] : directories) {
     h.complete = h.complete && newest.complete;
-    prints.push_back(newest.print);
+    fingerprints.push_back(newest.fingerprint);
   }
-  if (prints.size() > 1) h.complete = h.complete && are_all_parts(prints);
-  if (!prints.empty()) h.fingerprint = joined_prints(prints).dump();
+  if (fingerprints.size() > 1) h.complete = h.complete && are_all_parts(fingerprints);
+  if (!fingerprints.empty()) h.fingerprint = joined_fingerprints(fingerprints).dump();
   h.created = now();
   return h;
 }

@@ -32,7 +32,7 @@ void put(ByteWriter& out, const LayerCounters& c) {
   for (const std::uint64_t n : {c.n_evictions, c.n_attended, c.n_survivors, c.n_recent})
     out.varint(n);
   for (const LogHistogram* h :
-       {&c.lifetime, &c.survivor_age, &c.first_token_alive, &c.first_token_reached})
+       {&c.lifetime, &c.survivor_age, &c.first_token_kept, &c.first_token_reached})
     put(out, *h);
   out.fixed(c.evicted_weight);
 }
@@ -41,7 +41,7 @@ void get(ByteReader& in, LayerCounters& c) {
   for (std::uint64_t* n : {&c.n_evictions, &c.n_attended, &c.n_survivors, &c.n_recent})
     *n = in.varint();
   for (LogHistogram* h :
-       {&c.lifetime, &c.survivor_age, &c.first_token_alive, &c.first_token_reached})
+       {&c.lifetime, &c.survivor_age, &c.first_token_kept, &c.first_token_reached})
     get(in, *h);
   c.evicted_weight = in.fixed<double>();
 }
@@ -165,7 +165,7 @@ std::vector<std::byte> encode(const DocumentRecord& r) {
   }
   out.array(r.token_nll);
   out.array(r.token_ids);
-  out.array(r.death);
+  out.array(r.eviction_step);
   out.varint(r.generations.size());
   for (const Generation& g : r.generations) put(out, g);
   out.fixed(static_cast<std::int32_t>(r.rank));
@@ -209,7 +209,7 @@ DocumentRecord decode_document(std::span<const std::byte> bytes, const std::stri
   }
   r.token_nll = in.array<float>();
   r.token_ids = in.array<std::int32_t>();
-  r.death = in.array<std::int32_t>();
+  r.eviction_step = in.array<std::int32_t>();
   get(in, r.generations);
   if (r.status == DocumentRecord::Status::failed && !r.generations.empty())
     in.fail("a failed document has texts");
@@ -220,7 +220,7 @@ DocumentRecord decode_document(std::span<const std::byte> bytes, const std::stri
     return n == 0 || (rows > 0 && n % rows == 0 && n / rows == r.n_tokens);
   };
   if (!is_per_token(r.token_nll.size(), 1) || !is_per_token(r.token_ids.size(), 1) ||
-      !is_per_token(r.death.size(), r.layers.size()))
+      !is_per_token(r.eviction_step.size(), r.layers.size()))
     in.fail("an array does not have one entry per token");
   return r;
 }

@@ -24,15 +24,15 @@ int log_bin(std::uint64_t value);
 struct LayerCounters {
   std::uint64_t n_evictions = 0;
   std::uint64_t n_attended = 0;   // tokens attended, summed over queries (and groups)
-  LogHistogram lifetime{};        // of evicted tokens: death - birth, steps
-  LogHistogram survivor_age{};    // at the end of each chunk: last step - birth
+  LogHistogram lifetime{};        // of evicted tokens: steps from appending to eviction
+  LogHistogram survivor_age{};    // at the end of each chunk: last step - first step
   std::uint64_t n_survivors = 0;  // tokens in the state at the end of each chunk
   std::uint64_t n_recent = 0;  // ... of these, as many as a window of the same size would also hold
   // By log bin of the step: of the chunks that reached step 2^b, those whose first token was still
   // in the state then.
-  LogHistogram first_token_alive{};
+  LogHistogram first_token_kept{};
   LogHistogram first_token_reached{};
-  double evicted_weight = 0.0;  // sum over evictions of the attention weight at death
+  double evicted_weight = 0.0;  // sum over evictions of the attention weight at eviction
 
   bool operator==(const LayerCounters&) const = default;
 };
@@ -115,7 +115,7 @@ struct DocumentRecord {
   std::vector<float> token_nll;
   std::vector<std::int32_t> token_ids;
   std::vector<std::int32_t>
-      death;  // --trace-state: (n_layers, n_tokens), step counted in the document, -1 never
+      eviction_step;  // --trace-state: (n_layers, n_tokens), step counted in the document, -1 never
 
   // The texts of `summarize` and `generate`: by question, then sample. Empty for `score`, whose
   // documents have n_scored instead.

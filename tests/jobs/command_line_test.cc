@@ -10,7 +10,7 @@
 #include "jobs/commands/commands.h"
 #include "kernels/types/error.h"
 #include "tests/support/temporary_directory.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

@@ -33,7 +33,7 @@ TEST(Launcher, OneTaskIsWelcomeAlsoInsideALargerJob) {
   for (const auto& variables : single) {
     const Launcher launcher = find_launcher(environment_of(variables));
     EXPECT_EQ(launcher.n_tasks, 1);
-    EXPECT_TRUE(speaks(launcher));
+    EXPECT_TRUE(may_print(launcher));
     EXPECT_NO_THROW(check_launch(launcher));
   }
 }
@@ -63,7 +63,7 @@ TEST(Launcher, RanksAndTasksAreThoseOfTheInnermostLauncher) {
   EXPECT_EQ(mpirun.rank, 2);
   EXPECT_TRUE(mpirun.has_pmix);
   EXPECT_NO_THROW(check_launch(mpirun));
-  EXPECT_FALSE(speaks(mpirun));
+  EXPECT_FALSE(may_print(mpirun));
 
   Variables variables = kSrun;
   variables["PMIX_NAMESPACE"] = "slurm.pmix.5.0";
@@ -73,13 +73,13 @@ TEST(Launcher, RanksAndTasksAreThoseOfTheInnermostLauncher) {
   EXPECT_EQ(srun.n_tasks, 6);
   EXPECT_EQ(srun.rank, 0);
   EXPECT_NO_THROW(check_launch(srun));
-  EXPECT_TRUE(speaks(srun));
+  EXPECT_TRUE(may_print(srun));
 }
 
 TEST(Launcher, SrunWithoutPmixIsRefused) {
   const Launcher launcher = find_launcher(environment_of(kSrun));
   EXPECT_EQ(launcher.rank, 3);
-  EXPECT_FALSE(speaks(launcher));
+  EXPECT_FALSE(may_print(launcher));
   const std::string message = error_of([&] { check_launch(launcher); }, ExitCode::usage);
   EXPECT_EQ(message,
             "srun started 6 tasks without PMIx, each would do all the work alone: start with srun "

@@ -93,15 +93,16 @@ TEST_F(AttendedTokens, AreTheSameForEveryBoundedPolicy) {
           EXPECT_EQ(attended, expected * static_cast<std::uint64_t>(run.n_eviction_groups))
               << p.name << ' ' << name_of(device);
         // The same from the eviction steps of each layer and group: token j was attended by queries
-        // j to death[j].
+        // j to eviction_step[j].
         for (std::size_t g = 0; g < static_cast<std::size_t>(run.n_layers * run.n_eviction_groups);
              ++g) {
           std::uint64_t sum = 0;
           std::int32_t n_left = 0;
           for (std::size_t j = 0; j < n; ++j) {
-            const std::int32_t death = run.death[g * n + j];
-            n_left += death < 0;
-            sum += static_cast<std::uint64_t>(death < 0 ? n - 1 : static_cast<std::size_t>(death)) -
+            const std::int32_t eviction_step = run.eviction_step[g * n + j];
+            n_left += eviction_step < 0;
+            sum += static_cast<std::uint64_t>(
+                       eviction_step < 0 ? n - 1 : static_cast<std::size_t>(eviction_step)) -
                    j + 1;
           }
           EXPECT_EQ(sum, expected) << p.name << ' ' << name_of(device) << " layer and group " << g;
@@ -142,7 +143,7 @@ TEST_P(BlockSizes, GiveTheSameNllAndDeaths) {
         if (!(difference <= worst)) worst = difference;
       }
       EXPECT_LE(worst, kTokenTolerance) << p.name << " in blocks of " << block;
-      EXPECT_EQ(run.death, expected.death) << p.name << " in blocks of " << block;
+      EXPECT_EQ(run.eviction_step, expected.eviction_step) << p.name << " in blocks of " << block;
       EXPECT_EQ(run.attended, expected.attended) << p.name << " in blocks of " << block;
     }
   }
@@ -150,7 +151,7 @@ TEST_P(BlockSizes, GiveTheSameNllAndDeaths) {
 
 void expect_same_bits(const RunResult& a, const RunResult& b, const std::string& what) {
   EXPECT_EQ(a.nll, b.nll) << what;
-  EXPECT_EQ(a.death, b.death) << what;
+  EXPECT_EQ(a.eviction_step, b.eviction_step) << what;
 }
 
 // Tiles of queries end at multiples of 64 where the policy scans on the CPU, else of 256.

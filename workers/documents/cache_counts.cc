@@ -14,7 +14,7 @@ void CacheCounts::add_lifetime(TokenId id, std::uint64_t steps) {
   t.lifetime += steps;
 }
 
-void CacheCounts::count(std::size_t layer, const BlockEvents& events, FirstDeaths& first,
+void CacheCounts::count(std::size_t layer, const BlockEvents& events, FirstEvictions& first,
                         const TokenAt& at) {
   LayerCounters& counters = layers_[layer];
   counters.n_attended += events.n_attended;
@@ -31,7 +31,7 @@ void CacheCounts::count(std::size_t layer, const BlockEvents& events, FirstDeath
 }
 
 void CacheCounts::end(const StateKeeper& states, const StreamState& state, std::int64_t n_tokens,
-                      const FirstDeaths& first, const TokenAt& at) {
+                      const FirstEvictions& first, const TokenAt& at) {
   const auto groups = static_cast<std::size_t>(n_eviction_groups_);
   const auto n = static_cast<std::uint64_t>(n_tokens);
   const std::vector<std::vector<std::int32_t>> all = states.read_all_positions(state);
@@ -46,11 +46,11 @@ void CacheCounts::end(const StateKeeper& states, const StreamState& state, std::
         counters.n_recent += age < held.size();
         add_lifetime(at(position), age);
       }
-      const std::int32_t death = first.steps()[l * groups + g];
+      const std::int32_t step = first.steps()[l * groups + g];
       for (std::size_t b = 0; b < kLogBins && (std::uint64_t{1} << b) < n; ++b) {
         counters.first_token_reached[b] += 1;
-        counters.first_token_alive[b] +=
-            death < 0 || static_cast<std::uint64_t>(death) >= (std::uint64_t{1} << b);
+        counters.first_token_kept[b] +=
+            step < 0 || static_cast<std::uint64_t>(step) >= (std::uint64_t{1} << b);
       }
     }
   }

@@ -20,10 +20,10 @@ namespace tovamill {
 using TokenAt = std::function<TokenId(std::int64_t position)>;
 
 // The step at which the first token of a sequence left each layer and group, -1 while it stays.
-class FirstDeaths {
+class FirstEvictions {
  public:
-  FirstDeaths() = default;
-  FirstDeaths(std::int32_t n_layers, std::int32_t n_eviction_groups)
+  FirstEvictions() = default;
+  FirstEvictions(std::int32_t n_layers, std::int32_t n_eviction_groups)
       : steps_(static_cast<std::size_t>(n_layers) * static_cast<std::size_t>(n_eviction_groups),
                -1) {}
   std::vector<std::int32_t>& steps() { return steps_; }
@@ -38,10 +38,11 @@ class CacheCounts {
   CacheCounts(std::int32_t n_layers, std::int32_t n_eviction_groups);
 
   // What one layer did in one block of a sequence.
-  void count(std::size_t layer, const BlockEvents& events, FirstDeaths& first, const TokenAt& at);
+  void count(std::size_t layer, const BlockEvents& events, FirstEvictions& first,
+             const TokenAt& at);
   // The sequence ends after `n_tokens`: what its state holds now has survived.
   void end(const StateKeeper& states, const StreamState& state, std::int64_t n_tokens,
-           const FirstDeaths& first, const TokenAt& at);
+           const FirstEvictions& first, const TokenAt& at);
 
   const std::vector<LayerCounters>& layers() const { return layers_; }
   std::vector<TokenLifetime> lifetimes() const;  // ascending id

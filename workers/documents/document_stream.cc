@@ -66,13 +66,13 @@ void DocumentStream::read(const TextTokens& text) {
   const auto layers = static_cast<std::size_t>(setting_.n_layers);
   result_.layers.resize(layers);
   lifetime_.assign(tokens_.size(), 0);
-  first_death_.assign(layers * static_cast<std::size_t>(setting_.n_eviction_groups), -1);
-  if (setting_.keep_tokens || setting_.keep_deaths) {
+  first_eviction_.assign(layers * static_cast<std::size_t>(setting_.n_eviction_groups), -1);
+  if (setting_.keep_tokens || setting_.keep_eviction_steps) {
     result_.token_ids = tokens_;
     result_.token_nll.assign(tokens_.size(), std::numeric_limits<float>::quiet_NaN());
   }
-  if (setting_.keep_deaths) {
-    result_.death.assign(layers * tokens_.size(), -1);
+  if (setting_.keep_eviction_steps) {
+    result_.eviction_step.assign(layers * tokens_.size(), -1);
     n_dropped_.assign(layers * tokens_.size(), 0);
   }
 }
@@ -119,7 +119,7 @@ void DocumentStream::advance(const StepOutput& output, const StepBlock& block, s
   }
   for (std::size_t l = 0; l < result_.layers.size(); ++l) {
     result_.layers[l].n_attended += output.at(l, index).n_attended;
-    count_deaths(l, output.at(l, index).evictions);
+    count_evictions(l, output.at(l, index).evictions);
   }
   next_ += n;
   if (next_ < end) return;
@@ -128,7 +128,7 @@ void DocumentStream::advance(const StepOutput& output, const StepBlock& block, s
   if (!finished()) states_.reset(*state_);
 }
 
-void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> evictions) {
+void DocumentStream::count_evictions(std::size_t layer, std::span<const Eviction> evictions) {
   LayerCounters& counters = result_.layers[layer];
   for (const Eviction& e : evictions) {
     const auto lived = static_cast<std::uint64_t>(e.step - e.position);
@@ -138,10 +138,11 @@ void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> e
     const std::size_t token = chunk_begin_ + static_cast<std::size_t>(e.position);
     lifetime_[token] += lived;
     if (e.position == 0) {
-      first_death_[layer * static_cast<std::size_t>(setting_.n_eviction_groups) +
-                   static_cast<std::size_t>(e.group)] = e.step;
+      first_eviction_[layer * static_cast<std::size_t>(setting_.n_eviction_groups) +
+                      static_cast<std::size_t>(e.group)] = e.step;
     }
-    if (setting_.keep_deaths) trace(layer, token, static_cast<std::int32_t>(chunk_begin_) + e.step);
+    if (setting_.keep_eviction_steps)
+      trace(layer, token, static_cast<std::int32_t>(chunk_begin_) + e.step);
   }
 }
 
@@ -150,7 +151,7 @@ void DocumentStream::count_deaths(std::size_t layer, std::span<const Eviction> e
 void DocumentStream::trace(std::size_t layer, std::size_t token, std::int32_t step) {
   const std::size_t at = layer * tokens_.size() + token;
   n_dropped_[at] = static_cast<std::uint16_t>(n_dropped_[at] + 1);
-  result_.death[at] = std::max(result_.death[at], step);
+  result_.eviction_step[at] = std::max(result_.eviction_step[at], step);
 }
 
 // What the state holds when the document or chunk ends.
@@ -169,13 +170,14 @@ void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
         counters.n_recent += age < held.size();
         lifetime_[begin + static_cast<std::size_t>(position)] += age;
       }
-      std::int32_t& death = first_death_[l * groups + g];
+      std::int32_t& eviction_step = first_eviction_[l * groups + g];
       for (std::size_t b = 0; b < kLogBins && (std::uint64_t{1} << b) < n; ++b) {
         counters.first_token_reached[b] += 1;
-        counters.first_token_alive[b] +=
-            death < 0 || static_cast<std::uint64_t>(death) >= (std::uint64_t{1} << b);
+        counters.first_token_kept[b] +=
+            eviction_step < 0 ||
+            static_cast<std::uint64_t>(eviction_step) >= (std::uint64_t{1} << b);
       }
-      death = -1;
+      eviction_step = -1;
     }
   }
 }
@@ -208,7 +210,7 @@ DocumentRecord DocumentStream::finish(int rank) {
                   rank);
   }
   for (std::size_t i = 0; i < n_dropped_.size(); ++i) {
-    if (n_dropped_[i] < setting_.n_eviction_groups) result_.death[i] = -1;
+    if (n_dropped_[i] < setting_.n_eviction_groups) result_.eviction_step[i] = -1;
   }
   std::unordered_map<TokenId, TokenLifetime> by_id;
   const std::uint64_t entries = static_cast<std::uint64_t>(setting_.n_layers) *

@@ -30,8 +30,8 @@ struct StreamSetting {
       0;                       // the state restarts every so many tokens, a BOS included; 0 never
   std::optional<TokenId> bos;  // put before each chunk
   bool keep_tokens = false;    // --token-nll
-  bool keep_deaths = false;    // --trace-state
-  std::uint8_t positions = 0;  // for the record
+  bool keep_eviction_steps = false;  // --trace-state
+  std::uint8_t positions = 0;        // for the record
   std::int32_t clip_distance = 0;
   std::uint64_t seed = 0;  // of random evictions
 };
@@ -76,7 +76,7 @@ class DocumentStream final : public DocumentInFlight {
  private:
   std::size_t chunk_end(std::size_t chunk_begin) const;
   void end_chunk(std::size_t chunk_begin, std::size_t chunk_end);
-  void count_deaths(std::size_t layer, std::span<const Eviction> evictions);
+  void count_evictions(std::size_t layer, std::span<const Eviction> evictions);
   DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
   std::string digest() const;
   void read(const TextTokens& text);
@@ -96,10 +96,10 @@ class DocumentStream final : public DocumentInFlight {
   DocumentRecord result_;
   std::vector<std::uint64_t> lifetime_;  // (n_tokens) steps lived, summed over layers and groups
   std::vector<std::uint16_t>
-      n_dropped_;  // (n_layers, n_tokens) groups that have dropped it, with keep_deaths
-  std::vector<std::int32_t> first_death_;  // (n_layers, n_eviction_groups) step in the chunk, -1
-                                           // alive: of the chunk's first token
-  std::optional<std::size_t> not_finite_;  // the first token whose NLL is no number
+      n_dropped_;  // (n_layers, n_tokens) groups that have dropped it, with keep_eviction_steps
+  std::vector<std::int32_t> first_eviction_;  // (n_layers, n_eviction_groups) step in the chunk, -1
+                                              // alive: of the chunk's first token
+  std::optional<std::size_t> not_finite_;     // the first token whose NLL is no number
   std::string rejection_;
 };
 

@@ -291,7 +291,7 @@ void GenerationDocument::advance(ActiveSequence& active, std::int32_t n, const S
   result_.n_tokens += static_cast<std::uint64_t>(n);
   const TokenAt at = token_at(active.sequence);
   for (std::size_t l = 0; l < static_cast<std::size_t>(setting_.sequence.n_layers); ++l)
-    counts_.count(l, output.at(l, index), active.sequence.first_deaths(), at);
+    counts_.count(l, output.at(l, index), active.sequence.first_evictions(), at);
 }
 
 TokenAt GenerationDocument::token_at(const Sequence& sequence) const {
@@ -330,7 +330,7 @@ void GenerationDocument::record(ActiveSequence& active) {
         "this dtype?");
   Answer& answer = answers_[active.answer];
   counts_.end(states_, sequence.state(), static_cast<std::int64_t>(sequence.n_taken()),
-              sequence.first_deaths(), token_at(sequence));
+              sequence.first_evictions(), token_at(sequence));
   answer.chunks[active.chunk].answer = sequence.text();
   if (answer.chunks.size() == 1) return complete(answer, sequence);
   const auto is_answered = [](const DocumentChunk& p) { return p.answer.has_value(); };

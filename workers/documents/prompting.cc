@@ -4,7 +4,7 @@
 
 #include "engine/prompt/end_tokens.h"
 #include "kernels/types/error.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

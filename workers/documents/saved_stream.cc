@@ -3,7 +3,7 @@
 //   varints: tokens of the document, taken by steps, before the current chunk, 1 + index of the
 //   first token without a finite NLL (0: none)
 //   the record so far (pipeline/run_directory/document_record.h), with its length
-//   arrays lifetime_, n_dropped_, first_death_
+//   arrays lifetime_, n_dropped_, first_eviction_
 //   the state (kernels/saved_state.h), to the end
 // Tokens are not in it: they are made of the text again.
 
@@ -25,7 +25,7 @@ std::string DocumentStream::digest() const {
   for (const std::int32_t n :
        {setting_.n_layers, setting_.n_eviction_groups, setting_.vocab_size, setting_.block,
         setting_.chunk_tokens, setting_.bos.has_value() ? 1 : 0, setting_.bos.value_or(0),
-        setting_.keep_tokens ? 1 : 0, setting_.keep_deaths ? 1 : 0,
+        setting_.keep_tokens ? 1 : 0, setting_.keep_eviction_steps ? 1 : 0,
         static_cast<std::int32_t>(setting_.positions), setting_.clip_distance}) {
     d.add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(n)));
   }
@@ -47,7 +47,7 @@ std::vector<std::byte> DocumentStream::save() const {
   out.bytes(encode(result_));
   out.array(lifetime_);
   out.array(n_dropped_);
-  out.array(first_death_);
+  out.array(first_eviction_);
   std::vector<std::byte> bytes = out.take();
   states_.save(*state_, bytes);
   return bytes;
@@ -86,11 +86,12 @@ void DocumentStream::read_saved(std::span<const std::byte> bytes) {
     in.fail("its record is of another document");
   std::vector<std::uint64_t> lifetime = in.array<std::uint64_t>();
   std::vector<std::uint16_t> n_dropped = in.array<std::uint16_t>();
-  std::vector<std::int32_t> first_death = in.array<std::int32_t>();
+  std::vector<std::int32_t> first_eviction = in.array<std::int32_t>();
   if (result.layers.size() != result_.layers.size() ||
       result.token_nll.size() != result_.token_nll.size() ||
-      result.death.size() != result_.death.size() || lifetime.size() != lifetime_.size() ||
-      n_dropped.size() != n_dropped_.size() || first_death.size() != first_death_.size())
+      result.eviction_step.size() != result_.eviction_step.size() ||
+      lifetime.size() != lifetime_.size() || n_dropped.size() != n_dropped_.size() ||
+      first_eviction.size() != first_eviction_.size())
     in.fail("its counters are of another shape");
   if (states_.load(*state_, in.rest()) != static_cast<std::int64_t>(next - chunk_begin))
     in.fail("its state stands elsewhere");
@@ -106,7 +107,7 @@ void DocumentStream::read_saved(std::span<const std::byte> bytes) {
   result_ = std::move(result);
   lifetime_ = std::move(lifetime);
   n_dropped_ = std::move(n_dropped);
-  first_death_ = std::move(first_death);
+  first_eviction_ = std::move(first_eviction);
 }
 
 }  // namespace tovamill

@@ -22,7 +22,7 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
           .chunk_tokens = options.cache.chunk_tokens,
           .bos = wants_bos ? model.tokenizer->bos_id() : std::nullopt,
           .keep_tokens = options.token_nll || options.trace_state,
-          .keep_deaths = options.trace_state,
+          .keep_eviction_steps = options.trace_state,
           .positions = static_cast<std::uint8_t>(options.cache.positions),
           .clip_distance = options.cache.positions == Positions::clipped
                                ? clip_distance(options.cache, shape)

@@ -12,7 +12,7 @@ Sequence::Sequence(const SequenceSetting& setting, SequencePlan plan)
       plan_(std::move(plan)),
       n_shared_(plan_.shared ? plan_.shared->size() : 0),
       text_(*setting.tokenizer, setting.stop),
-      first_deaths_(setting.n_layers, setting.n_eviction_groups) {
+      first_evictions_(setting.n_layers, setting.n_eviction_groups) {
   if (setting.sampling.repetition_penalty == 1.0 || plan_.prefill_only) return;
   seen_ = TokenSet(setting.vocab_size);
   for (std::size_t i = 0; i < n_prompt(); ++i) seen_.insert(token(i));
@@ -43,13 +43,13 @@ void Sequence::reserve(StateKeeper& states) {
 void Sequence::branch_from(const Sequence& other, StateKeeper& states) {
   states.copy(*other.state_.get(), *state_.get());
   n_taken_ = other.n_taken_;
-  first_deaths_ = other.first_deaths_;
+  first_evictions_ = other.first_evictions_;
 }
 
 void Sequence::adopt_state_of(Sequence& other) {
   state_ = std::move(other.state_);
   n_taken_ = other.n_taken_;
-  first_deaths_ = other.first_deaths_;
+  first_evictions_ = other.first_evictions_;
 }
 
 // Blocks end at multiples of the block size, where the shared part ends, and with --prefill full
@@ -120,12 +120,12 @@ void Sequence::write(TokenId id) {
   }
 }
 
-// varint tokens taken; written ids; first deaths; the state to the end, or nothing.
+// varint tokens taken; written ids; first evictions; the state to the end, or nothing.
 void Sequence::save(const StateKeeper& states, std::vector<std::byte>& out) const {
   ByteWriter front;
   front.varint(n_taken_);
   front.array(text_.ids());
-  front.array(first_deaths_.steps());
+  front.array(first_evictions_.steps());
   out = front.take();
   if (waits_with_state()) {
     out.insert(out.end(), saved_state_.begin(), saved_state_.end());
@@ -142,7 +142,7 @@ void Sequence::restore(std::span<const std::byte> bytes, const std::string& wher
   const std::span<const std::byte> state = in.rest();
   const bool has_read = n_taken >= n_prompt();
   const std::uint64_t most = n_prompt() + ids.size();
-  if (first.size() != first_deaths_.steps().size() || n_taken > most || state.empty() ||
+  if (first.size() != first_evictions_.steps().size() || n_taken > most || state.empty() ||
       (!ids.empty() && (!has_read || n_taken + 1 != most)) ||
       (has_read && ids.empty() && !plan_.prefill_only))
     in.fail("a sequence of it does not stand between two steps");
@@ -153,7 +153,7 @@ void Sequence::restore(std::span<const std::byte> bytes, const std::string& wher
   if (done_) in.fail("a sequence is at its end");
   n_taken_ = static_cast<std::size_t>(n_taken);
   if (plan_.prefill_only && !is_prefilling()) done_ = true;
-  first_deaths_.steps() = std::move(first);
+  first_evictions_.steps() = std::move(first);
   saved_state_.assign(state.begin(), state.end());
 }
 

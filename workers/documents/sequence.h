@@ -95,8 +95,8 @@ class Sequence {
   // The same from the logits behind the last block; they are overwritten.
   void choose(std::span<float> logits, Sampler& sampler);
 
-  FirstDeaths& first_deaths() { return first_deaths_; }
-  const FirstDeaths& first_deaths() const { return first_deaths_; }
+  FirstEvictions& first_evictions() { return first_evictions_; }
+  const FirstEvictions& first_evictions() const { return first_evictions_; }
 
   // ---- between runs
   // Where it stands, without its prompt, and its state.
@@ -118,7 +118,7 @@ class Sequence {
   TokenSet seen_;
   bool done_ = false, failed_ = false;
   FinishReason reason_ = FinishReason::length;
-  FirstDeaths first_deaths_;
+  FirstEvictions first_evictions_;
   StatePool::StateHandle state_;
   std::vector<std::byte> saved_state_;
 };

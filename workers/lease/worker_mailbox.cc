@@ -33,7 +33,7 @@ void WorkerMailbox::wait_for_news(double seconds) {
   if (leases_.empty()) news_.wait_for(lock, std::chrono::duration<double>(seconds));
 }
 
-void WorkerMailbox::introduce(Registration registration, LoadedInfo info) {
+void WorkerMailbox::register_worker(Registration registration, LoadedInfo info) {
   const std::lock_guard lock(mutex_);
   registration_ = std::move(registration);
   loaded_ = std::move(info);
@@ -44,9 +44,9 @@ void WorkerMailbox::publish(const WorkerSituation& situation) {
   situation_ = situation;
 }
 
-void WorkerMailbox::offer_weights(const WeightsTicket& ticket) {
+void WorkerMailbox::offer_weights(const WeightsPlace& weights_place) {
   const std::lock_guard lock(mutex_);
-  weights_ = ticket;
+  weights_ = weights_place;
 }
 
 void WorkerMailbox::finished(std::uint64_t lease) {
@@ -88,7 +88,7 @@ void WorkerMailbox::request_stop() {
 
 void WorkerMailbox::exchange(WorkerLink& link) {
   const std::lock_guard lock(mutex_);
-  if (registration_) link.introduce(*registration_);
+  if (registration_) link.register_worker(*registration_);
   for (const std::uint64_t lease : finished_) link.finished(lease);
   finished_.clear();
   WorkerSituation situation = situation_;

@@ -35,14 +35,14 @@ class WorkerMailbox {
   bool is_broken_off() const;
   // Until something arrives, at most so long.
   void wait_for_news(double seconds);
-  void introduce(Registration registration, LoadedInfo info);
+  void register_worker(Registration registration, LoadedInfo info);
   void publish(const WorkerSituation& situation);
   // This rank has packed the weights for its host.
-  void offer_weights(const WeightsTicket& ticket);
+  void offer_weights(const WeightsPlace& weights_place);
   void finished(std::uint64_t lease);
   void fail(std::exception_ptr error);
 
-  // --- the thread that talks
+  // --- the communication thread
 
   void put(Lease lease);
   void set_orders(const Heartbeat& heartbeat);
@@ -64,7 +64,7 @@ class WorkerMailbox {
   WorkerSituation situation_;
   std::vector<std::uint64_t> finished_;
   std::optional<Registration> registration_;
-  std::optional<WeightsTicket> weights_;
+  std::optional<WeightsPlace> weights_;
   std::optional<LoadedInfo> loaded_;
   std::exception_ptr error_;
 };

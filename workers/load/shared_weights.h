@@ -10,16 +10,9 @@
 #include <string>
 
 #include "kernels/weight_store.h"
+#include "pipeline/distributed/weights_place.h"
 
 namespace tovamill {
-
-// Where a leader's weights are: what it tells its followers. pid 0 is nowhere.
-struct WeightsPlace {
-  std::int32_t pid = 0;
-  std::int32_t fd = -1;
-  std::uint64_t n_bytes = 0;   // of the file
-  std::uint64_t identity = 0;  // of what is packed and how
-};
 
 class SharedWeights {
  public:

@@ -8,7 +8,7 @@
 
 #include "engine/prompt/chat_template.h"
 #include "kernels/types/error.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 #include "workers/options/run_options.h"
 
 namespace tovamill {

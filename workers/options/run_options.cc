@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "kernels/types/error.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

@@ -117,18 +117,18 @@ class FirstLayers {
  public:
   FirstLayers(Model& model, int n) : model_(model) {
     if (n > 1 || model.layers.size() < 2) return;
-    aside_ = std::move(model.layers.back());
+    removed_ = std::move(model.layers.back());
     model.layers.pop_back();
   }
   ~FirstLayers() {
-    if (aside_) model_.layers.push_back(std::move(*aside_));
+    if (removed_) model_.layers.push_back(std::move(*removed_));
   }
   FirstLayers(const FirstLayers&) = delete;
   FirstLayers& operator=(const FirstLayers&) = delete;
 
  private:
   Model& model_;
-  std::optional<Layer> aside_;
+  std::optional<Layer> removed_;
 };
 
 class Bench {

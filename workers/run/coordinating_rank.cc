@@ -13,7 +13,7 @@
 #include "workers/load/choose_dtype.h"
 #include "workers/load/gpu_places.h"
 #include "workers/load/memory_plan.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 #include "workers/plan/useful_streams.h"
 #include "workers/run/fingerprint.h"
 
@@ -63,7 +63,8 @@ RunSummary CoordinatingRank::run() {
                                         ? std::numeric_limits<std::uint64_t>::max()
                                         : cpu_info().memory_available_bytes;
     dtype_ = name_of(choose_dtype(options_, metadata.config.shape, available));
-    print_ = fingerprint(options_, *metadata.files, metadata.config, *metadata.tokenizer, dtype_);
+    fingerprint_ =
+        fingerprint(options_, *metadata.files, metadata.config, *metadata.tokenizer, dtype_);
     tokenizer_description_ = metadata.tokenizer->description();
     model_description_ = metadata.files->path();
     coordinator_.set_useful_streams(useful_streams(options_));
@@ -77,7 +78,7 @@ RunSummary CoordinatingRank::run() {
     fail_by(std::current_exception());
     if (!thread_) coordinator_.ended(0, now_s());
   }
-  while (!coordinator_.everybody_left() || !looks_.empty()) iterate();
+  while (!coordinator_.everybody_left() || !reviews_.empty()) iterate();
   return conclude();
 }
 
@@ -89,7 +90,7 @@ void CoordinatingRank::start_preparation() {
             .on_locked =
                 [this] { status_ = std::make_unique<RunStatus>(options_.out, launch_.launch_id); },
             .may_overwrite = [&] { return can_start.get(); }};
-        return prepare_run(options_, print_, events, lock_);
+        return prepare_run(options_, fingerprint_, events, lock_);
       });
 }
 
@@ -167,24 +168,24 @@ void CoordinatingRank::fail_by(std::exception_ptr error) {
 
 void CoordinatingRank::review(int rank, std::vector<FileRange> ranges) {
   const std::string path = journal_path(options_.out, rank, coordinator_.launch());
-  looks_.push_back({rank, std::async(std::launch::async, [this, path, p = std::move(ranges)] {
-                      return look_into_journal(path, coordinator_.files(), p);
-                    })});
+  reviews_.push_back({rank, std::async(std::launch::async, [this, path, p = std::move(ranges)] {
+                        return review_journal(path, coordinator_.files(), p);
+                      })});
 }
 
 void CoordinatingRank::collect_reviews() {
-  for (std::size_t i = 0; i < looks_.size();) {
-    if (!is_ready(looks_[i].findings)) {
+  for (std::size_t i = 0; i < reviews_.size();) {
+    if (!is_ready(reviews_[i].findings)) {
       ++i;
       continue;
     }
-    Look look = std::move(looks_[i]);
-    looks_.erase(looks_.begin() + static_cast<std::ptrdiff_t>(i));
+    Review review = std::move(reviews_[i]);
+    reviews_.erase(reviews_.begin() + static_cast<std::ptrdiff_t>(i));
     try {
-      coordinator_.reviewed(look.rank, look.findings.get());
+      coordinator_.reviewed(review.rank, review.findings.get());
     } catch (const std::exception&) {
       fail_by(std::current_exception());
-      coordinator_.reviewed(look.rank, {});
+      coordinator_.reviewed(review.rank, {});
     }
   }
 }

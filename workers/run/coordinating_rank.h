@@ -36,7 +36,7 @@ class CoordinatingRank {
 
  private:
   static constexpr auto kPollPause = std::chrono::milliseconds(2);
-  struct Look {
+  struct Review {
     int rank;
     std::future<JournalFindings> findings;
   };
@@ -62,7 +62,7 @@ class CoordinatingRank {
   const RunOptions& options_;
   RunLaunch& launch_;
   RunObserver& observer_;
-  nlohmann::json print_;
+  nlohmann::json fingerprint_;
   std::string model_description_, tokenizer_description_, dtype_;
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<RunStatus> status_;
@@ -72,7 +72,7 @@ class CoordinatingRank {
   std::optional<Preparation> prepared_;
   ProcessWatch watch_;
   Coordinator coordinator_;
-  std::vector<Look> looks_;  // they read the coordinator's files
+  std::vector<Review> reviews_;  // they read the coordinator's files
   std::optional<RankThread> thread_;
   bool is_announced_ = false;
   double begun_s_ = 0.0, shown_s_ = 0.0, ended_s_ = 0.0;

@@ -9,7 +9,7 @@
 #include "io/files/utf8.h"
 #include "io/model/digest.h"
 #include "kernels/types/error.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {
@@ -75,35 +75,35 @@ std::string text(const nlohmann::json& value) {
 nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
                            const ModelConfig& config, const Tokenizer& tokenizer,
                            const std::string& dtype) {
-  nlohmann::json print = nlohmann::json::object();
+  nlohmann::json fields = nlohmann::json::object();
   visit_fields(options, [&](std::string_view name, const auto& field, Effect effect, const char*) {
     if (effect == Effect::convenience || !has_effect(effect, options)) return;
     if constexpr (requires { field.front().front(); }) {
       for (const std::string& value : field)
-        print[std::string(name)].push_back(
+        fields[std::string(name)].push_back(
             as_utf8(name == "corpus" ? spelled_alike(value) : value));
     } else {
-      print[std::string(name)] = as_utf8(text_of(field));
+      fields[std::string(name)] = as_utf8(text_of(field));
     }
   });
-  if (print.contains("corpus")) print["corpus"] = corpus_alike(print["corpus"]);
+  if (fields.contains("corpus")) fields["corpus"] = corpus_alike(fields["corpus"]);
   if (options.job_kind != Job::score) {
-    print["job"] = name_of(options.job_kind);
-    print["prompt"] = as_utf8(options.generation.prompt);
+    fields["job"] = name_of(options.job_kind);
+    fields["prompt"] = as_utf8(options.generation.prompt);
   }
-  print["model"] = files.digest();
-  print["tokenizer"] = tokenizer.digest();
-  print["dtype"] = dtype;
-  print["device"] = text_of(options.device);
-  print["block"] = text_of(options.block > 0 ? options.block : kRopeSegmentTokens);
-  print["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
-  print["numbers-version"] = kNumbersVersion;
-  return print;
+  fields["model"] = files.digest();
+  fields["tokenizer"] = tokenizer.digest();
+  fields["dtype"] = dtype;
+  fields["device"] = text_of(options.device);
+  fields["block"] = text_of(options.block > 0 ? options.block : kRopeSegmentTokens);
+  fields["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
+  fields["numbers-version"] = kNumbersVersion;
+  return fields;
 }
 
-std::string fingerprint_digest(const nlohmann::json& print) {
+std::string fingerprint_digest(const nlohmann::json& fields) {
   Digest digest;
-  digest.add(std::string_view(print.dump()));
+  digest.add(std::string_view(fields.dump()));
   return digest.hex();
 }
 

@@ -10,7 +10,7 @@
 #include "pipeline/results/merge.h"
 #include "pipeline/results/run_set.h"
 #include "pipeline/run_directory/run_directory.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 #include "workers/run/corpus_run.h"
 #include "workers/run/run_guard.h"
 

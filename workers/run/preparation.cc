@@ -28,12 +28,12 @@ FileNumbers number_files(const std::vector<CorpusFile>& files) {
 }
 
 // Journals of earlier starts must be of the same options.
-void check_journals(const JournalIndex& index, const json& print,
+void check_journals(const JournalIndex& index, const json& run_fingerprint,
                     const std::string& run_directory) {
   for (const JournalFile& journal : index.journals) {
     const json header = json::parse(journal.header, nullptr, false);
     if (header.is_object() && header.contains("fingerprint"))
-      check_same(header["fingerprint"], print, run_directory);
+      check_same(header["fingerprint"], run_fingerprint, run_directory);
   }
 }
 
@@ -112,7 +112,7 @@ std::vector<SuspectDocument> suspects_of(const JournalIndex& earlier,
 
 }  // namespace
 
-std::optional<Preparation> prepare_run(const RunOptions& options, const json& print,
+std::optional<Preparation> prepare_run(const RunOptions& options, const json& run_fingerprint,
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock) {
   Preparation p;
@@ -133,21 +133,21 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& pr
   }
   events.on_locked();
   const JournalIndex earlier = scan_journals(options.out);
-  check_journals(earlier, print, options.out);
+  check_journals(earlier, run_fingerprint, options.out);
   check_strict(options, earlier);
   if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
   p.work.ranges = ranges_left(options, p.work, earlier);
   p.work.suspects = suspects_of(earlier, p.work.files);
   p.work.launch = reserve_launch(options.out);
-  p.work.fingerprint = fingerprint_digest(print);
+  p.work.fingerprint = fingerprint_digest(run_fingerprint);
   p.work.earlier.n_documents = earlier.documents.size() - earlier.n_failed;
   p.work.earlier.n_failed = earlier.n_failed;
   p.n_documents_done = earlier.documents.size();
   return p;
 }
 
-JournalFindings look_into_journal(const std::string& path, const std::vector<CorpusFile>& files,
-                                  const std::vector<FileRange>& ranges) {
+JournalFindings review_journal(const std::string& path, const std::vector<CorpusFile>& files,
+                               const std::vector<FileRange>& ranges) {
   JournalFindings findings;
   if (!std::filesystem::exists(path)) {
     findings.left = ranges;

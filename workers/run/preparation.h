@@ -29,16 +29,17 @@ struct PreparationEvents {
   std::function<bool()> may_overwrite;  // waits until it is sure that the run can start
 };
 
-// Takes the run directory, clears it where the options say so, and reads its journals. `print` is
-// the run's fingerprint. Nothing where `may_overwrite` says no. Throws Error as jobs/README.md,
-// "Exit codes", says.
-std::optional<Preparation> prepare_run(const RunOptions& options, const nlohmann::json& print,
+// Takes the run directory, clears it where the options say so, and reads its journals.
+// `run_fingerprint` is the run's fingerprint. Nothing where `may_overwrite` says no. Throws Error
+// as jobs/README.md, "Exit codes", says.
+std::optional<Preparation> prepare_run(const RunOptions& options,
+                                       const nlohmann::json& run_fingerprint,
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock);
 
 // What a rank that died has left to do of `ranges`, and what it was computing, by its journal.
 // `launch` is this one's. A journal that is not there says that all is left.
-JournalFindings look_into_journal(const std::string& path, const std::vector<CorpusFile>& files,
-                                  const std::vector<FileRange>& ranges);
+JournalFindings review_journal(const std::string& path, const std::vector<CorpusFile>& files,
+                               const std::vector<FileRange>& ranges);
 
 }  // namespace tovamill

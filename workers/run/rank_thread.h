@@ -1,4 +1,4 @@
-// The computing thread of a rank and its mailbox, as the thread that talks sees them.
+// The computing thread of a rank and its mailbox, as the communication thread sees them.
 #pragma once
 
 #include <atomic>

@@ -92,7 +92,7 @@ void RunStatus::update(const RunProgress& p, const Coordinator& coordinator, dou
   last_write_s_ = now_s;
   json_["state"] = "running";
   fill(p, coordinator, now_s);
-  write_aside();
+  write_in_background();
 }
 
 bool RunStatus::is_writing() const {
@@ -100,9 +100,9 @@ bool RunStatus::is_writing() const {
          writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
 }
 
-// A file system that hangs must not keep rank 0 from talking; and where there is no room for a
-// thread just now, the next status comes in some seconds.
-void RunStatus::write_aside() {
+// A file system that hangs must not stop the communication of rank 0; and where there is no room
+// for a thread just now, the next status comes in some seconds.
+void RunStatus::write_in_background() {
   try {
     writing_ = std::async(std::launch::async,
                           [path = path_, content = text()] { replace_file(path, content); });
@@ -130,7 +130,7 @@ void RunStatus::fill(const RunProgress& p, const Coordinator& coordinator, doubl
 
 void RunStatus::merging() {
   json_["state"] = "merging";
-  if (!is_writing()) write_aside();
+  if (!is_writing()) write_in_background();
 }
 
 void RunStatus::finish(const std::string& state, int exit_code, const std::string& message) {

@@ -30,7 +30,7 @@ class RunStatus {
  private:
   std::string text();
   bool is_writing() const;
-  void write_aside();
+  void write_in_background();
   std::string path_;
   nlohmann::ordered_json json_;
   double last_write_s_ = -1e9;

@@ -15,7 +15,7 @@
 #include "workers/documents/saved_states.h"
 #include "workers/documents/score_work.h"
 #include "workers/load/gpu_places.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 #include "workers/run/crash_mark.h"
 #include "workers/run/fingerprint.h"
 #include "workers/stages/stage_cut.h"
@@ -49,9 +49,10 @@ std::string config_of(const RunOptions& options) {
 }
 
 // Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
-std::string journal_header(const RunOptions& options, const LoadedModel& model, const json& print) {
+std::string journal_header(const RunOptions& options, const LoadedModel& model,
+                           const json& run_fingerprint) {
   const json header{
-      {"fingerprint", print},
+      {"fingerprint", run_fingerprint},
       {"job", name_of(options.job_kind)},
       {"config", config_of(options)},
       {"model", model.files->path() + " (" + model.description + ")"},
@@ -86,12 +87,9 @@ WeightSharing sharing(const WorkerPlace& place, const Heartbeat& orders) {
   how.n_ranks_on_host = place.n_on_host;
   if (place.packs_first) {
     how.role = WeightSharing::Role::leader;
-  } else if (orders.weights == WeightsOrder::take_ticket) {
+  } else if (orders.weights == WeightsOrder::map_packed) {
     how.role = WeightSharing::Role::follower;
-    how.place = {.pid = orders.ticket.pid,
-                 .fd = orders.ticket.fd,
-                 .n_bytes = orders.ticket.n_bytes,
-                 .identity = orders.ticket.identity};
+    how.place = orders.weights_place;
   }
   return how;
 }
@@ -125,12 +123,12 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
           .workspace_bytes = model.backend->workspace_bytes() + model.runner->buffer_bytes()};
 }
 
-Registration registration_of(const LoadedModel& model, const json& print) {
+Registration registration_of(const LoadedModel& model, const json& run_fingerprint) {
   return {.host = host_name(),
           .pid = process_id(),
           .n_threads = model.backend->device().n_threads(),
           .device = model.backend->device().description(),
-          .fingerprint = fingerprint_digest(print),
+          .fingerprint = fingerprint_digest(run_fingerprint),
           .differences = "dtype " + model.backend->device().dtype_name() + ", model " +
                          model.files->digest() + ", tokenizer " + model.tokenizer->digest()};
 }
@@ -158,12 +156,12 @@ std::unique_ptr<DocumentWork> make_work(const RunOptions& options, LoadedModel& 
 }
 
 void work_through(const RunOptions& options, DocumentWork& documents, const LoadedModel& model,
-                  const json& print, int rank, WorkerMailbox& mailbox) {
+                  const json& run_fingerprint, int rank, WorkerMailbox& mailbox) {
   const double start = now_s();
   RunJournal journal(journal_path(options.out, rank, mailbox.orders().launch),
-                     journal_header(options, model, print), options.sync_seconds);
+                     journal_header(options, model, run_fingerprint), options.sync_seconds);
   const CrashMark mark(journal.descriptor());
-  const SavedStates states(options.out, print.dump());
+  const SavedStates states(options.out, run_fingerprint.dump());
   LeaseSource source(options.corpus, mailbox, journal);
   DocumentLoop loop(documents, options, rank, source, journal, states, mailbox);
   const WorkerCounters& c = loop.counters();
@@ -231,18 +229,18 @@ void work_or_throw(const RunOptions& given, std::optional<ModelMetadata> metadat
     mailbox.offer_weights({p.pid, p.fd, p.n_bytes, p.identity});
   }
   options.dtype = given.dtype;
-  const json print = fingerprint(options, *model.files, model.config, *model.tokenizer,
-                                 model.backend->device().dtype_name());
+  const json run_fingerprint = fingerprint(options, *model.files, model.config, *model.tokenizer,
+                                           model.backend->device().dtype_name());
   if (place.stages.stage > 0) {
-    mailbox.introduce(registration_of(model, print), info_of(model, nullptr));
+    mailbox.register_worker(registration_of(model, run_fingerprint), info_of(model, nullptr));
     return serve_stage(model, place.stages, mailbox);
   }
   // What it refuses is refused before the first lease.
   const std::unique_ptr<DocumentWork> documents = make_work(options, model);
-  mailbox.introduce(registration_of(model, print), info_of(model, documents.get()));
+  mailbox.register_worker(registration_of(model, run_fingerprint), info_of(model, documents.get()));
   if (!wait_for(mailbox, [](const Heartbeat& p) { return p.launch > 0 && p.is_known; }))
     return report_end({}, false, mailbox);
-  work_through(options, *documents, model, print, place.rank, mailbox);
+  work_through(options, *documents, model, run_fingerprint, place.rank, mailbox);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ std::vector<StageReady> PipelineDriver::wait_until_ready() {
   return ready;
 }
 
-// All or none: a line in which some rows go in messages is as slow as these.
+// All or none: a stage group in which some rows go in messages is as slow as these.
 std::string PipelineDriver::link(Forward& forward, const StagePlace& place) {
   std::string why;
   const std::optional<NcclGroupId> id = make_nccl_group_id(why);

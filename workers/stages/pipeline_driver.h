@@ -14,7 +14,7 @@ namespace tovamill {
 
 class PipelineDriver {
  public:
-  // Who does not answer for `timeout_s` stands still. The line outlives this.
+  // Who does not answer for `timeout_s` stands still. The channel outlives this.
   PipelineDriver(StageChannel& channel, double timeout_s)
       : channel_(channel), timeout_s_(timeout_s) {}
   ~PipelineDriver();  // lets the other stages go

@@ -25,7 +25,7 @@ struct StagePlace {
   int rank = 0;
   int stage = 0, n_stages = 1;
   StageChannel* channel = nullptr;  // null where there is one stage only
-  bool on_own_gpus = false;         // each stage of the line has a GPU of its own
+  bool on_own_gpus = false;         // each stage of the group has a GPU of its own
   double timeout_s = 400.0;         // whoever does not answer for so long stands still
   double link_s = 60.0;  // in which each link of rows must come about, all stages being there
 };
@@ -39,21 +39,21 @@ class StageChannel {
   virtual ~StageChannel() = default;
   virtual int stage() const = 0;
   virtual int n_stages() const = 0;
-  // Never waits. Throws StageLost once the line is closed.
+  // Never waits. Throws StageLost once the channel is closed.
   virtual void send(int stage, Message message) = 0;
-  // Waits, at most so long (0: without end). Throws StageLost once the line is closed, or the time
-  // is over.
+  // Waits, at most so long (0: without end). Throws StageLost once the channel is closed, or the
+  // time is over.
   virtual StageMessage receive(double most_seconds) = 0;
   virtual bool has_message() const = 0;
-  // Why the line was closed, if it was. May be asked by any thread.
+  // Why the channel was closed, if it was. May be asked by any thread.
   virtual std::optional<std::string> why_closed() const = 0;
   // Whoever waits is told why, and nothing is sent any more. The first reason counts. Any thread
   // may close it.
   virtual void close(const std::string& why) = 0;
 };
 
-// A line whose other end is a thread that talks: every call may come from any thread and, `receive`
-// and `wait_to_send` aside, holds the lock for a moment only.
+// A channel whose other end is the communication thread: every call may come from any thread and,
+// `receive` and `wait_to_send` aside, holds the lock for a moment only.
 class StageMailbox : public StageChannel {
  public:
   StageMailbox(int stage, int n_stages) : stage_(stage), n_stages_(n_stages) {}
@@ -67,7 +67,7 @@ class StageMailbox : public StageChannel {
   std::optional<std::string> why_closed() const override;
   void close(const std::string& why) override;
 
-  // --- the thread that talks
+  // --- the communication thread
   void deliver(int stage, Message message);
   std::optional<StageMessage> take_to_send();
   // Until there is something to send, at most so long.

@@ -1,6 +1,6 @@
-// A model whose layers are cut into stages, as stage 0 sees it: its own layers, and behind a line
-// the others'. Steps stream through the stages, so that all of them compute at once; the numbers
-// are those of one device, bit for bit, and so are the bytes of saved states.
+// A model whose layers are cut into stages, as stage 0 sees it: its own layers, and behind a
+// channel the others'. Steps stream through the stages, so that all of them compute at once; the
+// numbers are those of one device, bit for bit, and so are the bytes of saved states.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,8 @@
 
 namespace tovamill::cpu {
 
-// The tile's tokens take slots: their positions and what the policy remembers at their birth.
+// The tile's tokens take slots: their positions and what the policy remembers when they are
+// appended.
 void take_slots(const LayerPass& pass, Tile& tile);
 // A row of the step becomes a KV head's key and value in `slot`.
 void store_row(const LayerPass& pass, const Tile& tile, std::int32_t kv, std::int64_t row,

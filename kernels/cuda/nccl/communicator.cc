@@ -52,7 +52,7 @@ void Communicator::pause(Clock::time_point start, const std::string& what) const
   if (gone.count() > timeout_s_)
     throw NcclGroupError(what + ": nothing has come for " +
                          std::to_string(static_cast<int>(timeout_s_)) + " s");
-  if (look_) look_();
+  if (on_poll_) on_poll_();
   std::this_thread::sleep_for(kPause);
 }
 

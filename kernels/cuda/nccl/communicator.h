@@ -16,11 +16,11 @@
 namespace tovamill::cuda {
 
 // All throw NcclGroupError, with `what` in front, where NCCL fails or nothing has come for
-// `timeout_s`; and whatever `look` does, which is called while something is waited for.
+// `timeout_s`; and whatever `on_poll` does, which is called while something is waited for.
 class Communicator {
  public:
-  explicit Communicator(double timeout_s, std::function<void()> look = {})
-      : timeout_s_(timeout_s), look_(std::move(look)) {}
+  explicit Communicator(double timeout_s, std::function<void()> on_poll = {})
+      : timeout_s_(timeout_s), on_poll_(std::move(on_poll)) {}
   ~Communicator() { abort(); }
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
@@ -52,7 +52,7 @@ class Communicator {
   void pause(Clock::time_point start, const std::string& what) const;
 
   double timeout_s_;
-  std::function<void()> look_;
+  std::function<void()> on_poll_;
   std::mutex mutex_;
   ncclComm_t communicator_ = nullptr;
 };

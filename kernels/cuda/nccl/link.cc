@@ -15,7 +15,7 @@ constexpr int kSender = 0, kReceiver = 1;  // ranks of the communicator
 }  // namespace
 
 Link::Link(const LinkPlace& place, const Stream& stream)
-    : stream_(stream), communicator_(place.timeout_s, place.look), host_(sizeof place.content) {}
+    : stream_(stream), communicator_(place.timeout_s, place.on_poll), host_(sizeof place.content) {}
 
 Link::~Link() {
   communicator_.abort();

@@ -19,7 +19,7 @@ struct LinkPlace {
   double timeout_s = 60.0;    // for the other end to come
   std::uint64_t content = 0;  // must be the same at both ends
   // Called while the other end is waited for; what it throws ends that.
-  std::function<void()> look = {};
+  std::function<void()> on_poll = {};
 };
 
 class Link {

@@ -93,11 +93,11 @@ struct LayerView {
 // Steps are numbered in the order in which they begin, from 1 on; 0 is none.
 using StepNumber = std::uint64_t;
 
-class StatePool;
+class CudaStatePool;
 
 class CudaState final : public StreamState {
  public:
-  explicit CudaState(std::weak_ptr<StatePool> owner) : pool(std::move(owner)) {}
+  explicit CudaState(std::weak_ptr<CudaStatePool> owner) : pool(std::move(owner)) {}
   ~CudaState() override;  // steps in flight may still read what it has
 
   ArenaBlock memory;          // layout.layer_bytes(capacity) of each layer
@@ -109,7 +109,7 @@ class CudaState final : public StreamState {
       0;                     // in-state positions: tokens held when the current RoPE segment began
   std::int32_t pin = 0;      // StepBlock::pin of the blocks so far
   StepNumber last_step = 0;  // that uses it
-  std::weak_ptr<StatePool> pool;
+  std::weak_ptr<CudaStatePool> pool;
 
   unsigned char* data() const { return static_cast<unsigned char*>(memory.data()); }
 };

@@ -65,7 +65,7 @@ class CudaBackend final : public Backend {
   CudaDevice device_;
   const AttentionModel& model_;  // the device's
   InFlightSteps& in_flight_;     // the device's
-  std::shared_ptr<StatePool> states_;
+  std::shared_ptr<CudaStatePool> states_;
 };
 
 }  // namespace tovamill::cuda

@@ -24,7 +24,7 @@ CudaBackend::CudaBackend(const BackendOptions& options)
       device_(options),
       model_(device_.model()),
       in_flight_(device_.in_flight()),
-      states_(std::make_shared<StatePool>(model_, in_flight_, device_.arena())) {}
+      states_(std::make_shared<CudaStatePool>(model_, in_flight_, device_.arena())) {}
 
 void* CudaBackend::used(const Buffer& buffer) {
   const CudaBuffer& b = cast(buffer);
@@ -94,7 +94,7 @@ void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Bu
                    .q_norm = device_.on_device(weights.q_norm),
                    .k_norm = device_.on_device(weights.k_norm),
                    .out = used(out)});
-  in_flight.promise(layer, events);
+  in_flight.request_events(layer, events);
 }
 
 void CudaBackend::target_nll(const Buffer& x, const Matrix& head,

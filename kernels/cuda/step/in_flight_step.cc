@@ -48,8 +48,8 @@ void InFlightStep::begin(StepNumber step, std::span<const StepBlock> blocks, std
   is_open_ = true;
   ids_staged_ = targets_staged_ = false;
   n_rows_ = n_rows;
-  promised_events_.clear();
-  promised_nll_ = {};
+  requested_events_.clear();
+  requested_nll_ = {};
   cut_segments(blocks, n_rows);
   timer_.begin(StepPart::states, stream_);
   attention_.begin_step(blocks, n_rows);
@@ -109,9 +109,9 @@ void InFlightStep::close() {
   if (!is_open_) return;
   flush();
   is_open_ = defers_ = false;
-  if (!promised_events_.empty()) attention_.fetch_events();
-  if (!promised_nll_.empty())
-    TOVAMILL_CUDA(cudaMemcpyAsync(host_nll_.data(), nll_.data(), promised_nll_.size_bytes(),
+  if (!requested_events_.empty()) attention_.fetch_events();
+  if (!requested_nll_.empty())
+    TOVAMILL_CUDA(cudaMemcpyAsync(host_nll_.data(), nll_.data(), requested_nll_.size_bytes(),
                                   cudaMemcpyDeviceToHost, stream_.get()));
   timer_.end(stream_);
   end_.record(stream_);
@@ -137,13 +137,13 @@ void InFlightStep::synchronize() {
 void InFlightStep::finish() {
   close();
   end_.synchronize();
-  for (const auto& [layer, events] : promised_events_) {
+  for (const auto& [layer, events] : requested_events_) {
     for (std::size_t b = 0; b < events.size(); ++b) attention_.read_events(layer, b, events[b]);
   }
-  if (!promised_nll_.empty())
-    std::memcpy(promised_nll_.data(), host_nll_.data(), promised_nll_.size_bytes());
-  promised_events_.clear();
-  promised_nll_ = {};
+  if (!requested_nll_.empty())
+    std::memcpy(requested_nll_.data(), host_nll_.data(), requested_nll_.size_bytes());
+  requested_events_.clear();
+  requested_nll_ = {};
   timer_.read(trace_);
 }
 

@@ -43,19 +43,19 @@ class InFlightStep {
   void issue(const Call& call);
   void flush();
   // `events` of `layer` are to be there after `finish`.
-  void promise(std::int32_t layer, std::span<BlockEvents> events) {
-    promised_events_.emplace_back(layer, events);
+  void request_events(std::int32_t layer, std::span<BlockEvents> events) {
+    requested_events_.emplace_back(layer, events);
   }
   void target_nll(const CudaBuffer& x, const CudaMatrix& head,
                   std::span<const std::int32_t> targets, std::span<float> nll);
-  // All calls of the step have come: the copies of what it promised to the host begin.
+  // All calls of the step have come: what was requested of it begins to be copied to the host.
   void close();
   // What is put into `other` from now on finds done what has been called so far. The host goes on.
   void order(const Stream& other);
   // What is called from now on begins after the event was reached. The host goes on.
   void wait(const Event& event);
   void synchronize();
-  // Waits for the end of the step, and keeps what was promised.
+  // Waits for the end of the step, and delivers what was requested.
   void finish();
   // Backend::read_logits of rows of the step; waits.
   void read_logits(const CudaBuffer& x, const CudaMatrix& head, std::span<const std::int32_t> rows,
@@ -112,9 +112,9 @@ class InFlightStep {
   StepGraphs graphs_;
   std::int32_t n_rows_ = 0;
   std::vector<Segment> segments_;
-  // Where `finish` brings what the step's calls promised.
-  std::vector<std::pair<std::int32_t, std::span<BlockEvents>>> promised_events_;
-  std::span<float> promised_nll_;
+  // Where `finish` delivers what the step's calls requested.
+  std::vector<std::pair<std::int32_t, std::span<BlockEvents>>> requested_events_;
+  std::span<float> requested_nll_;
 };
 
 }  // namespace tovamill::cuda

@@ -106,7 +106,7 @@ void InFlightStep::target_nll(const CudaBuffer& x, const CudaMatrix& head,
                static_cast<float*>(nll_.data()) + first, n, stream_);
     }
   }
-  promised_nll_ = nll.first(targets.size());
+  requested_nll_ = nll.first(targets.size());
 }
 
 // logits_ of the wanted rows side by side, as many as there is room for, each multiplied as a row

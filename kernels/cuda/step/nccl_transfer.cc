@@ -38,14 +38,14 @@ NcclTransfer::~NcclTransfer() {
 }
 
 void NcclTransfer::join(End& end, const NcclGroupId& id, bool sends) {
-  const auto look = [this] {
+  const auto on_poll = [this] {
     if (const auto why = place_.why_closed()) throw StageLost(*why);
   };
   const LinkPlace place{.id = id,
                         .sends = sends,
                         .timeout_s = place_.join_s,
                         .content = static_cast<std::uint64_t>(place_.hidden_size),
-                        .look = look};
+                        .on_poll = on_poll};
   auto link = std::make_unique<Link>(place, end.stream);
   link->join(place);
   end.link = std::move(link);
@@ -114,13 +114,13 @@ void NcclTransfer::lose(const std::string& why) {
 
 void NcclTransfer::watch() {
   while (true) {
-    if (const std::string why = find_trouble(); !why.empty()) return lose(why);
+    if (const std::string why = find_failure(); !why.empty()) return lose(why);
     std::unique_lock lock(mutex_);
     if (ends_.wait_for(lock, kLook, [&] { return is_over_ || lost_; })) return;
   }
 }
 
-std::string NcclTransfer::find_trouble() {
+std::string NcclTransfer::find_failure() {
   if (const std::optional<std::string> why = place_.why_closed()) return *why;
   try {
     TOVAMILL_CUDA(cudaSetDevice(device_));  // else a new thread's is the first

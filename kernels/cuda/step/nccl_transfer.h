@@ -67,7 +67,7 @@ class NcclTransfer final : public ActivationTransfer {
   template <class Call>
   void run(End& end, Call&& call);
   void watch();
-  std::string find_trouble();
+  std::string find_failure();
   bool stands_still(End& end) const;
   void lose(const std::string& why);
 

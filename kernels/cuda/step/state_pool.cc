@@ -23,19 +23,19 @@ CudaState::~CudaState() {
   if (const auto owner = pool.lock()) owner->forget(*this);
 }
 
-std::unique_ptr<CudaState> StatePool::make() {
+std::unique_ptr<CudaState> CudaStatePool::make() {
   auto state = std::make_unique<CudaState>(weak_from_this());
   resize(*state, model_.capacity(0, false));
   return state;
 }
 
-const Stream& StatePool::after(const CudaState& state) {
+const Stream& CudaStatePool::after(const CudaState& state) {
   in_flight_.order_after(state.last_step, stream_);
   return stream_;
 }
 
 // Frees what is kept for steps whose calls have all come, waiting for them. Whether there was any.
-bool StatePool::release_all() {
+bool CudaStatePool::release_all() {
   if (kept_.empty()) return false;
   in_flight_.synchronize();
   const InFlightStep& newest = in_flight_.newest();
@@ -44,7 +44,7 @@ bool StatePool::release_all() {
   return n > 0;
 }
 
-ArenaBlock StatePool::take(std::int64_t capacity) {
+ArenaBlock CudaStatePool::take(std::int64_t capacity) {
   constexpr const char* kWhat = "the state of a sequence";
   const std::size_t n_bytes = model_.state_bytes(capacity);
   try {
@@ -57,8 +57,8 @@ ArenaBlock StatePool::take(std::int64_t capacity) {
 
 // Takes the state to `memory`; `memory` is then what it had. Bytes: those of the new capacity
 // written once, of the tokens held read and written once.
-void StatePool::move(CudaState& state, ArenaBlock& memory, std::int64_t capacity,
-                     const Stream& stream) {
+void CudaStatePool::move(CudaState& state, ArenaBlock& memory, std::int64_t capacity,
+                         const Stream& stream) {
   const StateLayout& layout = model_.layout();
   // Values that no token has written are multiplied by a weight of 0: they must be numbers.
   TOVAMILL_CUDA(cudaMemsetAsync(memory.data(), 0, model_.state_bytes(capacity), stream.get()));
@@ -78,7 +78,7 @@ void StatePool::move(CudaState& state, ArenaBlock& memory, std::int64_t capacity
   state.capacity = capacity;
 }
 
-void StatePool::resize(CudaState& state, std::int64_t capacity) {
+void CudaStatePool::resize(CudaState& state, std::int64_t capacity) {
   if (state.capacity == capacity) return;
   ArenaBlock memory = take(capacity);
   const Stream& stream = after(state);
@@ -86,7 +86,7 @@ void StatePool::resize(CudaState& state, std::int64_t capacity) {
   stream.synchronize();  // what it had may be another state's from now on
 }
 
-void StatePool::copy(const CudaState& from, CudaState& to) {
+void CudaStatePool::copy(const CudaState& from, CudaState& to) {
   if (&from == &to) return;
   ArenaBlock memory;
   if (to.capacity != from.capacity) memory = take(from.capacity);
@@ -106,7 +106,7 @@ void StatePool::copy(const CudaState& from, CudaState& to) {
 
 // ---- in a step
 
-void StatePool::check(const StepBlock& block) const {
+void CudaStatePool::check(const StepBlock& block) const {
   const auto& state = *static_cast<const CudaState*>(block.state);
   check_block(model_.cache(), block, state.n_held);
   if (block.position != state.n_tokens)
@@ -116,7 +116,7 @@ void StatePool::check(const StepBlock& block) const {
 }
 
 // Makes room for the blocks, in their states and in the scratch.
-void StatePool::grow(std::span<const StepBlock> blocks, InFlightStep& in_flight) {
+void CudaStatePool::grow(std::span<const StepBlock> blocks, InFlightStep& in_flight) {
   const CacheOptions& cache = model_.cache();
   for (const StepBlock& block : blocks) {
     auto& state = *static_cast<CudaState*>(block.state);
@@ -137,7 +137,7 @@ void StatePool::grow(std::span<const StepBlock> blocks, InFlightStep& in_flight)
   }
 }
 
-void StatePool::prepare(std::span<const StepBlock> blocks) {
+void CudaStatePool::prepare(std::span<const StepBlock> blocks) {
   for (const StepBlock& block : blocks) check(block);
   InFlightStep& in_flight = in_flight_.next();
   in_flight_.newest().close();
@@ -164,7 +164,7 @@ void StatePool::prepare(std::span<const StepBlock> blocks) {
   }
 }
 
-void StatePool::finish(StepNumber step) {
+void CudaStatePool::finish(StepNumber step) {
   std::erase_if(kept_, [&](const Kept& k) { return k.until <= step; });
   for (const Shrunk& b : brought_down_) {
     if (b.step != step || b.state->last_step != step) continue;
@@ -176,7 +176,7 @@ void StatePool::finish(StepNumber step) {
   std::erase_if(brought_down_, [&](const Shrunk& b) { return b.step <= step; });
 }
 
-void StatePool::forget(CudaState& state) {
+void CudaStatePool::forget(CudaState& state) {
   std::erase_if(brought_down_, [&](const Shrunk& b) { return b.state == &state; });
   if (!in_flight_.is_finished(state.last_step))
     kept_.push_back({state.last_step, std::move(state.memory)});

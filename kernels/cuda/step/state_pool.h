@@ -18,10 +18,10 @@
 
 namespace tovamill::cuda {
 
-class StatePool : public std::enable_shared_from_this<StatePool> {
+class CudaStatePool : public std::enable_shared_from_this<CudaStatePool> {
  public:
   // `model` and `in_flight` outlive it. To be made by std::make_shared.
-  StatePool(const AttentionModel& model, InFlightSteps& in_flight, std::shared_ptr<Arena> arena)
+  CudaStatePool(const AttentionModel& model, InFlightSteps& in_flight, std::shared_ptr<Arena> arena)
       : model_(model), in_flight_(in_flight), arena_(std::move(arena)) {}
 
   std::unique_ptr<CudaState> make();

@@ -27,10 +27,11 @@ TEST_P(GoldenFile, ArraysAgreeInSize) {
         std::ranges::all_of(c.nll, [](double nll) { return std::isfinite(nll) && nll >= 0; }));
     const bool bounded = is_bounded(c.options);
     EXPECT_EQ(c.n_units > 1, is_head_wise(c.options.policy));
-    EXPECT_EQ(c.death.size(), bounded ? std::size_t(model.n_layers * c.n_units) * n_tokens : 0u);
+    EXPECT_EQ(c.eviction_step.size(),
+              bounded ? std::size_t(model.n_layers * c.n_units) * n_tokens : 0u);
     // A sliding window shorter than the state leaves nothing for scores to decide.
     EXPECT_TRUE(c.margin.empty() ||
-                (needs_scan(c.options.policy) && c.margin.size() == c.death.size()));
+                (needs_scan(c.options.policy) && c.margin.size() == c.eviction_step.size()));
   }
 }
 
@@ -39,8 +40,9 @@ TEST_P(GoldenFile, EveryStepOfAFullStateHasOneDeath) {
   const auto n_tokens = static_cast<std::int32_t>(model.ids.size());
   for (const GoldenCase& c : model.cases) {
     SCOPED_TRACE(c.name);
-    for (std::size_t row = 0; row < c.death.size(); row += n_tokens) {
-      std::vector<std::int32_t> deaths(c.death.begin() + row, c.death.begin() + row + n_tokens);
+    for (std::size_t row = 0; row < c.eviction_step.size(); row += n_tokens) {
+      std::vector<std::int32_t> deaths(c.eviction_step.begin() + row,
+                                       c.eviction_step.begin() + row + n_tokens);
       for (std::int32_t j = 0; j < n_tokens; ++j) EXPECT_TRUE(deaths[j] == -1 || deaths[j] >= j);
       std::ranges::sort(deaths);
       const auto first = std::ranges::upper_bound(deaths, -1);

@@ -19,7 +19,7 @@ constexpr double kTokenTolerance = 1e-3;
 constexpr double kMeanTolerance = 1e-4;
 
 // The documents were chosen such that no decision is a near-tie in float32 (make_goldens.py), so
-// every death must agree.
+// every eviction step must agree.
 struct Setting {
   std::string golden;
   DeviceKind device;
@@ -54,10 +54,11 @@ TEST_P(Golden, NllAndDeathsEqualFloat64) {
       }
       EXPECT_LE(worst, kTokenTolerance) << "at token " << worst_at << " of " << n;
       EXPECT_LE(std::abs(sum) / static_cast<double>(n), kMeanTolerance);
-      if (c.death.empty()) continue;
-      ASSERT_EQ(run.death.size(), c.death.size());
+      if (c.eviction_step.empty()) continue;
+      ASSERT_EQ(run.eviction_step.size(), c.eviction_step.size());
       std::size_t wrong = 0;
-      for (std::size_t i = 0; i < c.death.size(); ++i) wrong += run.death[i] != c.death[i];
+      for (std::size_t i = 0; i < c.eviction_step.size(); ++i)
+        wrong += run.eviction_step[i] != c.eviction_step[i];
       EXPECT_EQ(wrong, 0u);
     }
   }

@@ -337,9 +337,9 @@ TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
   WorkerLink link(network, 0, 20.0, 0.0);
   link.tick(0.0);
   network.reports.clear();
-  link.introduce({.host = "a", .device = "", .fingerprint = "x", .differences = ""});
+  link.register_worker({.host = "a", .device = "", .fingerprint = "x", .differences = ""});
   WorkerSituation s;
-  s.weights = WeightsTicket{.pid = 7, .fd = 3, .n_bytes = 1, .identity = 2};
+  s.weights = WeightsPlace{.pid = 7, .fd = 3, .n_bytes = 1, .identity = 2};
   link.update(s);
   link.tick(0.02);
   ASSERT_EQ(network.reports.size(), 2u);  // registration and report
@@ -347,8 +347,8 @@ TEST(Coordinator, KnowsAReadyWorkerAndHandsOnWeightsAtOnce) {
   for (const Message& m : network.reports) c.receive({0, m}, 0.03);
   c.tick(0.04);
   EXPECT_TRUE(network.heartbeats[0].is_known);
-  EXPECT_EQ(network.heartbeats[1].weights, WeightsOrder::take_ticket);
-  EXPECT_EQ(network.heartbeats[1].ticket, *s.weights);
+  EXPECT_EQ(network.heartbeats[1].weights, WeightsOrder::map_packed);
+  EXPECT_EQ(network.heartbeats[1].weights_place, *s.weights);
 }
 
 TEST(Coordinator, TheFirstToBeReadyLeavesWorkForThoseWhoStillLoad) {

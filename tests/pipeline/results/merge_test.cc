@@ -108,7 +108,7 @@ TEST(Merge, HoldsEveryValueOfEveryDocument) {
   const auto offsets = file.read_all<std::uint64_t>("/tokens/offsets");
   const auto nll = file.read_all<float>("/tokens/nll");
   const auto ids = file.read_all<std::int32_t>("/tokens/id");
-  const auto death = file.read_all<std::int32_t>("/trace/death");
+  const auto eviction_step = file.read_all<std::int32_t>("/trace/death");
   ASSERT_EQ(offsets.size(), 201u);
   std::uint64_t at = 0, n_failed = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -131,7 +131,7 @@ TEST(Merge, HoldsEveryValueOfEveryDocument) {
                 std::bit_cast<std::uint32_t>(r.token_nll[t]));
       ASSERT_EQ(ids[at + t], r.token_ids[t]);
       for (std::uint64_t l = 0; l < 3; ++l)
-        ASSERT_EQ(death[l * nll.size() + at + t], r.death[l * r.n_tokens + t]);
+        ASSERT_EQ(eviction_step[l * nll.size() + at + t], r.eviction_step[l * r.n_tokens + t]);
     }
     at += r.n_tokens;
   }
@@ -293,7 +293,7 @@ TEST(Merge, SumsTheCacheCounters) {
     for (std::size_t bin = 0; bin < kLogBins; ++bin)
       EXPECT_EQ(lifetime[l * kLogBins + bin], x.lifetime[bin] + y.lifetime[bin]);
     EXPECT_EQ(survival[l * kLogBins],
-              static_cast<double>(x.first_token_alive[0] + y.first_token_alive[0]) / 2.0);
+              static_cast<double>(x.first_token_kept[0] + y.first_token_kept[0]) / 2.0);
     EXPECT_TRUE(std::isnan(survival[l * kLogBins + 31]));
   }
   EXPECT_EQ(file.read_all<std::int32_t>("/cache/token_id"), (std::vector<std::int32_t>{3, 7, 9}));

@@ -148,7 +148,7 @@ TEST(DocumentRecord, DamagedNeverDoesMoreThanThrow) {
 TEST(DocumentRecord, WantsOneEntryPerToken) {
   for (const auto change : {+[](DocumentRecord& r) { r.token_nll.pop_back(); },
                             +[](DocumentRecord& r) { r.token_ids.push_back(0); },
-                            +[](DocumentRecord& r) { r.death.pop_back(); }}) {
+                            +[](DocumentRecord& r) { r.eviction_step.pop_back(); }}) {
     DocumentRecord r = with_everything();
     change(r);
     EXPECT_THROW(decode_document(encode(r), "here"), BadData);

@@ -37,7 +37,7 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
   result.n_layers = static_cast<std::int32_t>(layers);
   result.n_eviction_groups = n_eviction_groups(setting.cache, config.shape);
   const auto groups = static_cast<std::size_t>(result.n_eviction_groups);
-  result.death.assign(layers * groups * n, -1);
+  result.eviction_step.assign(layers * groups * n, -1);
   result.attended.assign(layers, 0);
   for (std::size_t begin = 0; begin < n; begin += static_cast<std::size_t>(setting.block)) {
     const std::size_t count = std::min(static_cast<std::size_t>(setting.block), n - begin);
@@ -57,8 +57,8 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
     for (std::size_t l = 0; l < layers; ++l) {
       result.attended[l] += out.at(l, 0).n_attended;
       for (const Eviction& e : out.at(l, 0).evictions) {
-        result.death[(l * groups + static_cast<std::size_t>(e.group)) * n +
-                     static_cast<std::size_t>(e.position)] = e.step;
+        result.eviction_step[(l * groups + static_cast<std::size_t>(e.group)) * n +
+                             static_cast<std::size_t>(e.position)] = e.step;
       }
     }
   }

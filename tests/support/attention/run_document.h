@@ -19,8 +19,8 @@ struct RunSetting {
 };
 
 struct RunResult {
-  std::vector<float> nll;           // (n_tokens - 1), of ids[1:]
-  std::vector<std::int32_t> death;  // (n_layers, n_eviction_groups, n_tokens), -1 never
+  std::vector<float> nll;                   // (n_tokens - 1), of ids[1:]
+  std::vector<std::int32_t> eviction_step;  // (n_layers, n_eviction_groups, n_tokens), -1 never
   std::vector<std::uint64_t>
       attended;  // (n_layers), tokens attended summed over queries and groups
   std::int32_t n_layers = 0, n_eviction_groups = 1;

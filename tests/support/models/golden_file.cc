@@ -93,7 +93,7 @@ GoldenCase case_of(const File& file, const json& entry) {
                .relative_margin = std::numeric_limits<double>::infinity()};
   if (entry.contains("death")) {
     c.n_units = entry.at("death").at("shape").at(1);
-    c.death = file.i16(entry.at("death"));
+    c.eviction_step = file.i16(entry.at("death"));
   }
   if (entry.contains("margin")) {
     c.margin = file.bf16(entry.at("margin"));

@@ -16,9 +16,10 @@ struct GoldenCase {
   std::string name{};    // "tova-head-32-clip-60"
   std::string source{};  // "transformers" or "reference_tova"
   CacheOptions options{};
-  std::vector<double> nll{};          // (n_tokens - 1), nats, of ids[1:]; no BOS
-  std::int32_t n_units = 1;           // n_kv_heads for policies that decide for each head, else 1
-  std::vector<std::int32_t> death{};  // (n_layers, n_units, n_tokens), -1 never; empty for `full`
+  std::vector<double> nll{};  // (n_tokens - 1), nats, of ids[1:]; no BOS
+  std::int32_t n_units = 1;   // n_kv_heads for policies that decide for each head, else 1
+  std::vector<std::int32_t>
+      eviction_step{};  // (n_layers, n_units, n_tokens), -1 never; empty for `full`
   // (n_layers, n_units, n_tokens) by step: second lowest less lowest score; 0 is an exact tie,
   // infinity where nothing died. About 3 significant digits. Empty where no scores but equal ones
   // ever decided: `full`, `window`, a state that always holds tokens behind the model's sliding

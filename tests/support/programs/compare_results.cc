@@ -33,15 +33,15 @@ bool compare(const std::string& path_a, const std::string& path_b) {
 }
 
 // Seen between two instruction sets of a CPU with SmolLM2-135M, k = 128, 15,000 tokens of source
-// text: 0.6 % of the deaths, a mean difference of 1.5e-4, 5e-5 at most before the first death that
-// differs.
+// text: 0.6 % of the eviction steps, a mean difference of 1.5e-4, 5e-5 at most before the first
+// eviction that differs.
 constexpr double kMostBefore = 1e-3, kMostMean = 5e-3, kMostDeaths = 0.03, kLeastBefore = 0.05;
 
 bool compare_nearly(const std::string& path_a, const std::string& path_b) {
   const tovamill::testing::NearResults r = tovamill::testing::near_results(path_a, path_b);
   const double before = static_cast<double>(r.n_before) / static_cast<double>(r.n_tokens);
   std::cout << r.n_before << " of " << r.n_tokens
-            << " tokens stand before the first death that differs in their document: their NLL "
+            << " tokens stand before the first eviction that differs in their document: their NLL "
             << "differs by " << r.worst_before << " at most (bar " << kMostBefore << ")\nmean NLL "
             << "differs by " << r.mean_difference << " (bar " << kMostMean << ")\n"
             << 100.0 * r.deaths_differing << " % of the deaths differ (bar " << 100.0 * kMostDeaths

@@ -155,7 +155,7 @@ bool exchange(MpiSession& session) {
   test_broadcasts(session);
   std::vector<int> all;
   for (const RankInfo& rank : session.ranks()) all.push_back(rank.rank);
-  session.introduce(all);
+  session.connect(all);
   session.end_start_up();
   test_bulk(*session.bulk_channel(), session.rank(), session.n_ranks());
   Channel& channel = session.channel();
@@ -224,7 +224,7 @@ int run(const std::vector<std::string>& arguments) {
   try {
     check_launch(launcher);
   } catch (const Error& error) {
-    if (speaks(launcher)) std::cerr << "tovamill: error: " << error.what() << "\n";
+    if (may_print(launcher)) std::cerr << "tovamill: error: " << error.what() << "\n";
     return static_cast<int>(error.code());
   }
   if (scenario == "late" && launcher.rank == launcher.n_tasks - 1) return 0;

@@ -108,12 +108,12 @@ void FakeCluster::step_worker(int rank) {
     return;
   }
   if (now_ >= w.ready_s && w.situation.phase == WorkerPhase::starting) {
-    w.link->introduce({.host = "fake",
-                       .pid = rank,
-                       .n_threads = 1,
-                       .device = "",
-                       .fingerprint = "f",
-                       .differences = ""});
+    w.link->register_worker({.host = "fake",
+                             .pid = rank,
+                             .n_threads = 1,
+                             .device = "",
+                             .fingerprint = "f",
+                             .differences = ""});
     if (orders.launch > 0) {
       w.journal = journals_.size();
       journals_.emplace_back().is_open = true;

@@ -19,32 +19,35 @@ struct Tokens {
     nll = file.read_all<double>("/tokens/nll");
     for (const double x : file.read_all<double>("/tokens/offsets"))
       offsets.push_back(static_cast<std::size_t>(x));
-    death = file.read_all<double>("/trace/death");
+    eviction_step = file.read_all<double>("/trace/death");
   }
   std::vector<double> nll;
   std::vector<std::size_t> offsets;
-  std::vector<double> death;  // (n_layers, all tokens)
+  std::vector<double> eviction_step;  // (n_layers, all tokens)
 };
 
-std::int64_t step(double death) { return death < 0.0 ? kNever : static_cast<std::int64_t>(death); }
+std::int64_t step(double eviction_step) {
+  return eviction_step < 0.0 ? kNever : static_cast<std::int64_t>(eviction_step);
+}
 
 }  // namespace
 
 NearResults near_results(const std::string& path_a, const std::string& path_b) {
   const Tokens a(path_a), b(path_b);
-  if (a.offsets != b.offsets || a.nll.size() != b.nll.size() || a.death.size() != b.death.size())
+  if (a.offsets != b.offsets || a.nll.size() != b.nll.size() ||
+      a.eviction_step.size() != b.eviction_step.size())
     throw Error(ExitCode::bad_data, path_a + " and " + path_b + " are of other documents");
   NearResults r;
-  const std::size_t n = a.nll.size(), n_layers = n > 0 ? a.death.size() / n : 0;
+  const std::size_t n = a.nll.size(), n_layers = n > 0 ? a.eviction_step.size() / n : 0;
   std::uint64_t n_differing = 0;
   for (std::size_t d = 0; d + 1 < a.offsets.size(); ++d) {
     const std::size_t begin = a.offsets[d], end = a.offsets[d + 1];
     std::int64_t first = kNever;  // step after which a state differs
     for (std::size_t l = 0; l < n_layers; ++l) {
       for (std::size_t i = l * n + begin; i < l * n + end; ++i) {
-        if (a.death[i] == b.death[i]) continue;
+        if (a.eviction_step[i] == b.eviction_step[i]) continue;
         ++n_differing;
-        first = std::min({first, step(a.death[i]), step(b.death[i])});
+        first = std::min({first, step(a.eviction_step[i]), step(b.eviction_step[i])});
       }
     }
     for (std::size_t i = begin; i < end; ++i) {
@@ -59,8 +62,9 @@ NearResults near_results(const std::string& path_a, const std::string& path_b) {
     }
   }
   if (r.n_tokens > 0) r.mean_difference /= static_cast<double>(r.n_tokens);
-  if (!a.death.empty())
-    r.deaths_differing = static_cast<double>(n_differing) / static_cast<double>(a.death.size());
+  if (!a.eviction_step.empty())
+    r.deaths_differing =
+        static_cast<double>(n_differing) / static_cast<double>(a.eviction_step.size());
   return r;
 }
 

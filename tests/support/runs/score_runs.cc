@@ -82,7 +82,7 @@ Results::Results(const std::string& run_directory) {
   numbers("/tokens/offsets", offsets);
   numbers("/tokens/nll", nll);
   numbers("/tokens/id", ids);
-  numbers("/trace/death", death);
+  numbers("/trace/death", eviction_step);
   strings("/failures/reason", failure_reason);
   strings("/failures/file", failure_file);
   numbers("/failures/line", failure_line);

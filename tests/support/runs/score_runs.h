@@ -45,10 +45,10 @@ struct Results {
   std::vector<std::string> id, status, positions;
   std::vector<std::uint64_t> offset, line, n_tokens, n_scored;
   std::vector<double> nll_sum, nll_sum_sq;
-  std::vector<std::uint64_t> offsets;  // (n_documents + 1), of the tokens
-  std::vector<float> nll;              // (n_tokens)
-  std::vector<std::int32_t> ids;       // (n_tokens)
-  std::vector<std::int32_t> death;     // (n_layers, n_tokens)
+  std::vector<std::uint64_t> offsets;       // (n_documents + 1), of the tokens
+  std::vector<float> nll;                   // (n_tokens)
+  std::vector<std::int32_t> ids;            // (n_tokens)
+  std::vector<std::int32_t> eviction_step;  // (n_layers, n_tokens)
   std::vector<std::string> failure_reason, failure_file;
   std::vector<std::uint64_t> failure_line, failure_offset;
 };

@@ -26,7 +26,7 @@ void fill_layer(LayerCounters& c, std::mt19937& random, std::uint64_t n_tokens) 
   for (int i = 0; i < 8; ++i) ++c.survivor_age[random() % 6];
   for (std::size_t b = 0; b < 6; ++b) {
     c.first_token_reached[b] = 1;
-    c.first_token_alive[b] = random() % 2;
+    c.first_token_kept[b] = random() % 2;
   }
 }
 
@@ -112,7 +112,7 @@ DocumentRecord synthetic_document(int i, const SyntheticOptions& o) {
     r.token_lifetimes.push_back({id, 1 + random() % 5, random() % 10000});
   if (o.trace) {
     for (std::size_t n = r.layers.size() * r.n_tokens; n > 0; --n)
-      r.death.push_back(static_cast<std::int32_t>(random() % 100) - 1);
+      r.eviction_step.push_back(static_cast<std::int32_t>(random() % 100) - 1);
   }
   return r;
 }

@@ -36,7 +36,7 @@ struct Worker {
                .chunk_tokens = options.cache.chunk_tokens,
                .bos = options.bos == BosMode::always ? std::optional(kBos) : std::nullopt,
                .keep_tokens = options.token_nll || options.trace_state,
-               .keep_deaths = options.trace_state,
+               .keep_eviction_steps = options.trace_state,
                .positions = static_cast<std::uint8_t>(options.cache.positions),
                .clip_distance = clip_distance(options.cache, shape)};
   }

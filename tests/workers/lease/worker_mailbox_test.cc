@@ -24,7 +24,7 @@ TEST(WorkerMailbox, AWishIsAnsweredOnceHoweverLongTheStep) {
   }
   coordinator.begin(std::move(work), 0.0);
   WorkerMailbox mailbox;
-  mailbox.introduce({}, {});
+  mailbox.register_worker({}, {});
   WorkerSituation situation;
   situation.phase = WorkerPhase::working;
   situation.journal_is_open = true;

@@ -21,7 +21,7 @@
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/load/loaded_model.h"
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 namespace tovamill {
 namespace {

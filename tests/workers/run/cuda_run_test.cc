@@ -56,7 +56,7 @@ TEST_F(CudaRun, GivesTheNumbersOfTheCpu) {
   score(options("cpu", DeviceKind::cpu));
   const Results gpu(d.path() / "gpu"), cpu(d.path() / "cpu");
   ASSERT_EQ(gpu.nll.size(), cpu.nll.size());
-  EXPECT_EQ(gpu.death, cpu.death);
+  EXPECT_EQ(gpu.eviction_step, cpu.eviction_step);
   for (std::size_t i = 0; i < gpu.nll.size(); ++i) {
     if (std::isfinite(cpu.nll[i])) {
       EXPECT_NEAR(gpu.nll[i], cpu.nll[i], 1e-3) << i;

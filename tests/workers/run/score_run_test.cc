@@ -101,7 +101,7 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
   ASSERT_EQ(r.n_tokens.size(), texts.size());
   const std::size_t n_all = r.nll.size();
   ASSERT_EQ(r.ids.size(), n_all);
-  ASSERT_EQ(r.death.size() % n_all, 0u);
+  ASSERT_EQ(r.eviction_step.size() % n_all, 0u);
   for (std::size_t i = 0; i < texts.size(); ++i) {
     SCOPED_TRACE("document " + std::to_string(i));
     std::size_t at = r.offsets[i], n_scored = 0;
@@ -131,11 +131,12 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
         for (std::size_t l = 0; l < static_cast<std::size_t>(one.n_layers); ++l) {
           std::int32_t last = 0;  // when the last KV head dropped it
           for (std::size_t g = 0; g < groups; ++g) {
-            const std::int32_t death = one.death[(l * groups + g) * ids.size() + t];
-            last = death < 0 || last < 0 ? -1 : std::max(last, death);
+            const std::int32_t eviction_step = one.eviction_step[(l * groups + g) * ids.size() + t];
+            last = eviction_step < 0 || last < 0 ? -1 : std::max(last, eviction_step);
           }
           const auto expected = last < 0 ? -1 : last + static_cast<std::int32_t>(at - begin);
-          ASSERT_EQ(r.death[l * n_all + at + t], expected) << "layer " << l << ", token " << t;
+          ASSERT_EQ(r.eviction_step[l * n_all + at + t], expected)
+              << "layer " << l << ", token " << t;
         }
       }
       at += ids.size();
@@ -495,7 +496,7 @@ TEST_F(ScoreRun, AGgufFileGivesTheNumbersOfItsDirectory) {
   score(o);
   const Results hf(out("hf")), gguf(out("gguf"));
   EXPECT_EQ(hf.ids, gguf.ids);
-  EXPECT_EQ(hf.death, gguf.death);
+  EXPECT_EQ(hf.eviction_step, gguf.eviction_step);
   EXPECT_EQ(hf.nll_sum, gguf.nll_sum);
 }
 
@@ -506,14 +507,15 @@ struct NaiveLayer {
 };
 
 void count_chunk(NaiveLayer& c, const std::vector<std::int32_t>& ids,
-                 const std::vector<std::int32_t>& death,
+                 const std::vector<std::int32_t>& eviction_step,
                  std::map<std::int32_t, std::uint64_t>& count,
                  std::map<std::int32_t, std::uint64_t>& lived) {
   const std::size_t n = ids.size();
-  const auto n_held = static_cast<std::uint64_t>(std::count(death.begin(), death.end(), -1));
+  const auto n_held =
+      static_cast<std::uint64_t>(std::count(eviction_step.begin(), eviction_step.end(), -1));
   for (std::size_t j = 0; j < n; ++j) {
-    const bool dies = death[j] >= 0;
-    const std::uint64_t age = (dies ? static_cast<std::size_t>(death[j]) : n - 1) - j;
+    const bool dies = eviction_step[j] >= 0;
+    const std::uint64_t age = (dies ? static_cast<std::size_t>(eviction_step[j]) : n - 1) - j;
     (dies ? c.lifetime : c.survivor_age)[static_cast<std::size_t>(log_bin(age))] += 1;
     c.n_evictions += dies;
     c.n_survivors += !dies;
@@ -525,13 +527,14 @@ void count_chunk(NaiveLayer& c, const std::vector<std::int32_t>& ids,
   c.n_queries += n;
   for (std::size_t b = 0; b < kLogBins && (std::size_t{1} << b) < n; ++b) {
     c.reached[b] += 1;
-    c.alive[b] += death[0] < 0 || static_cast<std::size_t>(death[0]) >= std::size_t{1} << b;
+    c.alive[b] +=
+        eviction_step[0] < 0 || static_cast<std::size_t>(eviction_step[0]) >= std::size_t{1} << b;
   }
 }
 
 void expect_cache_as_traced(const RunOptions& o) {
   const Results r(o.out);
-  const std::size_t n_all = r.nll.size(), n_layers = r.death.size() / n_all;
+  const std::size_t n_all = r.nll.size(), n_layers = r.eviction_step.size() / n_all;
   std::vector<NaiveLayer> layers(n_layers);
   std::map<std::int32_t, std::uint64_t> count, lived;
   for (std::size_t i = 0; i + 1 < r.offsets.size(); ++i) {
@@ -542,12 +545,13 @@ void expect_cache_as_traced(const RunOptions& o) {
       const std::vector<std::int32_t> ids(r.ids.begin() + static_cast<std::ptrdiff_t>(at),
                                           r.ids.begin() + static_cast<std::ptrdiff_t>(end));
       for (std::size_t l = 0; l < n_layers; ++l) {
-        std::vector<std::int32_t> death;
+        std::vector<std::int32_t> eviction_step;
         for (std::size_t t = at; t < end; ++t) {
-          const std::int32_t step = r.death[l * n_all + t];
-          death.push_back(step < 0 ? -1 : step - static_cast<std::int32_t>(at - r.offsets[i]));
+          const std::int32_t step = r.eviction_step[l * n_all + t];
+          eviction_step.push_back(step < 0 ? -1
+                                           : step - static_cast<std::int32_t>(at - r.offsets[i]));
         }
-        count_chunk(layers[l], ids, death, count, lived);
+        count_chunk(layers[l], ids, eviction_step, count, lived);
       }
       at = end;
     }
@@ -614,9 +618,9 @@ TEST_F(ScoreRun, HeadWiseCountsAddUp) {
     const auto one = alone(ids, o.cache);
     n_tokens += ids.size();
     const auto layer =
-        one.death.begin() + static_cast<std::ptrdiff_t>(2 * ids.size());  // of two groups
+        one.eviction_step.begin() + static_cast<std::ptrdiff_t>(2 * ids.size());  // of two groups
     n_evictions += static_cast<std::uint64_t>(
-        std::count_if(one.death.begin(), layer, [](int x) { return x >= 0; }));
+        std::count_if(one.eviction_step.begin(), layer, [](int x) { return x >= 0; }));
   }
   const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
   EXPECT_EQ(file.read_all<std::uint64_t>("/cache/evictions").at(0), n_evictions);

@@ -1,4 +1,4 @@
-#include "workers/options/option_text.h"
+#include "workers/options/option_values.h"
 
 #include <algorithm>
 #include <array>
