@@ -108,8 +108,11 @@ check_cuda() {
 }
 
 # Processes that mpirun starts would be watched as well, and take ten times as long: the preset `default` tests these.
+# Clang compiles sanitized code three times as fast as GCC.
 check_sanitize() {
-  cmake --preset debug
+  local compiler
+  compiler=$(command -v clang++ || command -v clang++-14 || true)
+  cmake --preset debug ${compiler:+-DCMAKE_CXX_COMPILER="$compiler"}
   cmake --build --preset debug -j "$n_jobs"
   ctest --preset debug -j $((2 * n_jobs)) -LE mpirun
 }
