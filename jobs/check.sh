@@ -108,11 +108,22 @@ check_cuda() {
 }
 
 # Processes that mpirun starts would be watched as well, and take ten times as long: the preset `default` tests these.
-# Clang compiles sanitized code three times as fast as GCC.
+# Clang compiles sanitized code three times as fast as GCC; its warnings are not ours. Before 16 it lacks
+# std::source_location.
 check_sanitize() {
-  local compiler
-  compiler=$(command -v clang++ || command -v clang++-14 || true)
-  cmake --preset debug ${compiler:+-DCMAKE_CXX_COMPILER="$compiler"}
+  local compiler=""
+  for compiler in clang++ clang++-{19,18,17,16} ""; do
+    [ -n "$compiler" ] || break
+    if "$compiler" --version 2>/dev/null | grep -qE 'version (1[6-9]|[2-9][0-9])\.' &&
+      echo '#include <omp.h>' | "$compiler" -fopenmp -fsyntax-only -x c++ - 2>/dev/null; then
+      break
+    fi
+  done
+  if [ -n "$compiler" ]; then
+    cmake --preset debug -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF
+  else
+    cmake --preset debug
+  fi
   cmake --build --preset debug -j "$n_jobs"
   ctest --preset debug -j $((2 * n_jobs)) -LE mpirun
 }

@@ -64,8 +64,11 @@ for part in "${parts[@]}"; do
       packages+=(shellcheck python3-venv)
       if [ "$(sed -n 's/^VERSION_ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d '"')" = 12 ]; then
         packages+=(clang-format clang-tidy)  # version 14; elsewhere they come from PyPI
+        packages+=(clang-19 libclang-rt-19-dev libomp-19-dev)
+      else
+        packages+=(clang libomp-dev)
       fi
-      upstream+=(shellcheck "clang-format 14" "clang-tidy 14") ;;
+      upstream+=(shellcheck "clang-format 14" "clang-tidy 14" "Clang 16 or later with its sanitizers and libomp") ;;
     slurm)
       packages+=(slurm-wlm munge slurm-client)
       upstream+=(Slurm MUNGE) ;;

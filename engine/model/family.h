@@ -24,7 +24,7 @@ struct Family {
   const char* class_name;   // the one of config.json's `architectures` whose weights are `tensors`
   LayerShape layer = {};    // what its layers are where no key says otherwise; sizes are of keys
   LayerRule rules[3] = {};  // in this order
-  const TensorNames* tensors = &kHfTensors;
+  const TensorNames* tensors = nullptr;
   // What is meant where config.json is silent.
   double rope_theta = 10'000;
   std::int32_t head_dim = 0;  // 0: hidden_size / heads

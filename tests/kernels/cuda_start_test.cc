@@ -65,6 +65,12 @@ TEST_F(CudaStart, RefusesAnArchitectureThatIsTooOldOrNotBuiltFor) {
   EXPECT_TRUE(contains(refusal({.fault = GpuFault::no_code}), "no code for this GPU"));
 }
 
+TEST_F(CudaStart, RefusesHeadsThatItsSharedMemoryDoesNotHold) {
+  const std::string why = refusal({.shared_kib = 16});
+  EXPECT_TRUE(contains(why, "heads of 10 need ")) << why;
+  EXPECT_TRUE(contains(why, "has 16; use --dtype bf16 or --device cpu")) << why;
+}
+
 TEST_F(CudaStart, RefusesADeviceThatIsNotThere) {
   EXPECT_TRUE(contains(refusal({.n_devices = 2}, 2), "GPU 2 is asked for"));
   EXPECT_TRUE(contains(refusal({.n_devices = 2}, -1), "GPU -1 is asked for"));

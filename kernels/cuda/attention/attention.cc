@@ -80,7 +80,7 @@ void Attention::upload() {
 void Attention::run(std::int32_t layer, const float* q_norm, const float* k_norm, const float* qkv,
                     void* out) {
   for (const TileBatch& batch : layout_.batches()) {
-    if (model_.type() == ElementType::bf16) {
+    if (model_.type() == ComputeType::bf16) {
       run_batch<Bf16>(batch, layer, q_norm, k_norm, qkv, static_cast<Bf16*>(out));
     } else {
       run_batch<float>(batch, layer, q_norm, k_norm, qkv, static_cast<float*>(out));

@@ -62,6 +62,10 @@ struct ScoreArguments {
   const T* queries;  // (rows, q_size), rotated
   TileScratch scratch;
 };
+// The shared memory of a block of `score_tiles`, bytes: more than most GPUs have for float32 heads
+// above 320.
+template <class T>
+std::size_t score_shared_bytes(std::int32_t head_dim);
 // scores = scale q . k of each query and the slots up to its own.
 template <class T>
 void score_tiles(const ScoreArguments<T>& a, std::int32_t n_tiles, std::int32_t max_slots,

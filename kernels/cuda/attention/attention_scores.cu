@@ -75,22 +75,35 @@ __global__ void __launch_bounds__(kThreads, kWidth == 8 ? 4 : 3) score_kernel(Sc
   }
 }
 
+// Elements of a row of queries, whole parts of kDepth, and of a row of a part of the keys.
+template <class T>
+int query_ld(std::int32_t head_dim) {
+  return parts_of(head_dim) * kDepth + Sums<T>::kPad;
+}
+template <class T>
+constexpr int kKeyLd = kDepth + Sums<T>::kPad;
+
 }  // namespace
+
+template <class T>
+std::size_t score_shared_bytes(std::int32_t head_dim) {
+  return static_cast<std::size_t>(kRows * query_ld<T>(head_dim) + kCols * kKeyLd<T>) * sizeof(T);
+}
+template std::size_t score_shared_bytes<float>(std::int32_t);
+template std::size_t score_shared_bytes<Bf16>(std::int32_t);
 
 // Rows are read in 16 bytes, where heads are of so many, else in two elements.
 template <class T>
 void score_tiles(const ScoreArguments<T>& a, std::int32_t n_tiles, std::int32_t max_slots,
                  std::int32_t max_queries, const Stream& stream) {
   constexpr std::int32_t kSlots = kSlotTiles * kCols;
-  const int left_ld = parts_of(a.shape.head_dim) * kDepth + Sums<T>::kPad,
-            right_ld = kDepth + Sums<T>::kPad;
   launch(a.shape.head_dim % kWide<T> == 0 ? score_kernel<T, kWide<T>> : score_kernel<T, 2>,
          "scores",
          {.blocks = dim3(static_cast<unsigned>((max_slots + kSlots - 1) / kSlots),
                          static_cast<unsigned>((max_queries + kRows - 1) / kRows),
                          static_cast<unsigned>(n_tiles * a.shape.n_heads)),
           .threads = dim3(kThreads),
-          .shared_bytes = static_cast<std::size_t>(kRows * left_ld + kCols * right_ld) * sizeof(T)},
+          .shared_bytes = score_shared_bytes<T>(a.shape.head_dim)},
          stream, a);
 }
 

@@ -75,7 +75,8 @@ DeviceFacts device_facts(int device) {
       .major = p.major,
       .minor = p.minor,
       .total_bytes = n_total,
-      .free_bytes = n_free};
+      .free_bytes = n_free,
+      .block_shared_bytes = p.sharedMemPerBlockOptin};
 }
 
 std::uint64_t wanted_bytes(const DeviceFacts& facts, std::uint64_t wanted) {

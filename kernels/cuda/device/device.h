@@ -11,6 +11,7 @@ struct DeviceFacts {
   int index = 0;
   int major = 0, minor = 0;  // compute capability
   std::uint64_t total_bytes = 0, free_bytes = 0;
+  std::uint64_t block_shared_bytes = 0;  // of shared memory, at most, that a block may have
 };
 
 // Throws Error(no_device) in one line that says what is missing: a driver, a newer driver, a GPU, a

@@ -10,11 +10,11 @@
 namespace tovamill::cuda {
 namespace {
 
-cudaDataType_t type_of(ElementType t) { return t == ElementType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+cudaDataType_t type_of(ComputeType t) { return t == ComputeType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
 // Bytes whose multiples rows begin at: a GEMM may begin at any row of a step. 256 is what cuBLAS
 // takes for granted.
-std::uint32_t alignment(std::int32_t n_cols, ElementType type) {
+std::uint32_t alignment(std::int32_t n_cols, ComputeType type) {
   return static_cast<std::uint32_t>(
       std::gcd(static_cast<std::size_t>(n_cols) * element_bytes(type), Arena::kAlign));
 }
@@ -47,12 +47,12 @@ std::string shown(const Operand& w, std::int32_t n_rows) {
 }  // namespace
 
 struct Gemm::Impl {
-  ElementType type;
+  ComputeType type;
   TransposedMatmul matmul;
   std::map<GemmProblem, cublasLtMatmulAlgo_t> algorithms;
 };
 
-Gemm::Gemm(ElementType type) : impl_(std::make_unique<Impl>()) { impl_->type = type; }
+Gemm::Gemm(ComputeType type) : impl_(std::make_unique<Impl>()) { impl_->type = type; }
 
 Gemm::~Gemm() = default;
 
@@ -89,7 +89,7 @@ std::int32_t Gemm::size_of(std::int32_t n_rows) {
 
 // cuBLAS counts columns first: out^T (n_out, n_rows) = W (n_in, n_out)^T x^T (n_in, n_rows).
 void Gemm::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
-                    ElementType out_type, bool adds, void* workspace, const Stream& stream) {
+                    ComputeType out_type, bool adds, void* workspace, const Stream& stream) {
   if (n_rows == 0) return;
   const GemmProblem problem{w.n_out, w.n_in, kind, out_type, adds};
   GemmProblem sized = problem;

@@ -22,9 +22,6 @@
 
 namespace tovamill::cuda {
 
-// Elements of rows and of packed matrices.
-using ElementType = ComputeType;
-
 // Rows of blocks of several tokens, and of one.
 enum class RowKind : std::uint8_t { prefill, decode };
 
@@ -32,7 +29,7 @@ enum class RowKind : std::uint8_t { prefill, decode };
 struct GemmProblem {
   std::int32_t n_out = 0, n_in = 0;
   RowKind kind = RowKind::prefill;
-  ElementType out_type = ElementType::f32;
+  ComputeType out_type = ComputeType::f32;
   bool adds = false;
   std::int32_t size = 0;  // size_of the steps' rows; 0: all sizes without an algorithm of their own
   auto operator<=>(const GemmProblem&) const = default;
@@ -64,7 +61,7 @@ class Gemm {
   static std::int32_t size_of(std::int32_t n_rows);  // 1 to kSizes.size()
 
   // `type` of x and W.
-  explicit Gemm(ElementType type);
+  explicit Gemm(ComputeType type);
   ~Gemm();
   // Whether that a row does not depend on those beside it is for RowGemm to try.
   static bool may_depend_on_rows();
@@ -81,7 +78,7 @@ class Gemm {
   // GEMMs that may be in flight at once have a workspace of kWorkspaceBytes each. Throws
   // GemmRefused.
   void multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
-                ElementType out_type, bool adds, void* workspace, const Stream& stream);
+                ComputeType out_type, bool adds, void* workspace, const Stream& stream);
 
  private:
   struct Impl;

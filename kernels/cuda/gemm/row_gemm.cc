@@ -27,13 +27,13 @@ std::vector<std::int32_t> tried_rows(std::int32_t least, std::int32_t most) {
   return tried;
 }
 
-std::size_t bytes_of(std::int64_t n, ElementType type) {
+std::size_t bytes_of(std::int64_t n, ComputeType type) {
   return static_cast<std::size_t>(n) * element_bytes(type);
 }
 
 }  // namespace
 
-RowGemm::RowGemm(ElementType type, std::span<const GemmShape> shapes, Arena& arena)
+RowGemm::RowGemm(ComputeType type, std::span<const GemmShape> shapes, Arena& arena)
     : type_(type), gemm_(type) {
   if (!Gemm::may_depend_on_rows()) return;
   for (const GemmShape& s : shapes) {
@@ -52,7 +52,7 @@ RowGemm::RowGemm(ElementType type, std::span<const GemmShape> shapes, Arena& are
 // Multiplies random rows, then some of the last ones alone: the same numbers must come out.
 class RowGemm::Trial {
  public:
-  Trial(Gemm& gemm, const GemmShape& shape, RowKind kind, ElementType type, Arena& arena)
+  Trial(Gemm& gemm, const GemmShape& shape, RowKind kind, ComputeType type, Arena& arena)
       : gemm_(gemm),
         s_(shape),
         kind_(kind),
@@ -64,7 +64,7 @@ class RowGemm::Trial {
         some_(arena.take(out_bytes_, kWhat)),
         differs_(arena.take(sizeof(std::uint32_t), kWhat)),
         workspace_(arena.take(Gemm::kWorkspaceBytes, kWhat)) {
-    const bool is_bf16 = type == ElementType::bf16;
+    const bool is_bf16 = type == ComputeType::bf16;
     fill_random(w_.data(), std::int64_t{s_.n_out} * s_.n_in, is_bf16, 1, stream_);
     fill_random(x_.data(), std::int64_t{s_.tried_rows} * s_.n_in, is_bf16, 2, stream_);
   }
@@ -104,7 +104,7 @@ class RowGemm::Trial {
   Gemm& gemm_;
   const GemmShape& s_;
   RowKind kind_;
-  ElementType type_;
+  ComputeType type_;
   std::size_t out_bytes_;
   ArenaBlock w_, x_, all_, some_, differs_, workspace_;
   Stream stream_;
@@ -153,7 +153,7 @@ ArenaBlock RowGemm::make_workspace(Arena& arena) const {
 }
 
 void RowGemm::multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind,
-                       void* out, ElementType out_type, bool adds, const ArenaBlock& workspace,
+                       void* out, ComputeType out_type, bool adds, const ArenaBlock& workspace,
                        const Stream& stream) {
   if (!padded_.contains({w.n_out, w.n_in, kind, out_type, adds}))
     return gemm_.multiply(w, x, n_rows, kind, out, out_type, adds, workspace.data(), stream);
@@ -168,7 +168,7 @@ void RowGemm::multiply(const Operand& w, const void* x, std::int32_t n_rows, Row
 
 // Multiplies at most padded_rows rows, as exactly so many.
 void RowGemm::multiply_padded(const Operand& w, const std::byte* x, std::int32_t n_rows,
-                              RowKind kind, std::byte* out, ElementType out_type, bool adds,
+                              RowKind kind, std::byte* out, ComputeType out_type, bool adds,
                               const ArenaBlock& workspace, const Stream& stream) {
   const std::int32_t rows = padded_rows(kind);
   if (n_rows == rows)

@@ -20,7 +20,7 @@ namespace tovamill::cuda {
 // A GEMM of each step, tried with up to so many rows: the same for all sizes of a step.
 struct GemmShape {
   std::int32_t n_out = 0, n_in = 0, tried_rows = Gemm::usual_rows(RowKind::prefill);
-  ElementType out_type = ElementType::f32;
+  ComputeType out_type = ComputeType::f32;
   bool adds = false;
 };
 
@@ -28,13 +28,13 @@ class RowGemm {
  public:
   // Tries `shapes` in memory of `arena`, which it gives back; where there is not enough of it, rows
   // are padded.
-  RowGemm(ElementType type, std::span<const GemmShape> shapes, Arena& arena);
+  RowGemm(ComputeType type, std::span<const GemmShape> shapes, Arena& arena);
 
   // GEMMs that may be in flight at once have a workspace each.
   ArenaBlock make_workspace(Arena& arena) const;
   // As Gemm::multiply.
   void multiply(const Operand& w, const void* x, std::int32_t n_rows, RowKind kind, void* out,
-                ElementType out_type, bool adds, const ArenaBlock& workspace, const Stream& stream);
+                ComputeType out_type, bool adds, const ArenaBlock& workspace, const Stream& stream);
   // Shapes whose rows are padded.
   std::size_t n_padded() const { return padded_.size(); }
 
@@ -43,10 +43,10 @@ class RowGemm {
   bool find_independent(const GemmShape& shape, const GemmProblem& problem, Arena& arena);
   void choose_sizes(const GemmShape& shape, const GemmProblem& problem, Trial& trial);
   void multiply_padded(const Operand& w, const std::byte* x, std::int32_t n_rows, RowKind kind,
-                       std::byte* out, ElementType out_type, bool adds, const ArenaBlock& workspace,
+                       std::byte* out, ComputeType out_type, bool adds, const ArenaBlock& workspace,
                        const Stream& stream);
 
-  ElementType type_;
+  ComputeType type_;
   Gemm gemm_;
   std::set<GemmProblem> padded_;
   std::size_t pad_bytes_ = 0;  // at the end of a workspace, behind what cuBLAS takes

@@ -5,7 +5,7 @@
 
 namespace tovamill::cuda {
 
-AttentionModel::AttentionModel(const BackendOptions& options, ElementType type)
+AttentionModel::AttentionModel(const BackendOptions& options, ComputeType type)
     : model_(options.shape),
       cache_(options.cache),
       type_(type),

@@ -14,9 +14,9 @@ namespace tovamill::cuda {
 
 class AttentionModel {
  public:
-  AttentionModel(const BackendOptions& options, ElementType type);
+  AttentionModel(const BackendOptions& options, ComputeType type);
 
-  ElementType type() const { return type_; }
+  ComputeType type() const { return type_; }
   const ModelShape& model() const { return model_; }
   const CacheOptions& cache() const { return cache_; }
   const StateLayout& layout() const { return layout_; }
@@ -46,7 +46,7 @@ class AttentionModel {
  private:
   ModelShape model_;
   CacheOptions cache_;
-  ElementType type_;
+  ComputeType type_;
   std::int32_t max_rows_, max_block_;
   std::int64_t clip_ = 0;
   StateLayout layout_;

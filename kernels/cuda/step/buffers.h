@@ -26,7 +26,7 @@ struct CudaMatrix final : Matrix {
 struct CudaBuffer final : Buffer {
   ArenaBlock memory;
   std::int32_t cols = 0;
-  ElementType type = ElementType::f32;
+  ComputeType type = ComputeType::f32;
   mutable StepNumber last_step = 0;  // that reads or writes it; 0: none since the host wrote it
   // Reached once what was sent from it to another device has left it; to be waited for while
   // is_leaving.

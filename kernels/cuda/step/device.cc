@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "kernels/cuda/attention/attention_kernels.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/gemm/elementwise.h"
 #include "kernels/stacked_rows.h"
@@ -12,7 +13,7 @@
 namespace tovamill::cuda {
 namespace {
 
-constexpr std::int32_t kMostLanes = 4;
+constexpr std::int32_t kMostInFlight = 4;
 
 // What is said to be free cannot always be had in one piece, and another process may have taken of
 // it meanwhile: then a little less, down to a half.
@@ -37,8 +38,25 @@ std::string gibibytes(std::uint64_t n_bytes) {
   return text;
 }
 
+// The device, whose multiprocessors can hold a tile of scores of the model's heads.
+int device_for(const BackendOptions& options) {
+  const int index = choose_device(options.device_index);
+  const DeviceFacts facts = device_facts(index);
+  const std::int32_t head_dim = options.shape.head_dim;
+  const bool is_bf16 = options.dtype == ComputeType::bf16;
+  const std::size_t n_bytes =
+      is_bf16 ? score_shared_bytes<Bf16>(head_dim) : score_shared_bytes<float>(head_dim);
+  if (n_bytes > facts.block_shared_bytes)
+    throw Error(ExitCode::no_device, "--device cuda: heads of " + std::to_string(head_dim) +
+                                         " need " + std::to_string(n_bytes >> 10) +
+                                         " KiB of shared memory a block, " + facts.name + " has " +
+                                         std::to_string(facts.block_shared_bytes >> 10) + "; use " +
+                                         (is_bf16 ? "" : "--dtype bf16 or ") + "--device cpu");
+  return index;
+}
+
 // What the step multiplies by: Q, K and V, output, gate and up, down, head.
-std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ElementType type) {
+std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ComputeType type) {
   const ModelShape& s = o.shape;
   GemmShape head{.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows};
   return {{.n_out = s.q_size() + 2 * s.kv_size(), .n_in = s.hidden_size},
@@ -53,13 +71,14 @@ std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ElementType type) {
 CudaDevice::CudaDevice(const BackendOptions& options)
     : options_(options),
       type_(options.dtype),
-      index_(choose_device(options.device_index)),
+      index_(device_for(options)),
       name_(device_facts(index_).name),
       wanted_bytes_(wanted_bytes(device_facts(index_), options.device_bytes)),
       arena_(make_arena(index_, options.device_bytes)),
       model_(options, type_),
       gemm_(type_, gemm_shapes(options, type_), *arena_),
-      in_flight_(std::clamp(options.n_in_flight, 1, kMostLanes), options, model_, gemm_, *arena_) {}
+      in_flight_(std::clamp(options.n_in_flight, 1, kMostInFlight), options, model_, gemm_,
+                 *arena_) {}
 
 std::string CudaDevice::description() const {
   const std::size_t n = gemm_.n_padded();
@@ -153,7 +172,7 @@ std::unique_ptr<Buffer> CudaDevice::make_buffer(std::int32_t n_rows, std::int32_
   in_flight_.synchronize();
   auto buffer = std::make_unique<CudaBuffer>();
   buffer->cols = n_cols;
-  buffer->type = type == BufferType::full ? ElementType::f32 : type_;
+  buffer->type = type == BufferType::full ? ComputeType::f32 : type_;
   buffer->memory = arena_->take(static_cast<std::size_t>(n_rows) *
                                     static_cast<std::size_t>(n_cols) * element_bytes(buffer->type),
                                 "the rows of a step");
@@ -167,9 +186,9 @@ void CudaDevice::write_rows(Buffer& buffer, std::int32_t first_row, std::span<co
   if (std::exchange(b.is_leaving, false)) stream_.wait(*b.sent);
   b.last_step = 0;
   switch (b.type) {
-    case ElementType::f32:
+    case ComputeType::f32:
       return to_device(b.as<float>() + first, rows.data(), rows.size_bytes());
-    case ElementType::bf16: {
+    case ComputeType::bf16: {
       std::vector<Bf16> packed(rows.size());
       std::transform(rows.begin(), rows.end(), packed.begin(), to_bf16);
       return to_device(b.as<Bf16>() + first, packed.data(), packed.size() * sizeof(Bf16));
@@ -183,9 +202,9 @@ void CudaDevice::read_rows(const Buffer& buffer, std::int32_t first_row,
   const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(b.cols);
   in_flight_.order_after(b.last_step, stream_);
   switch (b.type) {
-    case ElementType::f32:
+    case ComputeType::f32:
       return to_host(rows.data(), b.as<float>() + first, rows.size_bytes());
-    case ElementType::bf16: {
+    case ComputeType::bf16: {
       std::vector<Bf16> packed(rows.size());
       to_host(packed.data(), b.as<Bf16>() + first, packed.size() * sizeof(Bf16));
       std::transform(packed.begin(), packed.end(), rows.begin(),

@@ -81,7 +81,7 @@ class InFlightStep {
   void run(const Call& call);
   template <class T>
   void run_rows(const Call& call);
-  void multiply(const Call& call, void* out, ElementType out_type);
+  void multiply(const Call& call, void* out, ComputeType out_type);
   void multiply_head(const CudaMatrix& head, const void* x, std::int32_t n, RowKind kind);
   template <class Take>
   void multiply_rows(const CudaBuffer& x, const CudaMatrix& head,
@@ -89,7 +89,7 @@ class InFlightStep {
   const std::int32_t* stage(std::span<const std::int32_t> numbers, std::byte* host,
                             const ArenaBlock& to, bool& is_staged);
 
-  ElementType type_;
+  ComputeType type_;
   float eps_;
   std::int32_t head_rows_;  // whose logits exist at one time
   RowGemm& gemm_;

@@ -35,15 +35,15 @@ void InFlightStep::run(const Call& call) {
   }
   if (call.kind == Call::Kind::project) {
     timer_.enter(StepPart::gemm, stream_);
-    multiply(call, call.out, ElementType::f32);
+    multiply(call, call.out, ComputeType::f32);
     if (call.bias != nullptr)
       add_bias(static_cast<float*>(call.out), call.bias, call.n_out, n_rows_, stream_);
     return;
   }
   switch (type_) {
-    case ElementType::f32:
+    case ComputeType::f32:
       return run_rows<float>(call);
-    case ElementType::bf16:
+    case ComputeType::bf16:
       return run_rows<Bf16>(call);
   }
 }
@@ -69,7 +69,7 @@ void InFlightStep::run_rows(const Call& call) {
 }
 
 // out, rows of n_out, = in W^T of all rows of the step.
-void InFlightStep::multiply(const Call& call, void* out, ElementType out_type) {
+void InFlightStep::multiply(const Call& call, void* out, ComputeType out_type) {
   const std::size_t in_bytes = static_cast<std::size_t>(call.n_in) * element_bytes(type_),
                     out_bytes = static_cast<std::size_t>(call.n_out) * element_bytes(out_type);
   for (const Segment& s : segments_) {
@@ -85,7 +85,7 @@ void InFlightStep::multiply(const Call& call, void* out, ElementType out_type) {
 void InFlightStep::multiply_head(const CudaMatrix& head, const void* x, std::int32_t n,
                                  RowKind kind) {
   auto* logits = static_cast<float*>(logits_.data());
-  gemm_.multiply(head.operand(), x, n, kind, logits, ElementType::f32, false, workspace_, stream_);
+  gemm_.multiply(head.operand(), x, n, kind, logits, ComputeType::f32, false, workspace_, stream_);
   if (head.bias() != nullptr) add_bias(logits, head.bias(), head.rows, n, stream_);
 }
 
@@ -127,11 +127,11 @@ void InFlightStep::multiply_rows(const CudaBuffer& x, const CudaMatrix& head,
     const std::int32_t* which =
         stage(rows.subspan(begin, end - begin), host_targets_.data(), targets_, targets_staged_);
     switch (type_) {
-      case ElementType::f32:
+      case ComputeType::f32:
         gather_rows(x.as<float>(), which, head.cols, static_cast<float*>(gathered_.data()), n,
                     stream_);
         break;
-      case ElementType::bf16:
+      case ComputeType::bf16:
         gather_rows(x.as<Bf16>(), which, head.cols, static_cast<Bf16*>(gathered_.data()), n,
                     stream_);
         break;

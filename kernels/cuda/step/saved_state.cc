@@ -13,11 +13,11 @@
 namespace tovamill::cuda {
 namespace {
 
-StateKind kind_of(ElementType type) {
+StateKind kind_of(ComputeType type) {
   switch (type) {
-    case ElementType::f32:
+    case ComputeType::f32:
       return StateKind::cuda_f32;
-    case ElementType::bf16:
+    case ComputeType::bf16:
       return StateKind::cuda_bf16;
   }
   throw Error(ExitCode::internal, "a state is kept in a type out of range");

@@ -237,95 +237,110 @@ struct BadConfig {
   std::string message;
 };
 
-std::vector<BadConfig> bad_configs() {
-  std::vector<BadConfig> cases = {
-      {"llama",
-       {{"model_type", "gpt2"}},
-       "the architecture 'gpt2' is not supported: supported are llama"},
-      {"llama", {{"model_type", "mixtral"}}, "'mixtral'"},
-      {"llama", {{"model_type", "qwen2_moe"}}, "'qwen2_moe'"},
-      {"llama", {{"model_type", "a\nb"}}, R"('a\x0Ab')"},
-      {"llama", {{"model_type", 5}}, "model_type is 5, not a string"},
-      {"llama",
-       {{"model_type", nullptr}, {"architectures", nullptr}},
-       "neither model_type nor architectures"},
-      {"llama",
-       {{"model_type", nullptr}, {"architectures", {"GPTNeoXForCausalLM"}}},
-       "'GPTNeoXForCausalLM'"},
-      {"llama",
-       {{"architectures", {"LlamaForSequenceClassification"}}},
-       "of llama only LlamaForCausalLM is"},
-      {"llama", {{"architectures", "LlamaForCausalLM"}}, "architectures is not a list"},
-      {"llama", {{"architectures", json::array()}}, "architectures is not a list"},
-      {"llama", {{"hidden_act", "gelu"}}, "hidden_act 'gelu' is not supported"},
-      {"llama", {{"mlp_bias", true}}, "mlp_bias is true"},
-      {"llama", {{"mlp_bias", 1}}, "mlp_bias is 1, not true or false"},
-      {"llama", {{"quantization_config", {{"quant_method", "gptq"}}}}, "quantised with 'gptq'"},
-      {"llama", {{"quantization_config", 4}}, "quantised with quantization_config"},
-      {"llama", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is not 1"},
-      {"llama", {{"rope_interleaved", true}}, "rope_interleaved"},
-      {"llama", {{"rope_theta", 0}}, "rope_theta is 0, outside"},
-      {"llama", {{"rope_theta", -10000.0}}, "rope_theta is -10000.0, outside"},
-      {"llama", {{"rope_theta", "10000"}}, "rope_theta is '10000', not a number"},
-      {"llama",
-       {{"rope_scaling", 5}},
-       "config.json: rope_scaling: the configuration is not a JSON object"},
-      {"llama", {{"rope_scaling", {{"type", "linear"}}}}, "rope_scaling: factor is missing"},
-      {"llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "factor is 0, outside"},
-      {"llama",
-       {{"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8}}}},
-       "low_freq_factor is missing"},
-      {"llama",
-       {{"rope_scaling",
-         {{"rope_type", "llama3"},
-          {"factor", 8},
-          {"low_freq_factor", 4},
-          {"high_freq_factor", 4},
-          {"original_max_position_embeddings", 64}}}},
-       "high_freq_factor is not above"},
-      {"llama",
-       {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}},
-       "differs between kinds of layers"},
-      {"llama",
-       {{"rope_parameters", {{"rope_type", "default"}, {"partial_rotary_factor", 0.25}}}},
-       "partial_rotary_factor"},
-      {"llama", {{"num_key_value_heads", 3}}, "4 attention heads are not a multiple of 3"},
-      {"llama", {{"num_key_value_heads", 8}}, "4 attention heads are not a multiple of 8"},
-      {"llama", {{"head_dim", 15}}, "head size 15 is not an even number"},
-      {"llama", {{"head_dim", 514}}, "head_dim is 514, outside 2 to 512"},
-      {"llama", {{"head_dim", nullptr}, {"hidden_size", 66}}, "hidden_size is not a multiple"},
-      {"llama", {{"rms_norm_eps", 0}}, "rms_norm_eps is 0, outside"},
-      {"llama", {{"rms_norm_eps", -1e-5}}, "rms_norm_eps"},
-      {"llama",
-       {{"tie_word_embeddings", "yes"}},
-       "tie_word_embeddings is 'yes', not true or false"},
-      {"mistral", {{"sliding_window", 0}}, "sliding_window is 0, outside"},
-      {"mistral", {{"sliding_window", -1}}, "sliding_window is -1"},
-      {"mistral",
-       {{"sliding_window", 64}, {"layer_types", {"full_attention", "full_attention"}}},
-       "layer_types says full_attention"},
-      {"smollm3", {{"no_rope_layers", {1}}}, "a number for each of the 2 layers"},
-      {"smollm3", {{"no_rope_layers", 1}}, "no_rope_layers is not a list"},
-      {"smollm3", {{"no_rope_layers", {1, 2}}}, "no_rope_layers holds what is neither 0 nor 1"},
-      {"smollm3", {{"no_rope_layer_interval", 0}}, "no_rope_layer_interval is 0, outside"},
-      {"smollm3",
-       {{"sliding_window", 64}, {"layer_types", {"full_attention", "sliding_attention"}}},
-       "there is no sliding_window"},
-      {"qwen3", {{"layer_types", {"full_attention"}}}, "a name for each of the 2 layers"},
-      {"qwen3",
-       {{"layer_types", {"linear_attention", "linear_attention"}}},
-       "layer_types holds 'linear_attention'"},
-      {"qwen3", {{"layer_types", {1, 2}}}, "layer_types holds something"},
-      {"qwen3",
-       {{"layer_types", {"sliding_attention", "sliding_attention"}}},
-       "there is no sliding_window"},
-  };
+const std::vector<BadConfig> kBadFamilies{
+    {"llama",
+     {{"model_type", "gpt2"}},
+     "the architecture 'gpt2' is not supported: supported are llama"},
+    {"llama", {{"model_type", "mixtral"}}, "'mixtral'"},
+    {"llama", {{"model_type", "qwen2_moe"}}, "'qwen2_moe'"},
+    {"llama", {{"model_type", "a\nb"}}, R"('a\x0Ab')"},
+    {"llama", {{"model_type", 5}}, "model_type is 5, not a string"},
+    {"llama",
+     {{"model_type", nullptr}, {"architectures", nullptr}},
+     "neither model_type nor architectures"},
+    {"llama",
+     {{"model_type", nullptr}, {"architectures", {"GPTNeoXForCausalLM"}}},
+     "'GPTNeoXForCausalLM'"},
+    {"llama",
+     {{"architectures", {"LlamaForSequenceClassification"}}},
+     "of llama only LlamaForCausalLM is"},
+    {"llama", {{"architectures", "LlamaForCausalLM"}}, "architectures is not a list"},
+    {"llama", {{"architectures", json::array()}}, "architectures is not a list"},
+    {"llama", {{"hidden_act", "gelu"}}, "hidden_act 'gelu' is not supported"},
+    {"llama", {{"mlp_bias", true}}, "mlp_bias is true"},
+    {"llama", {{"mlp_bias", 1}}, "mlp_bias is 1, not true or false"},
+    {"llama", {{"quantization_config", {{"quant_method", "gptq"}}}}, "quantised with 'gptq'"},
+    {"llama", {{"quantization_config", 4}}, "quantised with quantization_config"},
+};
+
+const std::vector<BadConfig> kBadRotations{
+    {"llama", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is not 1"},
+    {"llama", {{"rope_interleaved", true}}, "rope_interleaved"},
+    {"llama", {{"rope_theta", 0}}, "rope_theta is 0, outside"},
+    {"llama", {{"rope_theta", -10000.0}}, "rope_theta is -10000.0, outside"},
+    {"llama", {{"rope_theta", "10000"}}, "rope_theta is '10000', not a number"},
+    {"llama",
+     {{"rope_scaling", 5}},
+     "config.json: rope_scaling: the configuration is not a JSON object"},
+    {"llama", {{"rope_scaling", {{"type", "linear"}}}}, "rope_scaling: factor is missing"},
+    {"llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "factor is 0, outside"},
+    {"llama",
+     {{"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8}}}},
+     "low_freq_factor is missing"},
+    {"llama",
+     {{"rope_scaling",
+       {{"rope_type", "llama3"},
+        {"factor", 8},
+        {"low_freq_factor", 4},
+        {"high_freq_factor", 4},
+        {"original_max_position_embeddings", 64}}}},
+     "high_freq_factor is not above"},
+    {"llama",
+     {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}},
+     "differs between kinds of layers"},
+    {"llama",
+     {{"rope_parameters", {{"rope_type", "default"}, {"partial_rotary_factor", 0.25}}}},
+     "partial_rotary_factor"},
+};
+
+const std::vector<BadConfig> kBadNumbers{
+    {"llama", {{"num_key_value_heads", 3}}, "4 attention heads are not a multiple of 3"},
+    {"llama", {{"num_key_value_heads", 8}}, "4 attention heads are not a multiple of 8"},
+    {"llama", {{"head_dim", 15}}, "head size 15 is not an even number"},
+    {"llama", {{"head_dim", 514}}, "head_dim is 514, outside 2 to 512"},
+    {"llama", {{"head_dim", nullptr}, {"hidden_size", 66}}, "hidden_size is not a multiple"},
+    {"llama", {{"rms_norm_eps", 0}}, "rms_norm_eps is 0, outside"},
+    {"llama", {{"rms_norm_eps", -1e-5}}, "rms_norm_eps"},
+    {"llama", {{"tie_word_embeddings", "yes"}}, "tie_word_embeddings is 'yes', not true or false"},
+};
+
+const std::vector<BadConfig> kBadLayerTypes{
+    {"mistral", {{"sliding_window", 0}}, "sliding_window is 0, outside"},
+    {"mistral", {{"sliding_window", -1}}, "sliding_window is -1"},
+    {"mistral",
+     {{"sliding_window", 64}, {"layer_types", {"full_attention", "full_attention"}}},
+     "layer_types says full_attention"},
+    {"smollm3", {{"no_rope_layers", {1}}}, "a number for each of the 2 layers"},
+    {"smollm3", {{"no_rope_layers", 1}}, "no_rope_layers is not a list"},
+    {"smollm3", {{"no_rope_layers", {1, 2}}}, "no_rope_layers holds what is neither 0 nor 1"},
+    {"smollm3", {{"no_rope_layer_interval", 0}}, "no_rope_layer_interval is 0, outside"},
+    {"smollm3",
+     {{"sliding_window", 64}, {"layer_types", {"full_attention", "sliding_attention"}}},
+     "there is no sliding_window"},
+    {"qwen3", {{"layer_types", {"full_attention"}}}, "a name for each of the 2 layers"},
+    {"qwen3",
+     {{"layer_types", {"linear_attention", "linear_attention"}}},
+     "layer_types holds 'linear_attention'"},
+    {"qwen3", {{"layer_types", {1, 2}}}, "layer_types holds something"},
+    {"qwen3",
+     {{"layer_types", {"sliding_attention", "sliding_attention"}}},
+     "there is no sliding_window"},
+};
+
+std::vector<BadConfig> unknown_scalings() {
+  std::vector<BadConfig> cases;
   for (const char* type : {"yarn", "dynamic", "longrope", "su", "mrope"}) {
     const std::string message = std::string("the scaling '") + type + "' is not supported";
     cases.push_back({"llama", {{"rope_scaling", {{"type", type}, {"factor", 2.0}}}}, message});
     cases.push_back(
         {"qwen2", {{"rope_parameters", {{"rope_type", type}, {"factor", 2.0}}}}, message});
   }
+  return cases;
+}
+
+// What no size of a model may be.
+std::vector<BadConfig> bad_sizes() {
+  std::vector<BadConfig> cases;
   for (const char* key : {"num_hidden_layers", "hidden_size", "intermediate_size",
                           "num_attention_heads", "vocab_size", "max_position_embeddings"}) {
     const std::string name = key;
@@ -344,10 +359,13 @@ std::vector<BadConfig> bad_configs() {
 }
 
 TEST(HfConfigTest, RefusesByName) {
-  for (const BadConfig& bad : bad_configs()) {
-    const std::string message = error_of([&] { hf(tiny(bad.architecture, bad.changes)); });
-    EXPECT_TRUE(contains(message, "config.json: ")) << message;
-    EXPECT_TRUE(contains(message, bad.message)) << message << " for " << bad.changes;
+  for (const auto& cases : {kBadFamilies, kBadRotations, kBadNumbers, kBadLayerTypes,
+                            unknown_scalings(), bad_sizes()}) {
+    for (const BadConfig& bad : cases) {
+      const std::string message = error_of([&] { hf(tiny(bad.architecture, bad.changes)); });
+      EXPECT_TRUE(contains(message, "config.json: ")) << message;
+      EXPECT_TRUE(contains(message, bad.message)) << message << " for " << bad.changes;
+    }
   }
   EXPECT_TRUE(contains(error_of([] { hf(json::array()); }), "not a JSON object"));
 }

@@ -20,6 +20,7 @@ void set_machine(const EmulatedMachine& m) {
       {.n_devices = m.n_devices,
        .major = m.major,
        .driver_version = m.driver_version,
+       .shared_kib = m.shared_kib,
        .count_error = m.fault == GpuFault::old_driver ? cudaErrorInsufficientDriver : cudaSuccess,
        .code_error = m.fault == GpuFault::no_code ? cudaErrorNoKernelImageForDevice : cudaSuccess,
        .n_operations = m.n_operations});

@@ -17,6 +17,7 @@ enum class GpuFault : std::uint8_t { none, old_driver, no_code };
 struct EmulatedMachine {
   int n_devices = 1, major = 9;
   int driver_version = 13000;  // 0: no driver
+  int shared_kib = 227;        // of shared memory that a block may have
   GpuFault fault = GpuFault::none;
   // Products of at most so many rows are summed in another order by the best algorithms, or not
   // multiplied by them at all; all are tried then.

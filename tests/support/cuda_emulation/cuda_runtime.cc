@@ -52,7 +52,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   *p = {};
   std::strcpy(p->name, "emulated device");
   p->totalGlobalMem = device_bytes;
-  p->sharedMemPerBlockOptin = 227 << 10;
+  p->sharedMemPerBlockOptin = static_cast<std::size_t>(the_machine.shared_kib) << 10;
   p->major = the_machine.major;
   p->multiProcessorCount = 4;
   p->warpSize = 32;

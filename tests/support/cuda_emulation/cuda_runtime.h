@@ -276,7 +276,7 @@ std::uint64_t take_gemm_by(std::int32_t asked_rows);
 void set_gemm_faults(const GemmFaults& faults);
 // What is found on the machine; how many devices there are, or why they are not told.
 struct Machine {
-  int n_devices = 1, major = 9, driver_version = 13000;
+  int n_devices = 1, major = 9, driver_version = 13000, shared_kib = 227;
   cudaError_t count_error = cudaSuccess, code_error = cudaSuccess;
   std::uint64_t n_operations = UINT64_MAX;  // that streams take before the device fails for good
 };
