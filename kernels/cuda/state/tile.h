@@ -109,7 +109,9 @@ struct TileRows {
         (static_cast<std::int64_t>(tile_index) * layer.layout.n_kv_heads + kv) *
             layer.layout.n_head_arrays() +
         layer.layout.index_of(array);
-    appended = static_cast<T*>(scratch) + head * kRopeSegmentTokens * width;
+    appended = scratch == nullptr  // where it is not looked at
+                   ? nullptr
+                   : static_cast<T*>(scratch) + head * kRopeSegmentTokens * width;
   }
   __device__ T* at(std::int32_t slot) const {
     return slot < n_stored ? stored + static_cast<std::int64_t>(slot) * width

@@ -102,7 +102,9 @@ cudaError_t cudaFreeHost(void* p) { return std::free(p), cudaSuccess; }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t n, cudaMemcpyKind,
                             cudaStream_t stream) {
-  return enqueue(stream, [=] { std::memmove(to, from, n); });
+  return enqueue(stream, [=] {
+    if (n > 0) std::memmove(to, from, n);
+  });
 }
 
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
