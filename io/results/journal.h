@@ -28,6 +28,8 @@ enum class JournalEntry : std::uint32_t {
   span = 4,   // places of a corpus file that hold no record
   begun = 5,  // a document enters the model
   crash = 6,  // why the process dies: it was computing what was begun and not finished
+  // Of journal/inputs.log, encoded by pipeline/run_directory/input_files.h:
+  input = 7,  // a corpus file as the run found it
 };
 
 // For one thread at a time.

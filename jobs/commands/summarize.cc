@@ -28,7 +28,7 @@ std::vector<OptionGroup> groups() {
   corpus.names.insert(corpus.names.end(), {"question-key", "reference-key"});
   return {
       {"What is read, where results go",
-       {"model", "corpus", "part", "out", "overwrite", "stream-jsonl"}},
+       {"model", "corpus", "part", "out", "overwrite", "accept-appended", "stream-jsonl"}},
       corpus,
       {"Prompt",
        {"task", "prompt", "instruction", "pin-instruction", "chat-template", "bos",

@@ -54,6 +54,8 @@ class Review {
       case JournalEntry::begun:
         add_begun(decode_begun(reader.payload(), where));
         break;
+      case JournalEntry::input:  // of another file
+        break;
     }
   }
 

@@ -2,6 +2,7 @@
 //   journal/launch-<launch>.log   empty: the number is taken
 //   journal/<rank>-<launch>.log   one per incarnation of a worker; a launch is numbered one higher
 //                                 than any there
+//   journal/inputs.log            the corpus files, see input_files.h
 //   status.json, results.h5
 // The journals are the truth; a scan keeps 64 bytes per document and no texts.
 #pragma once

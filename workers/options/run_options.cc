@@ -133,6 +133,10 @@ void validate(const RunOptions& o) {
               text_of(o.silence_seconds), "give 3 to 86400 seconds");
   check_range(o.max_bad_fraction >= 0.0 && o.max_bad_fraction <= 1.0, "--max-bad-fraction",
               text_of(o.max_bad_fraction), "give a fraction between 0 and 1");
+  if (o.accept_appended && (o.part.n > 1 || o.skip > 0 || o.limit > 0))
+    throw Error(ExitCode::configuration,
+                "--accept-appended and --part, --skip or --limit do not go together: which records "
+                "these choose depends on what the corpus holds");
   validate(o.cache);
   check_policy_options(o.cache);
   if (o.job_kind != Job::score) validate_generation(o);

@@ -46,6 +46,7 @@ struct RunOptions {
   std::int32_t stages = 1;             // ranks that share the layers of a model
   bool dedicated_coordinator = false;  // rank 0 only coordinates
   bool broadcast_weights = false;      // hosts without the model get its files from rank 0
+  bool accept_appended = false;        // continue though the corpus has grown
   bool overwrite = false;              // delete what --out holds and start afresh
   std::string log_format = "text";     // text, json
   double progress_seconds = 30.0;      // between progress lines in a log
@@ -235,6 +236,8 @@ void visit_run_fields(Options& o, Visit&& visit) {
   visit("strict", o.strict, convenience, "any bad record ends the run with exit code 65");
   visit("max-bad-fraction", o.max_bad_fraction, convenience,
         "more bad records than this fraction: exit code 65");
+  visit("accept-appended", o.accept_appended, convenience,
+        "continue a run whose corpus has grown since: by files, or by lines behind the last");
   visit("overwrite", o.overwrite, convenience, "delete what --out holds and start afresh");
   visit("log-format", o.log_format, convenience, "text, json");
   visit("progress-seconds", o.progress_seconds, convenience,

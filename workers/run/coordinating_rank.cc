@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <system_error>
 #include <thread>
 
 #include "io/files/system_facts.h"
@@ -16,6 +17,7 @@
 #include "workers/options/option_values.h"
 #include "workers/plan/useful_streams.h"
 #include "workers/run/fingerprint.h"
+#include "workers/run/run_inputs.h"
 
 namespace tovamill {
 namespace {
@@ -49,6 +51,7 @@ CoordinatingRank::CoordinatingRank(const RunOptions& options, RunLaunch& launch,
 // The preparation, for which its future waits, must not wait for a word that will never come.
 CoordinatingRank::~CoordinatingRank() {
   if (!is_start_known_) can_start_.set_value(false);
+  stops_digests_ = true;
 }
 
 RunSummary CoordinatingRank::run() {
@@ -144,11 +147,22 @@ void CoordinatingRank::prepare(double now) {
     prepared_ = preparation_.get();
     if (!prepared_) return;
     status_->set_corpus(*prepared_);
+    record_inputs();
     begun_s_ = now;
     coordinator_.begin(std::move(prepared_->work), now);
     first_left_ = coordinator_.bytes_left();
   } catch (const std::exception&) {
     fail_by(std::current_exception());
+  }
+}
+
+// While the ranks compute, in the background: digests decide where a later start finds other times.
+void CoordinatingRank::record_inputs() {
+  try {
+    digests_ = std::async(std::launch::async, [this] {
+      record_digests(options_.out, prepared_->inputs, stops_digests_);
+    });
+  } catch (const std::system_error&) {  // no thread is to be had: size and times decide alone
   }
 }
 

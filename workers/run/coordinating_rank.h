@@ -2,6 +2,7 @@
 // unless it is dedicated.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -53,6 +54,7 @@ class CoordinatingRank {
   void show(double now);
   RunProgress progress(double now) const;
   CorpusSummary merge();
+  void record_inputs();
   void end_all_ranks();
   RunSummary conclude();
   [[noreturn]] void throw_outcome();
@@ -70,6 +72,8 @@ class CoordinatingRank {
   bool is_start_known_ = false;
   std::future<std::optional<Preparation>> preparation_;
   std::optional<Preparation> prepared_;
+  std::atomic<bool> stops_digests_ = false;
+  std::future<void> digests_;  // of the corpus files, on their way into the run directory
   ProcessWatch watch_;
   Coordinator coordinator_;
   std::vector<Review> reviews_;  // they read the coordinator's files

@@ -13,6 +13,7 @@
 #include "workers/documents/saved_states.h"
 #include "workers/lease/run_journal.h"
 #include "workers/run/coordinating_rank.h"
+#include "workers/run/run_inputs.h"
 
 namespace tovamill {
 namespace {
@@ -100,11 +101,20 @@ RunSummary CoordinatingRank::conclude() {
   }
   if (status_ && begun_s_ > 0.0) status_->fill(progress(ended_s_), coordinator_, ended_s_);
   if (coordinator_.outcome() != RunOutcome::complete) {
+    stops_digests_ = true;
     end_all_ranks();
     throw_outcome();
   }
   CorpusSummary corpus;
   try {
+    while (digests_.valid() && !is_ready(digests_)) {
+      poll(now_s());
+      coordinator_.tick(now_s());
+      std::this_thread::sleep_for(kPollPause);
+    }
+    if (digests_.valid()) digests_.get();
+    if (const std::string changes = changes_since(prepared_->inputs); !changes.empty())
+      observer_.note(changes);
     corpus = merge();
   } catch (const Error& e) {
     end_all_ranks();

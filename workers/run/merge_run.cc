@@ -9,6 +9,7 @@
 #include "kernels/types/format.h"
 #include "pipeline/results/merge.h"
 #include "pipeline/results/run_set.h"
+#include "pipeline/run_directory/input_files.h"
 #include "pipeline/run_directory/run_directory.h"
 #include "workers/options/option_values.h"
 #include "workers/run/corpus_run.h"
@@ -93,6 +94,7 @@ RunSummary merge_run(const std::vector<std::string>& run_directories, const std:
   for (const std::string& directory : names.run_directories) locks.emplace_back(directory);
   const JournalIndex index = scan_journals(run_directories);
   check_mergeable(index);
+  check_same_inputs(names.run_directories);
   const ResultsHeader header = results_header(index);
   RunSummary summary =
       summary_of(merge_journals(out.empty() ? run_directories.front() : out, index, header));

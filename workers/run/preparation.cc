@@ -13,6 +13,7 @@
 #include "pipeline/run_directory/journal_review.h"
 #include "pipeline/run_directory/run_directory.h"
 #include "workers/run/fingerprint.h"
+#include "workers/run/run_inputs.h"
 
 namespace tovamill {
 namespace {
@@ -45,17 +46,6 @@ void check_strict(const RunOptions& options, const JournalIndex& earlier) {
                 " of them (--strict ends a run at the first): see /failures after tovamill merge");
 }
 
-// A file that is shorter than what was read of it is not the one that was scored.
-void check_unchanged(const CorpusFile& file, const FileExtent& extent, const SpanSet& done) {
-  if (!extent.is_exact || done.empty()) return;
-  const std::uint64_t end = done.spans().back().end;
-  if (end == kToTheEnd || end <= extent.n_places) return;
-  throw Error(ExitCode::configuration,
-              file.path + ": has become shorter (" + with_thousands(extent.n_places) +
-                  " bytes) than what this run has read of it (" + with_thousands(end) +
-                  "): restore it, give another --out, or --overwrite");
-}
-
 void check_path(const CorpusFile& file) {
   constexpr std::size_t kMostBytes = 3000;  // of a path in a message between ranks
   if (file.path.size() <= kMostBytes) return;
@@ -83,7 +73,6 @@ std::vector<FileRange> ranges_left(const RunOptions& options, const RunWork& wor
        select_ranges(work.files, options.corpus, options.skip, options.limit, options.part)) {
     const CorpusFile& file = work.files[range.file];
     const SpanSet& done = earlier.done_of(file.path);
-    check_unchanged(file, work.extents[range.file], done);
     if (file.format.is_one_record()) {
       if (!earlier.contains(file.path, 0) && !done.contains(0))
         ranges.push_back({range.file, range.begin, range.end});
@@ -135,6 +124,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& ru
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, run_fingerprint, options.out);
   check_strict(options, earlier);
+  p.inputs = check_inputs(options, p.work.files);
   if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
   p.work.ranges = ranges_left(options, p.work, earlier);
   p.work.suspects = suspects_of(earlier, p.work.files);

@@ -10,6 +10,7 @@
 
 #include "io/corpus/left_out.h"
 #include "pipeline/distributed/coordinator.h"
+#include "pipeline/run_directory/input_files.h"
 #include "workers/options/run_options.h"
 #include "workers/run/run_guard.h"
 
@@ -19,6 +20,7 @@ struct Preparation {
   RunWork work;
   std::uint64_t n_files = 0, n_bytes = 0;  // of the corpus, on disk
   LeftOut left_out;                        // of the corpus
+  std::vector<InputFile> inputs;           // its files, as they are on record
   std::uint64_t n_documents_done = 0;      // in the journals, failed ones included
 };
 

@@ -1,0 +1,227 @@
+#include "pipeline/run_directory/input_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <map>
+
+#include "io/files/durable.h"
+#include "io/files/file_descriptor.h"
+#include "io/files/little_endian.h"
+#include "io/results/journal.h"
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
+#include "pipeline/run_directory/run_directory.h"
+
+namespace tovamill {
+namespace {
+
+constexpr std::uint64_t kWholeBytes = 16u << 20, kEndBytes = 1u << 20;
+
+std::int64_t nanoseconds(const timespec& t) {
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+}
+
+std::string time_text(std::int64_t ns) {
+  const auto seconds = static_cast<std::time_t>(ns / 1'000'000'000);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &utc);
+  char fraction[16];
+  std::snprintf(fraction, sizeof fraction, ".%09d", static_cast<int>(ns % 1'000'000'000));
+  return std::string(text) + fraction + " UTC";
+}
+
+// Adds bytes [begin, end) of a file; false where they are not there.
+bool add_bytes(int file, std::uint64_t begin, std::uint64_t end, std::uint32_t& crc) {
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(end - begin, 1u << 18));
+  while (begin < end) {
+    const ssize_t n =
+        pread(file, buffer.data(), std::min<std::uint64_t>(end - begin, buffer.size()),
+              static_cast<off_t>(begin));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    crc = crc32c(std::span(buffer).first(static_cast<std::size_t>(n)), crc);
+    begin += static_cast<std::uint64_t>(n);
+  }
+  return true;
+}
+
+bool ends_a_line(const std::string& path, std::uint64_t n_bytes) {
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char last = 0;
+  return file.get() >= 0 && pread(file.get(), &last, 1, static_cast<off_t>(n_bytes - 1)) == 1 &&
+         last == '\n';
+}
+
+// Why records that were added behind the first `n_bytes` cannot be told from what was there.
+std::string why_not_appendable(const CorpusFile& file, std::uint64_t n_bytes) {
+  if (file.format.is_one_record()) return "it is one document";
+  if (file.format.division() != Division::bytes) return "it is read as a whole";
+  if (n_bytes == 0) return "it was empty";
+  return ends_a_line(file.path, n_bytes) ? "" : "its last line was not finished";
+}
+
+std::string bytes_text(const InputFile& was, const InputFile& is) {
+  return " (" + with_thousands(is.n_bytes) + " bytes, was " + with_thousands(was.n_bytes) + ")";
+}
+
+enum class Fate { same, appended, changed };
+
+// How a file that is on record has become what it is; `text` where it is not the same.
+Fate fate_of(const InputFile& was, const InputFile& is, const CorpusFile& file, std::string& text) {
+  const bool same_size = was.n_bytes == is.n_bytes, same_time = was.modified_ns == is.modified_ns;
+  if (same_size && same_time && was.changed_ns == is.changed_ns) return Fate::same;
+  if (is.n_bytes < was.n_bytes) {
+    text = is.path + " has become shorter" + bytes_text(was, is);
+    return Fate::changed;
+  }
+  const bool same_content =
+      was.digest ? content_digest(is.path, was.n_bytes) == was.digest : same_size && same_time;
+  if (!same_content) {
+    text = is.path + " has changed" +
+           (same_size ? " (" + with_thousands(is.n_bytes) + " bytes as before, modified " +
+                            time_text(is.modified_ns) + ")"
+                      : bytes_text(was, is));
+    return Fate::changed;
+  }
+  if (!same_size) {
+    const std::string why = why_not_appendable(file, was.n_bytes);
+    text = is.path + " has grown" + bytes_text(was, is) +
+           (why.empty() ? "" : " and cannot be continued: " + why);
+    return why.empty() ? Fate::appended : Fate::changed;
+  }
+  if (same_time || was.n_bytes <= kWholeBytes) return Fate::same;
+  text = is.path + " may have changed: modified " + time_text(is.modified_ns) + ", was " +
+         time_text(was.modified_ns) + " (if it has not: touch -d '" + time_text(was.modified_ns) +
+         "' '" + is.path + "')";
+  return Fate::changed;
+}
+
+InputFile decode_input(std::span<const std::byte> bytes, const std::string& where) {
+  ByteReader in(bytes, where);
+  InputFile file;
+  file.path = in.text();
+  file.n_bytes = in.varint();
+  file.modified_ns = in.fixed<std::int64_t>();
+  file.changed_ns = in.fixed<std::int64_t>();
+  if (in.fixed<std::uint8_t>() != 0) file.digest = in.fixed<std::uint32_t>();
+  in.expect_end();
+  return file;
+}
+
+std::vector<std::byte> encode_input(const InputFile& file) {
+  ByteWriter out;
+  out.text(file.path);
+  out.varint(file.n_bytes);
+  out.fixed(file.modified_ns);
+  out.fixed(file.changed_ns);
+  out.fixed<std::uint8_t>(file.digest ? 1 : 0);
+  if (file.digest) out.fixed(*file.digest);
+  return out.take();
+}
+
+}  // namespace
+
+std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files) {
+  std::vector<InputFile> inputs;
+  inputs.reserve(files.size());
+  for (const CorpusFile& file : files) {
+    struct stat s {};
+    if (stat(file.path.c_str(), &s) != 0)
+      throw Error(ExitCode::no_input, "cannot read '" + file.path + "': " + std::strerror(errno));
+    inputs.push_back({.path = file.path,
+                      .n_bytes = static_cast<std::uint64_t>(s.st_size),
+                      .modified_ns = nanoseconds(s.st_mtim),
+                      .changed_ns = nanoseconds(s.st_ctim),
+                      .digest = std::nullopt});
+  }
+  return inputs;
+}
+
+std::optional<std::uint32_t> content_digest(const std::string& path, std::uint64_t n_bytes) {
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return std::nullopt;
+  std::uint32_t crc = 0;
+  const bool is_read = n_bytes <= kWholeBytes
+                           ? add_bytes(file.get(), 0, n_bytes, crc)
+                           : add_bytes(file.get(), 0, kEndBytes, crc) &&
+                                 add_bytes(file.get(), n_bytes - kEndBytes, n_bytes, crc);
+  return is_read ? std::optional(crc) : std::nullopt;
+}
+
+std::string inputs_path(const std::string& run_directory) {
+  return (std::filesystem::path(journal_directory(run_directory)) / "inputs.log").string();
+}
+
+std::vector<InputFile> read_inputs(const std::string& run_directory) {
+  const std::string path = inputs_path(run_directory);
+  std::vector<InputFile> inputs;
+  if (!std::filesystem::exists(path)) return inputs;
+  const std::uint64_t n_ignored =
+      read_journal(path, [&](JournalEntry kind, std::span<const std::byte> payload) {
+        if (kind == JournalEntry::input) inputs.push_back(decode_input(payload, path));
+      });
+  if (n_ignored > 0)
+    throw BadData(path + ": the record of the corpus files is damaged, " +
+                  with_thousands(n_ignored) + " bytes of it: give another --out, or --overwrite");
+  return inputs;
+}
+
+void write_inputs(const std::string& run_directory, std::span<const InputFile> inputs) {
+  std::string content;
+  for (const InputFile& file : inputs) {
+    const std::vector<std::byte> frame =
+        JournalWriter::frame(JournalEntry::input, encode_input(file));
+    content.append(reinterpret_cast<const char*>(frame.data()), frame.size());
+  }
+  write_file_durably(inputs_path(run_directory), content);
+}
+
+InputComparison compare_inputs(std::span<const InputFile> recorded,
+                               std::span<const CorpusFile> files, std::vector<InputFile> found) {
+  InputComparison result;
+  std::map<std::string_view, const InputFile*> before;
+  for (const InputFile& file : recorded) before[file.path] = &file;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto was = before.find(found[i].path);
+    if (was == before.end()) {
+      result.appended.push_back(found[i].path + " is new");
+      continue;
+    }
+    std::string text;
+    const Fate fate = fate_of(*was->second, found[i], files[i], text);
+    if (fate == Fate::same) found[i].digest = was->second->digest;
+    if (fate == Fate::appended) result.appended.push_back(text);
+    if (fate == Fate::changed) result.changed.push_back(text);
+    before.erase(was);
+  }
+  for (const auto& [path, file] : before) result.changed.push_back(std::string(path) + " is gone");
+  result.now = std::move(found);
+  return result;
+}
+
+void check_same_inputs(std::span<const std::string> run_directories) {
+  std::map<std::string, std::pair<InputFile, std::string>> first;  // and whose it is
+  for (const std::string& directory : run_directories) {
+    for (InputFile& file : read_inputs(directory)) {
+      const auto [at, is_new] = first.try_emplace(file.path, file, directory);
+      if (is_new) continue;
+      const auto& [other, whose] = at->second;
+      const bool same_digest = !other.digest || !file.digest || *other.digest == *file.digest;
+      if (other.n_bytes == file.n_bytes && same_digest) continue;
+      throw Error(ExitCode::configuration,
+                  file.path + " was another file when " + directory + " read it than when " +
+                      whose + " did" + bytes_text(other, file) + ": merge runs of the same corpus");
+    }
+  }
+}
+
+}  // namespace tovamill

@@ -1,0 +1,53 @@
+// The corpus files of a run as its first start found them (journal/inputs.log), and whether they
+// are still so when it is continued.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/corpus/corpus.h"
+
+namespace tovamill {
+
+struct InputFile {
+  std::string path;  // absolute
+  std::uint64_t n_bytes = 0;
+  std::int64_t modified_ns = 0;  // since 1970
+  std::int64_t changed_ns = 0;   // of the inode: no program sets it back
+  std::optional<std::uint32_t> digest;
+
+  bool operator==(const InputFile&) const = default;
+};
+
+// The files as they are now, in their order, without digests. Throws Error(no_input).
+std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files);
+
+// CRC-32C of the first `n_bytes` of a file: of all of them up to 16 MiB, else of the first and last
+// MiB. Nothing where the file cannot be read or is shorter.
+std::optional<std::uint32_t> content_digest(const std::string& path, std::uint64_t n_bytes);
+
+std::string inputs_path(const std::string& run_directory);
+// In the order of paths; empty where nothing is recorded. Throws BadData naming the file where it
+// is damaged: it is written whole or not at all.
+std::vector<InputFile> read_inputs(const std::string& run_directory);
+// Durable when it returns. Throws Error(io or cannot_create).
+void write_inputs(const std::string& run_directory, std::span<const InputFile> inputs);
+
+// What recorded and present files have in common.
+struct InputComparison {
+  std::vector<std::string> changed;   // "/a.jsonl has become shorter (10 bytes, was 20)"
+  std::vector<std::string> appended;  // the same of those that only grew by records, or are new
+  std::vector<InputFile> now;         // as found, with the digests that still hold
+};
+// `files` belong to `found`. Reads contents only where size or times differ.
+InputComparison compare_inputs(std::span<const InputFile> recorded,
+                               std::span<const CorpusFile> files, std::vector<InputFile> found);
+
+// Throws Error(configuration) naming the first file that two of the run directories have on record
+// with another size or content.
+void check_same_inputs(std::span<const std::string> run_directories);
+
+}  // namespace tovamill

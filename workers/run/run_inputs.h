@@ -1,0 +1,26 @@
+// The corpus files of a run from start to start: recorded by the first, checked by the next.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pipeline/run_directory/input_files.h"
+#include "workers/options/run_options.h"
+
+namespace tovamill {
+
+// Compares `files` with what the run directory has on record, and records them where that is not
+// so yet. Throws Error(configuration) naming the files where they are not what earlier starts read
+// (with --accept-appended: where they did not only grow).
+std::vector<InputFile> check_inputs(const RunOptions& options, std::span<const CorpusFile> files);
+
+// Adds the digests that `inputs` lack and records them again; ends early once `stops`.
+void record_digests(const std::string& run_directory, std::vector<InputFile> inputs,
+                    const std::atomic<bool>& stops);
+
+// "the corpus has changed while it was read: /a.jsonl and 2 more"; empty where it has not.
+std::string changes_since(std::span<const InputFile> inputs);
+
+}  // namespace tovamill
