@@ -109,7 +109,8 @@ std::string generation_rows(const RunSummary& s, std::uint64_t n_good) {
 }
 
 std::uint64_t n_good(const RunSummary& s) {
-  return s.n_documents >= s.n_failed ? s.n_documents - s.n_failed : 0;
+  const std::uint64_t n_bad = s.n_failed + s.n_unscored;
+  return s.n_documents >= n_bad ? s.n_documents - n_bad : 0;
 }
 
 // Where it is: "file, line 3", or the byte where the line is not known. One line, whatever it says.
@@ -142,6 +143,10 @@ std::string failure_rows(const RunSummary& s) {
 std::string summary_table(const RunSummary& s) {
   std::string text = row("documents", with_thousands(s.n_documents));
   text += failure_rows(s);
+  if (s.n_unscored > 0)
+    text +=
+        row("unscored", with_thousands(s.n_unscored) +
+                            " (no token of these has a likelihood: they are in no number below)");
   if (s.n_quarantined > 0) {
     text += row("quarantined",
                 with_thousands(s.n_quarantined) + " of these: ranks died while they computed them");
@@ -162,8 +167,9 @@ std::string summary_table(const RunSummary& s) {
 
 // In place of what only scoring gives.
 void add_generation(Json& event, const RunSummary& s) {
-  for (const char* name : {"scored", "perplexity_token", "perplexity_token_se", "perplexity_word",
-                           "perplexity_word_se", "bits_per_byte", "bits_per_byte_se"})
+  for (const char* name :
+       {"scored", "unscored", "perplexity_token", "perplexity_token_se", "perplexity_word",
+        "perplexity_word_se", "bits_per_byte", "bits_per_byte_se"})
     event.erase(name);
   event["texts"] = s.n_generations;
   event["new_tokens"] = s.n_new_tokens;
@@ -282,6 +288,7 @@ void Console::finished(const RunSummary& s) {
   Json event{{"event", "finished"},
              {"documents", s.n_documents},
              {"failed", s.n_failed},
+             {"unscored", s.n_unscored},
              {"first_failures", failures_json(s)},
              {"tokens", s.n_tokens},
              {"scored", s.n_scored},

@@ -52,7 +52,7 @@ Json inspect_journal(const std::string& path) {
         if (kind == JournalEntry::crash) crash = decode_crash(payload, path).text;
         if (kind != JournalEntry::document) return;
         const DocumentRecord record = decode_document(payload, path);
-        ++(record.status == DocumentRecord::Status::scored ? n_done : n_failed);
+        ++(record.status == DocumentRecord::Status::failed ? n_failed : n_done);
         n_tokens += record.n_tokens;
         nll_sum += record.nll_sum;
         for (const Generation& g : record.generations) texts.add(g);

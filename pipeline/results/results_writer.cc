@@ -37,7 +37,8 @@ struct ResultsWriter::Documents {
 
   void add(const DocumentRecord& r) {
     const bool failed = r.status == DocumentRecord::Status::failed,
-               generated = generates || !r.generations.empty();
+               generated = generates || !r.generations.empty(),
+               unscored = r.status == DocumentRecord::Status::unscored;
     id->append(r.id);
     path->append(r.file);
     line.append(r.line);
@@ -46,11 +47,11 @@ struct ResultsWriter::Documents {
     n_words.append(r.n_words);
     n_tokens.append(r.n_tokens);
     n_scored.append(r.n_scored);
-    nll_sum.append(failed || generated ? kNoScore : r.nll_sum);
-    nll_sum_sq.append(failed || generated ? kNoScore : r.nll_sum_sq);
+    nll_sum.append(failed || generated || unscored ? kNoScore : r.nll_sum);
+    nll_sum_sq.append(failed || generated || unscored ? kNoScore : r.nll_sum_sq);
     positions.append(failed ? std::string_view() : name_of(static_cast<Positions>(r.positions)));
     clip_distance.append(r.clip_distance);
-    status.append(failed ? "failed" : generated ? "generated" : "scored");
+    status.append(failed ? "failed" : generated ? "generated" : unscored ? "unscored" : "scored");
   }
 
   void finish() {
@@ -87,7 +88,7 @@ struct ResultsWriter::Documents {
   Hdf5StringAppender status{
       f, "/documents/status",
       about(generates ? "generated: see /generations, or failed: see /failures"
-                      : "scored, or failed: see /failures"),
+                      : "scored, unscored: no token has a likelihood, or failed: see /failures"),
       kLongestName};
 };
 
@@ -147,7 +148,7 @@ struct ResultsWriter::Tokens {
       create(r);
     if (!offsets) {
       ++n_before;
-      if (r.status == DocumentRecord::Status::scored) n_tokens_before += r.n_tokens;
+      if (r.status != DocumentRecord::Status::failed) n_tokens_before += r.n_tokens;
       return;
     }
     offsets->append(total);
@@ -297,6 +298,7 @@ void ResultsWriter::write_summary(const CorpusSummary& s) {
   };
   count("n_documents", s.n_documents);
   count("n_failed", s.n_failed);
+  if (!s.generates) count("n_unscored", s.n_unscored);
   count("n_tokens", s.n_tokens);
   count("n_scored", s.n_scored);
   count("n_words", s.n_words);

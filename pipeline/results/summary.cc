@@ -65,7 +65,8 @@ const char* const kPerplexityDefinition =
     "over the D documents "
     "(ratio estimator), times exp(r) for a perplexity (delta method); macro: mean over documents "
     "of each one's own "
-    "number, with the standard error of that mean; NaN for fewer than two documents";
+    "number, with the standard error of that mean; documents without a scored token are left out; "
+    "NaN for fewer than two documents";
 
 constexpr const char* kTextScoresDefinition =
     "ROUGE-1, -2, -L (F-measure), token F1 and exact match of a generated text, each in [0, 1]; "
@@ -110,15 +111,19 @@ void SummaryBuilder::add(const DocumentRecord& r) {
           {r.file, r.line, r.offset, r.failure_reason, r.failure_text});
     return;
   }
+  for (const LayerCounters& layer : r.layers) n_attended_ += layer.n_attended;
+  n_queries_ += r.layers.size() * r.n_eviction_groups * r.n_tokens;
+  if (r.status == DocumentRecord::Status::unscored) {
+    ++totals_.n_unscored;
+    return;
+  }
   if (!totals_.generates) documents_.push_back({r.nll_sum, r.n_scored, r.n_words, r.n_bytes});
   totals_.n_tokens += r.n_tokens;
   totals_.n_scored += r.n_scored;
   totals_.n_words += r.n_words;
   totals_.n_bytes += r.n_bytes;
   totals_.nll_sum += r.nll_sum;
-  for (const LayerCounters& layer : r.layers) n_attended_ += layer.n_attended;
   add_texts(r.generations);
-  n_queries_ += r.layers.size() * r.n_eviction_groups * r.n_tokens;
 }
 
 CorpusSummary SummaryBuilder::finish() const {

@@ -7,7 +7,8 @@
 // and by the delta method that of exp(r) is exp(r) se(r). Per word n_i are the words; bits per byte
 // are r / ln 2 with n_i the bytes. Macro: the mean over documents of each one's own number, with
 // the standard error of a mean. Documents whose n_i is 0 (white space has no words) enter no macro
-// mean. NaN: a standard error of fewer than two documents, any number of none.
+// mean, and those without a scored token no number at all. NaN: a standard error of fewer than two
+// documents, any number of none.
 //
 // Generated texts: a text score (ROUGE-1, ...) of the corpus is its mean over the texts that have
 // references, sum y_i / sum n_i, where the D documents with such texts have n_i of them and scores
@@ -41,6 +42,7 @@ inline constexpr std::size_t kMostFirstFailures = 3;
 struct CorpusSummary {
   std::uint64_t n_documents = 0;  // rows of /documents, failed ones included
   std::uint64_t n_failed = 0;
+  std::uint64_t n_unscored = 0;                // enter none of what follows
   std::vector<FailedDocument> first_failures;  // at most kMostFirstFailures
   // Over the scored documents:
   std::uint64_t n_tokens = 0, n_scored = 0, n_words = 0, n_bytes = 0;

@@ -113,7 +113,7 @@ RecordKey get_key(ByteReader& in) {
             std::to_string(kVersion));
   RecordKey key;
   const auto status = in.fixed<std::uint8_t>();
-  if (status > static_cast<std::uint8_t>(DocumentRecord::Status::failed))
+  if (status > static_cast<std::uint8_t>(DocumentRecord::Status::unscored))
     in.fail("the status is unknown");
   key.status = static_cast<DocumentRecord::Status>(status);
   key.file = in.text();

@@ -84,7 +84,8 @@ struct Generation {
 };
 
 struct DocumentRecord {
-  enum class Status : std::uint8_t { scored = 0, failed = 1 };
+  // unscored: read as a whole, but no token of it has a likelihood (a single token is context).
+  enum class Status : std::uint8_t { scored = 0, failed = 1, unscored = 2 };
 
   Status status = Status::scored;
   std::string id;          // empty: <file name>:<line>, which the merge fills in

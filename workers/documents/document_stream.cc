@@ -225,6 +225,7 @@ DocumentRecord DocumentStream::finish(int rank) {
   std::sort(result_.token_lifetimes.begin(), result_.token_lifetimes.end(),
             [](const TokenLifetime& a, const TokenLifetime& b) { return a.id < b.id; });
   result_.rank = rank;
+  if (result_.n_scored == 0) result_.status = DocumentRecord::Status::unscored;
   return std::move(result_);
 }
 

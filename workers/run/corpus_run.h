@@ -63,6 +63,7 @@ class RunObserver {
 struct RunSummary {
   std::uint64_t n_documents = 0;
   std::uint64_t n_failed = 0;
+  std::uint64_t n_unscored = 0;  // documents without a scored token: in none of the numbers
   std::uint64_t n_tokens = 0;
   std::uint64_t n_scored = 0;
   std::uint64_t n_words = 0;

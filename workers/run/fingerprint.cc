@@ -15,7 +15,7 @@ namespace tovamill {
 namespace {
 
 // Counts up when the same options give other numbers or another journal format than before.
-constexpr int kNumbersVersion = 3;
+constexpr int kNumbersVersion = 4;
 
 // The same for all spellings of a path: "texts/", "./texts", "texts//". At the end of a glob a
 // slash means something: directories only.

@@ -48,6 +48,7 @@ RunSummary summary_of(const CorpusSummary& c) {
   RunSummary s;
   s.n_documents = c.n_documents;
   s.n_failed = c.n_failed;
+  s.n_unscored = c.n_unscored;
   s.first_failures = c.first_failures;
   s.n_tokens = c.n_tokens;
   s.n_scored = c.n_scored;

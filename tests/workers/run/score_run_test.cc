@@ -144,6 +144,11 @@ void expect_equal_to_single_documents(const Results& r, const std::vector<std::s
     EXPECT_EQ(at, r.offsets[i + 1]);
     EXPECT_EQ(r.n_tokens[i], at - begin);
     EXPECT_EQ(r.n_scored[i], n_scored);
+    if (n_scored == 0) {
+      EXPECT_EQ(r.status[i], "unscored");
+      EXPECT_TRUE(std::isnan(r.nll_sum[i]) && std::isnan(r.nll_sum_sq[i]));
+      continue;
+    }
     EXPECT_EQ(r.nll_sum[i], sum);
     EXPECT_EQ(r.nll_sum_sq[i], squares);
   }
@@ -258,9 +263,33 @@ TEST_F(ScoreRun, OneTokenScoresNothing) {
   const RunSummary s = score(traced());
   const Results r(out());
   EXPECT_EQ(r.n_scored, std::vector<std::uint64_t>{0});
-  EXPECT_EQ(r.nll_sum, std::vector<double>{0.0});
-  EXPECT_EQ(r.status, std::vector<std::string>{"scored"});
+  EXPECT_TRUE(std::isnan(r.nll_sum.at(0)));
+  EXPECT_TRUE(std::isnan(r.nll_sum_sq.at(0)));
+  EXPECT_EQ(r.status, std::vector<std::string>{"unscored"});
+  EXPECT_EQ(s.n_unscored, 1u);
   EXPECT_TRUE(std::isnan(s.perplexity_token));
+}
+
+// As "7" and a long word, whose words and bytes would count without any likelihood.
+TEST_F(ScoreRun, DocumentsWithoutAScoredTokenChangeNoNumber) {
+  d.write("corpus/a.txt", words(40, 1));
+  d.write("corpus/b.txt", words(90, 2));
+  const RunSummary without = score(options("without"));
+  for (const char* name : {"0", "c", "d"}) d.write("corpus/" + std::string(name) + ".txt", "7");
+  d.write("corpus/empty.jsonl", R"({"text": ""})"
+                                "\n"
+                                R"({"text": "5"})"
+                                "\n");
+  const RunSummary with = score(options("with"));
+  EXPECT_EQ(with.n_documents, 7u);
+  EXPECT_EQ(with.n_unscored, 4u);
+  EXPECT_EQ(with.n_failed, 1u);  // the empty text
+  for (const auto number : {&RunSummary::perplexity_token, &RunSummary::perplexity_token_se,
+                            &RunSummary::perplexity_word, &RunSummary::perplexity_word_se,
+                            &RunSummary::bits_per_byte, &RunSummary::bits_per_byte_se})
+    EXPECT_EQ(with.*number, without.*number);
+  EXPECT_EQ(with.n_words, without.n_words);
+  EXPECT_EQ(with.n_bytes, without.n_bytes);
 }
 
 TEST_F(ScoreRun, BytesAndWordsAreThoseOfTheTexts) {
