@@ -108,18 +108,10 @@ check_cuda() {
 }
 
 # Processes that mpirun starts would be watched as well, and take ten times as long: the preset `default` tests these.
-# Clang compiles sanitized code three times as fast as GCC; its warnings are not ours. Before 16 it lacks
-# std::source_location.
+# Clang compiles sanitized code three times as fast as GCC; its warnings are not ours.
 check_sanitize() {
-  local compiler=""
-  for compiler in clang++ clang++-{19,18,17,16} ""; do
-    [ -n "$compiler" ] || break
-    if "$compiler" --version 2>/dev/null | grep -qE 'version (1[6-9]|[2-9][0-9])\.' &&
-      echo '#include <omp.h>' | "$compiler" -fopenmp -fsyntax-only -x c++ - 2>/dev/null; then
-      break
-    fi
-  done
-  if [ -n "$compiler" ]; then
+  local compiler
+  if compiler=$(clang_with_runtimes); then
     cmake --preset debug -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF
   else
     cmake --preset debug

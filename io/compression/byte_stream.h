@@ -15,7 +15,9 @@ class StreamError : public std::runtime_error {
  public:
   StreamError(const std::string& reason, const std::string& text)
       : std::runtime_error(text), reason_(reason) {}
-  const std::string& reason() const noexcept { return reason_; }  // "truncated", "unreadable"
+  const std::string& reason() const noexcept {
+    return reason_;
+  }  // "truncated", "unreadable", "unsupported"
 
  private:
   std::string reason_;

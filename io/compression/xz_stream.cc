@@ -52,9 +52,10 @@ class XzStream : public ByteStream {
   StreamError why(lzma_ret rc) const {
     if (rc == LZMA_BUF_ERROR) return {"truncated", "the xz data end early"};
     if (rc == LZMA_MEMLIMIT_ERROR)
-      return {"unreadable", "the xz data need " + human_bytes(lzma_memusage(&z_)) +
-                                " of memory to be decompressed, more than " +
-                                human_bytes(kMostMemoryBytes)};
+      return {"unsupported", "the xz data need " + human_bytes(lzma_memusage(&z_)) +
+                                 " of memory to be decompressed, more than " +
+                                 human_bytes(kMostMemoryBytes) +
+                                 ": compress them again with xz -9 or less"};
     if (rc == LZMA_MEM_ERROR) return {"unreadable", "no memory is left to decompress the xz data"};
     const char* what = rc == LZMA_FORMAT_ERROR    ? "no xz header"
                        : rc == LZMA_OPTIONS_ERROR ? "with options that liblzma does not know"

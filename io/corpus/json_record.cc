@@ -4,8 +4,10 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "io/files/utf8.h"
 
@@ -114,6 +116,39 @@ bool has_lone_surrogate(std::string_view line) {
   return false;
 }
 
+// Python writes NaN, Infinity and -Infinity, which are no JSON, for values that are not there.
+// `line` with null in their place; `shifted` gets where it grew by a byte. Nothing without them.
+std::optional<std::string> with_nulls(std::string_view line, std::vector<std::size_t>& shifted) {
+  const auto ends_value = [&](std::size_t i) {
+    return i >= line.size() || std::string_view(",]} \t\r\n").find(line[i]) != line.npos;
+  };
+  std::string out;
+  bool in_string = false, any = false;
+  for (std::size_t i = 0; i < line.size();) {
+    if (in_string && line[i] == '\\') {
+      out += line.substr(i, 2);
+      i += 2;
+      continue;
+    }
+    if (line[i] == '"') in_string = !in_string;
+    std::size_t n = 0;
+    for (const std::string_view constant : {"NaN", "Infinity", "-Infinity"}) {
+      if (!in_string && line.substr(i).starts_with(constant) && ends_value(i + constant.size()))
+        n = constant.size();
+    }
+    if (n == 0) {
+      out += line[i++];
+      continue;
+    }
+    out += "null";
+    if (n > 4) out.append(n - 4, ' ');
+    if (n < 4) shifted.push_back(out.size());
+    i += n;
+    any = true;
+  }
+  return any ? std::optional(std::move(out)) : std::nullopt;
+}
+
 }  // namespace
 
 struct JsonRecordParser::Impl {
@@ -139,16 +174,35 @@ struct JsonRecordParser::Impl {
     return fields;
   }
 
-  JsonFields second_opinion(const std::string& line) {
+  // Of a line that simdjson refuses.
+  JsonFields parse_refused(const std::string& line) {
+    std::vector<std::size_t> shifted;
+    if (std::optional<std::string> plain = with_nulls(line, shifted)) {
+      plain->reserve(plain->size() + simdjson::SIMDJSON_PADDING);
+      simdjson::dom::element root;
+      if (!parser.parse(plain->data(), plain->size(), false).get(root)) return fields_of(root);
+      return slow_parse(*plain, shifted);
+    }
+    return slow_parse(line, shifted);
+  }
+
+  // `shifted`: where bytes were added.
+  JsonFields slow_parse(const std::string& line, const std::vector<std::size_t>& shifted) {
     if (has_lone_surrogate(line))
       return failed("invalid-utf8",
                     "a surrogate escape (\\ud800 to \\udfff) without its other half");
     SecondOpinion events(text_key, id_key);
     const bool is_whole = nlohmann::json::sax_parse(line, &events);
     if (events.is_too_deep) return failed("invalid-json", kTooDeep);
-    if (!is_whole)
-      return failed("invalid-json", "broken JSON at byte " + std::to_string(events.error_position) +
-                                        " of the line");
+    if (!is_whole) {
+      const auto n_added = std::count_if(shifted.begin(), shifted.end(), [&](std::size_t at) {
+        return at <= events.error_position;
+      });
+      return failed("invalid-json",
+                    "broken JSON at byte " +
+                        std::to_string(events.error_position - static_cast<std::size_t>(n_added)) +
+                        " of the line");
+    }
     JsonFields fields;
     fields.id = std::move(events.id);
     fields.text = std::move(events.text);
@@ -174,7 +228,10 @@ struct JsonRecordParser::Impl {
     simdjson::dom::element root;
     const simdjson::error_code error = parser.parse(line.data(), line.size(), false).get(root);
     if (error == simdjson::DEPTH_ERROR) return failed("invalid-json", kTooDeep);
-    if (error) return second_opinion(line);
+    return error ? parse_refused(line) : fields_of(root);
+  }
+
+  JsonFields fields_of(const simdjson::dom::element& root) {
     simdjson::dom::object object;
     if (root.get(object)) return finish(false, false, {});
     JsonFields fields;

@@ -77,9 +77,8 @@ std::string totals(const RunReport& r) {
     std::string progress = r.fraction ? fixed_point(100.0 * *r.fraction, 1) + " %" : "";
     if (r.n_bytes) progress += (progress.empty() ? "" : " of ") + human_bytes(*r.n_bytes);
     if (r.n_files) progress += " in " + counted(*r.n_files, "file");
-    if (r.n_files && r.n_files_left_out.value_or(0) > 0)
-      progress += " (" + with_thousands(*r.n_files_left_out) + " left out)";
     text += row("progress", progress);
+    if (!r.left_out.empty()) text += row("left out", r.left_out);
   }
   if (r.seconds) {
     const bool goes_on = r.live && r.seconds_left.has_value();

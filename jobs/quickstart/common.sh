@@ -124,6 +124,19 @@ fail_of_cmake() {
     "PKG_CONFIG_PATH. Then start again."
 }
 
+# Prints a Clang that has std::source_location (16) and libomp; fails where there is none.
+clang_with_runtimes() {
+  local compiler
+  for compiler in clang++ clang++-{21,20,19,18,17,16}; do
+    if "$compiler" --version 2>/dev/null | grep -qE 'version (1[6-9]|[2-9][0-9])\.' &&
+      echo '#include <omp.h>' | "$compiler" -fopenmp -fsyntax-only -x c++ - 2>/dev/null; then
+      command -v "$compiler"
+      return
+    fi
+  done
+  return 1
+}
+
 # How many compilers at once: one a core, and 1 GiB of memory for each.
 n_compilers() {
   awk -v cores="$(nproc)" '/^MemAvailable:/ { n = int($2 / 1048576) }

@@ -379,6 +379,7 @@ void ResultsWriter::write_root(const ResultsHeader& h, const CorpusSummary& s) {
     set("text_scores_definition", text_scores_definition(h.stems));
   else
     set("ppl_definition", kPerplexityDefinition);
+  set("left_out", h.left_out);
   set("config", h.config);
   set("program_version", h.program_version);
   set("git_hash", h.git_hash);

@@ -29,6 +29,7 @@ struct ResultsHeader {
   std::int64_t cache_size = 0;  // tokens
   std::string config;           // all options, as JSON or INI text
   std::string program_version, git_hash;
+  std::string left_out = {};  // files of the corpus that are not read; empty: none
   bool complete = false;      // every record of the corpus is in
   std::string job = "score";  // or "summarize", "generate"
   bool stems = false;         // words of ROUGE were stemmed

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "kernels/types/error.h"
+#include "pipeline/run_directory/input_files.h"
 #include "pipeline/run_directory/json_fields.h"
 
 namespace tovamill {
@@ -201,6 +202,12 @@ ResultsHeader results_header(const JournalIndex& index) {
   }
   if (fingerprints.size() > 1) h.complete = h.complete && are_all_parts(fingerprints);
   if (!fingerprints.empty()) h.fingerprint = joined_fingerprints(fingerprints).dump();
+  std::set<std::string> left_out;
+  for (const std::string& directory : index.run_directories)
+    left_out.insert(read_inputs(directory).left_out);
+  for (const std::string& text : left_out) {
+    if (!text.empty()) h.left_out += (h.left_out.empty() ? "" : "; ") + text;
+  }
   h.created = now();
   return h;
 }

@@ -161,13 +161,15 @@ std::string inputs_path(const std::string& run_directory) {
   return (std::filesystem::path(journal_directory(run_directory)) / "inputs.log").string();
 }
 
-std::vector<InputFile> read_inputs(const std::string& run_directory) {
+RunInputs read_inputs(const std::string& run_directory) {
   const std::string path = inputs_path(run_directory);
-  std::vector<InputFile> inputs;
+  RunInputs inputs;
   if (!std::filesystem::exists(path)) return inputs;
   const std::uint64_t n_ignored =
       read_journal(path, [&](JournalEntry kind, std::span<const std::byte> payload) {
-        if (kind == JournalEntry::input) inputs.push_back(decode_input(payload, path));
+        if (kind == JournalEntry::input) inputs.files.push_back(decode_input(payload, path));
+        if (kind == JournalEntry::header)
+          inputs.left_out.assign(reinterpret_cast<const char*>(payload.data()), payload.size());
       });
   if (n_ignored > 0)
     throw BadData(path + ": the record of the corpus files is damaged, " +
@@ -175,13 +177,14 @@ std::vector<InputFile> read_inputs(const std::string& run_directory) {
   return inputs;
 }
 
-void write_inputs(const std::string& run_directory, std::span<const InputFile> inputs) {
+void write_inputs(const std::string& run_directory, const RunInputs& inputs) {
   std::string content;
-  for (const InputFile& file : inputs) {
-    const std::vector<std::byte> frame =
-        JournalWriter::frame(JournalEntry::input, encode_input(file));
+  const auto add = [&](JournalEntry kind, std::span<const std::byte> payload) {
+    const std::vector<std::byte> frame = JournalWriter::frame(kind, payload);
     content.append(reinterpret_cast<const char*>(frame.data()), frame.size());
-  }
+  };
+  add(JournalEntry::header, std::as_bytes(std::span(inputs.left_out)));
+  for (const InputFile& file : inputs.files) add(JournalEntry::input, encode_input(file));
   write_file_durably(inputs_path(run_directory), content);
 }
 
@@ -211,7 +214,7 @@ InputComparison compare_inputs(std::span<const InputFile> recorded,
 void check_same_inputs(std::span<const std::string> run_directories) {
   std::map<std::string, std::pair<InputFile, std::string>> first;  // and whose it is
   for (const std::string& directory : run_directories) {
-    for (InputFile& file : read_inputs(directory)) {
+    for (const InputFile& file : read_inputs(directory).files) {
       const auto [at, is_new] = first.try_emplace(file.path, file, directory);
       if (is_new) continue;
       const auto& [other, whose] = at->second;

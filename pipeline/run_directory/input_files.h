@@ -22,6 +22,13 @@ struct InputFile {
   bool operator==(const InputFile&) const = default;
 };
 
+struct RunInputs {
+  std::vector<InputFile> files;  // in the order of paths
+  std::string left_out;          // LeftOut::text of the corpus
+
+  bool operator==(const RunInputs&) const = default;
+};
+
 // The files as they are now, in their order, without digests. Throws Error(no_input).
 std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files);
 
@@ -30,11 +37,11 @@ std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files);
 std::optional<std::uint32_t> content_digest(const std::string& path, std::uint64_t n_bytes);
 
 std::string inputs_path(const std::string& run_directory);
-// In the order of paths; empty where nothing is recorded. Throws BadData naming the file where it
+// Empty where nothing is recorded. Throws BadData naming the file where it
 // is damaged: it is written whole or not at all.
-std::vector<InputFile> read_inputs(const std::string& run_directory);
+RunInputs read_inputs(const std::string& run_directory);
 // Durable when it returns. Throws Error(io or cannot_create).
-void write_inputs(const std::string& run_directory, std::span<const InputFile> inputs);
+void write_inputs(const std::string& run_directory, const RunInputs& inputs);
 
 // What recorded and present files have in common.
 struct InputComparison {

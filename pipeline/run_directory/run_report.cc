@@ -15,6 +15,7 @@
 #include "io/files/json_file.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
+#include "pipeline/run_directory/input_files.h"
 #include "pipeline/run_directory/run_directory.h"
 
 namespace fs = std::filesystem;
@@ -116,7 +117,7 @@ void read_totals(RunReport& report) {
   report.n_bytes = count_at(status, "bytes");
   report.n_bytes_done = count_at(status, "bytes_done");
   report.n_files = count_at(status, "files");
-  report.n_files_left_out = count_at(status, "files_left_out");
+  report.left_out = printable_text_at(status, "left_out");
   report.tokens_per_second = finite_number_at(status, "tokens_per_second");
   report.fraction = finite_number_at(status, "fraction");
   report.seconds = finite_number_at(status, "seconds");
@@ -183,7 +184,9 @@ JournalTotals journal_totals(const std::string& run_directory) {
   for (fs::directory_iterator at(journal_directory(run_directory), error), end; !error && at != end;
        at.increment(error)) {
     struct stat info {};
-    if (at->path().filename().string().starts_with("launch-")) continue;  // no journal
+    const fs::path name = at->path().filename();
+    if (name.string().starts_with("launch-") || name == fs::path(inputs_path("")).filename())
+      continue;  // no journal
     if (at->path().extension() != ".log" || stat(at->path().c_str(), &info) != 0) continue;
     if (!S_ISREG(info.st_mode)) continue;
     ++totals.n;

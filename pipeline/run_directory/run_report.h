@@ -57,7 +57,8 @@ struct RunReport {
   std::optional<std::int64_t> exit_code, pid;
   std::optional<double> started_unix_s, updated_unix_s;
   std::optional<std::uint64_t> launch, n_documents, n_failed, n_quarantined, n_tokens;
-  std::optional<std::uint64_t> n_bytes, n_bytes_done, n_files, n_files_left_out;
+  std::optional<std::uint64_t> n_bytes, n_bytes_done, n_files;
+  std::string left_out;  // of the corpus, as the first lines of a run say it
   std::optional<double> tokens_per_second, fraction, seconds, seconds_left;  // the last: unknown
   std::vector<RankReport> ranks;
   std::vector<FailureReport> failures;

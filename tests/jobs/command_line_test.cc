@@ -81,7 +81,7 @@ RunOptions unusual_options() {
   o.generation.stream_jsonl = "out/live results.jsonl";
   o.cache = {Policy::window, 77, 3, 2, 9, 0.1 + 0.2, Positions::in_state, 4096, 1000};
   o.bos = BosMode::never;
-  o.parse_special = o.token_nll = o.trace_state = o.strict = o.overwrite = true;
+  o.parse_special = o.token_nll = o.trace_state = o.strict = o.overwrite = o.accept_appended = true;
   o.block = 128;
   o.streams = 7;
   o.memory_budget = (1ull << 62) + 1;

@@ -113,11 +113,12 @@ TEST(StatusText, OfAStartThatWasRefusedSaysThatTheRunIsAsItWas) {
   EXPECT_TRUE(contains(text, "the run is as it was before that start")) << text;
 }
 
-TEST(StatusText, TellsHowManyFilesAreLeftOut) {
+TEST(StatusText, TellsWhichFilesAreLeftOut) {
   json status = status_of(0);
-  status.update(json{{"files", 1234}, {"files_left_out", 5678}});
+  status.update(json{{"files", 1234}, {"left_out", "3 files, neither .txt nor .jsonl: 3 .md"}});
   const std::string text = status_text("r", report_of(status, dead_probe()), false);
-  EXPECT_TRUE(contains(text, " in 1,234 files (5,678 left out)")) << text;
+  EXPECT_TRUE(contains(text, " in 1,234 files\n")) << text;
+  EXPECT_TRUE(contains(text, "left out              3 files, neither")) << text;
 }
 
 class Status : public ::testing::Test {

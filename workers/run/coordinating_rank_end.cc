@@ -113,7 +113,7 @@ RunSummary CoordinatingRank::conclude() {
       std::this_thread::sleep_for(kPollPause);
     }
     if (digests_.valid()) digests_.get();
-    if (const std::string changes = changes_since(prepared_->inputs); !changes.empty())
+    if (const std::string changes = changes_since(prepared_->inputs.files); !changes.empty())
       observer_.note(changes);
     corpus = merge();
   } catch (const Error& e) {

@@ -20,7 +20,7 @@ struct Preparation {
   RunWork work;
   std::uint64_t n_files = 0, n_bytes = 0;  // of the corpus, on disk
   LeftOut left_out;                        // of the corpus
-  std::vector<InputFile> inputs;           // its files, as they are on record
+  RunInputs inputs;                        // as they are on record
   std::uint64_t n_documents_done = 0;      // in the journals, failed ones included
 };
 

@@ -31,14 +31,15 @@ bool is_as_inspected(const InputFile& input) {
 
 }  // namespace
 
-std::vector<InputFile> check_inputs(const RunOptions& options, std::span<const CorpusFile> files) {
-  const std::vector<InputFile> recorded = read_inputs(options.out);
-  std::vector<InputFile> found = inspect_inputs(files);
-  if (recorded.empty()) {
-    write_inputs(options.out, found);
-    return found;
+RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> files,
+                       const std::string& left_out) {
+  const RunInputs recorded = read_inputs(options.out);
+  RunInputs now{.files = inspect_inputs(files), .left_out = left_out};
+  if (recorded.files.empty()) {
+    write_inputs(options.out, now);
+    return now;
   }
-  InputComparison c = compare_inputs(recorded, files, std::move(found));
+  InputComparison c = compare_inputs(recorded.files, files, std::move(now.files));
   std::vector<std::string> refused = c.changed;
   if (!options.accept_appended) refused.insert(refused.end(), c.appended.begin(), c.appended.end());
   if (!refused.empty())
@@ -46,14 +47,15 @@ std::vector<InputFile> check_inputs(const RunOptions& options, std::span<const C
                 options.out + ": the corpus is not the one that this run has begun to read: " +
                     first_of(refused) + ": restore it, give another --out, or --overwrite" +
                     (c.changed.empty() ? "; --accept-appended reads what was added" : ""));
-  if (c.now != recorded) write_inputs(options.out, c.now);
-  return std::move(c.now);
+  now.files = std::move(c.now);
+  if (now != recorded) write_inputs(options.out, now);
+  return now;
 }
 
-void record_digests(const std::string& run_directory, std::vector<InputFile> inputs,
+void record_digests(const std::string& run_directory, RunInputs inputs,
                     const std::atomic<bool>& stops) {
   bool is_new = false;
-  for (InputFile& input : inputs) {
+  for (InputFile& input : inputs.files) {
     if (stops) break;
     if (input.digest) continue;
     input.digest = content_digest(input.path, input.n_bytes);

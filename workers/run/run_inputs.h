@@ -14,10 +14,11 @@ namespace tovamill {
 // Compares `files` with what the run directory has on record, and records them where that is not
 // so yet. Throws Error(configuration) naming the files where they are not what earlier starts read
 // (with --accept-appended: where they did not only grow).
-std::vector<InputFile> check_inputs(const RunOptions& options, std::span<const CorpusFile> files);
+RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> files,
+                       const std::string& left_out);
 
 // Adds the digests that `inputs` lack and records them again; ends early once `stops`.
-void record_digests(const std::string& run_directory, std::vector<InputFile> inputs,
+void record_digests(const std::string& run_directory, RunInputs inputs,
                     const std::atomic<bool>& stops);
 
 // "the corpus has changed while it was read: /a.jsonl and 2 more"; empty where it has not.

@@ -84,6 +84,7 @@ void RunStatus::set_corpus(const Preparation& p) {
   json_["launch"] = p.work.launch;
   json_["files"] = p.n_files;
   json_["files_left_out"] = p.left_out.n_files();
+  json_["left_out"] = p.left_out.text();
   json_["bytes"] = p.n_bytes;
 }
 

@@ -255,6 +255,20 @@ TEST(CorpusLines, AreReadOrFailWithTheReason) {
       {R"({"text":"a","x":{"text":3,"id":4}})", "", "a"},
       {R"({"text":"a","x":99999999999999999999999,"y":{"text":3,"id":[4]}})", "", "a"},
       {R"(  {"text":"a"}  )", "", "a"},
+      // What Python writes for a number that is none.
+      {R"({"text":"a","x":NaN})", "", "a"},
+      {R"({"text":"a","x":Infinity,"y":-Infinity,"id":"k"})", "", "a", "k"},
+      {R"({"x":[NaN, NaN ,{"y":NaN}],"text":"NaN, -Infinity","id":3})", "", "NaN, -Infinity", "3"},
+      {R"({"text":"a \" ,NaN","x":-Infinity})", "", "a \" ,NaN"},
+      {R"({"text":"a","id":NaN})", "", "a"},
+      {R"({"text":"a","id":-Infinity})", "", "a"},
+      {R"({"text":"a","x":NaN,"y":99999999999999999999999})", "", "a"},
+      {R"({"text":NaN})", "not-a-string", "'text'"},
+      {R"({"text":Infinity,"id":"k"})", "not-a-string", "'text'", "k"},
+      {R"({"text":"a","x":nan})", "invalid-json", "byte 18 "},
+      {R"({"text":"a","x":NaNs})", "invalid-json", "byte 17 "},
+      {R"({"x":NaN,"y":Infinity,"text":"a",})", "invalid-json", "byte 34 "},
+      {R"({"text":"a","x":+Infinity})", "invalid-json", "byte"},
       {R"({"text":"a")", "invalid-json", "byte"},
       {R"({"text":"a"} x)", "invalid-json", "byte"},
       {R"({"text":"a\q"})", "invalid-json", "byte"},
@@ -492,11 +506,42 @@ TEST(CorpusCompressed, AHostileDictionaryOfXzTakesNoMemory) {
     const auto r = read_bytes("x.jsonl.xz", with_dictionary(line, code));
     getrusage(RUSAGE_SELF, &after);
     ASSERT_EQ(r.size(), 1u);
-    EXPECT_EQ(r[0].failure_reason, "unreadable");
+    EXPECT_EQ(r[0].failure_reason, "unsupported");
     EXPECT_NE(r[0].failure_text.find("of memory to be decompressed"), std::string::npos)
         << r[0].failure_text;
     EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 << 10) << "KiB";
   }
+}
+
+// A frame of one raw block (RFC 8878, 3.1.1).
+std::string zstd_frame(const std::string& header, const std::string& content) {
+  std::string bytes = "\x28\xb5\x2f\xfd" + header;
+  const auto block = static_cast<std::uint32_t>(content.size() << 3 | 1);
+  for (int i = 0; i < 3; ++i) bytes += static_cast<char>(block >> 8 * i & 0xff);
+  return bytes + content;
+}
+
+TEST(CorpusCompressed, WindowsOfZstdAreReadUpTo2GiB) {
+  const std::string line = "{\"text\":\"a\"}\n";
+  const auto window = [](int log, int eighths) {
+    return std::string(1, '\0') + static_cast<char>((log - 10) << 3 | eighths);
+  };
+  for (const int log : {10, 27, 28, 30, 31}) {
+    rusage before{}, after{};
+    getrusage(RUSAGE_SELF, &before);
+    const auto r = read_bytes("x.jsonl.zst", zstd_frame(window(log, 0), line));
+    getrusage(RUSAGE_SELF, &after);
+    ASSERT_EQ(r.size(), 1u) << log;
+    EXPECT_TRUE(r[0].ok()) << log << ": " << r[0].failure_text;
+    EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 << 10) << "KiB";
+  }
+  const auto larger = read_bytes("x.jsonl.zst", zstd_frame(window(31, 1), line));
+  EXPECT_EQ(larger.at(0).failure_reason, "unsupported");
+  EXPECT_NE(larger[0].failure_text.find("more than 2 GiB"), std::string::npos);
+  // Its header names dictionary 7.
+  const auto with_dictionary = read_bytes("x.jsonl.zst", zstd_frame(std::string("\1\20\7"), line));
+  EXPECT_EQ(with_dictionary.at(0).failure_reason, "unsupported") << with_dictionary[0].failure_text;
+  EXPECT_NE(with_dictionary[0].failure_text.find("dictionary"), std::string::npos);
 }
 
 TEST(RecordReader, CountsAFileThatVanishedAsOneFailure) {

@@ -35,9 +35,9 @@ std::string lines(int n) {
   return text;
 }
 
-class RunInputs : public ::testing::Test {
+class ContinuedCorpus : public ::testing::Test {
  protected:
-  RunInputs() {
+  ContinuedCorpus() {
     write_hf_model(TinyModel{}, d.path() / "model");
     write_corpus();
   }
@@ -138,7 +138,7 @@ const std::vector<Change> kChanges{
      "b.jsonl is gone"},
 };
 
-TEST_F(RunInputs, AChangedCorpusIsRefusedByName) {
+TEST_F(ContinuedCorpus, AChangedCorpusIsRefusedByName) {
   for (const Change& change : kChanges) {
     SCOPED_TRACE(change.name);
     write_corpus();
@@ -175,7 +175,7 @@ TEST_F(RunInputs, AChangedCorpusIsRefusedByName) {
   }
 }
 
-TEST_F(RunInputs, LargeFilesMustKeepTheirTime) {
+TEST_F(ContinuedCorpus, LargeFilesMustKeepTheirTime) {
   std::string text = lines(2);
   text.resize(17u << 20, '\n');
   text += line(3);
@@ -191,31 +191,32 @@ TEST_F(RunInputs, LargeFilesMustKeepTheirTime) {
   score(options());
 }
 
-TEST_F(RunInputs, AFileThatChangesMeanwhileGetsNoDigest) {
+TEST_F(ContinuedCorpus, AFileThatChangesMeanwhileGetsNoDigest) {
   score(options());
-  std::vector<InputFile> inputs = read_inputs(d.path() / "run");
-  ASSERT_EQ(inputs.size(), 5u);
-  for (InputFile& input : inputs) {
+  RunInputs inputs = read_inputs(d.path() / "run");
+  ASSERT_EQ(inputs.files.size(), 5u);
+  for (InputFile& input : inputs.files) {
     EXPECT_TRUE(input.digest) << input.path;
     input.digest.reset();
   }
-  EXPECT_EQ(changes_since(inputs), "");
+  EXPECT_EQ(changes_since(inputs.files), "");
   append("a.jsonl", line(4));
   const std::atomic<bool> stops = false;
   record_digests(d.path() / "run", inputs, stops);
-  EXPECT_FALSE(read_inputs(d.path() / "run")[0].digest);
-  EXPECT_TRUE(read_inputs(d.path() / "run")[1].digest);
-  EXPECT_TRUE(contains(changes_since(inputs), "has changed while it was read: ")) << at("a.jsonl");
+  EXPECT_FALSE(read_inputs(d.path() / "run").files[0].digest);
+  EXPECT_TRUE(read_inputs(d.path() / "run").files[1].digest);
+  EXPECT_TRUE(contains(changes_since(inputs.files), "has changed while it was read: "))
+      << at("a.jsonl");
 }
 
-TEST_F(RunInputs, ADamagedRecordIsRefused) {
+TEST_F(ContinuedCorpus, ADamagedRecordIsRefused) {
   score(options());
   const std::string path = inputs_path(d.path() / "run");
   fs::resize_file(path, fs::file_size(path) - 3);
   EXPECT_TRUE(contains(error_of([&] { score(options()); }, ExitCode::bad_data), "is damaged"));
 }
 
-TEST_F(RunInputs, PartsOfDifferentCorporaAreNotMerged) {
+TEST_F(ContinuedCorpus, PartsOfDifferentCorporaAreNotMerged) {
   RunOptions one = options("one"), two = options("two");
   one.part = {.index = 1, .n = 2};
   two.part = {.index = 2, .n = 2};
@@ -230,7 +231,7 @@ TEST_F(RunInputs, PartsOfDifferentCorporaAreNotMerged) {
   EXPECT_TRUE(contains(why, "b.jsonl was another file when ")) << why;
 }
 
-TEST_F(RunInputs, AppendedRecordsAndChosenOnesDoNotGoTogether) {
+TEST_F(ContinuedCorpus, AppendedRecordsAndChosenOnesDoNotGoTogether) {
   RunOptions o = options();
   o.accept_appended = true;
   o.limit = 2;
