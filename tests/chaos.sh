@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Kills whatever can be killed of runs on several ranks, at random moments, and compares what they end with to the
 # results of an undisturbed run of one process.
-#   chaos.sh [--rounds N] [--seed S] [--job score|generate|both] [--build FOLDER] [--keep]
+#   chaos.sh [--rounds N] [--seed S] [--job score|generate|both] [--changes] [--build FOLDER] [--keep]
 # Every round starts jobs/launch.sh with a random number of ranks and random options, and deals one to five blows: to a
 # rank, to the coordinator, to all ranks, to mpirun, to a rank while it starts; by SIGKILL, by SIGSTOP until long after
 # it was given up, by SIGSEGV (once a round), or by SIGUSR1 to all (save and stop). Where launch.sh gives up, it is
 # started again. With --job both (the default) every third round, from the second on, samples texts instead of scoring;
-# its --stream-jsonl file must hold each text, too. Exits 1 where any round ends with other results, or does not end.
+# its --stream-jsonl file must hold each text, too. With --changes the corpus changes once a round between two starts:
+# the next start must refuse it by name (78); then it is restored or, where it only grew, continued with
+# --accept-appended, to the results of an undisturbed run. Exits 1 where any round ends with other results, or does not end.
 # Takes 10 to 20 s a round.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-rounds=50 seed=1 job=both build=$root/build keep=no
+rounds=50 seed=1 job=both build=$root/build keep=no changes=no
 while [ $# -gt 0 ]; do
   case "$1" in
     --rounds) rounds=$2; shift 2 ;;
@@ -19,7 +21,8 @@ while [ $# -gt 0 ]; do
     --job) job=$2; shift 2 ;;
     --build) build=$(cd "$2" && pwd) || exit 64; shift 2 ;;
     --keep) keep=yes; shift ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
+    --changes) changes=yes; shift ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
   esac
 done
 case "$job" in score | generate | both) ;; *) echo "chaos.sh: --job $job: score, generate or both" >&2; exit 64 ;; esac
@@ -117,9 +120,48 @@ texts_in() {
   sed -nE 's/.*"file":"([^"]*)".*"offset":([0-9]+).*"question_index":([0-9]+),"sample":([0-9]+).*/\1 \2 \3 \4/p' | sort -u
 }
 
+# Changes the corpus; sets what was done, and the file that a start must name.
+change_corpus() {
+  local -a lines texts
+  mapfile -t lines < <(find "$work/tiny/corpus" -name '*.jsonl' -size +0 | sort)
+  mapfile -t texts < <(find "$work/tiny/corpus" -name '*.txt' | sort)
+  changed=${lines[$(below "${#lines[@]}")]}
+  change=$(pick deleted edited gone text appended new)
+  case "$change" in
+    deleted) sed -i 1d "$changed" ;;
+    edited) sed -i '1s/[0-9a-z]\(["\\ ]\)/Z\1/2' "$changed" ;;
+    gone) rm "$changed" ;;
+    text) changed=${texts[$(below "${#texts[@]}")]}; echo "and more" >>"$changed" ;;
+    appended) printf '{"text": "one more 1 2 3"}\n' >>"$changed" ;;
+    new) changed=$work/tiny/corpus/new.jsonl; printf '{"text": "a new one 1 2 3"}\n' >"$changed" ;;
+  esac
+}
+
+# Changes the corpus between two starts of the round, and back where it cannot be continued; says what went wrong.
+is_refused_when_changed() {
+  local code stream=()
+  change_corpus
+  echo -n " $change"
+  "$build/tovamill" "${work_of_round[@]}" --out "$out" >"$out.refused" 2>&1
+  code=$?
+  if [ "$code" != 78 ] || ! grep -qF "$changed" "$out.refused"; then
+    echo -n " (exit code $code, $changed is not refused)"
+    return 1
+  fi
+  case "$change" in
+    appended | new)
+      accepts=(--accept-appended)
+      if [ "$job_of_round" = generate ]; then stream=(--stream-jsonl "$out.fresh.jsonl"); fi
+      "$build/tovamill" "${work_of_round[@]}" "${stream[@]}" --out "$out.fresh" >>"$out.log" 2>&1 ;;
+    *) rm -rf "$work/tiny/corpus" && cp -a "$work/pristine" "$work/tiny/corpus" ;;
+  esac
+}
+
 # Whether the round's results are those of the undisturbed run, and all of its texts are in the file of --stream-jsonl.
 is_equal() {
-  "$build/compare_results" "$work/whole-$job_of_round/results.h5" "$out/results.h5" >"$out.diff" 2>&1 || return 1
+  local whole=$work/whole-$job_of_round
+  [ ! -e "$out.fresh" ] || whole=$out.fresh
+  "$build/compare_results" "$whole/results.h5" "$out/results.h5" >"$out.diff" 2>&1 || return 1
   [ "$job_of_round" = score ] && return 0
   "$build/tovamill" export "$out" --format jsonl | texts_in >"$out.texts"
   [ -s "$out.texts" ] && texts_in <"$out.jsonl" | diff - "$out.texts" >"$out.diff" 2>&1
@@ -134,9 +176,10 @@ for kind in score generate; do
   "$build/tovamill" "${work_of_round[@]}" --out "$out" >"$out.log" 2>&1 || { cat "$out.log"; exit 1; }
 done
 
+cp -a "$work/tiny/corpus" "$work/pristine"
 n_bad=0 n_blows=0 n_starts_all=0
 for ((round = 1; round <= rounds; ++round)); do
-  out=$work/round$round started=$SECONDS starts=1 n_crashes=0
+  out=$work/round$round started=$SECONDS starts=1 n_crashes=0 changed='' accepts=()
   n=$((1 + $(below 5))) blows=$((1 + $(below 5)))
   options=(--silence-seconds 4 --sync-seconds "$(pick 0.05 0.5 5)" --streams "$(pick 0 1 3)")
   if [ "$(below 3)" = 0 ]; then options+=(--save-every "$(pick 0.1 0.5)"); fi
@@ -159,15 +202,19 @@ for ((round = 1; round <= rounds; ++round)); do
     if kill -0 "$launcher" 2>/dev/null; then code=hangs; break; fi
     wait "$launcher"
     code=$?
+    if [ "$changes" = yes ] && [ -z "$changed" ] && [[ "$code" =~ ^(0|75)$ ]]; then
+      is_refused_when_changed || { code=changed; break; }
+      code=75
+    fi
     if [ "$code" -eq 75 ]; then
       starts=$((starts + 1)) n=$((1 + $(below 5)))
-      start_launch "$n" --silence-seconds 4
+      start_launch "$n" --silence-seconds 4 "${accepts[@]}"
     fi
   done
   n_starts_all=$((n_starts_all + starts))
   if [ "$code" = 0 ] && is_equal && [ ! -e "$out/states" ]; then
     echo " -> equal, $(find "$out/journal" -name '[0-9]*.log' | wc -l) journals, $((SECONDS - started)) s"
-    rm -rf "$out" "$out".{log,diff,jsonl,texts}
+    rm -rf "$out" "$out".{log,diff,jsonl,texts,refused,fresh,fresh.jsonl}
   else
     n_bad=$((n_bad + 1))
     echo " -> BAD (exit code $code)"
@@ -177,6 +224,7 @@ for ((round = 1; round <= rounds; ++round)); do
     pkill -KILL -f -- "--out $out( |$)" 2>/dev/null
   fi
   launcher=''
+  if [ -n "$changed" ]; then rm -rf "$work/tiny/corpus" && cp -a "$work/pristine" "$work/tiny/corpus"; fi
 done
 echo "chaos.sh: $((rounds - n_bad)) of $rounds rounds ended with equal results; $n_blows blows, $n_starts_all starts"
 [ "$n_bad" -eq 0 ]
