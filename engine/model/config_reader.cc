@@ -9,13 +9,15 @@
 
 namespace tovamill {
 
-namespace {
-
 std::string shown(const nlohmann::json& value) {
   if (value.is_string()) return printable(value.get_ref<const std::string&>());
   if (value.is_structured()) return value.type_name();
-  return value.dump();
+  if (!value.is_number_float() || std::isfinite(value.get<double>())) return value.dump();
+  const auto number = value.get<double>();
+  return std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity";
 }
+
+namespace {
 
 std::string range(Limits limits) {
   std::ostringstream text;

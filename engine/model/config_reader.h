@@ -31,6 +31,9 @@ inline constexpr Limits kEpsLimits{1e-12, 1e-1};
 inline constexpr Limits kThetaLimits{1, 1e15};
 inline constexpr Limits kFactorLimits{1e-3, 1e6};
 
+// A value in a message: texts in quotes, "array" and "object" for what would be long.
+std::string shown(const nlohmann::json& value);
+
 class ConfigReader {
  public:
   // `object` must outlive the reader; `where` is the file, `prefix` is put before every key
@@ -39,6 +42,8 @@ class ConfigReader {
 
   // The value; nullptr where it is absent or null.
   const nlohmann::json* find(const std::string& key) const;
+
+  const nlohmann::json& object() const { return object_; }
 
   // Whether the key is there, be it null.
   bool has(const std::string& key) const { return object_.contains(prefix_ + key); }
@@ -61,6 +66,7 @@ class ConfigReader {
   // The full name of a field in messages.
   std::string name(const std::string& key) const { return prefix_ + key; }
   const std::string& where() const { return where_; }
+  const std::string& prefix() const { return prefix_; }
 
  private:
   std::int32_t checked_integer(const std::string& key, const nlohmann::json& value,

@@ -58,8 +58,21 @@ void attention_bias_by_flag(const ConfigReader& config, std::vector<LayerShape>&
   for (LayerShape& layer : layers) layer.attention_bias = AttentionBias::qkvo;
 }
 
+void no_attention_bias(const ConfigReader& config, std::vector<LayerShape>&) {
+  if (config.flag("attention_bias", false))
+    config.fail("attention_bias is true, which is not supported: the family has no biases");
+}
+
+void no_layer_types(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  const std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (std::find(windowed.begin(), windowed.end(), true) != windowed.end())
+    config.fail("layer_types holds 'sliding_attention': the family has no sliding window");
+}
+
 void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& layers) {
   const std::int32_t window = window_of(config);
+  if (window > 0 && !config.flag("use_sliding_window", true))
+    config.fail("use_sliding_window is false but there is a sliding_window");
   std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
   if (windowed.empty()) windowed.assign(layers.size(), window > 0);
   if (window > 0 && std::find(windowed.begin(), windowed.end(), false) != windowed.end())
@@ -117,6 +130,11 @@ void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers)
   const auto window =
       config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0);
   for (LayerShape& layer : layers) layer.sliding_window = window;
+}
+
+void no_window_of_gguf(const ConfigReader& config, std::vector<LayerShape>&) {
+  if (config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0) > 0)
+    config.fail(config.name("attention.sliding_window") + " is there, which is not supported");
 }
 
 }  // namespace tovamill

@@ -90,6 +90,11 @@ std::string HfModel::chat_template() const {
 }
 
 void HfModel::open_weights() {
+  for (const char* adapter : {"adapter_config.json", "adapter_model.safetensors"}) {
+    if (!has(adapter)) continue;
+    throw BadData(path_ + ": has an adapter (" + adapter +
+                  "), which is not applied: merge it into the weights, or move it elsewhere");
+  }
   if (has(kSingle)) {
     open_weight_file(kSingle);
   } else if (has(kIndex)) {
@@ -130,6 +135,11 @@ void HfModel::open_shards(const std::string& index_name) {
       throw BadData(file_path(name.get<std::string>()) + ": has no tensor " + printable(tensor) +
                     ", which " + kIndex + " says it has");
     }
+  }
+  for (const std::string& tensor : table_.names()) {
+    if (weight_map->contains(tensor)) continue;
+    throw BadData(table_.file_of(tensor) + ": has the tensor " + printable(tensor) + ", which " +
+                  kIndex + " does not name: they are of different models");
   }
 }
 
