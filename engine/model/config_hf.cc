@@ -49,7 +49,8 @@ void refuse_unsupported_hf(const ConfigReader& config) {
     const bool named = quantization->is_object() && quantization->contains("quant_method") &&
                        quantization->at("quant_method").is_string();
     config.fail("the weights are quantised with " +
-                (named ? printable(quantization->at("quant_method").get<std::string>())
+                (named ? printable(quantization->at("quant_method").get<std::string>()) +
+                             " (quantization_config)"
                        : "quantization_config") +
                 ", which is not supported: use the unquantised model or a GGUF file");
   }

@@ -117,8 +117,8 @@ void check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
       continue;
     }
     if (own.starts_with("expert"))
-      config.fail(printable(key) + " is not 0: mixtures of experts are not supported");
-    config.fail(printable(key) + " is " + shown(value) + ", which is not supported");
+      config.fail(shown_key(key) + " is not 0: mixtures of experts are not supported");
+    config.fail(shown_key(key) + " is " + shown(value) + ", which is not supported");
   }
 }
 

@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "engine/model/config_keys.h"
-#include "kernels/types/printable.h"
 
 namespace tovamill {
 
@@ -292,7 +291,7 @@ std::vector<std::string> check_hf_keys(const ConfigReader& config, const Family&
     if (foreign == nullptr) {
       if (!is_neutral(value, Neutral::off, shape.head_dim)) unknown.push_back(key);
     } else if (!is_neutral(value, foreign->neutral, shape.head_dim)) {
-      config.fail(printable(key) + " is " + shown(value) + ", with which a " + family.name +
+      config.fail(shown_key(key) + " is " + shown(value) + ", with which a " + family.name +
                   " here does not compute: only null and " + wanted(foreign->neutral) +
                   " are supported");
     }

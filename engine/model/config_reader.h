@@ -20,12 +20,12 @@ struct Limits {
 
 // Wide enough for every published model, narrow enough that no product of two of them overflows an
 // int64 and that sizes of rows fit an int32.
-inline constexpr Limits kLayerLimits{1, 4096};
-inline constexpr Limits kWidthLimits{1, 1 << 20};  // hidden_size
-inline constexpr Limits kIntermediateLimits{1, 1 << 22};
+inline constexpr Limits kLayerLimits{1, kMaxLayers};
+inline constexpr Limits kWidthLimits{1, kMaxHiddenSize};  // hidden_size
+inline constexpr Limits kIntermediateLimits{1, kMaxIntermediateSize};
 inline constexpr Limits kHeadLimits{1, kMaxHeads};
 inline constexpr Limits kHeadDimLimits{2, kMaxHeadDim};
-inline constexpr Limits kVocabLimits{1, 1 << 24};
+inline constexpr Limits kVocabLimits{1, kMaxVocabSize};
 inline constexpr Limits kContextLimits{1, 1 << 30};  // tokens; also of windows
 inline constexpr Limits kEpsLimits{1e-12, 1e-1};
 inline constexpr Limits kThetaLimits{1, 1e15};
@@ -33,6 +33,8 @@ inline constexpr Limits kFactorLimits{1e-3, 1e6};
 
 // A value in a message: texts in quotes, "array" and "object" for what would be long.
 std::string shown(const nlohmann::json& value);
+// A key of a file in a message: as it is where it is a plain name, else as printable() shows it.
+std::string shown_key(const std::string& key);
 
 class ConfigReader {
  public:

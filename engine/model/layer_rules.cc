@@ -39,6 +39,8 @@ void set_windows(std::int32_t window, const std::vector<bool>& windowed, const C
                  std::vector<LayerShape>& layers) {
   for (std::size_t l = 0; l < layers.size(); ++l) {
     if (!windowed[l]) continue;
+    if (window == 0 && config.find("sliding_window") != nullptr)
+      config.fail("layer_types says sliding_attention but use_sliding_window is not true");
     if (window == 0)
       config.fail("layer_types says sliding_attention but there is no sliding_window");
     layers[l].sliding_window = window;
@@ -81,8 +83,7 @@ void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& lay
 }
 
 void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers) {
-  std::int32_t window = window_of(config);
-  if (!config.flag("use_sliding_window", false)) window = 0;
+  const std::int32_t window = config.flag("use_sliding_window", false) ? window_of(config) : 0;
   const auto n = static_cast<std::int32_t>(layers.size());
   const std::int32_t first =
       config.optional_integer("max_window_layers", {0, 1 << 20}).value_or(28);
@@ -113,8 +114,9 @@ void ropes_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layer
 }
 
 void windows_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers) {
-  std::int32_t window = config.optional_integer("sliding_window", kContextLimits).value_or(0);
-  if (!config.flag("use_sliding_window", false)) window = 0;
+  const bool is_used = config.flag("use_sliding_window", false);
+  const std::int32_t window =
+      is_used ? config.optional_integer("sliding_window", kContextLimits).value_or(0) : 0;
   std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
   if (windowed.empty()) {
     for (const LayerShape& layer : layers) windowed.push_back(window > 0 && layer.rope == kNoRope);

@@ -69,7 +69,7 @@ void refuse_other_keys(const ConfigReader& rope, RotaryScaling::Kind kind,
     const bool is_factor = key == "factor" || key == "attention_factor";
     if (is_factor && value == 1) continue;
     if (value.is_object()) rope.fail("differs between kinds of layers, which is not supported");
-    rope.fail(printable(key) + " is " + shown(value) + ", which the scaling " + printable(type) +
+    rope.fail(shown_key(key) + " is " + shown(value) + ", which the scaling " + printable(type) +
               " does not have");
   }
 }

@@ -108,10 +108,13 @@ nlohmann::json read_json_object(const std::string& path, std::size_t max_bytes) 
     throw BadData(path + ": nests arrays and objects more than " + std::to_string(kMaxJsonDepth) +
                   " deep");
   }
-  const PythonJson python(text);
+  const bool may_hold_literals =
+      text.find("NaN") != std::string_view::npos || text.find("Infinity") != std::string_view::npos;
+  const PythonJson python(may_hold_literals ? text : "");
+  const std::string_view plain = may_hold_literals ? python.text : text;
   nlohmann::json json;
   try {
-    json = nlohmann::json::parse(python.text);
+    json = nlohmann::json::parse(plain.begin(), plain.end());
   } catch (const nlohmann::json::parse_error& e) {
     throw BadData(path + ": is not valid JSON (UTF-8) at byte " +
                   std::to_string(python.original(e.byte)));
