@@ -40,7 +40,10 @@ void set_windows(std::int32_t window, const std::vector<bool>& windowed, const C
   for (std::size_t l = 0; l < layers.size(); ++l) {
     if (!windowed[l]) continue;
     if (window == 0 && config.find("sliding_window") != nullptr)
-      config.fail("layer_types says sliding_attention but use_sliding_window is not true");
+      config.fail(
+          "layer_types says sliding_attention but there is no sliding_window: use_sliding_window "
+          "is "
+          "not true");
     if (window == 0)
       config.fail("layer_types says sliding_attention but there is no sliding_window");
     layers[l].sliding_window = window;

@@ -526,8 +526,9 @@ TEST(GgufConfigTest, RefusesByName) {
 }
 
 json gguf_metadata_of(const std::string& family, const json& changes = json::object()) {
+  const json llama = gguf_metadata();
   json metadata;
-  for (const auto& [key, value] : gguf_metadata().items())
+  for (const auto& [key, value] : llama.items())
     metadata[key.starts_with("llama.") ? family + key.substr(5) : key] = value;
   metadata["general.architecture"] = family;
   metadata.merge_patch(changes);

@@ -377,7 +377,9 @@ def names_a_change(message, case):
 
 
 def without_nulls(case, folder):
-    config = {k: v for k, v in case.config.items() if v is not None and v != {}}
+    """What transformers computes without the changed keys that are null, empty or no finite number."""
+    config = {k: v for k, v in case.config.items()
+              if k not in case.changed or not (v is None or v == {} or v in (float("inf"), float("-inf")))}  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
     theirs, _, unexpected = transformers_nll(folder)
     return theirs, unexpected
