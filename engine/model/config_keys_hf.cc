@@ -91,7 +91,7 @@ constexpr Foreign kForeign[] = {
      " rope_local_base_freq scale_attn_by_inverse_layer_idx scale_depth scale_embedding"
      " scale_sqrt_depth sliding_window_pattern sliding_window_size text_config use_alibi"
      " use_attention_bias use_attention_gate use_attention_sinks use_bias"
-     " use_bidirectional_attention use_cla use_dynamic_ntk use_logn_attn use_mlp_bias"
+     " use_bidirectional_attention use_cla use_dynamic_ntk use_logn_attn use_mlp_bias use_mrope"
      " use_parallel_residual use_post_norm use_qkv_bias use_relative_position_bias"
      " use_sandwich_norm vision_config"},
     {Neutral::one,

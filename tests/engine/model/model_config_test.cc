@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/types/model_limits.h"
 #include "tests/support/error_of.h"
 #include "tests/support/models/model_builder.h"
 
@@ -299,6 +300,12 @@ const std::vector<BadConfig> kBadNumbers{
     {"llama", {{"head_dim", 15}}, "head size 15 is not an even number"},
     {"llama", {{"head_dim", 514}}, "head_dim is 514, outside 2 to 512"},
     {"llama", {{"head_dim", nullptr}, {"hidden_size", 66}}, "hidden_size is not a multiple"},
+    {"llama", {{"num_attention_heads", kMaxHeads + 1}}, "heads is 4097, outside 1 to 4096"},
+    {"llama", {{"num_key_value_heads", kMaxHeads + 1}}, "heads is 4097, outside 1 to 4096"},
+    {"llama", {{"num_hidden_layers", kMaxLayers + 1}}, "layers is 4097, outside 1 to 4096"},
+    {"llama", {{"hidden_size", kMaxHiddenSize + 1}}, "outside 1 to 1048576"},
+    {"llama", {{"intermediate_size", kMaxIntermediateSize + 1}}, "outside 1 to 4194304"},
+    {"llama", {{"vocab_size", kMaxVocabSize + 1}}, "outside 1 to 16777216"},
     {"llama", {{"rms_norm_eps", 0}}, "rms_norm_eps is 0, outside"},
     {"llama", {{"rms_norm_eps", -1e-5}}, "rms_norm_eps"},
     {"llama", {{"tie_word_embeddings", "yes"}}, "tie_word_embeddings is 'yes', not true or false"},
