@@ -30,10 +30,10 @@ std::pair<std::int64_t, std::string_view> layer_of(std::string_view name, std::s
 
 bool is_used(std::string_view name, const TensorNames& names, std::int64_t n_layers) {
   if (name == names.embedding || name == names.final_norm || name == names.head) return true;
-  const auto [layer, rest] = layer_of(name, names.layer);
-  if (layer < 0 || layer >= n_layers) return false;
+  const auto place = layer_of(name, names.layer);
+  if (place.first < 0 || place.first >= n_layers) return false;
   return std::any_of(names.of_layer.begin(), names.of_layer.end(),
-                     [&](const LayerTensor& tensor) { return rest == tensor.name; });
+                     [&](const LayerTensor& tensor) { return place.second == tensor.name; });
 }
 
 bool is_harmless(std::string_view name, const TensorNames& names) {

@@ -183,6 +183,12 @@ TEST_F(ModelFilesTest, RefusesTensorsThatTheIndexDoesNotName) {
   EXPECT_TRUE(contains(error("hf", ExitCode::bad_data),
                        "has the tensor 'model.norm.weight', which model.safetensors.index.json does"
                        " not name"));
+  // But for buffers that follow from the configuration.
+  content.at("weight_map")["model.norm.weight"] = "model-00002-of-00002.safetensors";
+  content.at("weight_map")["model.layers.0.self_attn.rotary_emb.inv_freq"] =
+      "model-00001-of-00002.safetensors";
+  write("hf/model.safetensors.index.json", content.dump());
+  EXPECT_NO_THROW(ModelFiles::open(path("hf"), Parts::all));
 }
 
 // transformers would apply it where PEFT is installed, and not where it is not.
