@@ -1,7 +1,6 @@
 // Keys of config.json. The tables follow the configuration and modelling classes of transformers
 // 5.24: what its classes of the supported families do not read, and other families do.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <string>
 #include <string_view>
