@@ -1,11 +1,12 @@
 // What config.json says, with the defaults and the meaning that transformers gives each field.
 #include <string>
 
+#include "engine/model/config_keys.h"
 #include "engine/model/config_reader.h"
 #include "engine/model/family.h"
 #include "engine/model/layer_sizes.h"
 #include "engine/model/model_config.h"
-#include "engine/model/rotary.h"
+#include "engine/model/rotary_config.h"
 #include "kernels/types/printable.h"
 
 namespace tovamill {
@@ -48,7 +49,8 @@ void refuse_unsupported_hf(const ConfigReader& config) {
     const bool named = quantization->is_object() && quantization->contains("quant_method") &&
                        quantization->at("quant_method").is_string();
     config.fail("the weights are quantised with " +
-                (named ? printable(quantization->at("quant_method").get<std::string>())
+                (named ? printable(quantization->at("quant_method").get<std::string>()) +
+                             " (quantization_config)"
                        : "quantization_config") +
                 ", which is not supported: use the unquantised model or a GGUF file");
   }
@@ -63,55 +65,6 @@ Activation activation_of(const ConfigReader& config) {
   if (name == "gelu") return Activation::gelu;
   if (name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
   config.fail("hidden_act " + printable(name) + " is not supported: only silu is");
-}
-
-void refuse_partial_rotation(const ConfigReader& config) {
-  const auto part = config.optional_number("partial_rotary_factor", {0, 1});
-  if (part.value_or(1) != 1) {
-    config.fail(config.name("partial_rotary_factor") + " is not 1, which is not supported");
-  }
-}
-
-// The two spellings: rope_theta with rope_scaling, and the newer rope_parameters that holds both.
-std::vector<double> rotary_of_hf(const ConfigReader& config, double default_theta, int head_dim) {
-  refuse_partial_rotation(config);
-  double theta = config.optional_number("rope_theta", kThetaLimits).value_or(default_theta);
-  RotaryScaling scaling;
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const nlohmann::json* object = config.find(key);
-    if (object == nullptr) continue;
-    const std::string place = config.where() + ": " + key;
-    const ConfigReader rope(*object, place);
-    for (const auto& [name, value] : object->items()) {
-      if (value.is_object()) rope.fail("differs between kinds of layers, which is not supported");
-    }
-    refuse_partial_rotation(rope);
-    theta = rope.optional_number("rope_theta", kThetaLimits).value_or(theta);
-    const auto spelled = rope.optional_text("rope_type");
-    const std::string type = spelled ? *spelled : rope.optional_text("type").value_or("default");
-    const auto number = [&](const char* field, Limits limits) {
-      const auto value = rope.optional_number(field, limits);
-      if (!value) rope.fail(std::string(field) + " is missing");
-      return *value;
-    };
-    if (type == "default") continue;
-    if (type == "linear") {
-      scaling = {.kind = RotaryScaling::Kind::linear, .factor = number("factor", kFactorLimits)};
-    } else if (type == "llama3") {
-      scaling = {.kind = RotaryScaling::Kind::llama3,
-                 .factor = number("factor", kFactorLimits),
-                 .low_freq_factor = number("low_freq_factor", kFactorLimits),
-                 .high_freq_factor = number("high_freq_factor", kFactorLimits),
-                 .original_context = number("original_max_position_embeddings", kContextLimits)};
-      if (scaling.high_freq_factor <= scaling.low_freq_factor) {
-        rope.fail("high_freq_factor is not above low_freq_factor");
-      }
-    } else {
-      rope.fail("the scaling " + printable(type) +
-                " is not supported: only default, linear and llama3 are");
-    }
-  }
-  return rotary_frequencies(theta, head_dim, scaling);
 }
 
 std::int32_t head_dim_of_hf(const ConfigReader& config, const Family& family,
@@ -145,6 +98,7 @@ ModelConfig config_from_hf(const nlohmann::json& fields, const std::string& wher
   check_layers(config, kHfKeys, shape);
   shape.ropes = {rotary_of_hf(config, family.rope_theta, shape.head_dim)};
   result.tied_head = config.flag("tie_word_embeddings", family.tied_head);
+  result.unknown_keys = check_hf_keys(config, family, shape);
   return result;
 }
 

@@ -1,5 +1,7 @@
 #include "engine/model/config_reader.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <sstream>
 #include <utility>
@@ -9,13 +11,24 @@
 
 namespace tovamill {
 
-namespace {
-
 std::string shown(const nlohmann::json& value) {
   if (value.is_string()) return printable(value.get_ref<const std::string&>());
   if (value.is_structured()) return value.type_name();
-  return value.dump();
+  if (!value.is_number_float() || std::isfinite(value.get<double>())) return value.dump();
+  const auto number = value.get<double>();
+  return std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity";
 }
+
+std::string shown_key(const std::string& key) {
+  constexpr std::size_t kLongest = 80;
+  const bool is_plain =
+      key.size() <= kLongest && std::all_of(key.begin(), key.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-';
+      });
+  return is_plain ? key : printable(key);
+}
+
+namespace {
 
 std::string range(Limits limits) {
   std::ostringstream text;

@@ -20,16 +20,21 @@ struct Limits {
 
 // Wide enough for every published model, narrow enough that no product of two of them overflows an
 // int64 and that sizes of rows fit an int32.
-inline constexpr Limits kLayerLimits{1, 4096};
-inline constexpr Limits kWidthLimits{1, 1 << 20};  // hidden_size
-inline constexpr Limits kIntermediateLimits{1, 1 << 22};
+inline constexpr Limits kLayerLimits{1, kMaxLayers};
+inline constexpr Limits kWidthLimits{1, kMaxHiddenSize};  // hidden_size
+inline constexpr Limits kIntermediateLimits{1, kMaxIntermediateSize};
 inline constexpr Limits kHeadLimits{1, kMaxHeads};
 inline constexpr Limits kHeadDimLimits{2, kMaxHeadDim};
-inline constexpr Limits kVocabLimits{1, 1 << 24};
+inline constexpr Limits kVocabLimits{1, kMaxVocabSize};
 inline constexpr Limits kContextLimits{1, 1 << 30};  // tokens; also of windows
 inline constexpr Limits kEpsLimits{1e-12, 1e-1};
 inline constexpr Limits kThetaLimits{1, 1e15};
 inline constexpr Limits kFactorLimits{1e-3, 1e6};
+
+// A value in a message: texts in quotes, "array" and "object" for what would be long.
+std::string shown(const nlohmann::json& value);
+// A key of a file in a message: as it is where it is a plain name, else as printable() shows it.
+std::string shown_key(const std::string& key);
 
 class ConfigReader {
  public:
@@ -39,6 +44,8 @@ class ConfigReader {
 
   // The value; nullptr where it is absent or null.
   const nlohmann::json* find(const std::string& key) const;
+
+  const nlohmann::json& object() const { return object_; }
 
   // Whether the key is there, be it null.
   bool has(const std::string& key) const { return object_.contains(prefix_ + key); }
@@ -61,6 +68,7 @@ class ConfigReader {
   // The full name of a field in messages.
   std::string name(const std::string& key) const { return prefix_ + key; }
   const std::string& where() const { return where_; }
+  const std::string& prefix() const { return prefix_; }
 
  private:
   std::int32_t checked_integer(const std::string& key, const nlohmann::json& value,

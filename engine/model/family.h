@@ -27,9 +27,12 @@ struct Family {
   const TensorNames* tensors = nullptr;
   // What is meant where config.json is silent.
   double rope_theta = 10'000;
-  std::int32_t head_dim = 0;  // 0: hidden_size / heads
+  std::int32_t head_dim = 0;    // 0: hidden_size / heads
+  std::int32_t n_kv_heads = 0;  // 0: as many as heads
   bool tied_head = false;
+  // Of GGUF files.
   bool interleaved_qk = false;  // ModelConfig's
+  bool has_rope_freqs = false;  // the tensor of Llama 3's divisors
 };
 
 std::span<const Family> hf_families();

@@ -39,6 +39,11 @@ void set_windows(std::int32_t window, const std::vector<bool>& windowed, const C
                  std::vector<LayerShape>& layers) {
   for (std::size_t l = 0; l < layers.size(); ++l) {
     if (!windowed[l]) continue;
+    if (window == 0 && config.find("sliding_window") != nullptr)
+      config.fail(
+          "layer_types says sliding_attention but there is no sliding_window: use_sliding_window "
+          "is "
+          "not true");
     if (window == 0)
       config.fail("layer_types says sliding_attention but there is no sliding_window");
     layers[l].sliding_window = window;
@@ -58,8 +63,21 @@ void attention_bias_by_flag(const ConfigReader& config, std::vector<LayerShape>&
   for (LayerShape& layer : layers) layer.attention_bias = AttentionBias::qkvo;
 }
 
+void no_attention_bias(const ConfigReader& config, std::vector<LayerShape>&) {
+  if (config.flag("attention_bias", false))
+    config.fail("attention_bias is true, which is not supported: the family has no biases");
+}
+
+void no_layer_types(const ConfigReader& config, std::vector<LayerShape>& layers) {
+  const std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (std::find(windowed.begin(), windowed.end(), true) != windowed.end())
+    config.fail("layer_types holds 'sliding_attention': the family has no sliding window");
+}
+
 void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& layers) {
   const std::int32_t window = window_of(config);
+  if (window > 0 && !config.flag("use_sliding_window", true))
+    config.fail("use_sliding_window is false but there is a sliding_window");
   std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
   if (windowed.empty()) windowed.assign(layers.size(), window > 0);
   if (window > 0 && std::find(windowed.begin(), windowed.end(), false) != windowed.end())
@@ -68,8 +86,7 @@ void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& lay
 }
 
 void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers) {
-  std::int32_t window = window_of(config);
-  if (!config.flag("use_sliding_window", false)) window = 0;
+  const std::int32_t window = config.flag("use_sliding_window", false) ? window_of(config) : 0;
   const auto n = static_cast<std::int32_t>(layers.size());
   const std::int32_t first =
       config.optional_integer("max_window_layers", {0, 1 << 20}).value_or(28);
@@ -100,8 +117,9 @@ void ropes_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layer
 }
 
 void windows_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers) {
-  std::int32_t window = config.optional_integer("sliding_window", kContextLimits).value_or(0);
-  if (!config.flag("use_sliding_window", false)) window = 0;
+  const bool is_used = config.flag("use_sliding_window", false);
+  const std::int32_t window =
+      is_used ? config.optional_integer("sliding_window", kContextLimits).value_or(0) : 0;
   std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
   if (windowed.empty()) {
     for (const LayerShape& layer : layers) windowed.push_back(window > 0 && layer.rope == kNoRope);
@@ -117,6 +135,11 @@ void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers)
   const auto window =
       config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0);
   for (LayerShape& layer : layers) layer.sliding_window = window;
+}
+
+void no_window_of_gguf(const ConfigReader& config, std::vector<LayerShape>&) {
+  if (config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0) > 0)
+    config.fail(config.name("attention.sliding_window") + " is there, which is not supported");
 }
 
 }  // namespace tovamill

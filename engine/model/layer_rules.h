@@ -12,6 +12,12 @@ namespace tovamill {
 // attention_bias: of q, k, v and o.
 void attention_bias_by_flag(const ConfigReader& config, std::vector<LayerShape>& layers);
 
+// attention_bias, which only other families have: refused where it is true.
+void no_attention_bias(const ConfigReader& config, std::vector<LayerShape>& layers);
+
+// layer_types, which only other families have: refused where a layer is not of full attention.
+void no_layer_types(const ConfigReader& config, std::vector<LayerShape>& layers);
+
 // sliding_window of all layers; absent is 4,096, null none.
 void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& layers);
 
@@ -32,5 +38,8 @@ void ropes_by_default_interval(const ConfigReader& config, std::vector<LayerShap
 
 // attention.sliding_window of all layers.
 void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers);
+
+// The same, which llama.cpp does not apply to the family: refused.
+void no_window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers);
 
 }  // namespace tovamill

@@ -85,7 +85,10 @@ void read_sizes(const ConfigReader& config, const ConfigKeys& keys, const Family
   need_size(config, keys, kIntermediate, shape.layers);
   need_size(config, keys, kHeads, shape.layers);
   if (read_size(config, keys, kKvHeads, shape.layers)) return;
-  for (LayerShape& layer : shape.layers) layer.n_kv_heads = layer.n_heads;
+  // null is as many as heads, absent the family's number.
+  const bool by_family = family.n_kv_heads > 0 && !config.has(keys.n_kv_heads);
+  for (LayerShape& layer : shape.layers)
+    layer.n_kv_heads = by_family ? family.n_kv_heads : layer.n_heads;
 }
 
 void check_layers(const ConfigReader& config, const ConfigKeys& keys, ModelShape& shape) {

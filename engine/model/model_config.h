@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/model/tensor_names.h"
 #include "kernels/types/model_shape.h"
@@ -15,7 +16,8 @@ struct ModelConfig {
   std::string architecture;  // Family::name: "llama"; in GGUF that of Mistral, too
   ModelShape shape;
   const TensorNames* tensors = nullptr;
-  bool tied_head = false;       // tie_word_embeddings: the head is the embedding
+  bool tied_head = false;  // tie_word_embeddings: an absent head is the embedding
+  std::vector<std::string> unknown_keys = {};  // of config.json: nothing known reads them
   bool interleaved_qk = false;  // llama.cpp's row order of Q and K in GGUF files of some families
 };
 
@@ -33,8 +35,15 @@ ModelConfig config_from_gguf(const nlohmann::json& metadata,
 using FindTensor = std::function<std::optional<TensorView>(const std::string& name)>;
 
 // Collects the weights by the names of the config's family, and checks every shape against its
-// layers. Throws BadData naming tensor, shape found and shape wanted.
+// layers. A head of its own holds, whatever tie_word_embeddings says; where only a head is there
+// and it is tied, it is the embedding, too. Throws BadData naming tensor, shape found and shape
+// wanted.
 ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
                              const std::string& where);
+
+// Throws BadData naming a tensor of the files, of all `names`, that none of the layers computes
+// with and that is not known to be harmless: the model is another than its configuration says.
+void refuse_unused_tensors(const ModelConfig& config, const std::vector<std::string>& names,
+                           const std::string& where);
 
 }  // namespace tovamill

@@ -17,6 +17,8 @@ struct RotaryScaling {
   double low_freq_factor = 1;
   double high_freq_factor = 4;
   double original_context = 8192;  // tokens
+
+  bool operator==(const RotaryScaling&) const = default;
 };
 
 // (head_dim / 2) frequencies in radians per token. Source of llama3: transformers,

@@ -48,6 +48,13 @@ constexpr LayerTensor kGgufLayer[] = {
     {"ffn_down.bias", nullptr, E::none, E::none, Need::never},
 };
 
+// Buffers that older versions of transformers saved: rotary frequencies and masks, which follow
+// from the configuration.
+constexpr const char* kHfHarmless[] = {".rotary_emb.inv_freq", ".rotary_emb.cos_cached",
+                                       ".rotary_emb.sin_cached", ".self_attn.masked_bias",
+                                       "position_ids"};
+constexpr const char* kGgufHarmless[] = {"rope_freqs.weight"};  // read with the configuration
+
 }  // namespace
 
 constexpr TensorNames kHfTensors{.embedding = "model.embed_tokens.weight",
@@ -55,13 +62,15 @@ constexpr TensorNames kHfTensors{.embedding = "model.embed_tokens.weight",
                                  .head = "lm_head.weight",
                                  .absent_head_is_tied = false,
                                  .layer = "model.layers.",
-                                 .of_layer = kHfLayer};
+                                 .of_layer = kHfLayer,
+                                 .harmless = kHfHarmless};
 
 constexpr TensorNames kGgufTensors{.embedding = "token_embd.weight",
                                    .final_norm = "output_norm.weight",
                                    .head = "output.weight",
                                    .absent_head_is_tied = true,
                                    .layer = "blk.",
-                                   .of_layer = kGgufLayer};
+                                   .of_layer = kGgufLayer,
+                                   .harmless = kGgufHarmless};
 
 }  // namespace tovamill

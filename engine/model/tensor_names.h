@@ -35,6 +35,8 @@ struct TensorNames {
   bool absent_head_is_tied;  // else the configuration says whether it is
   const char* layer;         // before the number of a layer and a dot
   std::span<const LayerTensor> of_layer;
+  // How the names of tensors end that files may hold beside them, and that nothing computes with.
+  std::span<const char* const> harmless;
 };
 
 extern const TensorNames kHfTensors;    // of Llama, and of all that copy it

@@ -93,15 +93,23 @@ class Collector {
     if (find_(name)) throw BadData(where_ + ": tensor '" + name + "' is not supported");
   }
 
-  // The embedding again where the configuration, or its absence, says so.
+  TensorView embedding(const Shape& shape) const {
+    const TensorNames& names = *config_.tensors;
+    const TensorView own = optional(names.embedding, shape);
+    if (own.data != nullptr) return own;
+    const TensorView head = config_.tied_head ? optional(names.head, shape) : TensorView{};
+    return head.data != nullptr ? head : needed(names.embedding, shape);
+  }
+
+  // That of the file where it has one, as transformers and llama.cpp do; else the embedding again
+  // where the configuration, or its absence, says so.
   TensorView head(const TensorView& embedding, const Shape& shape) const {
     const TensorNames& names = *config_.tensors;
-    if (config_.tied_head || (names.absent_head_is_tied && !find_(names.head))) return embedding;
-    if (!find_(names.head)) {
-      throw BadData(where_ + ": tensor '" + names.head +
-                    "' is missing, and tie_word_embeddings is false");
-    }
-    return needed(names.head, shape);
+    const TensorView own = optional(names.head, shape);
+    if (own.data != nullptr) return own;
+    if (config_.tied_head || names.absent_head_is_tied) return embedding;
+    throw BadData(where_ + ": tensor '" + names.head +
+                  "' is missing, and tie_word_embeddings is false");
   }
 
   LayerWeights layer(const std::string& prefix, const LayerShape& shape) const {
@@ -137,7 +145,7 @@ ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
   const Shape table{config.shape.vocab_size, config.shape.hidden_size};
   ModelWeights weights;
   weights.interleaved_qk = config.interleaved_qk;
-  weights.embedding = collect.needed(names.embedding, table);
+  weights.embedding = collect.embedding(table);
   weights.final_norm = collect.needed(names.final_norm, {config.shape.hidden_size});
   weights.head = collect.head(weights.embedding, table);
   for (std::size_t i = 0; i < config.shape.layers.size(); ++i) {

@@ -15,8 +15,10 @@ inline constexpr int kMaxJsonDepth = 64;
 // broken JSON is fine.
 bool nests_deeper(std::string_view json, int max_depth);
 
-// The JSON object in a file. Throws Error(no_input) where it is missing, BadData where it is larger
-// than `max_bytes`, nested too deeply, not JSON, not UTF-8 or not an object.
+// The JSON object in a file. NaN, Infinity and -Infinity, which Python writes, are numbers, plain
+// and as transformers tags them ({"__float__": "NaN"}). Throws Error(no_input) where it is missing,
+// BadData where it is larger than `max_bytes`, nested too deeply, not JSON, not UTF-8 or not an
+// object.
 nlohmann::json read_json_object(const std::string& path, std::size_t max_bytes);
 
 }  // namespace tovamill

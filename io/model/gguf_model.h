@@ -23,6 +23,7 @@ class GgufModel : public ModelFiles {
     return table_.find(name);
   }
   const std::vector<TensorView>& tensors() const override { return table_.tensors(); }
+  const std::vector<std::string>& tensor_names() const override { return table_.names(); }
   std::vector<std::string> file_paths() const override { return {file_.path()}; }
   std::string digest() const override;
 

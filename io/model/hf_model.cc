@@ -36,6 +36,10 @@ std::string first_gguf_in(const std::string& directory) {
   return first;
 }
 
+// Rotary frequencies, which older versions of transformers saved, and some tools leave in one of
+// index and file only. Nobody reads them.
+bool is_buffer(const std::string& tensor) { return tensor.ends_with(".rotary_emb.inv_freq"); }
+
 }  // namespace
 
 HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
@@ -90,6 +94,11 @@ std::string HfModel::chat_template() const {
 }
 
 void HfModel::open_weights() {
+  for (const char* adapter : {"adapter_config.json", "adapter_model.safetensors"}) {
+    if (!has(adapter)) continue;
+    throw BadData(path_ + ": has an adapter (" + adapter +
+                  "), which is not applied: merge it into the weights, or move it elsewhere");
+  }
   if (has(kSingle)) {
     open_weight_file(kSingle);
   } else if (has(kIndex)) {
@@ -126,10 +135,15 @@ void HfModel::open_shards(const std::string& index_name) {
     open_weight_file(name);
   }
   for (const auto& [tensor, name] : weight_map->items()) {
-    if (!table_.contains(tensor)) {
+    if (!table_.contains(tensor) && !is_buffer(tensor)) {
       throw BadData(file_path(name.get<std::string>()) + ": has no tensor " + printable(tensor) +
                     ", which " + kIndex + " says it has");
     }
+  }
+  for (const std::string& tensor : table_.names()) {
+    if (weight_map->contains(tensor) || is_buffer(tensor)) continue;
+    throw BadData(table_.file_of(tensor) + ": has the tensor " + printable(tensor) + ", which " +
+                  kIndex + " does not name: they are of different models");
   }
 }
 

@@ -32,6 +32,7 @@ class HfModel : public ModelFiles {
     return table_.find(name);
   }
   const std::vector<TensorView>& tensors() const override { return table_.tensors(); }
+  const std::vector<std::string>& tensor_names() const override { return table_.names(); }
   std::vector<std::string> file_paths() const override;
   std::string digest() const override;
 

@@ -45,6 +45,8 @@ class ModelFiles {
   virtual std::optional<TensorView> find_tensor(const std::string& name) const = 0;
   virtual const std::vector<TensorView>& tensors()
       const = 0;  // in file order, supported types only
+  // Of all types, also those that are not supported, in file order.
+  virtual const std::vector<std::string>& tensor_names() const = 0;
   // The paths of the files that were read: what another machine needs to open the same model. None
   // for a model made in memory.
   virtual std::vector<std::string> file_paths() const = 0;

@@ -39,6 +39,7 @@ class RandomModel : public ModelFiles {
     return table_.find(name);
   }
   const std::vector<TensorView>& tensors() const override { return table_.tensors(); }
+  const std::vector<std::string>& tensor_names() const override { return table_.names(); }
   std::vector<std::string> file_paths() const override { return {}; }
   // The digest of the name and of the way in which the numbers are made.
   std::string digest() const override;

@@ -21,7 +21,7 @@ void TensorTable::add_unsupported(const std::string& name, const std::string& ty
 void TensorTable::insert(const std::string& name, const Entry& entry) {
   const std::string file = entry.file;
   const auto [place, is_new] = entries_.try_emplace(name, entry);
-  if (is_new) return;
+  if (is_new) return names_.push_back(name);
   const std::string& first = place->second.file;
   throw BadData(file + ": tensor " + printable(name) + " is there twice" +
                 (first == file ? "" : ": also in " + first));

@@ -24,6 +24,10 @@ class TensorTable {
   bool contains(const std::string& name) const { return entries_.contains(name); }
   // The tensors of supported types, in the order they were added.
   const std::vector<TensorView>& tensors() const { return tensors_; }
+  // Of all types, in the order they were added.
+  const std::vector<std::string>& names() const { return names_; }
+  // The file of a tensor that is there.
+  const std::string& file_of(const std::string& name) const { return entries_.at(name).file; }
 
  private:
   struct Entry {
@@ -34,6 +38,7 @@ class TensorTable {
   void insert(const std::string& name, const Entry& entry);
 
   std::vector<TensorView> tensors_;
+  std::vector<std::string> names_;
   std::unordered_map<std::string, Entry> entries_;
 };
 

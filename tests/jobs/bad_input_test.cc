@@ -460,6 +460,33 @@ TEST_F(BadInput, TokensBeyondTheModelFailTheirDocuments) {
   EXPECT_EQ(r.failure_line, std::vector<std::uint64_t>{1});
 }
 
+// The same of a BOS and of what a chat template writes (huggingface/transformers#26714).
+TEST_F(BadInput, SpecialTokensBeyondTheModelFailTheirDocuments) {
+  TinyModel small;
+  small.vocab_size = 300;
+  write_hf_model(small, model());
+  json tokenizer = testing::tiny_tokenizer_json(320);
+  json id_320 = tokenizer.at("added_tokens").at(0), id_321 = id_320;
+  id_320.update({{"id", 320}, {"content", "<|im_start|>"}});
+  id_321.update({{"id", 321}, {"content", "<|im_end|>"}});
+  tokenizer.at("added_tokens").push_back(id_320);
+  tokenizer.at("added_tokens").push_back(id_321);
+  d.write("model/tokenizer.json", tokenizer.dump());
+  const std::string corpus = d.write("two.jsonl", "{\"text\":\"one\"}\n{\"text\":\"three\"}\n");
+  std::vector<std::string> arguments = with("--corpus", corpus);
+  arguments.insert(arguments.end(), {"--bos", "always"});
+  const ProgramResult scored = run_tovamill(arguments);
+  const testing::Results r(d.path() / "run");
+  EXPECT_EQ(r.failure_reason, (std::vector<std::string>{"bad-tokens", "bad-tokens"})) << scored.err;
+  const std::string texts = d.path() / "texts";
+  const ProgramResult written =
+      run_tovamill({"generate", "--model", model(), "--corpus", corpus, "--out", texts,
+                    "--max-new-tokens", "2", "--chat-template", "chatml", "--bos", "never"});
+  EXPECT_EQ(testing::Results(texts).failure_reason,
+            (std::vector<std::string>{"bad-tokens", "bad-tokens"}))
+      << written.err;
+}
+
 TEST_F(BadInput, WeightsThatAreNoNumbersFailTheDocuments) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();

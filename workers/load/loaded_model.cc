@@ -5,6 +5,7 @@
 
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
+#include "kernels/types/printable.h"
 #include "workers/load/memory_plan.h"
 #include "workers/load/model_parts.h"
 #include "workers/load/packed_weights.h"
@@ -12,6 +13,24 @@
 #include "workers/stages/staged_model.h"
 
 namespace tovamill {
+
+namespace {
+
+constexpr std::size_t kMostKeysShown = 5;
+
+// Keys of config.json that no supported family has: "; nothing reads 'quirk' of config.json".
+std::string unread_keys(const ModelConfig& config) {
+  const std::vector<std::string>& keys = config.unknown_keys;
+  if (keys.empty()) return "";
+  std::string text = "; nothing reads ";
+  for (std::size_t i = 0; i < std::min(keys.size(), kMostKeysShown); ++i)
+    text += (i == 0 ? "" : ", ") + printable(keys[i]);
+  if (keys.size() > kMostKeysShown)
+    text += " and " + counted(keys.size() - kMostKeysShown, "other key");
+  return text + " of config.json";
+}
+
+}  // namespace
 
 std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::map<std::string, int> types;
@@ -23,7 +42,7 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::string names;
   for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
   return config.architecture + ", " + counted(config.shape.n_layers, "layer") + ", " +
-         human_count(n_parameters) + " parameters, " + names;
+         human_count(n_parameters) + " parameters, " + names + unread_keys(config);
 }
 
 ModelMetadata open_model(const std::string& path) {

@@ -27,7 +27,9 @@ ModelConfig config_of(const ModelFiles& files) {
 
 ModelWeights weights_of(const ModelFiles& files, const ModelConfig& config) {
   const FindTensor find = [&](const std::string& name) { return files.find_tensor(name); };
-  return collect_weights(config, find, files.path());
+  ModelWeights weights = collect_weights(config, find, files.path());
+  refuse_unused_tensors(config, files.tensor_names(), files.path());
+  return weights;
 }
 
 }  // namespace tovamill

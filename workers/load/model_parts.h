@@ -11,7 +11,7 @@ namespace tovamill {
 
 std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& files);
 ModelConfig config_of(const ModelFiles& files);
-// Every weight that the architecture needs, with its shape checked.
+// Every weight that the architecture needs, with its shape checked; no tensor is left over.
 ModelWeights weights_of(const ModelFiles& files, const ModelConfig& config);
 
 }  // namespace tovamill

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "kernels/types/model_limits.h"
+
 namespace tovamill::cuda {
 namespace {
 
 // More tiles side by side than fill the GPU gain nothing.
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 30;
+
+static_assert(kMaxHeads <= kMaxGridYz);  // heads, KV heads and eviction groups stand along y and z
 
 std::int64_t padded(std::int64_t n_slots) {
   return (n_slots + kGemmTile - 1) / kGemmTile * kGemmTile;

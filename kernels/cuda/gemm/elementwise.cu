@@ -5,11 +5,14 @@
 // in logits.cu, norms and rotation of queries and keys in attention_append.cu.
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/gemm/elementwise.h"
+#include "kernels/types/model_limits.h"
 
 namespace tovamill::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
+// gate_rows has a block along y for so many elements; a grid has at most 65,535 of these.
+static_assert(kMaxIntermediateSize / static_cast<std::int32_t>(kThreads) <= 65'535);
 
 template <class T>
 __global__ void embed_kernel(const std::int32_t* ids, const T* table, std::int32_t n, float* out) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/types/model_limits.h"
 #include "tests/support/error_of.h"
 #include "tests/support/models/model_builder.h"
 
@@ -299,6 +300,12 @@ const std::vector<BadConfig> kBadNumbers{
     {"llama", {{"head_dim", 15}}, "head size 15 is not an even number"},
     {"llama", {{"head_dim", 514}}, "head_dim is 514, outside 2 to 512"},
     {"llama", {{"head_dim", nullptr}, {"hidden_size", 66}}, "hidden_size is not a multiple"},
+    {"llama", {{"num_attention_heads", kMaxHeads + 1}}, "heads is 4097, outside 1 to 4096"},
+    {"llama", {{"num_key_value_heads", kMaxHeads + 1}}, "heads is 4097, outside 1 to 4096"},
+    {"llama", {{"num_hidden_layers", kMaxLayers + 1}}, "layers is 4097, outside 1 to 4096"},
+    {"llama", {{"hidden_size", kMaxHiddenSize + 1}}, "outside 1 to 1048576"},
+    {"llama", {{"intermediate_size", kMaxIntermediateSize + 1}}, "outside 1 to 4194304"},
+    {"llama", {{"vocab_size", kMaxVocabSize + 1}}, "outside 1 to 16777216"},
     {"llama", {{"rms_norm_eps", 0}}, "rms_norm_eps is 0, outside"},
     {"llama", {{"rms_norm_eps", -1e-5}}, "rms_norm_eps"},
     {"llama", {{"tie_word_embeddings", "yes"}}, "tie_word_embeddings is 'yes', not true or false"},
@@ -479,7 +486,7 @@ TEST(GgufConfigTest, RefusesByName) {
       {{{"llama.rope.scaling.factor", -1.0}}, "llama.rope.scaling.factor is -1.0, outside"},
       {{{"llama.rope.scaling.factor", 1e-30}}, "llama.rope.scaling.factor is too small"},
       {{{"llama.rope.freq_base", 0.0}}, "llama.rope.freq_base is 0.0, outside"},
-      {{{"llama.rope.freq_base", std::nan("")}}, "llama.rope.freq_base is null, outside"},
+      {{{"llama.rope.freq_base", std::nan("")}}, "llama.rope.freq_base is NaN, outside"},
       {{{"llama.attention.layer_norm_rms_epsilon", nullptr}}, "layer_norm_rms_epsilon is missing"},
       {{{"llama.attention.layer_norm_rms_epsilon", std::numeric_limits<double>::infinity()}},
        "outside"},
@@ -487,12 +494,123 @@ TEST(GgufConfigTest, RefusesByName) {
       {{{"tokenizer.ggml.tokens", 5}}, "tokenizer.ggml.tokens is not a list"},
       {{{"tokenizer.ggml.tokens", json::array()}}, "tokenizer.ggml.tokens is not a list"},
       {{{"llama.attention.causal", false}}, "llama.attention.causal is false"},
+      // llama.cpp reads these, for this family or another.
+      {{{"llama.rope.scaling.attn_factor", 0.0}}, "llama.rope.scaling.attn_factor is 0.0, outside"},
+      {{{"llama.rope.scaling.yarn_ext_factor", 1.0}}, "llama.rope.scaling.yarn_ext_factor is 1.0"},
+      {{{"llama.rope.scaling.yarn_attn_factor", 1.5}},
+       "llama.rope.scaling.yarn_attn_factor is 1.5"},
+      {{{"llama.rope.scaling.yarn_log_multiplier", 0.1}}, "yarn_log_multiplier is 0.1"},
+      {{{"llama.rope.scaling.alpha", 1000.0}}, "llama.rope.scaling.alpha is 1000.0"},
+      {{{"llama.rope.scale_linear", 2.0}, {"llama.rope.scaling.factor", 4.0}},
+       "llama.rope.scale_linear and llama.rope.scaling.factor contradict"},
+      {{{"llama.rope.freq_base_swa", 1e4}}, "llama.rope.freq_base_swa is 10000.0"},
+      {{{"llama.rope.dimension_sections", {16, 24, 24, 0}}}, "rope.dimension_sections is array"},
+      {{{"llama.attention.scale", 0.1}}, "llama.attention.scale is 0.1"},
+      {{{"llama.attention.temperature_scale", 0.1}}, "llama.attention.temperature_scale is 0.1"},
+      {{{"llama.attention.sliding_window_pattern", 6}}, "attention.sliding_window_pattern is 6"},
+      {{{"llama.attention.layer_norm_epsilon", 1e-3}}, "llama.attention.layer_norm_epsilon is"},
+      {{{"llama.attn_logit_softcapping", 50.0}}, "llama.attn_logit_softcapping is 50.0"},
+      {{{"llama.final_logit_softcapping", 30.0}}, "llama.final_logit_softcapping is 30.0"},
+      {{{"llama.logit_scale", 0.0625}}, "llama.logit_scale is 0.0625"},
+      {{{"llama.embedding_scale", 12.0}}, "llama.embedding_scale is 12.0"},
+      {{{"llama.residual_scale", 0.22}}, "llama.residual_scale is 0.22"},
+      {{{"llama.expert_used_count", 2}}, "llama.expert_used_count is not 0"},
+      {{{"llama.nextn_predict_layers", 1}}, "llama.nextn_predict_layers is 1"},
+      {{{"llama.hidden_activation", "gelu"}}, "llama.hidden_activation is 'gelu'"},
+      {{{"llama.tensor_data_layout", "other"}}, "llama.tensor_data_layout is 'other'"},
+      {{{"llama.embedding_length_out", 32}}, "llama.embedding_length_out is 32"},
+      {{{"llama.something.new", true}}, "llama.something.new is true, which is not supported"},
+      {{{"llama.a\nb", 1}}, R"('llama.a\x0Ab' is 1)"},
+      {{{"tokenizer.ggml.tokens", {"a", "b"}}},
+       "llama.vocab_size is 320 and tokenizer.ggml.tokens"},
+      {{{"general.type", "adapter"}}, "general.type is 'adapter'"},
   };
   for (const auto& [changes, expected] : cases) {
     const std::string message = error_of([&, &changes = changes] { gguf(gguf_metadata(changes)); });
     EXPECT_TRUE(contains(message, "m.gguf: ")) << message;
     EXPECT_TRUE(contains(message, expected)) << message;
   }
+}
+
+json gguf_metadata_of(const std::string& family, const json& changes = json::object()) {
+  const json llama = gguf_metadata();
+  json metadata;
+  for (const auto& [key, value] : llama.items())
+    metadata[key.starts_with("llama.") ? family + key.substr(5) : key] = value;
+  metadata["general.architecture"] = family;
+  metadata.merge_patch(changes);
+  return metadata;
+}
+
+// llama.cpp multiplies both q and k with the factor where they are rotated.
+TEST(GgufConfigTest, AttentionFactorsScaleTheScoresOfRotatedLayers) {
+  const ModelConfig config = gguf(gguf_metadata_of(
+      "smollm3", {{"smollm3.block_count", 4}, {"smollm3.rope.scaling.attn_factor", 1.5}}));
+  for (std::size_t l = 0; l < 4; ++l)
+    EXPECT_EQ(config.shape.layers.at(l).attention_scale, l == 3 ? 0 : 1.5 * 1.5 / 4);
+  EXPECT_EQ(gguf(gguf_metadata({{"llama.rope.scaling.attn_factor", 1.0}}))
+                .shape.layers.at(0)
+                .attention_scale,
+            0);
+}
+
+TEST(GgufConfigTest, TakesKeysWithoutEffect) {
+  const json changes[] = {{{"llama.rope.scaling.finetuned", true}},
+                          {{"llama.rope.scaling.original_context_length", 128}},
+                          {{"llama.rope.scaling.yarn_beta_fast", 32.0}},
+                          {{"llama.rope.scaling.yarn_ext_factor", 0.0}},
+                          {{"llama.attention.causal", true}},
+                          {{"llama.attention.clamp_kqv", 0.0}},
+                          {{"llama.attention.layer_norm_epsilon", 1e-5}},
+                          {{"llama.expert_count", 0}, {"llama.expert_used_count", 0}},
+                          {{"llama.tensor_data_layout", "Meta AI original pth"}},
+                          {{"llama.pooling_type", 3}},
+                          {{"llama.use_parallel_residual", false}},
+                          {{"general.type", "model"}, {"general.file_type", 7}},
+                          {{"mradermacher.quantize_version", "2"}, {"gemma.rope.freq_base", 1.0}}};
+  for (const json& change : changes)
+    EXPECT_EQ(gguf(gguf_metadata(change)).shape.ropes, gguf(gguf_metadata()).shape.ropes) << change;
+}
+
+// llama.cpp has these divisors for llama only, and finds a tensor too many elsewhere.
+TEST(GgufConfigTest, OnlyLlamaHasFrequencyDivisors) {
+  for (const char* family : {"qwen2", "qwen3", "smollm3"}) {
+    std::vector<float> divisors(8, 1.0f);
+    const TensorView tensor{"rope_freqs.weight",
+                            StorageType::f32,
+                            {8},
+                            reinterpret_cast<const std::byte*>(divisors.data()),
+                            32};
+    EXPECT_EQ(gguf(gguf_metadata_of(family), tensor).shape.ropes,
+              gguf(gguf_metadata_of(family)).shape.ropes);
+    divisors[3] = 2;
+    EXPECT_TRUE(contains(error_of([&] { gguf(gguf_metadata_of(family), tensor); }),
+                         "tensor 'rope_freqs.weight' is there, which is not supported"));
+  }
+  EXPECT_TRUE(
+      contains(error_of([] {
+                 gguf(gguf_metadata_of("smollm3", {{"smollm3.attention.sliding_window", 8}}));
+               }),
+               "smollm3.attention.sliding_window is there"));
+}
+
+// MistralConfig has 8 key-value heads where none are said, and as many as heads for null.
+TEST(HfConfigTest, AbsentSizesAreThoseOfTheFamily) {
+  json config = tiny("mistral", {{"num_attention_heads", 16}, {"head_dim", 4}});
+  config["num_key_value_heads"] = nullptr;
+  EXPECT_EQ(hf(config).shape.n_kv_heads, 16);
+  config.erase("num_key_value_heads");
+  EXPECT_EQ(hf(config).shape.n_kv_heads, 8);
+}
+
+// What is set and nothing reads is named to the user.
+TEST(HfConfigTest, NamesTheKeysThatNothingReads) {
+  const json changes = {
+      {"quirk", 5},           {"sliding_window", 128}, {"unsloth_version", "2025.1"},
+      {"_name_or_path", "x"}, {"pad_token_id", 3},     {"switched_off", false}};
+  EXPECT_EQ(hf(tiny("llama", changes)).unknown_keys,
+            (std::vector<std::string>{"quirk", "sliding_window"}));
+  EXPECT_TRUE(hf(tiny("smollm3")).unknown_keys.empty());
 }
 
 TEST(GgufConfigTest, RefusesBadFrequencyDivisors) {

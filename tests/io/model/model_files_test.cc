@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "tests/support/error_of.h"
@@ -134,6 +136,11 @@ TEST_F(ModelFilesTest, RefusesBadJson) {
       {"{\"a\": \"\xff\"}", "is not valid JSON (UTF-8) at byte 8"},
       {"{\"a\xc3\x28\": 1}", "is not valid JSON"},
       {"{\"a\": 1e999}", "out of range"},
+      {"{\"a\": NaN, \"b\": [-Infinity}", "is not valid JSON (UTF-8) at byte 27"},
+      {"{\"a\": NaNs}", "is not valid JSON (UTF-8) at byte 10"},
+      {"{\"a\": Infinit}", "is not valid JSON (UTF-8) at byte 7"},
+      {"{\"a\": +Infinity}", "is not valid JSON (UTF-8) at byte 7"},
+      {"{NaN: 1}", "is not valid JSON (UTF-8) at byte 2"},
       {"{\"a\": " + deep, "more than 64 deep"},
       {"{\"a\": \"\\\"\", \"b\": " + deep, "more than 64 deep"},
       {"{\"a\": " + std::string(70, '[') + std::string(70, ']') + "}", "more than 64 deep"},
@@ -148,6 +155,51 @@ TEST_F(ModelFilesTest, RefusesBadJson) {
   // Brackets inside of strings are not nesting.
   write("hf/config.json", "{\"a\": \"" + deep + "\"}");
   EXPECT_NO_THROW(ModelFiles::open(path("hf"), Parts::all));
+}
+
+// As Python's json module does (huggingface/transformers#42959, ai-dynamo/dynamo#3043).
+TEST_F(ModelFilesTest, ReadsTheNumbersThatPythonWrites) {
+  hf();
+  write("hf/config.json",
+        R"({"a": NaN, "b": [0.0, Infinity,-Infinity], "c": "NaN \\\"Infinity", "NaN": 1,)"
+        R"( "d": {"__float__": "-Infinity"}, "e": {"__float__": "other"}, "f": {"__float__": 1}})");
+  const nlohmann::json config = ModelFiles::open(path("hf"), Parts::all)->config();
+  EXPECT_TRUE(std::isnan(config.at("a").get<double>()));
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(config.at("b").get<std::vector<double>>(), (std::vector{0.0, kInfinity, -kInfinity}));
+  EXPECT_EQ(config.at("c"), "NaN \\\"Infinity");
+  EXPECT_EQ(config.at("NaN"), 1);
+  EXPECT_EQ(config.at("d").get<double>(), -kInfinity);
+  EXPECT_EQ(config.at("e").at("__float__"), "other");
+  EXPECT_EQ(config.at("f").at("__float__"), 1);
+}
+
+TEST_F(ModelFilesTest, RefusesTensorsThatTheIndexDoesNotName) {
+  hf(2);
+  const std::string index = path("hf/model.safetensors.index.json");
+  nlohmann::json content = nlohmann::json::parse(std::ifstream(index));
+  content.at("weight_map").erase("model.norm.weight");
+  write("hf/model.safetensors.index.json", content.dump());
+  EXPECT_TRUE(contains(error("hf", ExitCode::bad_data),
+                       "has the tensor 'model.norm.weight', which model.safetensors.index.json does"
+                       " not name"));
+  // But for buffers that follow from the configuration.
+  content.at("weight_map")["model.norm.weight"] = "model-00002-of-00002.safetensors";
+  content.at("weight_map")["model.layers.0.self_attn.rotary_emb.inv_freq"] =
+      "model-00001-of-00002.safetensors";
+  write("hf/model.safetensors.index.json", content.dump());
+  EXPECT_NO_THROW(ModelFiles::open(path("hf"), Parts::all));
+}
+
+// transformers would apply it where PEFT is installed, and not where it is not.
+TEST_F(ModelFilesTest, RefusesAdaptersBesideTheWeights) {
+  hf();
+  for (const char* name : {"adapter_config.json", "adapter_model.safetensors"}) {
+    write(std::string("hf/") + name, "{}");
+    EXPECT_TRUE(contains(error("hf", ExitCode::bad_data), std::string("has an adapter (") + name));
+    EXPECT_NO_THROW(ModelFiles::open(path("hf"), Parts::tokenizer_only));
+    remove(std::string("hf/") + name);
+  }
 }
 
 TEST_F(ModelFilesTest, RefusesBadIndexes) {

@@ -20,6 +20,7 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
           ? config_from_hf(files->config(), model_path)
           : config_from_gguf(files->config(), files->find_tensor("rope_freqs.weight"), model_path);
   const ModelWeights weights = collect_weights(config, find, model_path);
+  refuse_unused_tensors(config, files->tensor_names(), model_path);
   const BackendOptions options{.shape = config.shape,
                                .cache = setting.cache,
                                .dtype = setting.dtype,

@@ -205,6 +205,8 @@ void write_gguf_model(const TinyModel& m, const std::filesystem::path& path) {
   file.f32(arch + "attention.layer_norm_rms_epsilon", 1e-5f);
   file.f32(arch + "rope.freq_base", static_cast<float>(m.rope_theta));
   add_rope_scaling(file, m, arch);
+  if (m.attention_factor != 0)
+    file.f32(arch + "rope.scaling.attn_factor", static_cast<float>(m.attention_factor));
   add_tokenizer(file, m);
   for (const TinyTensor& t : tiny_tensors(m)) {
     const StorageType dtype = t.shape.size() == 1 ? StorageType::f32 : m.dtype;

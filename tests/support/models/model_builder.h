@@ -29,6 +29,7 @@ struct TinyModel {
   double rope_theta = 10'000;
   nlohmann::json rope_scaling =
       {};  // as in config.json; in GGUF only "linear" and "llama3" (as divisors)
+  double attention_factor = 0;  // rope.scaling.attn_factor of GGUF files; 0 is not said
   bool tied = false;
   bool attention_bias = false;  // llama, qwen3 and smollm3: biases on q, k, v and o
   nlohmann::json changes = nlohmann::json::object();  // of config.json: a merge patch

@@ -1,0 +1,64 @@
+// Tensors that a file holds and no layer computes with.
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/model_config.h"
+#include "engine/model/tensor_names.h"
+#include "kernels/types/error.h"
+#include "kernels/types/format.h"
+#include "kernels/types/printable.h"
+
+namespace tovamill {
+
+namespace {
+
+// The number of the layer that `name` belongs to, and the rest of the name behind it; -1 where it
+// belongs to none.
+std::pair<std::int64_t, std::string_view> layer_of(std::string_view name, std::string_view prefix) {
+  if (!name.starts_with(prefix)) return {-1, name};
+  const std::string_view rest = name.substr(prefix.size());
+  std::int64_t layer = -1;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+  const auto n = static_cast<std::size_t>(end - rest.data());
+  const bool plain = error == std::errc() && n < rest.size() && rest[n] == '.' && layer >= 0 &&
+                     (rest[0] != '0' || n == 1);
+  return plain ? std::pair{layer, rest.substr(n + 1)} : std::pair{std::int64_t{-1}, name};
+}
+
+bool is_used(std::string_view name, const TensorNames& names, std::int64_t n_layers) {
+  if (name == names.embedding || name == names.final_norm || name == names.head) return true;
+  const auto place = layer_of(name, names.layer);
+  if (place.first < 0 || place.first >= n_layers) return false;
+  return std::any_of(names.of_layer.begin(), names.of_layer.end(),
+                     [&](const LayerTensor& tensor) { return place.second == tensor.name; });
+}
+
+bool is_harmless(std::string_view name, const TensorNames& names) {
+  return std::any_of(names.harmless.begin(), names.harmless.end(),
+                     [&](const char* ending) { return name.ends_with(ending); });
+}
+
+}  // namespace
+
+void refuse_unused_tensors(const ModelConfig& config, const std::vector<std::string>& names,
+                           const std::string& where) {
+  const std::int64_t n_layers = config.shape.n_layers;
+  const std::string* first = nullptr;
+  std::int64_t n_unused = 0;
+  for (const std::string& name : names) {
+    if (is_used(name, *config.tensors, n_layers) || is_harmless(name, *config.tensors)) continue;
+    if (first == nullptr) first = &name;
+    ++n_unused;
+  }
+  if (first == nullptr) return;
+  const std::string others =
+      n_unused == 1 ? "" : " and " + counted(n_unused - 1, "other") + " have";
+  throw BadData(where + ": tensor " + printable(*first) + (n_unused == 1 ? " has" : others) +
+                " no place in a " + config.architecture + " of " + counted(n_layers, "layer") +
+                ": what the file computes with it is not supported; if it is left over, remove it");
+}
+
+}  // namespace tovamill
