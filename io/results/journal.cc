@@ -113,7 +113,7 @@ JournalReader::JournalReader(const std::string& path)
   struct stat info {};
   if (file_.get() < 0 || fstat(file_.get(), &info) != 0)
     throw Error(ExitCode::no_input,
-                "cannot open the journal '" + path + "': " + std::strerror(errno));
+                "cannot open the journal '" + path + "': " + why_io_failed(errno));
   n_bytes_ = static_cast<std::uint64_t>(info.st_size);
 }
 
@@ -122,7 +122,7 @@ bool JournalReader::read_intact(std::uint64_t position) {
     const ssize_t got = read_at(file_.get(), to, n, at);
     if (got < 0)
       throw Error(ExitCode::io,
-                  "reading the journal '" + path_ + "' failed: " + std::strerror(errno));
+                  "reading the journal '" + path_ + "' failed: " + why_io_failed(errno));
     return static_cast<std::size_t>(got) == n;
   };
   Head head;

@@ -1,0 +1,114 @@
+#include "jobs/command_line/process_limits.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <string_view>
+#include <system_error>
+#include <thread>
+
+#include "io/files/temporary_file.h"
+#include "kernels/types/error.h"
+
+namespace tovamill {
+namespace {
+
+constexpr std::size_t kStackBytes = std::size_t{8} << 20;
+constexpr rlim_t kMostSecondsBefore = 60;
+
+// Open, but neither readable nor writable as it should be: what uses it gets an error.
+void reserve_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) >= 0) continue;
+    // The lowest free number is this one.
+    static_cast<void>(!open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+  }
+}
+
+// For signal handlers, and where no memory is left.
+[[noreturn]] void end_with(std::string_view line, ExitCode code) {
+  static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+  remove_temporary_files();
+  _exit(static_cast<int>(code));
+}
+
+void on_no_time_left(int) {
+  end_with(
+      "tovamill: error: the limit of processor time (ulimit -t) is reached: raise it and run the "
+      "same command again\n",
+      ExitCode::stopped);
+}
+
+// What no thread has caught: for want of memory or threads that is no crash.
+void on_terminate() {
+  try {
+    if (std::current_exception()) throw;
+  } catch (const std::bad_alloc&) {
+    end_without_memory();
+  } catch (const std::system_error&) {
+    end_with(
+        "tovamill: error: the system gives no more threads or memory: raise its limits (ulimit -u, "
+        "-v)\n",
+        ExitCode::internal);
+  } catch (...) {
+  }
+  std::abort();
+}
+
+// The hard limit kills at once; the soft one may lie below it.
+void leave_time_to_stop() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return;
+  const rlim_t before = std::clamp<rlim_t>(limit.rlim_max / 10, 1, kMostSecondsBefore);
+  if (limit.rlim_max <= before) return;
+  limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max - before);
+  setrlimit(RLIMIT_CPU, &limit);
+}
+
+void enlarge_stacks() {
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return;
+  if (pthread_attr_setstacksize(&attributes, kStackBytes) == 0)
+    pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
+
+}  // namespace
+
+void end_without_memory() {
+  end_with("tovamill: error: out of memory: raise its limit (ulimit -v)\n", ExitCode::internal);
+}
+
+void arrange_limits() {
+  reserve_standard_streams();
+  for (const int s : {SIGPIPE, SIGXFSZ}) signal(s, SIG_IGN);
+  signal(SIGXCPU, on_no_time_left);
+  std::set_terminate(on_terminate);
+  leave_time_to_stop();
+  enlarge_stacks();
+  remove_temporary_files_on_signals();
+}
+
+int on_large_stack(const std::function<int()>& body) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= kStackBytes) return body();
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, kStackBytes);
+  setrlimit(RLIMIT_STACK, &limit);
+  if (limit.rlim_cur >= kStackBytes) return body();
+  int code = 0;
+  try {
+    std::thread([&] { code = body(); }).join();
+  } catch (const std::system_error&) {
+    return body();
+  }
+  return code;
+}
+
+}  // namespace tovamill
