@@ -15,7 +15,7 @@ int run(const std::vector<std::string>& arguments) {
   using namespace tovamill;
   try {
     const int code = run_program(arguments);
-    if (!std::cout.flush())
+    if (code == 0 && !std::cout.flush())
       throw Error(ExitCode::io,
                   "standard output cannot be written: is its disk full, or its reader gone?");
     return code;

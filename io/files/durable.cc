@@ -45,8 +45,7 @@ std::string parent_of(const std::string& path) {
 void write_parts(const std::string& path, std::span<const std::span<const std::byte>> parts) {
   FileDescriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (fd.get() < 0) {
-    const bool full = errno == ENOSPC || errno == EDQUOT;
-    throw Error(full ? ExitCode::io : ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 "cannot create '" + path + "': " + why_io_failed(errno));
   }
   for (const std::span<const std::byte> part : parts) {
@@ -56,6 +55,21 @@ void write_parts(const std::string& path, std::span<const std::span<const std::b
 }
 
 }  // namespace
+
+ExitCode code_of_failure(int error_number, ExitCode otherwise) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EIO:
+      return ExitCode::io;
+    default:
+      return otherwise;
+  }
+}
 
 std::string why_io_failed(int error_number) {
   std::string why = std::strerror(error_number);

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/types/error.h"
+
 namespace tovamill {
 
 // Calls fsync for a directory: the names in it survive the death of the machine. Throws Error(io).
@@ -27,6 +29,10 @@ void replace_file(const std::string& path, std::string_view content);
 // or cannot_create).
 void write_file_durably(const std::string& path, const std::string& temporary,
                         std::span<const std::span<const std::byte>> parts);
+
+// What a failed call leads to: Error(io) where a disk is full or a limit of the process is reached,
+// `otherwise` where it is a matter of the path.
+ExitCode code_of_failure(int error_number, ExitCode otherwise);
 
 // "No space left on device: free some space ..." and the like, for an errno: a limit of the process
 // is named.

@@ -36,8 +36,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
-    const bool is_limit = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
-    throw Error(is_limit ? ExitCode::io : ExitCode::no_input,
+    throw Error(code_of_failure(errno, ExitCode::no_input),
                 path + ": cannot open: " + why_io_failed(errno));
   }
   struct stat status {};

@@ -154,7 +154,8 @@ OutputFile::OutputFile(const std::string& path, const OutputRules& rules) : path
   }
   descriptor_ = open(target.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
   if (descriptor_ < 0)
-    cannot_create(rules.option, path, "cannot be opened: " + why_io_failed(errno));
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
+                rules.option + " '" + path + "' cannot be opened: " + why_io_failed(errno));
   owns_descriptor_ = true;
 }
 

@@ -85,8 +85,7 @@ TemporaryFile::TemporaryFile(const std::string& target) : target_(target) {
     if (descriptor_ < 0 && errno != EEXIST && errno != EINTR) break;
   }
   if (descriptor_ < 0) {
-    const bool full = errno == ENOSPC || errno == EDQUOT;
-    throw Error(full ? ExitCode::io : ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 "cannot create '" + target + "': " + why_io_failed(errno));
   }
   slot_ = enter(path_.c_str());

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <system_error>
 #include <thread>
 
+#include "io/files/memory_limit.h"
 #include "io/files/temporary_file.h"
 #include "kernels/types/error.h"
 
@@ -22,6 +24,8 @@ namespace {
 
 constexpr std::size_t kStackBytes = std::size_t{8} << 20;
 constexpr rlim_t kMostSecondsBefore = 60;
+constexpr suseconds_t kMicrosecondsOfOne = 600'000;  // of a limit of one second
+constexpr rlim_t kOpenFiles = 1024;  // are allowed, where the hard limit does not forbid it
 
 // Open, but neither readable nor writable as it should be: what uses it gets an error.
 void reserve_standard_streams() {
@@ -62,14 +66,27 @@ void on_terminate() {
   std::abort();
 }
 
-// The hard limit kills at once; the soft one may lie below it.
+void stop_after(suseconds_t microseconds) {
+  signal(SIGPROF, [](int) { raise(SIGXCPU); });
+  const itimerval timer{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_usec = microseconds}};
+  setitimer(ITIMER_PROF, &timer, nullptr);
+}
+
+// The hard limit kills at once; the soft one may lie below it, by whole seconds.
 void leave_time_to_stop() {
   rlimit limit{};
   if (getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return;
   const rlim_t before = std::clamp<rlim_t>(limit.rlim_max / 10, 1, kMostSecondsBefore);
-  if (limit.rlim_max <= before) return;
+  if (limit.rlim_max <= before) return stop_after(kMicrosecondsOfOne);
   limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max - before);
   setrlimit(RLIMIT_CPU, &limit);
+}
+
+void allow_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kOpenFiles) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, kOpenFiles);
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void enlarge_stacks() {
@@ -92,7 +109,9 @@ void arrange_limits() {
   signal(SIGXCPU, on_no_time_left);
   std::set_terminate(on_terminate);
   leave_time_to_stop();
+  allow_open_files();
   enlarge_stacks();
+  expect_memory_limit();
   remove_temporary_files_on_signals();
 }
 

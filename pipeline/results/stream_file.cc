@@ -128,7 +128,7 @@ StreamFile::StreamFile(const std::string& path)
     : path_(path), file_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)) {
   struct stat info {};
   if (file_.get() < 0 || fstat(file_.get(), &info) != 0)
-    throw Error(ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 "cannot open '" + path + "' for --stream-jsonl: " + why_io_failed(errno));
   if (!S_ISREG(info.st_mode))
     throw Error(ExitCode::cannot_create, "'" + path +

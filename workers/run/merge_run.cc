@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <list>
 
+#include "io/files/durable.h"
 #include "io/files/temporary_file.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
@@ -32,8 +33,9 @@ void prepare_merged_directory(const std::string& out) {
   fs::create_directories(out, error);
   fs::directory_iterator entries(out, error);
   if (error)
-    throw Error(ExitCode::cannot_create, "cannot create the directory '" + out +
-                                             "': " + error.message() + ": choose another --out");
+    throw Error(code_of_failure(error.value(), ExitCode::cannot_create),
+                "cannot create the directory '" + out + "': " + why_io_failed(error.value()) +
+                    ": choose another --out");
   for (const fs::directory_entry& entry : entries) {
     const std::string name = entry.path().filename().string();
     const bool is_ours = name == "results.h5" || is_temporary_name(name, "results.h5");

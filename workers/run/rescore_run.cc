@@ -223,7 +223,7 @@ void copy(const std::string& from, const std::string& to) {
     throw Error(ExitCode::no_input, "the file '" + from + "' does not exist");
   fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
   if (error)
-    throw Error(error == std::errc::no_space_on_device ? ExitCode::io : ExitCode::cannot_create,
+    throw Error(code_of_failure(error.value(), ExitCode::cannot_create),
                 "cannot write '" + to + "': " + why_io_failed(error.value()));
 }
 

@@ -64,8 +64,8 @@ void check_run_directory(const std::string& run_directory, const std::string& ow
     if (!fs::is_directory(there) || access(there.c_str(), W_OK | X_OK) != 0)
       throw fs::filesystem_error("", std::error_code(errno, std::generic_category()));
   } catch (const fs::filesystem_error& e) {
-    throw Error(ExitCode::cannot_create,
-                run_directory + ": " + e.code().message() + ": give another --out");
+    throw Error(code_of_failure(e.code().value(), ExitCode::cannot_create),
+                run_directory + ": " + why_io_failed(e.code().value()) + ": give another --out");
   }
 }
 
@@ -88,7 +88,7 @@ RunLock::RunLock(const std::string& run_directory, double wait_s) {
   const std::string path = run_directory + "/lock";
   descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
-    throw Error(ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 path + ": cannot be created: " + why_io_failed(errno) + ": give another --out");
   }
   constexpr useconds_t kPauseMicroseconds = 100'000;
