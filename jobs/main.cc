@@ -34,5 +34,7 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   tovamill::arrange_limits();
-  return tovamill::on_large_stack([&] { return run({argv + 1, argv + argc}); });
+  const int code = tovamill::on_large_stack([&] { return run({argv + 1, argv + argc}); });
+  tovamill::expect_return();
+  return code;
 }

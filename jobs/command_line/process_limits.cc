@@ -97,7 +97,21 @@ void enlarge_stacks() {
   pthread_attr_destroy(&attributes);
 }
 
+// libgomp and others call exit() where they get no thread or memory; MPI does for reasons of its
+// own, and says them.
+bool is_returning = false;
+void on_exit_of_library() {
+  const bool is_rank = std::getenv("OMPI_COMM_WORLD_SIZE") || std::getenv("PMIX_NAMESPACE");
+  if (!is_returning && !is_rank)
+    end_with(
+        "tovamill: error: a library ended the process, for want of memory or threads: raise their "
+        "limits (ulimit -v, -u)\n",
+        ExitCode::internal);
+}
+
 }  // namespace
+
+void expect_return() { is_returning = true; }
 
 void end_without_memory() {
   end_with("tovamill: error: out of memory: raise its limit (ulimit -v)\n", ExitCode::internal);
@@ -108,6 +122,7 @@ void arrange_limits() {
   for (const int s : {SIGPIPE, SIGXFSZ}) signal(s, SIG_IGN);
   signal(SIGXCPU, on_no_time_left);
   std::set_terminate(on_terminate);
+  std::atexit(on_exit_of_library);
   leave_time_to_stop();
   allow_open_files();
   enlarge_stacks();

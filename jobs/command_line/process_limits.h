@@ -16,6 +16,9 @@ void arrange_limits();
 // Runs `body` on a stack of 8 MiB: this one where the limit (ulimit -s) allows or can be raised.
 int on_large_stack(const std::function<int()>& body);
 
+// `main` is about to return: an exit before that is a library's, and ends the process with a line.
+void expect_return();
+
 // Where not even an error can be told for want of memory.
 [[noreturn]] void end_without_memory();
 

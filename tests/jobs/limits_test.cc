@@ -146,7 +146,7 @@ TEST_F(Limits, StandardOutputThatCannotBeWritten) {
   for (const char* after : {" 2>&-", " 2>/dev/full"}) {
     for (const std::string& command : kCommands) {
       SCOPED_TRACE(command + after);
-      EXPECT_EQ(run("", command, "closed", after).exit_code, 0);
+      EXPECT_EQ(run("", command, "closed-" + command, after).exit_code, 0);
     }
   }
   EXPECT_EQ(run("", "score", "closed", " <&- >&- 2>&-").exit_code, 74);
@@ -159,7 +159,7 @@ TEST_F(Limits, AVanishedWorkingDirectory) {
       "mkdir -p " + at("gone") + "; cd " + at("gone") + "; rmdir " + at("gone") + ";";
   for (const std::string& command : kCommands) {
     SCOPED_TRACE(command);
-    expect_end(run(gone, command, "far"), {0});
+    expect_end(run(gone, command, "far-" + command), {0});
   }
   struct Case {
     const char* arguments;
