@@ -210,6 +210,7 @@ TEST_F(Outputs, FoldersThatHoldOtherThingsAreRefused) {
                                 {"journal/app.log", "a log"},
                                 {"journal/0-1.log", "not of a run"},
                                 {"journal/launch-x.log", ""},
+                                {"journal/launch-1.log", "of a rocket"},
                                 {"journal/deeper/0-1.log", "TVJ1"},
                                 {"states/x.state", "TVST"},
                                 {"states/notes.tmp", ""},

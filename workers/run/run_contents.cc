@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kHeadBytes = 4096;
+constexpr std::size_t kHeadBytes = 65536;
 
 bool all_of(std::string_view text, std::string_view characters) {
   return !text.empty() && text.find_first_not_of(characters) == std::string_view::npos;
@@ -48,6 +48,13 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(path, error);
 }
 
+// A record's magic or the header's text: a journal may be damaged at any byte.
+bool is_journal_content(const fs::path& path) {
+  const std::string head = head_of(path);
+  return begins(path, "TVJ1") || head.find("TVJ1") != std::string::npos ||
+         head.find("\"fingerprint\"") != std::string::npos;
+}
+
 // "3-12.log", "launch-12.log"
 bool is_journal(const fs::path& path) {
   const std::string name = path.filename().string();
@@ -55,8 +62,8 @@ bool is_journal(const fs::path& path) {
   const std::string_view stem = std::string_view(name).substr(0, name.size() - 4);
   const std::size_t dash = stem.find('-');
   if (dash == std::string_view::npos || !is_number(stem.substr(dash + 1))) return false;
-  return stem.substr(0, dash) == "launch" ||
-         (is_number(stem.substr(0, dash)) && begins(path, "TVJ1"));
+  return (stem.substr(0, dash) == "launch" && head_of(path).empty()) ||
+         (is_number(stem.substr(0, dash)) && is_journal_content(path));
 }
 
 // "<hexadecimal digits>.state", and what it is written through
