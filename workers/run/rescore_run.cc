@@ -234,11 +234,13 @@ Rescored rescore(const RescoreOptions& options) {
   InputFiles inputs;
   inputs.add("the file of --references", options.references);
   if (!options.out.empty()) inputs.add("the file of results", options.results);
-  OutputFile output(out, {.option = options.out.empty() ? "the file" : "--out",
-                          .kind = "a results.h5 of this program",
-                          .is_ours = is_results_file,
-                          .inputs = &inputs,
-                          .must_be_regular = true});
+  OutputRules rules{.option = "--out",
+                    .kind = "a results.h5 of this program",
+                    .is_ours = is_results_file,
+                    .inputs = &inputs,
+                    .must_be_regular = true};
+  if (options.out.empty()) rules.is_ours = {};  // what is wrong with it is said where it is read
+  OutputFile output(out, rules);
   copy(options.results, output.temporary_path());
   Rescored result = Rescorer(output.temporary_path(), options).run();
   output.commit();
