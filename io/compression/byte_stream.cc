@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "io/compression/compressed_input.h"
+#include "io/files/durable.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {
@@ -14,6 +16,9 @@ namespace {
 class PlainStream : public ByteStream {
  public:
   explicit PlainStream(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    // What this process lacks is no fault of the file.
+    if (fd_ < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+      throw Error(ExitCode::io, path + ": cannot be opened: " + why_io_failed(errno));
     if (fd_ < 0)
       throw StreamError("unreadable", std::string("cannot be opened: ") + std::strerror(errno));
     posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);

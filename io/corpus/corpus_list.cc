@@ -12,6 +12,7 @@
 
 #include "io/corpus/corpus.h"
 #include "io/corpus/left_out.h"
+#include "io/files/durable.h"
 #include "kernels/types/error.h"
 
 namespace fs = std::filesystem;
@@ -111,9 +112,9 @@ class Lister {
       entries.push_back(at->path());
     }
     if (error)
-      throw Error(ExitCode::no_input, "corpus directory '" + directory.string() +
-                                          "' cannot be listed: " + error.message() +
-                                          ": make it readable or name its files");
+      throw Error(code_of_failure(error.value(), ExitCode::no_input),
+                  "corpus directory '" + directory.string() + "' cannot be listed: " +
+                      why_io_failed(error.value()) + ": make it readable or name its files");
     if (names_run_directory(entries)) return left_out_.add_run_directory();
     std::sort(entries.begin(), entries.end());
     for (const fs::path& entry : entries) {

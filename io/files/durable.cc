@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "io/files/file_descriptor.h"
+#include "io/files/temporary_file.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
@@ -42,10 +43,9 @@ std::string parent_of(const std::string& path) {
 
 // The descriptor that wrote is synced: only it is told of a failed write.
 void write_parts(const std::string& path, std::span<const std::span<const std::byte>> parts) {
-  FileDescriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  FileDescriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (fd.get() < 0) {
-    const bool full = errno == ENOSPC || errno == EDQUOT;
-    throw Error(full ? ExitCode::io : ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 "cannot create '" + path + "': " + why_io_failed(errno));
   }
   for (const std::span<const std::byte> part : parts) {
@@ -56,11 +56,37 @@ void write_parts(const std::string& path, std::span<const std::span<const std::b
 
 }  // namespace
 
+ExitCode code_of_failure(int error_number, ExitCode otherwise) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EIO:
+      return ExitCode::io;
+    default:
+      return otherwise;
+  }
+}
+
 std::string why_io_failed(int error_number) {
   std::string why = std::strerror(error_number);
-  if (error_number == ENOSPC || error_number == EDQUOT)
-    why += ": free some space and run the same command again, finished work is kept";
-  return why;
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      return why + ": free some space and run the same command again, finished work is kept";
+    case EFBIG:
+      return why + ": raise the limit of file sizes (ulimit -f) and run the same command again, " +
+             "finished work is kept";
+    case EMFILE:
+      return why + ": raise the limit of open files (ulimit -n)";
+    case ENFILE:
+      return why + ": close other programs, or raise fs.file-max";
+    default:
+      return why;
+  }
 }
 
 void sync_directory(const std::string& path) { sync_path(path, O_DIRECTORY); }
@@ -83,8 +109,16 @@ void write_file_durably(const std::string& path, const std::string& temporary,
 }
 
 void write_file_durably(const std::string& path, std::string_view content) {
-  const std::span<const std::byte> part = std::as_bytes(std::span(content));
-  write_file_durably(path, path + ".tmp", std::span(&part, 1));
+  TemporaryFile temporary(target_of(path));
+  if (!write_all(temporary.descriptor(), content.data(), content.size())) fail("writing", path);
+  if (!sync_descriptor(temporary.descriptor())) fail("fsync of", path);
+  temporary.replace_target();
+}
+
+void replace_file(const std::string& path, std::string_view content) {
+  TemporaryFile temporary(target_of(path));
+  if (!write_all(temporary.descriptor(), content.data(), content.size())) fail("writing", path);
+  temporary.replace_target(false);
 }
 
 }  // namespace tovamill

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "io/files/durable.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
@@ -35,7 +36,8 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
-    throw Error(ExitCode::no_input, path + ": cannot open: " + std::strerror(errno));
+    throw Error(code_of_failure(errno, ExitCode::no_input),
+                path + ": cannot open: " + why_io_failed(errno));
   }
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) {
@@ -51,6 +53,9 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (n_bytes_ == 0) return;
   void* memory = ::mmap(nullptr, n_bytes_, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (memory == MAP_FAILED) {
+    if (errno == ENOMEM)
+      throw OutOfMemory(path + ": cannot be mapped into memory: raise the limit of memory " +
+                        "(ulimit -v)");
     throw Error(ExitCode::io, path + ": cannot map into memory: " + std::strerror(errno));
   }
   data_ = static_cast<const std::byte*>(memory);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -44,8 +45,14 @@ void fill_with_random_weights(std::span<std::uint16_t> pool) {
                             std::max<std::size_t>(1, pool.size() / kLeastPart));
   const std::size_t part = (pool.size() / n_threads + 2) / 2 * 2;
   std::vector<std::jthread> others;
-  for (std::size_t first = part; first < pool.size(); first += part)
-    others.emplace_back(fill_part, first, std::min(pool.size(), first + part));
+  for (std::size_t first = part; first < pool.size(); first += part) {
+    const std::size_t last = std::min(pool.size(), first + part);
+    try {
+      others.emplace_back(fill_part, first, last);
+    } catch (const std::system_error&) {
+      fill_part(first, last);  // no more threads are to be had
+    }
+  }
   fill_part(0, std::min(pool.size(), part));
 }
 

@@ -1,15 +1,26 @@
 #include "io/results/hdf5_file.h"
 
+#include <fcntl.h>
 #include <hdf5.h>
 #include <hdf5_hl.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 
+#include "io/files/durable.h"
+#include "io/files/file_descriptor.h"
 #include "io/results/hdf5_call.h"
 
 namespace tovamill {
 namespace {
+
+// A limit of open files is no fault of the file, which the library cannot tell.
+void check_openable(const std::string& path) {
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0 && code_of_failure(errno, ExitCode::done) == ExitCode::io)
+    throw Error(ExitCode::io, "cannot open '" + path + "': " + why_io_failed(errno));
+}
 
 std::string last_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -24,13 +35,15 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode) : path_(path) {
     check_hdf5(H5Pset_obj_track_times(creation.get(), false), "H5Pset_obj_track_times", path);
     const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get());
     if (id < 0)
-      throw Error(ExitCode::cannot_create, "cannot create '" + path + "': " + hdf5_error_text());
+      throw Error(code_of_failure(errno, ExitCode::cannot_create),
+                  "cannot create '" + path + "': " + hdf5_error_text());
     file_ = {id, close_id<H5Fclose>};
     return;
   }
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     throw Error(ExitCode::no_input, "the file '" + path + "' does not exist");
+  check_openable(path);
   const hid_t id =
       H5Fopen(path.c_str(), mode == Mode::edit ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access.get());
   if (id < 0) throw BadData("'" + path + "' cannot be read as an HDF5 file: " + hdf5_error_text());

@@ -57,7 +57,7 @@ JournalWriter::JournalWriter(const std::string& path) : impl_(std::make_unique<I
   impl_->file =
       FileDescriptor(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666));
   if (impl_->file.get() < 0)
-    throw Error(ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 "cannot create the journal '" + path + "': " + why_io_failed(errno));
   sync_directory(std::filesystem::absolute(path).parent_path().string());
 }
@@ -112,8 +112,8 @@ JournalReader::JournalReader(const std::string& path)
     : path_(path), file_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
   struct stat info {};
   if (file_.get() < 0 || fstat(file_.get(), &info) != 0)
-    throw Error(ExitCode::no_input,
-                "cannot open the journal '" + path + "': " + std::strerror(errno));
+    throw Error(code_of_failure(errno, ExitCode::no_input),
+                "cannot open the journal '" + path + "': " + why_io_failed(errno));
   n_bytes_ = static_cast<std::uint64_t>(info.st_size);
 }
 
@@ -122,7 +122,7 @@ bool JournalReader::read_intact(std::uint64_t position) {
     const ssize_t got = read_at(file_.get(), to, n, at);
     if (got < 0)
       throw Error(ExitCode::io,
-                  "reading the journal '" + path_ + "' failed: " + std::strerror(errno));
+                  "reading the journal '" + path_ + "' failed: " + why_io_failed(errno));
     return static_cast<std::size_t>(got) == n;
   };
   Head head;

@@ -22,6 +22,16 @@ fail() {
 
 [ -x "$tovamill" ] || fail 66 "$tovamill is not there: build it first, or set TOVAMILL"
 
+# own_folder FOLDER: makes the folder for texts and runs, from which earlier ones are deleted; stops where it holds what
+# no benchmark has put there.
+own_folder() {
+  if [ -d "$1" ] && [ ! -e "$1/.tovamill-bench" ] && [ -n "$(ls -A "$1")" ] && [[ "$1" != "$root"/build/* ]]; then
+    fail 78 "$1 holds other things: set WORK to a new or an empty folder"
+  fi
+  mkdir -p "$1"
+  : >>"$1/.tovamill-bench"
+}
+
 # need PATH: stops where an input is missing.
 need() { [ -e "$1" ] || fail 66 "$1 does not exist (without arguments, jobs/quickstart.sh must have been run before)"; }
 

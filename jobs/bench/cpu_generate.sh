@@ -26,7 +26,7 @@ work=${WORK:-$root/build/bench/cpu_generate}
 n_others=8
 need "$model"
 need "$text"
-mkdir -p "$work"
+own_folder "$work"
 rm -rf "$work/prompts" "$work/curve" "$work/out"
 
 say() { echo "# $*" >&2; }

@@ -17,7 +17,7 @@ cache_size=${CACHE_SIZE:-512}
 work=${WORK:-$root/build/bench/cpu_score}
 need "$model"
 need "$text"
-mkdir -p "$work"
+own_folder "$work"
 rm -rf "$work/one" "$work/four" "$work/out"
 mkdir "$work/one" "$work/four"
 

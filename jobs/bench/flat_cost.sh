@@ -11,6 +11,7 @@ tokens=${3:-200000}
 work=${WORK:-$root/build/bench/flat_cost}
 need "$model"
 need "$text"
+own_folder "$work"
 rm -rf "$work/text" "$work/out"
 mkdir -p "$work/text"
 cut_text "$model" "$text" "$tokens" "$work/text/text.txt"

@@ -26,6 +26,7 @@ read -ra policies <<<"${POLICIES:-tova tova-ema window h2o full}"
 read -ra sizes <<<"${SIZES:-128 256 512 1024 2048}"
 work=${WORK:-$root/build/bench/pg19}
 corpus="$work/books-$n_tokens"
+own_folder "$work"
 mkdir -p "$work/runs-$n_tokens"
 
 if [ ! -e "$corpus/complete" ]; then

@@ -14,7 +14,7 @@ corpus=${2:-}
 repeats=${REPEATS:-3}
 work=${WORK:-$root/build/bench/scaling}
 build=$(dirname "$tovamill")
-mkdir -p "$work"
+own_folder "$work"
 rm -rf "$work/out" "$work/texts" "$work"/*.txt
 
 if [ -z "$model" ] && [ -e "$quickstart_model" ]; then

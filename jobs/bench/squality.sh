@@ -26,7 +26,7 @@ rows=${ROWS:-squality:tova:512 squality:tova:1024 squality:window:512 squality:w
 need "$1"
 need "$2"
 need "$model"
-mkdir -p "$work"
+own_folder "$work"
 "$python" "$here/question_records.py" squality "$1" "$work/squality.jsonl" "$n_records"
 "$python" "$here/question_records.py" qmsum "$2" "$work/qmsum.jsonl" "$n_records"
 

@@ -21,7 +21,7 @@ python=${PYTHON:-python3}
 work=${WORK:-$root/build/bench/stages}
 need "$model"
 need "$text"
-mkdir -p "$work"
+own_folder "$work"
 rm -rf "$work/out" "$work/one" "$work/several" "$work"/*.txt
 mkdir -p "$work/one" "$work/several"
 if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi

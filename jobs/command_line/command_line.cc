@@ -167,7 +167,9 @@ Request parse_arguments(const Subcommand& command, const std::vector<std::string
     return request;
   }
   for (const po::option& option : parsed.options) {
-    if (option.string_key == "config") apply_config(option.value.back(), request.options);
+    if (option.string_key != "config") continue;
+    apply_config(option.value.back(), request.options);
+    request.options.config_files.push_back(option.value.back());
   }
   apply_command_line(command, parsed.options, request);
   check_operands(command, request.operands);

@@ -1,10 +1,10 @@
 #include "jobs/command_line/ini_file.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <string_view>
 
+#include "io/files/durable.h"
 #include "kernels/types/error.h"
 #include "workers/options/option_values.h"
 
@@ -46,7 +46,7 @@ std::vector<IniEntry> read_ini(const std::string& path) {
   // Opening a directory succeeds and reading it fails, so both are looked at here.
   if (!file.eof())
     throw Error(ExitCode::no_input,
-                "--config " + path + " cannot be read: " + std::strerror(errno));
+                "--config " + path + " cannot be read: " + why_io_failed(errno));
   return entries;
 }
 

@@ -157,7 +157,8 @@ int RunProcess::run(const std::function<void(RunLaunch&)>& body) {
   try {
     body(launch_);
     if (!std::cout.flush())
-      throw Error(ExitCode::io, "standard output cannot be written: is its disk full?");
+      throw Error(ExitCode::io,
+                  "standard output cannot be written: is its disk full, or its reader gone?");
   } catch (...) {
     code = report_error(std::current_exception());
   }

@@ -1,15 +1,13 @@
 // tovamill export: results.h5 as CSV or JSON lines.
 #include "pipeline/results/export.h"
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 
-#include "io/files/durable.h"
+#include "io/files/output_file.h"
 #include "jobs/commands/commands.h"
 #include "kernels/types/error.h"
+#include "pipeline/results/results_file.h"
 #include "pipeline/run_directory/run_directory.h"
 
 namespace tovamill {
@@ -17,25 +15,30 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The file is whole or absent.
+// What the run has read is no place for its results either.
+InputFiles inputs_of(const std::string& results) {
+  InputFiles inputs;
+  inputs.add("the file of results", results);
+  for (const std::string& file : corpus_files_of(results))
+    inputs.add("a corpus file of the run", file);
+  return inputs;
+}
+
 void export_to_file(const std::string& results, const ExportOptions& options,
                     const std::string& path) {
-  const std::string temporary = path + ".tmp";
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  if (!file) {
-    throw Error(ExitCode::cannot_create,
-                "--output " + path + " cannot be created: " + std::strerror(errno));
-  }
+  std::error_code error;
+  const InputFiles inputs = fs::exists(path, error) ? inputs_of(results) : InputFiles();
+  OutputFile output(path, {.option = "--output",
+                           .kind = "what tovamill export writes",
+                           .is_ours = is_exported_file,
+                           .inputs = &inputs});
   try {
-    export_results(results, options, file);
-    file.close();
-    if (!file) throw Error(ExitCode::io, path + " cannot be written: " + std::strerror(errno));
-    rename_durably(temporary, path);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
+    export_results(results, options, output.stream());
+  } catch (const Error&) {
+    output.check_written();  // which knows the system's reason
     throw;
   }
+  output.commit();
 }
 
 int run_export(const Request& request) {
@@ -45,6 +48,9 @@ int run_export(const Request& request) {
   const std::string results = results_of_operand(request.operands.front());
   const std::string& output = request.extras.at("output");
   if (output.empty()) {
+    InputFiles inputs;
+    inputs.add("the file of results", results);
+    inputs.refuse_standard_streams();
     export_results(results, options, std::cout);
   } else {
     export_to_file(results, options, output);

@@ -8,6 +8,7 @@
 #include "kernels/types/format.h"
 #include "workers/load/model_parts.h"
 #include "workers/options/option_values.h"
+#include "workers/run/run_outputs.h"
 
 namespace tovamill {
 namespace {
@@ -86,7 +87,8 @@ bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& p
       report_failure(record, options);
     }
     if (!std::cout)
-      throw Error(ExitCode::io, "standard output cannot be written: is its disk full?");
+      throw Error(ExitCode::io,
+                  "standard output cannot be written: is its disk full, or its reader gone?");
   }
   return false;
 }
@@ -101,7 +103,9 @@ int run_tokenize(const Request& request) {
   Printer printer(*tokenizer, request);
   Counts counts;
   std::uint64_t n_seen = 0;
-  for (const CorpusFile& file : list_corpus(options.corpus)) {
+  const std::vector<CorpusFile> corpus = list_corpus(options.corpus);
+  check_standard_streams(options, corpus);
+  for (const CorpusFile& file : corpus) {
     if (!tokenize_file(file, options, printer, n_seen, counts)) break;
   }
   const double bad =

@@ -4,11 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <string>
 #include <vector>
+
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {
@@ -94,8 +99,17 @@ std::uint64_t left_bytes(const std::string& folder, bool unified) {
   return limit > 0 ? std::max<std::uint64_t>(limit - std::min(limit, used), 1) : 0;
 }
 
+// What is unknown for want of a file descriptor would choose other kernels.
+std::ifstream open_facts(const char* path) {
+  std::ifstream file(path);
+  if (!file && (errno == EMFILE || errno == ENFILE))
+    throw Error(ExitCode::io, std::string("cannot open '") + path + "': " + std::strerror(errno) +
+                                  ": raise the limit of open files (ulimit -n)");
+  return file;
+}
+
 void read_cpuinfo(CpuInfo& info) {
-  std::ifstream file("/proc/cpuinfo");
+  std::ifstream file = open_facts("/proc/cpuinfo");
   std::set<std::string> flags;
   std::string line;
   while (std::getline(file, line) && (info.model.empty() || flags.empty())) {
@@ -120,7 +134,7 @@ void read_cpuinfo(CpuInfo& info) {
 }
 
 void read_memory(CpuInfo& info) {
-  std::ifstream file("/proc/meminfo");
+  std::ifstream file = open_facts("/proc/meminfo");
   std::string key, rest;
   std::uint64_t kib = 0;
   while (file >> key >> kib && std::getline(file, rest)) {

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
 namespace {
@@ -64,6 +65,8 @@ double measure_gemm(ComputeType dtype, std::int32_t n_threads) {
     rate = best_gemm_rate(dtype == ComputeType::bf16 ? dnnl::memory::data_type::bf16
                                                      : dnnl::memory::data_type::f32);
   } catch (const dnnl::error& error) {
+    if (error.status == dnnl_out_of_memory)
+      throw OutOfMemory("out of memory: the matrix products cannot be measured");
     // "unimplemented" is the answer of a CPU without the instructions; there is nothing else to say
     // of it.
     if (error.status != dnnl_unimplemented) throw;

@@ -1,5 +1,7 @@
 #include "kernels/cpu/thread_pool.h"
 
+#include <system_error>
+
 namespace tovamill {
 namespace {
 
@@ -26,10 +28,14 @@ void wait_while(std::atomic<T>& value, T old) {
 ThreadPool::ThreadPool(int n_threads, void (*on_start)()) {
   if (on_start != nullptr) on_start();
   for (int t = 1; t < n_threads; ++t) {
-    threads_.emplace_back([this, t, on_start] {
-      if (on_start != nullptr) on_start();
-      work(t);
-    });
+    try {
+      threads_.emplace_back([this, t, on_start] {
+        if (on_start != nullptr) on_start();
+        work(t);
+      });
+    } catch (const std::system_error&) {
+      return;  // a limit of threads or memory: fewer do the same
+    }
   }
 }
 

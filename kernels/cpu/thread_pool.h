@@ -14,8 +14,8 @@ namespace tovamill {
 
 class ThreadPool {
  public:
-  // `n_threads` in all, the calling one included. `on_start` runs once on each thread before its
-  // first task.
+  // `n_threads` in all, the calling one included; fewer where the system gives no more. `on_start`
+  // runs once on each thread before its first task.
   explicit ThreadPool(int n_threads, void (*on_start)() = nullptr);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

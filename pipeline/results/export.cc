@@ -71,7 +71,7 @@ class Exporter {
  private:
   void export_documents() {
     const bool csv = options_.format == ExportFormat::csv;
-    if (csv) write(options_.tokens ? "id,file,offset,token,token_id,nll" : csv_header());
+    if (csv) write(options_.tokens ? token_csv_header() : document_csv_header());
     DocumentRows(file_, options_.tokens).each([&](const DocumentRow& row) {
       if (!csv)
         write(json_line(row));
@@ -103,13 +103,6 @@ class Exporter {
     check_out();
   }
 
-  static std::string csv_header() {
-    std::string line;
-    visit_columns(DocumentRow{}, [&](const char* name, const auto&) {
-      line.append(line.empty() ? "" : ",").append(name);
-    });
-    return line;
-  }
   static std::string csv_line(const DocumentRow& row) {
     std::string line;
     bool first = true;
@@ -173,6 +166,16 @@ ExportFormat export_format_named(std::string_view name) {
   throw Error(ExitCode::usage,
               "--format '" + std::string(name) + "' is not known: choose csv or jsonl");
 }
+
+std::string document_csv_header() {
+  std::string line;
+  visit_columns(DocumentRow{}, [&](const char* name, const auto&) {
+    line.append(line.empty() ? "" : ",").append(name);
+  });
+  return line;
+}
+
+std::string token_csv_header() { return "id,file,offset,token,token_id,nll"; }
 
 void export_results(const std::string& path, const ExportOptions& options, std::ostream& out) {
   Exporter(path, options, out).run();

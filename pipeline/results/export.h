@@ -36,6 +36,10 @@ struct ExportOptions {
 // must be ignored).
 void export_results(const std::string& path, const ExportOptions& options, std::ostream& out);
 
+// The first lines of the CSV of documents and of tokens.
+std::string document_csv_header();
+std::string token_csv_header();
+
 // For `tovamill inspect`: groups, datasets with shape and type, attributes, and whether the run was
 // complete. Works for any HDF5 file. Throws as above.
 std::string describe_results(const std::string& path);

@@ -125,7 +125,9 @@ class GenerationRows {
 
 // ---- CSV ----
 
-std::string csv_header(bool ids) {
+}  // namespace
+
+std::string generation_csv_header(bool ids) {
   std::string line =
       "id,file,line,offset,status,question,question_index,sample,prompt_tokens,new_tokens,"
       "finish_reason,text,references";
@@ -133,6 +135,8 @@ std::string csv_header(bool ids) {
   for (const char* name : kTextScoreNames) line.append(",").append(name).append("_mean");
   return line + ",prompt_hash,failure_reason,failure_text" + (ids ? ",token_ids" : "");
 }
+
+namespace {
 
 std::string csv_front(const DocumentRow& row) {
   return csv_field(row.id) + "," + csv_field(row.file) + "," + digits(row.line) + "," +
@@ -174,7 +178,7 @@ TextPlace place_of(const DocumentRow& row) {
 void export_generations(const Hdf5File& file, const std::string& path, const ExportOptions& options,
                         const std::function<void(const std::string&)>& write) {
   const bool csv = options.format == ExportFormat::csv, ids = options.tokens;
-  if (csv) write(csv_header(ids));
+  if (csv) write(generation_csv_header(ids));
   GenerationRows generations(file, path, ids);
   std::uint64_t n_documents = 0;
   DocumentRows(file, false).each([&](const DocumentRow& row) {

@@ -9,6 +9,9 @@
 
 namespace tovamill {
 
+// The first line of the CSV.
+std::string generation_csv_header(bool ids);
+
 // Calls `write` with each line, without its end; see export_results. `path` names the file in
 // messages. Throws BadData if /generations does not fit /documents.
 void export_generations(const Hdf5File& file, const std::string& path, const ExportOptions& options,

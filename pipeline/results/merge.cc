@@ -1,12 +1,12 @@
 #include "pipeline/results/merge.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "io/files/durable.h"
+#include "io/files/output_file.h"
 #include "pipeline/results/line_numbers.h"
+#include "pipeline/results/results_file.h"
 #include "pipeline/run_directory/indexed_documents.h"
 #include "pipeline/run_directory/json_fields.h"
 
@@ -20,20 +20,6 @@ double number_at(const json& object, const char* key) {
              ? object[key].get<double>()
              : std::numeric_limits<double>::quiet_NaN();
 }
-
-// A temporary file, removed unless it was renamed.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(std::string path) : path_(std::move(path)) {}
-  ~TemporaryFile() {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 std::size_t longest_id(const JournalIndex& index, const std::vector<std::uint64_t>& lines) {
   std::size_t longest = index.longest_id;
@@ -65,14 +51,17 @@ CorpusSummary merge_journals(const std::string& run_directory, const JournalInde
                              const ResultsHeader& header) {
   const std::string path = results_path(run_directory);
   const std::vector<std::uint64_t> lines = line_numbers(index);
-  const TemporaryFile temporary(path + ".tmp");
-  ResultsWriter writer(temporary.path(), {.n_documents = index.documents.size(),
-                                          .n_failed = index.n_failed,
-                                          .n_tokens = index.n_tokens,
-                                          .longest_id = longest_id(index, lines),
-                                          .longest_file = index.longest_file,
-                                          .longest_failure = index.longest_failure,
-                                          .generates = header.job != "score"});
+  OutputFile output(path, {.option = "the file",
+                           .kind = "a results.h5 of this program",
+                           .is_ours = is_results_file,
+                           .must_be_regular = true});
+  ResultsWriter writer(output.temporary_path(), {.n_documents = index.documents.size(),
+                                                 .n_failed = index.n_failed,
+                                                 .n_tokens = index.n_tokens,
+                                                 .longest_id = longest_id(index, lines),
+                                                 .longest_file = index.longest_file,
+                                                 .longest_failure = index.longest_failure,
+                                                 .generates = header.job != "score"});
   IndexedDocuments documents(index);
   for (std::size_t i = 0; i < index.documents.size(); ++i) {
     DocumentRecord record = documents.read(index.documents[i]);
@@ -83,7 +72,7 @@ CorpusSummary merge_journals(const std::string& run_directory, const JournalInde
   std::vector<RunRow> runs;
   for (const JournalFile& journal : index.journals) runs.push_back(run_row(journal));
   CorpusSummary summary = writer.finish(header, runs);
-  rename_durably(temporary.path(), path);
+  output.commit();
   summary.results_path = path;
   return summary;
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 
@@ -20,6 +21,8 @@
 
 namespace tovamill {
 namespace {
+
+constexpr std::uint64_t kFirstLineBytes = 1u << 20;
 
 // A write lock of the whole file; the constructor waits for it. Under the lock NFS asks the server
 // for the current size. The lock belongs to the open file description if the system has such locks:
@@ -76,14 +79,35 @@ std::uint64_t end_of_lines(int fd, const std::string& path, std::uint64_t size) 
   return 0;
 }
 
+std::string read_text(int fd, const std::string& path, std::uint64_t begin, std::uint64_t n) {
+  std::string text(n, '\0');
+  if (read_at(fd, text.data(), n, begin) != static_cast<ssize_t>(n)) fail("reading", path);
+  return text;
+}
+
+// Whether this program may have written what stands behind the last line end, at `end`: it begins
+// as our lines do, so does the file, and it is no whole object of others that lacks its line end.
+bool is_torn_line_of_ours(int fd, const std::string& path, std::uint64_t end, std::uint64_t size) {
+  const std::size_t n_front = kStreamLineFront.size();
+  const auto is_front = [&](std::uint64_t begin) {
+    return kStreamLineFront.starts_with(
+        read_text(fd, path, begin, std::min<std::uint64_t>(n_front, size - begin)));
+  };
+  if (!is_front(0) || !is_front(end)) return false;
+  const auto last = static_cast<char>(read_text(fd, path, size - 1, 1).front());
+  const std::string line = last == '}' ? read_text(fd, path, end, size - end) : std::string();
+  if (nlohmann::json::accept(line) && !parse_stream_line(line)) return false;
+  if (end == 0) return true;
+  std::string first = read_text(fd, path, 0, std::min<std::uint64_t>(end, kFirstLineBytes));
+  const std::size_t at = first.find('\n');
+  return at == std::string::npos || parse_stream_line(first.substr(0, at)).has_value();
+}
+
 // Cuts off a torn last line if this program wrote it; returns the size then. Call under the lock.
 std::uint64_t cut_torn_line(int fd, const std::string& path) {
   const std::uint64_t size = size_of(fd, path), end = end_of_lines(fd, path, size);
   if (end == size) return size;
-  std::string front(std::min<std::uint64_t>(kStreamLineFront.size(), size - end), '\0');
-  if (read_at(fd, front.data(), front.size(), end) != static_cast<ssize_t>(front.size()))
-    fail("reading", path);
-  if (!kStreamLineFront.starts_with(front)) throw_foreign_stream(path, "its last line");
+  if (!is_torn_line_of_ours(fd, path, end, size)) throw_foreign_stream(path, "its last line");
   if (ftruncate(fd, static_cast<off_t>(end)) != 0) fail("cutting off a torn line of", path);
   return end;
 }
@@ -104,7 +128,7 @@ StreamFile::StreamFile(const std::string& path)
     : path_(path), file_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)) {
   struct stat info {};
   if (file_.get() < 0 || fstat(file_.get(), &info) != 0)
-    throw Error(ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 "cannot open '" + path + "' for --stream-jsonl: " + why_io_failed(errno));
   if (!S_ISREG(info.st_mode))
     throw Error(ExitCode::cannot_create, "'" + path +
@@ -113,6 +137,11 @@ StreamFile::StreamFile(const std::string& path)
   sync_directory(std::filesystem::absolute(path).parent_path().string());
   const FileLock lock(file_.get(), path_);
   cut_torn_line(file_.get(), path_);
+}
+
+void StreamFile::clear() {
+  const FileLock lock(file_.get(), path_);
+  if (ftruncate(file_.get(), 0) != 0) fail("emptying", path_);
 }
 
 void StreamFile::append(std::span<const DocumentRecord> records) {

@@ -25,6 +25,9 @@ class StreamFile {
   // Error(cannot_create), Error(configuration) where this program did not write the torn line.
   explicit StreamFile(const std::string& path);
 
+  // Takes all lines out: of a file that check_stream has found to be of this run.
+  void clear();
+
   // Appends a line for each text and for each failed document in one write under a lock of the
   // file, and makes them durable; a torn line that a dead process left goes first. Throws Error(io)
   // with what was written taken back; Error(configuration) as above.
@@ -49,5 +52,8 @@ std::string stream_lines(const DocumentRecord& record);
 // a document that the journals do not hold, or after another prompt; Error(cannot_create, io),
 // BadData as JournalReader does.
 std::uint64_t reconcile_stream(const std::string& path, const JournalIndex& index);
+
+// Throws what reconcile_stream would for a file that is there, and changes nothing.
+void check_stream(const std::string& path, const JournalIndex& index);
 
 }  // namespace tovamill

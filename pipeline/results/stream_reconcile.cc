@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <functional>
+#include <optional>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
@@ -63,22 +65,28 @@ void each_line(const std::string& path,
 
 class Reconciliation {
  public:
-  Reconciliation(const std::string& path, const JournalIndex& index)
-      : path_(path), index_(index), file_(path) {
+  Reconciliation(const std::string& path, const JournalIndex& index) : path_(path), index_(index) {
     for (std::uint32_t i = 0; i < index.files.size(); ++i) {
       const auto name = nlohmann::json::parse(json_line(index.files[i])).get<std::string>();
       file_numbers_.try_emplace(name, i);
     }
   }
 
-  std::uint64_t run() {
+  // Finds out what stands in the file. Throws where something is not of this run.
+  void read() {
     each_line(path_, [&](std::string_view line, std::uint64_t number) { add(line, number); });
     std::sort(present_.begin(), present_.end(),
               [](const Present& a, const Present& b) { return a.key() < b.key(); });
+  }
+
+  // Completes the file. Returns the number of lines that it lacked.
+  std::uint64_t write() {
+    file_.emplace(path_);
+    read();
     IndexedDocuments documents(index_);
     for (std::uint64_t i = 0; i < index_.documents.size(); ++i)
       complete(i, documents.read(index_.documents[i]));
-    file_.append_lines(lines_);
+    file_->append_lines(lines_);
     return n_lines_;
   }
 
@@ -138,13 +146,13 @@ class Reconciliation {
     n_lines_ += static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
     lines_ += lines;
     if (lines_.size() < kBatchBytes) return;
-    file_.append_lines(lines_);
+    file_->append_lines(lines_);
     lines_.clear();
   }
 
   std::string path_;
   const JournalIndex& index_;
-  StreamFile file_;
+  std::optional<StreamFile> file_;
   std::unordered_map<std::string, std::uint32_t> file_numbers_;  // by the name in JSON
   std::vector<Present> present_;
   std::string lines_;  // to be appended
@@ -154,7 +162,12 @@ class Reconciliation {
 }  // namespace
 
 std::uint64_t reconcile_stream(const std::string& path, const JournalIndex& index) {
-  return Reconciliation(path, index).run();
+  return Reconciliation(path, index).write();
+}
+
+void check_stream(const std::string& path, const JournalIndex& index) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) Reconciliation(path, index).read();
 }
 
 }  // namespace tovamill

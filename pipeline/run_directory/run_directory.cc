@@ -62,8 +62,9 @@ std::vector<JournalFile> list_journals(const std::string& run_directory) {
     }
   }
   if (error && error != std::errc::no_such_file_or_directory)
-    throw Error(ExitCode::no_input,
-                "cannot list '" + journal_directory(run_directory) + "': " + error.message());
+    throw Error(
+        code_of_failure(error.value(), ExitCode::no_input),
+        "cannot list '" + journal_directory(run_directory) + "': " + why_io_failed(error.value()));
   return journals;
 }
 
@@ -241,8 +242,9 @@ void create_run_directory(const std::string& run_directory) {
   std::error_code error;
   fs::create_directories(journal_directory(run_directory), error);
   if (error)
-    throw Error(ExitCode::cannot_create, "cannot create the run directory '" + run_directory +
-                                             "': " + error.message() + ": choose another --out");
+    throw Error(code_of_failure(error.value(), ExitCode::cannot_create),
+                "cannot create the run directory '" + run_directory +
+                    "': " + why_io_failed(error.value()) + ": choose another --out");
   sync_directory(run_directory);
   sync_directory(fs::absolute(run_directory).lexically_normal().parent_path().string());
 }
@@ -264,7 +266,7 @@ int reserve_launch(const std::string& run_directory) {
       return launch;
     }
     if (errno == EEXIST || errno == EINTR) continue;
-    throw Error(errno == ENOSPC || errno == EDQUOT ? ExitCode::io : ExitCode::cannot_create,
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
                 "cannot create '" + path + "': " + why_io_failed(errno));
   }
 }

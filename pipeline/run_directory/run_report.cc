@@ -7,10 +7,10 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
+#include "io/files/durable.h"
 #include "io/files/file_descriptor.h"
 #include "io/files/json_file.h"
 #include "kernels/types/error.h"
@@ -148,7 +148,7 @@ std::string read_status(const std::string& path, std::string& problem) {
   struct stat info {};
   if (file.get() < 0) {
     problem =
-        errno == ENOENT ? "is not there" : std::string("cannot be opened: ") + std::strerror(errno);
+        errno == ENOENT ? "is not there" : std::string("cannot be opened: ") + why_io_failed(errno);
   } else if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     problem = "is not a file";
   } else if (static_cast<std::uint64_t>(info.st_size) > kMostStatusBytes) {
@@ -158,7 +158,7 @@ std::string read_status(const std::string& path, std::string& problem) {
   if (!problem.empty()) return "";
   std::string text(static_cast<std::size_t>(info.st_size), '\0');
   const ssize_t n = read_at(file.get(), text.data(), text.size(), 0);
-  if (n < 0) problem = std::string("cannot be read: ") + std::strerror(errno);
+  if (n < 0) problem = std::string("cannot be read: ") + why_io_failed(errno);
   text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
   return text;
 }

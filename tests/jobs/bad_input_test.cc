@@ -282,15 +282,15 @@ TEST_F(BadInput, OutputsThatCannotBeMade) {
   expect_refused(with("--out", "/proc/run"), 73, "/proc/run");
   expect_refused(with("--out", "/dev/full"), 73, "/dev/full");
   d.write("used/thesis.txt", "precious");
-  expect_refused(with("--out", d.path() / "used"), 73, "thesis.txt");
+  expect_refused(with("--out", d.path() / "used"), 78, "thesis.txt");
   std::vector<std::string> overwriting = with("--out", d.path() / "used");
   overwriting.push_back("--overwrite");
-  expect_refused(overwriting, 73, "thesis.txt");
+  expect_refused(overwriting, 78, "thesis.txt");
   EXPECT_EQ(slurp(d.path() / "used/thesis.txt"), "precious");
   d.write("diary/journal/1815-06-18.md", "rain");
   overwriting = with("--out", d.path() / "diary");
   overwriting.push_back("--overwrite");
-  expect_refused(overwriting, 73, "journal/1815-06-18.md");
+  expect_refused(overwriting, 78, "journal/1815-06-18.md");
   EXPECT_EQ(slurp(d.path() / "diary/journal/1815-06-18.md"), "rain");
   if (geteuid() == 0) return;  // may write anywhere
   std::filesystem::create_directory(d.path() / "locked");

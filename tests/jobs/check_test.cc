@@ -113,7 +113,7 @@ TEST_F(Check, FindsRunDirectoriesThatCannotBe) {
   d.write("diary/monday", "");
   expect_found(command("score", {"--out", at("file")}), 73);
   expect_found(command("score", {"--out", at("file/run")}), 73);
-  expect_found(command("score", {"--out", at("diary")}), 73);
+  expect_found(command("score", {"--out", at("diary")}), 78);
   expect_found(command("score", {"--out", "/proc/1/run"}), 73);
 }
 

@@ -36,9 +36,8 @@ void make_directory(const std::string& run_directory) {
   std::error_code error;
   const bool is_new = fs::create_directory(states_directory(run_directory), error);
   if (error) {
-    const bool full = error.value() == ENOSPC || error.value() == EDQUOT;
     throw Error(
-        full ? ExitCode::io : ExitCode::cannot_create,
+        code_of_failure(error.value(), ExitCode::cannot_create),
         "cannot create '" + states_directory(run_directory) + "': " + why_io_failed(error.value()));
   }
   if (is_new) sync_directory(run_directory);

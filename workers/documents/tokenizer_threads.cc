@@ -1,5 +1,6 @@
 #include "workers/documents/tokenizer_threads.h"
 
+#include <system_error>
 #include <utility>
 
 #include "io/corpus/corpus.h"
@@ -8,7 +9,11 @@ namespace tovamill {
 
 TokenizerThreads::TokenizerThreads(const Tokenizer& tokenizer, int n_threads)
     : tokenizer_(tokenizer) {
-  for (int i = 0; i < n_threads; ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < n_threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    // A limit of threads or memory: fewer do the same, or none.
+  }
 }
 
 TokenizerThreads::~TokenizerThreads() {

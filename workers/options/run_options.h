@@ -61,6 +61,7 @@ struct RunOptions {
   // --overwrite may have been obeyed already.
   std::string job;
   bool is_restart = false;
+  std::vector<std::string> config_files;  // that options were read from
 };
 
 // What a field does to the numbers of a document.

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <thread>
 
+#include "io/files/failure.h"
 #include "io/files/system_facts.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
@@ -168,16 +169,8 @@ void CoordinatingRank::record_inputs() {
 
 // Ends the run for everybody.
 void CoordinatingRank::fail_by(std::exception_ptr error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const Error& e) {
-    coordinator_.fail(static_cast<int>(e.code()), e.what());
-  } catch (const std::bad_alloc&) {
-    coordinator_.fail(static_cast<int>(ExitCode::internal), "rank 0 has run out of memory");
-  } catch (const std::exception& e) {
-    coordinator_.fail(static_cast<int>(ExitCode::internal),
-                      std::string("internal error: ") + e.what());
-  }
+  const Failure failure = failure_of(error);
+  coordinator_.fail(static_cast<int>(failure.code), failure.text);
 }
 
 void CoordinatingRank::review(int rank, std::vector<FileRange> ranges) {

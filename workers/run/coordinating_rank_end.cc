@@ -5,6 +5,7 @@
 #include <string>
 #include <thread>
 
+#include "io/files/failure.h"
 #include "io/files/system_facts.h"
 #include "kernels/types/error.h"
 #include "pipeline/results/merge.h"
@@ -116,13 +117,10 @@ RunSummary CoordinatingRank::conclude() {
     if (const std::string changes = changes_since(prepared_->inputs.files); !changes.empty())
       observer_.note(changes);
     corpus = merge();
-  } catch (const Error& e) {
+  } catch (...) {
+    const Failure failure = failure_of(std::current_exception());
     end_all_ranks();
-    note_end("failed", static_cast<int>(e.code()), e.what());
-    throw;
-  } catch (const std::exception& e) {
-    end_all_ranks();
-    note_end("failed", static_cast<int>(ExitCode::internal), e.what());
+    note_end("failed", static_cast<int>(failure.code), failure.text);
     throw;
   }
   const WorkerCounters totals = coordinator_.totals();

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "io/files/memory_limit.h"
 #include "io/results/journal.h"
 #include "pipeline/run_directory/journal_entries.h"
 
@@ -24,6 +25,7 @@ void on_crash(int number) {
     const ssize_t ignored = write(journal_descriptor, frames[i].data(), frames[i].size());
     static_cast<void>(ignored);
   }
+  if (number == SIGSEGV || number == SIGABRT) end_if_memory_is_used_up();
   // The default is back (SA_RESETHAND): the signal comes again when this returns, or now.
   raise(number);
 }
@@ -48,6 +50,7 @@ CrashMark::CrashMark(int descriptor) : stack_(kStackBytes) {
 
 CrashMark::~CrashMark() {
   for (const int s : kCrashSignals) signal(s, SIG_DFL);
+  expect_memory_limit();
   journal_descriptor = -1;
   stack_t none{};
   none.ss_flags = SS_DISABLE;

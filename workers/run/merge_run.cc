@@ -1,10 +1,11 @@
 // What a finished or unfinished run comes to, from its journals.
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <list>
 
+#include "io/files/durable.h"
+#include "io/files/temporary_file.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
 #include "pipeline/results/merge.h"
@@ -13,6 +14,7 @@
 #include "pipeline/run_directory/run_directory.h"
 #include "workers/options/option_values.h"
 #include "workers/run/corpus_run.h"
+#include "workers/run/run_contents.h"
 #include "workers/run/run_guard.h"
 
 namespace tovamill {
@@ -32,14 +34,16 @@ void prepare_merged_directory(const std::string& out) {
   fs::create_directories(out, error);
   fs::directory_iterator entries(out, error);
   if (error)
-    throw Error(ExitCode::cannot_create, "cannot create the directory '" + out +
-                                             "': " + error.message() + ": choose another --out");
-  const bool holds_others = std::any_of(entries, fs::directory_iterator(), [](const auto& entry) {
-    return !entry.path().filename().string().starts_with("results.h5");
-  });
-  if (holds_others)
-    throw Error(ExitCode::cannot_create,
-                "--out " + out + " holds other things than results.h5: choose another directory");
+    throw Error(code_of_failure(error.value(), ExitCode::cannot_create),
+                "cannot create the directory '" + out + "': " + why_io_failed(error.value()) +
+                    ": choose another --out");
+  for (const fs::directory_entry& entry : entries) {
+    const std::string name = entry.path().filename().string();
+    const bool is_ours = name == "results.h5" || is_temporary_name(name, "results.h5");
+    if (is_ours && !fs::is_directory(entry.path(), error)) continue;
+    throw Error(ExitCode::configuration, "--out " + out + " holds other things than results.h5 ('" +
+                                             name + "'): choose another directory");
+  }
 }
 
 }  // namespace
@@ -92,7 +96,10 @@ RunSummary merge_run(const std::vector<std::string>& run_directories, const std:
   if (!out.empty()) prepare_merged_directory(out);
   const JournalIndex names = scan_journals(run_directories);
   std::list<RunLock> locks;
-  for (const std::string& directory : names.run_directories) locks.emplace_back(directory);
+  for (const std::string& directory : names.run_directories) {
+    locks.emplace_back(directory);
+    remove_left_temporaries(directory);
+  }
   const JournalIndex index = scan_journals(run_directories);
   check_mergeable(index);
   check_same_inputs(names.run_directories);

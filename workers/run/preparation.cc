@@ -13,7 +13,9 @@
 #include "pipeline/run_directory/journal_review.h"
 #include "pipeline/run_directory/run_directory.h"
 #include "workers/run/fingerprint.h"
+#include "workers/run/run_contents.h"
 #include "workers/run/run_inputs.h"
+#include "workers/run/run_outputs.h"
 
 namespace tovamill {
 namespace {
@@ -66,6 +68,14 @@ bool is_overwritten(const RunOptions& options) {
   return job == options.job;
 }
 
+// Lines of another run, or of something else, are not this run's to delete.
+void check_overwrite(const std::string& run_directory, const std::string& stream) {
+  check_run_contents(run_directory, stream);
+  if (stream.empty() || !fs::exists(stream)) return;
+  const StreamFile file(stream);  // looks at its last line
+  check_stream(stream, scan_journals(run_directory));
+}
+
 std::vector<FileRange> ranges_left(const RunOptions& options, const RunWork& work,
                                    const JournalIndex& earlier) {
   std::vector<FileRange> ranges;
@@ -105,6 +115,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& ru
                                        const PreparationEvents& events,
                                        std::unique_ptr<RunLock>& lock) {
   Preparation p;
+  check_outputs(options, {});
   p.work.files = list_corpus(corpus_of(options), &p.left_out);
   for (const CorpusFile& f : p.work.files) {
     check_path(f);
@@ -112,12 +123,16 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& ru
     p.work.extents.push_back(extent_of(f));
   }
   p.n_files = p.work.files.size();
-  prepare_run_directory(options.out);
+  check_outputs(options, p.work.files);
+  const std::string stream = stream_of(options);
+  prepare_run_directory(options.out, stream);
   lock = std::make_unique<RunLock>(options.out, events.lock_wait_s);
+  remove_left_temporaries(options.out);
   if (options.overwrite && !is_overwritten(options)) {
+    check_overwrite(options.out, stream);
     if (!events.may_overwrite()) return std::nullopt;
-    clear_run_directory(options.out);
-    if (streams_results(options)) fs::remove(options.generation.stream_jsonl);
+    if (!stream.empty()) StreamFile(stream).clear();
+    clear_run_directory(options.out, stream);
     if (!options.job.empty()) write_file_durably(overwritten_path(options.out), options.job + "\n");
   }
   events.on_locked();

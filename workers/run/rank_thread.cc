@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "io/files/failure.h"
 #include "kernels/device_failed.h"
 #include "kernels/types/error.h"
 #include "workers/lease/run_journal.h"
@@ -106,9 +107,9 @@ void RankThread::report_failure(double now_s) {
     link_.report_failure({static_cast<int>(e.code()), true, e.what()});
   } catch (const std::bad_alloc&) {
     link_.report_failure({static_cast<int>(ExitCode::internal), is_loading, "out of memory"});
-  } catch (const std::exception& e) {
-    link_.report_failure(
-        {static_cast<int>(ExitCode::internal), true, std::string("internal error: ") + e.what()});
+  } catch (...) {
+    const Failure failure = failure_of(std::current_exception());
+    link_.report_failure({static_cast<int>(failure.code), true, failure.text});
   }
 }
 

@@ -11,10 +11,12 @@
 
 #include "io/corpus/record_reader.h"
 #include "io/files/durable.h"
+#include "io/files/output_file.h"
 #include "io/results/hdf5_file.h"
 #include "kernels/types/error.h"
 #include "kernels/types/version.h"
 #include "pipeline/results/generation_datasets.h"
+#include "pipeline/results/results_file.h"
 #include "pipeline/results/results_writer.h"
 #include "workers/documents/text_scores.h"
 
@@ -221,7 +223,7 @@ void copy(const std::string& from, const std::string& to) {
     throw Error(ExitCode::no_input, "the file '" + from + "' does not exist");
   fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
   if (error)
-    throw Error(error == std::errc::no_space_on_device ? ExitCode::io : ExitCode::cannot_create,
+    throw Error(code_of_failure(error.value(), ExitCode::cannot_create),
                 "cannot write '" + to + "': " + why_io_failed(error.value()));
 }
 
@@ -229,18 +231,21 @@ void copy(const std::string& from, const std::string& to) {
 
 Rescored rescore(const RescoreOptions& options) {
   const std::string out = options.out.empty() ? options.results : options.out;
-  const std::string temporary = out + ".rescore.tmp";
-  try {
-    copy(options.results, temporary);
-    Rescored result = Rescorer(temporary, options).run();
-    rename_durably(temporary, out);
-    result.summary.results_path = out;
-    return result;
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
+  InputFiles inputs;
+  inputs.add("the file of --references", options.references);
+  if (!options.out.empty()) inputs.add("the file of results", options.results);
+  OutputRules rules{.option = "--out",
+                    .kind = "a results.h5 of this program",
+                    .is_ours = is_results_file,
+                    .inputs = &inputs,
+                    .must_be_regular = true};
+  if (options.out.empty()) rules.is_ours = {};  // what is wrong with it is said where it is read
+  OutputFile output(out, rules);
+  copy(options.results, output.temporary_path());
+  Rescored result = Rescorer(output.temporary_path(), options).run();
+  output.commit();
+  result.summary.results_path = out;
+  return result;
 }
 
 }  // namespace tovamill

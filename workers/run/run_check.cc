@@ -4,6 +4,7 @@
 #include "workers/load/loaded_model.h"
 #include "workers/load/model_parts.h"
 #include "workers/run/run_guard.h"
+#include "workers/run/run_outputs.h"
 #include "workers/stages/stage_cut.h"
 
 namespace tovamill {
@@ -21,8 +22,9 @@ void check_model(const RunOptions& options) {
 void check_run(const RunOptions& options) {
   validate(options);
   if (!options.broadcast_weights) check_model(options);
+  check_outputs(options, {});
   check_corpus(options.corpus);
-  check_run_directory(options.out);
+  check_run_directory(options.out, stream_of(options));
 }
 
 }  // namespace tovamill

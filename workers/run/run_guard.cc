@@ -8,23 +8,21 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <initializer_list>
 
+#include "io/files/durable.h"
 #include "io/files/system_facts.h"
+#include "io/files/temporary_file.h"
 #include "kernels/types/error.h"
 #include "pipeline/run_directory/run_directory.h"
+#include "workers/run/run_contents.h"
 
 namespace tovamill {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 9> kOurNames{"journal",         "overwritten",    "states",
-                                               "results.h5",      "results.h5.tmp", "status.json",
-                                               "status.json.tmp", "report.html",    "lock"};
-constexpr std::array<int, 3> kStopSignals{SIGINT, SIGTERM, SIGUSR1};
+constexpr std::array<int, 4> kStopSignals{SIGINT, SIGTERM, SIGUSR1, SIGXCPU};
 
 // Launchers and batch systems may send two signals for one wish.
 constexpr time_t kSecondWishSeconds = 2;
@@ -38,73 +36,47 @@ time_t steady_seconds() {
   return now.tv_sec;
 }
 
-void on_signal(int) {
+void on_signal(int signal_number) {
   if (stop_requested != 0) {
-    if (steady_seconds() - stop_requested_at >= kSecondWishSeconds)
+    if (signal_number == SIGXCPU) return;  // comes every second
+    if (steady_seconds() - stop_requested_at >= kSecondWishSeconds) {
+      remove_temporary_files();
       _exit(static_cast<int>(ExitCode::stopped));
+    }
     return;
   }
   stop_requested_at = steady_seconds();
   stop_requested = 1;
 }
 
-[[noreturn]] void refuse_foreign(const fs::path& directory, const std::string& name) {
-  throw Error(ExitCode::cannot_create, directory.string() + ": is not a run directory (it holds '" +
-                                           name + "'): give --out a new or an empty directory");
-}
-
-// A folder named journal may be somebody's diary; --overwrite would delete it.
-void check_folder(const fs::path& directory, const std::string& name,
-                  std::initializer_list<const char*> endings) {
-  if (!fs::is_directory(directory / name)) return;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory / name)) {
-    bool ours = false;
-    for (const char* ending : endings) ours = ours || entry.path().extension() == ending;
-    if (!ours) refuse_foreign(directory, name + "/" + entry.path().filename().string());
-  }
-}
-
-void check_ours(const fs::path& directory) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-    const std::string name = entry.path().filename().string();
-    bool ours = false;
-    for (const char* known : kOurNames) ours = ours || name == known;
-    if (!ours) refuse_foreign(directory, name);
-  }
-  check_folder(directory, "journal", {".log"});
-  check_folder(directory, "states", {".state", ".tmp"});
-}
-
 }  // namespace
 
-void check_run_directory(const std::string& run_directory) {
+void check_run_directory(const std::string& run_directory, const std::string& own_file) {
   const fs::path path(run_directory);
   try {
     if (fs::exists(path) && !fs::is_directory(path)) {
       throw Error(ExitCode::cannot_create, run_directory + ": is a file: give --out a directory");
     }
-    if (fs::exists(path)) check_ours(path);
+    if (fs::exists(path)) check_run_contents(run_directory, own_file);
     fs::path there = fs::absolute(path);
     while (!fs::exists(there)) there = there.parent_path();
     errno = ENOTDIR;
     if (!fs::is_directory(there) || access(there.c_str(), W_OK | X_OK) != 0)
       throw fs::filesystem_error("", std::error_code(errno, std::generic_category()));
   } catch (const fs::filesystem_error& e) {
-    throw Error(ExitCode::cannot_create,
-                run_directory + ": " + e.code().message() + ": give another --out");
+    throw Error(code_of_failure(e.code().value(), ExitCode::cannot_create),
+                run_directory + ": " + why_io_failed(e.code().value()) + ": give another --out");
   }
 }
 
-void prepare_run_directory(const std::string& run_directory) {
-  check_run_directory(run_directory);
+void prepare_run_directory(const std::string& run_directory, const std::string& own_file) {
+  check_run_directory(run_directory, own_file);
   create_run_directory(run_directory);
 }
 
-void clear_run_directory(const std::string& run_directory) {
+void clear_run_directory(const std::string& run_directory, const std::string& own_file) {
   try {
-    for (const char* name : kOurNames) {
-      if (std::strcmp(name, "lock") != 0) fs::remove_all(fs::path(run_directory) / name);
-    }
+    remove_run_contents(run_directory, own_file);
   } catch (const fs::filesystem_error& e) {
     throw Error(ExitCode::cannot_create, run_directory + ": cannot be cleared: " +
                                              e.code().message() + ": give another --out");
@@ -116,8 +88,8 @@ RunLock::RunLock(const std::string& run_directory, double wait_s) {
   const std::string path = run_directory + "/lock";
   descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
-    throw Error(ExitCode::cannot_create,
-                path + ": cannot be created: " + std::strerror(errno) + ": give another --out");
+    throw Error(code_of_failure(errno, ExitCode::cannot_create),
+                path + ": cannot be created: " + why_io_failed(errno) + ": give another --out");
   }
   constexpr useconds_t kPauseMicroseconds = 100'000;
   for (double waited_s = 0.0;; waited_s += kPauseMicroseconds * 1e-6) {
@@ -141,13 +113,18 @@ StopSignals::StopSignals() {
   stop_requested = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
-  for (const int s : kStopSignals) sigaction(s, &action, nullptr);
+  for (std::size_t i = 0; i < kStopSignals.size(); ++i)
+    sigaction(kStopSignals[i], &action, &before_[i]);
 }
 
 StopSignals::~StopSignals() {
-  // A doubled signal that comes late must not kill a process that is on its orderly way out.
-  const auto after = stop_requested != 0 ? SIG_IGN : SIG_DFL;
-  for (const int s : kStopSignals) signal(s, after);
+  for (std::size_t i = 0; i < kStopSignals.size(); ++i) {
+    // A doubled signal that comes late must not kill a process that is on its orderly way out.
+    if (stop_requested != 0)
+      signal(kStopSignals[i], SIG_IGN);
+    else
+      sigaction(kStopSignals[i], &before_[i], nullptr);
+  }
 }
 
 bool StopSignals::requested() { return stop_requested != 0; }

@@ -1,9 +1,7 @@
 #include "workers/run/run_status.h"
 
 #include <chrono>
-#include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <system_error>
 
 #include "io/files/durable.h"
@@ -50,15 +48,6 @@ Json rank_entry(int rank, const Coordinator::Worker& w, double now_s) {
           {"seconds_waiting", c.seconds_waiting},
           {"seconds_writing", c.seconds_writing},
           {"note", w.note}};
-}
-
-// Renamed, so that a reader sees a whole one, but not made durable: the next comes soon.
-void replace_file(const std::string& path, const std::string& content) {
-  const std::string temporary = path + ".tmp";
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  file << content;
-  file.close();
-  if (file) std::rename(temporary.c_str(), path.c_str());
 }
 
 }  // namespace

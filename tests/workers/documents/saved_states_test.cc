@@ -178,7 +178,7 @@ TEST_F(SavedStatesTest, BelongToARunDirectory) {
   prepare_run_directory(run());
   write(fs::path(states_directory(run())) / "of-america.csv", "");
   const std::string message =
-      error_of([&] { prepare_run_directory(run()); }, ExitCode::cannot_create);
+      error_of([&] { prepare_run_directory(run()); }, ExitCode::configuration);
   EXPECT_TRUE(contains(message, "states/of-america.csv")) << message;
   fs::remove(fs::path(states_directory(run())) / "of-america.csv");
   clear_run_directory(run());
