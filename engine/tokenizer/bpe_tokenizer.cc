@@ -51,7 +51,7 @@ BpeTokenizer::BpeTokenizer(TokenizerParts parts)
 void BpeTokenizer::encode_with(const Matchers& matchers, std::string_view text, bool at_start,
                                std::vector<TokenId>& ids) const {
   if (const auto at = find_invalid_utf8(text)) {
-    throw BadData("a text is not UTF-8 at its byte " + std::to_string(*at) +
+    throw UnencodableText("a text is not UTF-8 at its byte " + std::to_string(*at) +
                   ": convert it to UTF-8");
   }
   PieceScratch scratch;

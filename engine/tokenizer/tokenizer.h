@@ -11,8 +11,16 @@
 #include <vector>
 
 #include "engine/tokenizer/token_id.h"
+#include "kernels/types/error.h"
 
 namespace tovamill {
+
+// A text that a tokenizer does not take: not UTF-8, or one at which a regular expression of its
+// file backtracks too much. It fails its document, not the run.
+class UnencodableText : public BadData {
+ public:
+  using BadData::BadData;
+};
 
 class Tokenizer {
  public:
@@ -29,13 +37,12 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // Appends the ids of `text` to `ids`, without BOS or EOS. Time is O(n log n) in the length of the
-  // text whatever it holds. Thread-safe. Throws BadData for a text that is not UTF-8, or a regular
-  // expression of the file that backtracks too much. With `parse_special`, every added token is
-  // searched for in the text: the ids are those of Hugging Face's encode(add_special_tokens=False).
-  // Without, control tokens in the text are ordinary text: no token that the file calls special
-  // (GGUF: control or unknown), and no added token of the form <...>, special or not (Qwen's
-  // <think>), comes out of any text; merges that would make one are left out. Added tokens of
-  // another form (runs of spaces) are still found.
+  // text whatever it holds. Thread-safe. Throws UnencodableText. With `parse_special`, every added
+  // token is searched for in the text: the ids are those of Hugging Face's
+  // encode(add_special_tokens=False). Without, control tokens in the text are ordinary text: no
+  // token that the file calls special (GGUF: control or unknown), and no added token of the form
+  // <...>, special or not (Qwen's <think>), comes out of any text; merges that would make one are
+  // left out. Added tokens of another form (runs of spaces) are still found.
   virtual void encode(std::string_view text, bool parse_special,
                       std::vector<TokenId>& ids) const = 0;
 

@@ -53,13 +53,21 @@ class Printer {
         prints_ids_(request.flag("ids")),
         bos_(leading_token(tokenizer, request.options.bos)) {}
 
-  void print(const CorpusRecord& record) {
+  // False, with the failure in `record`, where the tokenizer does not take the text.
+  bool print(CorpusRecord& record) {
     ids_.clear();
     if (bos_) ids_.push_back(*bos_);
-    tokenizer_.encode(record.text, parse_special_, ids_);
+    try {
+      tokenizer_.encode(record.text, parse_special_, ids_);
+    } catch (const UnencodableText& e) {
+      record.failure_reason = "bad-tokens";
+      record.failure_text = e.what();
+      return false;
+    }
     Json line{{"id", record.id}, {"n_tokens", ids_.size()}, {"n_bytes", record.text.size()}};
     if (prints_ids_) line["ids"] = ids_;
     print_line(std::cout, line);
+    return true;
   }
 
  private:
@@ -79,9 +87,7 @@ bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& p
     if (!records->next(record)) return true;
     if (n_seen++ < options.skip) continue;
     ++counts.n_records;
-    if (record.ok()) {
-      printer.print(record);
-    } else {
+    if (!record.ok() || !printer.print(record)) {
       ++counts.n_failed;
       report_failure(record, options);
     }

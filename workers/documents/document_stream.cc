@@ -55,6 +55,7 @@ void DocumentStream::read(const TextTokens& text) {
                    counted(setting_.vocab_size, "token");
   }
   if (tokens_.empty()) rejection_ = "its text has no token";
+  if (!text.rejection.empty()) rejection_ = text.rejection;
   if (!rejection_.empty()) next_ = planned_ = tokens_.size();
   result_ = record_of(record_);
   result_.n_words = text.n_words;

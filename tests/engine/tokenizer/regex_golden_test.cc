@@ -1,0 +1,104 @@
+// Regular expressions of tokenizers against `tokenizers` itself: the pre-tokenizers of published
+// models and the constructs of Oniguruma's manual, on random texts
+// (tests/support/generators/make_regex_goldens.py); and the limits of matching.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/text/sha256.h"
+#include "engine/tokenizer/pre_tokenizer.h"
+#include "engine/tokenizer/regex_syntax.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "tests/support/error_of.h"
+
+namespace tovamill {
+namespace {
+
+using nlohmann::json;
+
+const json& golden() {
+  static const json file = json::parse(
+      std::ifstream(TOVAMILL_SOURCE_DIR "/tests/support/goldens/tokenizers/regexes.json"));
+  return file;
+}
+
+// The generator's Random.
+class KnuthRandom {
+ public:
+  explicit KnuthRandom(std::uint64_t seed) : state_(seed) {}
+  std::size_t below(std::size_t n) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::size_t>(state_ >> 33) % n;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+const std::vector<std::string>& golden_texts() {
+  static const std::vector<std::string> texts = [] {
+    const auto alphabet = golden()["alphabet"].get<std::vector<std::string>>();
+    std::vector<std::string> out(golden()["n_texts"].get<std::size_t>());
+    KnuthRandom rng(15);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      std::vector<std::string> pool;
+      for (int j = 0; j < 6 && i % 2 == 0; ++j)
+        pool.push_back(alphabet[rng.below(j < 3 ? alphabet.size() : 40)]);
+      if (i % 2 == 1) pool = alphabet;
+      const std::size_t n = 1 + rng.below(24);
+      for (std::size_t j = 0; j < n; ++j) {
+        const std::string& unit = pool[rng.below(pool.size())];
+        const std::size_t times = rng.below(4) == 0 ? 1 + rng.below(4) : 1;
+        for (std::size_t k = 0; k < times; ++k) out[i] += unit;
+      }
+    }
+    return out;
+  }();
+  return texts;
+}
+
+std::string digest_of(const std::string& pattern) {
+  std::vector<PreTokenizer> splits(2);
+  splits[0].add(split_step(Regex(pattern, false, "test"), SplitBehavior::isolated, false));
+  splits[1].add(split_step(Regex(pattern, false, "test"), SplitBehavior::removed, false));
+  std::string all;
+  for (const std::string& text : golden_texts()) {
+    for (const PreTokenizer& split : splits) {
+      const Pieces pieces = split(text, true);
+      std::size_t begin = 0;
+      for (const std::size_t end : pieces.ends) {
+        all.append(pieces.text, begin, end - begin).push_back('\xff');
+        begin = end;
+      }
+      all += '\xff';
+    }
+  }
+  return sha256_hex(all);
+}
+
+TEST(RegexGolden, CutsAsTokenizersDoesByThePatternsOfPublishedModels) {
+  EXPECT_GE(golden()["published"].size(), 20u);
+  for (const json& entry : golden()["published"])
+    EXPECT_EQ(digest_of(entry["pattern"]), entry["digest"]) << entry["name"];
+}
+
+TEST(RegexGolden, CutsAsTokenizersDoesByEveryConstructThatIsTaken) {
+  for (const json& entry : golden()["accepted"])
+    EXPECT_EQ(digest_of(entry["pattern"]), entry["digest"]) << entry["pattern"];
+}
+
+using testing::contains;
+
+TEST(RegexGolden, RefusesEveryOtherConstructByNameAndPlace) {
+  for (const json& entry : golden()["refused"]) {
+    const std::string pattern = entry["pattern"];
+    const std::string said = testing::error_of([&] { Regex(pattern, false, "a file"); });
+    const std::string construct = " has " + entry["construct"].get<std::string>();
+    const std::string place = " at its byte " + std::to_string(entry["at"].get<int>()) + ",";
+    EXPECT_TRUE(contains(said, construct) && contains(said, place)) << pattern << ": " << said;
+  }
+}
+
+}  // namespace
+}  // namespace tovamill
