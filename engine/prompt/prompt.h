@@ -75,7 +75,10 @@ class PromptBuilder {
   // have.
   PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat, std::optional<TokenId> bos);
 
-  // Throws BadData where a text is not UTF-8. A template without a document leaves `document` out.
+  // Puts `ids` first, in place of a BOS.
+  void begin_with(std::vector<TokenId> ids) { leading_ = std::move(ids); }
+
+  // Throws UnencodableText. A template without a document leaves `document` out.
   PromptIds build(const PromptTemplate& prompt, std::string_view document,
                   std::string_view question) const;
   // The ids that end an answer: the chat template's.
@@ -92,7 +95,7 @@ class PromptBuilder {
 
   const Tokenizer& tokenizer_;
   ChatTemplate chat_;
-  std::optional<TokenId> bos_;
+  std::vector<TokenId> leading_;
   std::vector<Run> before_, after_;       // without the texts that touch the message
   std::string text_before_, text_after_;  // those
   std::vector<TokenId> end_ids_;

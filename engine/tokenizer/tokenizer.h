@@ -22,11 +22,16 @@ class UnencodableText : public BadData {
   using BadData::BadData;
 };
 
+struct HfTokenizerFiles;
+
 class Tokenizer {
  public:
-  // From the texts of tokenizer.json and tokenizer_config.json (the latter may be null). `where`
-  // names the file in messages. Throws BadData naming what is broken or unsupported (a model,
-  // normalizer, pre-tokenizer ... by its name).
+  // From tokenizer.json and what stands beside it (auto_tokenizer.h). `where` names the file in
+  // messages. Throws BadData naming what is broken or unsupported (a model, normalizer,
+  // pre-tokenizer ... by its name).
+  static std::unique_ptr<Tokenizer> from_hf(const HfTokenizerFiles& files,
+                                            const std::string& where);
+  // The same with tokenizer.json and tokenizer_config.json only; the latter may be null.
   static std::unique_ptr<Tokenizer> from_hf(const nlohmann::json& tokenizer,
                                             const nlohmann::json& tokenizer_config,
                                             const std::string& where);
@@ -59,9 +64,10 @@ class Tokenizer {
   virtual std::int32_t vocab_size() const = 0;
   virtual std::optional<TokenId> bos_id() const = 0;
   virtual std::optional<TokenId> eos_id() const = 0;
-  // Whether the model's own tokenizer puts a BOS before a text (add_bos_token, the post-processor,
-  // tokenizer.ggml.add_bos_token).
-  virtual bool adds_bos() const = 0;
+  // What the model's own tokenizer puts before and behind a text: the post-processor's tokens;
+  // GGUF: BOS and EOS by tokenizer.ggml.add_bos_token and add_eos_token.
+  virtual const std::vector<TokenId>& leading() const = 0;
+  virtual const std::vector<TokenId>& trailing() const = 0;
   // The id of a token by its exact content, control tokens included.
   virtual std::optional<TokenId> id_of(std::string_view content) const = 0;
   // A short name for reports: "byte-level BPE, 49152 tokens".

@@ -26,7 +26,7 @@ std::future<TextTokens> TokenizerThreads::start(std::string text, bool parse_spe
     try {
       tokenizer_.encode(t, parse_special, tokens.ids);
     } catch (const UnencodableText& e) {
-      tokens = {.rejection = e.what()};
+      tokens = TextTokens{{}, 0, 0, e.what()};
     }
     tokens.n_words = count_words(t);
     tokens.n_bytes = t.size();
