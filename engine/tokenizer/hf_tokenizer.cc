@@ -198,8 +198,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_hf(const HfTokenizerFiles& files,
   parts.family = byte_level ? "byte-level BPE" : "SentencePiece-style BPE";
   read_decoder(settings.decoder, parts.decode, where);
   const PostProcessor around =
-      read_post_processor(field(files.tokenizer, "post_processor"),
-                          static_cast<std::int64_t>(parts.vocabulary.contents.size()), where);
+      read_post_processor(field(files.tokenizer, "post_processor"), parts.vocabulary, where);
   parts.leading = around.leading;
   parts.trailing = around.trailing;
   check_flags(files.tokenizer_config, parts, where);

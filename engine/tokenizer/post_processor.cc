@@ -9,12 +9,11 @@ using nlohmann::json;
 
 class ProcessorReader {
  public:
-  ProcessorReader(std::int64_t n_tokens, const std::string& where)
-      : n_tokens_(n_tokens), where_(where) {}
+  ProcessorReader(const Vocabulary& vocabulary, const std::string& where)
+      : vocabulary_(vocabulary), where_(where) {}
 
   PostProcessor take() { return std::move(out_); }
 
-  // What one processor puts around what stands there already.
   void add(const json& processor, int depth) {
     const std::string type = string_field(processor, "type", where_);
     if (type == "ByteLevel") return;
@@ -35,15 +34,17 @@ class ProcessorReader {
   }
 
  private:
-  void surround(std::vector<TokenId> before, const std::vector<TokenId>& behind) {
-    before.insert(before.end(), out_.leading.begin(), out_.leading.end());
-    out_.leading = std::move(before);
-    out_.trailing.insert(out_.trailing.end(), behind.begin(), behind.end());
+  // `tokenizers` takes what one put there for another text, and the next one's template for pairs.
+  void surround(std::vector<TokenId> before, std::vector<TokenId> behind) {
+    if (has_tokens_)
+      refuse(where_, "a Sequence of several post-processors with tokens is not supported");
+    has_tokens_ = true;
+    out_ = {std::move(before), std::move(behind)};
   }
 
   TokenId checked(const json& value, const std::string& what) const {
     const TokenId id = id_value(value, what, where_);
-    if (id >= n_tokens_)
+    if (static_cast<std::size_t>(id) >= vocabulary_.contents.size())
       refuse(where_, "the id " + std::to_string(id) + " of " + what + " is beyond the vocabulary");
     return id;
   }
@@ -53,6 +54,17 @@ class ProcessorReader {
     if (!pair.is_array() || pair.size() != 2)
       refuse(where_, std::string("the post-processor's '") + key + "' is not a token and its id");
     return checked(pair[1], std::string("the post-processor's ") + key);
+  }
+
+  // Those that the template's 'special_tokens' give, or else the vocabulary.
+  std::vector<TokenId> ids_of(const std::string& name, const json& special_tokens) const {
+    const json& ids = field(field(special_tokens, name.c_str()), "ids");
+    if (ids.is_null() && vocabulary_.find(name) != kNoToken) return {vocabulary_.find(name)};
+    if (!ids.is_array() || ids.empty())
+      refuse(where_, "the template's token " + in_quotes(name) + " has no ids in 'special_tokens'");
+    std::vector<TokenId> out;
+    for (const json& id : ids) out.push_back(checked(id, "the template's " + in_quotes(name)));
+    return out;
   }
 
   void add_template(const json& processor) {
@@ -67,30 +79,25 @@ class ProcessorReader {
         continue;
       }
       const std::string name = string_field(field(piece, "SpecialToken"), "id", where_);
-      const json& entry = field(field(processor, "special_tokens"), name.c_str());
-      const json& ids = field(entry, "ids");
-      if (!ids.is_array() || ids.empty())
-        refuse(where_,
-               "the template's token " + in_quotes(name) + " has no ids in 'special_tokens'");
-      for (const json& id : ids)
-        (n_texts == 0 ? before : behind)
-            .push_back(checked(id, "the template's " + in_quotes(name)));
+      for (const TokenId id : ids_of(name, field(processor, "special_tokens")))
+        (n_texts == 0 ? before : behind).push_back(id);
     }
     if (n_texts == 0) refuse(where_, "the template 'single' leaves the text out");
-    surround(std::move(before), behind);
+    surround(std::move(before), std::move(behind));
   }
 
-  std::int64_t n_tokens_;
+  const Vocabulary& vocabulary_;
   const std::string& where_;
   PostProcessor out_;
+  bool has_tokens_ = false;
 };
 
 }  // namespace
 
-PostProcessor read_post_processor(const json& processor, std::int64_t n_tokens,
+PostProcessor read_post_processor(const json& processor, const Vocabulary& vocabulary,
                                   const std::string& where) {
   const std::string place = where + ", post_processor";
-  ProcessorReader reader(n_tokens, place);
+  ProcessorReader reader(vocabulary, place);
   if (!processor.is_null()) reader.add(processor, 0);
   return reader.take();
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/tokenizer/token_id.h"
+#include "engine/tokenizer/piece_encoder.h"
 
 namespace tovamill {
 
@@ -14,9 +14,9 @@ struct PostProcessor {
 };
 
 // TemplateProcessing (its template for a single text, which it holds once), RobertaProcessing,
-// BertProcessing, ByteLevel, and Sequences of them; null: nothing. Throws BadData for others, by
-// name, and for ids from `n_tokens` on.
-PostProcessor read_post_processor(const nlohmann::json& processor, std::int64_t n_tokens,
+// BertProcessing, ByteLevel, and Sequences of them with at most one that adds tokens; null:
+// nothing. Throws BadData for others, by name, and for ids beyond the vocabulary.
+PostProcessor read_post_processor(const nlohmann::json& processor, const Vocabulary& vocabulary,
                                   const std::string& where);
 
 }  // namespace tovamill

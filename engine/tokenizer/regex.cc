@@ -21,7 +21,7 @@ constexpr std::uint64_t kStepsPerMatch = 10'000'000;
 // A search begins with this limit; one that meets it is done again with 16 times as much, and its
 // limits are counted against those of all texts.
 constexpr std::uint64_t kFirstSteps = 4096, kStepsFactor = 16;
-constexpr std::uint64_t kStepsPerByte = 256, kStepsAtStart = 2 * kStepsPerMatch;
+constexpr std::uint64_t kStepsPerByte = 16, kStepsAtStart = 2 * kStepsPerMatch;
 constexpr std::size_t kMaxTextBytes = 0x7fffffff;   // Oniguruma counts bytes in an int
 constexpr unsigned int kStackEntries = 16'000'000;  // of at most 64 bytes each, on the heap
 

@@ -80,13 +80,16 @@ std::string ClassReader::read(int depth) {
   const std::size_t begin = in_.at;
   if (depth > kMaxClasses) in_.refuse(begin, "classes nested too deeply");
   in_.at += 1;
-  std::string out = in_.take("^") ? "[^" : "[";
+  const bool is_negated = in_.take("^");
+  std::string out = is_negated ? "[^" : "[";
   bool is_first = true, is_empty = true;
   while (true) {
     if (in_.at_end()) in_.refuse(begin, "a class that does not end");
     if (in_.starts_with("]") || in_.starts_with("&&")) {
       if (is_empty) in_.refuse(begin, "a class with nothing in it, or on one side of '&&'");
       if (in_.take("]")) return out + "]";
+      // Oniguruma's own [^[^..]&&[^..]] loses what lies beyond ASCII.
+      if (is_negated) in_.refuse(begin, "a negated class with '&&'");
       in_.at += 2;
       out += "&&";
       is_empty = true;

@@ -68,6 +68,7 @@ class Tokenizer {
   // GGUF: BOS and EOS by tokenizer.ggml.add_bos_token and add_eos_token.
   virtual const std::vector<TokenId>& leading() const = 0;
   virtual const std::vector<TokenId>& trailing() const = 0;
+  bool adds_bos() const { return !leading().empty(); }
   // The id of a token by its exact content, control tokens included.
   virtual std::optional<TokenId> id_of(std::string_view content) const = 0;
   // A short name for reports: "byte-level BPE, 49152 tokens".

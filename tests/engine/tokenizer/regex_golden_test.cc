@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "engine/text/sha256.h"
 #include "engine/tokenizer/pre_tokenizer.h"
@@ -98,6 +99,51 @@ TEST(RegexGolden, RefusesEveryOtherConstructByNameAndPlace) {
     const std::string place = " at its byte " + std::to_string(entry["at"].get<int>()) + ",";
     EXPECT_TRUE(contains(said, construct) && contains(said, place)) << pattern << ": " << said;
   }
+}
+
+// The spans of a search; nullopt where the text is given up.
+std::optional<std::size_t> n_matches(const char* pattern, const std::string& text) {
+  const Regex regex(pattern, false, "tokenizer.json");
+  Regex::Search search(regex);
+  std::size_t n = 0;
+  try {
+    search.for_each(text, [&](Regex::Span) { ++n; });
+  } catch (const UnencodableText& e) {
+    EXPECT_TRUE(contains(e.what(), "tokenizer.json: the regular expression '")) << e.what();
+    return std::nullopt;
+  }
+  return n;
+}
+
+// As `tokenizers` does.
+TEST(RegexLimits, ATextThatWouldTakeForeverIsGivenUp) {
+  EXPECT_EQ(n_matches("(?:a+)+[bc]|[^a]", std::string(60, 'a')), std::nullopt);
+  EXPECT_EQ(n_matches("(?:a|aa)+$|[^a]", std::string(80, 'a') + "b"), std::nullopt);
+}
+
+TEST(RegexLimits, LongTextsThatAreLinearAreNotGivenUp) {
+  const std::string spaces(3'000'000, ' ');
+  EXPECT_EQ(n_matches(R"(\s*[\r\n]+|\s+(?!\S)|\s+)", spaces), 1u);
+  EXPECT_EQ(n_matches(R"(\s*[\r\n]+|\s+(?!\S)|\s+)", spaces + "x"), 2u);
+  EXPECT_EQ(n_matches("zq|qz", spaces), 0u);
+  EXPECT_EQ(n_matches("[ab]|c", spaces), 0u);
+  EXPECT_EQ(n_matches(R"( ?\p{L}+|\s+)", "a" + spaces), 2u);
+}
+
+// Nested repetition over 3 MB: a match or a text that is given up, but no end of the stack.
+TEST(RegexLimits, NestedRepetitionOverALongTextEnds) {
+  const std::string text(3'000'000, 'a');
+  EXPECT_EQ(n_matches("(?:a|b)+", text), 1u);
+  EXPECT_EQ(n_matches("(?:(?:a|b)+c?)+", text), 1u);
+  EXPECT_EQ(n_matches("(?:(?:a|b)+c)+", text), std::nullopt);
+  EXPECT_EQ(n_matches("((a)|(b))*$", text), 1u);
+}
+
+// As the crate onig does: none directly behind another match.
+TEST(RegexMatches, EmptyOnesAreFoundBetweenCharacters) {
+  EXPECT_EQ(n_matches("", "a\u00e9\U0001f600"), 4u);
+  EXPECT_EQ(n_matches("a*", "baac"), 3u);
+  EXPECT_EQ(n_matches("\\b", "a b"), 4u);
 }
 
 }  // namespace
