@@ -177,8 +177,13 @@ json merged_config(const HfTokenizerFiles& files, const std::string& where) {
       }
     }
   }
-  if (out.contains("additional_special_tokens") && !out.contains("extra_special_tokens"))
-    out["extra_special_tokens"] = out["additional_special_tokens"];
+  const json& more = field(out, "additional_special_tokens");
+  if (!out.contains("extra_special_tokens")) {
+    out["extra_special_tokens"] = more;
+  } else if (!more.empty() && !field(out, "extra_special_tokens").empty() &&
+             more != field(out, "extra_special_tokens")) {
+    refuse(where, "'additional_special_tokens' beside 'extra_special_tokens' is not supported");
+  }
   check_config(out, where);
   return out;
 }
@@ -215,11 +220,18 @@ class AddedTokens {
     }
   }
 
-  // A special token that is in the vocabulary and no added token yet becomes one.
-  void add_special(const json& value, const std::string& name) {
+  // A special token that is in the vocabulary and no added token yet becomes one. One that is there
+  // must have no flags where `must_be_plain`.
+  void add_special(const json& value, const std::string& name, bool must_be_plain) {
     json token = added_token(value, nullptr, where_);
     const auto content = token["content"].get<std::string>();
-    if (places_.contains(content)) return;
+    if (const auto known = places_.find(content); known != places_.end()) {
+      const json& there = tokens_[known->second];
+      if (must_be_plain && there != added_token(content, there["id"], where_))
+        refuse(where_,
+               "the " + name + " " + in_quotes(content) + " has flags that Qwen2Tokenizer drops");
+      return;
+    }
     const auto entry = vocabulary_.find(content);
     if (entry == vocabulary_.end())
       refuse(where_, "the " + name + " " + in_quotes(content) + " is not in the vocabulary");
@@ -340,7 +352,7 @@ AutoTokenizerSettings read_auto_tokenizer(const HfTokenizerFiles& files, const s
   const std::size_t n_in_file = added.size();
   for (const auto& [id, token] : numbered_tokens(files, config, where)) added.add(token);
   for (const auto& [name, value] : named_tokens(config, rules, where)) {
-    added.add_special(value, name);
+    added.add_special(value, name, rules == Rules::qwen2);
     out.special_tokens[name] =
         value.is_string() ? value.get<std::string>() : string_field(value, "content", where);
   }
@@ -348,7 +360,8 @@ AutoTokenizerSettings read_auto_tokenizer(const HfTokenizerFiles& files, const s
   if (!extra.is_null() && !extra.is_structured())
     refuse(where, "'extra_special_tokens' is neither a list nor an object");
   if (extra.is_array()) {
-    for (const json& token : extra) added.add_special(token, "extra special token");
+    for (const json& token : extra)
+      added.add_special(token, "extra special token", rules == Rules::qwen2);
   }
   const bool is_file = rules == Rules::file && added.size() == n_in_file;
   out.added_tokens = is_file ? field(files.tokenizer, "added_tokens") : added.take();

@@ -89,6 +89,27 @@ TEST(RegexGolden, CutsAsTokenizersDoesByEveryConstructThatIsTaken) {
     EXPECT_EQ(digest_of(entry["pattern"]), entry["digest"]) << entry["pattern"];
 }
 
+// Expressions and texts of public reports, among them the runs that end other programs.
+TEST(RegexGolden, CutsWhatWasReportedElsewhereAsTokenizersDoes) {
+  EXPECT_GE(golden()["reports"].size(), 12u);
+  for (const json& entry : golden()["reports"]) {
+    std::string text, all;
+    for (const json& unit : entry["units"]) {
+      for (std::size_t i = 0; i < unit[1].get<std::size_t>(); ++i) text += unit[0];
+    }
+    PreTokenizer split;
+    split.add(split_step(Regex(entry["pattern"], false, "test"), SplitBehavior::isolated, false));
+    const Pieces pieces = split(text, true);
+    std::size_t begin = 0;
+    for (const std::size_t end : pieces.ends) {
+      all.append(pieces.text, begin, end - begin).push_back('\0');
+      begin = end;
+    }
+    EXPECT_EQ(pieces.ends.size(), entry["n_pieces"]) << entry["report"];
+    EXPECT_EQ(sha256_hex(all), entry["digest"]) << entry["report"];
+  }
+}
+
 using testing::contains;
 
 TEST(RegexGolden, RefusesEveryOtherConstructByNameAndPlace) {

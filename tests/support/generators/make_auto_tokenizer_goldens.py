@@ -156,6 +156,34 @@ class Maker:
             files["chat_template.json"] = {"chat_template": pick()}
 
 
+def reported():
+    """Public reports about what stands beside tokenizer.json."""
+    a, s = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    bos = template_processing({"<s>": [0]}, [s, a])
+    fast = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    named = {**fast, "bos_token": "<s>", "eos_token": "</s>"}
+    two = [{"name": "tool_use", "template": TEMPLATES[3]}, {"name": "default", "template": CHATML}]
+    flags = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
+    rows = [("transformers#46722", "gpt2", {"post_processor": bos}, {"tokenizer_config.json": named}),
+            ("tokenizers#1643", "gpt2", {"post_processor": None}, {"tokenizer_config.json": named}),
+            ("tokenizers#785", "gpt2", {"post_processor": None}, {"tokenizer_config.json": {**named, "cls_token": "<s>", "sep_token": "</s>"}}),
+            ("transformers#22794", "gpt2", {"post_processor": bos}, {"tokenizer_config.json": {**named, "add_eos_token": True}}),
+            ("transformers#23833", "llama2", {}, {"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizer", "add_eos_token": True}}),
+            ("transformers#44090", "gpt2", {"post_processor": None}, {"tokenizer_config.json": {**fast, "add_bos_token": True}}),
+            ("transformers#31012", "gpt2", {}, {"tokenizer_config.json": fast, "special_tokens_map.json": {"pad_token": {"content": "</s>", **flags, "special": True}}}),
+            ("transformers#45920, digits", "smollm", {}, {"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<s>"}}),
+            ("transformers#45920, bytes", "llama3", {}, {"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<s>"}}),
+            ("transformers#45812", "tekken", {}, {"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<s>"}}),
+            ("InternLM#715", "gpt2", {}, {"tokenizer_config.json": {**named, "additional_special_tokens": ["<|action_start|>"]}}),
+            ("tokenizers#1334", "gpt2", {}, {"tokenizer_config.json": {**named, "added_tokens_decoder": {"0": {"content": "<s>", **flags, "rstrip": True, "special": True}}}}),
+            ("onnxruntime-extensions#890", "qwen", {"added_tokens": []}, {"tokenizer_config.json": {**named, "added_tokens_decoder": {"2": {"content": "<|im_start|>", **flags, "special": True}}}}),
+            ("transformers#31429", "gpt2", {}, {"tokenizer_config.json": {**named, "chat_template": two}}),
+            ("lm-evaluation-harness#1578", "gpt2", {}, {"tokenizer_config.json": {**named, "chat_template": two[:1]}}),
+            ("tabbyAPI#374", "gpt2", {}, {"tokenizer_config.json": {**named, "chat_template": TEMPLATES[4]}, "chat_template.jinja": CHATML}),
+            ("transformers#37469", "gpt2", {}, {"tokenizer_config.json": named, "additional_chat_templates/rag.jinja": CHATML})]
+    return [{"report": report, "base": base, "patch": patch, "files": {"config.json": {"model_type": "llama"}, **files}} for report, base, patch, files in rows]
+
+
 def digest(rows):
     return hashlib.sha256("".join("".join(f"{i} " for i in row) + "\n" for row in rows).encode()).hexdigest()
 
@@ -193,8 +221,7 @@ def main():
     transformers.logging.set_verbosity_error()
     maker = Maker(random.Random(options.seed))
     cases = []
-    for _ in range(options.count):
-        case = maker.case()
+    for case in [maker.case() for _ in range(options.count)] + reported():
         case["expected"] = expectation(case)
         cases.append(case)
     lines = ",\n".join(json.dumps(case) for case in cases)

@@ -131,6 +131,29 @@ REFUSED = [
     ("(a", "a group that does not end", 0), ("a)", "a ')' without its '('", 1), ("(?:a", "a group that does not end", 0), ("(?<1>a)", "a group whose name", 0), ("(?<é>a)", "a group whose name", 0), ("(?<n", "a group whose name", 0), ("(?#a", "a comment (?#", 0), ("(?i", "a group that does not end", 0), ("(?<=\\ba)c", "a word boundary inside (?<", 4),
     ("(?i:é)", "a letter beyond ASCII where case is ignored", 4), ("(?i:[é])", "a letter beyond ASCII where case is ignored", 5), (r"(?i)\p{L}", r"\p where case is ignored", 4), (r"(?i:[\p{L}])", r"\p where case is ignored", 5), (r"(?i:\w)", r"\w where case is ignored", 4), (r"(?i:[^\W])", r"\W where case is ignored", 6), (r"(?i:\S)", r"\S where case is ignored", 4), ("(?i:[[:alpha:]])", "[:alpha:] where case is ignored", 5), (r"(?i:\u00e9)", "a letter beyond ASCII where case is ignored", 4),
 ]
+LATIN = "The old man, he'd said, and I'll say we've seen 1859. "
+# Public reports of expressions that other engines match differently, or not at all: the report, the expression, the text as
+# units and how often each stands there.
+REPORTS = [
+    ("crusoecloud/fastokens#18", PUBLISHED["kimi-k2"], [(LATIN, 1), ("\u4e2d\u6587 and &&[^ \u4e2d\u6587&", 1)]),
+    ("vllm-project/vllm#46835, the issue's own", PUBLISHED["an intersection"], [(LATIN, 1), ("\u4e2d\u6587", 2)]),
+    ("openai/tiktoken#298", PUBLISHED["o200k, phi-4-mini"], [("a/b //\n/ HTTPServer's http://x.y/z\n", 2)]),
+    ("openai/tiktoken#258", PUBLISHED["cl100k as tiktoken has it"], [("'s", 20000), (" ", 1), ("0", 50000), ("\n", 1)]),
+    ("openai/tiktoken#245", PUBLISHED["r50k as tiktoken has it"], [("^", 1000000)]),
+    ("ggml-org/llama.cpp#21257", PUBLISHED["exaone"], [("A", 43000)]),
+    ("ggml-org/llama.cpp#21919", PUBLISHED["qwen3.5"], [("\u0926\u0947\u0935\u0928\u093e\u0917\u0930\u0940 ", 20), ("a\u0301", 30000)]),
+    ("ggml-org/llama.cpp#27783", PUBLISHED["o200k, phi-4-mini"], [("\u4e2d", 26000), (" ", 26000), (".", 26000)]),
+    ("ggml-org/llama.cpp#26965", PUBLISHED["deepseek-v3"], [("Z", 131072)]),
+    ("ggml-org/llama.cpp#17786", PUBLISHED["o200k, phi-4-mini"], [("A", 10000), (" Say OK", 1)]),
+    ("ggml-org/llama.cpp#7036", PUBLISHED["deepseek-coder letters"], [("F\u00fchrer fu\u0308hrer", 1)]),
+    ("ggml-org/llama.cpp#3502", PUBLISHED["falcon digits"], [("= 1234567 and 12 =", 1)]),
+    ("huggingface/tokenizers.js#24, anchors", "^a|b$", [("a\ra\u2028a\na b\rb\u2028b\nb", 1)]),
+    ("huggingface/tokenizers.js#24, quantifiers", "a{2}+b|[ab]{,3}", [("aaaab aab ab bbbb", 1)]),
+    ("huggingface/tokenizers.js#24, hexadecimal", r"\h+|\H", [("dead beef xyz 09 AF", 1)]),
+    ("huggingface/tokenizers.js#24, case", "(?i:[a-f]+|[-y]|\\x67)", [("aFgG-yYxz", 1)]),
+    ("meta-pytorch/tokenizers#38", PUBLISHED["tekken"], [("Hello world!  x", 1)]),
+    ("belladoreai/llama-tokenizer-js#15", PUBLISHED["llama3"], [("\u00c9t\u00e9'S 12345\n\n x'\u017f", 1)]),
+]
 ALPHABET = (list("aaabbbcdeisStTkKfFABCxyz012345") + list("  \n\r\t") + ["\r\n", "'s", "'LL", "'re", "ss", "st", "ff", "  ", "\n\n", "ab", "abc", "aa"] + list(".,!?-_'\"<>=+*/\\|()[]{}^$&~`#%@:;")
             + list("éÉßẞſKﬁﬀﬆıİµªºǅǈÅ") + list("²³¹½¾٣५Ⅷ①ⓐ🄰〇㊀") + list("中文字漢語龥䶿々あアㄅ한글ᄀ𠀀𱍐") + list("аЯαΩבعไदक्") + ["\u0301", "\u0316", "\u200d", "\u200c", "\ufe0f", "\u093c", "\u20dd", "\u0345", "\u24b6"]
             + list("😀👍🇩©™€£→∑") + ["\u00a0", "\u3000", "\u2028", "\u0085", "\u200b", "\u180e", "\u00ad", "\u2003", "\u1680", "\v", "\f", "\0", "\x1b", "\x7f", "\ufeff", "\ue000", "\U000e0041"]
@@ -169,12 +192,20 @@ def digest(pattern, rows):
     return sha.hexdigest()
 
 
+def report(name, pattern, units):
+    text = "".join(unit * times for unit, times in units)
+    pieces = [piece for piece, _ in pre_tokenizers.Split(Regex(pattern), "isolated").pre_tokenize_str(text)]
+    sha = hashlib.sha256("".join(pieces[i] + "\0" for i in range(len(pieces))).encode()).hexdigest()
+    return {"report": name, "pattern": pattern, "units": units, "n_pieces": len(pieces), "digest": sha}
+
+
 def main():
     rows = list(texts())
     accepted = [p for p in dict.fromkeys(ACCEPTED)]
     golden = {"alphabet": ALPHABET, "n_texts": N_TEXTS,
               "published": [{"name": name, "pattern": p, "digest": digest(p, rows)} for name, p in PUBLISHED.items()],
               "accepted": [{"pattern": p, "digest": digest(p, rows)} for p in accepted],
+              "reports": [report(*entry) for entry in REPORTS],
               "refused": [{"pattern": p, "construct": c, "at": at} for p, c, at in REFUSED]}
     OUT.write_text(json.dumps(golden, indent=0) + "\n")
     print(len(PUBLISHED), "published,", len(accepted), "accepted,", len(REFUSED), "refused")
