@@ -156,6 +156,7 @@ ChatTemplate made_of(std::string name, const Surroundings& around) {
 struct OwnTemplate {
   std::string_view jinja;
   nlohmann::json variables;
+  std::string bos;  // the content of bos_token, which `variables` has a stand-in of
 
   std::string rendered(const std::string& message) const {
     nlohmann::json all = variables;
@@ -172,7 +173,8 @@ OwnTemplate own_template(std::string_view jinja,
                               {"documents", nullptr}};
   for (const auto& [name, content] : special_tokens)
     variables[name] = name == "bos_token" ? kBos : content;
-  return {jinja, std::move(variables)};
+  const auto bos = special_tokens.find("bos_token");
+  return {jinja, std::move(variables), bos == special_tokens.end() ? "" : bos->second};
 }
 
 // Messages that a template must treat as kMessage.
@@ -221,6 +223,8 @@ ChatTemplate recognise(const OwnTemplate& own, const std::string& where) {
   if ((around.before + around.after).find(kMark) != std::string::npos) {
     refuse_template(where, "it puts a BOS between its texts");
   }
+  if (starts_with_bos && !own.bos.empty() && around.before.starts_with(own.bos))
+    refuse_template(where, "it puts a BOS twice before its texts");
   std::string name = chatml_name(around);
   if (name.empty()) name = llama3_name(around);
   if (name.empty()) name = inst_name(around, trims_end);

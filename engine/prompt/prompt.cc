@@ -64,8 +64,7 @@ PromptBuilder::PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat,
     text_after_ = std::move(after_.front().text);
     after_.erase(after_.begin());
   }
-  if (bos && !chat_.starts_with_bos && !before_.empty() && before_.front().control == bos)
-    leading_.clear();
+  if (bos && !before_.empty() && before_.front().control == bos) leading_.clear();
   for (const std::string& token : chat_.end_tokens) {
     if (const auto id = control_id(tokenizer_, token)) end_ids_.push_back(*id);
   }

@@ -69,7 +69,7 @@ struct PromptIds {
 // Left out: `lstrip` and `rstrip` of control tokens, which no model of the known kinds has.
 class PromptBuilder {
  public:
-  // `bos` is put first unless the chat template has that token written out at its beginning;
+  // `bos` is put first unless the chat template begins with that token;
   // apply_chat_template puts the tokenizer's where `chat.starts_with_bos`. The tokenizer outlives
   // the object. Throws Error(configuration) naming a control token of the chat template that the
   // tokenizer does not have.
