@@ -1,5 +1,5 @@
-// Written by tests/support/generators/make_unicode_tables.py with `tokenizers` 0.23.3: Oniguruma 6.9.10,
-// Unicode 16.
+// Written by tests/support/generators/make_unicode_tables.py with `tokenizers` 0.23.3:
+// Oniguruma 6.9.10, Unicode 16.
 // clang-format off
 #include "engine/text/unicode_tables.h"
 

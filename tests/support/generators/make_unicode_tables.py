@@ -80,8 +80,8 @@ def main():
                r"\w": word | {0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe}, r"[\w]": word}
     for pattern, expected in derived.items():
         assert matched(pattern) == expected, (pattern, sorted(matched(pattern) ^ expected)[:9])
-    print(f"// Written by tests/support/generators/make_unicode_tables.py with `tokenizers` {tokenizers.__version__}: Oniguruma 6.9.10,\n"
-          "// Unicode 16.\n// clang-format off")
+    print(f"// Written by tests/support/generators/make_unicode_tables.py with `tokenizers` {tokenizers.__version__}:\n"
+          "// Oniguruma 6.9.10, Unicode 16.\n// clang-format off")
     print('#include "engine/text/unicode_tables.h"\n')
     print("namespace tovamill {\nnamespace {\n")
     table("kCategories", categories)
