@@ -19,7 +19,7 @@ TEST(TokenizerThreads, ATextWithTooMuchBacktrackingIsRejectedAlone) {
     auto bad = threads.start(std::string(200, 'a'), false);
     auto good = threads.start("the weather", false);
     const TextTokens rejected = bad.get(), taken = good.get();
-    EXPECT_NE(rejected.rejection.find("tokenizer.json: the regular expression"), std::string::npos);
+    EXPECT_NE(rejected.rejection.find("the regular expression"), std::string::npos);
     EXPECT_TRUE(rejected.ids.empty());
     EXPECT_TRUE(taken.rejection.empty());
     EXPECT_FALSE(taken.ids.empty());
