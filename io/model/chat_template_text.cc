@@ -39,7 +39,7 @@ std::string chat_template_of(const nlohmann::json& value, const std::string& whe
   if (value.is_null()) return {};
   if (value.is_string())
     return not_empty(checked_chat_template(value.get<std::string>(), where), where);
-  if (!value.is_structured()) refuse(where, "is neither a text nor several named ones");
+  if (!value.is_structured()) refuse(where, "is neither a text nor a list of named ones");
   std::string names;
   std::optional<std::string> chosen;
   for (const auto& [key, entry] : value.items()) {
