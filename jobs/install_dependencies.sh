@@ -51,10 +51,10 @@ for part in "${parts[@]}"; do
   case "$part" in
     build)
       packages+=(g++ cmake make pkg-config git ca-certificates
-                 libdnnl-dev libhdf5-dev libboost-program-options-dev libpcre2-dev libutf8proc-dev
+                 libdnnl-dev libhdf5-dev libboost-program-options-dev libonig-dev libutf8proc-dev
                  libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev liblzma-dev libbz2-dev
                  libopenmpi-dev openmpi-bin)
-      upstream+=("GCC 12 or later" "CMake 3.25 or later" make pkg-config git oneDNN HDF5 "Boost.Program_options" PCRE2 utf8proc
+      upstream+=("GCC 12 or later" "CMake 3.25 or later" make pkg-config git oneDNN HDF5 "Boost.Program_options" Oniguruma utf8proc
                  simdjson nlohmann/json zlib zstd liblzma bzip2 "Open MPI") ;;
     tests)
       packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py python3-pandas
@@ -87,7 +87,7 @@ system=$(sed -n 's/^ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d
 # The names of Rocky and RHEL 9 with EPEL and CRB, after Fedora's.
 declare -A rpm_names=(
   [g++]=gcc-toolset-13-gcc-c++ [pkg-config]=pkgconf-pkg-config [libdnnl-dev]=onednn-devel [libhdf5-dev]=hdf5-devel
-  [libboost-program-options-dev]=boost-devel [libpcre2-dev]=pcre2-devel [libutf8proc-dev]=utf8proc-devel
+  [libboost-program-options-dev]=boost-devel [libonig-dev]=oniguruma-devel [libutf8proc-dev]=utf8proc-devel
   [libsimdjson-dev]=simdjson-devel [nlohmann-json3-dev]=json-devel [zlib1g-dev]=zlib-devel [libzstd-dev]=libzstd-devel [liblzma-dev]=xz-devel
   [libbz2-dev]=bzip2-devel
   [libopenmpi-dev]=openmpi-devel [openmpi-bin]=openmpi [libgtest-dev]=gtest-devel [libboost-context-dev]=boost-devel

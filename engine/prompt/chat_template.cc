@@ -25,7 +25,7 @@ constexpr std::string_view kQwenSystem =
 
 // Stand-ins of which no template knows.
 constexpr char kMark = '\x01';
-constexpr char kBos[] = "\x01<bos>", kEos[] = "\x01<eos>";
+constexpr char kBos[] = "\x01<bos>";
 constexpr char kMessage[] = "The miller's 7 Words";
 constexpr char kPaddedStart[] = " \n\t The miller's 7 Words";
 constexpr char kPaddedEnd[] = "The miller's 7 Words\n\t ";
@@ -152,16 +152,43 @@ ChatTemplate made_of(std::string name, const Surroundings& around) {
   return out;
 }
 
-std::string rendered(std::string_view jinja, const char* message) {
-  const nlohmann::json variables = {
-      {"messages", nlohmann::json::array({{{"role", "user"}, {"content", message}}})},
-      {"add_generation_prompt", true},
-      {"enable_thinking", false},
-      {"tools", nullptr},
-      {"documents", nullptr},
-      {"bos_token", kBos},
-      {"eos_token", kEos}};
-  return render_jinja(jinja, variables);
+// A model's own template, and what it sees beside the message.
+struct OwnTemplate {
+  std::string_view jinja;
+  nlohmann::json variables;
+  std::string bos;  // the content of bos_token, which `variables` has a stand-in of
+
+  std::string rendered(const std::string& message) const {
+    nlohmann::json all = variables;
+    all["messages"] = nlohmann::json::array({{{"role", "user"}, {"content", message}}});
+    return render_jinja(jinja, all);
+  }
+};
+
+OwnTemplate own_template(std::string_view jinja,
+                         const std::map<std::string, std::string>& special_tokens) {
+  nlohmann::json variables = {{"add_generation_prompt", true},
+                              {"enable_thinking", false},
+                              {"tools", nullptr},
+                              {"documents", nullptr}};
+  for (const auto& [name, content] : special_tokens)
+    variables[name] = name == "bos_token" ? kBos : content;
+  const auto bos = special_tokens.find("bos_token");
+  return {jinja, std::move(variables), bos == special_tokens.end() ? "" : bos->second};
+}
+
+// Messages that a template must treat as kMessage.
+std::vector<std::string> more_messages() {
+  std::string pages;
+  for (int i = 0; i < 2000; ++i)
+    pages += i % 50 == 49 ? "\n\n" : "Word " + std::to_string(i) + (i % 9 == 8 ? ".\n" : ", ");
+  return {"a",
+          "42",
+          "What is this?",
+          "<think>\nHm.\n</think>\n\nYes",
+          "{{ x }} {% y %} \"z\" \\ 'w' & <b>",
+          "\u00e9t\u00e9 \u4e2d\u6587 \U0001f600",
+          pages + "."};
 }
 
 [[noreturn]] void refuse_template(const std::string& where, const std::string& reason) {
@@ -178,20 +205,26 @@ bool is_trimmed(const std::string& printed, const char* padded, const Surroundin
   throw JinjaError(1, "it changes white space of the message");
 }
 
-ChatTemplate recognise(std::string_view jinja, const std::string& where) {
-  const std::string once = rendered(jinja, kMessage);
+ChatTemplate recognise(const OwnTemplate& own, const std::string& where) {
+  const std::string once = own.rendered(kMessage);
   const std::size_t at = once.find(kMessage);
   if (at == std::string::npos) refuse_template(where, "it leaves the message out or changes it");
   Surroundings around{once.substr(0, at), once.substr(at + std::string_view(kMessage).size())};
   if (around.after.find(kMessage) != std::string::npos)
     refuse_template(where, "it says the message twice");
-  const bool trims_start = is_trimmed(rendered(jinja, kPaddedStart), kPaddedStart, around);
-  const bool trims_end = is_trimmed(rendered(jinja, kPaddedEnd), kPaddedEnd, around);
+  for (const std::string& message : more_messages()) {
+    if (own.rendered(message) != around.before + message + around.after)
+      refuse_template(where, "what it prints depends on what the message holds, or on its length");
+  }
+  const bool trims_start = is_trimmed(own.rendered(kPaddedStart), kPaddedStart, around);
+  const bool trims_end = is_trimmed(own.rendered(kPaddedEnd), kPaddedEnd, around);
   const bool starts_with_bos = around.before.starts_with(kBos);
   if (starts_with_bos) around.before.erase(0, std::string_view(kBos).size());
   if ((around.before + around.after).find(kMark) != std::string::npos) {
-    refuse_template(where, "it puts a BOS or EOS between its texts");
+    refuse_template(where, "it puts a BOS between its texts");
   }
+  if (starts_with_bos && !own.bos.empty() && around.before.starts_with(own.bos))
+    refuse_template(where, "it puts a BOS twice before its texts");
   std::string name = chatml_name(around);
   if (name.empty()) name = llama3_name(around);
   if (name.empty()) name = inst_name(around, trims_end);
@@ -234,9 +267,11 @@ ChatTemplate chat_template_named(std::string_view name) {
   return out;
 }
 
-ChatTemplate recognise_chat_template(std::string_view jinja, const std::string& where) {
+ChatTemplate recognise_chat_template(std::string_view jinja,
+                                     const std::map<std::string, std::string>& special_tokens,
+                                     const std::string& where) {
   try {
-    return recognise(jinja, where);
+    return recognise(own_template(jinja, special_tokens), where);
   } catch (const JinjaError& e) {
     refuse_template(where, e.what());
   }

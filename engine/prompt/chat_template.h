@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,10 +43,14 @@ ChatTemplate chat_template_named(std::string_view name);
 
 // The one that gives, for one user message, what the model's own Jinja template `jinja` gives (with
 // add_generation_prompt, without a system message of the caller's, without today's date, thinking
-// switched off). The template is run with a message that stands for all; what it puts around it
-// must be of a known kind. Throws Error(configuration) naming `where` and the list of names where
+// switched off). The template sees the special tokens (bos_token, eos_token and so on, by name). It
+// is run with messages that stand for all, a word and some pages long, with white space at their
+// ends, with signs and other scripts; what it puts around them must be the same, and of a known
+// kind. Throws Error(configuration) naming `where` and the list of names where
 // it is not, or the template does what engine/prompt/jinja.h does not know. Time and memory are
 // bounded whatever `jinja` holds.
-ChatTemplate recognise_chat_template(std::string_view jinja, const std::string& where);
+ChatTemplate recognise_chat_template(std::string_view jinja,
+                                     const std::map<std::string, std::string>& special_tokens,
+                                     const std::string& where);
 
 }  // namespace tovamill

@@ -52,7 +52,8 @@ std::size_t common_prefix(const std::vector<TokenId>& a, const std::vector<Token
 
 PromptBuilder::PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat,
                              std::optional<TokenId> bos)
-    : tokenizer_(tokenizer), chat_(std::move(chat)), bos_(bos) {
+    : tokenizer_(tokenizer), chat_(std::move(chat)) {
+  if (bos) leading_ = {*bos};
   before_ = runs_of(chat_.before);
   after_ = runs_of(chat_.after);
   if (!before_.empty() && !before_.back().control) {
@@ -63,7 +64,7 @@ PromptBuilder::PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat,
     text_after_ = std::move(after_.front().text);
     after_.erase(after_.begin());
   }
-  if (bos_ && !before_.empty() && before_.front().control == bos_) bos_.reset();
+  if (bos && !before_.empty() && before_.front().control == bos) leading_.clear();
   for (const std::string& token : chat_.end_tokens) {
     if (const auto id = control_id(tokenizer_, token)) end_ids_.push_back(*id);
   }
@@ -117,7 +118,7 @@ PromptIds PromptBuilder::build(const PromptTemplate& prompt, std::string_view do
   n_before = std::min(n_before, message.size());
 
   PromptIds out;
-  if (bos_) out.ids.push_back(*bos_);
+  out.ids = leading_;
   for (const Run& run : before_) {
     append(run, &run == &before_.front() && !chat_.starts_with_bos, out.ids);
   }

@@ -69,13 +69,16 @@ struct PromptIds {
 // Left out: `lstrip` and `rstrip` of control tokens, which no model of the known kinds has.
 class PromptBuilder {
  public:
-  // `bos` is put first unless the chat template begins with that token; apply_chat_template puts
-  // the tokenizer's where `chat.starts_with_bos`. The tokenizer outlives the object. Throws
-  // Error(configuration) naming a control token of the chat template that the tokenizer does not
-  // have.
+  // `bos` is put first unless the chat template begins with that token;
+  // apply_chat_template puts the tokenizer's where `chat.starts_with_bos`. The tokenizer outlives
+  // the object. Throws Error(configuration) naming a control token of the chat template that the
+  // tokenizer does not have.
   PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat, std::optional<TokenId> bos);
 
-  // Throws BadData where a text is not UTF-8. A template without a document leaves `document` out.
+  // Puts `ids` first, in place of a BOS.
+  void begin_with(std::vector<TokenId> ids) { leading_ = std::move(ids); }
+
+  // Throws UnencodableText. A template without a document leaves `document` out.
   PromptIds build(const PromptTemplate& prompt, std::string_view document,
                   std::string_view question) const;
   // The ids that end an answer: the chat template's.
@@ -92,7 +95,7 @@ class PromptBuilder {
 
   const Tokenizer& tokenizer_;
   ChatTemplate chat_;
-  std::optional<TokenId> bos_;
+  std::vector<TokenId> leading_;
   std::vector<Run> before_, after_;       // without the texts that touch the message
   std::string text_before_, text_after_;  // those
   std::vector<TokenId> end_ids_;

@@ -1,5 +1,5 @@
 // The classes of code points that the tokenizers' patterns ask for: \p{L}, \p{N}, \s, and
-// "numeric". The tables are those of Hugging Face `tokenizers` (unicode_ranges.cc), whatever
+// "numeric". The tables are those of Hugging Face `tokenizers` (unicode_sets.h), whatever
 // Unicode version the system's libraries have.
 #pragma once
 
@@ -41,9 +41,5 @@ class UnicodeClasses {
   std::unique_ptr<std::array<std::uint8_t, kSize>> storage_;
   const std::uint8_t* table_;  // storage_'s data
 };
-
-std::span<const CodePointRange> letter_ranges();
-std::span<const CodePointRange> number_ranges();
-std::span<const CodePointRange> more_numeric_ranges();
 
 }  // namespace tovamill

@@ -51,8 +51,8 @@ BpeTokenizer::BpeTokenizer(TokenizerParts parts)
 void BpeTokenizer::encode_with(const Matchers& matchers, std::string_view text, bool at_start,
                                std::vector<TokenId>& ids) const {
   if (const auto at = find_invalid_utf8(text)) {
-    throw BadData("a text is not UTF-8 at its byte " + std::to_string(*at) +
-                  ": convert it to UTF-8");
+    throw UnencodableText("a text is not UTF-8 at its byte " + std::to_string(*at) +
+                          ": convert it to UTF-8");
   }
   PieceScratch scratch;
   for (const auto& [begin, end, id] : matchers.raw.split(text)) {

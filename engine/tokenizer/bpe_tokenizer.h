@@ -32,7 +32,7 @@ struct TokenizerParts {
   std::unique_ptr<PieceEncoder> encoder;
   DecodeRules decode;
   std::optional<TokenId> bos, eos;
-  bool adds_bos = false;
+  std::vector<TokenId> leading, trailing;  // before and behind a text
 };
 
 class BpeTokenizer final : public Tokenizer {
@@ -52,7 +52,8 @@ class BpeTokenizer final : public Tokenizer {
   }
   std::optional<TokenId> bos_id() const override { return parts_.bos; }
   std::optional<TokenId> eos_id() const override { return parts_.eos; }
-  bool adds_bos() const override { return parts_.adds_bos; }
+  const std::vector<TokenId>& leading() const override { return parts_.leading; }
+  const std::vector<TokenId>& trailing() const override { return parts_.trailing; }
   std::optional<TokenId> id_of(std::string_view content) const override;
   std::string description() const override;
   std::string digest() const override { return parts_.digest; }

@@ -181,8 +181,8 @@ PreTokenizer pre_tokenizer_of(PreTokenizerKind::Pattern pattern, const std::stri
   return out;
 }
 
-// tokenizer.ggml.model "gpt2"
-void build_byte_level(const json& metadata, TokenizerParts& parts, const std::string& where) {
+// tokenizer.ggml.model "gpt2"; whether such a model has a BOS before its texts.
+bool build_byte_level(const json& metadata, TokenizerParts& parts, const std::string& where) {
   const PreTokenizerKind kind = kind_named(ggml(metadata, "pre"), where);
   const auto merges =
       read_merges(ggml(metadata, "merges"), parts.vocabulary, /*later_holds=*/false, where);
@@ -194,7 +194,7 @@ void build_byte_level(const json& metadata, TokenizerParts& parts, const std::st
   parts.decode.byte_level = true;
   parts.bos = special_id(metadata, "bos_token_id", std::nullopt, parts.vocabulary, where);
   parts.eos = special_id(metadata, "eos_token_id", std::nullopt, parts.vocabulary, where);
-  parts.adds_bos = kind.adds_bos;
+  return kind.adds_bos;
 }
 
 // tokenizer.ggml.model "llama"
@@ -211,7 +211,6 @@ void build_sentencepiece(const json& metadata, TokenizerParts& parts, const std:
   parts.decode = {.byte_fallback = true, .space = "▁", .drop_first_space = prefix};
   parts.bos = special_id(metadata, "bos_token_id", 1, parts.vocabulary, where);
   parts.eos = special_id(metadata, "eos_token_id", 2, parts.vocabulary, where);
-  parts.adds_bos = true;
 }
 
 std::string decisive_metadata(const json& metadata) {
@@ -235,13 +234,16 @@ std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const json& metadata, const std:
   parts.vocabulary = read_tokens(ggml(metadata, "tokens"), where);
   parts.added = added_tokens(parts.vocabulary, read_types(ggml(metadata, "token_type"),
                                                           parts.vocabulary.contents.size(), where));
+  bool adds_bos = true;
   if (model == "gpt2") {
-    build_byte_level(metadata, parts, where);
+    adds_bos = build_byte_level(metadata, parts, where);
   } else {
     build_sentencepiece(metadata, parts, where);
   }
-  parts.adds_bos =
-      parts.bos && bool_field(metadata, "tokenizer.ggml.add_bos_token", parts.adds_bos, where);
+  if (parts.bos && bool_field(metadata, "tokenizer.ggml.add_bos_token", adds_bos, where))
+    parts.leading = {*parts.bos};
+  if (parts.eos && bool_field(metadata, "tokenizer.ggml.add_eos_token", false, where))
+    parts.trailing = {*parts.eos};
   parts.digest = sha256_hex(decisive_metadata(metadata));
   return std::make_unique<BpeTokenizer>(std::move(parts));
 }

@@ -1,12 +1,15 @@
-// Tokenizer::from_hf: the model, added tokens, decoder and post-processor of a tokenizer.json of
-// Hugging Face `tokenizers`. Normalizers and pre-tokenizers are read in hf_text_steps.cc. Left out:
+// Tokenizer::from_hf: the model, added tokens and decoder of a tokenizer.json of Hugging Face
+// `tokenizers`. Normalizers and pre-tokenizers are read in hf_text_steps.cc, post-processors in
+// post_processor.cc, the files beside it in auto_tokenizer.cc. Left out:
 // dropout, truncation and padding (the latter two ignored: documents are encoded whole).
 #include <algorithm>
 
 #include "engine/text/sha256.h"
+#include "engine/tokenizer/auto_tokenizer.h"
 #include "engine/tokenizer/bpe_tokenizer.h"
 #include "engine/tokenizer/byte_level_bpe.h"
 #include "engine/tokenizer/hf_text_steps.h"
+#include "engine/tokenizer/post_processor.h"
 #include "engine/tokenizer/sentencepiece_bpe.h"
 #include "engine/tokenizer/tokenizer_json.h"
 
@@ -125,73 +128,51 @@ void read_decoder(const json& decoder, DecodeRules& rules, const std::string& wh
   }
 }
 
-// The token that the post-processor puts before a text; empty: none.
-std::string leading_token(const json& processor, const std::string& where) {
-  if (processor.is_null()) return {};
-  const std::string type = string_field(processor, "type", where);
-  if (type == "ByteLevel") return {};
-  if (type == "Sequence") {
-    std::string found;
-    const auto& processors = field(processor, "processors");
-    if (!processors.is_array()) refuse(where, "'processors' is not an array");
-    for (const auto& inner : processors) {
-      if (std::string token = leading_token(inner, where); !token.empty()) found = token;
-    }
-    return found;
-  }
-  if (type != "TemplateProcessing")
-    refuse(where, "the post-processor " + in_quotes(type) + " is not supported");
-  const auto& single = field(processor, "single");
-  if (!single.is_array()) refuse(where, "the template 'single' is not an array");
-  if (single.empty() || !field(single[0], "SpecialToken").is_object()) return {};
-  return string_field(field(single[0], "SpecialToken"), "id", where);
+void read_bos_and_eos(const AutoTokenizerSettings& settings, TokenizerParts& parts) {
+  const auto id_of = [&](const char* name) -> std::optional<TokenId> {
+    const auto token = settings.special_tokens.find(name);
+    if (token == settings.special_tokens.end()) return std::nullopt;
+    return parts.vocabulary.find(token->second);
+  };
+  parts.bos = id_of("bos_token");
+  parts.eos = id_of("eos_token");
+  if (!parts.bos && !parts.leading.empty()) parts.bos = parts.leading.front();
 }
 
-// The id of the token that tokenizer_config.json names under `key`, as a text or as an added
-// token's object.
-std::optional<TokenId> configured_token(const json& config, const char* key,
-                                        const Vocabulary& vocabulary, const std::string& where) {
-  const auto& value = field(config, key);
-  if (value.is_null()) return std::nullopt;
-  const std::string content =
-      value.is_string() ? value.get<std::string>() : string_field(value, "content", where);
-  const TokenId id = vocabulary.find(content);
-  if (id == kNoToken)
-    refuse(where,
-           std::string("the ") + key + " " + in_quotes(content) + " is not in the vocabulary");
-  return id;
-}
-
-void read_bos_and_eos(const json& tokenizer, const json& config, TokenizerParts& parts,
-                      const std::string& where) {
-  const std::string leading = leading_token(field(tokenizer, "post_processor"), where);
-  parts.bos = configured_token(config, "bos_token", parts.vocabulary, where);
-  parts.eos = configured_token(config, "eos_token", parts.vocabulary, where);
-  if (!leading.empty()) {
-    const TokenId id = parts.vocabulary.find(leading);
-    if (id == kNoToken)
-      refuse(where,
-             "the post-processor's token " + in_quotes(leading) + " is not in the vocabulary");
-    parts.bos = parts.bos.value_or(id);
-  }
-  parts.adds_bos = parts.bos && bool_field(config, "add_bos_token", !leading.empty(), where);
+// add_bos_token and add_eos_token say what the post-processor does, which alone counts.
+void check_flags(const json& config, const TokenizerParts& parts, const std::string& where) {
+  const auto check = [&](const char* key, bool is_so, const char* place) {
+    if (bool_field(config, key, is_so, where) == is_so) return;
+    refuse(where, std::string("'") + key + "' is " + (is_so ? "false" : "true") +
+                      ", but the post-processor of tokenizer.json puts " + (is_so ? "a" : "no") +
+                      " token " + place +
+                      " a text, which is what counts in transformers 5 (take "
+                      "the key out of tokenizer_config.json, or change the post-processor)");
+  };
+  check("add_bos_token", !parts.leading.empty(), "before");
+  check("add_eos_token", !parts.trailing.empty(), "behind");
 }
 
 // Everything that decides the ids, as text: equal files have equal texts, for the keys of objects
 // are sorted.
-std::string decisive_fields(const json& tokenizer) {
+std::string decisive_fields(const AutoTokenizerSettings& settings, const json& model) {
   std::string out;
-  for (const char* key : {"added_tokens", "normalizer", "pre_tokenizer", "model"}) {
-    out += field(tokenizer, key).dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  }
+  const auto add = [&](const json& value) {
+    out += value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  };
+  add(settings.added_tokens);
+  add(settings.normalizer);
+  add(settings.pre_tokenizer);
+  add(model);
+  if (settings.has_own_rules) add(settings.model);
   return out;
 }
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> Tokenizer::from_hf(const json& tokenizer, const json& tokenizer_config,
+std::unique_ptr<Tokenizer> Tokenizer::from_hf(const HfTokenizerFiles& files,
                                               const std::string& where) {
-  const auto& model = field(tokenizer, "model");
+  const auto& model = field(files.tokenizer, "model");
   if (!model.is_object()) refuse(where, "it holds no 'model'");
   const auto& type = field(model, "type");
   if (!type.is_null() && type != "BPE") {
@@ -201,23 +182,35 @@ std::unique_ptr<Tokenizer> Tokenizer::from_hf(const json& tokenizer, const json&
   }
   TokenizerParts parts;
   parts.vocabulary = read_vocabulary(field(model, "vocab"), where);
-  const BpeOptions options = read_options(model, parts.vocabulary, where);
-  parts.added = read_added_tokens(field(tokenizer, "added_tokens"), parts.vocabulary, where);
+  const AutoTokenizerSettings settings = read_auto_tokenizer(files, where);
+  const BpeOptions options = read_options(settings.model, parts.vocabulary, where);
+  parts.added = read_added_tokens(settings.added_tokens, parts.vocabulary, where);
   const auto merges =
       read_merges(field(model, "merges"), parts.vocabulary, /*later_holds=*/true, where);
-  parts.normalizer = read_normalizer(field(tokenizer, "normalizer"), where);
+  parts.normalizer = read_normalizer(settings.normalizer, where);
   bool byte_level = false;
-  parts.pre_tokenizer = read_pre_tokenizer(field(tokenizer, "pre_tokenizer"), byte_level, where);
+  parts.pre_tokenizer = read_pre_tokenizer(settings.pre_tokenizer, byte_level, where);
   if (byte_level) {
     parts.encoder = std::make_unique<ByteLevelBpe>(parts.vocabulary, merges, options);
   } else {
     parts.encoder = std::make_unique<SentencePieceBpe>(parts.vocabulary, merges, options);
   }
   parts.family = byte_level ? "byte-level BPE" : "SentencePiece-style BPE";
-  read_decoder(field(tokenizer, "decoder"), parts.decode, where);
-  read_bos_and_eos(tokenizer, tokenizer_config, parts, where);
-  parts.digest = sha256_hex(decisive_fields(tokenizer));
+  read_decoder(settings.decoder, parts.decode, where);
+  const PostProcessor around =
+      read_post_processor(field(files.tokenizer, "post_processor"), parts.vocabulary, where);
+  parts.leading = around.leading;
+  parts.trailing = around.trailing;
+  check_flags(files.tokenizer_config, parts, where);
+  read_bos_and_eos(settings, parts);
+  parts.digest = sha256_hex(decisive_fields(settings, model));
   return std::make_unique<BpeTokenizer>(std::move(parts));
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::from_hf(const json& tokenizer, const json& tokenizer_config,
+                                              const std::string& where) {
+  const json null;
+  return from_hf(HfTokenizerFiles{tokenizer, tokenizer_config, null, null, null}, where);
 }
 
 }  // namespace tovamill

@@ -1,53 +1,69 @@
 #include "engine/tokenizer/regex.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include <oniguruma.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <mutex>
 
 #include "engine/text/utf8.h"
-#include "kernels/types/error.h"
+#include "engine/tokenizer/regex_class.h"
+#include "engine/tokenizer/regex_syntax.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "engine/tokenizer/tokenizer_json.h"
+#include "kernels/types/printable.h"
 
 namespace tovamill {
 namespace {
 
-constexpr std::uint32_t kMatchLimit =
-    10'000'000;  // PCRE2's own default: backtracking points of one match
-constexpr std::uint32_t kDepthLimit = 100'000;            // nested backtracking, of the interpreter
-constexpr std::uint32_t kHeapLimit = 512 * 1024;          // KiB, of the interpreter
-constexpr std::size_t kJitStackBytes = 64 * 1024 * 1024;  // at most; taken as needed
+// Steps back of one match: Oniguruma's own default, with which `tokenizers` fails, too.
+constexpr std::uint64_t kStepsPerMatch = 10'000'000;
+// A search begins with this limit; one that meets it is done again with 16 times as much, and its
+// limits are counted against those of all texts.
+constexpr std::uint64_t kFirstSteps = 4096, kStepsFactor = 16;
+constexpr std::uint64_t kStepsPerByte = 16, kStepsAtStart = 2 * kStepsPerMatch;
+constexpr std::size_t kMaxTextBytes = 0x7fffffff;   // Oniguruma counts bytes in an int
+constexpr unsigned int kStackEntries = 16'000'000;  // of at most 64 bytes each, on the heap
 
-std::string pcre2_message(int code) {
-  PCRE2_UCHAR text[256];
-  pcre2_get_error_message(code, text, sizeof text);
-  return reinterpret_cast<const char*>(text);
+std::string message_of(int code, OnigErrorInfo* info = nullptr) {
+  UChar text[ONIG_MAX_ERROR_MESSAGE_LEN];
+  const int length = info != nullptr ? onig_error_code_to_str(text, code, info)
+                                     : onig_error_code_to_str(text, code);
+  return std::string(reinterpret_cast<const char*>(text), static_cast<std::size_t>(length));
 }
 
-// \s and \S as White_Space (PCRE2's also hold U+180E).
-std::string with_unicode_spaces(const std::string& pattern) {
-  std::string out;
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] != '\\' || i + 1 == pattern.size()) {
-      out += pattern[i];
-      continue;
-    }
-    const char c = pattern[++i];
-    out += c == 's' ? "\\p{White_Space}" : c == 'S' ? "\\P{White_Space}" : std::string{'\\', c};
-  }
-  return out;
-}
+const UChar* units(const char* text) { return reinterpret_cast<const UChar*>(text); }
 
-struct CodeFree {
-  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+struct RegexFree {
+  void operator()(regex_t* regex) const { onig_free(regex); }
 };
-using Code = std::unique_ptr<pcre2_code, CodeFree>;
+using CompiledRegex = std::unique_ptr<regex_t, RegexFree>;
 
-Code compile(const std::string& pattern, bool literal, int& error, PCRE2_SIZE& offset) {
-  std::uint32_t options = PCRE2_UTF | PCRE2_NO_UTF_CHECK;
-  options |= literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
-  return Code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options,
-                            &error, &offset, nullptr));
+CompiledRegex compile(const std::string& pattern, const std::string& where) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    OnigEncoding encodings[] = {ONIG_ENCODING_UTF8};
+    onig_initialize(encodings, 1);
+    onig_set_warn_func(onig_null_warn);
+    onig_set_verb_warn_func(onig_null_warn);
+  });
+  const auto invalid = find_invalid_utf8(pattern);
+  if (invalid) {
+    refuse(where, "the regular expression " + printable(pattern) + " is not UTF-8 at its byte " +
+                      std::to_string(*invalid));
+  }
+  const std::string checked = checked_regex(pattern, where);
+  regex_t* compiled = nullptr;
+  OnigErrorInfo info{};
+  const int code =
+      onig_new(&compiled, units(checked.data()), units(checked.data() + checked.size()),
+               ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_ONIGURUMA, &info);
+  if (code != ONIG_NORMAL) {
+    refuse(where, "the regular expression " + regex_text(pattern) +
+                      " is broken or not supported by Oniguruma " + onig_version() + " (" +
+                      message_of(code, &info) + ")");
+  }
+  return CompiledRegex(compiled);
 }
 
 }  // namespace
@@ -55,71 +71,81 @@ Code compile(const std::string& pattern, bool literal, int& error, PCRE2_SIZE& o
 struct Regex::Impl {
   std::string pattern;
   std::string where;
-  Code code;
+  CompiledRegex code;  // none: `pattern` is plain text
 };
 
 Regex::Regex(const std::string& pattern, bool literal, const std::string& where)
-    : impl_(std::make_unique<Impl>(Impl{pattern, where, nullptr})) {
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  if (!find_invalid_utf8(pattern)) {
-    // A PCRE2 older than 10.40 has no White_Space: then its own \s is used.
-    if (!literal) impl_->code = compile(with_unicode_spaces(pattern), literal, error, offset);
-    if (!impl_->code) impl_->code = compile(pattern, literal, error, offset);
-  }
-  if (!impl_->code) {
-    throw BadData(where + ": the regular expression '" + pattern +
-                  "' is broken or not supported (" + pcre2_message(error) + " at " +
-                  std::to_string(offset) + "): use the model's original tokenizer");
-  }
-  pcre2_jit_compile(impl_->code.get(), PCRE2_JIT_COMPLETE);  // without JIT the interpreter is used
-}
+    : impl_(std::make_unique<Impl>(
+          Impl{pattern, where, literal ? nullptr : compile(pattern, where)})) {}
 
 Regex::Regex(Regex&&) noexcept = default;
 Regex::~Regex() = default;
 
 struct Regex::Search::Impl {
   const Regex::Impl* regex;
-  pcre2_match_data* data;
-  pcre2_match_context* context;
-  pcre2_jit_stack* stack;
+  OnigRegion* region;
+  OnigMatchParam* limits;
+  std::uint64_t steps_left = kStepsAtStart;
+
+  bool find(std::string_view text, std::size_t at);
+  [[noreturn]] void give_up(const std::string& reason) const;
 };
 
 Regex::Search::Search(const Regex& regex)
-    : impl_(std::make_unique<Impl>(Impl{
-          regex.impl_.get(), pcre2_match_data_create_from_pattern(regex.impl_->code.get(), nullptr),
-          pcre2_match_context_create(nullptr),
-          pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr)})) {
-  if (!impl_->data || !impl_->context)
+    : impl_(std::make_unique<Impl>(
+          Impl{regex.impl_.get(), onig_region_new(), onig_new_match_param()})) {
+  if (impl_->region == nullptr || impl_->limits == nullptr)
     throw OutOfMemory("no memory for a regular expression's match");
-  pcre2_set_match_limit(impl_->context, kMatchLimit);
-  pcre2_set_depth_limit(impl_->context, kDepthLimit);
-  pcre2_set_heap_limit(impl_->context, kHeapLimit);
-  if (impl_->stack) pcre2_jit_stack_assign(impl_->context, nullptr, impl_->stack);
+  onig_initialize_match_param(impl_->limits);
+  onig_set_match_stack_limit_size_of_match_param(impl_->limits, kStackEntries);
 }
 
 Regex::Search::~Search() {
   if (!impl_) return;
-  pcre2_match_data_free(impl_->data);
-  pcre2_match_context_free(impl_->context);
-  pcre2_jit_stack_free(impl_->stack);
+  onig_region_free(impl_->region, 1);
+  onig_free_match_param(impl_->limits);
+}
+
+void Regex::Search::Impl::give_up(const std::string& reason) const {
+  throw UnencodableText(regex->where + ": the regular expression " + regex_text(regex->pattern) +
+                        " cannot be matched in a text (" + reason + "): leave the text out");
+}
+
+// Whether there is a match from `at` on; its bounds are in `region`.
+bool Regex::Search::Impl::find(std::string_view text, std::size_t at) {
+  if (text.size() > kMaxTextBytes) give_up("it is longer than 2 GiB");
+  const UChar* begin = units(text.data());
+  const UChar* end = begin + text.size();
+  for (std::uint64_t steps = kFirstSteps;; steps *= kStepsFactor) {
+    const std::uint64_t in_match = std::min(steps, kStepsPerMatch);
+    onig_set_retry_limit_in_match_of_match_param(limits, in_match);
+    onig_set_retry_limit_in_search_of_match_param(limits, steps);
+    const int place = onig_search_with_param(regex->code.get(), begin, end, begin + at, end, region,
+                                             ONIG_OPTION_NONE, limits);
+    if (place >= 0) return true;
+    if (place == ONIG_MISMATCH) return false;
+    if (place == ONIGERR_MEMORY) throw OutOfMemory("no memory for a regular expression's match");
+    const bool may_grow = place == ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER ||
+                          (place == ONIGERR_RETRY_LIMIT_IN_MATCH_OVER && in_match < kStepsPerMatch);
+    if (!may_grow || steps > steps_left) give_up(message_of(place));
+    steps_left -= steps;
+  }
 }
 
 void Regex::Search::for_each(std::string_view text, const std::function<void(Span)>& found) {
-  const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  const std::string& pattern = impl_->regex->pattern;
+  if (!impl_->regex->code) {
+    for (auto at = text.find(pattern); at != std::string_view::npos;
+         at = text.find(pattern, at + pattern.size()))
+      found({at, at + pattern.size()});
+    return;
+  }
+  impl_->steps_left += kStepsPerByte * text.size();
   std::size_t at = 0;
   std::size_t last_end = text.size() + 1;  // of the last match: none yet
-  while (at <= text.size()) {
-    const int rc = pcre2_match(impl_->regex->code.get(), subject, text.size(), at,
-                               PCRE2_NO_UTF_CHECK, impl_->data, impl_->context);
-    if (rc == PCRE2_ERROR_NOMATCH) return;
-    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(impl_->data);
-    if (rc < 0 || bounds[0] > bounds[1] || bounds[0] < at) {
-      throw BadData(impl_->regex->where + ": the regular expression '" + impl_->regex->pattern +
-                    "' cannot be matched (" + (rc < 0 ? pcre2_message(rc) : "it uses \\K") +
-                    "): use the model's original tokenizer");
-    }
-    const Span span{bounds[0], bounds[1]};
+  while (at <= text.size() && impl_->find(text, at)) {
+    const Span span{static_cast<std::size_t>(impl_->region->beg[0]),
+                    static_cast<std::size_t>(impl_->region->end[0])};
     if (span.begin == span.end &&
         span.begin == last_end) {  // empty, right behind the last one: continue behind it
       at = span.end + std::max<std::size_t>(1, decode_utf8(text, span.end).length);

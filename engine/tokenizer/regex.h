@@ -1,4 +1,5 @@
-// Regular expressions of tokenizer files, by PCRE2 (this is the only file that includes it).
+// Regular expressions of tokenizer files, by Oniguruma, which Hugging Face `tokenizers` uses too
+// (regex.cc is the only file that includes it). What an expression may hold: regex_syntax.h.
 #pragma once
 
 #include <functional>
@@ -14,9 +15,7 @@ class Regex {
     std::size_t begin, end;
   };
 
-  // Compiles `pattern`, as Oniguruma's Ruby syntax where the two differ in what tokenizers use (^
-  // and $ at line ends, \s without U+180E). \p{..} follows the Unicode version of the installed
-  // PCRE2. `literal`: the pattern is plain text. Throws BadData.
+  // Compiles `pattern`. `literal`: the pattern is plain text, and not empty. Throws BadData.
   Regex(const std::string& pattern, bool literal, const std::string& where);
   Regex(Regex&&) noexcept;
   ~Regex();
@@ -27,9 +26,10 @@ class Regex {
    public:
     explicit Search(const Regex& regex);
     ~Search();
-    // Calls `found` for each match in `text` (valid UTF-8), from left to right. Throws BadData
-    // where the expression needs more steps than kStepsPerByte allows: a file cannot make the
-    // program hang.
+    // Calls `found` for each match in `text` (valid UTF-8), from left to right. Throws
+    // UnencodableText where a match takes more steps back than `tokenizers` allows one (10
+    // million), all of them together more than kStepsPerByte for each byte, or one more than 16
+    // million alternatives to remember (1 GB).
     void for_each(std::string_view text, const std::function<void(Span)>& found);
 
    private:

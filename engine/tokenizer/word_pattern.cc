@@ -29,6 +29,8 @@ std::optional<WordPattern> WordPattern::for_regex(std::string_view regex) {
   return std::nullopt;
 }
 
+const char* WordPattern::qwen2_regex() { return kQwen2.data(); }
+
 // The end of the run of characters whose class is `char_class` (0: neither letter, number nor
 // space).
 std::size_t WordPattern::run(std::string_view text, std::size_t at, std::uint8_t char_class) const {

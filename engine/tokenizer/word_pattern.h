@@ -20,6 +20,8 @@ class WordPattern {
   static WordPattern llama3() { return WordPattern(Style::llama3, 3); }
   static WordPattern qwen2() { return WordPattern(Style::llama3, 1); }
 
+  static const char* qwen2_regex();
+
   // The end of the match that starts at `at` < text.size().
   std::size_t next(std::string_view text, std::size_t at) const {
     return style_ == Style::gpt2 ? next_gpt2(text, at) : next_llama3(text, at);

@@ -4,6 +4,8 @@
 
 #include "io/model/chat_template_text.h"
 #include "io/model/digest.h"
+#include "kernels/types/error.h"
+#include "kernels/types/printable.h"
 
 namespace tovamill {
 
@@ -11,7 +13,13 @@ GgufModel::GgufModel(const std::string& path) : file_(path), contents_(read_gguf
 
 std::string GgufModel::chat_template() const {
   const auto entry = contents_.metadata.find("tokenizer.chat_template");
-  return entry == contents_.metadata.end() ? "" : chat_template_of(*entry, file_.path());
+  if (entry != contents_.metadata.end()) return chat_template_of(*entry, file_.path());
+  for (const auto& [key, value] : contents_.metadata.items()) {
+    if (!key.starts_with("tokenizer.chat_template")) continue;
+    throw BadData(file_.path() + ": has several chat templates, of which none is the default (" +
+                  printable(key) + " is one): choose one with --chat-template");
+  }
+  return "";
 }
 
 std::string GgufModel::digest() const {

@@ -22,6 +22,7 @@ constexpr std::size_t kMaxConfigBytes = 16u << 20;
 constexpr std::size_t kMaxTokenizerBytes = 64u << 20;  // the largest known ones have 35 MB
 constexpr std::size_t kMaxIndexBytes = 64u << 20;
 constexpr char kChatTemplate[] = "chat_template.jinja";
+constexpr char kMoreChatTemplates[] = "additional_chat_templates";
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 
@@ -65,6 +66,8 @@ HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
   if (has_tokenizer) tokenizer_ = read_json_object(file_path("tokenizer.json"), kMaxTokenizerBytes);
   tokenizer_config_ = read_if_there("tokenizer_config.json");
   generation_config_ = read_if_there("generation_config.json");
+  special_tokens_map_ = read_if_there("special_tokens_map.json");
+  added_tokens_ = read_if_there("added_tokens.json");
   if (has(kChatTemplate)) {
     const MappedFile file(file_path(kChatTemplate));
     chat_template_file_ = checked_chat_template(std::string(file.text()), file.path());
@@ -86,11 +89,37 @@ nlohmann::json HfModel::read_if_there(const std::string& name) const {
 }
 
 std::string HfModel::chat_template() const {
-  if (chat_template_file_) return *chat_template_file_;
+  if (chat_template_file_) {
+    if (chat_template_file_->empty())
+      throw BadData(file_path(kChatTemplate) +
+                    ": is empty: remove it, or write a template into it");
+    return *chat_template_file_;
+  }
   const auto entry = tokenizer_config_.find("chat_template");
-  return entry == tokenizer_config_.end()
-             ? ""
-             : chat_template_of(*entry, file_path("tokenizer_config.json"));
+  const bool is_named = entry != tokenizer_config_.end() && !entry->is_null();
+  refuse_unread_chat_templates();
+  return is_named ? chat_template_of(*entry, file_path("tokenizer_config.json")) : "";
+}
+
+// Where transformers would have several templates without a default, or one that only processors
+// read.
+void HfModel::refuse_unread_chat_templates() const {
+  std::error_code error;
+  for (fs::directory_iterator at(file_path(kMoreChatTemplates), error), end; !error && at != end;
+       at.increment(error)) {
+    if (at->path().extension() != ".jinja") continue;
+    throw BadData(file_path(kMoreChatTemplates) +
+                  ": has chat templates, but there is no default "
+                  "one, " +
+                  kChatTemplate + ": add it, or choose one with --chat-template");
+  }
+  const auto entry = tokenizer_config_.find("chat_template");
+  if (has("chat_template.json") && (entry == tokenizer_config_.end() || entry->is_null())) {
+    throw BadData(file_path("chat_template.json") +
+                  ": is not read (nor is it by AutoTokenizer): "
+                  "write its text to " +
+                  kChatTemplate + ", or choose one with --chat-template");
+  }
 }
 
 void HfModel::open_weights() {
@@ -165,8 +194,9 @@ void HfModel::refuse_missing_weights() const {
 
 std::vector<std::string> HfModel::file_paths() const {
   std::vector<std::string> paths;
-  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json",
-                           "generation_config.json", kChatTemplate}) {
+  for (const char* name :
+       {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+        "special_tokens_map.json", "added_tokens.json", kChatTemplate}) {
     if (has(name)) paths.push_back(file_path(name));
   }
   // The index is read only where there is no single file.
@@ -180,7 +210,10 @@ std::string HfModel::digest() const {
   for (const auto* json : {&config_, &tokenizer_, &tokenizer_config_, &generation_config_}) {
     digest.add(std::string_view(json->dump()));
   }
-  // Only if it exists: models without one keep the digest that earlier runs recorded.
+  // Only if they exist: models without them keep the digest that earlier runs recorded.
+  for (const auto* json : {&special_tokens_map_, &added_tokens_}) {
+    if (!json->is_null()) digest.add(std::string_view(json->dump()));
+  }
   if (chat_template_file_) digest.add(std::string_view(*chat_template_file_));
   for (const WeightFile& weights : weight_files_) {
     digest.add(std::string_view(std::filesystem::path(weights.file.path()).filename().native()));

@@ -27,6 +27,8 @@ class HfModel : public ModelFiles {
   const nlohmann::json& tokenizer() const override { return tokenizer_; }
   const nlohmann::json& tokenizer_config() const override { return tokenizer_config_; }
   const nlohmann::json& generation_config() const override { return generation_config_; }
+  const nlohmann::json& special_tokens_map() const override { return special_tokens_map_; }
+  const nlohmann::json& added_tokens() const override { return added_tokens_; }
   std::string chat_template() const override;
   std::optional<TensorView> find_tensor(const std::string& name) const override {
     return table_.find(name);
@@ -44,6 +46,7 @@ class HfModel : public ModelFiles {
 
   std::string file_path(const std::string& name) const;
   bool has(const std::string& name) const;
+  void refuse_unread_chat_templates() const;
   nlohmann::json read_if_there(const std::string& name) const;
   void open_weights();
   void open_shards(const std::string& index_name);
@@ -52,6 +55,7 @@ class HfModel : public ModelFiles {
 
   std::string path_;
   nlohmann::json config_, tokenizer_, tokenizer_config_, generation_config_;
+  nlohmann::json special_tokens_map_, added_tokens_;
   std::optional<std::string> chat_template_file_;  // the content of chat_template.jinja
   std::vector<WeightFile> weight_files_;
   TensorTable table_;

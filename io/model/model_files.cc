@@ -12,6 +12,13 @@ namespace fs = std::filesystem;
 
 namespace tovamill {
 
+const nlohmann::json& ModelFiles::special_tokens_map() const {
+  static const nlohmann::json null;
+  return null;
+}
+
+const nlohmann::json& ModelFiles::added_tokens() const { return ModelFiles::special_tokens_map(); }
+
 bool ModelFiles::is_in_memory(const std::string& path) {
   return path.starts_with(kRandomModelPrefix);
 }

@@ -35,10 +35,12 @@ class ModelFiles {
   virtual const nlohmann::json& tokenizer() const = 0;
   virtual const nlohmann::json& tokenizer_config() const = 0;
   virtual const nlohmann::json& generation_config() const = 0;
+  virtual const nlohmann::json& special_tokens_map() const;
+  virtual const nlohmann::json& added_tokens() const;
   // The model's own Jinja chat template; empty where there is none. Hugging Face:
   // chat_template.jinja, else chat_template in tokenizer_config.json, of several the one named
-  // "default". GGUF: tokenizer.chat_template. Throws BadData where it is no text, is not UTF-8 or
-  // is longer than 1 MiB.
+  // "default". GGUF: tokenizer.chat_template. Throws BadData where it is no text, is empty, is not
+  // UTF-8 or is longer than 1 MiB, and where there are several and none is the default.
   virtual std::string chat_template() const = 0;
   // By the name in the file; the view lives as long as this object. Its data may lie at any
   // address, aligned or not. Throws BadData where the tensor's element type is not supported.

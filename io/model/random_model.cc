@@ -101,6 +101,12 @@ nlohmann::json special_token(const char* content, std::int64_t id) {
           {"rstrip", false}, {"normalized", false}, {"special", true}};
 }
 
+nlohmann::json leading_bos() {
+  return {{"type", "TemplateProcessing"},
+          {"single", {{{"SpecialToken", {{"id", kBos}}}}, {{"Sequence", {{"id", "A"}}}}}},
+          {"special_tokens", {{kBos, {{"ids", {kBosId}}}}}}};
+}
+
 nlohmann::json tokenizer_json(const Spec& s) {
   const nlohmann::json byte_level{{"type", "ByteLevel"},
                                   {"add_prefix_space", false},
@@ -110,7 +116,7 @@ nlohmann::json tokenizer_json(const Spec& s) {
           {"added_tokens", {special_token(kBos, kBosId), special_token(kEos, kEosId)}},
           {"normalizer", nullptr},
           {"pre_tokenizer", byte_level},
-          {"post_processor", nullptr},
+          {"post_processor", s.adds_bos ? leading_bos() : nlohmann::json()},
           {"decoder", byte_level},
           {"model",
            {{"type", "BPE"},

@@ -35,7 +35,7 @@ function(tovamill_find_library name)
   set(${name}_VERSION "${${name}_VERSION}" PARENT_SCOPE)
 endfunction()
 
-tovamill_find_library(PCRE2 MODULES libpcre2-8 HEADER pcre2.h LIBRARIES pcre2-8 PACKAGE libpcre2-dev)
+tovamill_find_library(ONIGURUMA MODULES oniguruma HEADER oniguruma.h LIBRARIES onig PACKAGE libonig-dev)
 tovamill_find_library(ZSTD MODULES libzstd HEADER zstd.h LIBRARIES zstd PACKAGE libzstd-dev)
 tovamill_find_library(LZMA MODULES liblzma HEADER lzma.h LIBRARIES lzma PACKAGE liblzma-dev)
 tovamill_find_library(UTF8PROC MODULES libutf8proc utf8proc HEADER utf8proc.h LIBRARIES utf8proc PACKAGE libutf8proc-dev)

@@ -65,7 +65,9 @@ Json inspect_model(const std::string& path) {
           {"n_layers_without_rope", n_without_rope(shape)},
           {"tied_head", weights.head.data == weights.embedding.data},
           {"tokenizer", tokenizer->description()},
-          {"adds_bos", tokenizer->adds_bos()},
+          {"adds_bos", !tokenizer->leading().empty()},
+          {"leading_tokens", tokenizer->leading()},
+          {"trailing_tokens", tokenizer->trailing()},
           {"state_bytes_per_token_bf16", state_values * 2},
           {"state_bytes_per_token_f32", state_values * 4}};
 }

@@ -19,17 +19,6 @@ void print_line(std::ostream& out, const Json& line) {
   out << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
 }
 
-// The token that stands before each document, as `score` would put it.
-std::optional<TokenId> leading_token(const Tokenizer& tokenizer, BosMode mode) {
-  if (mode == BosMode::never || (mode == BosMode::automatic && !tokenizer.adds_bos()))
-    return std::nullopt;
-  if (!tokenizer.bos_id()) {
-    throw Error(ExitCode::configuration,
-                "--bos " + text_of(mode) + ": this model's tokenizer has no BOS token");
-  }
-  return tokenizer.bos_id();
-}
-
 struct Counts {
   std::uint64_t n_records = 0;
   std::uint64_t n_failed = 0;
@@ -52,22 +41,30 @@ class Printer {
       : tokenizer_(tokenizer),
         parse_special_(request.options.parse_special),
         prints_ids_(request.flag("ids")),
-        bos_(leading_token(tokenizer, request.options.bos)) {}
+        around_(surrounding_tokens(tokenizer, request.options.bos)) {}
 
-  void print(const CorpusRecord& record) {
-    ids_.clear();
-    if (bos_) ids_.push_back(*bos_);
-    tokenizer_.encode(record.text, parse_special_, ids_);
+  // False, with the failure in `record`, where the tokenizer does not take the text.
+  bool print(CorpusRecord& record) {
+    ids_ = around_.leading;
+    try {
+      tokenizer_.encode(record.text, parse_special_, ids_);
+    } catch (const UnencodableText& e) {
+      record.failure_reason = "bad-tokens";
+      record.failure_text = e.what();
+      return false;
+    }
+    ids_.insert(ids_.end(), around_.trailing.begin(), around_.trailing.end());
     Json line{{"id", record.id}, {"n_tokens", ids_.size()}, {"n_bytes", record.text.size()}};
     if (prints_ids_) line["ids"] = ids_;
     print_line(std::cout, line);
+    return true;
   }
 
  private:
   const Tokenizer& tokenizer_;
   bool parse_special_;
   bool prints_ids_;
-  std::optional<TokenId> bos_;
+  SurroundingTokens around_;
   std::vector<TokenId> ids_;
 };
 
@@ -80,9 +77,7 @@ bool tokenize_file(const CorpusFile& file, const RunOptions& options, Printer& p
     if (!records->next(record)) return true;
     if (n_seen++ < options.skip) continue;
     ++counts.n_records;
-    if (record.ok()) {
-      printer.print(record);
-    } else {
+    if (!record.ok() || !printer.print(record)) {
       ++counts.n_failed;
       report_failure(record, options);
     }

@@ -29,7 +29,7 @@ std::vector<std::string> library_lines() {
   return {"oneDNN " + onednn_version(),
           std::string("HDF5 ") + TOVAMILL_HDF5_VERSION,
           "Boost " + boost,
-          std::string("PCRE2 ") + TOVAMILL_PCRE2_VERSION,
+          std::string("Oniguruma ") + TOVAMILL_ONIGURUMA_VERSION,
           std::string("zlib ") + TOVAMILL_ZLIB_VERSION + ", zstd " + TOVAMILL_ZSTD_VERSION +
               ", liblzma " + TOVAMILL_LZMA_VERSION + ", bzip2 " + TOVAMILL_BZIP2_VERSION,
           mpi_library_version(),

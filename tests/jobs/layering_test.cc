@@ -208,7 +208,7 @@ TEST(Layering, HeadersOfOtherLibrariesStandInTheirPlacesOnly) {
       {"oneDNN", starts({"dnnl", "oneapi/"}), starts({"kernels/", "jobs/bench/gemm_benchmark.cc"})},
       {"decompression", starts({"zlib", "zstd", "lzma", "bzlib"}),
        starts({"io/compression/", "tests/"})},
-      {"PCRE2", starts({"pcre2"}), starts({"engine/tokenizer/", "tests/"})},
+      {"Oniguruma", starts({"onig"}), starts({"engine/tokenizer/regex.cc"})},
       {"Boost", starts({"boost/"}),
        starts({"jobs/command_line/", "jobs/bench/", "jobs/commands/",
                "tests/support/cuda_emulation/"})},

@@ -58,7 +58,7 @@ TEST(Program, VersionNamesBuildAndLibraries) {
   const ProgramResult version = run_tovamill({"--version"});
   EXPECT_EQ(version.exit_code, 0);
   for (const char* part :
-       {"tovamill 0.", "oneDNN ", "HDF5 1.", "Boost 1.", "PCRE2 10.", "Open MPI ", "CUDA"}) {
+       {"tovamill 0.", "oneDNN ", "HDF5 1.", "Boost 1.", "Oniguruma 6.", "Open MPI ", "CUDA"}) {
     EXPECT_NE(version.out.find(part), std::string::npos) << version.out;
   }
 }

@@ -11,15 +11,16 @@
 namespace tovamill {
 namespace {
 
-// Cuts the text's ids into chunks, each with a BOS before it where there is one.
-std::vector<TokenId> with_bos(const std::vector<TokenId>& ids, const StreamSetting& s) {
-  if (!s.bos) return ids;
+// Cuts the text's ids into chunks, each with what the tokenizer puts before a text.
+std::vector<TokenId> surrounded(std::vector<TokenId> ids, const StreamSetting& s) {
+  ids.insert(ids.end(), s.trailing.begin(), s.trailing.end());
+  if (s.leading.empty()) return ids;
   std::vector<TokenId> tokens;
-  tokens.reserve(ids.size() + 1);
+  tokens.reserve(ids.size() + s.leading.size());
   for (std::size_t i = 0; i < ids.size() || i == 0; ++i) {
     const bool starts_chunk =
         s.chunk_tokens > 0 ? tokens.size() % static_cast<std::size_t>(s.chunk_tokens) == 0 : i == 0;
-    if (starts_chunk) tokens.push_back(*s.bos);
+    if (starts_chunk) tokens.insert(tokens.end(), s.leading.begin(), s.leading.end());
     if (i < ids.size()) tokens.push_back(ids[i]);
   }
   return tokens;
@@ -48,13 +49,14 @@ bool DocumentStream::is_ready(bool waits) {
 
 void DocumentStream::read(const TextTokens& text) {
   is_read_ = true;
-  tokens_ = with_bos(text.ids, setting_);
+  tokens_ = surrounded(text.ids, setting_);
   for (const TokenId id : tokens_) {
     if (id >= setting_.vocab_size)
       rejection_ = "its text has the token " + std::to_string(id) + ", but the model only has " +
                    counted(setting_.vocab_size, "token");
   }
   if (tokens_.empty()) rejection_ = "its text has no token";
+  if (!text.rejection.empty()) rejection_ = text.rejection;
   if (!rejection_.empty()) next_ = planned_ = tokens_.size();
   result_ = record_of(record_);
   result_.n_words = text.n_words;

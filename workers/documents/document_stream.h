@@ -27,11 +27,11 @@ struct StreamSetting {
   std::int32_t vocab_size = 0;  // of the model: ids beyond it cannot be looked up
   std::int32_t block = 256;     // tokens of a step; a document is cut at its multiples
   std::int32_t chunk_tokens =
-      0;                       // the state restarts every so many tokens, a BOS included; 0 never
-  std::optional<TokenId> bos;  // put before each chunk
-  bool keep_tokens = false;    // --token-nll
-  bool keep_eviction_steps = false;  // --trace-state
-  std::uint8_t positions = 0;        // for the record
+      0;  // the state restarts every so many tokens, a BOS included; 0 never
+  std::vector<TokenId> leading, trailing;  // before each chunk, behind the document
+  bool keep_tokens = false;                // --token-nll
+  bool keep_eviction_steps = false;        // --trace-state
+  std::uint8_t positions = 0;              // for the record
   std::int32_t clip_distance = 0;
   std::uint64_t seed = 0;  // of random evictions
 };

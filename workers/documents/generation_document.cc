@@ -26,7 +26,11 @@ GenerationDocument::GenerationDocument(const GenerationSetting& setting, const P
     refuse("missing-question", why);
     return;
   }
-  make_prompts();
+  try {
+    make_prompts();
+  } catch (const UnencodableText& e) {
+    refuse("bad-tokens", e.what());
+  }
   if (rejection_.empty()) check_memory();
 }
 
@@ -271,7 +275,12 @@ void GenerationDocument::begin_next(StatePool::StateHandle state) {
   if (!task) return;
   // What was written for chunks may be no text at all.
   if (setting_.chunk_tokens > 0) {
-    const std::string why = rejection_of_tokens(plan_of(*task).own, setting_.sequence.vocab_size);
+    std::string why;
+    try {
+      why = rejection_of_tokens(plan_of(*task).own, setting_.sequence.vocab_size);
+    } catch (const UnencodableText& e) {
+      why = e.what();
+    }
     if (!why.empty()) return refuse("bad-tokens", why);
   }
   ActiveSequence& s = begin(*task);

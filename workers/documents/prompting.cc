@@ -4,6 +4,7 @@
 
 #include "engine/prompt/end_tokens.h"
 #include "kernels/types/error.h"
+#include "workers/load/model_parts.h"
 #include "workers/options/option_values.h"
 
 namespace tovamill {
@@ -48,12 +49,13 @@ PromptTemplate choose_prompt(const RunOptions& options, TaskChoice task, bool ha
   return PromptTemplate::built_in(Task::continuation, place, false);
 }
 
-ChatTemplate chat_template_of(const ModelFiles& files, const RunOptions& options) {
+ChatTemplate chat_template_of(const ModelFiles& files, const Tokenizer& tokenizer,
+                              const RunOptions& options) {
   const std::string& name = options.generation.chat_template;
   if (name != "auto") return chat_template_named(name);
   const std::string jinja = files.chat_template();
   if (jinja.empty()) return chat_template_named("none");
-  return recognise_chat_template(jinja, files.path());
+  return recognise_chat_template(jinja, special_tokens_of(files, tokenizer), files.path());
 }
 
 // Bytes of `text` up to at most `n`, without the part of a character.
@@ -69,21 +71,25 @@ Prompting::Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const 
     : tokenizer_(tokenizer),
       options_(options),
       task_(task_of(options)),
-      template_(chat_template_of(files, options)),
+      template_(chat_template_of(files, tokenizer, options)),
       with_question_(choose_prompt(options, task_, true, template_.name != "none")),
       without_question_(choose_prompt(options, task_, false, template_.name != "none")) {
-  const bool wants_bos =
-      options.bos == BosMode::always || (options.bos == BosMode::automatic && tokenizer.adds_bos());
-  if (wants_bos && !tokenizer.bos_id())
-    throw Error(ExitCode::configuration,
-                "--bos always: the model's tokenizer has no BOS token; use --bos never");
+  const SurroundingTokens around = surrounding_tokens(tokenizer, options.bos);
   const std::optional<TokenId> bos = tokenizer.bos_id();
   // With `auto` a chat template decides by what it begins with.
   const bool chat_wants = options.bos == BosMode::automatic && template_.name != "none"
                               ? template_.starts_with_bos
-                              : wants_bos;
+                              : !around.leading.empty();
   chat_.emplace(tokenizer_, template_, chat_wants ? bos : std::nullopt);
-  plain_.emplace(tokenizer_, chat_template_named("none"), wants_bos ? bos : std::nullopt);
+  if (template_.name == "none") chat_->begin_with(around.leading);
+  plain_.emplace(tokenizer_, chat_template_named("none"), std::nullopt);
+  plain_->begin_with(around.leading);
+  if (!around.trailing.empty() && (template_.name == "none" || may_be_bare())) {
+    throw Error(ExitCode::configuration,
+                files.path() + ": its tokenizer puts " + std::to_string(around.trailing.size()) +
+                    " token(s) behind a text, where the continuation is to begin: use --bos always "
+                    "or --bos never");
+  }
   end_ids_ =
       files.format() == ModelFiles::Format::gguf
           ? gguf_end_token_ids(files.config(), tokenizer_, files.path())
@@ -94,6 +100,11 @@ Prompting::Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const 
   description_ = "chat template " + template_.name + ", " +
                  (options.generation.prompt.empty() ? "task " + text_of(task_)
                                                     : "prompt " + options.generation.prompt_file);
+}
+
+bool Prompting::may_be_bare() const {
+  return options_.generation.prompt.empty() && options_.generation.chat_template == "auto" &&
+         (task_ == TaskChoice::continuation || task_ == TaskChoice::automatic);
 }
 
 std::size_t Prompting::n_questions(const CorpusRecord& record) const {
@@ -155,9 +166,7 @@ std::vector<std::string> Prompting::chunks(std::string_view text, std::int32_t n
 
 PromptIds Prompting::prompt(std::string_view text, const std::string* question) const {
   const bool has_question = question != nullptr;
-  const bool is_bare =
-      options_.generation.prompt.empty() && options_.generation.chat_template == "auto" &&
-      (task_ == TaskChoice::continuation || (task_ == TaskChoice::automatic && !has_question));
+  const bool is_bare = may_be_bare() && (task_ == TaskChoice::continuation || !has_question);
   return (is_bare ? *plain_ : *chat_)
       .build(prompt_for(has_question), text, has_question ? *question : std::string());
 }

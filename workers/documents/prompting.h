@@ -38,6 +38,9 @@ class Prompting {
   std::string description() const { return description_; }  // "chat template chatml, task summary"
 
  private:
+  // Whether texts may be continued as they are, without the chat template.
+  bool may_be_bare() const;
+
   const PromptTemplate& prompt_for(bool has_question) const {
     return has_question ? with_question_ : without_question_;
   }

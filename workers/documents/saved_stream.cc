@@ -24,9 +24,10 @@ std::string DocumentStream::digest() const {
   Digest d;
   for (const std::int32_t n :
        {setting_.n_layers, setting_.n_eviction_groups, setting_.vocab_size, setting_.block,
-        setting_.chunk_tokens, setting_.bos.has_value() ? 1 : 0, setting_.bos.value_or(0),
-        setting_.keep_tokens ? 1 : 0, setting_.keep_eviction_steps ? 1 : 0,
-        static_cast<std::int32_t>(setting_.positions), setting_.clip_distance}) {
+        setting_.chunk_tokens, static_cast<std::int32_t>(setting_.leading.size()),
+        setting_.leading.empty() ? 0 : setting_.leading.front(), setting_.keep_tokens ? 1 : 0,
+        setting_.keep_eviction_steps ? 1 : 0, static_cast<std::int32_t>(setting_.positions),
+        setting_.clip_distance}) {
     d.add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(n)));
   }
   // Not its line and id: those depend on where its lease began, and on whoever took it up.

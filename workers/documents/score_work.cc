@@ -4,15 +4,18 @@
 #include <utility>
 
 #include "kernels/types/error.h"
+#include "workers/load/model_parts.h"
 
 namespace tovamill {
 
 StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options) {
-  const bool wants_bos = options.bos == BosMode::always ||
-                         (options.bos == BosMode::automatic && model.tokenizer->adds_bos());
-  if (wants_bos && !model.tokenizer->bos_id()) {
+  SurroundingTokens around = surrounding_tokens(*model.tokenizer, options.bos);
+  if (options.cache.chunk_tokens > 0 &&
+      around.leading.size() >= static_cast<std::size_t>(options.cache.chunk_tokens)) {
     throw Error(ExitCode::configuration,
-                "--bos always: the model's tokenizer has no BOS token; use --bos never");
+                "--chunk-tokens " + std::to_string(options.cache.chunk_tokens) +
+                    ": the model's tokenizer puts " + std::to_string(around.leading.size()) +
+                    " tokens before a text; give more, or --bos never");
   }
   const ModelShape& shape = model.config.shape;
   return {.n_layers = shape.n_layers,
@@ -20,7 +23,8 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
           .vocab_size = shape.vocab_size,
           .block = model.plan.block,
           .chunk_tokens = options.cache.chunk_tokens,
-          .bos = wants_bos ? model.tokenizer->bos_id() : std::nullopt,
+          .leading = std::move(around.leading),
+          .trailing = std::move(around.trailing),
           .keep_tokens = options.token_nll || options.trace_state,
           .keep_eviction_steps = options.trace_state,
           .positions = static_cast<std::uint8_t>(options.cache.positions),

@@ -28,7 +28,11 @@ TokenizerThreads::~TokenizerThreads() {
 std::future<TextTokens> TokenizerThreads::start(std::string text, bool parse_special) {
   std::packaged_task<TextTokens()> task([this, t = std::move(text), parse_special] {
     TextTokens tokens;
-    tokenizer_.encode(t, parse_special, tokens.ids);
+    try {
+      tokenizer_.encode(t, parse_special, tokens.ids);
+    } catch (const UnencodableText& e) {
+      tokens = TextTokens{{}, 0, 0, e.what()};
+    }
     tokens.n_words = count_words(t);
     tokens.n_bytes = t.size();
     return tokens;

@@ -18,6 +18,7 @@ namespace tovamill {
 struct TextTokens {
   std::vector<TokenId> ids;  // without BOS
   std::uint64_t n_words = 0, n_bytes = 0;
+  std::string rejection;  // why the tokenizer does not take the text; then there are no ids
 };
 
 class TokenizerThreads {
@@ -28,7 +29,7 @@ class TokenizerThreads {
   TokenizerThreads(const TokenizerThreads&) = delete;
   TokenizerThreads& operator=(const TokenizerThreads&) = delete;
 
-  // In the order of the calls. The future throws what Tokenizer::encode does.
+  // In the order of the calls. A text that the tokenizer does not take is rejected.
   std::future<TextTokens> start(std::string text, bool parse_special);
 
  private:

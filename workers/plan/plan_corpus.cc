@@ -92,7 +92,11 @@ class Planner {
       double n_kept = 0.0, n_tokens = 0.0;
       for (const std::string& text : s.texts) {
         ids.clear();
-        tokenizer_.encode(text, options_.parse_special, ids);
+        try {
+          tokenizer_.encode(text, options_.parse_special, ids);
+        } catch (const UnencodableText&) {  // a bad record: its text counts as one without tokens
+          ids.clear();
+        }
         n_kept += static_cast<double>(text.size());
         n_tokens += static_cast<double>(ids.size());
         const std::size_t room = kMostIds - plan_.ids.size();

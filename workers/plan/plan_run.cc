@@ -20,12 +20,7 @@ namespace tovamill {
 namespace {
 
 bool wants_bos(const RunOptions& options, const Tokenizer& tokenizer) {
-  const bool wants =
-      options.bos == BosMode::always || (options.bos == BosMode::automatic && tokenizer.adds_bos());
-  if (wants && !tokenizer.bos_id())
-    throw Error(ExitCode::configuration,
-                "--bos always: the model's tokenizer has no BOS token; use --bos never");
-  return wants;
+  return !surrounding_tokens(tokenizer, options.bos).leading.empty();
 }
 
 ComputeType chosen_dtype(const RunOptions& options, const ModelShape& shape, RunPlan& plan) {

@@ -14,6 +14,9 @@ using testing::contains;
 using testing::error_of;
 using Kind = PromptSegment::Kind;
 
+const std::map<std::string, std::string> kSpecialTokens{{"bos_token", "<s>"},
+                                                        {"eos_token", "</s>"}};
+
 std::string text_of(const std::vector<PromptSegment>& pieces) {
   std::string out;
   for (const PromptSegment& piece : pieces) out += piece.text;
@@ -42,7 +45,7 @@ ChatTemplate known(const std::string& name) {
   const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
   for (const auto& entry : golden["known"]) {
     if (entry["name"] == name) {
-      return recognise_chat_template(entry["template"].get<std::string>(), name);
+      return recognise_chat_template(entry["template"].get<std::string>(), kSpecialTokens, name);
     }
   }
   throw std::logic_error("no template of " + name);
@@ -54,7 +57,7 @@ TEST(ChatTemplate, SaysWhatTheModelsOwnTemplateDoes) {
   for (const auto& entry : golden["known"]) {
     const auto name = entry["name"].get<std::string>();
     const ChatTemplate chat =
-        recognise_chat_template(entry["template"].get<std::string>(), "model");
+        recognise_chat_template(entry["template"].get<std::string>(), kSpecialTokens, "model");
     EXPECT_EQ(chat.name, entry["family"].get<std::string>()) << name;
     for (std::size_t i = 0; i < golden["messages"].size(); ++i) {
       const auto message = golden["messages"][i].get<std::string>();
@@ -94,15 +97,16 @@ TEST(ChatTemplate, RefusesWhatItWouldHaveToGuess) {
   ASSERT_GT(golden["refused"].size(), 10u);
   for (const auto& [name, source] : golden["refused"].items()) {
     SCOPED_TRACE(name);
-    const std::string message =
-        error_of([&] { recognise_chat_template(source.get<std::string>(), "m.gguf"); },
-                 ExitCode::configuration);
+    const std::string message = error_of(
+        [&] { recognise_chat_template(source.get<std::string>(), kSpecialTokens, "m.gguf"); },
+        ExitCode::configuration);
     EXPECT_TRUE(contains(message, "m.gguf: its chat template is not known here (")) << message;
     EXPECT_TRUE(contains(message, kChatTemplateNames)) << message;
   }
   for (const std::string& source : {std::string(), std::string("{{ messages | tojson }}"),
                                     std::string(100'000, '{'), std::string("\x01<bos>\xff\0", 8)}) {
-    error_of([&] { recognise_chat_template(source, "m.gguf"); }, ExitCode::configuration);
+    error_of([&] { recognise_chat_template(source, kSpecialTokens, "m.gguf"); },
+             ExitCode::configuration);
   }
 }
 

@@ -92,12 +92,12 @@ TEST(GgufTokenizer, BytesWithoutATokenStandApart) {
 }
 
 TEST(GgufTokenizer, BosFollowsTheKindUnlessTold) {
-  EXPECT_TRUE(load(byte_level("llama-bpe"))->adds_bos());
-  EXPECT_FALSE(load(byte_level("qwen2"))->adds_bos());
-  EXPECT_TRUE(load(sentencepiece())->adds_bos());
+  EXPECT_FALSE(load(byte_level("llama-bpe"))->leading().empty());
+  EXPECT_TRUE(load(byte_level("qwen2"))->leading().empty());
+  EXPECT_FALSE(load(sentencepiece())->leading().empty());
   json metadata = byte_level("llama-bpe");
   metadata["tokenizer.ggml.add_bos_token"] = false;
-  EXPECT_FALSE(load(metadata)->adds_bos());
+  EXPECT_TRUE(load(metadata)->leading().empty());
 }
 
 TEST(GgufTokenizer, RefusesWhatItDoesNotKnow) {

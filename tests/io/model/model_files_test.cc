@@ -255,8 +255,20 @@ TEST_F(ModelFilesTest, TheChatTemplateIsWhereTheFilesHaveIt) {
   EXPECT_EQ(chat_template(), "");
   configure({{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}});
   EXPECT_EQ(chat_template(), "d");
+  configure({{"tool_use", "t"}, {"default", "d"}});
+  EXPECT_EQ(chat_template(), "d");
+  // transformers has no template to use either, and says so.
   configure({{{"name", "tool_use"}, {"template", "t"}}});
-  EXPECT_EQ(chat_template(), "");
+  EXPECT_THROW(chat_template(), BadData);
+  configure("");
+  EXPECT_THROW(chat_template(), BadData);
+  configure(nullptr);
+  write("hf/chat_template.json", R"({"chat_template": "p"})");
+  EXPECT_THROW(chat_template(), BadData);
+  remove("hf/chat_template.json");
+  write("hf/additional_chat_templates/rag.jinja", "r");
+  EXPECT_THROW(chat_template(), BadData);
+  remove("hf/additional_chat_templates/rag.jinja");
   write("hf/chat_template.jinja", "caf\u00e9\n");
   EXPECT_EQ(chat_template(), "caf\u00e9\n");
   remove("hf/tokenizer_config.json");

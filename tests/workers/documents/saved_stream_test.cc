@@ -29,16 +29,18 @@ struct Worker {
   Worker(const std::string& path, const RunOptions& options, int n_threads)
       : model(load_model(open_model(path), options, n_threads, std::uint64_t{1} << 30)) {
     const ModelShape& shape = model.config.shape;
-    setting = {.n_layers = shape.n_layers,
-               .n_eviction_groups = n_eviction_groups(options.cache, shape),
-               .vocab_size = shape.vocab_size,
-               .block = model.plan.block,
-               .chunk_tokens = options.cache.chunk_tokens,
-               .bos = options.bos == BosMode::always ? std::optional(kBos) : std::nullopt,
-               .keep_tokens = options.token_nll || options.trace_state,
-               .keep_eviction_steps = options.trace_state,
-               .positions = static_cast<std::uint8_t>(options.cache.positions),
-               .clip_distance = clip_distance(options.cache, shape)};
+    setting = {
+        .n_layers = shape.n_layers,
+        .n_eviction_groups = n_eviction_groups(options.cache, shape),
+        .vocab_size = shape.vocab_size,
+        .block = model.plan.block,
+        .chunk_tokens = options.cache.chunk_tokens,
+        .leading = options.bos == BosMode::always ? std::vector{kBos} : std::vector<TokenId>{},
+        .trailing = {},
+        .keep_tokens = options.token_nll || options.trace_state,
+        .keep_eviction_steps = options.trace_state,
+        .positions = static_cast<std::uint8_t>(options.cache.positions),
+        .clip_distance = clip_distance(options.cache, shape)};
   }
   // On a state that this worker has used before, if it has.
   std::unique_ptr<DocumentStream> start(const CorpusRecord& record) {

@@ -15,7 +15,7 @@ class Tovamill(CMakePackage, CudaPackage):
     depends_on("hdf5@1.10: +hl")
     depends_on("boost@1.74: +program_options")
     depends_on("onednn@2.6: cpu_runtime=omp")
-    depends_on("pcre2@10.36:")
+    depends_on("oniguruma@6.9.8:")
     depends_on("utf8proc")
     depends_on("simdjson@3:")
     depends_on("nlohmann-json@3.9:")
