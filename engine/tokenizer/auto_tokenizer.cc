@@ -79,8 +79,18 @@ json split_by_qwen2(bool add_prefix_space) {
         {{"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"use_regex", false}}}}};
 }
 
-// A class that has rules of its own drops those of the file. Where it would drop a step that cuts,
-// the file is how the model was trained, and the class an error of its configuration.
+// A pre-tokenizer of the file that cuts and that GPT2Tokenizer of transformers 5 drops; empty where
+// there is none. Files such as SmolLM2's name that class and were trained with their Digits, which
+// transformers 4 kept (huggingface/transformers#45920).
+std::string step_dropped_by_gpt2(const json& tokenizer) {
+  for (const char* type : {"Split", "Digits", "Metaspace"}) {
+    if (has_step(field(tokenizer, "pre_tokenizer"), type)) return type;
+  }
+  return "";
+}
+
+// Where another class with rules of its own would drop a step that cuts, the file is how the model
+// was trained, and the class an error of its configuration.
 void check_steps(const json& tokenizer, Rules rules, const std::string& where) {
   const json& steps = field(tokenizer, "pre_tokenizer");
   const auto drops = [&](std::string_view type) {
@@ -92,9 +102,8 @@ void check_steps(const json& tokenizer, Rules rules, const std::string& where) {
                " of tokenizer.json (take tokenizer_class out of tokenizer_config.json to "
                "have tokenizer.json as it stands)");
   };
-  if (rules == Rules::gpt2) {
-    for (const char* type : {"Split", "Digits", "Metaspace"}) drops(type);
-  } else if (rules == Rules::llama) {
+  if (rules == Rules::gpt2) return;
+  if (rules == Rules::llama) {
     for (const char* type : {"Split", "Digits"}) drops(type);
   } else {
     for (const char* type : {"Digits", "Metaspace"}) drops(type);
@@ -332,14 +341,21 @@ json model_options(const json& model) {
 
 AutoTokenizerSettings read_auto_tokenizer(const HfTokenizerFiles& files, const std::string& where) {
   const json config = merged_config(files, where);
-  const Rules rules = choose_rules(files, config, where);
+  Rules rules = choose_rules(files, config, where);
+  const std::string dropped =
+      rules == Rules::gpt2 ? step_dropped_by_gpt2(files.tokenizer) : std::string();
+  if (!dropped.empty()) rules = Rules::file;
   AutoTokenizerSettings out{.normalizer = field(files.tokenizer, "normalizer"),
                             .pre_tokenizer = field(files.tokenizer, "pre_tokenizer"),
                             .decoder = field(files.tokenizer, "decoder"),
                             .model = model_options(field(files.tokenizer, "model")),
                             .has_own_rules = rules != Rules::file,
                             .added_tokens = json::array(),
-                            .special_tokens = {}};
+                            .special_tokens = {},
+                            .note = {}};
+  if (!dropped.empty())
+    out.note =
+        "with the " + dropped + " of tokenizer.json, which GPT2Tokenizer of transformers 5 drops";
   const json& vocabulary = field(field(files.tokenizer, "model"), "vocab");
   AddedTokens added(vocabulary, where);
   if (rules == Rules::file) {

@@ -26,6 +26,7 @@ struct AutoTokenizerSettings {
   nlohmann::json added_tokens;  // an array as in tokenizer.json
   // The contents of bos_token, eos_token, unk_token and so on: what a chat template sees.
   std::map<std::string, std::string> special_tokens;
+  std::string note;  // for people, where AutoTokenizer is not followed
 };
 
 // Throws BadData naming the field where it says something that is not done here, or contradicts

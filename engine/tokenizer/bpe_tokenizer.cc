@@ -117,7 +117,8 @@ std::optional<TokenId> BpeTokenizer::id_of(std::string_view content) const {
 }
 
 std::string BpeTokenizer::description() const {
-  return parts_.family + ", " + counted(vocab_size(), "token");
+  return parts_.family + ", " + counted(vocab_size(), "token") +
+         (parts_.note.empty() ? "" : "; " + parts_.note);
 }
 
 }  // namespace tovamill

@@ -24,6 +24,7 @@ struct DecodeRules {
 
 struct TokenizerParts {
   std::string family;     // for the description: "byte-level BPE"
+  std::string note;       // the same, behind it
   std::string digest;     // see Tokenizer::digest
   Vocabulary vocabulary;  // added tokens included
   std::vector<AddedToken> added;

@@ -183,6 +183,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_hf(const HfTokenizerFiles& files,
   TokenizerParts parts;
   parts.vocabulary = read_vocabulary(field(model, "vocab"), where);
   const AutoTokenizerSettings settings = read_auto_tokenizer(files, where);
+  parts.note = settings.note;
   const BpeOptions options = read_options(settings.model, parts.vocabulary, where);
   parts.added = read_added_tokens(settings.added_tokens, parts.vocabulary, where);
   const auto merges =

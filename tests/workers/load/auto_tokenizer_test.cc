@@ -54,11 +54,13 @@ std::string digest_of(const std::vector<std::vector<TokenId>>& rows) {
 struct Outcome {
   std::string ids, plain, chat;  // digests; empty: refused
   std::string refusal, chat_refusal;
+  bool is_noted = false;  // that AutoTokenizer is not followed
 };
 
 Outcome outcome_of(const ModelFiles& files, const json& golden) {
   Outcome out;
   const auto tokenizer = tokenizer_of(files);
+  out.is_noted = tokenizer->description().find("of transformers 5 drops") != std::string::npos;
   std::vector<std::vector<TokenId>> plain, rows;
   const SurroundingTokens around = surrounding_tokens(*tokenizer, BosMode::automatic);
   for (const json& text : golden["texts"]) {
@@ -91,7 +93,7 @@ Outcome outcome_of(const ModelFiles& files, const json& golden) {
 
 // How many cases came out how.
 struct Counts {
-  int equal = 0, refused = 0, chat_equal = 0, chat_refused = 0, chat_none = 0;
+  int equal = 0, refused = 0, noted = 0, chat_equal = 0, chat_refused = 0, chat_none = 0;
 };
 
 void compare(const json& entry, const json& golden, Counts& counts) {
@@ -109,6 +111,10 @@ void compare(const json& entry, const json& golden, Counts& counts) {
     return;
   }
   if (expected.contains("error")) return;
+  if (got.is_noted) {
+    ++counts.noted;
+    return;
+  }
   EXPECT_EQ(got.plain, expected["plain"]);
   EXPECT_EQ(got.ids, expected["ids"]);
   ++counts.equal;
@@ -137,8 +143,8 @@ TEST(AutoTokenizer, EveryCombinationOfFilesIsTokenisedAlikeOrRefused) {
   }
   RecordProperty("equal", counts.equal);
   RecordProperty("refused", counts.refused);
-  std::cout << counts.equal << " equal, " << counts.refused
-            << " refused; chats: " << counts.chat_equal << " equal, " << counts.chat_refused
+  std::cout << counts.equal << " equal, " << counts.refused << " refused, " << counts.noted
+            << " noted; chats: " << counts.chat_equal << " equal, " << counts.chat_refused
             << " refused, " << counts.chat_none << " without a template\n";
   EXPECT_GT(counts.equal, 100);
   EXPECT_GT(counts.chat_equal, 30);
