@@ -61,12 +61,14 @@ class Limits : public ::testing::Test {
     return command;  // doctor
   }
 
-  // Runs a command after some words of bash; ended by a signal, it has the code 128 and more.
+  // Runs a command after some words of bash, without descriptors that ctest left open; ended by a
+  // signal, it has the code 128 and more.
   static ProgramResult run(const std::string& before, const std::string& command,
                            const std::string& name, const std::string& after = "") {
-    return testing::run_subprocess(
-        {"bash", "-c",
-         before + " timeout 100 '" TOVAMILL_PROGRAM "' " + arguments(command, name) + after});
+    return testing::run_subprocess({"bash", "-c",
+                                    "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; " + before +
+                                        " timeout 100 '" TOVAMILL_PROGRAM "' " +
+                                        arguments(command, name) + after});
   }
 
   // Ended with one of `codes`: 0 without an error, else with one line.

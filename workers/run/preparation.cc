@@ -141,6 +141,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& ru
   check_strict(options, earlier);
   p.inputs = check_inputs(options, p.work.files, p.left_out.text());
   if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
+  if (p.inputs != read_inputs(options.out)) write_inputs(options.out, p.inputs);
   p.work.ranges = ranges_left(options, p.work, earlier);
   p.work.suspects = suspects_of(earlier, p.work.files);
   p.work.launch = reserve_launch(options.out);

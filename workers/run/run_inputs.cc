@@ -35,10 +35,7 @@ RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> fi
                        const std::string& left_out) {
   const RunInputs recorded = read_inputs(options.out);
   RunInputs now{.files = inspect_inputs(files), .left_out = left_out};
-  if (recorded.files.empty()) {
-    write_inputs(options.out, now);
-    return now;
-  }
+  if (recorded.files.empty()) return now;
   InputComparison c = compare_inputs(recorded.files, files, std::move(now.files));
   std::vector<std::string> refused = c.changed;
   if (!options.accept_appended) refused.insert(refused.end(), c.appended.begin(), c.appended.end());
@@ -48,7 +45,6 @@ RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> fi
                     first_of(refused) + ": restore it, give another --out, or --overwrite" +
                     (c.changed.empty() ? "; --accept-appended reads what was added" : ""));
   now.files = std::move(c.now);
-  if (now != recorded) write_inputs(options.out, now);
   return now;
 }
 

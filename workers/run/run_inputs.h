@@ -11,9 +11,9 @@
 
 namespace tovamill {
 
-// Compares `files` with what the run directory has on record, and records them where that is not
-// so yet. Throws Error(configuration) naming the files where they are not what earlier starts read
-// (with --accept-appended: where they did not only grow).
+// Compares `files` with what the run directory has on record, where it has, and gives what is to
+// be on record now. Throws Error(configuration) naming the files where they are not what earlier
+// starts read (with --accept-appended: where they did not only grow).
 RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> files,
                        const std::string& left_out);
 
