@@ -115,8 +115,8 @@ void compare(const json& entry, const json& golden, Counts& counts) {
     ++counts.noted;
     return;
   }
-  EXPECT_EQ(got.plain, expected["plain"]);
-  EXPECT_EQ(got.ids, expected["ids"]);
+  EXPECT_EQ(got.plain, expected["plain"].get<std::string>());
+  EXPECT_EQ(got.ids, expected["ids"].get<std::string>());
   ++counts.equal;
   if (std::getenv("TOVAMILL_TELL") && got.chat.empty()) std::cout << got.chat_refusal << "\n";
   if (got.chat_refusal == "none") {
@@ -126,7 +126,7 @@ void compare(const json& entry, const json& golden, Counts& counts) {
     ++counts.chat_refused;
   } else {
     ASSERT_TRUE(expected.contains("chat"));
-    EXPECT_EQ(got.chat, expected["chat"]);
+    EXPECT_EQ(got.chat, expected["chat"].get<std::string>());
     ++counts.chat_equal;
   }
 }
