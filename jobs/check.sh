@@ -86,13 +86,15 @@ check_scripts() {
 
 # Of the program, its sources compiled together as in the preset `default`: a tenth of the time.
 check_tidy() {
-  local tool folder=build/check-tidy
+  local tool compiler folder=build/check-tidy
   tool=$(of_version clang-tidy)
   cmake -S . -B "$folder" -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DTOVAMILL_TESTS=OFF -DTOVAMILL_BENCHMARKS=OFF \
     -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON
   cmake --build "$folder" --target tovamill_build_header
+  compiler=$(clang_with_runtimes) || fail 69 "clang's omp.h is not there (Debian: apt-get install clang libomp-dev)"
   sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$folder/compile_commands.json" | grep -v /headers/ |
-    xargs -P "$n_jobs" -n 1 "$tool" -p "$folder" --quiet --extra-arg=-Wno-everything
+    xargs -P "$n_jobs" -n 1 "$tool" -p "$folder" --quiet --extra-arg=-Wno-everything \
+      --extra-arg=-idirafter"$("$compiler" -print-resource-dir)/include"  # where omp.h is
 }
 
 check_cuda() {

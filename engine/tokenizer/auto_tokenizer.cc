@@ -281,7 +281,9 @@ std::map<std::int64_t, json> numbered_tokens(const HfTokenizerFiles& files, cons
     std::vector<json> special;
     for (const char* name : kNamedTokens) special.push_back(field(config, name));
     for (const json& token : field(config, "extra_special_tokens")) special.push_back(token);
-    for (const auto& [content, id] : files.added_tokens.items()) {
+    for (const auto& entry : files.added_tokens.items()) {
+      const std::string& content = entry.key();
+      const json& id = entry.value();
       const bool is_special = std::ranges::any_of(special, [&](const json& token) {
         return token == content || field(token, "content") == content;
       });

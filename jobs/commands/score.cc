@@ -38,7 +38,8 @@ Subcommand score_command() {
       "      --policy window --sinks 4 --cache-size 1024 --out run2\n"
       "  tovamill score --config run2.ini --cache-size 256 --out run3\n";
   command.groups = {
-      {"What is read, where results go", {"model", "corpus", "part", "out", "overwrite", "accept-appended"}},
+      {"What is read, where results go",
+       {"model", "corpus", "part", "out", "overwrite", "accept-appended"}},
       corpus_group(),
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
