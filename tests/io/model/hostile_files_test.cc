@@ -30,7 +30,7 @@ std::atomic<std::size_t> peak_bytes{0};
 
 // For this test program only: counts what is allocated. Not under the address sanitizer, which has
 // its own operators.
-#ifndef __SANITIZE_ADDRESS__
+#ifndef TOVAMILL_SANITIZED
 void* operator new(std::size_t n_bytes) {
   void* memory = std::malloc(n_bytes);
   if (memory == nullptr) throw std::bad_alloc();
