@@ -46,7 +46,11 @@ cmake -S "$root" -B "$folder/build" --preset debug -DCMAKE_CXX_COMPILER="$compil
 cmake --build "$folder/build" --target fuzz_parsers -j "$(n_compilers)" >"$logs/fuzz_build.log" 2>&1 ||
   fail 69 "building failed: $(reason_in "$logs/fuzz_build.log") (log: $(short "$logs/fuzz_build.log"))"
 program="$folder/build/fuzz_parsers"
-mapfile -t all < <("$program" || true)
+# Without TOVAMILL_FUZZ it names its parsers and exits with 64.
+code=0
+names=$("$program" 2>"$logs/fuzz_names.log") || code=$?
+[ "$code" -eq 64 ] && [ -n "$names" ] || fail 1 "$(short "$program") names no parsers (exit code $code, log: $(short "$logs/fuzz_names.log"))"
+mapfile -t all <<<"$names"
 if [ "$list" = yes ]; then printf '%s\n' "${all[@]}"; exit 0; fi
 for parser in "${parsers[@]}"; do
   printf '%s\n' "${all[@]}" | grep -qx "$parser" || refuse "unknown parser '$parser': --list names them"

@@ -198,21 +198,23 @@ TEST_F(Limits, ProcessorTimeStopsARunWithItsWorkSaved) {
   EXPECT_TRUE(contains(stopped.err, "saved")) << stopped.err;
 }
 
-// rigtorp/hiccups#3, icinga2#6600, libvips#1911: threads. Root is free of this limit.
+// rigtorp/hiccups#3, icinga2#6600, libvips#1911: threads. Root, who is free of this limit, tries it
+// as a user without other processes; any other user has more than one already.
 TEST_F(Limits, FewThreads) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs a user without other processes";
-  const std::string as_nobody = "setpriv --reuid 61234 --regid 61234 --clear-groups bash -c '";
+  const bool is_root = geteuid() == 0;
+  const std::string as_user =
+      is_root ? "setpriv --reuid 61234 --regid 61234 --clear-groups bash -c '" : "bash -c '";
+  fs::copy_file(TOVAMILL_PROGRAM, at("tovamill"));  // the build folder may be closed to others
   for (const char* limit : {"1", "2", "3", "4"}) {
+    if (!is_root && std::string(limit) != "1") break;
     fs::remove_all(at("threads"));
     fs::create_directory(at("threads"));
     fs::permissions(at("threads"), fs::perms::all);
     SCOPED_TRACE(limit);
-    const ProgramResult result = testing::run_subprocess(
-        {"bash", "-c",
-         as_nobody + "ulimit -u " + limit + "; exec \"" TOVAMILL_PROGRAM "\" " +
-             arguments("score", "threads/run") + " --threads 4'"});
-    if (result.exit_code == -1 && contains(result.err, "Permission denied"))
-      GTEST_SKIP() << "another user may not read the program";
+    const ProgramResult result =
+        testing::run_subprocess({"bash", "-c",
+                                 as_user + "ulimit -u " + limit + "; exec \"" + at("tovamill") +
+                                     "\" " + arguments("score", "threads/run") + " --threads 4'"});
     expect_end(result, {0, 1});
     EXPECT_TRUE(result.exit_code == 0 || contains(result.err, "ulimit -u")) << result.err;
   }
