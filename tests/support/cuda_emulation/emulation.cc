@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <boost/context/fiber.hpp>
 #include <boost/context/pooled_fixedsize_stack.hpp>
+#include <boost/context/preallocated.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <vector>
+
+#if defined(TOVAMILL_SANITIZED)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #include "tests/support/cuda_emulation/garbage.h"
 
@@ -68,8 +74,32 @@ struct Cluster {
   Barrier barrier;
 };
 
+// What the address sanitizer is told of a switch between stacks; nothing where there is none.
+struct Stack {
+  void* frames = nullptr;  // the sanitizer's own, of a stack that has been left
+  const void* bottom = nullptr;
+  std::size_t size = 0;
+};
+#if defined(TOVAMILL_SANITIZED)
+// Before and after; a stack that is left for ever is null.
+void leave(Stack* from, const Stack& to) {
+  __sanitizer_start_switch_fiber(from == nullptr ? nullptr : &from->frames, to.bottom, to.size);
+}
+void arrive(const Stack& at, Stack* from) {
+  __sanitizer_finish_switch_fiber(at.frames, from == nullptr ? nullptr : &from->bottom,
+                                  from == nullptr ? nullptr : &from->size);
+}
+// Frames of a thread that ran on this stack before are no frames any more.
+void clean(const Stack& stack) { __asan_unpoison_memory_region(stack.bottom, stack.size); }
+#else
+void leave(Stack*, const Stack&) {}
+void arrive(const Stack&, Stack*) {}
+void clean(const Stack&) {}
+#endif
+
 struct Thread {
   context::fiber fiber;
+  Stack stack;
   Place place;
   unsigned rank = 0;  // of its block in the cluster
   unsigned lane = 0, warp = 0;
@@ -82,13 +112,16 @@ struct Thread {
 Cluster* cluster = nullptr;
 Thread* running = nullptr;
 context::fiber* scheduler = nullptr;
+Stack scheduler_stack;
 std::uint64_t n_events = 0;  // meetings and ends so far: none in a whole round is a deadlock
 
 Block& own_block() { return cluster->blocks[running->rank]; }
 
 void yield() {
   Thread* self = running;
+  leave(&self->stack, scheduler_stack);
   *scheduler = std::move(*scheduler).resume();
+  arrive(self->stack, &scheduler_stack);
   running = self;
 }
 
@@ -159,14 +192,20 @@ void run_cluster(const Launch& launch, const std::function<void()>& kernel, std:
     t.place = {at(in_block, launch.block), block.index, launch.block, launch.grid};
     t.lane = static_cast<unsigned>(in_block % kLanes);
     t.warp = static_cast<unsigned>(in_block / kLanes);
+    const context::stack_context memory = stacks.allocate();
+    t.stack = {nullptr, static_cast<const std::byte*>(memory.sp) - memory.size, memory.size};
+    clean(t.stack);
     t.fiber =
-        context::fiber(std::allocator_arg, stacks, [&t, &own, &kernel](context::fiber&& back) {
-          own = std::move(back);
-          running = &t;
-          kernel();
-          t.has_ended = true;
-          return std::move(own);
-        });
+        context::fiber(std::allocator_arg, context::preallocated(memory.sp, memory.size, memory),
+                       stacks, [&t, &own, &kernel](context::fiber&& back) {
+                         arrive(t.stack, &scheduler_stack);
+                         own = std::move(back);
+                         running = &t;
+                         kernel();
+                         t.has_ended = true;
+                         leave(nullptr, scheduler_stack);
+                         return std::move(own);
+                       });
   }
   cluster = &c;
   scheduler = &own;
@@ -180,7 +219,9 @@ void run_cluster(const Launch& launch, const std::function<void()>& kernel, std:
       Thread& t = threads[i];
       if (t.has_ended || (t.watched != nullptr && *t.watched == t.seen)) continue;
       running = &t;
+      leave(&scheduler_stack, t.stack);
       t.fiber = std::move(t.fiber).resume();
+      arrive(scheduler_stack, nullptr);
       if (!t.has_ended) continue;
       --n_left;
       ++n_events;
