@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -54,18 +55,21 @@ bool add_bytes(int file, std::uint64_t begin, std::uint64_t end, std::uint32_t& 
   return true;
 }
 
+// Whether no line reaches from before `n_bytes` to behind it.
 bool ends_a_line(const std::string& path, std::uint64_t n_bytes) {
+  if (n_bytes == 0) return true;
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  char last = 0;
-  return file.get() >= 0 && pread(file.get(), &last, 1, static_cast<off_t>(n_bytes - 1)) == 1 &&
-         last == '\n';
+  std::array<char, 3> around{};  // the last byte and what follows
+  if (file.get() < 0 ||
+      pread(file.get(), around.data(), around.size(), static_cast<off_t>(n_bytes - 1)) < 1)
+    return false;
+  return around[0] == '\n' || around[1] == '\n' || (around[1] == '\r' && around[2] == '\n');
 }
 
 // Why records that were added behind the first `n_bytes` cannot be told from what was there.
 std::string why_not_appendable(const CorpusFile& file, std::uint64_t n_bytes) {
   if (file.format.is_one_record()) return "it is one document";
   if (file.format.division() != Division::bytes) return "it is read as a whole";
-  if (n_bytes == 0) return "it was empty";
   return ends_a_line(file.path, n_bytes) ? "" : "its last line was not finished";
 }
 
@@ -73,12 +77,13 @@ std::string bytes_text(const InputFile& was, const InputFile& is) {
   return " (" + with_thousands(is.n_bytes) + " bytes, was " + with_thousands(was.n_bytes) + ")";
 }
 
-enum class Fate { same, appended, changed };
+enum class Fate { same, grown, changed };
 
 // How a file that is on record has become what it is; `text` where it is not the same.
-Fate fate_of(const InputFile& was, const InputFile& is, const CorpusFile& file, std::string& text) {
+Fate fate_of(const InputFile& was, const InputFile& is, std::string& text) {
   const bool same_size = was.n_bytes == is.n_bytes, same_time = was.modified_ns == is.modified_ns;
-  if (same_size && same_time && was.changed_ns == is.changed_ns) return Fate::same;
+  const bool is_settled = was.changed_ns != kUnsettled;
+  if (same_size && same_time && is_settled && was.changed_ns == is.changed_ns) return Fate::same;
   if (is.n_bytes < was.n_bytes) {
     text = is.path + " has become shorter" + bytes_text(was, is);
     return Fate::changed;
@@ -93,16 +98,26 @@ Fate fate_of(const InputFile& was, const InputFile& is, const CorpusFile& file, 
     return Fate::changed;
   }
   if (!same_size) {
-    const std::string why = why_not_appendable(file, was.n_bytes);
-    text = is.path + " has grown" + bytes_text(was, is) +
-           (why.empty() ? "" : " and cannot be continued: " + why);
-    return why.empty() ? Fate::appended : Fate::changed;
+    text = is.path + " has grown" + bytes_text(was, is);
+    return Fate::grown;
   }
   if (same_time || was.n_bytes <= kWholeBytes) return Fate::same;
   text = is.path + " may have changed: modified " + time_text(is.modified_ns) + ", was " +
          time_text(was.modified_ns) + " (if it has not: touch -d '" + time_text(was.modified_ns) +
          "' '" + is.path + "')";
   return Fate::changed;
+}
+
+InputFile inspect(const std::string& path, std::int64_t now_ns) {
+  struct stat s {};
+  if (stat(path.c_str(), &s) != 0)
+    throw Error(ExitCode::no_input, "cannot read '" + path + "': " + std::strerror(errno));
+  const std::int64_t changed_ns = nanoseconds(s.st_ctim);
+  return {.path = path,
+          .n_bytes = static_cast<std::uint64_t>(s.st_size),
+          .modified_ns = nanoseconds(s.st_mtim),
+          .changed_ns = now_ns - changed_ns < kClockTickNs ? kUnsettled : changed_ns,
+          .digest = std::nullopt};
 }
 
 InputFile decode_input(std::span<const std::byte> bytes, const std::string& where) {
@@ -130,19 +145,25 @@ std::vector<std::byte> encode_input(const InputFile& file) {
 
 }  // namespace
 
-std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files) {
+std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files, std::int64_t now_ns) {
   std::vector<InputFile> inputs;
   inputs.reserve(files.size());
-  for (const CorpusFile& file : files) {
-    struct stat s {};
-    if (stat(file.path.c_str(), &s) != 0)
-      throw Error(ExitCode::no_input, "cannot read '" + file.path + "': " + std::strerror(errno));
-    inputs.push_back({.path = file.path,
-                      .n_bytes = static_cast<std::uint64_t>(s.st_size),
-                      .modified_ns = nanoseconds(s.st_mtim),
-                      .changed_ns = nanoseconds(s.st_ctim),
-                      .digest = std::nullopt});
+  for (const CorpusFile& file : files) inputs.push_back(inspect(file.path, now_ns));
+  return inputs;
+}
+
+std::vector<InputFile> inspect_model(const std::string& model, std::int64_t now_ns) {
+  namespace fs = std::filesystem;
+  std::vector<InputFile> inputs;
+  std::error_code error;
+  const fs::path path = fs::absolute(model, error).lexically_normal();
+  if (fs::is_regular_file(path, error)) inputs.push_back(inspect(path.string(), now_ns));
+  for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().extension() == ".safetensors")
+      inputs.push_back(inspect(at->path().string(), now_ns));
   }
+  std::sort(inputs.begin(), inputs.end(),
+            [](const InputFile& a, const InputFile& b) { return a.path < b.path; });
   return inputs;
 }
 
@@ -168,6 +189,7 @@ RunInputs read_inputs(const std::string& run_directory) {
   const std::uint64_t n_ignored =
       read_journal(path, [&](JournalEntry kind, std::span<const std::byte> payload) {
         if (kind == JournalEntry::input) inputs.files.push_back(decode_input(payload, path));
+        if (kind == JournalEntry::model_input) inputs.model.push_back(decode_input(payload, path));
         if (kind == JournalEntry::header)
           inputs.left_out.assign(reinterpret_cast<const char*>(payload.data()), payload.size());
       });
@@ -185,6 +207,7 @@ void write_inputs(const std::string& run_directory, const RunInputs& inputs) {
   };
   add(JournalEntry::header, std::as_bytes(std::span(inputs.left_out)));
   for (const InputFile& file : inputs.files) add(JournalEntry::input, encode_input(file));
+  for (const InputFile& file : inputs.model) add(JournalEntry::model_input, encode_input(file));
   write_file_durably(inputs_path(run_directory), content);
 }
 
@@ -200,15 +223,36 @@ InputComparison compare_inputs(std::span<const InputFile> recorded,
       continue;
     }
     std::string text;
-    const Fate fate = fate_of(*was->second, found[i], files[i], text);
+    const Fate fate = fate_of(*was->second, found[i], text);
     if (fate == Fate::same) found[i].digest = was->second->digest;
-    if (fate == Fate::appended) result.appended.push_back(text);
-    if (fate == Fate::changed) result.changed.push_back(text);
+    const std::string why =
+        fate == Fate::grown ? why_not_appendable(files[i], was->second->n_bytes) : "";
+    if (!why.empty()) text += " and cannot be continued: " + why;
+    if (fate == Fate::grown && why.empty())
+      result.appended.push_back(text);
+    else if (fate != Fate::same)
+      result.changed.push_back(text);
     before.erase(was);
   }
   for (const auto& [path, file] : before) result.changed.push_back(std::string(path) + " is gone");
   result.now = std::move(found);
   return result;
+}
+
+std::vector<std::string> changed_files(std::span<const InputFile> recorded,
+                                       std::vector<InputFile>& found) {
+  std::vector<std::string> changed;
+  for (InputFile& is : found) {
+    const auto was = std::find_if(recorded.begin(), recorded.end(),
+                                  [&](const InputFile& file) { return file.path == is.path; });
+    if (was == recorded.end()) continue;
+    std::string text;
+    if (fate_of(*was, is, text) == Fate::same)
+      is.digest = was->digest;
+    else
+      changed.push_back(text);
+  }
+  return changed;
 }
 
 void check_same_inputs(std::span<const std::string> run_directories) {
