@@ -71,7 +71,7 @@ const std::vector<ReportedFolder>& reported_folders() {
            fs::create_symlink("../blobs/0123", d.path() / "snapshot" / name);
        },
        "snapshot", "a.jsonl ", "2 links to what is read anyway"},
-      {"treeverse/dvc: a folder under two names",
+      {"a folder under two names",
        [](const TemporaryDirectory& d) {
          make_files(d, {"data/a.jsonl", "data/b.jsonl"});
          fs::create_directory_symlink("data", d.path() / "latest");
@@ -110,7 +110,7 @@ const std::vector<ReportedFolder>& reported_folders() {
        "*.jsonl", "a.jsonl b.jsonl! ", ""},
       {"alexfertel/bulloak#33: '**' at the end is all depths",
        with({"a.jsonl", "x/b.jsonl", "x/y/z/c.jsonl"}), "**", "a.jsonl b.jsonl c.jsonl ", ""},
-      {"huggingface/datasets#444: other kinds of files",
+      {"files of other kinds",
        with({"a.jsonl", "b.json", "c.parquet", "d.csv", "e.jsonl.lz4", "f.tar.gz", "g.arrow"}), "",
        "a.jsonl ",
        "6 files, neither .txt nor .jsonl nor .ndjson: 1 .arrow, 1 .csv, 1 .json, 1 .lz4, 1 "
