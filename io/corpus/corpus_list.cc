@@ -158,6 +158,7 @@ class Lister {
              at(entry, fs::directory_options::skip_permission_denied, ignored),
          end;
          !ignored && at != end; at.increment(ignored)) {
+      if (++n_hidden_entries_ > kGlanceEntries) return left_out_.add_large_hidden_directory();
       std::error_code unknown;
       if (!at->is_directory(unknown)) add_hidden_file(at->path());
     }
@@ -213,7 +214,7 @@ class Lister {
   const CorpusOptions& options_;
   LeftOut& left_out_;
   std::string own_output_;
-  std::size_t n_enough_ = 0, n_entries_ = 0;
+  std::size_t n_enough_ = 0, n_entries_ = 0, n_hidden_entries_ = 0;
   std::map<std::string, CorpusFile> by_real_path_;
   std::map<std::string, std::string> seen_directories_;  // real and first path
   std::set<std::string> second_names_;                   // of files and directories

@@ -83,6 +83,7 @@ std::string LeftOut::text() const {
     add(counted(n_other_endings(), "file") + ", neither " + record_endings(" nor ") + kinds);
   if (n_unmatched_ > 0) add(counted(n_unmatched_, "file") + " not matched by --glob");
   if (n_hidden_ > 0) add(counted(n_hidden_, "hidden file"));
+  if (has_large_hidden_) add("what large hidden directories hold");
   if (n_special_ > 0) add(counted(n_special_, "special file") + " (FIFO, socket, device)");
   if (n_links_ > 0) add(counted(n_links_, "link") + " to what is read anyway");
   if (n_run_directories_ > 0)

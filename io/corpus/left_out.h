@@ -19,7 +19,8 @@ class LeftOut {
   void add_other_ending(const std::filesystem::path& file);
   void add_unmatched(const std::filesystem::path& file);
   void add_hidden(const std::filesystem::path& file);
-  void add_special(const std::filesystem::path& file);  // a FIFO, a socket, a device
+  void add_large_hidden_directory() { has_large_hidden_ = true; }  // not looked through
+  void add_special(const std::filesystem::path& file);             // a FIFO, a socket, a device
   void add_links(std::uint64_t n) { n_links_ += n; }
   void add_run_directory() { ++n_run_directories_; }
   void add_own_output() { has_own_output_ = true; }
@@ -45,7 +46,7 @@ class LeftOut {
   std::map<std::string, std::uint64_t> by_ending_;
   std::uint64_t n_unmatched_ = 0, n_hidden_ = 0, n_special_ = 0, n_links_ = 0;
   std::uint64_t n_run_directories_ = 0;
-  bool has_own_output_ = false;
+  bool has_own_output_ = false, has_large_hidden_ = false;
   std::unordered_set<std::size_t> seen_;  // hashes of paths
 };
 
