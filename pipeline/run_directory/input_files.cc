@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -55,21 +54,18 @@ bool add_bytes(int file, std::uint64_t begin, std::uint64_t end, std::uint32_t& 
   return true;
 }
 
-// Whether no line reaches from before `n_bytes` to behind it.
 bool ends_a_line(const std::string& path, std::uint64_t n_bytes) {
-  if (n_bytes == 0) return true;
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 3> around{};  // the last byte and what follows
-  if (file.get() < 0 ||
-      pread(file.get(), around.data(), around.size(), static_cast<off_t>(n_bytes - 1)) < 1)
-    return false;
-  return around[0] == '\n' || around[1] == '\n' || (around[1] == '\r' && around[2] == '\n');
+  char last = 0;
+  return file.get() >= 0 && pread(file.get(), &last, 1, static_cast<off_t>(n_bytes - 1)) == 1 &&
+         last == '\n';
 }
 
 // Why records that were added behind the first `n_bytes` cannot be told from what was there.
 std::string why_not_appendable(const CorpusFile& file, std::uint64_t n_bytes) {
   if (file.format.is_one_record()) return "it is one document";
   if (file.format.division() != Division::bytes) return "it is read as a whole";
+  if (n_bytes == 0) return "it was empty";
   return ends_a_line(file.path, n_bytes) ? "" : "its last line was not finished";
 }
 

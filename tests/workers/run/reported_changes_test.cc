@@ -56,7 +56,8 @@ void edit_weights(const fs::path& path) {
   file.read(reinterpret_cast<char*>(&n_header), sizeof n_header);
   std::string header(n_header, ' ');
   file.read(header.data(), static_cast<std::streamsize>(n_header));
-  for (const auto& [name, tensor] : nlohmann::json::parse(header).items()) {
+  const nlohmann::json tensors = nlohmann::json::parse(header);
+  for (const auto& [name, tensor] : tensors.items()) {
     if (name == "__metadata__") continue;
     const std::uint64_t begin = tensor["data_offsets"][0], end = tensor["data_offsets"][1];
     if (end - begin < 16384) continue;
@@ -116,7 +117,7 @@ TEST_F(ReportedChanges, OfTheCorpusAreNamed) {
          const fs::path b = d.path() / "corpus/b.jsonl";
          keeping_time(b, [&] { d.write("corpus/b.jsonl", row("the cow 1") + row("on 2")); });
        },
-       "b.jsonl has changed (43 bytes as before"},
+       "b.jsonl has changed (39 bytes as before"},
       {"RsyncProject/rsync#310: moved there from elsewhere",
        [](const auto& d, auto&) {
          d.write("other", row("the hen 1") + row("on 2"));
