@@ -85,7 +85,7 @@ Fate fate_of(const InputFile& was, const InputFile& is, std::string& text) {
     return Fate::changed;
   }
   const bool same_content =
-      was.digest ? content_digest(is.path, was.n_bytes) == was.digest : same_size && same_time;
+      was.digest ? content_digest(is, was.n_bytes) == was.digest : same_size && same_time;
   if (!same_content) {
     text = is.path + " has changed" +
            (same_size ? " (" + with_thousands(is.n_bytes) + " bytes as before, modified " +
@@ -97,7 +97,7 @@ Fate fate_of(const InputFile& was, const InputFile& is, std::string& text) {
     text = is.path + " has grown" + bytes_text(was, is);
     return Fate::grown;
   }
-  if (same_time || was.n_bytes <= kWholeBytes) return Fate::same;
+  if (same_time || is.is_weights || was.n_bytes <= kWholeBytes) return Fate::same;
   text = is.path + " may have changed: modified " + time_text(is.modified_ns) + ", was " +
          time_text(was.modified_ns) + " (if it has not: touch -d '" + time_text(was.modified_ns) +
          "' '" + is.path + "')";
@@ -160,14 +160,15 @@ std::vector<InputFile> inspect_model(const std::string& model, std::int64_t now_
   }
   std::sort(inputs.begin(), inputs.end(),
             [](const InputFile& a, const InputFile& b) { return a.path < b.path; });
+  for (InputFile& input : inputs) input.is_weights = true;
   return inputs;
 }
 
-std::optional<std::uint32_t> content_digest(const std::string& path, std::uint64_t n_bytes) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+std::optional<std::uint32_t> content_digest(const InputFile& input, std::uint64_t n_bytes) {
+  const FileDescriptor file(open(input.path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return std::nullopt;
   std::uint32_t crc = 0;
-  const bool is_read = n_bytes <= kWholeBytes
+  const bool is_read = input.is_weights || n_bytes <= kWholeBytes
                            ? add_bytes(file.get(), 0, n_bytes, crc)
                            : add_bytes(file.get(), 0, kEndBytes, crc) &&
                                  add_bytes(file.get(), n_bytes - kEndBytes, n_bytes, crc);
@@ -185,7 +186,10 @@ RunInputs read_inputs(const std::string& run_directory) {
   const std::uint64_t n_ignored =
       read_journal(path, [&](JournalEntry kind, std::span<const std::byte> payload) {
         if (kind == JournalEntry::input) inputs.files.push_back(decode_input(payload, path));
-        if (kind == JournalEntry::model_input) inputs.model.push_back(decode_input(payload, path));
+        if (kind == JournalEntry::model_input) {
+          inputs.model.push_back(decode_input(payload, path));
+          inputs.model.back().is_weights = true;
+        }
         if (kind == JournalEntry::header)
           inputs.left_out.assign(reinterpret_cast<const char*>(payload.data()), payload.size());
       });

@@ -18,6 +18,7 @@ struct InputFile {
   std::int64_t modified_ns = 0;  // since 1970
   std::int64_t changed_ns = 0;   // of the inode: no program sets it back; or kUnsettled
   std::optional<std::uint32_t> digest;
+  bool is_weights = false;  // of the model: the digest is of all bytes, however many
 
   bool operator==(const InputFile&) const = default;
 };
@@ -42,9 +43,10 @@ std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files, std::in
 // The files of a model's weights: itself, or those of a directory; none of a model made in memory.
 std::vector<InputFile> inspect_model(const std::string& model, std::int64_t now_ns);
 
-// CRC-32C of the first `n_bytes` of a file: of all of them up to 16 MiB, else of the first and last
-// MiB. Nothing where the file cannot be read or is shorter.
-std::optional<std::uint32_t> content_digest(const std::string& path, std::uint64_t n_bytes);
+// CRC-32C of the first `n_bytes` of a file: of all of them up to 16 MiB and of weights, which a run
+// reads anyway, else of the first and last MiB. Nothing where the file cannot be read or is
+// shorter.
+std::optional<std::uint32_t> content_digest(const InputFile& input, std::uint64_t n_bytes);
 
 std::string inputs_path(const std::string& run_directory);
 // Empty where nothing is recorded. Throws BadData naming the file where it

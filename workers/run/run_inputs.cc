@@ -74,7 +74,7 @@ void record_digests(const std::string& run_directory, RunInputs inputs,
     for (InputFile& input : *files) {
       if (stops) break;
       if (input.digest) continue;
-      input.digest = content_digest(input.path, input.n_bytes);
+      input.digest = content_digest(input, input.n_bytes);
       if (input.digest && !is_as_inspected(input)) input.digest.reset();
       is_new = is_new || input.digest;
     }
