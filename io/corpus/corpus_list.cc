@@ -1,9 +1,12 @@
 // Which files a corpus is: files, directories and globs become one list in path order.
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <glob.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -21,6 +24,54 @@ namespace tovamill {
 namespace {
 
 constexpr std::size_t kGlanceEntries = 50'000;  // of directories
+
+bool is_glob(const std::string& path) { return path.find_first_of("*?[") != std::string::npos; }
+
+std::string normal_path(const fs::path& path) {
+  return fs::absolute(path).lexically_normal().string();
+}
+
+[[noreturn]] void refuse_directory(const fs::path& directory, const std::string& problem,
+                                   int error) {
+  throw Error(code_of_failure(error, ExitCode::no_input),
+              "corpus directory '" + directory.string() + "' " + problem + ": " +
+                  why_io_failed(error) + ": make it readable or name its files");
+}
+
+std::vector<std::string> matches_of(const std::string& pattern) {
+  glob_t found{};
+  std::vector<std::string> matches;
+  if (glob(pattern.c_str(), 0, nullptr, &found) == 0)
+    matches.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  globfree(&found);
+  return matches;
+}
+
+// glob() takes "**" for "*", which is one level of directories.
+void check_levels(const std::string& pattern) {
+  const fs::path path(pattern);
+  const auto last = std::prev(path.end());
+  if (std::find(path.begin(), last, fs::path("**")) == last) return;
+  throw Error(ExitCode::usage, "corpus path '" + pattern +
+                                   "': '**' before other names is not known: give the directory, "
+                                   "which is searched at all depths, and --glob for the names");
+}
+
+// glob() passes over directories that it may not search or, where it looks for names, list.
+void check_directories(const std::string& pattern) {
+  fs::path child = pattern;
+  for (fs::path parent = child.parent_path(); is_glob(parent.string());
+       parent = child.parent_path()) {
+    const int needed = X_OK | (is_glob(child.filename().string()) ? R_OK : 0);
+    for (const std::string& directory : matches_of(parent.string())) {
+      std::error_code ignored;
+      if (fs::is_directory(directory, ignored) &&
+          faccessat(AT_FDCWD, directory.c_str(), needed, AT_EACCESS) != 0)
+        refuse_directory(directory, "cannot be searched", errno);
+    }
+    child = parent;
+  }
+}
 
 class Lister {
  public:
@@ -40,33 +91,31 @@ class Lister {
   void add(const std::string& given) {
     struct stat info {};
     if (stat(given.c_str(), &info) == 0) return add_existing(given, info, true);
-    const std::vector<std::string> matches = expand(given);
+    check_levels(given);
+    const std::vector<std::string> matches = matches_of(given);
+    check_directories(given);
     if (matches.empty())
       throw Error(ExitCode::no_input,
                   "corpus path '" + given +
                       "' does not exist and, as a glob, matches nothing: check --corpus");
     for (const std::string& match : matches) {
-      if (stat(match.c_str(), &info) == 0) add_existing(match, info, false);
+      if (stat(match.c_str(), &info) == 0) {
+        add_existing(match, info, false);
+      } else {
+        add_file(match);
+      }
     }
   }
 
   std::vector<CorpusFile> take() {
     std::vector<CorpusFile> files;
     for (auto& [real, file] : by_real_path_) files.push_back(std::move(file));
+    left_out_.add_links(second_names_.size());
     std::sort(files.begin(), files.end(), [](auto& a, auto& b) { return a.path < b.path; });
     return files;
   }
 
  private:
-  static std::vector<std::string> expand(const std::string& pattern) {
-    glob_t found{};
-    std::vector<std::string> matches;
-    if (glob(pattern.c_str(), 0, nullptr, &found) == 0)
-      matches.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-    globfree(&found);
-    return matches;
-  }
-
   void add_existing(const std::string& path, const struct stat& info, bool named_outright) {
     if (S_ISDIR(info.st_mode)) return add_directory(path);
     if (named_outright && !format_of(path))
@@ -87,54 +136,88 @@ class Lister {
     if (!format) return left_out_.add_other_ending(path);
     struct stat info {};
     const bool exists = stat(path.c_str(), &info) == 0;
-    if (exists && !S_ISREG(info.st_mode)) return;
-    CorpusFile file{.path = fs::absolute(path).lexically_normal().string(),
+    if (exists && !S_ISREG(info.st_mode)) return left_out_.add_special(path);
+    CorpusFile file{.path = normal_path(path),
                     .n_bytes = exists ? static_cast<std::uint64_t>(info.st_size) : 0,
                     .format = *format};
     std::error_code ignored;
     const std::string real = exists ? fs::canonical(path, ignored).string() : file.path;
     if (exists && !own_output_.empty() && real == own_output_) return left_out_.add_own_output();
     const auto [at, is_new] = by_real_path_.try_emplace(real, file);
-    if (!is_new && file.path < at->second.path)
-      at->second = std::move(file);  // of several paths the first in path order
+    if (is_new || file.path == at->second.path) return;
+    if (file.path < at->second.path)
+      std::swap(file, at->second);  // the first in path order is read
+    second_names_.insert(file.path);
+  }
+
+  // What is passed over below a hidden name and would be read elsewhere. Links are not followed.
+  void add_hidden(const fs::directory_entry& entry) {
+    std::error_code ignored;
+    if (entry.is_symlink(ignored) || !entry.is_directory(ignored)) return add_hidden_file(entry);
+    for (fs::recursive_directory_iterator
+             at(entry, fs::directory_options::skip_permission_denied, ignored),
+         end;
+         !ignored && at != end; at.increment(ignored)) {
+      if (++n_hidden_entries_ > kGlanceEntries) return left_out_.add_large_hidden_directory();
+      std::error_code unknown;
+      if (!at->is_directory(unknown)) add_hidden_file(at->path());
+    }
+  }
+  void add_hidden_file(const fs::path& path) {
+    const bool is_wanted =
+        options_.glob.empty() || fnmatch(options_.glob.c_str(), path.filename().c_str(), 0) == 0;
+    if (is_wanted && format_of(path)) left_out_.add_hidden(path);
   }
 
   void add_directory(const fs::path& directory) {
     std::error_code error;
     const fs::path real = fs::canonical(directory, error);
-    if (!error && !seen_directories_.insert(real.string()).second)
-      return;  // a loop of links, or a second way here
-    std::vector<fs::path> entries;
+    if (!error) {
+      const std::string path = normal_path(directory / "");
+      const auto [at, is_new] = seen_directories_.try_emplace(real.string(), path);
+      if (!is_new && at->second != path)
+        second_names_.insert(path);  // a loop, or a second way here
+      if (!is_new) return;
+    }
+    std::vector<fs::directory_entry> entries, hidden;
     for (fs::directory_iterator at(directory, error), end; !error && at != end;
          at.increment(error)) {
       ++n_entries_;
       if (has_enough()) return;
-      entries.push_back(at->path());
+      (is_hidden(at->path()) ? hidden : entries).push_back(*at);
     }
-    if (error)
-      throw Error(code_of_failure(error.value(), ExitCode::no_input),
-                  "corpus directory '" + directory.string() + "' cannot be listed: " +
-                      why_io_failed(error.value()) + ": make it readable or name its files");
+    if (error) refuse_directory(directory, "cannot be listed", error.value());
     if (names_run_directory(entries)) return left_out_.add_run_directory();
     std::sort(entries.begin(), entries.end());
-    for (const fs::path& entry : entries) {
+    for (const fs::directory_entry& entry : entries) {
       if (has_enough()) return;
-      if (entry.filename().string().starts_with('.')) continue;
-      std::error_code ignored;
-      if (fs::is_directory(entry, ignored)) {
-        add_directory(entry);
-      } else {
-        add_file(entry);
-      }
+      add_entry(directory, entry);
     }
+    if (n_enough_ > 0) return;
+    for (const fs::directory_entry& entry : hidden) add_hidden(entry);
+  }
+
+  static bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+  void add_entry(const fs::path& directory, const fs::path& entry) {
+    std::error_code error;
+    if (fs::is_directory(entry, error)) return add_directory(entry);
+    const bool is_known = !error || error == std::errc::no_such_file_or_directory ||
+                          error == std::errc::not_a_directory ||
+                          error == std::errc::too_many_symbolic_link_levels;
+    // It may be a directory. What looks like a file of the corpus fails where it is read.
+    if (!is_known && !format_of(entry))
+      refuse_directory(directory, "cannot be searched", error.value());
+    add_file(entry);
   }
 
   const CorpusOptions& options_;
   LeftOut& left_out_;
   std::string own_output_;
-  std::size_t n_enough_ = 0, n_entries_ = 0;
+  std::size_t n_enough_ = 0, n_entries_ = 0, n_hidden_entries_ = 0;
   std::map<std::string, CorpusFile> by_real_path_;
-  std::set<std::string> seen_directories_;
+  std::map<std::string, std::string> seen_directories_;  // real and first path
+  std::set<std::string> second_names_;                   // of files and directories
 };
 
 [[noreturn]] void refuse_empty(const CorpusOptions& options, const std::vector<std::string>& paths,

@@ -94,33 +94,62 @@ std::string shortest(double value) {
   return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
 }
 
-// A \uD800 to \uDFFF escape without its other half.
-bool has_lone_surrogate(std::string_view line) {
+// Where \uD800 to \uDFFF escapes without their other half begin.
+std::vector<std::size_t> lone_surrogates(std::string_view line) {
   const auto unit = [&](std::size_t i) {  // of the escape \uXXXX at i, or -1
     unsigned value = 0;
     if (i + 6 > line.size() || line[i] != '\\' || line[i + 1] != 'u') return -1;
     const auto r = std::from_chars(line.data() + i + 2, line.data() + i + 6, value, 16);
     return r.ptr == line.data() + i + 6 ? static_cast<int>(value) : -1;
   };
+  std::vector<std::size_t> places;
   for (std::size_t i = line.find('\\'); i != std::string_view::npos && i + 1 < line.size();
        i = line.find('\\', i)) {
     const int u = unit(i);
-    if (u >= 0xdc00 && u <= 0xdfff) return true;
-    if (u >= 0xd800 && u <= 0xdbff) {
-      const int low = unit(i + 6);
-      if (low < 0xdc00 || low > 0xdfff) return true;
-      i += 6;
-    }
-    i += 2;
+    const int low = u >= 0xd800 && u <= 0xdbff ? unit(i + 6) : 0;
+    const bool is_pair = low >= 0xdc00 && low <= 0xdfff;
+    if (u >= 0xd800 && u <= 0xdfff && !is_pair) places.push_back(i);
+    i += is_pair ? 8 : 2;
   }
-  return false;
+  return places;
 }
 
-// Python writes NaN, Infinity and -Infinity, which are no JSON, for values that are not there.
-// `line` with null in their place; `shifted` gets where it grew by a byte. Nothing without them.
+// `line` with the character of four hexadecimal digits in their place.
+std::string without_surrogates(std::string line, const std::vector<std::size_t>& places,
+                               std::string_view digits) {
+  for (const std::size_t at : places) line.replace(at + 2, digits.size(), digits);
+  return line;
+}
+
+// The length of the number that begins at `i` and is beyond float64 (1e999), as the grammar of JSON
+// allows; else 0.
+std::size_t huge_number(std::string_view line, std::size_t i) {
+  const bool begins = (line[i] >= '0' && line[i] <= '9') || line[i] == '-';
+  if (!begins) return 0;
+  const std::string_view text = line.substr(i, line.substr(i).find_first_not_of("+-.0123456789Ee"));
+  const std::string_view digits = text.substr(text.front() == '-' ? 1 : 0);
+  const std::size_t point = digits.find('.');
+  const auto is_digit = [&](std::size_t at) {
+    return at < digits.size() && digits[at] >= '0' && digits[at] <= '9';
+  };
+  if (!is_digit(0) || (digits[0] == '0' && is_digit(1)) ||
+      (point != digits.npos && !is_digit(point + 1)))
+    return 0;
+  double value = 0.0;
+  const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool is_whole = r.ptr == text.data() + text.size();
+  return is_whole && r.ec == std::errc::result_out_of_range ? text.size() : 0;
+}
+
+// Python writes NaN, Infinity and -Infinity, which are no JSON, for values that are not there, and
+// neither parser reads numbers beyond float64. `line` with null in their place; `shifted` gets
+// where it grew by a byte. Nothing without them.
 std::optional<std::string> with_nulls(std::string_view line, std::vector<std::size_t>& shifted) {
   const auto ends_value = [&](std::size_t i) {
     return i >= line.size() || std::string_view(",]} \t\r\n").find(line[i]) != line.npos;
+  };
+  const auto begins_value = [&](std::size_t i) {
+    return i > 0 && std::string_view(":[, \t\r\n").find(line[i - 1]) != line.npos;
   };
   std::string out;
   bool in_string = false, any = false;
@@ -136,6 +165,7 @@ std::optional<std::string> with_nulls(std::string_view line, std::vector<std::si
       if (!in_string && line.substr(i).starts_with(constant) && ends_value(i + constant.size()))
         n = constant.size();
     }
+    if (n == 0 && !in_string && begins_value(i)) n = huge_number(line, i);
     if (n == 0) {
       out += line[i++];
       continue;
@@ -174,8 +204,15 @@ struct JsonRecordParser::Impl {
     return fields;
   }
 
-  // Of a line that simdjson refuses.
+  // Of a line that simdjson refuses. Python reads a surrogate without its other half, too; only in
+  // what is read here it fails the record: there the two readings differ.
   JsonFields parse_refused(const std::string& line) {
+    if (const std::vector<std::size_t> lone = lone_surrogates(line); !lone.empty()) {
+      JsonFields fields = parse_refused(without_surrogates(line, lone, "fffd"));
+      if (fields == parse_refused(without_surrogates(line, lone, "fffe"))) return fields;
+      return failed("invalid-utf8",
+                    "a surrogate escape (\\ud800 to \\udfff) without its other half");
+    }
     std::vector<std::size_t> shifted;
     if (std::optional<std::string> plain = with_nulls(line, shifted)) {
       plain->reserve(plain->size() + simdjson::SIMDJSON_PADDING);
@@ -188,9 +225,6 @@ struct JsonRecordParser::Impl {
 
   // `shifted`: where bytes were added.
   JsonFields slow_parse(const std::string& line, const std::vector<std::size_t>& shifted) {
-    if (has_lone_surrogate(line))
-      return failed("invalid-utf8",
-                    "a surrogate escape (\\ud800 to \\udfff) without its other half");
     SecondOpinion events(text_key, id_key);
     const bool is_whole = nlohmann::json::sax_parse(line, &events);
     if (events.is_too_deep) return failed("invalid-json", kTooDeep);

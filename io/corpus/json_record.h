@@ -19,6 +19,8 @@ struct JsonFields {
   std::string questions, references;
   std::string reason;  // empty, or "invalid-json", "missing-key", "not-a-string", "invalid-utf8"
   std::string explanation;  // for people, without the file and line
+
+  bool operator==(const JsonFields&) const = default;
 };
 
 class JsonRecordParser {

@@ -46,6 +46,14 @@ void LeftOut::add_unmatched(const fs::path& file) {
   if (is_new(file)) ++n_unmatched_;
 }
 
+void LeftOut::add_hidden(const fs::path& file) {
+  if (is_new(file)) ++n_hidden_;
+}
+
+void LeftOut::add_special(const fs::path& file) {
+  if (is_new(file)) ++n_special_;
+}
+
 bool LeftOut::is_new(const fs::path& file) {
   return seen_.insert(fs::hash_value(fs::absolute(file).lexically_normal())).second;
 }
@@ -74,6 +82,10 @@ std::string LeftOut::text() const {
   if (!endings.empty())
     add(counted(n_other_endings(), "file") + ", neither " + record_endings(" nor ") + kinds);
   if (n_unmatched_ > 0) add(counted(n_unmatched_, "file") + " not matched by --glob");
+  if (n_hidden_ > 0) add(counted(n_hidden_, "hidden file"));
+  if (has_large_hidden_) add("what large hidden directories hold");
+  if (n_special_ > 0) add(counted(n_special_, "special file") + " (FIFO, socket, device)");
+  if (n_links_ > 0) add(counted(n_links_, "link") + " to what is read anyway");
   if (n_run_directories_ > 0)
     add(with_thousands(n_run_directories_) +
         (n_run_directories_ == 1 ? " run directory" : " run directories"));
@@ -82,15 +94,16 @@ std::string LeftOut::text() const {
 }
 
 nlohmann::ordered_json LeftOut::json() const {
-  return {{"by_ending", by_ending_},
-          {"not_matching_glob", n_unmatched_},
-          {"run_directories", n_run_directories_}};
+  return {{"by_ending", by_ending_}, {"not_matching_glob", n_unmatched_},
+          {"hidden", n_hidden_},     {"not_regular", n_special_},
+          {"links", n_links_},       {"run_directories", n_run_directories_}};
 }
 
-bool names_run_directory(const std::vector<fs::path>& entries) {
+bool names_run_directory(const std::vector<fs::directory_entry>& entries) {
   const auto has = [&](const char* name) {
-    return std::any_of(entries.begin(), entries.end(),
-                       [&](const fs::path& entry) { return entry.filename() == name; });
+    return std::any_of(entries.begin(), entries.end(), [&](const fs::directory_entry& entry) {
+      return entry.path().filename() == name;
+    });
   };
   return has("journal") && (has("status.json") || has("results.h5"));
 }

@@ -6,9 +6,19 @@
 
 #include "io/corpus/record_bytes.h"
 #include "io/files/utf8.h"
+#include "kernels/types/format.h"
 
 namespace tovamill {
 namespace {
+
+// Of control characters that texts do not have. UTF-16 of ASCII, Greek or Cyrillic without a byte
+// order mark is valid UTF-8 of which every second byte is one.
+constexpr std::uint64_t kControlShare = 4;  // one byte in so many
+
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 0x08 || (byte > 0x0d && byte < 0x1b);
+}
 
 class TextReader : public RecordReader {
  public:
@@ -77,6 +87,13 @@ class TextReader : public RecordReader {
       return fail_record(record, "invalid-utf8",
                          "not valid UTF-8 at byte offset " + std::to_string(record.offset + good) +
                              ": convert the file to UTF-8");
+    const auto n_control =
+        static_cast<std::uint64_t>(std::count_if(text.begin(), text.end(), is_control));
+    if (n_control * kControlShare >= text.size())
+      return fail_record(record, "invalid-utf8",
+                         with_thousands(n_control) + " of its " + counted(text.size(), "byte") +
+                             " are control characters, as in UTF-16 or in a binary file: convert "
+                             "the file to UTF-8");
     record.text = std::move(text);
   }
 

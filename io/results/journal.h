@@ -29,7 +29,8 @@ enum class JournalEntry : std::uint32_t {
   begun = 5,  // a document enters the model
   crash = 6,  // why the process dies: it was computing what was begun and not finished
   // Of journal/inputs.log, encoded by pipeline/run_directory/input_files.h:
-  input = 7,  // a corpus file as the run found it
+  input = 7,        // a corpus file as the run found it
+  model_input = 8,  // a file of the model's weights
 };
 
 // For one thread at a time.

@@ -99,6 +99,10 @@ std::string generation_rows(const RunSummary& s, std::uint64_t n_good) {
                            " cut at --max-new-tokens)");
   if (s.n_with_references == 0) return text;
   text += row("with references", with_thousands(s.n_with_references));
+  if (s.n_without_words > 0)
+    text += row("", with_thousands(s.n_without_words) +
+                        " of these have references without an ASCII letter or digit, the only "
+                        "words of ROUGE: it is 0 for them");
   for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
     text += row(kTextScoreNames[i],
                 with_error(s.text_best[i].value, s.text_best[i].standard_error, n_good) +
@@ -176,6 +180,7 @@ void add_generation(Json& event, const RunSummary& s) {
   event["stop"] = s.n_stop;
   event["length"] = s.n_length;
   event["with_references"] = s.n_with_references;
+  event["without_rouge_words"] = s.n_without_words;
   if (s.n_with_references == 0) return;
   for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
     const std::string name = kTextScoreNames[i];

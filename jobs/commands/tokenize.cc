@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "io/corpus/left_out.h"
 #include "io/corpus/record_reader.h"
 #include "jobs/commands/commands.h"
 #include "kernels/types/error.h"
@@ -98,7 +99,10 @@ int run_tokenize(const Request& request) {
   Printer printer(*tokenizer, request);
   Counts counts;
   std::uint64_t n_seen = 0;
-  const std::vector<CorpusFile> corpus = list_corpus(options.corpus);
+  LeftOut left_out;
+  const std::vector<CorpusFile> corpus = list_corpus(options.corpus, &left_out);
+  if (const std::string text = left_out.text(); !text.empty())
+    print_line(std::cerr, {{"left_out", text}});
   check_standard_streams(options, corpus);
   for (const CorpusFile& file : corpus) {
     if (!tokenize_file(file, options, printer, n_seen, counts)) break;
@@ -126,7 +130,7 @@ Subcommand tokenize_command() {
       "see (without --chunk-tokens, which may add more BOS). Only the files of the tokenizer are "
       "needed, no weights. Records that cannot be read "
       "are\n"
-      "JSON lines on standard error.\n";
+      "JSON lines on standard error, and so is what the corpus leaves out.\n";
   command.examples =
       "  tovamill tokenize --model model.gguf --corpus novels/\n"
       "  tovamill tokenize --model Llama-2-7b-hf/ --corpus questions.jsonl --text-key question "

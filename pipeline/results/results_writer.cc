@@ -250,6 +250,7 @@ void write_text_summary(Hdf5File& file, const CorpusSummary& s) {
   count("n_stop", s.n_stop);
   count("n_length", s.n_length);
   count("n_with_references", s.n_with_references);
+  count("n_without_words", s.n_without_words);
   for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
     write_estimate(file, kTextScoreNames[i], s.text_best[i]);
     write_estimate(file, std::string(kTextScoreNames[i]) + "_mean", s.text_mean[i]);

@@ -1,14 +1,26 @@
 #include "pipeline/results/summary.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <string_view>
 #include <utility>
 
 namespace tovamill {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+// ROUGE's words are runs of ASCII letters and digits, once the text is in lower case. Other scripts
+// have none: the score of any text is 0.
+bool has_rouge_word(std::string_view text) {
+  constexpr std::string_view kKelvin = "\u212a", kDottedI = "\u0130";  // lower case: k, i
+  return std::any_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c < 0x80 && std::isalnum(c) != 0; }) ||
+         text.find(kKelvin) != text.npos || text.find(kDottedI) != text.npos;
+}
 
 // sum y / sum n and its standard error over documents. `value` and `count` give a document's y
 // (the NLL in nats, say) and n.
@@ -93,6 +105,8 @@ void SummaryBuilder::add_texts(const std::vector<Generation>& generations) {
     ++(g.finish_reason == FinishReason::stop ? totals_.n_stop : totals_.n_length);
     if (!g.scores) continue;
     ++sums.n;
+    totals_.n_without_words +=
+        std::none_of(g.references.begin(), g.references.end(), has_rouge_word);
     for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
       sums.scores.best[i] += g.scores->best[i];
       sums.scores.mean[i] += g.scores->mean[i];
@@ -111,12 +125,12 @@ void SummaryBuilder::add(const DocumentRecord& r) {
           {r.file, r.line, r.offset, r.failure_reason, r.failure_text});
     return;
   }
-  for (const LayerCounters& layer : r.layers) n_attended_ += layer.n_attended;
-  n_queries_ += r.layers.size() * r.n_eviction_groups * r.n_tokens;
   if (r.status == DocumentRecord::Status::unscored) {
     ++totals_.n_unscored;
     return;
   }
+  for (const LayerCounters& layer : r.layers) n_attended_ += layer.n_attended;
+  n_queries_ += r.layers.size() * r.n_eviction_groups * r.n_tokens;
   if (!totals_.generates) documents_.push_back({r.nll_sum, r.n_scored, r.n_words, r.n_bytes});
   totals_.n_tokens += r.n_tokens;
   totals_.n_scored += r.n_scored;

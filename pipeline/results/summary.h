@@ -55,6 +55,7 @@ struct CorpusSummary {
   std::uint64_t n_generations = 0, n_new_tokens = 0;
   std::uint64_t n_stop = 0, n_length = 0;  // texts by their FinishReason
   std::uint64_t n_with_references = 0;     // texts that have scores
+  std::uint64_t n_without_words = 0;       // ... none of whose references has a word for ROUGE
   // By kTextScoreNames: the highest over a text's references, the mean over them.
   std::array<Estimate, kTextScoreNames.size()> text_best{}, text_mean{};
   std::string results_path;

@@ -73,18 +73,19 @@ std::string bytes_text(const InputFile& was, const InputFile& is) {
   return " (" + with_thousands(is.n_bytes) + " bytes, was " + with_thousands(was.n_bytes) + ")";
 }
 
-enum class Fate { same, appended, changed };
+enum class Fate { same, grown, changed };
 
 // How a file that is on record has become what it is; `text` where it is not the same.
-Fate fate_of(const InputFile& was, const InputFile& is, const CorpusFile& file, std::string& text) {
+Fate fate_of(const InputFile& was, const InputFile& is, std::string& text) {
   const bool same_size = was.n_bytes == is.n_bytes, same_time = was.modified_ns == is.modified_ns;
-  if (same_size && same_time && was.changed_ns == is.changed_ns) return Fate::same;
+  const bool is_settled = was.changed_ns != kUnsettled;
+  if (same_size && same_time && is_settled && was.changed_ns == is.changed_ns) return Fate::same;
   if (is.n_bytes < was.n_bytes) {
     text = is.path + " has become shorter" + bytes_text(was, is);
     return Fate::changed;
   }
   const bool same_content =
-      was.digest ? content_digest(is.path, was.n_bytes) == was.digest : same_size && same_time;
+      was.digest ? content_digest(is, was.n_bytes) == was.digest : same_size && same_time;
   if (!same_content) {
     text = is.path + " has changed" +
            (same_size ? " (" + with_thousands(is.n_bytes) + " bytes as before, modified " +
@@ -93,16 +94,26 @@ Fate fate_of(const InputFile& was, const InputFile& is, const CorpusFile& file, 
     return Fate::changed;
   }
   if (!same_size) {
-    const std::string why = why_not_appendable(file, was.n_bytes);
-    text = is.path + " has grown" + bytes_text(was, is) +
-           (why.empty() ? "" : " and cannot be continued: " + why);
-    return why.empty() ? Fate::appended : Fate::changed;
+    text = is.path + " has grown" + bytes_text(was, is);
+    return Fate::grown;
   }
-  if (same_time || was.n_bytes <= kWholeBytes) return Fate::same;
+  if (same_time || is.is_weights || was.n_bytes <= kWholeBytes) return Fate::same;
   text = is.path + " may have changed: modified " + time_text(is.modified_ns) + ", was " +
          time_text(was.modified_ns) + " (if it has not: touch -d '" + time_text(was.modified_ns) +
          "' '" + is.path + "')";
   return Fate::changed;
+}
+
+InputFile inspect(const std::string& path, std::int64_t now_ns) {
+  struct stat s {};
+  if (stat(path.c_str(), &s) != 0)
+    throw Error(ExitCode::no_input, "cannot read '" + path + "': " + std::strerror(errno));
+  const std::int64_t changed_ns = nanoseconds(s.st_ctim);
+  return {.path = path,
+          .n_bytes = static_cast<std::uint64_t>(s.st_size),
+          .modified_ns = nanoseconds(s.st_mtim),
+          .changed_ns = now_ns - changed_ns < kClockTickNs ? kUnsettled : changed_ns,
+          .digest = std::nullopt};
 }
 
 InputFile decode_input(std::span<const std::byte> bytes, const std::string& where) {
@@ -130,27 +141,34 @@ std::vector<std::byte> encode_input(const InputFile& file) {
 
 }  // namespace
 
-std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files) {
+std::vector<InputFile> inspect_inputs(std::span<const CorpusFile> files, std::int64_t now_ns) {
   std::vector<InputFile> inputs;
   inputs.reserve(files.size());
-  for (const CorpusFile& file : files) {
-    struct stat s {};
-    if (stat(file.path.c_str(), &s) != 0)
-      throw Error(ExitCode::no_input, "cannot read '" + file.path + "': " + std::strerror(errno));
-    inputs.push_back({.path = file.path,
-                      .n_bytes = static_cast<std::uint64_t>(s.st_size),
-                      .modified_ns = nanoseconds(s.st_mtim),
-                      .changed_ns = nanoseconds(s.st_ctim),
-                      .digest = std::nullopt});
-  }
+  for (const CorpusFile& file : files) inputs.push_back(inspect(file.path, now_ns));
   return inputs;
 }
 
-std::optional<std::uint32_t> content_digest(const std::string& path, std::uint64_t n_bytes) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+std::vector<InputFile> inspect_model(const std::string& model, std::int64_t now_ns) {
+  namespace fs = std::filesystem;
+  std::vector<InputFile> inputs;
+  std::error_code error;
+  const fs::path path = fs::absolute(model, error).lexically_normal();
+  if (fs::is_regular_file(path, error)) inputs.push_back(inspect(path.string(), now_ns));
+  for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().extension() == ".safetensors")
+      inputs.push_back(inspect(at->path().string(), now_ns));
+  }
+  std::sort(inputs.begin(), inputs.end(),
+            [](const InputFile& a, const InputFile& b) { return a.path < b.path; });
+  for (InputFile& input : inputs) input.is_weights = true;
+  return inputs;
+}
+
+std::optional<std::uint32_t> content_digest(const InputFile& input, std::uint64_t n_bytes) {
+  const FileDescriptor file(open(input.path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return std::nullopt;
   std::uint32_t crc = 0;
-  const bool is_read = n_bytes <= kWholeBytes
+  const bool is_read = input.is_weights || n_bytes <= kWholeBytes
                            ? add_bytes(file.get(), 0, n_bytes, crc)
                            : add_bytes(file.get(), 0, kEndBytes, crc) &&
                                  add_bytes(file.get(), n_bytes - kEndBytes, n_bytes, crc);
@@ -168,6 +186,10 @@ RunInputs read_inputs(const std::string& run_directory) {
   const std::uint64_t n_ignored =
       read_journal(path, [&](JournalEntry kind, std::span<const std::byte> payload) {
         if (kind == JournalEntry::input) inputs.files.push_back(decode_input(payload, path));
+        if (kind == JournalEntry::model_input) {
+          inputs.model.push_back(decode_input(payload, path));
+          inputs.model.back().is_weights = true;
+        }
         if (kind == JournalEntry::header)
           inputs.left_out.assign(reinterpret_cast<const char*>(payload.data()), payload.size());
       });
@@ -185,6 +207,7 @@ void write_inputs(const std::string& run_directory, const RunInputs& inputs) {
   };
   add(JournalEntry::header, std::as_bytes(std::span(inputs.left_out)));
   for (const InputFile& file : inputs.files) add(JournalEntry::input, encode_input(file));
+  for (const InputFile& file : inputs.model) add(JournalEntry::model_input, encode_input(file));
   write_file_durably(inputs_path(run_directory), content);
 }
 
@@ -200,15 +223,36 @@ InputComparison compare_inputs(std::span<const InputFile> recorded,
       continue;
     }
     std::string text;
-    const Fate fate = fate_of(*was->second, found[i], files[i], text);
+    const Fate fate = fate_of(*was->second, found[i], text);
     if (fate == Fate::same) found[i].digest = was->second->digest;
-    if (fate == Fate::appended) result.appended.push_back(text);
-    if (fate == Fate::changed) result.changed.push_back(text);
+    const std::string why =
+        fate == Fate::grown ? why_not_appendable(files[i], was->second->n_bytes) : "";
+    if (!why.empty()) text += " and cannot be continued: " + why;
+    if (fate == Fate::grown && why.empty())
+      result.appended.push_back(text);
+    else if (fate != Fate::same)
+      result.changed.push_back(text);
     before.erase(was);
   }
   for (const auto& [path, file] : before) result.changed.push_back(std::string(path) + " is gone");
   result.now = std::move(found);
   return result;
+}
+
+std::vector<std::string> changed_files(std::span<const InputFile> recorded,
+                                       std::vector<InputFile>& found) {
+  std::vector<std::string> changed;
+  for (InputFile& is : found) {
+    const auto was = std::find_if(recorded.begin(), recorded.end(),
+                                  [&](const InputFile& file) { return file.path == is.path; });
+    if (was == recorded.end()) continue;
+    std::string text;
+    if (fate_of(*was, is, text) == Fate::same)
+      is.digest = was->digest;
+    else
+      changed.push_back(text);
+  }
+  return changed;
 }
 
 void check_same_inputs(std::span<const std::string> run_directories) {

@@ -55,6 +55,7 @@ class Review {
         add_begun(decode_begun(reader.payload(), where));
         break;
       case JournalEntry::input:  // of another file
+      case JournalEntry::model_input:
         break;
     }
   }

@@ -77,6 +77,7 @@ struct RunSummary {
   bool generates = false;
   std::uint64_t n_generations = 0, n_new_tokens = 0;
   std::uint64_t n_stop = 0, n_length = 0, n_with_references = 0;
+  std::uint64_t n_without_words = 0;
   std::array<Estimate, kTextScoreNames.size()> text_best{}, text_mean{};
   double tokens_per_second = 0.0;  // of this start
   double seconds = 0.0;  // of this start, model loading excluded; 0 where nothing was left to do

@@ -71,6 +71,7 @@ RunSummary summary_of(const CorpusSummary& c) {
   s.n_stop = c.n_stop;
   s.n_length = c.n_length;
   s.n_with_references = c.n_with_references;
+  s.n_without_words = c.n_without_words;
   s.text_best = c.text_best;
   s.text_mean = c.text_mean;
   s.peak_rss_bytes = peak_rss_bytes();

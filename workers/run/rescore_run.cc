@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "io/files/output_file.h"
 #include "io/results/hdf5_file.h"
 #include "kernels/types/error.h"
+#include "kernels/types/format.h"
 #include "kernels/types/version.h"
 #include "pipeline/results/generation_datasets.h"
 #include "pipeline/results/results_file.h"
@@ -38,7 +40,11 @@ class ReferenceFile {
     options.id_key = o.id_key;
     options.reference_key = key_;
     options.only_references = true;
-    const CorpusFile file = list_corpus(options).at(0);
+    const std::vector<CorpusFile> files = list_corpus(options);
+    if (files.size() > 1)
+      throw Error(ExitCode::usage,
+                  "--references " + path_ + " is " + counted(files.size(), "file") + ": give one");
+    const CorpusFile& file = files.front();
     if (file.format.is_one_record())
       throw Error(ExitCode::usage,
                   "--references " + path_ + " is no .jsonl: give a file with a record per line");
@@ -144,16 +150,18 @@ class Rescorer {
     const Texts reasons = file_.read_strings("/generations/finish_reason", first, n);
     const auto n_new = file_.read<std::uint64_t>("/generations/n_new_tokens", first, n);
     std::vector<std::optional<TextScores>> scores(n);
+    std::vector<Texts> references(n);
     for (std::uint64_t i = 0; i < n; ++i) {
       const std::uint64_t begin = offsets_[first + i], end = offsets_[first + i + 1];
-      const Texts references = file_.read_strings("/references/text", begin, end - begin);
-      if (!references.empty()) scores[i] = score_text(texts[i], references, options_.stems);
+      references[i] = file_.read_strings("/references/text", begin, end - begin);
+      if (!references[i].empty()) scores[i] = score_text(texts[i], references[i], options_.stems);
       if (first + i > 0 && document_[first + i] != document_[first + i - 1]) add_document();
       Generation& g = in_flight_.generations.emplace_back();
       g.n_new_tokens = n_new[i];
       g.finish_reason =
           reasons[i] == name_of(FinishReason::stop) ? FinishReason::stop : FinishReason::length;
       g.scores = scores[i];
+      g.references = std::move(references[i]);
     }
     overwrite_scores(file_, first, scores);
   }

@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <ctime>
 
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
@@ -21,6 +21,12 @@ std::string first_of(const std::vector<std::string>& all) {
   return text;
 }
 
+std::int64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
 // The same file as it was inspected, as far as its size and times tell.
 bool is_as_inspected(const InputFile& input) {
   struct stat s {};
@@ -32,10 +38,23 @@ bool is_as_inspected(const InputFile& input) {
 }  // namespace
 
 RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> files,
-                       const std::string& left_out) {
+                       const std::string& left_out, bool has_documents) {
   const RunInputs recorded = read_inputs(options.out);
-  RunInputs now{.files = inspect_inputs(files), .left_out = left_out};
-  if (recorded.files.empty()) return now;
+  const std::int64_t begun_ns = now_ns();
+  RunInputs now{.files = inspect_inputs(files, begun_ns),
+                .model = inspect_model(options.model, begun_ns),
+                .left_out = left_out};
+  if (recorded.files.empty()) {
+    if (!has_documents) return now;
+    throw Error(ExitCode::configuration,
+                inputs_path(options.out) +
+                    ", which says what the finished documents were read from, is not there: "
+                    "restore it, give another --out, or --overwrite");
+  }
+  if (const auto changed = changed_files(recorded.model, now.model); !changed.empty())
+    throw Error(ExitCode::configuration,
+                options.out + ": the model is not the one that this run has begun with: " +
+                    first_of(changed) + ": restore it, give another --out, or --overwrite");
   InputComparison c = compare_inputs(recorded.files, files, std::move(now.files));
   std::vector<std::string> refused = c.changed;
   if (!options.accept_appended) refused.insert(refused.end(), c.appended.begin(), c.appended.end());
@@ -51,12 +70,14 @@ RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> fi
 void record_digests(const std::string& run_directory, RunInputs inputs,
                     const std::atomic<bool>& stops) {
   bool is_new = false;
-  for (InputFile& input : inputs.files) {
-    if (stops) break;
-    if (input.digest) continue;
-    input.digest = content_digest(input.path, input.n_bytes);
-    if (input.digest && !is_as_inspected(input)) input.digest.reset();
-    is_new = is_new || input.digest;
+  for (std::vector<InputFile>* files : {&inputs.model, &inputs.files}) {
+    for (InputFile& input : *files) {
+      if (stops) break;
+      if (input.digest) continue;
+      input.digest = content_digest(input, input.n_bytes);
+      if (input.digest && !is_as_inspected(input)) input.digest.reset();
+      is_new = is_new || input.digest;
+    }
   }
   if (is_new) write_inputs(run_directory, inputs);
 }

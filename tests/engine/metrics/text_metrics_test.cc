@@ -52,6 +52,34 @@ TEST(TextMetrics, EqualThoseOfPythonPackages) {
   EXPECT_GE(n, 400);
 }
 
+// Scores of rouge-score 0.1.2 and SQuAD's script (v2) where public reports met a division by zero,
+// or another number.
+TEST(TextMetrics, OfEmptyTextsInPublicReports) {
+  struct Reported {
+    const char* report;
+    const char* text;
+    const char* reference;
+    double rouge1, rouge_l, token_f1, exact_match;
+  };
+  for (const Reported& c : std::vector<Reported>{
+           {"pltrdy/rouge#14: an empty text", "", "foo", 0, 0, 0, 0},
+           {"modelscope/ms-swift#9962: an empty reference", "foo", "", 0, 0, 0, 0},
+           {"bird-bench/mini_dev#6: both empty", "", "", 0, 0, 1, 1},
+           {"miso-belica/sumy#241: punctuation only", "...", "?!", 0, 0, 1, 1},
+           {"miso-belica/sumy#128: nothing in common", "a b", "c d", 0, 0, 0, 0},
+           {"huggingface/evaluate#256: the same in Devanagari", "\u092a\u0942\u0930\u094d\u0935",
+            "\u092a\u0942\u0930\u094d\u0935", 0, 0, 1, 1},
+           {"google/adk-python#4143: the same in Chinese", "\u4e2d\u6587", "\u4e2d\u6587", 0, 0, 1,
+            1},
+       }) {
+    const TextMetrics m = text_metrics(c.text, c.reference, false);
+    EXPECT_EQ(m.rouge1, c.rouge1) << c.report;
+    EXPECT_EQ(m.rouge_l, c.rouge_l) << c.report;
+    EXPECT_EQ(m.token_f1, c.token_f1) << c.report;
+    EXPECT_EQ(m.exact_match, c.exact_match) << c.report;
+  }
+}
+
 TEST(TextMetrics, OfTextsWithoutWords) {
   for (const std::string_view text : {"", " \n", "...", "the", "\u00a0"}) {
     const TextMetrics empty = text_metrics(text, "", true);

@@ -45,6 +45,9 @@ TEST_F(LeftOutFiles, AreCountedByEndingTheMostFrequentFirst) {
       json(left_out().json()),
       json({{"by_ending", {{".md", 3}, {".parquet", 2}, {".csv.gz", 1}, {".zip", 1}, {"", 1}}},
             {"not_matching_glob", 0},
+            {"hidden", 0},
+            {"not_regular", 0},
+            {"links", 0},
             {"run_directories", 0}}));
 }
 
@@ -59,7 +62,7 @@ TEST_F(LeftOutFiles, WithStrangeNamesDoNotReachTheTerminal) {
   EXPECT_EQ(left_out().text(), "3 files, neither .txt nor .jsonl nor .ndjson: 3 without an ending");
 }
 
-TEST_F(LeftOutFiles, AreNoHiddenOnes) {
+TEST_F(LeftOutFiles, AreNoHiddenOnesOfOtherEndings) {
   write({"a.txt", ".hidden.md", ".git/config"});
   EXPECT_EQ(left_out().text(), "");
 }

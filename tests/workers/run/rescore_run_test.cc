@@ -175,6 +175,12 @@ TEST_F(Rescore, SaysWhatIsWrongWithReferences) {
     EXPECT_TRUE(testing::contains(message, part)) << message;
   }
   error("text", "gold.txt", ExitCode::usage);
+  d.write("several/a.jsonl", line("r0", "a"));
+  d.write("several/b.jsonl", line("r1", {"a", "b"}));
+  EXPECT_TRUE(testing::contains(
+      error_of([&] { rescore({.results = results("plain"), .references = d.path() / "several"}); },
+               ExitCode::usage),
+      "several is 2 files: give one"));
   error_of([&] { rescore({.results = d.path() / "nothing.h5"}); }, ExitCode::no_input);
   error_of([&] { rescore({.results = d.path() / "gold.txt"}); }, ExitCode::bad_data);
   std::ifstream after(results("plain"), std::ios::binary);

@@ -130,6 +130,9 @@ const std::vector<Change> kChanges{
      "empty.jsonl has grown (27 bytes, was 0) and cannot be continued: it was empty"},
     {"unfinished line grown", [](const auto& at) { add(at("unfinished.jsonl"), "\n" + line(0)); },
      "cannot be continued: its last line was not finished"},
+    {"unfinished line and more of it",
+     [](const auto& at) { add(at("unfinished.jsonl"), "  " + line(0)); },
+     "cannot be continued: its last line was not finished"},
     {"one grown, one changed",
      [](const auto& at) {
        add(at("a.jsonl"), line(4));
@@ -173,6 +176,36 @@ TEST_F(ContinuedCorpus, AChangedCorpusIsRefusedByName) {
     }
     score(options());  // what is accepted or begun afresh is on record
   }
+}
+
+// git-for-windows/git#5132: another file of the same size and times.
+TEST_F(ContinuedCorpus, TimesOfAFileThatHasJustChangedDoNotTell) {
+  CorpusOptions corpus;
+  corpus.paths = {d.path() / "corpus"};
+  const std::vector<CorpusFile> files = list_corpus(corpus);
+  const std::int64_t changed = inspect_inputs(files, std::int64_t{1} << 62)[0].changed_ns;
+  EXPECT_EQ(inspect_inputs(files, changed + kClockTickNs)[0].changed_ns, changed);
+  for (const std::int64_t now : {changed + kClockTickNs - 1, changed, changed - 1})
+    EXPECT_EQ(inspect_inputs(files, now)[0].changed_ns, kUnsettled);
+
+  std::vector<InputFile> recorded = inspect_inputs(files, changed);
+  for (InputFile& file : recorded) file.digest = content_digest(file, file.n_bytes);
+  keep_time("a.jsonl", [&] { replace("a.jsonl", lines(5).substr(line(0).size())); });
+  const InputComparison c =
+      compare_inputs(recorded, files, inspect_inputs(files, std::int64_t{1} << 62));
+  ASSERT_EQ(c.changed.size(), 1u);
+  EXPECT_TRUE(contains(c.changed[0], "a.jsonl has changed (108 bytes as before")) << c.changed[0];
+}
+
+TEST_F(ContinuedCorpus, WithoutARecordOfItIsRefused) {
+  score(options());
+  fs::remove(inputs_path(d.path() / "run"));
+  const std::string why = error_of([&] { score(options()); }, ExitCode::configuration);
+  EXPECT_TRUE(contains(why, "inputs.log, which says what the finished documents were read from"))
+      << why;
+  RunOptions fresh = options();
+  fresh.overwrite = true;
+  score(fresh);
 }
 
 TEST_F(ContinuedCorpus, LargeFilesMustKeepTheirTime) {
