@@ -1,7 +1,7 @@
 """What llama.cpp makes of a GGUF file: token ids, and the mean NLL of a text, or why it refuses the file.
 
-Needs a build of llama.cpp as the package llama-cpp-py-sync has it (0.11739: llama.cpp b11739, CPU) and numpy. Each file is
-read in a process of its own: what llama.cpp does not expect ends in an abort.
+Needs numpy and a build of llama.cpp as the package llama-cpp-py-sync has it (0.11739: llama.cpp b11739 for CPUs; it wants
+glibc 2.38). Each file is read in a process of its own: what llama.cpp does not expect ends in an abort.
 """
 
 import json
