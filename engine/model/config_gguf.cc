@@ -94,7 +94,7 @@ ModelConfig config_from_gguf(const nlohmann::json& fields,
   check_layers(config, kGgufKeys, shape);
   shape.ropes = {rotary_of_gguf(config, family, shape.head_dim, rope_freqs)};
   scale_scores(config, shape);
-  check_gguf_keys(metadata, config, shape);
+  result.unknown_keys = check_gguf_keys(metadata, config, shape);
   return result;
 }
 

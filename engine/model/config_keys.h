@@ -1,6 +1,6 @@
 // Every key of a configuration: what is not read is known to be harmless, or refused unless it says
-// what is computed anyway, or named to the user (config.json; a GGUF key of the architecture that
-// is not known is refused).
+// what is computed anyway, or named to the user (config.json, tokenizer.ggml.*; a GGUF key of the
+// architecture that is not known is refused).
 #pragma once
 
 #include <string>
@@ -19,8 +19,8 @@ std::vector<std::string> check_hf_keys(const ConfigReader& config, const Family&
                                        const ModelShape& shape);
 
 // The same for the keys of a GGUF file that begin with the name of its architecture; throws for
-// those that are not known.
-void check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
-                     const ModelShape& shape);
+// those that are not known. Returns the keys of tokenizer.ggml.* that nothing reads.
+std::vector<std::string> check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
+                                         const ModelShape& shape);
 
 }  // namespace tovamill

@@ -68,6 +68,25 @@ constexpr GgufNeutral kGgufNeutral[] = {{"attention.causal", 1},
                                         {"rope.scaling.yarn_log_multiplier", 0},
                                         {"use_parallel_residual", 0}};
 
+// Of tokenizer.ggml.*, beside the ids of tokens: read, or without effect on tokenizers of the kinds
+// that are supported.
+constexpr std::string_view kTokenizerKnown[] = {"add_bos_token",
+                                                "add_eos_token",
+                                                "add_sep_token",
+                                                "add_space_prefix",
+                                                "merges",
+                                                "model",
+                                                "normalizer.lowercase",
+                                                "normalizer.strip_accents",
+                                                "pre",
+                                                "precompiled_charsmap",
+                                                "remove_extra_whitespaces",
+                                                "scores",
+                                                "suppress_tokens",
+                                                "token_type",
+                                                "token_type_count",
+                                                "tokens"};
+
 constexpr std::string_view kLayouts[] = {"Meta AI original pth", "reference"};
 
 // A number or a flag; NaN for anything else.
@@ -97,10 +116,25 @@ void check_same(const ConfigReader& config, const char* key, const char* of, dou
               " says otherwise: the two contradict each other");
 }
 
+// Keys of the tokenizer that llama.cpp does not read either.
+std::vector<std::string> unknown_tokenizer_keys(const nlohmann::json& metadata) {
+  constexpr std::string_view kPrefix = "tokenizer.ggml.";
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : metadata.items()) {
+    if (!key.starts_with(kPrefix)) continue;
+    const std::string_view own = std::string_view(key).substr(kPrefix.size());
+    if (!own.ends_with("_token_id") &&
+        std::find(std::begin(kTokenizerKnown), std::end(kTokenizerKnown), own) ==
+            std::end(kTokenizerKnown))
+      unknown.push_back(key);
+  }
+  return unknown;
+}
+
 }  // namespace
 
-void check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
-                     const ModelShape& shape) {
+std::vector<std::string> check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
+                                         const ModelShape& shape) {
   const auto type = metadata.optional_text("general.type");
   if (type && *type != "model")
     metadata.fail("general.type is " + printable(*type) + ": the file is no model");
@@ -120,6 +154,7 @@ void check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
       config.fail(shown_key(key) + " is not 0: mixtures of experts are not supported");
     config.fail(shown_key(key) + " is " + shown(value) + ", which is not supported");
   }
+  return unknown_tokenizer_keys(metadata.object());
 }
 
 }  // namespace tovamill

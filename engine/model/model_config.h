@@ -17,7 +17,7 @@ struct ModelConfig {
   ModelShape shape;
   const TensorNames* tensors = nullptr;
   bool tied_head = false;  // tie_word_embeddings: an absent head is the embedding
-  std::vector<std::string> unknown_keys = {};  // of config.json: nothing known reads them
+  std::vector<std::string> unknown_keys = {};  // of the configuration: nothing known reads them
   bool interleaved_qk = false;  // llama.cpp's row order of Q and K in GGUF files of some families
 };
 

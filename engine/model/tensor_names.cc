@@ -53,7 +53,6 @@ constexpr LayerTensor kGgufLayer[] = {
 constexpr const char* kHfHarmless[] = {".rotary_emb.inv_freq", ".rotary_emb.cos_cached",
                                        ".rotary_emb.sin_cached", ".self_attn.masked_bias",
                                        "position_ids"};
-constexpr const char* kGgufHarmless[] = {"rope_freqs.weight"};  // read with the configuration
 
 }  // namespace
 
@@ -71,6 +70,7 @@ constexpr TensorNames kGgufTensors{.embedding = "token_embd.weight",
                                    .absent_head_is_tied = true,
                                    .layer = "blk.",
                                    .of_layer = kGgufLayer,
-                                   .harmless = kGgufHarmless};
+                                   .harmless = {},
+                                   .with_configuration = "rope_freqs.weight"};
 
 }  // namespace tovamill

@@ -37,6 +37,7 @@ struct TensorNames {
   std::span<const LayerTensor> of_layer;
   // How the names of tensors end that files may hold beside them, and that nothing computes with.
   std::span<const char* const> harmless;
+  const char* with_configuration = nullptr;  // a tensor that is read with it
 };
 
 extern const TensorNames kHfTensors;    // of Llama, and of all that copy it

@@ -30,6 +30,7 @@ std::pair<std::int64_t, std::string_view> layer_of(std::string_view name, std::s
 
 bool is_used(std::string_view name, const TensorNames& names, std::int64_t n_layers) {
   if (name == names.embedding || name == names.final_norm || name == names.head) return true;
+  if (names.with_configuration != nullptr && name == names.with_configuration) return true;
   const auto place = layer_of(name, names.layer);
   if (place.first < 0 || place.first >= n_layers) return false;
   return std::any_of(names.of_layer.begin(), names.of_layer.end(),

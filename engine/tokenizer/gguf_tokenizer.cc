@@ -213,6 +213,19 @@ void build_sentencepiece(const json& metadata, TokenizerParts& parts, const std:
   parts.eos = special_id(metadata, "eos_token_id", 2, parts.vocabulary, where);
 }
 
+// The token that add_bos_token or add_eos_token wants before or behind a text. Where none is named,
+// llama.cpp takes token 11 of a byte-level vocabulary, whatever it is.
+std::vector<TokenId> added_around(const json& metadata, const std::string& which,
+                                  bool adds_by_default, std::optional<TokenId> id,
+                                  const std::string& where) {
+  const std::string key = "tokenizer.ggml.add_" + which + "_token";
+  if (!bool_field(metadata, key.c_str(), adds_by_default, where)) return {};
+  if (id) return {*id};
+  const bool is_told = !field(metadata, key.c_str()).is_null();
+  refuse(where, "tokenizer.ggml." + which + "_token_id is missing, and " +
+                    (is_told ? key + " is true" : "the pre-tokenizer adds one to texts"));
+}
+
 std::string decisive_metadata(const json& metadata) {
   std::string out;
   for (const char* key :
@@ -240,10 +253,8 @@ std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const json& metadata, const std:
   } else {
     build_sentencepiece(metadata, parts, where);
   }
-  if (parts.bos && bool_field(metadata, "tokenizer.ggml.add_bos_token", adds_bos, where))
-    parts.leading = {*parts.bos};
-  if (parts.eos && bool_field(metadata, "tokenizer.ggml.add_eos_token", false, where))
-    parts.trailing = {*parts.eos};
+  parts.leading = added_around(metadata, "bos", adds_bos, parts.bos, where);
+  parts.trailing = added_around(metadata, "eos", false, parts.eos, where);
   parts.digest = sha256_hex(decisive_metadata(metadata));
   return std::make_unique<BpeTokenizer>(std::move(parts));
 }

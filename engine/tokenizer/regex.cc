@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <mutex>
+#include <utility>
 
 #include "engine/text/utf8.h"
 #include "engine/tokenizer/regex_class.h"
@@ -22,6 +24,9 @@ constexpr std::uint64_t kStepsPerMatch = 10'000'000;
 // limits are counted against those of all texts.
 constexpr std::uint64_t kFirstSteps = 4096, kStepsFactor = 16;
 constexpr std::uint64_t kStepsPerByte = 16, kStepsAtStart = 2 * kStepsPerMatch;
+// Characters that a text's searches may pass, again and again where they do not match in the end.
+// Ordinary texts and expressions pass each some 30 times.
+constexpr std::uint64_t kPassesPerByte = 512, kPassesAtStart = 20'000'000;
 constexpr std::size_t kMaxTextBytes = 0x7fffffff;   // Oniguruma counts bytes in an int
 constexpr unsigned int kStackEntries = 16'000'000;  // of at most 64 bytes each, on the heap
 
@@ -30,6 +35,27 @@ std::string message_of(int code, OnigErrorInfo* info = nullptr) {
   const int length = info != nullptr ? onig_error_code_to_str(text, code, info)
                                      : onig_error_code_to_str(text, code);
   return std::string(reinterpret_cast<const char*>(text), static_cast<std::size_t>(length));
+}
+
+// Oniguruma counts steps back, and none forward. But whatever passes a character asks its encoding
+// for its length (what does not in a loop, checked_regex() rewrites). So this one counts. Beyond
+// the limit every character is longer than any text: nothing matches, and the search ends soon.
+constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
+thread_local std::uint64_t passes_left = kUnlimited;
+
+int counted_length(const UChar* character) {
+  if (passes_left == 0) return std::numeric_limits<int>::max();
+  --passes_left;
+  return OnigEncodingUTF8.mbc_enc_len(character);
+}
+
+OnigEncoding counted_utf8() {
+  static OnigEncodingType encoding = [] {
+    OnigEncodingType utf8 = OnigEncodingUTF8;
+    utf8.mbc_enc_len = counted_length;
+    return utf8;
+  }();
+  return &encoding;
 }
 
 const UChar* units(const char* text) { return reinterpret_cast<const UChar*>(text); }
@@ -42,7 +68,7 @@ using CompiledRegex = std::unique_ptr<regex_t, RegexFree>;
 CompiledRegex compile(const std::string& pattern, const std::string& where) {
   static std::once_flag once;
   std::call_once(once, [] {
-    OnigEncoding encodings[] = {ONIG_ENCODING_UTF8};
+    OnigEncoding encodings[] = {counted_utf8()};
     onig_initialize(encodings, 1);
     onig_set_warn_func(onig_null_warn);
     onig_set_verb_warn_func(onig_null_warn);
@@ -57,7 +83,7 @@ CompiledRegex compile(const std::string& pattern, const std::string& where) {
   OnigErrorInfo info{};
   const int code =
       onig_new(&compiled, units(checked.data()), units(checked.data() + checked.size()),
-               ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_ONIGURUMA, &info);
+               ONIG_OPTION_NONE, counted_utf8(), ONIG_SYNTAX_ONIGURUMA, &info);
   if (code != ONIG_NORMAL) {
     refuse(where, "the regular expression " + regex_text(pattern) +
                       " is broken or not supported by Oniguruma " + onig_version() + " (" +
@@ -85,7 +111,7 @@ struct Regex::Search::Impl {
   const Regex::Impl* regex;
   OnigRegion* region;
   OnigMatchParam* limits;
-  std::uint64_t steps_left = kStepsAtStart;
+  std::uint64_t steps_left = kStepsAtStart, passes_left = kPassesAtStart;
 
   bool find(std::string_view text, std::size_t at);
   [[noreturn]] void give_up(const std::string& reason) const;
@@ -120,8 +146,11 @@ bool Regex::Search::Impl::find(std::string_view text, std::size_t at) {
     const std::uint64_t in_match = std::min(steps, kStepsPerMatch);
     onig_set_retry_limit_in_match_of_match_param(limits, in_match);
     onig_set_retry_limit_in_search_of_match_param(limits, steps);
+    tovamill::passes_left = passes_left;
     const int place = onig_search_with_param(regex->code.get(), begin, end, begin + at, end, region,
                                              ONIG_OPTION_NONE, limits);
+    passes_left = std::exchange(tovamill::passes_left, kUnlimited);
+    if (passes_left == 0) give_up("its characters are passed too often");
     if (place >= 0) return true;
     if (place == ONIG_MISMATCH) return false;
     if (place == ONIGERR_MEMORY) throw OutOfMemory("no memory for a regular expression's match");
@@ -141,6 +170,7 @@ void Regex::Search::for_each(std::string_view text, const std::function<void(Spa
     return;
   }
   impl_->steps_left += kStepsPerByte * text.size();
+  impl_->passes_left += kPassesPerByte * text.size();
   std::size_t at = 0;
   std::size_t last_end = text.size() + 1;  // of the last match: none yet
   while (at <= text.size() && impl_->find(text, at)) {

@@ -29,7 +29,8 @@ class Regex {
     // Calls `found` for each match in `text` (valid UTF-8), from left to right. Throws
     // UnencodableText where a match takes more steps back than `tokenizers` allows one (10
     // million), all of them together more than kStepsPerByte for each byte, or one more than 16
-    // million alternatives to remember (1 GB).
+    // million alternatives to remember (1 GB), and where all of them pass more than kPassesPerByte
+    // characters for each byte.
     void for_each(std::string_view text, const std::function<void(Span)>& found);
 
    private:

@@ -1,7 +1,9 @@
 #include "engine/tokenizer/regex_syntax.h"
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
+#include <vector>
 
 #include "engine/text/unicode_sets.h"
 #include "engine/tokenizer/regex_class.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr int kMaxGroups = 64;  // of groups in groups: each is a level of the C stack
 constexpr int kMaxRepeat = 1000;
+constexpr int kFewRepeats = 16;  // of a character that nobody counts
 
 class RegexReader {
  public:
@@ -29,21 +32,31 @@ class RegexReader {
     bool ignores_case = false;
     bool looks_behind = false;
   };
+  struct Uncounted {
+    std::size_t begin, end;
+  };
 
   void alternatives(Context context);
   void atom(Context& context);
+  void one(Context& context);
   void group(Context& context);
   void options(Context& context, std::size_t begin);
   void inner(Context context, std::string_view opening, std::size_t begin);
   void escape(const Context& context);
   void word_boundary(const Context& context, bool is_one, std::size_t begin);
-  void quantifier(bool is_allowed);
-  void interval(std::size_t begin);
+  void quantifier();
+  int interval(std::size_t begin);
+  void character(const Context& context, char32_t code, std::size_t begin);
+  void count_characters();
   std::optional<int> number();
 
   RegexInput in_;
   std::string out_;
   bool repeats_ = false;  // whether the last atom may be repeated
+  std::size_t atom_ = 0;  // where it begins in out_
+  // Single characters in out_. Oniguruma compares them, also in loops, without asking for their
+  // length, so that Regex does not count them; it asks for that of members of a class.
+  std::vector<Uncounted> uncounted_;
 };
 
 void RegexReader::alternatives(Context context) {
@@ -60,9 +73,16 @@ void RegexReader::alternatives(Context context) {
 }
 
 void RegexReader::atom(Context& context) {
+  const char c = in_.peek();
+  if (c == '*' || c == '+' || c == '?' || c == '{') return quantifier();
+  const std::size_t begin = out_.size();
+  one(context);
+  atom_ = begin;
+}
+
+void RegexReader::one(Context& context) {
   const std::size_t begin = in_.at;
   const char c = in_.peek();
-  if (c == '*' || c == '+' || c == '?' || c == '{') return quantifier(repeats_);
   if (c == '(') return group(context);
   if (c == '\\') return escape(context);
   repeats_ = c != '^' && c != '$';
@@ -72,11 +92,19 @@ void RegexReader::atom(Context& context) {
     in_.at += 1;
     out_ += c;
   } else {
-    const char32_t code = in_.next_character();
-    if (context.ignores_case && code >= 0x80)
-      in_.refuse(begin, "a letter beyond ASCII where case is ignored");
-    append_regex_character(out_, code);
+    character(context, in_.next_character(), begin);
   }
+}
+
+void RegexReader::character(const Context& context, char32_t code, std::size_t begin) {
+  if (context.ignores_case && code >= 0x80)
+    in_.refuse(begin, "a letter beyond ASCII where case is ignored");
+  const std::size_t place = out_.size();
+  append_regex_character(out_, code);
+  const bool is_letter = code < 0x80 && std::isalpha(static_cast<int>(code)) != 0;
+  // Of either case a letter is a class already.
+  if (!context.looks_behind && !(context.ignores_case && is_letter))
+    uncounted_.push_back({place, out_.size()});
 }
 
 void RegexReader::group(Context& context) {
@@ -179,9 +207,7 @@ void RegexReader::escape(const Context& context) {
     return;
   }
   const char32_t code = read_regex_escape(in_);
-  if (context.ignores_case && code >= 0x80)
-    in_.refuse(begin, "a letter beyond ASCII where case is ignored");
-  append_regex_character(out_, code);
+  character(context, code, begin);
 }
 
 void RegexReader::word_boundary(const Context& context, bool is_one, std::size_t begin) {
@@ -194,27 +220,33 @@ void RegexReader::word_boundary(const Context& context, bool is_one, std::size_t
   out_ += context.ignores_case ? "(?-i:" + boundary + ")" : boundary;
 }
 
-void RegexReader::quantifier(bool is_allowed) {
+void RegexReader::quantifier() {
   const std::size_t begin = in_.at;
-  if (!is_allowed)
+  if (!repeats_)
     in_.refuse(begin, "the quantifier " + in_.character_text() +
                           " of nothing, of an anchor or of a quantifier");
-  if (in_.peek() == '{') {
-    interval(begin);
-  } else {
-    out_ += in_.peek();
-    in_.at += 1;
-  }
+  const char c = in_.peek();
+  const int most = c == '{' ? interval(begin) : c == '?' ? 1 : kMaxRepeat;
+  if (c != '{') in_.at += 1;
   // Reluctant or possessive; {n,m}+ is (?:{n,m})+.
-  if (!in_.at_end() && (in_.peek() == '?' || in_.peek() == '+')) {
-    out_ += in_.peek();
-    in_.at += 1;
-  }
+  const bool is_marked = !in_.at_end() && (in_.peek() == '?' || in_.peek() == '+');
+  if (is_marked) in_.at += 1;
+  if (most > kFewRepeats || (c == '{' && is_marked)) count_characters();
+  out_ += in_.pattern.substr(begin, in_.at - begin);
   repeats_ = false;
 }
 
-// {n}, {n,}, {,m} or {n,m}
-void RegexReader::interval(std::size_t begin) {
+// Makes a class of each single character of the last atom.
+void RegexReader::count_characters() {
+  while (!uncounted_.empty() && uncounted_.back().begin >= atom_) {
+    const auto [begin, end] = uncounted_.back();
+    out_.insert(end, "]]").insert(begin, "[^[^");
+    uncounted_.pop_back();
+  }
+}
+
+// {n}, {n,}, {,m} or {n,m}; the greatest number.
+int RegexReader::interval(std::size_t begin) {
   in_.at += 1;
   const auto least = number();
   const bool is_range = in_.take(",");
@@ -224,7 +256,7 @@ void RegexReader::interval(std::size_t begin) {
       std::max(least.value_or(0), most.value_or(0)) > kMaxRepeat)
     in_.refuse(begin, "a '{' that is not {n}, {n,}, {,m} or {n,m} with n <= m <= " +
                           std::to_string(kMaxRepeat));
-  out_ += in_.pattern.substr(begin, in_.at - begin);
+  return most.value_or(kMaxRepeat);
 }
 
 std::optional<int> RegexReader::number() {

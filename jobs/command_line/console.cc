@@ -234,6 +234,7 @@ void Console::started(const RunInfo& info) {
                     {"git_hash", git_hash()},
                     {"model", info.model_description},
                     {"tokenizer", info.tokenizer_description},
+                    {"prompt", info.work},
                     {"device", info.device},
                     {"dtype", info.dtype},
                     {"threads", info.threads},

@@ -4,6 +4,7 @@
 
 #include "engine/prompt/end_tokens.h"
 #include "kernels/types/error.h"
+#include "workers/documents/generation_defaults.h"
 #include "workers/load/model_parts.h"
 #include "workers/options/option_values.h"
 
@@ -97,9 +98,14 @@ Prompting::Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const 
   end_ids_.insert(end_ids_.end(), chat_->end_ids().begin(), chat_->end_ids().end());
   std::sort(end_ids_.begin(), end_ids_.end());
   end_ids_.erase(std::unique(end_ids_.begin(), end_ids_.end()), end_ids_.end());
+  const std::string differs =
+      files.format() == ModelFiles::Format::gguf
+          ? differing_gguf_defaults(files.config(), options.generation)
+          : differing_defaults(files.generation_config(), options.generation);
   description_ = "chat template " + template_.name + ", " +
                  (options.generation.prompt.empty() ? "task " + text_of(task_)
-                                                    : "prompt " + options.generation.prompt_file);
+                                                    : "prompt " + options.generation.prompt_file) +
+                 (differs.empty() ? "" : "; ") + differs;
 }
 
 bool Prompting::may_be_bare() const {

@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::size_t kMostKeysShown = 5;
 
-// Keys of config.json that no supported family has: "; nothing reads 'quirk' of config.json".
-std::string unread_keys(const ModelConfig& config) {
+// Keys that no supported family has: "; nothing reads 'quirk' of config.json".
+std::string unread_keys(const ModelConfig& config, ModelFiles::Format format) {
   const std::vector<std::string>& keys = config.unknown_keys;
   if (keys.empty()) return "";
   std::string text = "; nothing reads ";
@@ -27,7 +27,7 @@ std::string unread_keys(const ModelConfig& config) {
     text += (i == 0 ? "" : ", ") + printable(keys[i]);
   if (keys.size() > kMostKeysShown)
     text += " and " + counted(keys.size() - kMostKeysShown, "other key");
-  return text + " of config.json";
+  return text + (format == ModelFiles::Format::gguf ? " of the file" : " of config.json");
 }
 
 }  // namespace
@@ -42,7 +42,7 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::string names;
   for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
   return config.architecture + ", " + counted(config.shape.n_layers, "layer") + ", " +
-         human_count(n_parameters) + " parameters, " + names + unread_keys(config);
+         human_count(n_parameters) + " parameters, " + names + unread_keys(config, files.format());
 }
 
 ModelMetadata open_model(const std::string& path) {

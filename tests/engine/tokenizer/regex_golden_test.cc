@@ -160,6 +160,25 @@ TEST(RegexLimits, NestedRepetitionOverALongTextEnds) {
   EXPECT_EQ(n_matches("((a)|(b))*$", text), 1u);
 }
 
+// Loops that pass all of the text, fail and begin one letter further on. No step back is taken:
+// what comes next is looked at first, or the loop gives nothing back. `tokenizers` takes minutes.
+TEST(RegexLimits, ATextThatIsPassedFromEveryPlaceIsGivenUp) {
+  for (const char* pattern :
+       {"a*b|a", "a*+b|a", "(?>a*)b|a", "[a-c]*+z|a", R"(\p{L}*+z|a)", ".*z|a", "[^x]*+x|a",
+        "(?:a|q)*+z|a", "(?i:a)*+z|a", "(?=a*+z)a|a", "(?i:1?a)*+z|a", "(?:(?:aa?){3})*+z|a",
+        "[a&&[a-z]]*z|a", "(a)*+z|a", "(?:[ab]c?)*+z|a", "(?:a{1000})*+z|a"}) {
+    EXPECT_EQ(n_matches(pattern, std::string(40'000, 'a')), std::nullopt) << pattern;
+    EXPECT_EQ(n_matches(pattern, std::string(3'000, 'a')), 3000u) << pattern;
+  }
+}
+
+// A text that is given up takes nothing from the next one.
+TEST(RegexLimits, TheNextTextBeginsAnew) {
+  EXPECT_EQ(n_matches("a*b|a", std::string(200'000, 'a')), std::nullopt);
+  EXPECT_EQ(n_matches("[a-z]+", "the next text"), 3u);
+  EXPECT_NO_THROW(Regex(R"(\p{L}+)", false, "tokenizer.json"));
+}
+
 // As the crate onig does: none directly behind another match.
 TEST(RegexMatches, EmptyOnesAreFoundBetweenCharacters) {
   EXPECT_EQ(n_matches("", "a\u00e9\U0001f600"), 4u);

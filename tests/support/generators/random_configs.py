@@ -49,7 +49,8 @@ def byte_letters():
 
 def tokenizer_json(n_tokens=VOCABULARY):
     letters = byte_letters()
-    vocab = {letters[b]: b for b in range(256)} | {f"<unused{i}>": i for i in range(256, n_tokens)}
+    vocab = {letters[b]: b for b in range(256)} | {f"<unused{i}>": i for i in range(256, n_tokens - 1)}
+    vocab["<|endoftext|>"] = n_tokens - 1  # the EOS of Qwen2Tokenizer
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
             "pre_tokenizer": byte_level, "post_processor": None, "decoder": byte_level,
@@ -366,7 +367,7 @@ def tovamill_nll(program, folder, corpus, out):
 
 def names_a_change(message, case):
     """Whether a message names what the case changed; the numbers of heads stand for their key."""
-    spoken = {"num_key_value_heads": ["key-value heads"],
+    spoken = {"num_key_value_heads": ["key-value heads", "shape"],
               "num_attention_heads": ["attention heads", "head size", "shape"],
               "hidden_size": ["hidden_size", "shape"], "head_dim": ["head size", "head_dim", "shape"],
               "vocab_size": ["shape"], "intermediate_size": ["shape"], "num_hidden_layers": ["layers"],
