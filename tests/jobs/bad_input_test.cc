@@ -367,7 +367,8 @@ TEST_F(BadInput, CorporaThatAreNotWhatTheyShouldBe) {
   EXPECT_EQ(reasons("a.txt", "\xef\xbb\xbf"), Reasons{"empty"});
   EXPECT_EQ(reasons("a.txt", "good\xc3"), Reasons{"invalid-utf8"});
   EXPECT_EQ(reasons("a.txt", "\xed\xa0\x80"), Reasons{"invalid-utf8"});
-  EXPECT_EQ(reasons("a.txt", std::string(5, '\0')), Reasons{});
+  EXPECT_EQ(reasons("a.txt", std::string("words\0words", 11)), Reasons{});
+  EXPECT_EQ(reasons("a.txt", std::string(5, '\0')), Reasons{"invalid-utf8"});
   EXPECT_EQ(reasons("a.txt", "  \n \t\n"), Reasons{});
   EXPECT_EQ(reasons("a.txt.gz", "no gzip at all").size(), 1u);
   EXPECT_EQ(reasons("a.txt.zst", "no zstd at all").size(), 1u);

@@ -153,6 +153,8 @@ TEST_F(Kill, DamagedJournalsCostTimeOnly) {
     std::filesystem::create_directories(d.path() / out / "journal");
     const std::filesystem::path copy = d.path() / out / "journal/0-1.log";
     std::filesystem::copy_file(journal, copy);
+    std::filesystem::copy_file(journal.parent_path() / "inputs.log",
+                               copy.parent_path() / "inputs.log");
     const std::uint64_t at = round < 4 ? static_cast<std::uint64_t>(round) * 7 : random() % n_bytes;
     if (round % 3 == 2) {
       std::filesystem::resize_file(copy, at);
