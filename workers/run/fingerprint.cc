@@ -138,15 +138,17 @@ std::string fingerprint_digest(const nlohmann::json& fields) {
 void check_same(const nlohmann::json& before, const nlohmann::json& now,
                 const std::string& run_directory) {
   std::string differences;
+  const bool was_sweep = before.contains("sweep") && !now.contains("sweep");
   for (const auto& [key, value] : now.items()) {
     const auto found = before.find(key);
+    if (was_sweep && found == before.end()) continue;  // of each of its settings
     if (found != before.end() && *found == value) continue;
     if (key == "corpus" && found != before.end() && corpus_alike(*found) == value) continue;
     const std::string name = key == "job" ? "the command" : "--" + key;
     differences += (differences.empty() ? "" : ", ") + name + " was " +
                    (found == before.end() ? "not there" : text(*found)) + " and is " + text(value);
   }
-  if (before.contains("sweep") && !now.contains("sweep"))
+  if (was_sweep)
     differences += (differences.empty() ? "" : ", ") + std::string("--sweep was ") +
                    text(before["sweep"]) + " and is not there";
   if (differences.empty()) return;

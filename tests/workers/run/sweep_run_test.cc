@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <map>
 
 #include "io/results/hdf5_file.h"
 #include "pipeline/run_directory/run_directory.h"
@@ -22,12 +21,9 @@ namespace fs = std::filesystem;
 using testing::contains;
 using testing::error_of;
 using testing::QuietObserver;
-using testing::results_parts;
 using testing::results_text;
 using testing::score;
 using testing::words;
-
-using Parts = std::map<std::string, std::string>;
 
 class SweepRun : public ::testing::Test {
  protected:
@@ -47,15 +43,6 @@ class SweepRun : public ::testing::Test {
   }
   static std::string results(const RunOptions& o) { return results_text(results_path(o.out)); }
 
-  // What a group of a file has, by paths that begin at it, /paired aside.
-  static Parts parts_in(const std::string& path, const std::string& group) {
-    Parts in;
-    for (const auto& [name, text] : results_parts(path)) {
-      if (!name.starts_with(group + "/") || name.starts_with(group + "/paired")) continue;
-      in[name.substr(group.size())] = text;
-    }
-    return in;
-  }
   void expect_as_alone(const RunOptions& o) {
     const Sweep sweep = sweep_of(o);
     for (const SweepSetting& setting : sweep.settings) {
@@ -63,8 +50,8 @@ class SweepRun : public ::testing::Test {
       RunOptions alone = setting.options;
       alone.out = d.path() / "alone";
       score(alone);
-      const Parts expected = parts_in(results_path(alone.out), "");
-      const Parts actual = parts_in(results_path(o.out), "/sweep/" + setting.name);
+      const auto expected = testing::results_within(results_path(alone.out), "");
+      const auto actual = testing::results_within(results_path(o.out), "/sweep/" + setting.name);
       EXPECT_GE(actual.size(), 40u);
       EXPECT_TRUE(actual == expected);
       for (const auto& [name, text] : expected) {
