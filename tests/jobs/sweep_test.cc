@@ -32,7 +32,7 @@ class SweepProgram : public testing::MpiRuns {
                                 "\"}\n";
     }
     d.write("corpus/lines.jsonl", lines);
-    d.write("corpus/long.txt", testing::words(12'000, 5));
+    d.write("corpus/long.txt", testing::words(4'000, 5));
   }
   std::vector<std::string> command(const std::string& out) const {
     return command_of("score", out, {"--trace-state", "--sweep", kSweep});

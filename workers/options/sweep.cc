@@ -83,17 +83,21 @@ std::vector<SweptOption> read_swept_options(const std::string& text) {
   return options;
 }
 
-// Whether the option does anything beside the policy and the positions of the setting.
-bool has_effect_in(const RunOptions& setting, const std::string& name) {
+// Whether the option does anything beside the policy and the positions of the setting: whether no
+// value of it would be refused there.
+bool has_effect_in(const RunOptions& setting, const SweptOption& option) {
+  const std::string& name = option.name;
   if (name == "policy" || name == "positions" || name == "chunk-tokens") return true;
   if (name == "cache-size") return is_bounded(setting.cache);
   if (name == "seed") return traits_of(setting.cache.policy).draws;
   RunOptions alone;
   alone.cache.policy = setting.cache.policy;
   alone.cache.positions = setting.cache.positions;
-  set_swept(alone, name, swept_value(setting, name));
   try {
-    check_policy_options(alone.cache);
+    for (const std::string& value : option.values) {
+      set_swept(alone, name, value);
+      check_policy_options(alone.cache);
+    }
     return true;
   } catch (const Error&) {
     return false;
@@ -127,28 +131,28 @@ std::vector<std::string> swept_values(const RunOptions& options,
   return values;
 }
 
-bool varies(const Sweep& sweep, const std::string& name) {
+bool varies(const Sweep& sweep, const SweptOption& option) {
   std::vector<std::string> values;
   for (const SweepSetting& s : sweep.settings) {
-    if (has_effect_in(s.options, name)) values.push_back(swept_value(s.options, name));
+    if (has_effect_in(s.options, option)) values.push_back(swept_value(s.options, option.name));
   }
   return std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) != values.end();
 }
 
 void name_settings(Sweep& sweep, const std::vector<SweptOption>& swept) {
   for (SweepSetting& s : sweep.settings) s.name = text_of(s.options.cache.policy);
-  if (varies(sweep, "cache-size")) {
+  const auto name_by = [&](const SweptOption& option, const std::string& front) {
+    if (!varies(sweep, option)) return;
     for (SweepSetting& s : sweep.settings) {
-      if (is_bounded(s.options.cache)) s.name += "-" + text_of(s.options.cache.cache_size);
+      if (has_effect_in(s.options, option)) s.name += front + swept_value(s.options, option.name);
     }
+  };
+  for (const SweptOption& option : swept) {
+    if (option.name == "cache-size") name_by(option, "-");
   }
   for (const SweptOption& option : swept) {
-    if (option.name == "policy" || option.name == "cache-size" || !varies(sweep, option.name))
-      continue;
-    for (SweepSetting& s : sweep.settings) {
-      if (has_effect_in(s.options, option.name))
-        s.name += "-" + option.name + "=" + swept_value(s.options, option.name);
-    }
+    if (option.name != "policy" && option.name != "cache-size")
+      name_by(option, "-" + option.name + "=");
   }
 }
 
@@ -164,11 +168,6 @@ void check_swept_settings(const Sweep& sweep) {
 }
 
 }  // namespace
-
-bool Sweep::contains(std::string_view name) const {
-  return std::any_of(settings.begin(), settings.end(),
-                     [&](const SweepSetting& s) { return s.name == name; });
-}
 
 std::size_t Sweep::baseline() const {
   const auto full = std::find_if(settings.begin(), settings.end(), [](const SweepSetting& s) {
@@ -198,7 +197,7 @@ Sweep sweep_of(const RunOptions& options) {
   std::vector<std::vector<std::string>> seen;
   for (RunOptions& setting : cross_product(options, swept)) {
     for (const SweptOption& option : swept) {
-      if (has_effect_in(setting, option.name)) continue;
+      if (has_effect_in(setting, option)) continue;
       set_swept(setting, option.name, swept_value(defaults, option.name));
       const std::pair what{option.name, option.name == "clip-distance"
                                             ? "positions=" + text_of(setting.cache.positions)

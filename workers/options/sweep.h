@@ -23,7 +23,6 @@ struct Sweep {
   std::vector<SweepSetting> settings;  // in the order of the values; names differ
   std::vector<std::string> notes;      // a line for each option that some settings make no use of
 
-  bool contains(std::string_view name) const;
   std::size_t baseline() const;  // the first `full`, else the first
   std::string names() const;     // "full, tova-512"
 };

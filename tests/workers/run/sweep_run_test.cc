@@ -93,21 +93,21 @@ TEST_F(SweepRun, OnTheReferenceAndWithFewStreamsItIsTheSame) {
 }
 
 TEST_F(SweepRun, AStoppedSweepContinuesToTheSameResults) {
-  d.write("corpus/long.txt", words(3000, 9));
-  // One setting is through a document before the other: it reads fewer tokens.
+  d.write("corpus/z.txt", words(15'000, 9));  // keeps the run busy while it is being stopped
+  // With chunks one setting is through a document before the other: it reads fewer tokens.
   for (const char* sweep :
-       {"policy=full,tova,random cache-size=8,16", "chunk-tokens=0,2,256 cache-size=8"}) {
+       {"policy=tova,random cache-size=8,16", "chunk-tokens=0,2,256 cache-size=8"}) {
     SCOPED_TRACE(sweep);
-    const RunOptions whole = options("whole", sweep), stopped = options("stopped", sweep);
+    const RunOptions whole = options("whole", sweep);
+    RunOptions stopped = options("stopped", sweep);
+    stopped.streams = 2;
     score(whole);
-    for (const int after : {0, 3, 5}) {
+    for (const int after : {1, 2}) {
       QuietObserver observer(after);
       error_of([&] { run_corpus(stopped, observer); }, ExitCode::stopped);
-      if (after > 0) score(stopped);
-      if (after == 0) continue;
-      EXPECT_TRUE(results(stopped) == results(whole)) << after;
-      fs::remove_all(stopped.out);
     }
+    score(stopped);
+    EXPECT_TRUE(results(stopped) == results(whole));
     fs::remove_all(whole.out);
     fs::remove_all(stopped.out);
   }
