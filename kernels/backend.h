@@ -142,6 +142,10 @@ struct BackendOptions {
   // Of the packed matrices and their biases; null is memory of the backend's own. Outlives the
   // backend. The reference backend makes no use of it.
   WeightStore* weights = nullptr;
+  // The device of a backend of the same kind, shape and dtype, which outlives this one: its
+  // weights, threads and memory are this backend's, too; steps, buffers and states are not. null: a
+  // device of its own.
+  Device* beside = nullptr;
   int device_index = 0;          // cuda: which of the GPUs that this process sees
   std::int32_t n_in_flight = 1;  // cuda: steps in flight at once that are wanted
   bool traces = false;           // cuda: measures the parts of each step, at the cost of some speed

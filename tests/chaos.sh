@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kills whatever can be killed of runs on several ranks, at random moments, and compares what they end with to the
 # results of an undisturbed run of one process.
-#   chaos.sh [--rounds N] [--seed S] [--job score|generate|both] [--changes] [--build FOLDER] [--keep]
+#   chaos.sh [--rounds N] [--seed S] [--job score|sweep|generate|both] [--changes] [--build FOLDER] [--keep]
 # Every round starts jobs/launch.sh with a random number of ranks and random options, and deals one to five blows: to a
 # rank, to the coordinator, to all ranks, to mpirun, to a rank while it starts; by SIGKILL, by SIGSTOP until long after
 # it was given up, by SIGSEGV (once a round), or by SIGUSR1 to all (save and stop). Where launch.sh gives up, it is
@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
     *) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
   esac
 done
-case "$job" in score | generate | both) ;; *) echo "chaos.sh: --job $job: score, generate or both" >&2; exit 64 ;; esac
+case "$job" in score | sweep | generate | both) ;; *) echo "chaos.sh: --job $job: score, sweep, generate or both" >&2; exit 64 ;; esac
 for name in tovamill make_tiny_run compare_results; do
   [ -x "$build/$name" ] || { echo "chaos.sh: $build/$name is not built" >&2; exit 66; }
 done
@@ -107,9 +107,12 @@ start_launch() {  # RANKS OPTIONS...
 # The command of a job without what differs from run to run; --stream-jsonl lies beside $out.
 set_work() {  # JOB
   job_of_round=$1
-  work_of_round=("$1" --model "$work/tiny/model" --corpus "$work/tiny/corpus" --cache-size 32 --dtype f32 --threads 1)
+  work_of_round=("${1/sweep/score}" --model "$work/tiny/model" --corpus "$work/tiny/corpus" --cache-size 32 --dtype f32
+    --threads 1)
   if [ "$1" = score ]; then
     work_of_round+=(--trace-state)
+  elif [ "$1" = sweep ]; then
+    work_of_round+=(--trace-state --sweep 'policy=full,tova-ema,random cache-size=16,64 chunk-tokens=0,128')
   else
     work_of_round+=(--temperature 1 --samples 2 --max-new-tokens 64 --min-new-tokens 16 --stream-jsonl "$out.jsonl")
   fi
@@ -162,15 +165,15 @@ is_equal() {
   local whole=$work/whole-$job_of_round
   [ ! -e "$out.fresh" ] || whole=$out.fresh
   "$build/compare_results" "$whole/results.h5" "$out/results.h5" >"$out.diff" 2>&1 || return 1
-  [ "$job_of_round" = score ] && return 0
+  [ "$job_of_round" = generate ] || return 0
   "$build/tovamill" export "$out" --format jsonl | texts_in >"$out.texts"
   [ -s "$out.texts" ] && texts_in <"$out.jsonl" | diff - "$out.texts" >"$out.diff" 2>&1
 }
 
 echo "chaos.sh: $rounds rounds from seed $seed"
 "$build/make_tiny_run" "$work/tiny" 150 "$seed" || exit 1
-for kind in score generate; do
-  if [ "$job" != both ] && [ "$job" != "$kind" ]; then continue; fi
+for kind in score sweep generate; do
+  if [ "$job" != "$kind" ] && { [ "$job" != both ] || [ "$kind" = sweep ]; }; then continue; fi
   out=$work/whole-$kind
   set_work "$kind"
   "$build/tovamill" "${work_of_round[@]}" --out "$out" >"$out.log" 2>&1 || { cat "$out.log"; exit 1; }

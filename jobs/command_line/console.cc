@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "jobs/command_line/sweep_table.h"
 #include "kernels/types/format.h"
 #include "kernels/types/version.h"
 #include "workers/options/option_values.h"
@@ -42,8 +43,8 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
                              (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
   }
   if (!info.stages.empty()) text += row("stages " + std::to_string(options.stages), info.stages);
-  if (!info.work.empty()) text += row("prompt", info.work);
-  text += row("state", state);
+  if (!info.work.empty()) text += row(options.sweep.empty() ? "prompt" : "sweep", info.work);
+  if (options.sweep.empty()) text += row("state", state);
   if (info.streams > 0)
     text +=
         row("memory",
@@ -144,7 +145,7 @@ std::string failure_rows(const RunSummary& s) {
   return text;
 }
 
-std::string summary_table(const RunSummary& s) {
+std::string summary_rows(const RunSummary& s) {
   std::string text = row("documents", with_thousands(s.n_documents));
   text += failure_rows(s);
   if (s.n_unscored > 0)
@@ -158,8 +159,14 @@ std::string summary_table(const RunSummary& s) {
   if (s.n_ranks_lost > 0) {
     text += row("ranks lost", with_thousands(s.n_ranks_lost) + " (others did their work)");
   }
-  text += s.generates ? generation_rows(s, n_good(s)) : scoring_rows(s, n_good(s));
-  text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
+  if (s.settings.empty()) {
+    text += s.generates ? generation_rows(s, n_good(s)) : scoring_rows(s, n_good(s));
+    text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
+  } else {
+    text += row("tokens",
+                with_thousands(s.n_tokens) + ", read by " + counted(s.settings.size(), "setting"));
+    text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
+  }
   text += row("speed", s.seconds > 0.0 ? fixed_point(s.tokens_per_second, 0) + " tokens/s over " +
                                              human_duration(s.seconds)
                                        : "- (everything was done before)");
@@ -167,6 +174,27 @@ std::string summary_table(const RunSummary& s) {
   text += row("results", s.results_path);
   return text + row("to read them", "tovamill export " + s.results_path + " --format " +
                                         (s.generates ? "jsonl" : "csv"));
+}
+
+std::string summary_table(const RunSummary& s) {
+  return summary_rows(s) + (s.settings.empty() ? "" : "\n" + sweep_table(s.settings));
+}
+
+Json settings_json(const RunSummary& s) {
+  Json settings = Json::array();
+  for (const SettingSummary& one : s.settings)
+    settings.push_back({{"name", one.name},
+                        {"perplexity_token", one.summary.perplexity_token.value},
+                        {"perplexity_token_se", one.summary.perplexity_token.standard_error},
+                        {"nll_difference", one.paired.nll_difference.value},
+                        {"nll_difference_se", one.paired.nll_difference.standard_error},
+                        {"perplexity_ratio", one.paired.perplexity_ratio.value},
+                        {"perplexity_ratio_se", one.paired.perplexity_ratio.standard_error},
+                        {"documents_in_both", one.paired.n_documents},
+                        {"baseline", one.is_baseline},
+                        {"mean_attended", one.summary.mean_attended},
+                        {"tokens_per_second", one.tokens_per_second}});
+  return settings;
 }
 
 // In place of what only scoring gives.
@@ -314,6 +342,13 @@ void Console::finished(const RunSummary& s) {
              {"ranks_lost", s.n_ranks_lost},
              {"results", s.results_path}};
   if (s.generates) add_generation(event, s);
+  if (!s.settings.empty()) {
+    for (const char* name :
+         {"scored", "unscored", "perplexity_token", "perplexity_token_se", "perplexity_word",
+          "perplexity_word_se", "bits_per_byte", "bits_per_byte_se", "mean_attended"})
+      event.erase(name);
+    event["settings"] = settings_json(s);
+  }
   print_json(out_, event);
 }
 

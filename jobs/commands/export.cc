@@ -45,6 +45,7 @@ int run_export(const Request& request) {
   ExportOptions options;
   options.format = export_format_named(request.extras.at("format"));
   options.tokens = request.flag("tokens");
+  options.setting = request.extras.at("setting");
   const std::string results = results_of_operand(request.operands.front());
   const std::string& output = request.extras.at("output");
   if (output.empty()) {
@@ -74,7 +75,8 @@ std::string results_of_operand(const std::string& operand) {
 Subcommand export_command() {
   Subcommand command;
   command.name = "export";
-  command.synopsis = "DIR|results.h5 [--format csv|jsonl] [--tokens] [--output FILE]";
+  command.synopsis =
+      "DIR|results.h5 [--format csv|jsonl] [--tokens] [--setting NAME] [--output FILE]";
   command.summary = "results as CSV or JSON lines, a document or text each";
   command.introduction =
       "Prints a row or an object per document: what it is, its counts, its perplexity per token "
@@ -83,13 +85,15 @@ Subcommand export_command() {
       "its\n"
       "negative log-likelihood, if the run stored them (score --token-nll).\n"
       "Of summarize and generate a row or an object per text, with its question, references and\n"
-      "scores where there are any, and per failed document; with --tokens also the texts' ids.\n";
+      "scores where there are any, and per failed document; with --tokens also the texts' ids.\n"
+      "Of a sweep those of all its settings, named in a last column, or of the one of --setting.\n";
   command.examples =
       "  tovamill export run1 > documents.csv\n"
       "  tovamill export run1/results.h5 --format jsonl --tokens --output tokens.jsonl\n"
       "  tovamill export summaries --format jsonl > summaries.jsonl\n";
   command.extras = {{"format", "NAME", "csv", "csv, jsonl"},
                     {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
+                    {"setting", "NAME", "", "of a sweep (score --sweep): only this setting"},
                     {"output", "FILE", "", "write there instead of to standard output"}};
   command.operand = "DIR|FILE";
   command.run = run_export;

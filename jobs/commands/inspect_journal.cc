@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <vector>
+
 #include "io/results/journal.h"
 #include "jobs/commands/inspect_parts.h"
 #include "kernels/types/error.h"
@@ -42,6 +45,7 @@ Json inspect_journal(const std::string& path) {
   Texts texts;
   std::string crash;
   double nll_sum = 0.0;
+  std::vector<double> nll_of_settings;  // of a sweep
   Json header, footer;
   const std::uint64_t torn_bytes =
       read_journal(path, [&](JournalEntry kind, std::span<const std::byte> payload) {
@@ -55,6 +59,9 @@ Json inspect_journal(const std::string& path) {
         ++(record.status == DocumentRecord::Status::failed ? n_failed : n_done);
         n_tokens += record.n_tokens;
         nll_sum += record.nll_sum;
+        nll_of_settings.resize(std::max(nll_of_settings.size(), record.settings.size()));
+        for (std::size_t i = 0; i < record.settings.size(); ++i)
+          nll_of_settings[i] += record.settings[i].nll_sum;
         for (const Generation& g : record.generations) texts.add(g);
       });
   if (n_entries == 0 && torn_bytes > 0) {
@@ -70,8 +77,10 @@ Json inspect_journal(const std::string& path) {
   object["tokens"] = n_tokens;
   if (generates)
     texts.write(object);
-  else
+  else if (nll_of_settings.empty())
     object["nll_sum"] = nll_sum;
+  else
+    object["nll_sum"] = nll_of_settings;
   object["documents_begun"] = n_begun;
   object["crash"] = crash;
   object["torn_bytes"] = torn_bytes;

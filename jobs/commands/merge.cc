@@ -1,6 +1,7 @@
 // tovamill merge: what the journals of a run hold so far, as results.h5.
 #include <iostream>
 
+#include "jobs/command_line/sweep_table.h"
 #include "jobs/commands/commands.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
@@ -18,10 +19,12 @@ int run_merge(const Request& request) {
   const RunSummary summary = merge_run(request.operands, out);
   std::cout << counted(summary.n_documents, "document") << " (" << with_thousands(summary.n_failed)
             << " failed), " << counted(summary.n_tokens, "token") << ", "
-            << (summary.generates
-                    ? counted(summary.n_generations, "text")
-                    : "perplexity per token " + perplexity_text(summary.perplexity_token))
+            << (summary.generates ? counted(summary.n_generations, "text")
+                : summary.settings.empty()
+                    ? "perplexity per token " + perplexity_text(summary.perplexity_token)
+                    : counted(summary.settings.size(), "setting"))
             << ": " << summary.results_path << "\n";
+  if (!summary.settings.empty()) std::cout << sweep_table(summary.settings);
   if (!summary.complete) {
     std::cerr << "tovamill: the results are incomplete (complete=0): "
               << (request.operands.size() > 1

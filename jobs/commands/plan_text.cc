@@ -134,11 +134,20 @@ std::string time_rows(const RunPlan& plan) {
   return text + row("time", time);
 }
 
+std::string sweep_row(const RunPlan& plan) {
+  if (plan.settings.empty()) return "";
+  std::string names;
+  for (const std::string& name : plan.settings) names += (names.empty() ? "" : ", ") + name;
+  return row("sweep",
+             counted(plan.settings.size(), "setting") + " (the memory and time of all): " + names);
+}
+
 }  // namespace
 
 std::string plan_text(const RunPlan& plan) {
   return row("model", plan.model) + row("tokenizer", plan.tokenizer) +
-         row("device", plan.device + ", " + plan.dtype) + corpus_rows(plan.corpus, plan.left_out) +
+         row("device", plan.device + ", " + plan.dtype) + sweep_row(plan) +
+         corpus_rows(plan.corpus, plan.left_out) +
          (plan.writing ? writing_rows(*plan.writing, plan.corpus) : "") + shard_row(plan) +
          end_row(plan) + memory_rows(plan) + time_rows(plan);
 }
@@ -159,6 +168,7 @@ Json plan_json(const RunPlan& plan) {
             {"tokenizer", plan.tokenizer},
             {"device", plan.device},
             {"dtype", plan.dtype},
+            {"settings", plan.settings},
             {"ranks", plan.n_ranks},
             {"stages", std::max<std::size_t>(1, plan.stages.size())},
             {"threads", plan.n_threads},

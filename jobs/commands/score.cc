@@ -6,6 +6,7 @@
 #include "jobs/command_line/console.h"
 #include "jobs/command_line/run_process.h"
 #include "jobs/commands/commands.h"
+#include "workers/options/sweep.h"
 
 namespace tovamill {
 namespace {
@@ -16,6 +17,9 @@ int run_score(const Request& request) {
   RunProcess process(options);
   return process.run([&](RunLaunch& launch) {
     Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
+    if (is_sweep(options) && launch.channel->rank() == 0) {
+      for (const std::string& note : sweep_of(options).notes) console.note(note);
+    }
     if (const auto summary = run_corpus(options, launch, console)) console.finished(*summary);
   });
 }
@@ -36,14 +40,16 @@ Subcommand score_command() {
       "  tovamill score --model model.gguf --corpus novels/ --out run1\n"
       "  tovamill score --model Llama-2-7b-hf/ --corpus 'web/*.jsonl.zst' --text-key content \\\n"
       "      --policy window --sinks 4 --cache-size 1024 --out run2\n"
-      "  tovamill score --config run2.ini --cache-size 256 --out run3\n";
+      "  tovamill score --config run2.ini --cache-size 256 --out run3\n"
+      "  tovamill score --model model.gguf --corpus novels/ --out run4 \\\n"
+      "      --sweep 'policy=full,tova,tova-ema cache-size=128,256,512'\n";
   command.groups = {
       {"What is read, where results go",
        {"model", "corpus", "part", "out", "overwrite", "accept-appended"}},
       corpus_group(),
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
-        "chunk-tokens", "seed"}},
+        "chunk-tokens", "seed", "sweep"}},
       {"Scoring", {"bos", "parse-special", "token-nll", "trace-state"}},
       {"Machine",
        {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",

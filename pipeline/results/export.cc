@@ -1,5 +1,6 @@
 #include "pipeline/results/export.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include "pipeline/results/csv.h"
 #include "pipeline/results/document_rows.h"
 #include "pipeline/results/export_generations.h"
+#include "pipeline/results/results_file.h"
 #include "pipeline/results/results_writer.h"
 
 namespace tovamill {
@@ -50,20 +52,42 @@ struct DocumentTokens {
 class Exporter {
  public:
   Exporter(const std::string& path, const ExportOptions& options, std::ostream& out)
-      : path_(path), file_(path, Hdf5File::Mode::read), options_(options), out_(out) {
+      : path_(path),
+        whole_(path, Hdf5File::Mode::read),
+        file_(whole_, ""),
+        options_(options),
+        out_(out) {
     check_schema();
+    const std::vector<std::string> settings = settings_of_results(whole_);
+    if (options.setting.empty()) {
+      settings_ = settings;
+    } else {
+      check_setting(settings);
+      file_ = Hdf5File(whole_, "/sweep/" + options.setting);
+    }
     generates_ = file_.exists("/generations/text");
+    const Hdf5File first(whole_, settings.empty() ? "" : "/sweep/" + settings.front());
     if (options.tokens && !generates_ &&
-        !(file_.exists("/tokens/id") && file_.exists("/tokens/nll")))
+        !(first.exists("/tokens/id") && first.exists("/tokens/nll")))
       throw Error(ExitCode::usage,
                   "'" + path + "' holds no tokens: run with --token-nll, or leave --tokens out");
   }
 
   void run() {
-    if (generates_)
+    if (options_.format == ExportFormat::csv && !generates_)
+      write((options_.tokens ? token_csv_header() : document_csv_header()) +
+            (settings_.empty() ? "" : kSettingColumn));
+    if (generates_) {
       export_generations(file_, path_, options_, [&](const std::string& line) { write(line); });
-    else
+    } else if (settings_.empty()) {
       export_documents();
+    } else {
+      for (const std::string& setting : settings_) {
+        file_ = Hdf5File(whole_, "/sweep/" + setting);
+        column_ = setting;
+        export_documents();
+      }
+    }
     out_.flush();
     check_out();
   }
@@ -71,7 +95,6 @@ class Exporter {
  private:
   void export_documents() {
     const bool csv = options_.format == ExportFormat::csv;
-    if (csv) write(options_.tokens ? token_csv_header() : document_csv_header());
     DocumentRows(file_, options_.tokens).each([&](const DocumentRow& row) {
       if (!csv)
         write(json_line(row));
@@ -83,9 +106,9 @@ class Exporter {
   }
 
   void check_schema() {
-    if (!file_.exists("/documents/id"))
+    if (!whole_.exists("/documents/id") && !whole_.exists("/sweep"))
       throw BadData("'" + path_ + "' is an HDF5 file but not of tovamill: it has no /documents");
-    for (const auto& [name, value] : file_.attributes("/")) {
+    for (const auto& [name, value] : whole_.attributes("/")) {
       if (name == "schema_version" && value != Hdf5Value(kResultsSchema))
         throw BadData("'" + path_ + "' is of another schema version than " +
                       std::to_string(kResultsSchema) +
@@ -103,7 +126,19 @@ class Exporter {
     check_out();
   }
 
-  static std::string csv_line(const DocumentRow& row) {
+  void check_setting(const std::vector<std::string>& settings) const {
+    if (std::find(settings.begin(), settings.end(), options_.setting) != settings.end()) return;
+    std::string known;
+    for (const std::string& name : settings) known += (known.empty() ? "" : ", ") + name;
+    throw Error(ExitCode::usage,
+                "--setting '" + options_.setting + "': '" + path_ +
+                    (settings.empty() ? "' is of no sweep" : "' has the settings " + known));
+  }
+
+  // Behind the other columns.
+  std::string csv_setting() const { return column_.empty() ? "" : "," + csv_field(column_); }
+
+  std::string csv_line(const DocumentRow& row) const {
     std::string line;
     bool first = true;
     visit_columns(row, [&](const char*, const auto& value) {
@@ -111,7 +146,7 @@ class Exporter {
       first = false;
       line += csv_field(value);
     });
-    return line;
+    return line + csv_setting();
   }
 
   DocumentTokens tokens_of(const DocumentRow& row) const {
@@ -127,7 +162,8 @@ class Exporter {
     const std::string front =
         csv_field(row.id) + "," + csv_field(row.file) + "," + digits(row.offset) + ",";
     for (std::size_t i = 0; i < tokens.ids.size(); ++i)
-      write(front + digits(i) + "," + digits(tokens.ids[i]) + "," + csv_field(tokens.nll[i]));
+      write(front + digits(i) + "," + digits(tokens.ids[i]) + "," + csv_field(tokens.nll[i]) +
+            csv_setting());
   }
 
   std::string json_line(const DocumentRow& row) const {
@@ -139,6 +175,7 @@ class Exporter {
       object["token_nll"] = Json::array();
       for (const float nll : tokens.nll) object["token_nll"].push_back(shortest(nll));
     }
+    if (!column_.empty()) object["setting"] = column_;
     return object.dump(-1, ' ', false, Json::error_handler_t::replace);  // NaN is null
   }
 
@@ -152,7 +189,10 @@ class Exporter {
   }
 
   std::string path_;
-  Hdf5File file_;
+  Hdf5File whole_;
+  Hdf5File file_;                      // the part of it that is exported
+  std::vector<std::string> settings_;  // of a sweep of which all are
+  std::string column_;                 // the one that is being written, of several
   ExportOptions options_;
   bool generates_ = false;
   std::ostream& out_;

@@ -14,6 +14,7 @@ struct ExportOptions {
   ExportFormat format = ExportFormat::csv;
   // What --token-nll stored, Error(usage) if it is not there; of generated texts their ids.
   bool tokens = false;
+  std::string setting = {};  // of a sweep; empty: all of them
 };
 
 // A row or object per document, in the file's order, failed ones included with their reason: the
@@ -36,6 +37,12 @@ struct ExportOptions {
 // must be ignored).
 void export_results(const std::string& path, const ExportOptions& options, std::ostream& out);
 
+// A sweep gives the rows of one setting, as a run of it alone would; or those of all its settings,
+// one after another, with its name in a last column or key `setting`. Throws Error(usage) for one
+// that it does not have.
+//
+// What the first line of the CSV of all settings has behind the others.
+inline constexpr const char* kSettingColumn = ",setting";
 // The first lines of the CSV of documents and of tokens.
 std::string document_csv_header();
 std::string token_csv_header();

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string_view>
 
 #include "io/files/json_file.h"
@@ -59,14 +60,17 @@ bool is_results_file(const std::string& path) {
       return std::any_of(attributes.begin(), attributes.end(),
                          [&](const auto& a) { return a.first == name; });
     };
-    return has("schema_version") && has("fingerprint") && file.exists("/documents/id");
+    return has("schema_version") && has("fingerprint") &&
+           (file.exists("/documents/id") || file.exists("/sweep"));
   } catch (const Error&) {
     return false;
   }
 }
 
 std::vector<std::string> corpus_files_of(const std::string& results) {
-  const Hdf5File file(results, Hdf5File::Mode::read);
+  const Hdf5File whole(results, Hdf5File::Mode::read);
+  const std::vector<std::string> settings = settings_of_results(whole);  // of the same documents
+  const Hdf5File file(whole, settings.empty() ? "" : "/sweep/" + settings.front());
   std::set<std::string> files;
   if (!file.exists("/documents/file")) return {};
   const std::uint64_t n = file.shape("/documents/file").at(0);
@@ -78,10 +82,24 @@ std::vector<std::string> corpus_files_of(const std::string& results) {
   return {files.begin(), files.end()};
 }
 
+std::vector<std::string> settings_of_results(const Hdf5File& file) {
+  std::vector<std::string> names;
+  if (!file.exists("/sweep")) return names;
+  for (const auto& [name, value] : file.attributes("/sweep")) {
+    if (const auto* text = std::get_if<std::string>(&value); text && name == "settings") {
+      std::istringstream words(*text);
+      for (std::string word; words >> word;) names.push_back(word);
+    }
+  }
+  return names;
+}
+
 bool is_exported_file(const std::string& path) {
   bool is_whole = false;
   const std::string line = first_line(path, is_whole);
-  const auto is_header = [&](const std::string& header) { return is_whole && line == header; };
+  const auto is_header = [&](const std::string& header) {
+    return is_whole && (line == header || line == header + kSettingColumn);
+  };
   return is_header(document_csv_header()) || is_header(token_csv_header()) ||
          is_header(generation_csv_header(false)) || is_header(generation_csv_header(true)) ||
          is_exported_object(line, is_whole);

@@ -6,13 +6,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "pipeline/results/cache_statistics.h"
-#include "pipeline/results/generation_datasets.h"
+#include "pipeline/results/results_group.h"
 #include "pipeline/results/summary.h"
+#include "pipeline/results/sweep_groups.h"
 #include "pipeline/run_directory/document_record.h"
 #include "pipeline/run_directory/run_directory.h"
 
@@ -29,10 +29,11 @@ struct ResultsHeader {
   std::int64_t cache_size = 0;  // tokens
   std::string config;           // all options, as JSON or INI text
   std::string program_version, git_hash;
-  std::string left_out = {};  // files of the corpus that are not read; empty: none
-  bool complete = false;      // every record of the corpus is in
-  std::string job = "score";  // or "summarize", "generate"
-  bool stems = false;         // words of ROUGE were stemmed
+  std::string left_out = {};                 // files of the corpus that are not read; empty: none
+  bool complete = false;                     // every record of the corpus is in
+  std::string job = "score";                 // or "summarize", "generate"
+  bool stems = false;                        // words of ROUGE were stemmed
+  std::vector<SettingHeader> settings = {};  // of a sweep, which has none of the four above
   // Values of this run alone; named in the root attribute `run_dependent_attributes`:
   std::string created;  // ISO 8601
   std::string command;
@@ -49,46 +50,26 @@ struct RunRow {
   double seconds_computing = 0.0, seconds_waiting = 0.0, seconds_writing = 0.0;
 };
 
-// What must be known before the first document is written.
-struct ResultsSizes {
-  std::uint64_t n_documents = 0, n_failed = 0, n_tokens = 0;
-  std::size_t longest_id = 0, longest_file = 0, longest_failure = 0;  // bytes
-  // The job writes texts and scores nothing: there is /generations, but no perplexity.
-  bool generates = false;
-};
-
-// Replaces the attributes of /summary about generated texts.
-void write_text_summary(Hdf5File& file, const CorpusSummary& summary);
-
 class ResultsWriter {
  public:
-  ResultsWriter(const std::string& path, const ResultsSizes& sizes);
+  // `settings` of a sweep: everything but /run then lies in /sweep.
+  ResultsWriter(const std::string& path, const ResultsSizes& sizes,
+                std::span<const SettingHeader> settings = {});
   ~ResultsWriter();
 
   // In (file, offset) order. Throws BadData if the record does not fit those before (layers,
-  // per-token arrays).
+  // per-token arrays, settings).
   void add(const DocumentRecord& record);
   // Writes what is left and closes the file.
   CorpusSummary finish(const ResultsHeader& header, const std::vector<RunRow>& runs);
 
  private:
-  struct Documents;
-  struct Failures;
-  struct Tokens;
-  void write_summary(const CorpusSummary& summary);
-  void write_perplexities(const CorpusSummary& summary);
   void write_runs(const std::vector<RunRow>& runs);
   void write_root(const ResultsHeader& header, const CorpusSummary& summary);
 
-  bool generates_;
   Hdf5File file_;
-  std::uint64_t n_added_ = 0;  // documents
-  std::unique_ptr<Documents> documents_;
-  std::unique_ptr<Failures> failures_;
-  std::unique_ptr<Tokens> tokens_;
-  GenerationDatasets generations_;
-  CacheStatistics cache_;
-  SummaryBuilder summary_;
+  std::unique_ptr<ResultsGroup> root_;  // or
+  std::unique_ptr<SweepGroups> sweep_;
 };
 
 }  // namespace tovamill

@@ -125,6 +125,26 @@ std::string job_of(const json& header) {
   return job.empty() ? "score" : job;  // older programs had no other
 }
 
+Hdf5Value hdf5_value(const json& value) {
+  if (value.is_number_integer()) return value.get<std::int64_t>();
+  if (value.is_number()) return value.get<double>();
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+// Of a sweep: its settings as the journal's header names them.
+std::vector<SettingHeader> settings_of(const json& header) {
+  std::vector<SettingHeader> settings;
+  if (!header.contains("sweep")) return settings;
+  for (const json& s : header["sweep"]) {
+    SettingHeader setting{
+        .name = text_at(s, "name"), .is_baseline = s.value("baseline", false), .options = {}};
+    for (const auto& [option, value] : s["options"].items())
+      setting.options.emplace_back(option, hdf5_value(value));
+    settings.push_back(std::move(setting));
+  }
+  return settings;
+}
+
 void describe_by(ResultsHeader& h, const json& header) {
   const json fingerprint = fingerprint_of(header);
   h.job = job_of(header);
@@ -136,6 +156,7 @@ void describe_by(ResultsHeader& h, const json& header) {
   const std::string size = text_at(fingerprint, "cache-size");
   h.cache_size = 0;
   std::from_chars(size.data(), size.data() + size.size(), h.cache_size);
+  h.settings = settings_of(header);
   h.config = text_at(header, "config");
   h.program_version = text_at(header, "program_version");
   h.git_hash = text_at(header, "git_hash");

@@ -39,6 +39,18 @@ struct FailedDocument {
 };
 inline constexpr std::size_t kMostFirstFailures = 3;
 
+// Of two runs or settings (paired.h).
+struct PairedSummary {
+  std::uint64_t n_documents = 0;   // in both
+  Estimate value, baseline_value;  // nats per token, over the documents in both
+  Estimate nll_difference;         // nats per token
+  Estimate nll_difference_macro;   // the same
+  Estimate perplexity_ratio;
+  Estimate perplexity;  // exp(value)
+};
+
+struct SettingSummary;
+
 struct CorpusSummary {
   std::uint64_t n_documents = 0;  // rows of /documents, failed ones included
   std::uint64_t n_failed = 0;
@@ -58,7 +70,18 @@ struct CorpusSummary {
   std::uint64_t n_without_words = 0;       // ... none of whose references has a word for ROUGE
   // By kTextScoreNames: the highest over a text's references, the mean over them.
   std::array<Estimate, kTextScoreNames.size()> text_best{}, text_mean{};
+  // Of a sweep, in the order of its settings; the perplexities above are then NaN.
+  std::vector<SettingSummary> settings;
   std::string results_path;
+};
+
+struct SettingSummary {
+  std::string name;
+  bool is_baseline = false;
+  CorpusSummary summary;
+  PairedSummary paired;  // with the baseline
+  // Of the steps of a rank, from the footers of the journals; 0: not known.
+  double tokens_per_second = 0.0, seconds_computing = 0.0;
 };
 
 class SummaryBuilder {

@@ -1,6 +1,6 @@
-// Layout: version, then the fields that a scan needs (RecordKey), then the rest in the order of the
-// struct. Counters are LEB128 numbers and histograms end with their last full bin, for most of them
-// are zero.
+// Layout: version (a later one for records with settings, so that others stay as they were), then
+// the fields that a scan needs (RecordKey), then the rest in the order of the struct. Counters are
+// LEB128 numbers and histograms end with their last full bin, for most of them are zero.
 #include "pipeline/run_directory/document_record.h"
 
 #include <bit>
@@ -12,7 +12,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint8_t kVersion = 3;
+constexpr std::uint8_t kVersion = 3, kVersionWithSettings = 4;
 
 void put(ByteWriter& out, const LogHistogram& h) {
   std::size_t n = h.size();
@@ -106,12 +106,25 @@ void get(ByteReader& in, std::vector<Generation>& generations) {
   }
 }
 
+// One after another, each with its length.
+void get(ByteReader& in, std::vector<DocumentRecord>& settings, const std::string& where) {
+  const std::size_t n = in.count(1);
+  if (n == 0) in.fail("a record of a sweep has no setting");
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::span<const std::byte> bytes = in.bytes();
+    if (decode_key(bytes, where).has_settings) in.fail("a setting has settings of its own");
+    settings.push_back(decode_document(bytes, where));
+  }
+}
+
 // The fields in front, in one list for reading and writing.
 RecordKey get_key(ByteReader& in) {
-  if (const auto version = in.fixed<std::uint8_t>(); version != kVersion)
+  const auto version = in.fixed<std::uint8_t>();
+  if (version != kVersion && version != kVersionWithSettings)
     in.fail("the record has version " + std::to_string(version) + ", this program reads " +
-            std::to_string(kVersion));
+            std::to_string(kVersion) + " and " + std::to_string(kVersionWithSettings));
   RecordKey key;
+  key.has_settings = version == kVersionWithSettings;
   const auto status = in.fixed<std::uint8_t>();
   if (status > static_cast<std::uint8_t>(DocumentRecord::Status::unscored))
     in.fail("the status is unknown");
@@ -141,7 +154,7 @@ std::string_view name_of(FinishReason reason) {
 
 std::vector<std::byte> encode(const DocumentRecord& r) {
   ByteWriter out;
-  out.fixed(kVersion);
+  out.fixed(r.settings.empty() ? kVersion : kVersionWithSettings);
   out.fixed(static_cast<std::uint8_t>(r.status));
   out.text(r.file);
   for (const std::uint64_t n : {r.offset, r.span_begin, r.span_end, r.n_lines, r.n_tokens})
@@ -170,6 +183,9 @@ std::vector<std::byte> encode(const DocumentRecord& r) {
   for (const Generation& g : r.generations) put(out, g);
   out.fixed(static_cast<std::int32_t>(r.rank));
   out.fixed(r.seconds);
+  if (r.settings.empty()) return out.take();
+  out.varint(r.settings.size());
+  for (const DocumentRecord& setting : r.settings) out.bytes(encode(setting));
   return out.take();
 }
 
@@ -215,6 +231,7 @@ DocumentRecord decode_document(std::span<const std::byte> bytes, const std::stri
     in.fail("a failed document has texts");
   r.rank = in.fixed<std::int32_t>();
   r.seconds = in.fixed<double>();
+  if (key.has_settings) get(in, r.settings, where);
   in.expect_end();
   const auto is_per_token = [&](std::size_t n, std::size_t rows) {
     return n == 0 || (rows > 0 && n % rows == 0 && n / rows == r.n_tokens);

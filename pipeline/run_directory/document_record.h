@@ -122,6 +122,11 @@ struct DocumentRecord {
   // documents have n_scored instead.
   std::vector<Generation> generations;
 
+  // Of a sweep: what each of its settings came to, in their order, without settings of their own;
+  // then this record says what the document is, and is failed where it failed in any of them.
+  // Empty: all of them come to this record.
+  std::vector<DocumentRecord> settings;
+
   int rank = 0;  // that computed it, and the time it took: for /run only
   double seconds = 0.0;
 
@@ -137,6 +142,7 @@ struct RecordKey {
   std::uint64_t n_tokens = 0;
   std::string id;
   std::string failure_text;
+  bool has_settings = false;  // DocumentRecord::settings
 };
 
 // A self-contained little-endian byte string, and back. `decode` checks every length and throws

@@ -80,6 +80,7 @@ RunOptions unusual_options() {
   o.generation.stop = {"\n\n", " \"end\" ", "# no comment"};
   o.generation.stream_jsonl = "out/live results.jsonl";
   o.cache = {Policy::window, 77, 3, 2, 9, 0.1 + 0.2, Positions::in_state, 4096, 1000};
+  o.sweep = "policy=full,tova cache-size=16,32";
   o.bos = BosMode::never;
   o.parse_special = o.token_nll = o.trace_state = o.strict = o.overwrite = o.accept_appended = true;
   o.block = 128;

@@ -29,7 +29,7 @@ std::vector<TokenId> surrounded(std::vector<TokenId> ids, const StreamSetting& s
 }  // namespace
 
 DocumentStream::DocumentStream(const StreamSetting& setting, StateKeeper& states,
-                               CorpusRecord record, std::future<TextTokens> text,
+                               CorpusRecord record, std::shared_future<TextTokens> text,
                                std::unique_ptr<StreamState> state)
     : setting_(setting),
       states_(states),
@@ -44,6 +44,7 @@ bool DocumentStream::is_ready(bool waits) {
   if (is_read_) return true;
   if (!waits && text_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
   read(text_.get());
+  text_ = {};
   return true;
 }
 
@@ -203,7 +204,22 @@ DocumentRecord DocumentStream::failed(const std::string& reason, const std::stri
   return record;
 }
 
+void DocumentStream::end_with(DocumentRecord record) {
+  record.id = result_.id;
+  record.line = result_.line;
+  record.span_begin = result_.span_begin;
+  record.span_end = result_.span_end;
+  record.n_lines = result_.n_lines;
+  result_ = std::move(record);
+  next_ = planned_ = chunk_begin_ = tokens_.size();
+  has_ended_ = true;
+}
+
 DocumentRecord DocumentStream::finish(int rank) {
+  if (has_ended_) {
+    result_.rank = rank;
+    return std::move(result_);
+  }
   if (!rejection_.empty()) return failed("bad-tokens", rejection_, rank);
   if (not_finite_) {
     return failed("not-finite",

@@ -40,7 +40,7 @@ class DocumentStream final : public DocumentInFlight {
  public:
   // `text` is what becomes of the record's text.
   DocumentStream(const StreamSetting& setting, StateKeeper& states, CorpusRecord record,
-                 std::future<TextTokens> text, std::unique_ptr<StreamState> state);
+                 std::shared_future<TextTokens> text, std::unique_ptr<StreamState> state);
 
   // Whether the text's tokens are there; with `waits` they are. Until then nothing is known of it:
   // it is not finished, and no block can be planned. Throws what Tokenizer::encode does.
@@ -68,17 +68,20 @@ class DocumentStream final : public DocumentInFlight {
   std::vector<std::byte> save() const override;
   bool restore(std::span<const std::byte> bytes) override;
 
+  // The document is through, and comes to what it came to before; is_ready.
+  void end_with(DocumentRecord record);
   // The finished document, and its state for the next one.
   DocumentRecord finish(int rank) override;
   const std::string& rejection() const override { return rejection_; }
   std::unique_ptr<StreamState> release_state() { return std::move(state_); }
+  // Of what the stream is made of: two streams of one digest take the same steps.
+  std::string digest() const;
 
  private:
   std::size_t chunk_end(std::size_t chunk_begin) const;
   void end_chunk(std::size_t chunk_begin, std::size_t chunk_end);
   void count_evictions(std::size_t layer, std::span<const Eviction> evictions);
   DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
-  std::string digest() const;
   void read(const TextTokens& text);
   void read_saved(std::span<const std::byte> bytes);
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
@@ -87,11 +90,11 @@ class DocumentStream final : public DocumentInFlight {
   StateKeeper& states_;
   CorpusRecord record_;  // without its text
   std::unique_ptr<StreamState> state_;
-  std::future<TextTokens> text_;
-  bool is_read_ = false;         // text_ has become tokens_
-  std::vector<TokenId> tokens_;  // of all chunks, a BOS before each where there is one
-  std::size_t next_ = 0;         // of tokens_, that no step has taken yet
-  std::size_t planned_ = 0;      // of tokens_, that no block has been planned for
+  std::shared_future<TextTokens> text_;  // of all settings of a sweep
+  bool is_read_ = false;                 // text_ has become tokens_
+  std::vector<TokenId> tokens_;          // of all chunks, a BOS before each where there is one
+  std::size_t next_ = 0;                 // of tokens_, that no step has taken yet
+  std::size_t planned_ = 0;              // of tokens_, that no block has been planned for
   std::size_t chunk_begin_ = 0;
   DocumentRecord result_;
   std::vector<std::uint64_t> lifetime_;  // (n_tokens) steps lived, summed over layers and groups
@@ -101,6 +104,7 @@ class DocumentStream final : public DocumentInFlight {
                                               // alive: of the chunk's first token
   std::optional<std::size_t> not_finite_;     // the first token whose NLL is no number
   std::string rejection_;
+  bool has_ended_ = false;  // result_ is complete
 };
 
 }  // namespace tovamill

@@ -19,7 +19,6 @@ constexpr char kSavedStream[] = "the saved state of a document";
 
 }  // namespace
 
-// Digest of what the stream is made of: two streams of one digest take the same steps.
 std::string DocumentStream::digest() const {
   Digest d;
   for (const std::int32_t n :

@@ -34,21 +34,27 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
           .seed = options.generation.sampling.seed};
 }
 
-namespace {
-
-// On a CPU each core computes; beside a GPU they have time.
 int n_tokenizer_threads(const RunOptions& options) {
   constexpr int kMost = 8;
   return device_of(options) == DeviceKind::cuda ? std::clamp(options.threads - 1, 1, kMost) : 0;
 }
 
-}  // namespace
-
 ScoreWork::ScoreWork(LoadedModel& model, const RunOptions& options)
     : model_(model),
+      runner_(*model.runner),
+      keeper_(*model.states),
       options_(options),
       setting_(stream_setting(model, options)),
       tokenizer_(*model.tokenizer, n_tokenizer_threads(options)) {}
+
+ScoreWork::ScoreWork(LoadedModel& model, const RunOptions& options, StepRunner& runner,
+                     StateKeeper& states)
+    : model_(model),
+      runner_(runner),
+      keeper_(states),
+      options_(options),
+      setting_(stream_setting(model, options)),
+      tokenizer_(*model.tokenizer, 0) {}
 
 std::int64_t ScoreWork::rows_ready() const {
   std::int64_t rows = 0;
@@ -60,7 +66,7 @@ std::int64_t ScoreWork::rows_ready() const {
 // other.
 bool ScoreWork::has_room() const {
   const std::int64_t rows =
-      static_cast<std::int64_t>(model_.plan.max_rows) * model_.runner->max_in_flight();
+      static_cast<std::int64_t>(model_.plan.max_rows) * runner_.max_in_flight();
   return streams_.size() < static_cast<std::size_t>(model_.plan.n_streams) && rows_ready() < rows;
 }
 
@@ -72,7 +78,7 @@ std::unique_ptr<StreamState> ScoreWork::state_for_document() {
     return state;
   }
   try {
-    return model_.states->make_state();
+    return keeper_.make_state();
   } catch (const OutOfMemory&) {
     if (streams_.empty()) throw;
     model_.plan.n_streams = static_cast<std::int32_t>(streams_.size());
@@ -85,9 +91,19 @@ std::unique_ptr<DocumentInFlight> ScoreWork::open(CorpusRecord& record) {
   if (!state) return nullptr;
   // The record goes without its text, which becomes tokens.
   std::string text = std::exchange(record.text, std::string());
-  auto stream = std::make_unique<DocumentStream>(
-      setting_, *model_.states, std::move(record),
-      tokenizer_.start(std::move(text), options_.parse_special), std::move(state));
+  return add(std::make_unique<DocumentStream>(
+      setting_, keeper_, std::move(record),
+      tokenizer_.start(std::move(text), options_.parse_special).share(), std::move(state)));
+}
+
+std::unique_ptr<DocumentStream> ScoreWork::open(const CorpusRecord& record,
+                                                const std::shared_future<TextTokens>& text) {
+  std::unique_ptr<StreamState> state = state_for_document();
+  if (!state) return nullptr;
+  return add(std::make_unique<DocumentStream>(setting_, keeper_, record, text, std::move(state)));
+}
+
+std::unique_ptr<DocumentStream> ScoreWork::add(std::unique_ptr<DocumentStream> stream) {
   if (stream->rejection().empty()) streams_.push_back(stream.get());
   return stream;
 }
@@ -119,7 +135,7 @@ bool ScoreWork::submit() {
   }
   if (step.blocks.empty()) return false;
   step.n_tokens = ids_.size();
-  model_.runner->submit({.blocks = step.blocks, .ids = ids_, .targets = targets_});
+  runner_.submit({.blocks = step.blocks, .ids = ids_, .targets = targets_});
   in_flight_.push_back(std::move(step));
   return true;
 }
@@ -128,14 +144,14 @@ std::size_t ScoreWork::collect() {
   if (in_flight_.empty()) return 0;
   const Step step = std::move(in_flight_.front());
   in_flight_.pop_front();
-  const StepOutput output = model_.runner->collect();
+  const StepOutput output = runner_.collect();
   for (std::size_t i = 0; i < step.blocks.size(); ++i)
     step.owners[i]->advance(output, step.blocks[i], i);
   return step.n_tokens;
 }
 
 std::size_t ScoreWork::step() {
-  const auto most = static_cast<std::size_t>(model_.runner->max_in_flight());
+  const auto most = static_cast<std::size_t>(runner_.max_in_flight());
   do {
     while (in_flight_.size() < most && submit()) continue;
   } while (in_flight_.empty() && wait_for_text());

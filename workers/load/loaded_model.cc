@@ -9,6 +9,7 @@
 #include "workers/load/memory_plan.h"
 #include "workers/load/model_parts.h"
 #include "workers/load/packed_weights.h"
+#include "workers/options/sweep.h"
 #include "workers/stages/stage_cut.h"
 #include "workers/stages/staged_model.h"
 
@@ -55,17 +56,35 @@ ModelMetadata open_model(const std::string& path) {
 
 namespace {
 
+// Backends of the other settings of a sweep, on the weights of the first.
+void make_others(LoadedModel& loaded, const RunOptions& options) {
+  BackendOptions made = loaded.backend_options;
+  made.weights = nullptr;
+  made.group.reset();
+  made.beside = &loaded.backend->device();
+  const std::vector<CacheOptions> caches = caches_of(options);
+  for (std::size_t i = 1; i < caches.size(); ++i) {
+    made.cache = caches[i];
+    loaded.others.push_back({.backend = make_backend(device_of(options), made), .runner = nullptr});
+  }
+}
+
 // Fits streams and step to `budget` bytes beside the weights.
 void make_forward(LoadedModel& loaded, const RunOptions& options, std::uint64_t budget) {
   StepPlan& plan = loaded.plan;
-  const auto forward = [&] {
-    return std::make_unique<Forward>(loaded.model, *loaded.backend, plan.max_rows, plan.n_streams,
+  make_others(loaded, options);
+  const auto forward = [&](Backend& backend) {
+    return std::make_unique<Forward>(loaded.model, backend, plan.max_rows, plan.n_streams,
                                      plan.block);
   };
-  const std::uint64_t buffers = forward()->buffer_bytes();
-  fit_streams(plan, options, *loaded.backend, buffers, budget);
+  StreamBytes bytes;
+  bytes.add(*loaded.backend, forward(*loaded.backend)->buffer_bytes());
+  for (const LoadedSetting& s : loaded.others)
+    bytes.add(*s.backend, forward(*s.backend)->buffer_bytes());
+  fit_streams(plan, options, bytes, budget);
   set_rows(plan);
-  std::unique_ptr<Forward> made = forward();
+  for (LoadedSetting& s : loaded.others) s.runner = forward(*s.backend);
+  std::unique_ptr<Forward> made = forward(*loaded.backend);
   loaded.forward = made.get();
   loaded.runner = std::move(made);
   loaded.states = loaded.backend.get();
@@ -121,6 +140,13 @@ LoadedModel with_metadata(ModelMetadata metadata, const RunOptions& options,
 
 }  // namespace
 
+StreamBytes LoadedModel::stream_bytes() const {
+  StreamBytes bytes;
+  bytes.add(*backend, runner->buffer_bytes());
+  for (const LoadedSetting& s : others) bytes.add(*s.backend, s.runner->buffer_bytes());
+  return bytes;
+}
+
 LoadedModel load_model(ModelMetadata metadata, const RunOptions& options, int n_threads,
                        std::uint64_t available_bytes, const WeightSharing& how,
                        const StagePlace& place) {
@@ -155,6 +181,7 @@ LoadedModel load_model_on_gpu(ModelMetadata metadata, const RunOptions& options,
                         "): give more memory, a smaller --cache-size or fewer --streams");
       }
       loaded.runner.reset();
+      loaded.others.clear();
       loaded.model = {};
       loaded.model.range = range;
       loaded.backend.reset();

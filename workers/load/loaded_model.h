@@ -37,6 +37,12 @@ struct GpuPart {
   std::optional<NcclGroupPlace> group = std::nullopt;  // none: this rank reads them
 };
 
+// A setting of a sweep: states and steps of its own, on the weights of the first.
+struct LoadedSetting {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<StepRunner> runner;
+};
+
 struct LoadedModel {
   std::unique_ptr<ModelFiles> files;
   ModelConfig config;
@@ -44,18 +50,22 @@ struct LoadedModel {
   StepPlan plan;
   std::unique_ptr<SharedWeights> shared;  // null where the weights are this process's own
   std::vector<LayerRange> stages;         // of the model; one unless it is cut
-  std::unique_ptr<Backend> backend;       // of this rank's layers
+  BackendOptions backend_options;         // that the next was made for
+  std::unique_ptr<Backend> backend;       // of this rank's layers, and of a sweep's first setting
   Model model;
   std::unique_ptr<StepRunner> own_steps;  // stage 0: where others take the steps after it
   std::unique_ptr<PipelineDriver> pipeline_driver;
   std::unique_ptr<StepRunner> runner;      // behind stage 0: of this rank's layers
   Forward* forward = nullptr;              // this rank's layers: in `own_steps`, else in `runner`
   StateKeeper* states = nullptr;           // of the streams that go through `runner`
+  std::vector<LoadedSetting> others;       // of a sweep: its settings behind the first
   WeightsPlace weights_place;              // leader: for the followers; pid 0 where it shares none
   std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower
   std::string sharing_note;  // "weights shared with this host's ranks (513.0 MiB)"; empty if alone
   std::string rows_note;     // how rows go between stages on GPUs of their own: "rows by NCCL"
   std::string description;   // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
+
+  StreamBytes stream_bytes() const;  // of all settings
 };
 
 // Everything but the weights: enough to check options before the long part.

@@ -5,6 +5,7 @@
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
+#include "workers/options/sweep.h"
 #include "workers/stages/stage_cut.h"
 
 namespace tovamill {
@@ -86,9 +87,11 @@ void set_rows(StepPlan& plan) {
       static_cast<std::int32_t>(std::min<std::int64_t>(all, std::max(plan.block, plan.full_rows)));
 }
 
-void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
+void limit_rows(StepPlan& plan, const ModelShape& shape, std::span<const CacheOptions> caches,
                 std::uint64_t available_bytes) {
-  const std::uint64_t each = row_bytes(shape, cache) * static_cast<std::uint64_t>(plan.n_in_flight);
+  std::uint64_t each = 0;
+  for (const CacheOptions& cache : caches)
+    each += row_bytes(shape, cache) * static_cast<std::uint64_t>(plan.n_in_flight);
   while (plan.full_rows > kFewestRows &&
          each * static_cast<std::uint64_t>(plan.full_rows) > available_bytes / 4)
     plan.full_rows /= 2;
@@ -107,10 +110,16 @@ bool has_constant_states(const RunOptions& options) {
          (is_bounded(options.cache) && options.generation.prefill == Prefill::stream);
 }
 
-void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
-                 std::uint64_t buffer_bytes, std::uint64_t budget) {
-  const std::uint64_t fixed = backend.workspace_bytes() + buffer_bytes,
-                      each = std::max<std::uint64_t>(1, backend.state_bytes());
+void StreamBytes::add(const Backend& backend, std::uint64_t buffer_bytes) {
+  each += backend.state_bytes();
+  workspace += backend.workspace_bytes();
+  buffers += buffer_bytes;
+}
+
+void fit_streams(StepPlan& plan, const RunOptions& options, const StreamBytes& bytes,
+                 std::uint64_t budget) {
+  const std::uint64_t fixed = bytes.workspace + bytes.buffers,
+                      each = std::max<std::uint64_t>(1, bytes.each);
   // Generation may keep one state for the next text while one is written.
   const std::uint64_t n_least = options.job_kind == Job::score ? 1 : 2;
   const std::uint64_t least = has_constant_states(options) ? n_least * each : 1;
@@ -118,8 +127,9 @@ void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backe
     throw Error(ExitCode::configuration,
                 "--memory-budget " + std::to_string(budget) + ": one stream takes " +
                     with_thousands(n_least * each) + " bytes of state and " +
-                    with_thousands(fixed) +
-                    " of workspace: give more memory, a smaller --cache-size or fewer --threads");
+                    with_thousands(fixed) + " of workspace: give more memory, " +
+                    (is_sweep(options) ? "fewer settings to --sweep"
+                                       : "a smaller --cache-size or fewer --threads"));
   }
   plan.state_budget = budget - fixed;
   if (!has_constant_states(options)) return;  // each document shows what it takes

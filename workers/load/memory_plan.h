@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "engine/model/model.h"
 #include "kernels/backend.h"
@@ -27,18 +28,24 @@ std::uint64_t packed_bytes(const ModelShape& shape, const LayerRange& range, Sto
 StepPlan plan_rows(const RunOptions& options);
 // As many rows as the streams fill, up to enough for products at their full rate.
 void set_rows(StepPlan& plan);
-// Fewer rows for the full rate where activations would take more than a quarter of
-// `available_bytes`.
-void limit_rows(StepPlan& plan, const ModelShape& shape, const CacheOptions& cache,
+// Fewer rows for the full rate where activations, of all settings together, would take more than a
+// quarter of `available_bytes`.
+void limit_rows(StepPlan& plan, const ModelShape& shape, std::span<const CacheOptions> caches,
                 std::uint64_t available_bytes);
 // Half as many rows for the full rate, where memory has ended; false where they are few already.
 bool halve_rows(StepPlan& plan);
 // Whether each stream's state takes the same bytes however long it is.
 bool has_constant_states(const RunOptions& options);
-// As many streams as fit `budget` bytes beside `buffer_bytes` of activations, at most those
-// planned; and what is left for their states. Throws Error(configuration) where one does not fit,
-// or not as many as the options ask for.
-void fit_streams(StepPlan& plan, const RunOptions& options, const Backend& backend,
-                 std::uint64_t buffer_bytes, std::uint64_t budget);
+// Bytes of all settings of a run together.
+struct StreamBytes {
+  std::uint64_t each = 0;       // states of one document
+  std::uint64_t workspace = 0;  // of the backends
+  std::uint64_t buffers = 0;    // activations
+  void add(const Backend& backend, std::uint64_t buffer_bytes);
+};
+// As many streams as fit `budget` bytes, at most those planned; and what is left for their states.
+// Throws Error(configuration) where one does not fit, or not as many as the options ask for.
+void fit_streams(StepPlan& plan, const RunOptions& options, const StreamBytes& bytes,
+                 std::uint64_t budget);
 
 }  // namespace tovamill

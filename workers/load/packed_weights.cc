@@ -11,6 +11,7 @@
 #include "workers/load/choose_dtype.h"
 #include "workers/load/memory_plan.h"
 #include "workers/load/model_parts.h"
+#include "workers/options/sweep.h"
 #include "workers/stages/stage_cut.h"
 
 namespace tovamill {
@@ -40,18 +41,18 @@ class Packing {
 
   void pack(ComputeType dtype, WeightStore* store) {
     const StepPlan& plan = loaded_.plan;
-    loaded_.backend =
-        make_backend(device_of(options_), {.shape = shape_of(loaded_.config.shape, range_),
-                                           .cache = cache_of(options_),
-                                           .dtype = dtype,
-                                           .n_threads = n_threads_,
-                                           .max_rows = plan.max_rows,
-                                           .max_block = plan.block,
-                                           .weights = store,
-                                           .device_index = gpu_.index,
-                                           .n_in_flight = plan.n_in_flight,
-                                           .device_bytes = gpu_.n_bytes,
-                                           .group = gpu_.group});
+    loaded_.backend_options = {.shape = shape_of(loaded_.config.shape, range_),
+                               .cache = caches_of(options_).front(),
+                               .dtype = dtype,
+                               .n_threads = n_threads_,
+                               .max_rows = plan.max_rows,
+                               .max_block = plan.block,
+                               .weights = store,
+                               .device_index = gpu_.index,
+                               .n_in_flight = plan.n_in_flight,
+                               .device_bytes = gpu_.n_bytes,
+                               .group = gpu_.group};
+    loaded_.backend = make_backend(device_of(options_), loaded_.backend_options);
     loaded_.model = pack_layers(loaded_.config, weights_, range_, loaded_.backend->device());
     loaded_.private_weight_bytes = loaded_.model.weight_bytes();
   }
@@ -165,7 +166,7 @@ std::uint64_t obtain_gpu_weights(LoadedModel& loaded, const RunOptions& options,
   const std::uint64_t embedding =  // as large as the head
       range.has_embedding() ? bytes_of_elements(storage, head_parameters(shape)) : 0;
   const std::uint64_t weights = packed_bytes(shape, range, storage) + embedding;
-  limit_rows(loaded.plan, shape_of(shape, range), options.cache,
+  limit_rows(loaded.plan, shape_of(shape, range), caches_of(options),
              gpu.n_bytes > weights ? gpu.n_bytes - weights : 0);
   GpuPart part = gpu;
   if (options.memory_budget > 0)

@@ -6,6 +6,7 @@
 
 #include "kernels/types/error.h"
 #include "workers/options/option_values.h"
+#include "workers/options/sweep.h"
 
 namespace tovamill {
 namespace {
@@ -29,7 +30,40 @@ void check_applies(bool applies, const std::string& option, const std::string& o
     throw Error(ExitCode::configuration, option + " has no effect with " + other + ": " + wanted);
 }
 
-// An option that belongs to another policy is a misunderstanding, not a wish to be passed over.
+// Where a run has several settings, each of them is looked at.
+void check_cache(const RunOptions& o) {
+  if (!is_sweep(o)) {
+    validate(o.cache);
+    check_policy_options(o.cache);
+    return;
+  }
+  if (o.job_kind != Job::score)
+    throw Error(ExitCode::configuration,
+                "--sweep and tovamill " + std::string(name_of(o.job_kind)) +
+                    " do not go together: run it once for each setting, and tovamill compare");
+  if (o.stages > 1)
+    throw Error(ExitCode::configuration,
+                "--sweep and --stages do not go together: run each setting for itself, and "
+                "tovamill compare");
+  sweep_of(o);
+}
+
+}  // namespace
+
+std::string policy_help() {
+  return "which token leaves a full state: " +
+         policy_names([](const PolicyTraits&) { return true; });
+}
+
+std::string seed_help() {
+  return "of the random numbers: those of sampling, and those of --policy " +
+         policy_names([](const PolicyTraits& p) { return p.draws; });
+}
+
+std::string help_of(PolicyOption option, std::string_view what) {
+  return policies_taking(option) + ": " + std::string(what);
+}
+
 void check_policy_options(const CacheOptions& o) {
   const CacheOptions defaults;
   const PolicyTraits& policy = traits_of(o.policy);
@@ -55,25 +89,10 @@ void check_policy_options(const CacheOptions& o) {
                 "it belongs to --positions clipped");
 }
 
-}  // namespace
-
-std::string policy_help() {
-  return "which token leaves a full state: " +
-         policy_names([](const PolicyTraits&) { return true; });
-}
-
-std::string seed_help() {
-  return "of the random numbers: those of sampling, and those of --policy " +
-         policy_names([](const PolicyTraits& p) { return p.draws; });
-}
-
-std::string help_of(PolicyOption option, std::string_view what) {
-  return policies_taking(option) + ": " + std::string(what);
-}
-
 bool has_effect(Effect effect, const RunOptions& options) {
   const bool generates = options.job_kind != Job::score;
   if (effect == Effect::random) return generates || traits_of(options.cache.policy).draws;
+  if (effect == Effect::scoring) return !generates;
   return effect != Effect::generation || generates;
 }
 
@@ -137,8 +156,7 @@ void validate(const RunOptions& o) {
     throw Error(ExitCode::configuration,
                 "--accept-appended and --part, --skip or --limit do not go together: which records "
                 "these choose depends on what the corpus holds");
-  validate(o.cache);
-  check_policy_options(o.cache);
+  check_cache(o);
   if (o.job_kind != Job::score) validate_generation(o);
 }
 

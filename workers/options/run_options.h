@@ -26,6 +26,7 @@ struct RunOptions {
   std::optional<ComputeType> dtype;  // none is auto
   CorpusOptions corpus;
   CacheOptions cache;
+  std::string sweep;  // of `score`: several settings side by side (sweep.h); empty: none
   BosMode bos = BosMode::automatic;
   bool parse_special = false;       // control tokens in the text of documents are recognised
   std::int32_t block = 0;           // tokens of one stream in a step; 0 is auto (256)
@@ -68,6 +69,7 @@ struct RunOptions {
 enum class Effect : std::uint8_t {
   results,      // changes them: part of the fingerprint
   generation,   // changes those of `summarize` and `generate`, and of no other
+  scoring,      // changes those of `score`, and of no other
   random,       // the same, and those of `score` where the policy draws random numbers
   convenience,  // does not: how fast, where, how much is shown
 };
@@ -125,6 +127,9 @@ void visit_state_fields(Options& o, Visit&& visit) {
   visit("chunk-tokens", o.cache.chunk_tokens, results,
         "tokens of a chunk of a document, each read with a fresh state, a BOS included; 0 is the "
         "whole document");
+  visit("sweep", o.sweep, scoring,
+        "several settings side by side, which read the corpus once: values of the options above "
+        "and of seed, as 'policy=full,tova cache-size=128,256'");
   visit("bos", o.bos, results,
         "a BOS before each document, chunk or prompt: auto (as the model's tokenizer or chat "
         "template "
@@ -277,6 +282,9 @@ CorpusOptions corpus_of(const RunOptions& options);
 // What bounds the states: --chunk-tokens restarts them in scoring only.
 CacheOptions cache_of(const RunOptions& options);
 
+// Throws Error(configuration) where an option is given that the policy, or the positions, make no
+// use of: a misunderstanding, not a wish to be passed over.
+void check_policy_options(const CacheOptions& options);
 // Throws Error(usage or configuration) naming the option and what to give instead.
 void validate(const RunOptions& options);
 

@@ -246,6 +246,14 @@ class Bench {
 
 }  // namespace
 
+void Calibration::add(const Calibration& other) {
+  state_tokens = std::max(state_tokens, other.state_tokens);
+  for (double Calibration::*part :
+       {&Calibration::layer_s, &Calibration::head_s, &Calibration::other_s, &Calibration::step_s,
+        &Calibration::writing_s, &Calibration::seconds})
+    this->*part += other.*part;
+}
+
 Calibration calibrate(const ModelConfig& config, const ModelWeights& weights,
                       const CalibrationInput& input) {
   return Bench(config, weights, input).run();

@@ -36,6 +36,8 @@ struct Calibration {
   double writing_s = 0.0;
   double seconds = 0.0;  // that the calibration took
 
+  // Of a sweep: the same rows take a step of each setting.
+  void add(const Calibration& other);
   double written_per_second() const { return writing_s > 0.0 ? n_writers / writing_s : 0.0; }
   double tokens_per_second() const { return step_s > 0.0 ? n_rows / step_s : 0.0; }
 };

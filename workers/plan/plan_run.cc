@@ -13,6 +13,7 @@
 #include "workers/load/gpu_places.h"
 #include "workers/load/loaded_model.h"
 #include "workers/load/model_parts.h"
+#include "workers/options/sweep.h"
 #include "workers/plan/useful_streams.h"
 #include "workers/stages/stage_cut.h"
 
@@ -39,9 +40,14 @@ MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const
   const bool is_gpu = device_of(options) == DeviceKind::cuda;
   BackendOptions made = whole;
   made.shape = shape_of(head.config.shape, range);
-  const std::unique_ptr<Backend> backend = make_backend(device_of(options), made);
-  plan.device = backend->device().description();
-  plan.dtype = backend->device().dtype_name();
+  std::vector<std::unique_ptr<Backend>> backends;  // of the settings of a sweep
+  for (const CacheOptions& cache : caches_of(options)) {
+    made.cache = cache;
+    made.beside = backends.empty() ? nullptr : &backends.front()->device();
+    backends.push_back(make_backend(device_of(options), made));
+  }
+  plan.device = backends.front()->device().description();
+  plan.dtype = backends.front()->device().dtype_name();
   MemoryPlan memory = plan.memory;
   memory.weight_bytes = packed_bytes(head.config.shape, range, expanded_to(made.dtype).storage);
   const std::uint64_t left = memory.available_bytes > memory.weight_bytes
@@ -50,12 +56,15 @@ MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const
   Model shell;  // for the sizes of the buffers, which do not depend on the weights
   shell.config = head.config;
   shell.range = range;
-  const auto buffers = [&] {
-    return Forward(shell, *backend, plan.step.max_rows, plan.step.n_streams, plan.step.block)
-        .buffer_bytes();
+  const auto stream_bytes = [&] {
+    StreamBytes bytes;
+    for (const auto& b : backends)
+      bytes.add(*b, Forward(shell, *b, plan.step.max_rows, plan.step.n_streams, plan.step.block)
+                        .buffer_bytes());
+    return bytes;
   };
   try {
-    fit_streams(plan.step, options, *backend, buffers(),
+    fit_streams(plan.step, options, stream_bytes(),
                 options.memory_budget > 0 ? options.memory_budget
                 : is_gpu                  ? left
                                           : left / 10 * 8);
@@ -64,10 +73,11 @@ MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const
     if (options.streams == 0) plan.step.n_streams = 1;
   }
   set_rows(plan.step);
-  memory.state_bytes = backend->state_bytes();
+  const StreamBytes bytes = stream_bytes();
+  memory.state_bytes = bytes.each;
   memory.all_states_bytes = memory.state_bytes * static_cast<std::uint64_t>(plan.step.n_streams);
-  memory.workspace_bytes = backend->workspace_bytes();
-  memory.buffer_bytes = buffers();
+  memory.workspace_bytes = bytes.workspace;
+  memory.buffer_bytes = bytes.buffers;
   return memory;
 }
 
@@ -84,13 +94,13 @@ BackendOptions plan_memory(const ModelMetadata& head, const RunOptions& options,
   plan.step = plan_rows(options);
   set_rows(plan.step);
   BackendOptions made{.shape = shape,
-                      .cache = cache_of(options),
+                      .cache = caches_of(options).front(),
                       .dtype = chosen_dtype(options, shape, plan),
                       .n_threads = plan.n_threads,
                       .max_rows = plan.step.max_rows,
                       .max_block = plan.step.block,
                       .device_index = gpu.index};
-  if (is_gpu) limit_rows(plan.step, shape, options.cache, plan.memory.available_bytes / 2);
+  if (is_gpu) limit_rows(plan.step, shape, caches_of(options), plan.memory.available_bytes / 2);
   made.max_rows = plan.step.max_rows;
   MemoryPlan most;
   for (const LayerRange& range : plan.stages) {
@@ -158,13 +168,20 @@ void calibrate_plan(const ModelMetadata& head, const RunOptions& options, Backen
   // A tokenizer may know tokens that the model does not have: documents with these fail.
   std::vector<std::int32_t> ids(plan.corpus.ids.begin(), plan.corpus.ids.end());
   for (std::int32_t& id : ids) id = std::min(id, head.config.shape.vocab_size - 1);
-  plan.calibration = calibrate(head.config, weights,
-                               {.device = device_of(options),
-                                .backend = made,
-                                .plan = step,
-                                .document_tokens = plan.corpus.tokens_per_document(),
-                                .ids = ids,
-                                .n_writers = plan.writing ? step.n_streams : 0});
+  for (const CacheOptions& cache : caches_of(options)) {
+    made.cache = cache;
+    const Calibration c = calibrate(head.config, weights,
+                                    {.device = device_of(options),
+                                     .backend = made,
+                                     .plan = step,
+                                     .document_tokens = plan.corpus.tokens_per_document(),
+                                     .ids = ids,
+                                     .n_writers = plan.writing ? step.n_streams : 0});
+    if (plan.calibration)
+      plan.calibration->add(c);
+    else
+      plan.calibration = c;
+  }
 }
 
 }  // namespace
@@ -213,6 +230,9 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
   if (device_of(options) == DeviceKind::cuda) check_gpus(std::span(&self, 1), 0, 1);
   RunPlan plan;
   plan.job = options.job_kind;
+  if (is_sweep(options)) {
+    for (const SweepSetting& s : sweep_of(options).settings) plan.settings.push_back(s.name);
+  }
   plan.n_ranks = setting.n_ranks == 1 ? options.stages : setting.n_ranks;
   check_groups(plan.n_ranks, options.dedicated_coordinator && setting.n_ranks > 1 ? 1 : 0,
                options.stages);

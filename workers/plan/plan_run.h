@@ -43,6 +43,7 @@ struct WritingPlan {
 struct RunPlan {
   Job job = Job::score;
   std::string model, tokenizer, device, dtype;
+  std::vector<std::string> settings;  // of a sweep: memory and time below are those of all
   std::int32_t n_ranks = 1;
   std::vector<LayerRange> stages;  // of the model; the ranks form groups of so many
   std::int32_t n_threads = 1;      // of each rank

@@ -79,6 +79,8 @@ struct RunSummary {
   std::uint64_t n_stop = 0, n_length = 0, n_with_references = 0;
   std::uint64_t n_without_words = 0;
   std::array<Estimate, kTextScoreNames.size()> text_best{}, text_mean{};
+  // Of a sweep, in whose place the perplexities above are NaN.
+  std::vector<SettingSummary> settings;
   double tokens_per_second = 0.0;  // of this start
   double seconds = 0.0;  // of this start, model loading excluded; 0 where nothing was left to do
   std::uint64_t peak_rss_bytes = 0;  // of rank 0

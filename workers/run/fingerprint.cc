@@ -10,6 +10,7 @@
 #include "io/model/digest.h"
 #include "kernels/types/error.h"
 #include "workers/options/option_values.h"
+#include "workers/options/sweep.h"
 
 namespace tovamill {
 namespace {
@@ -70,6 +71,32 @@ std::string text(const nlohmann::json& value) {
   return "'" + first.substr(0, valid_utf8_prefix(first)) + "...'";
 }
 
+// A setting of a sweep as it decides: "tova-512: policy=tova cache-size=512 ...".
+std::string setting_line(const SweepSetting& setting, const ModelConfig& config) {
+  std::string line = setting.name + ":";
+  visit_swept_fields(setting.options, [&](std::string_view name, const auto& field, Effect effect) {
+    if (!has_effect(effect, setting.options)) return;
+    const std::string value = name == "clip-distance"
+                                  ? text_of(clip_distance(setting.options.cache, config.shape))
+                                  : text_of(field);
+    line += " " + std::string(name) + "=" + value;
+  });
+  return line;
+}
+
+// Of a sweep: what its settings are, in the place of what those of one run would be. Runs without
+// one have the fingerprints that they had before there were sweeps.
+void fingerprint_sweep(nlohmann::json& fields, const RunOptions& options,
+                       const ModelConfig& config) {
+  fields.erase("sweep");
+  if (!is_sweep(options)) return;
+  visit_swept_fields(options, [&](std::string_view name, const auto&, Effect) {
+    fields.erase(std::string(name));
+  });
+  for (const SweepSetting& setting : sweep_of(options).settings)
+    fields["sweep"].push_back(setting_line(setting, config));
+}
+
 }  // namespace
 
 nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
@@ -98,6 +125,7 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   fields["block"] = text_of(options.block > 0 ? options.block : kRopeSegmentTokens);
   fields["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
   fields["numbers-version"] = kNumbersVersion;
+  fingerprint_sweep(fields, options, config);
   return fields;
 }
 
@@ -110,14 +138,19 @@ std::string fingerprint_digest(const nlohmann::json& fields) {
 void check_same(const nlohmann::json& before, const nlohmann::json& now,
                 const std::string& run_directory) {
   std::string differences;
+  const bool was_sweep = before.contains("sweep") && !now.contains("sweep");
   for (const auto& [key, value] : now.items()) {
     const auto found = before.find(key);
+    if (was_sweep && found == before.end()) continue;  // of each of its settings
     if (found != before.end() && *found == value) continue;
     if (key == "corpus" && found != before.end() && corpus_alike(*found) == value) continue;
     const std::string name = key == "job" ? "the command" : "--" + key;
     differences += (differences.empty() ? "" : ", ") + name + " was " +
                    (found == before.end() ? "not there" : text(*found)) + " and is " + text(value);
   }
+  if (was_sweep)
+    differences += (differences.empty() ? "" : ", ") + std::string("--sweep was ") +
+                   text(before["sweep"]) + " and is not there";
   if (differences.empty()) return;
   throw Error(
       ExitCode::configuration,

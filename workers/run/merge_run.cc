@@ -74,6 +74,7 @@ RunSummary summary_of(const CorpusSummary& c) {
   s.n_without_words = c.n_without_words;
   s.text_best = c.text_best;
   s.text_mean = c.text_mean;
+  s.settings = c.settings;
   s.peak_rss_bytes = peak_rss_bytes();
   s.results_path = c.results_path;
   return s;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "io/files/system_facts.h"
 #include "kernels/cpu/cpu_info.h"
@@ -14,8 +15,10 @@
 #include "workers/documents/generate_work.h"
 #include "workers/documents/saved_states.h"
 #include "workers/documents/score_work.h"
+#include "workers/documents/sweep_work.h"
 #include "workers/load/gpu_places.h"
 #include "workers/options/option_values.h"
+#include "workers/options/sweep.h"
 #include "workers/run/crash_mark.h"
 #include "workers/run/fingerprint.h"
 #include "workers/stages/stage_cut.h"
@@ -48,10 +51,34 @@ std::string config_of(const RunOptions& options) {
   });
 }
 
+// What the attributes of a setting's results are made of.
+json settings_json(const RunOptions& options, const LoadedModel& model) {
+  const Sweep sweep = sweep_of(options);
+  json settings = json::array();
+  for (const SweepSetting& s : sweep.settings) {
+    json values = json::object();
+    visit_swept_fields(s.options, [&](std::string_view name, const auto& field, Effect effect) {
+      if (!has_effect(effect, s.options)) return;
+      std::string attribute(name);
+      std::replace(attribute.begin(), attribute.end(), '-', '_');
+      using Field = std::remove_cvref_t<decltype(field)>;
+      if constexpr (std::is_arithmetic_v<Field> && !std::is_same_v<Field, bool>)
+        values[attribute] = field;
+      else
+        values[attribute] = text_of(field);
+    });
+    values["clip_distance"] = clip_distance(s.options.cache, model.config.shape);
+    settings.push_back({{"name", s.name},
+                        {"baseline", &s == &sweep.settings[sweep.baseline()]},
+                        {"options", values}});
+  }
+  return settings;
+}
+
 // Paths and the command line need not be UTF-8; what is not is shown as U+FFFD.
 std::string journal_header(const RunOptions& options, const LoadedModel& model,
                            const json& run_fingerprint) {
-  const json header{
+  json header{
       {"fingerprint", run_fingerprint},
       {"job", name_of(options.job_kind)},
       {"config", config_of(options)},
@@ -68,6 +95,7 @@ std::string journal_header(const RunOptions& options, const LoadedModel& model,
       {"program_version", program_version()},
       {"git_hash", git_hash()},
       {"started", iso_time(std::time(nullptr))}};
+  if (is_sweep(options)) header["sweep"] = settings_json(options, model);
   return header.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -106,6 +134,7 @@ std::string stages_of(const LoadedModel& model) {
 
 // `documents`: null on a rank that takes none.
 LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
+  const StreamBytes bytes = model.stream_bytes();
   return {.model_description = model.files->path() + ": " + model.description,
           .tokenizer_description = model.tokenizer->description(),
           .device = model.backend->device().description(),
@@ -117,10 +146,9 @@ LoadedInfo info_of(const LoadedModel& model, const DocumentWork* documents) {
           .n_streams = model.plan.n_streams,
           .n_wanted_streams = model.plan.n_wanted,
           .weight_bytes = model.model.weight_bytes(),
-          .state_bytes = std::min(
-              model.plan.state_budget,
-              model.backend->state_bytes() * static_cast<std::uint64_t>(model.plan.n_streams)),
-          .workspace_bytes = model.backend->workspace_bytes() + model.runner->buffer_bytes()};
+          .state_bytes = std::min(model.plan.state_budget,
+                                  bytes.each * static_cast<std::uint64_t>(model.plan.n_streams)),
+          .workspace_bytes = bytes.workspace + bytes.buffers};
 }
 
 Registration registration_of(const LoadedModel& model, const json& run_fingerprint) {
@@ -151,6 +179,7 @@ void close_quietly(const Close& close) {
 }
 
 std::unique_ptr<DocumentWork> make_work(const RunOptions& options, LoadedModel& model) {
+  if (is_sweep(options)) return std::make_unique<SweepWork>(model, options, sweep_of(options));
   if (options.job_kind == Job::score) return std::make_unique<ScoreWork>(model, options);
   return std::make_unique<GenerateWork>(model, options);
 }

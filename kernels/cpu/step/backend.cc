@@ -38,9 +38,10 @@ CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
     : options_(options),
       type_(options.dtype),
       isa_(isa),
-      device_(options, isa),
-      pool_(device_.pool()),
-      gemm_(device_.gemm()),
+      own_device_(options.beside == nullptr ? std::make_unique<CpuDevice>(options, isa) : nullptr),
+      device_(own_device_ ? own_device_.get() : static_cast<CpuDevice*>(options.beside)),
+      pool_(device_->pool()),
+      gemm_(device_->gemm()),
       attention_(options, type_, pool_, isa),
       gathered_(kRowTile, options.shape.hidden_size, type_),
       tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {

@@ -17,8 +17,8 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend(const BackendOptions& options, const IsaKernels& isa);
 
-  Device& device() override { return device_; }
-  const Device& device() const override { return device_; }
+  Device& device() override { return *device_; }
+  const Device& device() const override { return *device_; }
 
   std::unique_ptr<StreamState> make_state() override;
   std::uint64_t state_bytes() const override;
@@ -70,7 +70,8 @@ class CpuBackend final : public Backend {
   BackendOptions options_;
   ComputeType type_;
   const IsaKernels& isa_;
-  CpuDevice device_;
+  std::unique_ptr<CpuDevice> own_device_;  // null where another backend has it
+  CpuDevice* device_;
   ThreadPool& pool_;  // the device's
   Gemm& gemm_;        // the device's
   RowCut row_cut_;

@@ -68,25 +68,30 @@ std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ComputeType type) {
 
 }  // namespace
 
+DeviceMemory::DeviceMemory(const BackendOptions& options, int device)
+    : wanted_bytes(cuda::wanted_bytes(device_facts(device), options.device_bytes)),
+      arena(make_arena(device, options.device_bytes)),
+      gemm(options.dtype, gemm_shapes(options, options.dtype), *arena) {}
+
 CudaDevice::CudaDevice(const BackendOptions& options)
     : options_(options),
       type_(options.dtype),
       index_(device_for(options)),
       name_(device_facts(index_).name),
-      wanted_bytes_(wanted_bytes(device_facts(index_), options.device_bytes)),
-      arena_(make_arena(index_, options.device_bytes)),
+      memory_(options.beside != nullptr ? static_cast<CudaDevice*>(options.beside)->memory_
+                                        : std::make_shared<DeviceMemory>(options, index_)),
       model_(options, type_),
-      gemm_(type_, gemm_shapes(options, type_), *arena_),
-      in_flight_(std::clamp(options.n_in_flight, 1, kMostInFlight), options, model_, gemm_,
-                 *arena_) {}
+      in_flight_(std::clamp(options.n_in_flight, 1, kMostInFlight), options, model_, memory_->gemm,
+                 *memory_->arena) {}
 
 std::string CudaDevice::description() const {
-  const std::size_t n = gemm_.n_padded();
-  const bool has_all = arena_->size() + Arena::kAlign > wanted_bytes_;
+  const std::size_t n = memory_->gemm.n_padded();
+  const Arena& arena = *memory_->arena;
+  const bool has_all = arena.size() + Arena::kAlign > memory_->wanted_bytes;
   return "CUDA, " + name_ +
          (has_all ? ""
-                  : ", only " + gibibytes(arena_->size()) + " of " + gibibytes(wanted_bytes_) +
-                        " of its memory could be had") +
+                  : ", only " + gibibytes(arena.size()) + " of " +
+                        gibibytes(memory_->wanted_bytes) + " of its memory could be had") +
          (n > 0 ? ", rows padded in " + std::to_string(n) + " kinds of products" : "");
 }
 
@@ -100,8 +105,9 @@ std::unique_ptr<CudaMatrix> CudaDevice::pack_rows(const MatrixSource& source) {
   const StorageType storage = expanded_to(type_).storage;
   const std::size_t row_bytes =
       bytes_of_elements(storage, static_cast<std::uint64_t>(matrix->cols));
-  matrix->weights = arena_->take(n_rows * row_bytes, "tensor " + name);
-  if (rows.has_bias()) matrix->biases = arena_->take(n_rows * sizeof(float), "tensor " + name);
+  matrix->weights = memory_->arena->take(n_rows * row_bytes, "tensor " + name);
+  if (rows.has_bias())
+    matrix->biases = memory_->arena->take(n_rows * sizeof(float), "tensor " + name);
   if (options_.group && !group_) group_ = join_group(*options_.group, share_stream_);
   if (!group_ || group_->reads()) {
     if (!upload_) upload_ = std::make_unique<MatrixUpload>(options_.n_threads);
@@ -138,16 +144,16 @@ std::unique_ptr<Matrix> CudaDevice::pack(const MatrixSource& source) {
 
 void CudaDevice::hold_embedding(const TensorView& embedding) {
   in_flight_.synchronize();  // who reads the one before
-  table_ = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
-  table_source_ = embedding.data;
+  memory_->table = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
+  memory_->table_source = embedding.data;
 }
 
 const CudaMatrix& CudaDevice::table(const TensorView& embedding) {
-  if (table_source_ != embedding.data) {
+  if (memory_->table_source != embedding.data) {
     hold_embedding(embedding);
     end_set_up();
   }
-  return *table_;
+  return *memory_->table;
 }
 
 void CudaDevice::end_set_up() {
@@ -173,9 +179,10 @@ std::unique_ptr<Buffer> CudaDevice::make_buffer(std::int32_t n_rows, std::int32_
   auto buffer = std::make_unique<CudaBuffer>();
   buffer->cols = n_cols;
   buffer->type = type == BufferType::full ? ComputeType::f32 : type_;
-  buffer->memory = arena_->take(static_cast<std::size_t>(n_rows) *
-                                    static_cast<std::size_t>(n_cols) * element_bytes(buffer->type),
-                                "the rows of a step");
+  buffer->memory =
+      memory_->arena->take(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n_cols) *
+                               element_bytes(buffer->type),
+                           "the rows of a step");
   return buffer;
 }
 
@@ -232,9 +239,9 @@ void CudaDevice::to_host(void* to, const void* from, std::size_t n_bytes) const 
 
 const float* CudaDevice::on_device(std::span<const float> values) {
   if (values.empty()) return nullptr;
-  ArenaBlock& piece = vectors_[values.data()];
+  ArenaBlock& piece = memory_->vectors[values.data()];
   if (piece.data() == nullptr) {
-    piece = arena_->take(values.size_bytes(), "the weights of a norm");
+    piece = memory_->arena->take(values.size_bytes(), "the weights of a norm");
     to_device(piece.data(), values.data(), values.size_bytes());
   }
   return static_cast<const float*>(piece.data());

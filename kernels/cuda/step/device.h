@@ -18,6 +18,17 @@
 
 namespace tovamill::cuda {
 
+// The memory of a GPU, and what backends beside each other share in it.
+struct DeviceMemory {
+  DeviceMemory(const BackendOptions& options, int device);
+  std::uint64_t wanted_bytes;  // of the arena, which may have become smaller
+  std::shared_ptr<Arena> arena;
+  RowGemm gemm;
+  std::unique_ptr<CudaMatrix> table;  // the embedding
+  const std::byte* table_source = nullptr;
+  std::unordered_map<const float*, ArenaBlock> vectors;  // norms, by where the host has them
+};
+
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(const BackendOptions& options);
@@ -26,7 +37,9 @@ class CudaDevice final : public Device {
   std::string dtype_name() const override { return std::string(name_of(type_)); }
   int n_threads() const override { return 1; }
   std::int32_t row_tile() const override { return 1; }
-  std::optional<std::uint64_t> device_bytes_left() const override { return arena_->n_free(); }
+  std::optional<std::uint64_t> device_bytes_left() const override {
+    return memory_->arena->n_free();
+  }
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
@@ -40,7 +53,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<ActivationTransfer> link_activations(const ActivationLinksPlace& place) override;
 
   const AttentionModel& model() const { return model_; }
-  const std::shared_ptr<Arena>& arena() const { return arena_; }
+  const std::shared_ptr<Arena>& arena() const { return memory_->arena; }
   InFlightSteps& in_flight() { return in_flight_; }
   bool is_setting_up() const { return is_setting_up_; }
   // The embedding on the GPU; brings it there where it is another than before.
@@ -58,15 +71,10 @@ class CudaDevice final : public Device {
   ComputeType type_;
   int index_ = 0;
   std::string name_;
-  std::uint64_t wanted_bytes_ = 0;  // of the arena, which may have become smaller
-  std::shared_ptr<Arena> arena_;
+  std::shared_ptr<DeviceMemory> memory_;
   AttentionModel model_;
-  RowGemm gemm_;
   mutable InFlightSteps in_flight_;
-  Stream stream_;                      // of uploads, and of rows that the host reads and writes
-  std::unique_ptr<CudaMatrix> table_;  // the embedding
-  const std::byte* table_source_ = nullptr;
-  std::unordered_map<const float*, ArenaBlock> vectors_;  // norms, by where the host has them
+  Stream stream_;  // of uploads, and of rows that the host reads and writes
   // Of set-up only. The group goes first: what it waits for must not be waited for.
   bool is_setting_up_ = true;
   std::unique_ptr<MatrixUpload> upload_;

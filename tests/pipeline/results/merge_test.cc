@@ -81,6 +81,74 @@ TEST(Merge, DoesNotDependOnRanksLaunchesOrOrder) {
   EXPECT_TRUE(dumped == dump_results(four));
 }
 
+// A document that fails in one setting counts in the other; one that was never read in none.
+TEST(Merge, GivesEachSettingOfASweepItsOwnResults) {
+  TemporaryDirectory d;
+  const std::vector<std::string> names{"tova-8", "full"};
+  std::vector<DocumentRecord> all;
+  std::vector<std::vector<DocumentRecord>> alone(names.size());
+  for (int i = 0; i < 60; ++i) {
+    DocumentRecord whole = synthetic_document(i, {.trace = true});
+    if (whole.status != DocumentRecord::Status::failed) {
+      whole.settings.assign(2, whole);
+      whole.settings[0].nll_sum += 0.25;
+      if (i % 7 == 3) {
+        DocumentRecord failed;
+        failed.status = DocumentRecord::Status::failed;
+        failed.id = whole.id;
+        failed.file = whole.file;
+        failed.line = whole.line;
+        failed.offset = whole.offset;
+        failed.failure_reason = "not-finite";
+        failed.failure_text = "no likelihood";
+        whole.settings[0] = failed;
+        whole.status = DocumentRecord::Status::failed;
+        whole.failure_reason = failed.failure_reason;
+        whole.failure_text = "tova-8: " + failed.failure_text;
+      }
+      whole.layers.clear();
+      whole.token_lifetimes.clear();
+      whole.token_nll.clear();
+      whole.token_ids.clear();
+      whole.eviction_step.clear();
+    }
+    for (std::size_t s = 0; s < names.size(); ++s)
+      alone[s].push_back(whole.settings.empty() ? whole : whole.settings[s]);
+    all.push_back(std::move(whole));
+  }
+  write_journal(d.path() / "sweep", 0, 1, all);
+  ResultsHeader h = header();
+  h.settings = {{.name = names[0], .is_baseline = false, .options = {{"policy", "tova"}}},
+                {.name = names[1], .is_baseline = true, .options = {{"policy", "full"}}}};
+  const std::string run = d.path() / "sweep";
+  const CorpusSummary summary = merge_journals(run, scan_journals(run), h);
+  ASSERT_EQ(summary.settings.size(), 2u);
+  EXPECT_GT(summary.settings[0].summary.n_failed, summary.settings[1].summary.n_failed);
+  EXPECT_GT(summary.settings[0].paired.nll_difference_macro.value, 0.0);
+  const auto sweep = testing::results_parts(results_path(run));
+  EXPECT_EQ(sweep.at("/sweep"), "@baseline full\n@settings tova-8 full\n");
+  for (std::size_t s = 0; s < names.size(); ++s) {
+    const std::string one = d.path() / names[s];
+    write_journal(one, 0, 1, alone[s]);
+    merge(one);
+    std::size_t n = 0;
+    for (const auto& [path, text] : testing::results_parts(results_path(one))) {
+      if (path == "/") continue;
+      ++n;
+      const auto found = sweep.find("/sweep/" + names[s] + path);
+      if (path == "/failures/text") continue;  // of another length
+      ASSERT_NE(found, sweep.end()) << path;
+      EXPECT_TRUE(found->second == text) << path;
+    }
+    EXPECT_GT(n, 40u);
+  }
+  all.back().settings.resize(1, synthetic_document(1));
+  write_journal(d.path() / "bad", 0, 1, all);
+  const std::string bad = d.path() / "bad";
+  EXPECT_THROW(merge_journals(bad, scan_journals(bad), h), BadData);
+  EXPECT_THROW(merge(run), BadData) << "the header is of no sweep";
+}
+
 TEST(Merge, OfEqualJournalsHasEqualBytes) {
   TemporaryDirectory d;
   for (const char* run : {"a", "b"}) {

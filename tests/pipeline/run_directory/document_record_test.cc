@@ -71,10 +71,35 @@ TEST(DocumentRecord, OfAnotherVersionIsRefusedByNumber) {
     decode_key(bytes, "here");
     ADD_FAILURE() << "it was read";
   } catch (const BadData& e) {
-    EXPECT_EQ(std::string(e.what()),
-              "here: the record has version 2, this program reads 3: the file is damaged or of "
-              "another program version");
+    EXPECT_EQ(
+        std::string(e.what()),
+        "here: the record has version 2, this program reads 3 and 4: the file is damaged or of "
+        "another program version");
   }
+}
+
+DocumentRecord with_settings() {
+  DocumentRecord r = synthetic_document(2, {});
+  r.settings = {with_everything(), synthetic_document(3), synthetic_document(7)};
+  return r;
+}
+
+TEST(DocumentRecord, OfASweepHoldsThoseOfItsSettings) {
+  const DocumentRecord r = with_settings();
+  const auto bytes = encode(r);
+  EXPECT_EQ(decode_document(bytes, "here"), r);
+  EXPECT_TRUE(decode_key(bytes, "here").has_settings);
+  EXPECT_FALSE(decode_key(encode(synthetic_document(3)), "here").has_settings);
+  EXPECT_EQ(std::to_integer<int>(encode(synthetic_document(3)).front()), 3)
+      << "other records stay readable for earlier programs";
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_THROW(decode_document(std::span(bytes).first(n), "here"), BadData) << n;
+}
+
+TEST(DocumentRecord, OfASettingHasNoSettings) {
+  DocumentRecord r = synthetic_document(2);
+  r.settings = {with_settings()};
+  EXPECT_THROW(decode_document(encode(r), "here"), BadData);
 }
 
 TEST(DocumentRecord, RefusesTextsThatCannotBe) {

@@ -70,6 +70,16 @@ std::map<std::string, std::string> results_parts(const std::string& results_path
   return parts;
 }
 
+std::map<std::string, std::string> results_within(const std::string& results_path,
+                                                  const std::string& group) {
+  std::map<std::string, std::string> within;
+  for (const auto& [name, text] : results_parts(results_path)) {
+    const bool is_in = name.size() > group.size() + 1 && name.starts_with(group + "/");
+    if (is_in && !name.starts_with(group + "/paired")) within[name.substr(group.size())] = text;
+  }
+  return within;
+}
+
 std::string results_text(const std::string& results_path) {
   std::string out;
   for (const auto& [path, text] : results_parts(results_path)) out += path + "\n" + text;

@@ -11,5 +11,9 @@ namespace tovamill::testing {
 std::string results_text(const std::string& results_path);
 // The same in parts: path of the group or dataset -> what it says, those within it aside.
 std::map<std::string, std::string> results_parts(const std::string& results_path);
+// Of what lies within a group ("", or "/sweep/<name>", whose /paired is left out), by paths that
+// begin there.
+std::map<std::string, std::string> results_within(const std::string& results_path,
+                                                  const std::string& group);
 
 }  // namespace tovamill::testing

@@ -12,6 +12,7 @@
 #include "tests/support/runs/generate_runs.h"
 #include "tests/support/runs/results_text.h"
 #include "tests/support/temporary_directory.h"
+#include "workers/options/sweep.h"
 #include "workers/plan/plan_run.h"
 
 namespace tovamill {
@@ -74,6 +75,22 @@ TEST_F(CudaRun, ResultsDoNotDependOnStreams) {
     const std::string text = results_text(results_path(o.out));
     if (first.empty()) first = text;
     EXPECT_TRUE(text == first) << streams;
+  }
+}
+
+TEST_F(CudaRun, ASweepGivesEachSettingWhatARunOfItAloneGives) {
+  write_corpus(3);
+  RunOptions o = options("sweep");
+  o.sweep = "policy=full,tova,h2o-head cache-size=8";
+  score(o);
+  for (const SweepSetting& setting : sweep_of(o).settings) {
+    RunOptions alone = setting.options;
+    alone.out = d.path() / setting.name;
+    score(alone);
+    const auto expected = testing::results_within(results_path(alone.out), "");
+    EXPECT_GE(expected.size(), 40u);
+    EXPECT_TRUE(testing::results_within(results_path(o.out), "/sweep/" + setting.name) == expected)
+        << setting.name;
   }
 }
 
