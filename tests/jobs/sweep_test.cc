@@ -59,8 +59,12 @@ TEST_F(SweepProgram, AStopAndADeathCostNothingButTime) {
   d.write("corpus/long.txt", testing::words(30'000, 5));
   const std::string expected = run_alone("whole", command("whole", kBounded));
   {
-    RunningProgram run(2, command("run", kBounded));
-    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 0) > 5000; })) << run.err();
+    std::vector<std::string> saving = command("run", kBounded);
+    saving.insert(saving.end(), {"--save-every", "0.05"});
+    RunningProgram run(2, saving);
+    const fs::path states = d.path() / "run/states";
+    ASSERT_TRUE(run.wait_until([&] { return fs::exists(states) && !fs::is_empty(states); }))
+        << run.err();
     run.send(SIGUSR1);
     ASSERT_TRUE(wait_for_end(run, "run")) << run.err();
     run.wait();
