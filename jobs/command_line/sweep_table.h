@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/results/summary.h"
+#include "workers/run/corpus_run.h"
 
 namespace tovamill {
 
