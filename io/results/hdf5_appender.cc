@@ -76,20 +76,27 @@ void attach_scales(hid_t file, hid_t dataset, const std::string& path,
   }
 }
 
+// With the paths of the scales as the file has them.
+Hdf5DatasetOptions in_file(const Hdf5File& file, const Hdf5DatasetOptions& given) {
+  Hdf5DatasetOptions options = given;
+  for (std::string& scale : options.scales) scale = file.in_file(scale);
+  return options;
+}
+
 }  // namespace
 
 template <class T>
 Hdf5Appender<T>::Hdf5Appender(const Hdf5File& file, const std::string& path,
                               const Hdf5DatasetOptions& options, std::uint64_t n_rows)
-    : path_(path),
+    : path_(file.in_file(path)),
       file_id_(file.id()),
-      options_(options),
+      options_(in_file(file, options)),
       n_rows_(n_rows > 0 ? n_rows : 1),
       two_axes_(n_rows > 0),
       chunk_(chunk_columns(sizeof(T), options.expected)),
       held_(n_rows_ * chunk_) {
-  dataset_ = create_chunked(file_id_, path, hdf5_type<T>(), {two_axes_, n_rows_, chunk_});
-  describe_dataset(dataset_.get(), path, options.long_name, options.units);
+  dataset_ = create_chunked(file_id_, path_, hdf5_type<T>(), {two_axes_, n_rows_, chunk_});
+  describe_dataset(dataset_.get(), path_, options.long_name, options.units);
 }
 
 template <class T>
@@ -133,15 +140,15 @@ template class Hdf5Appender<std::uint64_t>;
 
 Hdf5StringAppender::Hdf5StringAppender(const Hdf5File& file, const std::string& path,
                                        const Hdf5DatasetOptions& options, std::size_t longest_bytes)
-    : path_(path),
+    : path_(file.in_file(path)),
       file_id_(file.id()),
-      options_(options),
+      options_(in_file(file, options)),
       fixed_bytes_(longest_bytes <= kLongestFixedString ? std::max<std::size_t>(1, longest_bytes)
                                                         : 0),
       chunk_(chunk_columns(fixed_bytes_ > 0 ? fixed_bytes_ : 16, options.expected)) {
-  type_ = hdf5_string_type(fixed_bytes_ > 0 ? fixed_bytes_ : H5T_VARIABLE, path);
-  dataset_ = create_chunked(file_id_, path, type_.get(), {false, 1, chunk_});
-  describe_dataset(dataset_.get(), path, options.long_name, options.units);
+  type_ = hdf5_string_type(fixed_bytes_ > 0 ? fixed_bytes_ : H5T_VARIABLE, path_);
+  dataset_ = create_chunked(file_id_, path_, type_.get(), {false, 1, chunk_});
+  describe_dataset(dataset_.get(), path_, options.long_name, options.units);
 }
 
 void Hdf5StringAppender::append(std::string_view value) {

@@ -38,6 +38,7 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode) : path_(path) {
       throw Error(code_of_failure(errno, ExitCode::cannot_create),
                   "cannot create '" + path + "': " + hdf5_error_text());
     file_ = {id, close_id<H5Fclose>};
+    id_ = id;
     return;
   }
   std::error_code ignored;
@@ -48,22 +49,28 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode) : path_(path) {
       H5Fopen(path.c_str(), mode == Mode::edit ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access.get());
   if (id < 0) throw BadData("'" + path + "' cannot be read as an HDF5 file: " + hdf5_error_text());
   file_ = {id, close_id<H5Fclose>};
+  id_ = id;
 }
+
+Hdf5File::Hdf5File(const Hdf5File& file, const std::string& group)
+    : path_(file.path_), group_(file.in_file(group)), id_(file.id_) {}
 
 void Hdf5File::close() {
   check_hdf5(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "H5Fflush", path_);
   check_hdf5(H5Fclose(file_.release()), "H5Fclose", path_);
 }
 
-void Hdf5File::create_group(const std::string& path) {
+void Hdf5File::create_group(const std::string& name) {
+  const std::string path = in_file(name);
   const Hdf5Id list = own_list(H5Pcreate(H5P_GROUP_CREATE), "H5Pcreate", path);
   check_hdf5(H5Pset_obj_track_times(list.get(), false), "H5Pset_obj_track_times", path);
   const Hdf5Id group = own_object(
       H5Gcreate2(id(), path.c_str(), H5P_DEFAULT, list.get(), H5P_DEFAULT), "H5Gcreate2", path);
 }
 
-void Hdf5File::set_attribute(const std::string& object, const std::string& name,
+void Hdf5File::set_attribute(const std::string& of, const std::string& name,
                              const Hdf5Value& value) {
+  const std::string object = in_file(of);
   const Hdf5Id to = own_object(H5Oopen(id(), object.c_str(), H5P_DEFAULT), "H5Oopen", object);
   if (check_hdf5(H5Aexists(to.get(), name.c_str()), "H5Aexists", object + "@" + name) > 0)
     check_hdf5(H5Adelete(to.get(), name.c_str()), "H5Adelete", object + "@" + name);
@@ -80,8 +87,9 @@ void Hdf5File::set_attribute(const std::string& object, const std::string& name,
   check_hdf5(H5Awrite(attribute.get(), type, bytes), "H5Awrite", object + "@" + name);
 }
 
-void Hdf5File::create_dimension(const std::string& path, std::uint64_t size,
+void Hdf5File::create_dimension(const std::string& dimension, std::uint64_t size,
                                 const std::string& long_name) {
+  const std::string path = in_file(dimension);
   const hsize_t dims = size;
   const Hdf5Id space = own_space(H5Screate_simple(1, &dims, nullptr), "H5Screate_simple", path);
   const Hdf5Id list = own_list(H5Pcreate(H5P_DATASET_CREATE), "H5Pcreate", path);
@@ -97,13 +105,14 @@ void Hdf5File::create_dimension(const std::string& path, std::uint64_t size,
 }
 
 template <class T>
-void Hdf5File::create_scale(const std::string& path, std::span<const T> values,
+void Hdf5File::create_scale(const std::string& scale, std::span<const T> values,
                             const std::string& long_name, const std::string& units) {
   Hdf5Appender<T> appender(
-      *this, path,
+      *this, scale,
       {.long_name = long_name, .units = units, .scales = {}, .expected = values.size()});
   appender.append(values);
   appender.finish();
+  const std::string path = in_file(scale);
   const Hdf5Id dataset = open_dataset(id(), path);
   check_hdf5(H5DSset_scale(dataset.get(), last_name(path).c_str()), "H5DSset_scale", path);
 }
@@ -114,7 +123,8 @@ template void Hdf5File::create_scale(const std::string&, std::span<const std::ui
                                      const std::string&, const std::string&);
 
 template <class T>
-void Hdf5File::overwrite(const std::string& path, std::uint64_t first, std::span<const T> values) {
+void Hdf5File::overwrite(const std::string& name, std::uint64_t first, std::span<const T> values) {
+  const std::string path = in_file(name);
   const Hdf5Id dataset = open_dataset(id(), path);
   const Hdf5Selection s = select_range(dataset.get(), path, first, values.size());
   if (values.empty()) return;
@@ -129,7 +139,8 @@ template void Hdf5File::overwrite(const std::string&, std::uint64_t,
 template void Hdf5File::overwrite(const std::string&, std::uint64_t,
                                   std::span<const std::uint64_t>);
 
-void Hdf5File::remove(const std::string& path) {
+void Hdf5File::remove(const std::string& name) {
+  const std::string path = in_file(name);
   check_hdf5(H5Ldelete(id(), path.c_str(), H5P_DEFAULT), "H5Ldelete", path);
 }
 

@@ -130,9 +130,15 @@ class Hdf5File {
   // the middle leaves it broken. Throws Error(cannot_create), Error(no_input), BadData if it is no
   // HDF5 file.
   Hdf5File(const std::string& path, Mode mode);
+  // The same file, of which all paths lie in `group`; it must not outlive `file`, nor is it closed.
+  Hdf5File(const Hdf5File& file, const std::string& group);
   // Writes everything that is held back; a destructor cannot say that it failed.
   void close();
-  std::int64_t id() const { return file_.get(); }
+  std::int64_t id() const { return id_; }
+  // Where a path of this object lies in the file.
+  std::string in_file(const std::string& path) const {
+    return group_.empty() || path.empty() ? path : path == "/" ? group_ : group_ + path;
+  }
 
   // ---- writing ----
   void create_group(const std::string& path);
@@ -172,7 +178,9 @@ class Hdf5File {
 
  private:
   std::string path_;
-  Hdf5Id file_;
+  std::string group_;  // "" or "/sweep/tova"
+  Hdf5Id file_;        // none of a part of another
+  std::int64_t id_ = -1;
 };
 
 }  // namespace tovamill

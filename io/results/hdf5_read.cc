@@ -49,7 +49,8 @@ Hdf5Value read_attribute(hid_t attribute, const std::string& where, bool& is_sca
 
 }  // namespace
 
-bool Hdf5File::exists(const std::string& path) const {
+bool Hdf5File::exists(const std::string& name) const {
+  const std::string path = in_file(name);
   for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string part = path.substr(0, at);
     if (part != "/" && H5Lexists(id(), part.c_str(), H5P_DEFAULT) <= 0)
@@ -58,7 +59,8 @@ bool Hdf5File::exists(const std::string& path) const {
   }
 }
 
-std::vector<Hdf5Object> Hdf5File::list(const std::string& group) const {
+std::vector<Hdf5Object> Hdf5File::list(const std::string& name) const {
+  const std::string group = in_file(name);
   const Hdf5Id from = own_object(H5Oopen(id(), group.c_str(), H5P_DEFAULT), "H5Oopen", group);
   std::vector<Hdf5Object> objects;
   check_hdf5(H5Literate(
@@ -79,8 +81,8 @@ std::vector<Hdf5Object> Hdf5File::list(const std::string& group) const {
   return objects;
 }
 
-std::vector<std::pair<std::string, Hdf5Value>> Hdf5File::attributes(
-    const std::string& object) const {
+std::vector<std::pair<std::string, Hdf5Value>> Hdf5File::attributes(const std::string& of) const {
+  const std::string object = in_file(of);
   const Hdf5Id from = own_object(H5Oopen(id(), object.c_str(), H5P_DEFAULT), "H5Oopen", object);
   std::vector<std::string> names;
   check_hdf5(H5Aiterate2(
@@ -103,11 +105,13 @@ std::vector<std::pair<std::string, Hdf5Value>> Hdf5File::attributes(
   return values;
 }
 
-std::vector<std::uint64_t> Hdf5File::shape(const std::string& dataset) const {
+std::vector<std::uint64_t> Hdf5File::shape(const std::string& name) const {
+  const std::string dataset = in_file(name);
   return shape_of(open_dataset(id(), dataset).get(), dataset);
 }
 
-std::string Hdf5File::type_name(const std::string& dataset) const {
+std::string Hdf5File::type_name(const std::string& name) const {
+  const std::string dataset = in_file(name);
   const Hdf5Id from = open_dataset(id(), dataset);
   const Hdf5Id type = own_type(H5Dget_type(from.get()), "H5Dget_type", dataset);
   const std::string bits = std::to_string(8 * H5Tget_size(type.get()));
@@ -126,7 +130,8 @@ std::string Hdf5File::type_name(const std::string& dataset) const {
 }
 
 template <class T>
-std::vector<T> Hdf5File::read(const std::string& path, std::uint64_t first, std::uint64_t n) const {
+std::vector<T> Hdf5File::read(const std::string& name, std::uint64_t first, std::uint64_t n) const {
+  const std::string path = in_file(name);
   const Hdf5Id dataset = open_dataset(id(), path);
   const Hdf5Selection s = select_range(dataset.get(), path, first, n);
   std::vector<T> values(n);
@@ -138,7 +143,8 @@ std::vector<T> Hdf5File::read(const std::string& path, std::uint64_t first, std:
 }
 
 template <class T>
-std::vector<T> Hdf5File::read_all(const std::string& path) const {
+std::vector<T> Hdf5File::read_all(const std::string& name) const {
+  const std::string path = in_file(name);
   const Hdf5Id dataset = open_dataset(id(), path);
   const std::vector<std::uint64_t> shape = shape_of(dataset.get(), path);
   std::vector<T> values(
@@ -160,8 +166,9 @@ TOVAMILL_READ(std::int64_t);
 TOVAMILL_READ(std::uint64_t);
 #undef TOVAMILL_READ
 
-std::vector<std::string> Hdf5File::read_strings(const std::string& path, std::uint64_t first,
+std::vector<std::string> Hdf5File::read_strings(const std::string& name, std::uint64_t first,
                                                 std::uint64_t n) const {
+  const std::string path = in_file(name);
   const Hdf5Id dataset = open_dataset(id(), path);
   const Hdf5Selection s = select_range(dataset.get(), path, first, n);
   const Hdf5Id type = own_type(H5Dget_type(dataset.get()), "H5Dget_type", path);
