@@ -17,6 +17,7 @@ Subcommand status_command();
 Subcommand inspect_command();
 Subcommand merge_command();
 Subcommand export_command();
+Subcommand report_command();
 Subcommand rescore_command();
 Subcommand doctor_command();
 Subcommand completion_command();
