@@ -12,13 +12,14 @@ namespace {
 // Of a picture, in CSS pixels: small enough that its letters can be read on a telephone.
 constexpr int kWidth = 520, kHeight = 360;
 constexpr int kPngScale = 3;
-constexpr std::size_t kLongestLabel = 40;  // bytes drawn of a label
-constexpr std::size_t kMostKeyRows = 8;    // beyond, the key stands below the picture
+constexpr std::size_t kLongestLabel = 80;  // bytes drawn of a label
+constexpr int kKeyRow = 18;                // height of a row of a PNG's key
+constexpr std::size_t kMostErrorBars = 6;  // curves; more of them would hide each other
 
 // Okabe and Ito's colours, which the colour-blind tell apart, darker where paper is white.
 constexpr std::array<const char*, kPaletteSize> kColours{
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b3294", "#4d4d4d"};
-constexpr std::array<int, 6> kPointTypes{7, 5, 9, 13, 11, 6};
+constexpr std::array<int, kPointTypes> kPoints{7, 5, 9, 13, 11, 6};
 // Viridis at nine places.
 constexpr const char* kPalette =
     "0 '#440154', 1 '#472d7b', 2 '#3b528b', 3 '#2c728e', 4 '#21918c', 5 '#28ae80', 6 '#5ec962', "
@@ -85,13 +86,13 @@ bool has_errors(const PictureSeries& s) {
                      [](const PicturePoint& p) { return std::isfinite(p.error) && p.error > 0.0; });
 }
 
-std::string curve(const PictureSeries& s, std::size_t i, PictureFormat format) {
+std::string curve(const PictureSeries& s, std::size_t i, PictureFormat format, bool with_errors) {
   using Kind = PictureSeries::Kind;
   const std::string data = "$d" + std::to_string(i), title = " title " + plot_text(s.label);
-  const std::string line = " linecolor " + of_series(format, s.colour) +
-                           " linewidth 1.6 dashtype " +
-                           std::to_string(1 + (s.colour / kPaletteSize) % 4);
-  const int type = kPointTypes[static_cast<std::size_t>(s.colour) % kPointTypes.size()];
+  const std::string line =
+      " linecolor " + of_series(format, s.colour) + " linewidth 1.6 dashtype " +
+      std::to_string(1 + (s.colour / kPaletteSize) % static_cast<int>(kDashes));
+  const int type = kPoints[static_cast<std::size_t>(s.colour) % kPointTypes];
   const std::string points = " pointtype " + std::to_string(type) + " pointsize 0.6";
   if (s.kind == Kind::level)
     return digits(s.points.empty() ? 0.0 : s.points.front().y) + " with lines linecolor " +
@@ -99,21 +100,28 @@ std::string curve(const PictureSeries& s, std::size_t i, PictureFormat format) {
   if (s.kind == Kind::boxes)
     return data + " using 1:2 with boxes fillstyle solid 1.0 noborder linecolor " +
            of_series(format, s.colour) + title;
-  std::string out;
-  if (has_errors(s)) out = data + " using 1:2:3 with yerrorbars" + line + points + " notitle, ";
-  const char* with = s.kind == Kind::points ? " with points" : " with linespoints";
+  // What error bars draw as points has a ground of its own, which is white.
+  std::string out = with_errors && has_errors(s)
+                        ? data + " using 1:2:3 with yerrorbars" + line + " pointsize 0 notitle, "
+                        : std::string();
   if (s.kind == Kind::line) return out + data + " using 1:2 with lines" + line + title;
-  return out + data + " using 1:2" + with + line + points + title;
+  const std::string as_points = data + " using 1:2 with points" + line + points;
+  if (s.kind == Kind::points) return out + as_points + title;
+  return out + data + " using 1:2 with lines" + line + " notitle, " + as_points + title;
 }
 
 std::string axes(const Picture& p, PictureFormat f) {
   std::string out = "set border 3 linecolor " + ink(f) + "\n";
   out += "set tics nomirror scale 0.5 textcolor " + ink(f) + "\n";
   out += "set grid ytics linecolor " + grid(f) + " linewidth 1 dashtype 1\n";
-  out += "set xlabel " + plot_text(p.x_label) + " textcolor " + ink(f) + "\n";
+  const bool has_two_lines = std::any_of(p.x_ticks.begin(), p.x_ticks.end(), [](const auto& tick) {
+    return tick.second.find('\n') != std::string::npos;
+  });
+  out += "set xlabel " + plot_text(p.x_label) + " textcolor " + ink(f) +
+         (has_two_lines ? " offset 0,-1\nset bmargin 5\n" : "\n");
   out += "set ylabel " + plot_text(p.y_label) + " textcolor " + ink(f) + "\n";
   if (p.x_is_log) out += "set logscale x 2\nset format x '%.0f'\n";
-  if (p.y_is_log) out += "set logscale y 10\n";
+  if (p.y_is_log) out += "set logscale y 2\nset format y '%g'\n";
   if (p.x_ticks.empty()) return out;
   out += "set xtics (";
   for (std::size_t i = 0; i < p.x_ticks.size(); ++i) {
@@ -140,7 +148,8 @@ std::string of_matrix(const Picture& p, PictureFormat f) {
   out += "set cblabel " + plot_text(m.label) + " textcolor " + ink(f) + "\n";
   out += "unset grid\nunset key\n";
   out += "set xrange [-0.5:" + digits(static_cast<double>(m.n_columns) - 0.5) + "]\n";
-  out += "set yrange [" + digits(static_cast<double>(m.n_rows) - 0.5) + ":-0.5]\n$m << EOD\n";
+  out += "set yrange [" + digits(static_cast<double>(m.n_rows) - 0.5) + ":-0.5]\n";
+  out += "set ytics 0," + std::to_string(1 + m.n_rows / 12) + "\n$m << EOD\n";
   for (std::size_t r = 0; r < m.n_rows; ++r) {
     for (std::size_t c = 0; c < m.n_columns; ++c) {
       const double v = m.values[r * m.n_columns + c];
@@ -151,18 +160,22 @@ std::string of_matrix(const Picture& p, PictureFormat f) {
   return out + "EOD\nplot $m using 1:2:3 with image notitle\n";
 }
 
+std::size_t n_named(const Picture& p) {
+  return static_cast<std::size_t>(std::count_if(
+      p.series.begin(), p.series.end(), [](const PictureSeries& s) { return !s.label.empty(); }));
+}
+
 std::string of_curves(const Picture& p, PictureFormat f) {
-  std::size_t n_named = 0;
-  for (const PictureSeries& s : p.series) n_named += !s.label.empty();
+  // The page has a legend of its own.
   std::string out =
-      n_named < 2
+      f == PictureFormat::svg || n_named(p) < 2
           ? std::string("unset key\n")
-          : "set key " + std::string(n_named > kMostKeyRows ? "below maxrows 12" : "above left") +
-                " samplen 1.5 textcolor " + ink(f) + "\n";
+          : "set key above left Left reverse maxcols 1 samplen 2 textcolor " + ink(f) + "\n";
   const bool has_boxes = std::any_of(p.series.begin(), p.series.end(), [](const auto& s) {
     return s.kind == PictureSeries::Kind::boxes;
   });
-  if (has_boxes) out += "set boxwidth 0.8\nset yrange [0:*]\n";
+  if (has_boxes) out += "set boxwidth " + digits(p.box_width) + "\n";
+  if (p.y_from_zero) out += "set yrange [0:*]\n";
   double low = std::numeric_limits<double>::infinity(), high = -low;
   std::vector<double> stacked;
   std::string plots;
@@ -174,7 +187,7 @@ std::string of_curves(const Picture& p, PictureFormat f) {
     }
     if (s.kind != PictureSeries::Kind::level) out += data_block(p, s, i, stacked);
     // Stacked boxes hide what lies behind them: the last, highest ones come first.
-    const std::string one = curve(s, i, f);
+    const std::string one = curve(s, i, f, p.series.size() <= kMostErrorBars);
     plots = plots.empty() ? one : has_boxes ? one + ", " + plots : plots + ", " + one;
   }
   if (!(low <= high)) low = 1.0, high = 1.0;
@@ -207,8 +220,9 @@ std::string gnuplot_script(const Picture& p, PictureFormat f) {
            " font 'sans,13' noenhanced\n";
   } else {
     const std::string scale = std::to_string(kPngScale);
+    const int height = kHeight + (n_named(p) < 2 ? 0 : kKeyRow * static_cast<int>(n_named(p)));
     out += "set terminal pngcairo size " + std::to_string(kPngScale * kWidth) + "," +
-           std::to_string(kPngScale * kHeight) + " font 'sans,10' fontscale " + scale +
+           std::to_string(kPngScale * height) + " font 'sans,10' fontscale " + scale +
            " linewidth " + scale + " pointscale " + scale + " noenhanced\n";
   }
   out += "set pointintervalbox 0\nset samples 2\n" + axes(p, f);

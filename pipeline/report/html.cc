@@ -10,6 +10,7 @@
 namespace tovamill {
 namespace {
 
+constexpr std::size_t kShort = 40;  // bytes of a name that is not broken into lines
 constexpr const char* kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 void append_escaped(std::string& out, char c) {
@@ -100,7 +101,9 @@ std::string HtmlTable::html() const {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       const std::string tag = i == 0 ? "th" : "td";
       out += "<" + tag + (i == 0 ? " scope=\"row\"" : "") +
-             (columns_[i].is_number ? " class=\"n\">" : ">") +
+             (columns_[i].is_number                 ? " class=\"n\">"
+              : i == 0 && cells[i].size() <= kShort ? " class=\"s\">"
+                                                    : ">") +
              escaped(i < cells.size() ? cells[i] : std::string()) + "</" + tag + ">";
     }
     out += "</tr>\n";

@@ -117,11 +117,13 @@ std::string page_svg(const std::string& svg, const Picture& picture) {
   replace_all(text, "'#gp", "'#" + prefix + "gp");
   replace_all(text, "id=\"gnuplot_", "id=\"" + prefix);
   name_colours(text);
-  constexpr std::array<std::pair<const char*, const char*>, 6> kNamed{
+  constexpr std::array<std::pair<const char*, const char*>, 8> kNamed{
       {{"\"black\"", "\"var(--ink)\""},
        {"'black'", "'var(--ink)'"},
        {"\"#FFFFFF\"", "\"var(--paper)\""},
        {"'#FFFFFF'", "'var(--paper)'"},
+       {"\"white\"", "\"var(--paper)\""},
+       {"'white'", "'var(--paper)'"},
        {" stroke-linecap=\"butt\" stroke-linejoin=\"miter\"", ""},
        {" font-family=\"sans\"", ""}}};
   for (const auto& [from, to] : kNamed) replace_all(text, from, to);

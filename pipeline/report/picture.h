@@ -35,7 +35,8 @@ struct Picture {
   std::string name;  // of its file, and in the page: lower case letters, digits and dashes
   std::string title, description;
   std::string x_label, y_label;
-  bool x_is_log = false, y_is_log = false;
+  bool x_is_log = false, y_is_log = false, y_from_zero = false;
+  double box_width = 0.8;  // in units of x
   // Where ticks are and what stands at them, a line break in it as \n; none: as gnuplot chooses.
   std::vector<std::pair<double, std::string>> x_ticks;
   double x_margin = 0.0;  // room beside the outermost points, in units of x
@@ -45,8 +46,10 @@ struct Picture {
   bool has_points() const;
 };
 
-// The places of the palette; curves beyond repeat it with other dashes.
+// The places of the palette; curves beyond repeat it with other dashes. Points go by a list of
+// their own.
 inline constexpr int kPaletteSize = 8;
+inline constexpr std::size_t kDashes = 4, kPointTypes = 6;
 
 enum class PictureFormat { svg, png };
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <fstream>
 #include <string_view>
+#include <utility>
 
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
@@ -42,9 +43,35 @@ std::string front_of(const std::string& path, std::size_t n_bytes) {
   return front;
 }
 
-std::string figure_html(const Picture& picture, const HtmlTable& table, const std::string& svg) {
+// What stands for a curve: gnuplot's points and lines, as characters.
+std::string mark_of(const PictureSeries& s) {
+  using Kind = PictureSeries::Kind;
+  constexpr std::array<const char*, kPointTypes> kPoints{"\xE2\x97\x8F", "\xE2\x96\xA0",
+                                                         "\xE2\x96\xB2", "\xE2\x97\x86",
+                                                         "\xE2\x96\xBC", "\xE2\x97\x8B"};
+  constexpr std::array<const char*, kDashes> kLines{"\xE2\x94\x81", "\xE2\x94\x85", "\xE2\x94\x89",
+                                                    "\xE2\x95\x8D"};
+  if (s.kind == Kind::level) return kLines[1];
+  if (s.kind == Kind::boxes) return kPoints[1];
+  if (s.kind == Kind::line)
+    return kLines[static_cast<std::size_t>(s.colour / kPaletteSize) % kDashes];
+  return kPoints[static_cast<std::size_t>(s.colour) % kPointTypes];
+}
+
+std::string legend(const Picture& picture) {
+  if (picture.series.size() < 2) return "";
+  std::string html = "<ul class=\"legend\">\n";
+  for (const PictureSeries& s : picture.series)
+    html += "<li><span class=\"c" + std::to_string(s.colour % kPaletteSize) +
+            "\" aria-hidden=\"true\">" + mark_of(s) + "</span> " + escaped(s.label) + "</li>\n";
+  return html + "</ul>\n";
+}
+
+std::string figure_html(const Picture& picture, const HtmlTable& table, const std::string& svg,
+                        bool is_described) {
   return "<figure id=\"" + picture.name + "\">\n<h3>" + escaped(picture.title) + "</h3>\n" + svg +
-         "<figcaption>" + escaped(picture.description) + "</figcaption>\n" +
+         legend(picture) +
+         (is_described ? "<figcaption>" + escaped(picture.description) + "</figcaption>\n" : "") +
          details("Numbers of this picture", table.html()) + "</figure>\n";
 }
 
@@ -80,10 +107,12 @@ std::string header_of(const Settings& settings, const std::vector<ReportSection>
 
 ReportPage make_report(const std::vector<ReportSetting>& settings, bool with_png) {
   ReportPage report;
+  std::string described;  // of several pictures of a kind only the first says what they show
   const MakeFigure figure = [&](const Picture& picture, const HtmlTable& table) -> std::string {
     if (!picture.has_points()) return "";
     if (with_png) report.pictures.push_back({picture.name, with_mark(draw_png(picture))});
-    return figure_html(picture, table, draw_svg(picture));
+    const bool is_described = std::exchange(described, picture.description) != picture.description;
+    return figure_html(picture, table, draw_svg(picture), is_described);
   };
   const std::vector<ReportSection> sections = sections_of(settings, figure);
   report.html = std::string(kFront) + kHead + "<title>Report of tovamill</title>\n<style>" +

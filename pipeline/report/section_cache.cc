@@ -20,11 +20,11 @@ std::string power_text(double edge) {
                           : std::to_string(n >> 20) + "Mi";
 }
 
-// Columns up to the last with a value above 0.
-std::size_t used_columns(const std::vector<double>& values, std::size_t n_columns) {
+// Columns up to the last with a value above 0; `zeros`: or with a 0 that was counted.
+std::size_t used_columns(const std::vector<double>& values, std::size_t n_columns, bool zeros) {
   std::size_t used = 1;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (values[i] > 0.0) used = std::max(used, i % n_columns + 1);
+    if (values[i] > 0.0 || (zeros && values[i] == 0.0)) used = std::max(used, i % n_columns + 1);
   }
   return used;
 }
@@ -47,7 +47,8 @@ struct LayerMap {
 
 // (n_layers, n_bins) values as a picture, by the lower edges of the bins.
 Picture map_picture(const LayerMap& about, const ReportSetting& s, std::size_t number,
-                    const std::vector<double>& values, const std::vector<double>& edges) {
+                    const std::vector<double>& values, const std::vector<double>& edges,
+                    bool zeros) {
   const CacheNumbers& c = *s.cache;
   Picture p;
   p.name = about.name + "-" + std::to_string(number);
@@ -56,7 +57,7 @@ Picture map_picture(const LayerMap& about, const ReportSetting& s, std::size_t n
   p.x_label = about.x_label;
   p.y_label = "layer";
   p.matrix.n_rows = c.n_layers;
-  p.matrix.n_columns = used_columns(values, c.n_bins);
+  p.matrix.n_columns = used_columns(values, c.n_bins, zeros);
   p.matrix.label = about.value_label;
   for (std::size_t l = 0; l < c.n_layers; ++l) {
     for (std::size_t b = 0; b < p.matrix.n_columns; ++b)
@@ -94,8 +95,9 @@ std::string maps_of(const Settings& settings, const LayerMap& about,
     }
     const std::vector<double>& given = *s.cache.*values;
     const std::vector<double>& edges = steps ? s.cache->steps : s.cache->bins;
-    const Picture p = map_picture(
-        about, s, i + 1, as_shares ? shares_of_rows(given, s.cache->n_bins) : given, edges);
+    const Picture p =
+        map_picture(about, s, i + 1, as_shares ? shares_of_rows(given, s.cache->n_bins) : given,
+                    edges, !as_shares);
     html += figure(p, map_table(p, edges));
     ++n_drawn;
   }
@@ -136,6 +138,7 @@ std::string lifetime_curves(const Settings& settings, const MakeFigure& figure) 
       "last one that attended to them, in bins of powers of two.";
   p.x_label = "steps, from";
   p.y_label = "share of evicted tokens";
+  p.y_from_zero = true;
   p.x_is_log = true;
   HtmlTable table(p.title);
   table.text("setting").number("from").number("tokens").number("share");
@@ -147,7 +150,7 @@ std::string lifetime_curves(const Settings& settings, const MakeFigure& figure) 
     const std::vector<double> shares = shares_of_rows(sums, c.n_bins);
     PictureSeries series{.label = s.label, .points = {}};
     series.colour = static_cast<int>(p.series.size());
-    for (std::size_t b = 0, n = used_columns(sums, c.n_bins); b < n; ++b) {
+    for (std::size_t b = 0, n = used_columns(sums, c.n_bins, false); b < n; ++b) {
       series.points.push_back({std::max(1.0, c.bins[b]), shares[b]});
       table.row({s.label, power_text(c.bins[b]),
                  with_thousands(static_cast<std::uint64_t>(sums[b])), fixed_point(shares[b], 4)});
@@ -184,6 +187,7 @@ ReportSection survivor_section(const Settings& settings, const MakeFigure& figur
       "Of the tokens in the state at the ends of chunks, the share that a window "
       "of as many tokens would also hold.";
   recent.y_label = "recent share";
+  recent.y_from_zero = true;
   section.html += layer_curves(settings, recent, &CacheNumbers::recent_share, figure);
   section.html += maps_of(
       settings,

@@ -1,5 +1,6 @@
 // The documents: how their perplexities are spread, and which are the best and worst; the texts.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "kernels/types/format.h"
@@ -26,6 +27,7 @@ Picture distribution_picture(const Settings& settings) {
   p.description = "Share of the documents whose perplexity per token is at most this.";
   p.x_label = "perplexity per token of a document";
   p.y_label = "share of documents";
+  p.y_from_zero = true;
   double low = std::numeric_limits<double>::infinity(), high = 0.0;
   for (const ReportSetting& s : settings) {
     const std::vector<double>& all = s.documents.perplexities;
@@ -82,6 +84,7 @@ Picture score_picture(const Settings& settings) {
       "error over documents.";
   p.x_label = "score";
   p.y_label = "mean over texts";
+  p.y_from_zero = true;
   p.x_margin = 0.5;
   std::size_t n = 0;
   for (const ReportSetting& s : settings) n += s.generates();

@@ -66,6 +66,12 @@ Picture size_picture(const Settings& settings) {
     level.colour = static_cast<int>(p.series.size());
     if (std::isfinite(level.points.front().y)) p.series.push_back(level);
   }
+  double low = std::numeric_limits<double>::infinity(), high = 0.0;
+  for (const PictureSeries& s : p.series) {
+    for (const PicturePoint& point : s.points)
+      low = std::fmin(low, point.y), high = std::fmax(high, point.y);
+  }
+  p.y_is_log = high > 4.0 * low;
   const double length = common_length(settings);
   for (const std::int64_t size : sizes) {
     std::string text = std::to_string(size);
@@ -131,7 +137,8 @@ Picture position_picture(const Settings& settings) {
   p.x_is_log = true;
   for (std::size_t i = 0; i < settings.size(); ++i) {
     if (settings[i].positions.empty() || p.series.size() == kMostCurves) continue;
-    PictureSeries series{.label = settings[i].label, .points = {}};
+    PictureSeries series{
+        .label = settings[i].label, .kind = PictureSeries::Kind::line, .points = {}};
     series.colour = static_cast<int>(p.series.size());
     for (const PositionBin& b : settings[i].positions) {
       const auto first = static_cast<double>(std::max<std::uint64_t>(1, b.first)),

@@ -114,19 +114,38 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
-// Keys whose values differ between settings and that a name may hold.
+// Keys whose values differ between settings of one job and that a name may hold.
 std::vector<std::string> differing_options(const std::vector<ReportSetting>& settings) {
-  std::map<std::string, std::string> first;
+  std::map<std::pair<std::string, std::string>, std::string> first;  // by job and key
   std::vector<std::string> keys;
   for (const ReportSetting& s : settings) {
     for (const auto& [key, value] : s.options) {
-      const auto [at, is_new] = first.emplace(key, value);
-      const bool is_named_elsewhere = key == "policy" || key == "cache-size";
+      const std::string job = text_attribute(s.attributes, "job");
+      const auto [at, is_new] = first.emplace(std::pair(job, key), value);
+      const bool is_named_elsewhere = key == "policy" || key == "cache-size" || key == "job";
       if (is_new || at->second == value || is_named_elsewhere) continue;
       if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
     }
   }
   return keys;
+}
+
+bool have_one_job(const std::vector<ReportSetting>& settings) {
+  return std::all_of(settings.begin(), settings.end(), [&](const ReportSetting& s) {
+    return text_attribute(s.attributes, "job") ==
+           text_attribute(settings.front().attributes, "job");
+  });
+}
+
+// By the first of their family, then by size.
+void sort_settings(std::vector<ReportSetting>& settings) {
+  std::map<std::string, std::size_t> order;
+  for (const ReportSetting& s : settings) order.emplace(s.family, order.size());
+  std::stable_sort(settings.begin(), settings.end(),
+                   [&](const ReportSetting& a, const ReportSetting& b) {
+                     return std::pair(order[a.family], a.is_bounded ? a.cache_size() : 0) <
+                            std::pair(order[b.family], b.is_bounded ? b.cache_size() : 0);
+                   });
 }
 
 }  // namespace
@@ -190,10 +209,11 @@ std::vector<ReportSetting> read_settings(const std::string& path) {
 
 void name_settings(std::vector<ReportSetting>& settings) {
   const std::vector<std::string> keys = differing_options(settings);
-  std::map<std::string, int> n_of_label;
+  const bool one_job = have_one_job(settings);
   for (ReportSetting& s : settings) {
     const std::string policy = text_attribute(s.attributes, "policy");
     s.family = policy.empty() ? (s.sweep.empty() ? "run" : s.sweep) : policy;
+    if (!one_job && s.generates()) s.family += ", " + text_attribute(s.attributes, "job");
     std::size_t n = 0;
     for (const std::string& key : keys) {
       const auto found = s.options.find(key);
@@ -202,6 +222,10 @@ void name_settings(std::vector<ReportSetting>& settings) {
     }
     s.label = s.family;
     if (s.is_bounded && s.cache_size() > 0) s.label += ", k = " + std::to_string(s.cache_size());
+  }
+  sort_settings(settings);
+  std::map<std::string, int> n_of_label;
+  for (ReportSetting& s : settings) {
     const int same = ++n_of_label[s.label];
     if (same > 1) s.label += " (" + std::to_string(same) + ")";
   }

@@ -101,7 +101,7 @@ struct ReportSetting {
 // The settings of a results.h5, one of which a single run has. Throws Error(no_input), BadData.
 std::vector<ReportSetting> read_settings(const std::string& results);
 
-// Gives each the name by which it differs from the others.
+// Gives each the name by which it differs from the others, and puts families together, by size.
 void name_settings(std::vector<ReportSetting>& settings);
 
 }  // namespace tovamill

@@ -84,7 +84,8 @@ void keep_extreme(std::vector<ShownDocument>& kept, const ShownDocument& documen
 void add_failure(const DocumentRow& row, DocumentStatistics& statistics) {
   ++statistics.failures_by_reason[row.failure_reason];
   if (statistics.first_failures.size() < kMostExtremes)
-    statistics.first_failures.push_back({document_place(row), row.failure_reason, row.failure_text});
+    statistics.first_failures.push_back(
+        {document_place(row), row.failure_reason, row.failure_text});
 }
 
 }  // namespace

@@ -26,26 +26,31 @@ nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;
 .skip{position:absolute;left:-999rem}
 .skip:focus{position:static}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
-.pictures{display:grid;gap:1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));
+.pictures{display:grid;gap:.25rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));
 align-items:start}
 .pictures>*{min-width:0}
 .pictures>:not(figure){grid-column:1/-1}
-figure{margin:0;min-width:0}
+figure{margin:0 0 1.5rem;min-width:0}
 figure h3{font-size:1rem;margin:0 0 .25rem}
 figure svg{display:block;width:100%;max-width:45rem;height:auto}
 svg text{font-family:inherit}
 svg image{image-rendering:pixelated}
 figcaption{font-size:.9rem;max-width:46rem}
+.legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;padding:0;margin:.25rem 0;
+font-size:.9rem}
+.c0{color:var(--s0)}.c1{color:var(--s1)}.c2{color:var(--s2)}.c3{color:var(--s3)}
+.c4{color:var(--s4)}.c5{color:var(--s5)}.c6{color:var(--s6)}.c7{color:var(--s7)}
 .scroll{overflow-x:auto;max-width:100%;margin:.5rem 0}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.25rem 0;white-space:nowrap}
 th,td{padding:.25rem .75rem .25rem 0;text-align:left;vertical-align:top;
 border-bottom:1px solid var(--grid);unicode-bidi:isolate;overflow-wrap:normal}
 td{max-width:32rem;overflow-wrap:break-word}
-th[scope=row]{font-weight:400;min-width:8rem;max-width:24rem;overflow-wrap:break-word}
-thead th{font-weight:600;vertical-align:bottom;border-bottom-color:var(--line)}
+tbody tr{background:var(--paper)}
+th[scope=row]{font-weight:400;position:sticky;left:0;background:inherit;min-width:9rem;max-width:24rem;overflow-wrap:break-word}
+thead th{font-weight:600;white-space:nowrap;vertical-align:bottom;border-bottom-color:var(--line)}
 .n,th.n[scope=row]{text-align:right;min-width:0}
-td.n{white-space:nowrap}
+td.n,.s{white-space:nowrap}
 tbody tr:nth-child(even){background:var(--band)}
 details{margin:.5rem 0}
 summary{cursor:pointer;color:var(--link);width:fit-content}
@@ -54,8 +59,12 @@ pre{margin:.5rem 0;font-size:.85rem;line-height:1.4}
 .texts dd{margin:.25rem 0 0 1rem;max-width:46rem;white-space:pre-wrap;unicode-bidi:isolate}
 @media (max-width:30rem){body{padding:.75rem}h2{margin-top:2rem}}
 @media print{body{max-width:none;padding:0;font-size:10pt}nav,.skip{display:none}
-figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}
-.pictures{grid-template-columns:1fr 1fr}tbody tr:nth-child(even){background:none}
+figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;padding:0;margin:.25rem 0;
+font-size:.9rem}
+.c0{color:var(--s0)}.c1{color:var(--s1)}.c2{color:var(--s2)}.c3{color:var(--s3)}
+.c4{color:var(--s4)}.c5{color:var(--s5)}.c6{color:var(--s6)}.c7{color:var(--s7)}
+.scroll{overflow:visible}
+.pictures{grid-template-columns:1fr 1fr}tbody tr:nth-child(even){background:none}th[scope=row]{position:static}
 details:not([open]){display:none}}
 )";
 
