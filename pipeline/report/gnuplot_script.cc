@@ -74,9 +74,19 @@ std::string data_block(const Picture& p, const PictureSeries& s, std::size_t i,
       stacked.resize(std::max(stacked.size(), k + 1));
       point.y = stacked[k] += std::isfinite(point.y) ? point.y : 0.0;
     }
-    if (!can_be_drawn(p, point)) continue;
-    const double error = std::isfinite(point.error) ? point.error : 0.0;
-    out += digits(point.x) + " " + digits(point.y) + " " + digits(error) + "\n";
+    if (can_be_drawn(p, point)) out += digits(point.x) + " " + digits(point.y) + "\n";
+  }
+  return out + "EOD\n";
+}
+
+// A line for each, which gnuplot's own error bars would break at its point.
+std::string error_block(const Picture& p, const PictureSeries& s, std::size_t i) {
+  std::string out = "$e" + std::to_string(i) + " << EOD\n";
+  for (const PicturePoint& point : s.points) {
+    const PicturePoint low{point.x, point.y - point.error}, high{point.x, point.y + point.error};
+    if (!can_be_drawn(p, point) || !can_be_drawn(p, high)) continue;
+    out += digits(point.x) + " " + digits(can_be_drawn(p, low) ? low.y : point.y) + "\n" +
+           digits(high.x) + " " + digits(high.y) + "\n\n";
   }
   return out + "EOD\n";
 }
@@ -100,10 +110,10 @@ std::string curve(const PictureSeries& s, std::size_t i, PictureFormat format, b
   if (s.kind == Kind::boxes)
     return data + " using 1:2 with boxes fillstyle solid 1.0 noborder linecolor " +
            of_series(format, s.colour) + title;
-  // What error bars draw as points has a ground of its own, which is white.
-  std::string out = with_errors && has_errors(s)
-                        ? data + " using 1:2:3 with yerrorbars" + line + " pointsize 0 notitle, "
-                        : std::string();
+  std::string out;
+  if (with_errors && has_errors(s))
+    out = "$e" + std::to_string(i) + " using 1:2 with lines linecolor " +
+          of_series(format, s.colour) + " linewidth 1.6 notitle, ";
   if (s.kind == Kind::line) return out + data + " using 1:2 with lines" + line + title;
   const std::string as_points = data + " using 1:2 with points" + line + points;
   if (s.kind == Kind::points) return out + as_points + title;
@@ -186,6 +196,7 @@ std::string of_curves(const Picture& p, PictureFormat f) {
       low = std::min(low, point.x), high = std::max(high, point.x);
     }
     if (s.kind != PictureSeries::Kind::level) out += data_block(p, s, i, stacked);
+    if (has_errors(s)) out += error_block(p, s, i);
     // Stacked boxes hide what lies behind them: the last, highest ones come first.
     const std::string one = curve(s, i, f, p.series.size() <= kMostErrorBars);
     plots = plots.empty() ? one : has_boxes ? one + ", " + plots : plots + ", " + one;

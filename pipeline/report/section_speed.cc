@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "kernels/types/format.h"
@@ -116,16 +117,22 @@ std::string run_table(const Settings& settings) {
 // A document that fails under every setting is listed once.
 std::string failures_of(const Settings& settings) {
   HtmlTable reasons("Failures by reason"), first("First failures");
-  reasons.text("setting").text("reason").number("documents");
+  reasons.text("reason").number("documents").text("settings");
   first.text("where").text("setting").text("reason").text("what was wrong");
   std::set<std::string> seen;
+  std::map<std::pair<std::string, std::uint64_t>, std::vector<std::string>> alike;
   for (const ReportSetting& s : settings) {
-    for (const auto& [reason, n] : s.documents.failures_by_reason)
-      reasons.row({s.label, reason, with_thousands(n)});
+    for (const auto& count : s.documents.failures_by_reason) alike[count].push_back(s.label);
     for (const ShownFailure& f : s.documents.first_failures) {
       if (!seen.insert(f.place + "\n" + f.text).second || seen.size() > kMostFailureRows) continue;
       first.row({f.place, s.label, f.reason, shortened(f.text, kLongestFailureText)});
     }
+  }
+  for (const auto& [count, labels] : alike) {
+    std::string names;
+    for (const std::string& label : labels) names += (names.empty() ? "" : "; ") + label;
+    reasons.row({count.first, with_thousands(count.second),
+                 labels.size() == settings.size() ? "all" : names});
   }
   if (reasons.is_empty()) return paragraph("No document failed.");
   return reasons.html() + details("First failures", first.html());

@@ -26,7 +26,7 @@ nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;
 .skip{position:absolute;left:-999rem}
 .skip:focus{position:static}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
-.pictures{display:grid;gap:.25rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));
+.pictures{display:grid;gap:.25rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
 align-items:start}
 .pictures>*{min-width:0}
 .pictures>:not(figure){grid-column:1/-1}

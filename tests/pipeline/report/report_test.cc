@@ -124,20 +124,20 @@ std::string problem_of(const std::string& html) {
   return "";
 }
 
-// Pages without pictures are asked for where their texts are tested.
 TEST(Report, IsWellFormedAndNeedsNothingElse) {
   NEEDS_GNUPLOT();
   TemporaryDirectory d;
   const Run one = merge(d.path() / "one", some(60, {.tokens = true}), header("tova", 128));
   const Run two = merge(d.path() / "two", some(50), header("tova", 256));
   const Run full = merge(d.path() / "full", some(40), header("full", 512));
-  const ReportPage report = make_report(settings_of({one.results, two.results, full.results}), true);
+  const ReportPage report =
+      make_report(settings_of({one.results, two.results, full.results}), true);
   EXPECT_EQ(problem_of(report.html), "");
   std::size_t n_pictures = 0;
   for (std::size_t at = 0; (at = report.html.find("<svg ", at)) != std::string::npos; ++at)
     ++n_pictures;
   EXPECT_EQ(n_pictures, report.pictures.size());
-  EXPECT_EQ(n_pictures, 17u);  // size, position, recent, lifetime, documents; 3 each; 9 maps
+  EXPECT_EQ(n_pictures, 15u);  // size, position, recent, lifetime, documents, ranks; 3 maps of 3
   for (const char* part : {"tova, k = 128", "tova, k = 256", "perplexity-by-size",
                            "nll-by-position", "survivor-age-1", "var(--s1)", "image/png;base64"})
     EXPECT_TRUE(contains(report.html, part)) << part;
@@ -268,7 +268,50 @@ TEST(Report, NamesSettingsByWhatDiffers) {
   EXPECT_EQ(settings[3].label, "full (2)");
 }
 
-// What no formula of a page may change: 100,000 documents in less than 3 MB.
+// The layout of a sweep: /sweep/<name> has what the root of a run has.
+TEST(Report, TakesTheSettingsOfASweep) {
+  if (testing::run_subprocess({"python3", "-c", "import h5py"}).exit_code != 0)
+    GTEST_SKIP() << "python3 has no h5py: install python3-h5py";
+  NEEDS_GNUPLOT();
+  TemporaryDirectory d;
+  const Run a = merge(d.path() / "a", some(30), header("tova", 64));
+  const Run b = merge(d.path() / "b", some(30), header("full", 512));
+  const std::string sweep = d.path() / "sweep.h5";
+  const std::string script = R"(
+import h5py, sys
+with h5py.File(sys.argv[3], "w") as out:
+    group = out.create_group("sweep")
+    group.attrs["settings"], group.attrs["baseline"] = "small full", "full"
+    for name, path in zip(("small", "full"), sys.argv[1:3]):
+        setting = group.create_group(name)
+        with h5py.File(path) as run:
+            for key in ("documents", "failures", "summary", "cache"):
+                run.copy(key, setting)
+            for key in ("policy", "cache_size", "positions"):
+                setting.attrs[key] = run.attrs[key]
+            if "run" not in out:
+                run.copy("run", out)
+            for key in ("schema_version", "job", "model", "program_version", "config"):
+                out.attrs[key] = run.attrs[key]
+        paired = setting.create_group("paired")
+        paired.attrs["nll_difference"], paired.attrs["nll_difference_se"] = 0.25, 0.0625
+)";
+  const auto made = testing::run_subprocess({"python3", "-c", script, a.results, b.results, sweep});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const auto settings = settings_of({sweep});
+  ASSERT_EQ(settings.size(), 2u);
+  EXPECT_EQ(settings[0].label, "tova, k = 64");
+  EXPECT_EQ(settings[0].sweep, "small");
+  EXPECT_EQ(settings[1].label, "full");
+  EXPECT_EQ(settings[1].workers.size(), 1u);
+  const std::string html = make_report(settings, false).html;
+  EXPECT_EQ(problem_of(html), "");
+  EXPECT_TRUE(contains(html, "0.2500 \xC2\xB1 0.0625"));
+  EXPECT_TRUE(contains(html, perplexity_estimate_text(a.summary.perplexity_token)));
+  EXPECT_TRUE(contains(html, perplexity_estimate_text(b.summary.perplexity_token)));
+}
+
+// Nothing of a page grows with the documents.
 TEST(Report, OfManyDocumentsIsSmall) {
   NEEDS_GNUPLOT();
   TemporaryDirectory d;
