@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <optional>
+#include <span>
 
 #include "kernels/types/error.h"
 #include "pipeline/report/setting_parts.h"
@@ -26,12 +28,41 @@ std::uint64_t first_of_bin(std::size_t bin) {
   return (std::uint64_t{1} << octave) + ((bin - 4) % 4) * (std::uint64_t{1} << (octave - 2));
 }
 
+constexpr std::uint64_t kTokensAtATime = 1u << 18;  // 1 MiB
+
+// /tokens/nll from front to back: a read of HDF5 for each of many short documents would inflate the
+// same chunk again and again.
+class TokenNll {
+ public:
+  explicit TokenNll(const Hdf5File& file) : file_(file) {
+    if (file.exists(kPath)) n_ = file.shape(kPath).at(0);
+  }
+  bool is_there() const { return n_.has_value(); }
+
+  // Tokens [first, end), until the next call. Throws as Hdf5File::read where there are not so many.
+  std::span<const float> read(std::uint64_t first, std::uint64_t end) {
+    if (first < begin_ || end > begin_ + held_.size()) {
+      const std::uint64_t wanted = std::max(end - first, kTokensAtATime);
+      held_ = file_.read<float>(kPath, first, std::max(end, std::min(*n_, first + wanted)) - first);
+      begin_ = first;
+    }
+    return std::span(held_).subspan(first - begin_, end - first);
+  }
+
+ private:
+  static constexpr const char* kPath = "/tokens/nll";
+  const Hdf5File& file_;
+  std::optional<std::uint64_t> n_;
+  std::uint64_t begin_ = 0;  // of what is held
+  std::vector<float> held_;
+};
+
 // NLL by position over documents.
 class PositionStatistics {
  public:
   explicit PositionStatistics(std::uint64_t chunk) : chunk_(chunk) {}
 
-  void add(const std::vector<float>& nll) {
+  void add(std::span<const float> nll) {
     std::vector<RatioTerm> own;
     for (std::size_t i = 0; i < nll.size(); ++i) {
       if (std::isnan(nll[i])) continue;  // context only
@@ -91,11 +122,11 @@ void add_failure(const DocumentRow& row, DocumentStatistics& statistics) {
 }  // namespace
 
 void read_documents(const Hdf5File& file, const std::string& chunk_tokens, ReportSetting& s) {
-  const bool has_tokens = file.exists("/tokens/nll");
+  TokenNll nll(file);
   const long long chunk = std::atoll(chunk_tokens.c_str());
   PositionStatistics positions(chunk > 0 ? static_cast<std::uint64_t>(chunk) : 0);
   DocumentStatistics& statistics = s.documents;
-  DocumentRows(file, has_tokens).each([&](const DocumentRow& row) {
+  DocumentRows(file, nll.is_there()).each([&](const DocumentRow& row) {
     if (row.failed()) return add_failure(row, statistics);
     const double perplexity = row.perplexity_token();
     if (row.status == "scored" && !std::isnan(perplexity)) {
@@ -104,11 +135,10 @@ void read_documents(const Hdf5File& file, const std::string& chunk_tokens, Repor
       keep_extreme(statistics.best, shown, std::less<>());
       keep_extreme(statistics.worst, shown, std::greater<>());
     }
-    if (!has_tokens || row.end_token == row.first_token) return;
+    if (!nll.is_there() || row.end_token == row.first_token) return;
     if (row.end_token < row.first_token)
       throw BadData("'" + s.path + "': /tokens/offsets do not ascend: the file is damaged");
-    positions.add(
-        file.read<float>("/tokens/nll", row.first_token, row.end_token - row.first_token));
+    positions.add(nll.read(row.first_token, row.end_token));
   });
   std::sort(statistics.perplexities.begin(), statistics.perplexities.end());
   s.positions = positions.finish();

@@ -54,15 +54,15 @@ ResultsHeader header(const std::string& policy, std::int64_t cache_size) {
           .history = "one"};
 }
 
-struct Run {
+struct MergedRun {
   std::string results;
   CorpusSummary summary;
 };
 
-Run merge(const std::string& directory, const std::vector<DocumentRecord>& records,
-          const ResultsHeader& h) {
+MergedRun merge(const std::string& directory, const std::vector<DocumentRecord>& records,
+                const ResultsHeader& h) {
   write_journal(directory, 0, 1, records);
-  Run run{"", merge_journals(directory, scan_journals(directory), h)};
+  MergedRun run{"", merge_journals(directory, scan_journals(directory), h)};
   run.results = run.summary.results_path;
   return run;
 }
@@ -127,9 +127,9 @@ std::string problem_of(const std::string& html) {
 TEST(Report, IsWellFormedAndNeedsNothingElse) {
   NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const Run one = merge(d.path() / "one", some(60, {.tokens = true}), header("tova", 128));
-  const Run two = merge(d.path() / "two", some(50), header("tova", 256));
-  const Run full = merge(d.path() / "full", some(40), header("full", 512));
+  const MergedRun one = merge(d.path() / "one", some(60, {.tokens = true}), header("tova", 128));
+  const MergedRun two = merge(d.path() / "two", some(50), header("tova", 256));
+  const MergedRun full = merge(d.path() / "full", some(40), header("full", 512));
   const ReportPage report =
       make_report(settings_of({one.results, two.results, full.results}), true);
   EXPECT_EQ(problem_of(report.html), "");
@@ -148,7 +148,7 @@ TEST(Report, IsWellFormedAndNeedsNothingElse) {
 TEST(Report, HasTheNumbersOfTheSummary) {
   NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const Run run = merge(d.path(), some(60), header("tova", 128));
+  const MergedRun run = merge(d.path(), some(60), header("tova", 128));
   const std::string html = make_report(settings_of({run.results}), false).html;
   const CorpusSummary& s = run.summary;
   for (const std::string& text :
@@ -161,7 +161,7 @@ TEST(Report, HasTheNumbersOfTheSummary) {
 // The documents that export puts first and last by perplexity.
 TEST(Report, NamesTheWorstAndBestDocuments) {
   TemporaryDirectory d;
-  const Run run = merge(d.path(), some(200), header("tova", 128));
+  const MergedRun run = merge(d.path(), some(200), header("tova", 128));
   const ReportSetting s = settings_of({run.results}).front();
   std::ostringstream csv;
   export_results(run.results, {}, csv);
@@ -180,7 +180,7 @@ TEST(Report, NamesTheWorstAndBestDocuments) {
 TEST(Report, NllByPositionIsThatOfTheTokens) {
   TemporaryDirectory d;
   const auto records = some(80, {.tokens = true, .mean_tokens = 60});
-  const Run run = merge(d.path(), records, header("tova", 128));
+  const MergedRun run = merge(d.path(), records, header("tova", 128));
   const ReportSetting s = settings_of({run.results}).front();
   double nll = 0.0;
   std::uint64_t n = 0;
@@ -213,7 +213,7 @@ TEST(Report, EscapesHostileTexts) {
   h.model = "<svg onload=1>";
   h.config = "</pre><script>";
   h.left_out = "1 file: <i>";
-  const Run run = merge(d.path(), records, h);
+  const MergedRun run = merge(d.path(), records, h);
   const std::string html = make_report(settings_of({run.results}), false).html;
   EXPECT_EQ(valid_utf8_prefix(html), html.size());
   for (const char* raw : {"<script", "<img", "<b>", "<svg onload", "<i>", "</pre><"})
@@ -225,7 +225,7 @@ TEST(Report, EscapesHostileTexts) {
 
 TEST(Report, OfARunWithoutDocumentsSaysSo) {
   TemporaryDirectory d;
-  const Run run = merge(d.path(), {}, header("tova", 128));
+  const MergedRun run = merge(d.path(), {}, header("tova", 128));
   std::vector<ReportSetting> settings = settings_of({run.results});
   for (ReportSetting& s : settings) s.workers.clear();  // then nothing is left to draw
   const std::string html = make_report(settings, false).html;
@@ -240,7 +240,7 @@ TEST(Report, OfTextsHasTheirScores) {
   TemporaryDirectory d;
   ResultsHeader h = header("tova", 128);
   h.job = "summarize";
-  const Run run = merge(d.path(), some(40, {.generations = true}), h);
+  const MergedRun run = merge(d.path(), some(40, {.generations = true}), h);
   const std::string html = make_report(settings_of({run.results}), false).html;
   EXPECT_EQ(problem_of(html), "");
   for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
@@ -258,9 +258,9 @@ TEST(Report, NamesSettingsByWhatDiffers) {
   absolute.fingerprint = R"({"policy":"tova","chunk-tokens":"0","positions":"absolute"})";
   ResultsHeader clipped = header("tova", 128);
   clipped.fingerprint = R"({"policy":"tova","chunk-tokens":"0","positions":"clipped"})";
-  const Run a = merge(d.path() / "a", some(10), absolute);
-  const Run b = merge(d.path() / "b", some(10), clipped);
-  const Run c = merge(d.path() / "c", some(10), header("full", 512));
+  const MergedRun a = merge(d.path() / "a", some(10), absolute);
+  const MergedRun b = merge(d.path() / "b", some(10), clipped);
+  const MergedRun c = merge(d.path() / "c", some(10), header("full", 512));
   const auto settings = settings_of({a.results, b.results, c.results, c.results});
   EXPECT_EQ(settings[0].label, "tova, positions=absolute, k = 128");
   EXPECT_EQ(settings[1].label, "tova, positions=clipped, k = 128");
@@ -274,8 +274,8 @@ TEST(Report, TakesTheSettingsOfASweep) {
     GTEST_SKIP() << "python3 has no h5py: install python3-h5py";
   NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const Run a = merge(d.path() / "a", some(30), header("tova", 64));
-  const Run b = merge(d.path() / "b", some(30), header("full", 512));
+  const MergedRun a = merge(d.path() / "a", some(30), header("tova", 64));
+  const MergedRun b = merge(d.path() / "b", some(30), header("full", 512));
   const std::string sweep = d.path() / "sweep.h5";
   const std::string script = R"(
 import h5py, sys
@@ -322,7 +322,7 @@ TEST(Report, OfManyDocumentsIsSmall) {
     many.back().offset = static_cast<std::uint64_t>(i) * 10;
     many.back().token_lifetimes.clear();
   }
-  const Run run = merge(d.path(), many, header("tova", 128));
+  const MergedRun run = merge(d.path(), many, header("tova", 128));
   const std::string html = make_report(settings_of({run.results}), false).html;
   EXPECT_EQ(run.summary.n_documents, 20'000u);
   EXPECT_LT(html.size(), 300'000u);
@@ -370,7 +370,7 @@ std::uint32_t crc32(std::string_view bytes) {  // of PNG, bit by bit
 TEST(ReportPicture, OfPngIsValidAndIsKnownAgain) {
   NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const Run run = merge(d.path() / "run", some(20), header("tova", 128));
+  const MergedRun run = merge(d.path() / "run", some(20), header("tova", 128));
   const ReportPage report = make_report(settings_of({run.results}), true);
   ASSERT_FALSE(report.pictures.empty());
   for (const ReportPicture& p : report.pictures) {
