@@ -69,8 +69,8 @@ std::string legend(const Picture& picture) {
 
 std::string figure_html(const Picture& picture, const HtmlTable& table, const std::string& svg,
                         bool is_described) {
-  return "<figure id=\"" + picture.name + "\">\n<h3>" + escaped(picture.title) + "</h3>\n" + svg +
-         legend(picture) +
+  return "<figure id=\"picture-" + picture.name + "\">\n<h3>" + escaped(picture.title) + "</h3>\n" +
+         svg + legend(picture) +
          (is_described ? "<figcaption>" + escaped(picture.description) + "</figcaption>\n" : "") +
          details("Numbers of this picture", table.html()) + "</figure>\n";
 }
