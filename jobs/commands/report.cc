@@ -43,14 +43,18 @@ void write_file(const std::string& path, const OutputRules& rules, const std::st
   output.commit();
 }
 
+std::string picture_path(const std::string& directory, const ReportPicture& picture) {
+  return (fs::path(directory) / (picture.name + ".png")).string();
+}
+
 // All of them are checked before the first is written.
-void write_pictures(const std::string& directory, const std::vector<ReportPicture>& pictures,
-                    const InputFiles& inputs) {
-  const auto path_of = [&](const ReportPicture& p) {
-    return (fs::path(directory) / (p.name + ".png")).string();
-  };
-  for (const ReportPicture& p : pictures) check_output(path_of(p), picture_rules(inputs));
-  for (const ReportPicture& p : pictures) write_file(path_of(p), picture_rules(inputs), p.png);
+void write_all_of(const ReportPage& report, const std::string& output, const std::string& png,
+                  const InputFiles& inputs) {
+  for (const ReportPicture& p : report.pictures)
+    check_output(picture_path(png, p), picture_rules(inputs));
+  write_file(output, page_rules(inputs), report.html);
+  for (const ReportPicture& p : report.pictures)
+    write_file(picture_path(png, p), picture_rules(inputs), p.png);
 }
 
 void make_directory(const std::string& directory) {
@@ -77,8 +81,9 @@ int run_report(const Request& request) {
   if (!png.empty()) make_directory(png);
   name_settings(settings);
   const ReportPage report = make_report(settings, !png.empty());
-  write_file(output, page_rules(inputs), report.html);
-  if (!png.empty()) write_pictures(png, report.pictures, inputs);
+  write_all_of(report, output, png, inputs);
+  std::error_code ignored;
+  if (!fs::is_regular_file(output, ignored)) return 0;  // it may be standard output itself
   std::cout << row("report", output + ", " + human_bytes(report.html.size()) + ", " +
                                  counted(settings.size(), "setting"));
   if (!png.empty())

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <fstream>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -90,13 +91,20 @@ std::vector<ReportSection> sections_of(const Settings& settings, const MakeFigur
 }
 
 std::string header_of(const Settings& settings, const std::vector<ReportSection>& sections) {
-  const Attributes& first = settings.front().attributes;
-  std::string html =
-      "<header>\n<h1>Report of tovamill</h1>\n" +
-      paragraph(counted(settings.size(), "setting") + " of " + text_attribute(first, "model") +
-                "; tovamill " + text_attribute(first, "program_version") + " " +
-                text_attribute(first, "git_hash") + ", results of " +
-                text_attribute(first, "created") + ".");
+  std::set<std::string> models, programs;
+  for (const ReportSetting& s : settings) {
+    models.insert(text_attribute(s.attributes, "model"));
+    programs.insert(text_attribute(s.attributes, "program_version") + " " +
+                    text_attribute(s.attributes, "git_hash"));
+  }
+  const auto joined = [](const std::set<std::string>& texts) {
+    std::string all;
+    for (const std::string& text : texts) all += (all.empty() ? "" : "; ") + text;
+    return all;
+  };
+  std::string html = "<header>\n<h1>Report of tovamill</h1>\n" +
+                     paragraph(counted(settings.size(), "setting") + " of " + joined(models) +
+                               ". Computed by tovamill " + joined(programs) + ".");
   html += "<nav aria-label=\"Sections\"><ul>\n";
   for (const ReportSection& s : sections)
     html += "<li><a href=\"#" + s.id + "\">" + escaped(s.title) + "</a></li>\n";

@@ -18,7 +18,10 @@ bool any(const Settings& settings, bool (*holds)(const ReportSetting&)) {
 }
 bool scores(const ReportSetting& s) { return !s.generates(); }
 bool generates(const ReportSetting& s) { return s.generates(); }
-bool has_status(const ReportSetting& s) { return s.status && s.status->tokens_per_second; }
+// The ranks of a sweep serve all its settings at once: no speed is that of one of them.
+bool has_status(const ReportSetting& s) {
+  return s.sweep.empty() && s.status && s.status->tokens_per_second;
+}
 bool has_paired(const ReportSetting& s) { return !s.paired.empty(); }
 
 // The columns that some setting has something for.
@@ -58,7 +61,7 @@ std::vector<std::string> row_of(const ReportSetting& s, const SummaryColumns& c)
       cells.push_back(estimate_text(estimate_attribute(s.summary, name)));
   }
   cells.push_back(number_text(number_attribute(s.summary, "mean_attended")));
-  cells.push_back(fixed_point(s.tokens_per_second(), 0));
+  cells.push_back(s.sweep.empty() ? fixed_point(s.tokens_per_second(), 0) : "-");
   if (c.has_status)
     cells.push_back(has_status(s) ? fixed_point(*s.status->tokens_per_second, 0) : "-");
   cells.push_back(count_attribute(s.attributes, "complete") != 0 ? "yes" : "no");

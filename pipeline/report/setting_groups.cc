@@ -14,7 +14,9 @@ constexpr std::uint64_t kTextsAtATime = 1024;  // texts read at a time
 std::vector<double> cache_numbers(const Hdf5File& file, const std::string& path,
                                   const std::string& name, std::size_t n) {
   const std::string dataset = "/cache/" + name;
-  if (!file.exists(dataset)) return {};
+  if (!file.exists(dataset))
+    throw BadData("'" + path + "' has no " + dataset +
+                  ": merge its run directory again with this program");
   std::vector<double> values = file.read_all<double>(dataset);
   if (values.size() != n)
     throw BadData("'" + path + "': " + dataset + " has " + std::to_string(values.size()) +
@@ -56,6 +58,7 @@ void read_cache(const Hdf5File& file, ReportSetting& s) {
   CacheNumbers c;
   c.n_layers = file.shape("/cache/layer").at(0);
   c.n_bins = file.shape("/cache/bin").at(0);
+  if (c.n_layers == 0 || c.n_bins == 0) return;
   const std::size_t n = c.n_layers * c.n_bins;
   c.bins = cache_numbers(file, s.path, "bin", c.n_bins);
   c.steps = cache_numbers(file, s.path, "step", c.n_bins);

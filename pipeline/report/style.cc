@@ -58,7 +58,10 @@ pre{margin:.5rem 0;font-size:.85rem;line-height:1.4}
 .texts dt{font-weight:600;margin-top:.75rem;unicode-bidi:isolate}
 .texts dd{margin:.25rem 0 0 1rem;max-width:46rem;white-space:pre-wrap;unicode-bidi:isolate}
 @media (max-width:30rem){body{padding:.75rem}h2{margin-top:2rem}}
-@media print{body{max-width:none;padding:0;font-size:10pt}nav,.skip{display:none}
+@page{margin:12mm}
+@media print{body{max-width:none;padding:0;font-size:10pt}
+table{font-size:7pt}thead th,td.n,.s{white-space:normal}th,td,thead th{padding:1pt 3pt 1pt 0}
+th[scope=row]{min-width:0}caption{white-space:normal}nav,.skip{display:none}
 figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;padding:0;margin:.25rem 0;
 font-size:.9rem}
 .c0{color:var(--s0)}.c1{color:var(--s1)}.c2{color:var(--s2)}.c3{color:var(--s3)}

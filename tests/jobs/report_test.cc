@@ -87,6 +87,7 @@ TEST_F(ReportCommand, RefusesWhatItHasNotWritten) {
       run_tovamill({"report", one, "--output", at("p.html"), "--png", at("pictures")});
   EXPECT_EQ(result.exit_code, 78) << result.err;
   EXPECT_TRUE(contains(result.err, "perplexity-by-size.png")) << result.err;
+  EXPECT_FALSE(fs::exists(at("p.html")));
   EXPECT_TRUE(content_of(picture).ends_with("mine"));
   EXPECT_EQ(std::distance(fs::directory_iterator(at("pictures")), {}), 1) << "others were written";
 }
@@ -117,6 +118,14 @@ TEST_F(ReportCommand, WithoutGnuplotNamesItsPackage) {
   EXPECT_EQ(result.exit_code, 69);
   EXPECT_TRUE(contains(result.err, "gnuplot-nox")) << result.err;
   EXPECT_FALSE(fs::exists(at("p.html")));
+}
+
+TEST_F(ReportCommand, WritesToStandardOutputNothingElse) {
+  const std::string one = run("one", "tova", 128);
+  const ProgramResult result = run_tovamill({"report", one, "--output", "/dev/stdout"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(result.out.starts_with("<!DOCTYPE html>"));
+  EXPECT_TRUE(result.out.ends_with("</html>\n"));
 }
 
 // No console message, no request, pictures with area, light and dark, a telephone's width, keys.
