@@ -1,8 +1,8 @@
 #include "pipeline/report/html.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <utility>
 
 #include "io/files/utf8.h"
 #include "kernels/types/format.h"

@@ -1,9 +1,10 @@
 // The pieces of a page: escaped texts and tables. The page is HTML5 that an XML parser reads, too.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pipeline/results/summary.h"

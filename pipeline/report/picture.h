@@ -2,7 +2,7 @@
 // or as PNG.
 #pragma once
 
-#include <cmath>
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <utility>

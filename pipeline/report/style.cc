@@ -62,11 +62,7 @@ pre{margin:.5rem 0;font-size:.85rem;line-height:1.4}
 @media print{body{max-width:none;padding:0;font-size:10pt}
 table{font-size:7pt}thead th,td.n,.s{white-space:normal}th,td,thead th{padding:1pt 3pt 1pt 0}
 th[scope=row]{min-width:0}caption{white-space:normal}nav,.skip{display:none}
-figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;padding:0;margin:.25rem 0;
-font-size:.9rem}
-.c0{color:var(--s0)}.c1{color:var(--s1)}.c2{color:var(--s2)}.c3{color:var(--s3)}
-.c4{color:var(--s4)}.c5{color:var(--s5)}.c6{color:var(--s6)}.c7{color:var(--s7)}
-.scroll{overflow:visible}
+figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}
 .pictures{grid-template-columns:1fr 1fr}tbody tr:nth-child(even){background:none}th[scope=row]{position:static}
 details:not([open]){display:none}}
 )";
