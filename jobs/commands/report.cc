@@ -1,6 +1,8 @@
 // tovamill report: runs as one page of tables and pictures.
 #include "pipeline/report/report.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <iostream>
 
@@ -82,8 +84,9 @@ int run_report(const Request& request) {
   name_settings(settings);
   const ReportPage report = make_report(settings, !png.empty());
   write_all_of(report, output, png, inputs);
-  std::error_code ignored;
-  if (!fs::is_regular_file(output, ignored)) return 0;  // it may be standard output itself
+  InputFiles page;
+  page.add("the page", output);
+  if (!page.name_of(STDOUT_FILENO).empty()) return 0;
   std::cout << row("report", output + ", " + human_bytes(report.html.size()) + ", " +
                                  counted(settings.size(), "setting"));
   if (!png.empty())
