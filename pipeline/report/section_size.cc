@@ -130,8 +130,8 @@ Picture position_picture(const Settings& settings) {
   p.name = "nll-by-position";
   p.title = "NLL by position";
   p.description =
-      "Mean over the tokens at these positions of their document, or chunk, and one "
-      "standard error over documents.";
+      "Mean over the tokens at these positions of their document, or chunk; where there "
+      "are few curves, a bar is one standard error over documents.";
   p.x_label = "position, tokens";
   p.y_label = "NLL, nats per token";
   p.x_is_log = true;

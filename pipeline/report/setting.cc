@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string_view>
 
@@ -20,6 +21,9 @@ using nlohmann::json;
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kMostNamed = 3;           // options that differ, in a name
 constexpr std::size_t kLongestNamedValue = 24;  // bytes of a value in a name
+
+// Options that a name holds in another way, and those that only say what is kept.
+const std::set<std::string> kNoName{"policy", "cache-size", "job", "token-nll", "trace-state"};
 
 Attributes attributes_of(const Hdf5File& file, const std::string& object) {
   Attributes attributes;
@@ -122,8 +126,7 @@ std::vector<std::string> differing_options(const std::vector<ReportSetting>& set
     for (const auto& [key, value] : s.options) {
       const std::string job = text_attribute(s.attributes, "job");
       const auto [at, is_new] = first.emplace(std::pair(job, key), value);
-      const bool is_named_elsewhere = key == "policy" || key == "cache-size" || key == "job";
-      if (is_new || at->second == value || is_named_elsewhere) continue;
+      if (is_new || at->second == value || kNoName.contains(key)) continue;
       if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
     }
   }

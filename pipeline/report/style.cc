@@ -57,7 +57,8 @@ summary{cursor:pointer;color:var(--link);width:fit-content}
 pre{margin:.5rem 0;font-size:.85rem;line-height:1.4}
 .texts dt{font-weight:600;margin-top:.75rem;unicode-bidi:isolate}
 .texts dd{margin:.25rem 0 0 1rem;max-width:46rem;white-space:pre-wrap;unicode-bidi:isolate}
-@media (max-width:30rem){body{padding:.75rem}h2{margin-top:2rem}}
+@media (max-width:30rem){body{padding:.75rem}h2{margin-top:2rem}
+th[scope=row]{min-width:0;max-width:8rem}.s{white-space:normal}}
 @page{margin:12mm}
 @media print{body{max-width:none;padding:0;font-size:10pt}
 table{font-size:7pt}thead th,td.n,.s{white-space:normal}th,td,thead th{padding:1pt 3pt 1pt 0}
