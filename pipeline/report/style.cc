@@ -26,7 +26,8 @@ nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;
 .skip{position:absolute;left:-999rem}
 .skip:focus{position:static}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
-.pictures{display:grid;gap:.25rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
+.pictures{display:grid;gap:.25rem 1.5rem;
+grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
 align-items:start}
 .pictures>*{min-width:0}
 .pictures>:not(figure){grid-column:1/-1}
@@ -47,7 +48,8 @@ th,td{padding:.25rem .75rem .25rem 0;text-align:left;vertical-align:top;
 border-bottom:1px solid var(--grid);unicode-bidi:isolate;overflow-wrap:normal}
 td{max-width:32rem;overflow-wrap:break-word}
 tbody tr{background:var(--paper)}
-th[scope=row]{font-weight:400;position:sticky;left:0;background:inherit;min-width:9rem;max-width:24rem;overflow-wrap:break-word}
+th[scope=row]{font-weight:400;position:sticky;left:0;
+background:inherit;min-width:9rem;max-width:24rem;overflow-wrap:break-word}
 thead th{font-weight:600;white-space:nowrap;vertical-align:bottom;border-bottom-color:var(--line)}
 .n,th.n[scope=row]{text-align:right;min-width:0}
 td.n,.s{white-space:nowrap}
@@ -64,7 +66,8 @@ th[scope=row]{min-width:0;max-width:8rem}.s{white-space:normal}}
 table{font-size:7pt}thead th,td.n,.s{white-space:normal}th,td,thead th{padding:1pt 3pt 1pt 0}
 th[scope=row]{min-width:0}caption{white-space:normal}nav,.skip{display:none}
 figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}
-.pictures{grid-template-columns:1fr 1fr}tbody tr:nth-child(even){background:none}th[scope=row]{position:static}
+.pictures{grid-template-columns:1fr 1fr}
+tbody tr:nth-child(even){background:none}th[scope=row]{position:static}
 details:not([open]){display:none}}
 )";
 
