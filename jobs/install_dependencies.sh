@@ -15,6 +15,7 @@ Installs what is missing of the packages that building needs. Says what before, 
   check   adds what jobs/check.sh needs
   slurm   adds what tests/slurm.sh needs
   model   adds what fetching the quickstart's model needs
+  report  adds what tovamill report draws with
   package adds what making a Debian package needs (cpack -G DEB)
 
   --only      the parts named, without the packages that building needs
@@ -39,7 +40,7 @@ while [ $# -gt 0 ]; do
     --yes) yes=yes ;;
     --print) print=yes ;;
     --log) [ $# -ge 2 ] || refuse "--log needs a file"; log=$2; shift ;;
-    tests | check | slurm | model | package) parts+=("$1") ;;
+    tests | check | slurm | model | report | package) parts+=("$1") ;;
     *) refuse "unknown argument '$1'" ;;
   esac
   shift
@@ -58,8 +59,8 @@ for part in "${parts[@]}"; do
                  simdjson nlohmann/json zlib zstd liblzma bzip2 "Open MPI") ;;
     tests)
       packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py python3-pandas
-                 python3-xarray python3-h5netcdf hdf5-tools)
-      upstream+=(GoogleTest "Boost.Context" Python NumPy h5py pandas xarray h5netcdf "the tools of HDF5") ;;
+                 python3-xarray python3-h5netcdf hdf5-tools gnuplot-nox)
+      upstream+=(GoogleTest "Boost.Context" Python NumPy h5py pandas xarray h5netcdf "the tools of HDF5" gnuplot) ;;
     check)
       packages+=(shellcheck python3-venv)
       if [ "$(sed -n 's/^VERSION_ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d '"')" = 12 ]; then
@@ -72,6 +73,9 @@ for part in "${parts[@]}"; do
     slurm)
       packages+=(slurm-wlm munge slurm-client)
       upstream+=(Slurm MUNGE) ;;
+    report)
+      packages+=(gnuplot-nox)
+      upstream+=(gnuplot) ;;
     package)
       packages+=(dpkg-dev file)
       upstream+=(dpkg-shlibdeps file) ;;
@@ -91,7 +95,7 @@ declare -A rpm_names=(
   [libsimdjson-dev]=simdjson-devel [nlohmann-json3-dev]=json-devel [zlib1g-dev]=zlib-devel [libzstd-dev]=libzstd-devel [liblzma-dev]=xz-devel
   [libbz2-dev]=bzip2-devel
   [libopenmpi-dev]=openmpi-devel [openmpi-bin]=openmpi [libgtest-dev]=gtest-devel [libboost-context-dev]=boost-devel
-  [hdf5-tools]=hdf5 [slurm-wlm]="slurm-slurmctld slurm-slurmd" [slurm-client]=slurm)
+  [hdf5-tools]=hdf5 [gnuplot-nox]=gnuplot [slurm-wlm]="slurm-slurmctld slurm-slurmd" [slurm-client]=slurm)
 
 # Sets `missing`.
 find_missing_by_dpkg() {

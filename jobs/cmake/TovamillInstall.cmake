@@ -61,4 +61,5 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS openmpi-bin)  # mpirun, which tovamill-launch starts ranks with
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS gnuplot-nox)  # which tovamill report draws with
 include(CPack)

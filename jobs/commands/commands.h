@@ -18,6 +18,7 @@ Subcommand inspect_command();
 Subcommand merge_command();
 Subcommand export_command();
 Subcommand compare_command();
+Subcommand report_command();
 Subcommand rescore_command();
 Subcommand doctor_command();
 Subcommand completion_command();

@@ -23,7 +23,7 @@ constexpr std::array<Entry, 10> kExitCodes{{
      "bad data: a broken or unsupported model; bad records with --strict or over "
      "--max-bad-fraction"},
     {"66", "an input that does not exist or cannot be read"},
-    {"69", "the device that was asked for is not there"},
+    {"69", "the device that was asked for is not there, or gnuplot, which report draws with"},
     {"73", "an output cannot be created"},
     {"74", "reading or writing failed on the way"},
     {"75", "stopped early with the finished work saved: run the same command again"},

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct DocumentRow {
   std::uint64_t first_token = 0, end_token = 0;
 
   bool failed() const { return status == "failed"; }
+  // Of this document alone; NaN without a scored token, word or byte.
+  double perplexity_token() const { return std::exp(per(n_scored)); }
+  double perplexity_word() const { return std::exp(per(n_words)); }
+  double bits_per_byte() const { return per(n_bytes) / std::numbers::ln2; }
   double per(std::uint64_t n) const {
     return n > 0 ? nll_sum / static_cast<double>(n) : std::nan("");
   }

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numbers>
 #include <ostream>
 #include <vector>
 
@@ -35,9 +34,9 @@ void visit_columns(const DocumentRow& r, Visit&& visit) {
   visit("n_scored", r.n_scored);
   visit("nll_sum", r.nll_sum);
   visit("nll_sum_sq", r.nll_sum_sq);
-  visit("perplexity_token", std::exp(r.per(r.n_scored)));
-  visit("perplexity_word", std::exp(r.per(r.n_words)));
-  visit("bits_per_byte", r.per(r.n_bytes) / std::numbers::ln2);
+  visit("perplexity_token", r.perplexity_token());
+  visit("perplexity_word", r.perplexity_word());
+  visit("bits_per_byte", r.bits_per_byte());
   visit("positions", r.positions);
   visit("clip_distance", r.clip_distance);
   visit("failure_reason", r.failure_reason);

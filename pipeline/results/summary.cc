@@ -68,6 +68,11 @@ Estimate in_bits(Estimate e) {
 
 }  // namespace
 
+Estimate ratio_estimate(std::span<const RatioTerm> documents) {
+  return ratio(
+      documents, [](const RatioTerm& d) { return d.y; }, [](const RatioTerm& d) { return d.n; });
+}
+
 const char* const kPerplexityDefinition =
     "natural-log NLL of every token after the first context token of its document; micro: exp(r), "
     "r = sum nll / sum n "

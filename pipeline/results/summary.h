@@ -18,6 +18,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,13 @@ struct Estimate {
   double value = 0.0;
   double standard_error = 0.0;
 };
+
+// What a document adds to a ratio.
+struct RatioTerm {
+  double y = 0.0, n = 0.0;
+};
+// sum y / sum n with the standard error above; NaN where sum n is 0.
+Estimate ratio_estimate(std::span<const RatioTerm> documents);
 
 // A row of /failures, for people.
 struct FailedDocument {

@@ -88,6 +88,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
     {"kernels/reference", {"kernels", "kernels/policy"}},
     {"kernels/types", {"kernels/policy"}},
     {"pipeline/distributed", {"io/corpus", "io/files"}},
+    {"pipeline/report", {"io/files", "io/results", "pipeline/results", "pipeline/run_directory"}},
     {"pipeline/results", {"io/corpus", "io/files", "io/results", "pipeline/run_directory"}},
     {"pipeline/run_directory", {"io/corpus", "io/files", "io/results", "pipeline/distributed"}},
     {"workers/documents",
@@ -114,8 +115,9 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
       "workers/options", "workers/run", "workers/stages"}},
     {"jobs/commands",
      {"io/corpus", "io/files", "io/model", "io/results", "jobs/command_line", "kernels",
-      "kernels/cpu", "pipeline/distributed", "pipeline/results", "pipeline/run_directory",
-      "workers/load", "workers/options", "workers/plan", "workers/run", "workers/stages"}}};
+      "kernels/cpu", "pipeline/distributed", "pipeline/report", "pipeline/results",
+      "pipeline/run_directory", "workers/load", "workers/options", "workers/plan", "workers/run",
+      "workers/stages"}}};
 
 // Which top folders a folder may include: the order in which they are built on each other.
 const std::map<std::string, std::set<std::string>> kFoldersBelow{

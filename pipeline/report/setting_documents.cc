@@ -1,0 +1,147 @@
+// /documents and /tokens of a setting.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <span>
+
+#include "kernels/types/error.h"
+#include "pipeline/report/setting_parts.h"
+#include "pipeline/results/document_rows.h"
+
+namespace tovamill {
+namespace {
+
+// Positions below are cut at powers of two, those above four times as often.
+constexpr std::uint64_t kFineFrom = 16;
+
+std::size_t position_bin(std::uint64_t p) {
+  const auto octave = static_cast<std::size_t>(log_bin(p));
+  if (p < kFineFrom) return octave;
+  return 4 + 4 * (octave - 4) +
+         static_cast<std::size_t>((p - (std::uint64_t{1} << octave)) >> (octave - 2));
+}
+
+std::uint64_t first_of_bin(std::size_t bin) {
+  if (bin < 4) return bin == 0 ? 0 : std::uint64_t{1} << bin;
+  const std::size_t octave = 4 + (bin - 4) / 4;
+  return (std::uint64_t{1} << octave) + ((bin - 4) % 4) * (std::uint64_t{1} << (octave - 2));
+}
+
+constexpr std::uint64_t kTokensAtATime = 1u << 18;  // 1 MiB
+
+// /tokens/nll from front to back: a read of HDF5 for each of many short documents would inflate the
+// same chunk again and again.
+class TokenNll {
+ public:
+  explicit TokenNll(const Hdf5File& file) : file_(file) {
+    if (file.exists(kPath)) n_ = file.shape(kPath).at(0);
+  }
+  bool is_there() const { return n_.has_value(); }
+
+  // Tokens [first, end), until the next call. Throws as Hdf5File::read where there are not so many.
+  std::span<const float> read(std::uint64_t first, std::uint64_t end) {
+    if (first < begin_ || end > begin_ + held_.size()) {
+      const std::uint64_t wanted = std::max(end - first, kTokensAtATime);
+      held_ = file_.read<float>(kPath, first, std::max(end, std::min(*n_, first + wanted)) - first);
+      begin_ = first;
+    }
+    return std::span(held_).subspan(first - begin_, end - first);
+  }
+
+ private:
+  static constexpr const char* kPath = "/tokens/nll";
+  const Hdf5File& file_;
+  std::optional<std::uint64_t> n_;
+  std::uint64_t begin_ = 0;  // of what is held
+  std::vector<float> held_;
+};
+
+// NLL by position over documents.
+class PositionStatistics {
+ public:
+  explicit PositionStatistics(std::uint64_t chunk) : chunk_(chunk) {}
+
+  void add(std::span<const float> nll) {
+    std::vector<RatioTerm> own;
+    for (std::size_t i = 0; i < nll.size(); ++i) {
+      if (std::isnan(nll[i])) continue;  // context only
+      const std::size_t bin = position_bin(chunk_ > 0 ? i % chunk_ : i);
+      if (bin >= own.size()) own.resize(bin + 1);
+      own[bin].y += static_cast<double>(nll[i]);
+      own[bin].n += 1.0;
+    }
+    if (own.size() > terms_.size()) terms_.resize(own.size());
+    for (std::size_t b = 0; b < own.size(); ++b) {
+      if (own[b].n > 0.0) terms_[b].push_back(own[b]);
+    }
+  }
+
+  std::vector<PositionBin> finish() const {
+    std::vector<PositionBin> bins;
+    for (std::size_t b = 0; b < terms_.size(); ++b) {
+      if (terms_[b].empty()) continue;
+      PositionBin bin{.first = first_of_bin(b), .last = first_of_bin(b + 1) - 1, .nll = {}};
+      if (chunk_ > 0) bin.last = std::min(bin.last, chunk_ - 1);
+      for (const RatioTerm& term : terms_[b]) bin.n_tokens += static_cast<std::uint64_t>(term.n);
+      bin.nll = ratio_estimate(terms_[b]);
+      bins.push_back(bin);
+    }
+    return bins;
+  }
+
+ private:
+  std::uint64_t chunk_;                        // 0: whole documents
+  std::vector<std::vector<RatioTerm>> terms_;  // (bins, documents that reach it)
+};
+
+std::string document_place(const DocumentRow& r) {
+  return r.file + (r.line > 0     ? ":" + std::to_string(r.line)
+                   : r.offset > 0 ? " at byte " + std::to_string(r.offset)
+                                  : "");
+}
+
+// Keeps the kMostExtremes that `before` puts first.
+template <class Before>
+void keep_extreme(std::vector<ShownDocument>& kept, const ShownDocument& document, Before before) {
+  if (kept.size() == kMostExtremes && !before(document.perplexity, kept.back().perplexity)) return;
+  const auto at = std::find_if(kept.begin(), kept.end(), [&](const ShownDocument& k) {
+    return before(document.perplexity, k.perplexity);
+  });
+  kept.insert(at, document);
+  if (kept.size() > kMostExtremes) kept.pop_back();
+}
+
+void add_failure(const DocumentRow& row, DocumentStatistics& statistics) {
+  ++statistics.failures_by_reason[row.failure_reason];
+  if (statistics.first_failures.size() < kMostExtremes)
+    statistics.first_failures.push_back(
+        {document_place(row), row.failure_reason, row.failure_text});
+}
+
+}  // namespace
+
+void read_documents(const Hdf5File& file, const std::string& chunk_tokens, ReportSetting& s) {
+  TokenNll nll(file);
+  const long long chunk = std::atoll(chunk_tokens.c_str());
+  PositionStatistics positions(chunk > 0 ? static_cast<std::uint64_t>(chunk) : 0);
+  DocumentStatistics& statistics = s.documents;
+  DocumentRows(file, nll.is_there()).each([&](const DocumentRow& row) {
+    if (row.failed()) return add_failure(row, statistics);
+    const double perplexity = row.perplexity_token();
+    if (row.status == "scored" && !std::isnan(perplexity)) {
+      statistics.perplexities.push_back(perplexity);
+      const ShownDocument shown{row.id, document_place(row), row.n_scored, perplexity};
+      keep_extreme(statistics.best, shown, std::less<>());
+      keep_extreme(statistics.worst, shown, std::greater<>());
+    }
+    if (!nll.is_there() || row.end_token == row.first_token) return;
+    if (row.end_token < row.first_token)
+      throw BadData("'" + s.path + "': /tokens/offsets do not ascend: the file is damaged");
+    positions.add(nll.read(row.first_token, row.end_token));
+  });
+  std::sort(statistics.perplexities.begin(), statistics.perplexities.end());
+  s.positions = positions.finish();
+}
+
+}  // namespace tovamill

@@ -1,0 +1,8 @@
+// The style sheet of a report.
+#pragma once
+
+namespace tovamill {
+
+extern const char* const kReportStyle;
+
+}  // namespace tovamill
