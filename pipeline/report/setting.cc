@@ -5,12 +5,12 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 #include <string_view>
 
 #include "kernels/types/cache_options.h"
 #include "kernels/types/error.h"
 #include "pipeline/report/setting_parts.h"
+#include "pipeline/results/results_file.h"
 #include "pipeline/results/results_writer.h"
 
 namespace tovamill {
@@ -111,13 +111,6 @@ void check_schema(const std::string& path, const Attributes& root) {
                   ": merge its run directory again with this program");
 }
 
-std::vector<std::string> words_of(const std::string& text) {
-  std::vector<std::string> words;
-  std::istringstream in(text);
-  for (std::string word; in >> word;) words.push_back(word);
-  return words;
-}
-
 // Keys whose values differ between settings of one job and that a name may hold.
 std::vector<std::string> differing_options(const std::vector<ReportSetting>& settings) {
   std::map<std::pair<std::string, std::string>, std::string> first;  // by job and key
@@ -200,13 +193,9 @@ std::vector<ReportSetting> read_settings(const std::string& path) {
   const Attributes root = attributes_of(file, "/");
   check_schema(path, root);
   std::vector<ReportSetting> settings;
-  if (!file.exists("/sweep")) {
-    settings.push_back(read_setting(path, file, "", root));
-    return settings;
-  }
-  for (const std::string& name :
-       words_of(text_attribute(attributes_of(file, "/sweep"), "settings")))
+  for (const std::string& name : settings_of_results(file))
     settings.push_back(read_setting(path, file, name, root));
+  if (settings.empty()) settings.push_back(read_setting(path, file, "", root));
   return settings;
 }
 
