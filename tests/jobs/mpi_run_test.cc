@@ -97,7 +97,7 @@ TEST_F(MpiRun, PartsAndLimitsAreThoseOfOneProcess) {
 TEST_F(MpiRun, TheDeathOfAWorkerCostsNothingButItsTime) {
   const std::string expected = run_alone("whole");
   RunningProgram run(3, command("run", {"--sync-seconds", "0.01"}));
-  ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 2) > 2000; })) << run.err();
+  ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 2) > 4000; })) << run.err();
   kill(run.find_rank(2), SIGKILL);
   ASSERT_TRUE(wait_for_end(run, "run")) << run.err();
   EXPECT_EQ(status("run")["exit_code"], 0);
@@ -109,7 +109,7 @@ TEST_F(MpiRun, TheDeathOfTheCoordinatorCostsALaunch) {
   const std::string expected = run_alone("whole");
   {
     RunningProgram run(3, command("run"));
-    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 1) > 2000; })) << run.err();
+    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 1) > 4000; })) << run.err();
     kill(run.find_rank(0), SIGKILL);
     run.wait();  // the others notice and leave
   }

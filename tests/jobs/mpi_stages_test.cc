@@ -39,7 +39,7 @@ class MpiStages : public testing::MpiRuns {
   void expect_to_survive(int rank) {
     const std::string expected = run_alone("whole");
     RunningProgram run(4, command("run", {"--stages", "2"}));
-    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 2) > 2000; })) << run.err();
+    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 2) > 4000; })) << run.err();
     kill(run.find_rank(rank), SIGKILL);
     ASSERT_TRUE(wait_for_end(run, "run")) << run.err();
     EXPECT_EQ(status("run")["exit_code"], 0) << run.err();
@@ -109,7 +109,7 @@ TEST_F(MpiStages, TheDeathOfTheOnlyGroupOrTheCoordinatorCostsALaunch) {
   const std::string expected = run_alone("whole");
   {
     RunningProgram run(2, command("run", {"--stages", "2"}));
-    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 0) > 2000; })) << run.err();
+    ASSERT_TRUE(run.wait_until([&] { return journal_bytes("run", 0) > 4000; })) << run.err();
     kill(run.find_rank(1), SIGKILL);
     ASSERT_TRUE(wait_for_end(run, "run")) << run.err();
     EXPECT_EQ(status("run")["state"], "lost");
@@ -117,7 +117,7 @@ TEST_F(MpiStages, TheDeathOfTheOnlyGroupOrTheCoordinatorCostsALaunch) {
   }
   {
     RunningProgram run(4, command("run", {"--stages", "2"}));
-    run.wait_until([&] { return journal_bytes("run", 0, 2) + journal_bytes("run", 2, 2) > 2000; });
+    run.wait_until([&] { return journal_bytes("run", 0, 2) + journal_bytes("run", 2, 2) > 4000; });
     kill(run.find_rank(0), SIGKILL);
     run.wait();  // the others notice and leave
   }
@@ -158,7 +158,7 @@ TEST_F(MpiStages, AStopSavesStatesOfAllStagesAndAnyNumberOfThemGoesOn) {
     const std::string out = "run" + std::to_string(n_stages);
     {
       RunningProgram run(2, command(out, {"--stages", "2"}));
-      ASSERT_TRUE(run.wait_until([&] { return journal_bytes(out, 0) > 2000; })) << run.err();
+      ASSERT_TRUE(run.wait_until([&] { return journal_bytes(out, 0) > 4000; })) << run.err();
       run.send(SIGUSR1);
       ASSERT_TRUE(wait_for_end(run, out)) << run.err();
       run.wait();
