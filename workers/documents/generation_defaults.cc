@@ -88,7 +88,8 @@ class Differences {
 
   void unsupported(const Unsupported& one) {
     const json& value = at(one.key);
-    const bool is_empty = value.is_string() ? value == "" : value.empty();
+    const bool is_empty =
+        value.is_string() ? value.get_ref<const std::string&>().empty() : value.empty();
     if (!is_empty && number_of(value) != one.neutral) name(one.key, kUnsupported);
   }
 
