@@ -95,10 +95,9 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
                                  layout.head_dim * layout.element_bytes);
     for (std::int32_t g = 0; g < layout.n_eviction_groups; ++g) {
       std::vector<std::int32_t> held(static_cast<std::size_t>(counts.n_held));
-      std::memcpy(
-          held.data(),
+      std::copy_n(
           positions + static_cast<std::size_t>(g * layout.n_slot_arrays() * counts.n_held * 4),
-          held.size() * sizeof(std::int32_t));
+          held.size() * sizeof(std::int32_t), reinterpret_cast<std::byte*>(held.data()));
       check_positions(options_.cache, counts, std::move(held));
     }
   }
