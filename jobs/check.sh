@@ -133,7 +133,7 @@ for step in "${steps[@]}"; do
     printf '%-10s %s (%d s)\n' "$step" "$(grep -m 1 '^skipped: ' "$log" || echo "nothing found")" $((SECONDS - begin))
   else
     printf '%-10s FOUND SOMETHING (%d s): %s\n' "$step" $((SECONDS - begin)) "$(short "$log")"
-    grep -E 'error|warning|FAILED|\*\*\*Failed|not |SC[0-9]{4}' "$log" | grep -vE ' note: |warnings generated|^  \.\.\. ' | tail -n 40 | sed 's/^/  /' || true
+    sed -nE '/ note: |warnings generated|^  \.\.\. /d; /error|warning|FAILED|\*\*\*Failed|not |SC[0-9]{4}/s/^/  /p' "$log" | tail -n 40
     found=1
   fi
 done

@@ -47,6 +47,7 @@ while [ $# -gt 0 ]; do
 done
 [ "$only" = yes ] || parts=(build "${parts[@]}")
 
+system=$(sed -n 's/^ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d '"' || true)
 packages=() upstream=()
 for part in "${parts[@]}"; do
   case "$part" in
@@ -60,7 +61,8 @@ for part in "${parts[@]}"; do
     tests)
       packages+=(libgtest-dev libboost-context-dev python3 python3-numpy python3-h5py python3-pandas
                  python3-xarray python3-h5netcdf hdf5-tools gnuplot-nox)
-      upstream+=(GoogleTest "Boost.Context" Python NumPy h5py pandas xarray h5netcdf "the tools of HDF5" gnuplot) ;;
+      upstream+=(GoogleTest "Boost.Context" Python NumPy h5py pandas xarray h5netcdf "the tools of HDF5" gnuplot)
+      if [ "$system" = debian ]; then packages+=(chromium); fi ;;  # elsewhere it is no package, and a test less
     check)
       packages+=(shellcheck python3-venv)
       if [ "$(sed -n 's/^VERSION_ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d '"')" = 12 ]; then
@@ -85,8 +87,6 @@ for part in "${parts[@]}"; do
   esac
 done
 mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
-
-system=$(sed -n 's/^ID=//p' "${OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d '"' || true)
 
 # The names of Rocky and RHEL 9 with EPEL and CRB, after Fedora's.
 declare -A rpm_names=(

@@ -52,6 +52,6 @@ for i in "${!names[@]}"; do
 done
 whole=$(run sweep --sweep "$sweep")
 printf '| %-13s | %7.2f |\n' sweep "$whole"
-n=$(grep -cE "^($(IFS='|'; echo "${names[*]}")) " "$work/sweep.txt" || true)
+n=$(printf '%s\n' "${names[@]}" | awk 'NR == FNR { wanted[$1]; next } $1 in wanted { ++n } END { print n + 0 }' - "$work/sweep.txt")
 [ "$n" -eq "${#names[@]}" ] || fail 1 "the sweep had other settings than ${names[*]}: see $work/sweep.txt"
 printf '%s\n' "${parts[@]}" | awk -v whole="$whole" '{ sum += $1 } END { printf "| sweep / sum   | %7.3f |\n", whole / sum }'

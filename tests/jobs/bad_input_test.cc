@@ -31,11 +31,6 @@ using testing::run_tovamill;
 using testing::TemporaryDirectory;
 using testing::TinyModel;
 
-std::string slurp(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 class BadInput : public ::testing::Test {
  protected:
   BadInput() {
@@ -78,7 +73,7 @@ class BadInput : public ::testing::Test {
   void expect_bad_file(const char* name, const std::string& content, const std::string& part,
                        int code = 65) const {
     SCOPED_TRACE(std::string(name) + ": " + content.substr(0, 60));
-    const std::string before = slurp(model() / name);
+    const std::string before = testing::content_of(model() / name);
     d.write(std::string("model/") + name, content);
     expect_refused(command(), code, part);
     d.write(std::string("model/") + name, before);
@@ -176,7 +171,7 @@ TEST_F(BadInput, Tokenizers) {
 }
 
 TEST_F(BadInput, Safetensors) {
-  const std::string good = slurp(model() / "model.safetensors");
+  const std::string good = testing::content_of(model() / "model.safetensors");
   const auto bad = [&](const std::string& content) {
     expect_bad_file("model.safetensors", content, "model.safetensors");
   };
@@ -198,7 +193,7 @@ TEST_F(BadInput, Safetensors) {
 
 TEST_F(BadInput, Gguf) {
   write_gguf_model(TinyModel{}, d.path() / "model.gguf");
-  const std::string good = slurp(d.path() / "model.gguf");
+  const std::string good = testing::content_of(d.path() / "model.gguf");
   ASSERT_EQ(run_tovamill(with("--model", d.path() / "model.gguf")).exit_code, 0);
   const auto bad = [&](const std::string& content, const std::string& part = "bad.gguf") {
     expect_refused(with("--model", d.write("bad.gguf", content)), 65, part);
@@ -286,12 +281,12 @@ TEST_F(BadInput, OutputsThatCannotBeMade) {
   std::vector<std::string> overwriting = with("--out", d.path() / "used");
   overwriting.push_back("--overwrite");
   expect_refused(overwriting, 78, "thesis.txt");
-  EXPECT_EQ(slurp(d.path() / "used/thesis.txt"), "precious");
+  EXPECT_EQ(testing::content_of(d.path() / "used/thesis.txt"), "precious");
   d.write("diary/journal/1815-06-18.md", "rain");
   overwriting = with("--out", d.path() / "diary");
   overwriting.push_back("--overwrite");
   expect_refused(overwriting, 78, "journal/1815-06-18.md");
-  EXPECT_EQ(slurp(d.path() / "diary/journal/1815-06-18.md"), "rain");
+  EXPECT_EQ(testing::content_of(d.path() / "diary/journal/1815-06-18.md"), "rain");
   if (geteuid() == 0) return;  // may write anywhere
   std::filesystem::create_directory(d.path() / "locked");
   std::filesystem::permissions(d.path() / "locked", std::filesystem::perms::owner_read);
@@ -438,10 +433,10 @@ TEST_F(BadInput, StrictAndTooManyBadRecordsAre65) {
   std::vector<std::string> arguments = with("--corpus", corpus);
   arguments.push_back("--strict");
   expect_ended(run_tovamill(arguments), 65, "bad.jsonl, line 2, byte 16");
-  EXPECT_TRUE(contains(slurp(d.path() / "run/status.json"), "\"failed\""));
+  EXPECT_TRUE(contains(testing::content_of(d.path() / "run/status.json"), "\"failed\""));
   arguments.back() = "--max-bad-fraction=0.4";
   expect_ended(run_tovamill(arguments), 65, "--max-bad-fraction 0.4");
-  EXPECT_TRUE(contains(slurp(d.path() / "run/status.json"), "\"exit_code\": 65"));
+  EXPECT_TRUE(contains(testing::content_of(d.path() / "run/status.json"), "\"exit_code\": 65"));
 }
 
 // A token that the tokenizer knows and the model does not cannot be looked up.

@@ -27,11 +27,6 @@ using testing::ProgramResult;
 using testing::run_tovamill;
 using Words = std::vector<std::string>;
 
-std::string content_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 // Every file below a folder, links as what they name, with its content; the runs' lock and status,
 // which every start writes, aside.
 std::map<std::string, std::string> files_below(const fs::path& folder) {
@@ -42,7 +37,7 @@ std::map<std::string, std::string> files_below(const fs::path& folder) {
       files[name] = "-> " + fs::read_symlink(entry.path()).string();
     else if (entry.is_regular_file() && entry.path().filename() != "lock" &&
              entry.path().filename() != "status.json")
-      files[name] = content_of(entry.path());
+      files[name] = testing::content_of(entry.path());
   }
   return files;
 }
@@ -97,9 +92,9 @@ class Outputs : public ::testing::Test {
 
   // The same of a start that makes a run directory before it finds out.
   void expect_refused_beside(const char* run, const Words& command, const char* file) const {
-    const std::string before = content_of(at(file));
+    const std::string before = testing::content_of(at(file));
     EXPECT_EQ(run_tovamill(command).exit_code, 78);
-    EXPECT_EQ(content_of(at(file)), before);
+    EXPECT_EQ(testing::content_of(at(file)), before);
     fs::remove_all(at(run));
   }
 
@@ -196,9 +191,9 @@ TEST_F(Outputs, WhatTheRunHasNotWrittenIsRefused) {
   // The lines of another run.
   Words other = summarize(d.path(), {"--stream-jsonl", at("texts.jsonl"), "--overwrite"});
   other[6] = at("other");
-  const std::string before = content_of(at("texts.jsonl"));
+  const std::string before = testing::content_of(at("texts.jsonl"));
   EXPECT_EQ(run_tovamill(other).exit_code, 78);
-  EXPECT_EQ(content_of(at("texts.jsonl")), before);
+  EXPECT_EQ(testing::content_of(at("texts.jsonl")), before);
 }
 
 TEST_F(Outputs, FoldersThatHoldOtherThingsAreRefused) {
@@ -229,7 +224,7 @@ TEST_F(Outputs, FoldersThatHoldOtherThingsAreRefused) {
       Words command = score(d.path(), more);
       command[6] = out.path();
       expect_refused(command, 78, {fs::path(c.file).begin()->string()});
-      EXPECT_EQ(content_of(out.path() / c.file), c.content);
+      EXPECT_EQ(testing::content_of(out.path() / c.file), c.content);
     }
   }
   for (const char* out : {"model", "corpus", "run", "texts"})
@@ -243,14 +238,14 @@ TEST_F(Outputs, OverwriteReplacesWhatTheRunWrote) {
   fs::create_symlink("elsewhere.jsonl", at("texts.jsonl"));
   fs::rename(at("texts/results.h5"), at("results-elsewhere.h5"));
   fs::create_symlink("../results-elsewhere.h5", at("texts/results.h5"));
-  const std::string lines = content_of(at("elsewhere.jsonl"));
+  const std::string lines = testing::content_of(at("elsewhere.jsonl"));
   const ProgramResult again = run_tovamill(summarize(
       d.path(), {"--stream-jsonl", at("texts.jsonl"), "--overwrite", "--max-new-tokens", "5"}));
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_TRUE(fs::is_symlink(at("texts.jsonl")));
   EXPECT_TRUE(fs::is_symlink(at("texts/results.h5")));
   EXPECT_TRUE(fs::is_regular_file(at("results-elsewhere.h5")));
-  EXPECT_NE(content_of(at("elsewhere.jsonl")), lines);
+  EXPECT_NE(testing::content_of(at("elsewhere.jsonl")), lines);
   EXPECT_EQ(run_tovamill({"export", at("texts")}).exit_code, 0);
 }
 
@@ -261,8 +256,8 @@ TEST_F(Outputs, LinksModesAndNeighboursStay) {
   d.write("x.csv.tmp", "mine");
   d.write("results.h5.rescore.tmp", "mine");
   ASSERT_EQ(run_tovamill(to).exit_code, 0);
-  const std::string table = content_of(at("x.csv"));
-  EXPECT_EQ(content_of(at("x.csv.tmp")), "mine");
+  const std::string table = testing::content_of(at("x.csv"));
+  EXPECT_EQ(testing::content_of(at("x.csv.tmp")), "mine");
   fs::permissions(at("x.csv"), fs::perms(0640));
   fs::rename(at("x.csv"), at("target.csv"));
   fs::create_symlink("target.csv", at("between.csv"));
@@ -273,11 +268,11 @@ TEST_F(Outputs, LinksModesAndNeighboursStay) {
   EXPECT_EQ(through.exit_code, 0) << through.err;
   EXPECT_TRUE(fs::is_symlink(at("x.csv")));
   EXPECT_TRUE(fs::is_symlink(at("between.csv")));
-  EXPECT_EQ(content_of(at("target.csv")), table);
+  EXPECT_EQ(testing::content_of(at("target.csv")), table);
   EXPECT_EQ(fs::status(at("target.csv")).permissions(), fs::perms(0640));
   fs::remove(at("target.csv"));  // a link to what is not there makes it
   EXPECT_EQ(run_tovamill(to).exit_code, 0);
-  EXPECT_EQ(content_of(at("target.csv")), table);
+  EXPECT_EQ(testing::content_of(at("target.csv")), table);
   fs::create_symlink("loop.csv", at("loop.csv"));
   EXPECT_EQ(run_tovamill({"export", at("run"), "--output", at("loop.csv")}).exit_code, 73);
   fs::remove(at("loop.csv"));
@@ -331,7 +326,7 @@ TEST_F(Outputs, StandardOutputIntoTheCorpusIsRefused) {
     EXPECT_EQ(result.exit_code, 78) << result.err;
     EXPECT_TRUE(contains(result.err, "standard output goes to")) << result.err;
   }
-  EXPECT_EQ(content_of(at("corpus/out.txt")), "");
+  EXPECT_EQ(testing::content_of(at("corpus/out.txt")), "");
 }
 
 // A table replaces one of tovamill export, whichever, and an empty file; results replace results.
@@ -345,7 +340,7 @@ TEST_F(Outputs, OutputsOfTheSameKindAreReplaced) {
       EXPECT_EQ(result.exit_code, 0) << result.err;
       Words printed{"export", at(run)};
       printed.insert(printed.end(), more.begin(), more.end());
-      EXPECT_EQ(content_of(at("x")), run_tovamill(printed).out);
+      EXPECT_EQ(testing::content_of(at("x")), run_tovamill(printed).out);
     }
   }
   for (int i = 0; i < 2; ++i) {

@@ -11,6 +11,7 @@
 
 #include "tests/support/documents.h"
 #include "tests/support/error_of.h"
+#include "tests/support/runs/h5py.h"
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/runs/subprocess.h"
 #include "tests/support/temporary_directory.h"
@@ -23,14 +24,6 @@ using testing::ProgramResult;
 using testing::run_tovamill;
 
 constexpr int kLacksAPackage = 77;  // exit code of run_snippets.py
-
-// A Python with h5py; empty where there is none.
-std::string python_with_h5py() {
-  for (const std::string python : {"python3", "/usr/bin/python3"}) {
-    if (std::system((python + " -c 'import h5py' 2>/dev/null").c_str()) == 0) return python;
-  }
-  return "";
-}
 
 void run(const testing::TemporaryDirectory& d, const std::string& command, const std::string& out,
          const std::vector<std::string>& more) {
@@ -109,8 +102,7 @@ TEST(Manuals, BrokenCitationsAreFound) {
 }
 
 TEST(Manuals, PythonRunsAsPrinted) {
-  const std::string python = python_with_h5py();
-  if (python.empty()) GTEST_SKIP() << "no python3 has h5py: install python3-h5py";
+  const std::string python = testing::python_with_h5py();
   const testing::TemporaryDirectory d;
   d.write("texts/a.txt", testing::words(80, 1));
   d.write("texts/b.txt", testing::words(60, 2));

@@ -20,20 +20,8 @@ using testing::ProgramResult;
 using testing::run_tovamill;
 using testing::synthetic_document;
 
-constexpr int kNoBrowser = 77;  // exit code of browse_report.py
-
-std::string content_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 class ReportCommand : public ::testing::Test {
  protected:
-  void SetUp() override {
-    if (testing::run_subprocess({"sh", "-c", "command -v gnuplot"}).exit_code != 0)
-      GTEST_SKIP() << "gnuplot is not installed: install gnuplot-nox";
-  }
-
   std::string at(const std::string& name) const { return d.path() / name; }
 
   // A run over files that are there.
@@ -67,8 +55,8 @@ TEST_F(ReportCommand, WritesAPageAndPicturesAndReplacesItsOwn) {
         {"report", one, two + "/results.h5", "--output", at("page.html"), "--png", at("pictures")});
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_TRUE(contains(result.out, "2 settings")) << result.out;
-    EXPECT_TRUE(contains(content_of(at("page.html")), "tova, k = 256"));
-    EXPECT_TRUE(content_of(at("pictures/perplexity-by-size.png")).starts_with("\x89PNG"));
+    EXPECT_TRUE(contains(testing::content_of(at("page.html")), "tova, k = 256"));
+    EXPECT_TRUE(testing::content_of(at("pictures/perplexity-by-size.png")).starts_with("\x89PNG"));
   }
   EXPECT_EQ(std::distance(fs::directory_iterator(d.path()), {}), 5);  // no temporary file is left
 }
@@ -78,17 +66,17 @@ TEST_F(ReportCommand, RefusesWhatItHasNotWritten) {
   d.write("mine.html", "<!DOCTYPE html>\n<html lang=\"en\">\n");
   const std::string picture = d.write("pictures/perplexity-by-size.png", "\x89PNG\r\n mine");
   for (const std::string& output : {at("mine.html"), one + "/results.h5", corpus}) {
-    const std::string before = content_of(output);
+    const std::string before = testing::content_of(output);
     const ProgramResult result = run_tovamill({"report", one, "--output", output});
     EXPECT_EQ(result.exit_code, 78) << output << result.err;
-    EXPECT_EQ(content_of(output), before);
+    EXPECT_EQ(testing::content_of(output), before);
   }
   const ProgramResult result =
       run_tovamill({"report", one, "--output", at("p.html"), "--png", at("pictures")});
   EXPECT_EQ(result.exit_code, 78) << result.err;
   EXPECT_TRUE(contains(result.err, "perplexity-by-size.png")) << result.err;
   EXPECT_FALSE(fs::exists(at("p.html")));
-  EXPECT_TRUE(content_of(picture).ends_with("mine"));
+  EXPECT_TRUE(testing::content_of(picture).ends_with("mine"));
   EXPECT_EQ(std::distance(fs::directory_iterator(at("pictures")), {}), 1) << "others were written";
 }
 
@@ -128,6 +116,7 @@ TEST_F(ReportCommand, WritesToStandardOutputNothingElse) {
   EXPECT_TRUE(result.out.ends_with("</html>\n"));
 }
 
+#ifdef TOVAMILL_CHROMIUM
 // No console message, no request, pictures with area, light and dark, a telephone's width, keys.
 TEST_F(ReportCommand, PageIsLookedAtInABrowser) {
   const std::string one = run("one", "tova", 128), two = run("two", "window", 256),
@@ -136,13 +125,13 @@ TEST_F(ReportCommand, PageIsLookedAtInABrowser) {
       run_tovamill({"report", one, two, full, texts, "--output", at("page.html")});
   ASSERT_EQ(made.exit_code, 0) << made.err;
   const ProgramResult looked = testing::run_subprocess(
-      {"python3", TOVAMILL_SOURCE_DIR "/tests/support/programs/browse_report.py", at("page.html"),
-       at("screenshots")});
-  if (looked.exit_code == kNoBrowser) GTEST_SKIP() << looked.out;
+      {"python3", TOVAMILL_SOURCE_DIR "/tests/support/programs/browse_report.py", TOVAMILL_CHROMIUM,
+       at("page.html"), at("screenshots")});
   EXPECT_EQ(looked.exit_code, 0) << looked.out << looked.err;
   for (const char* name : {"light-1200", "dark-1200", "light-400", "dark-400"})
     EXPECT_GT(fs::file_size(at("screenshots/" + std::string(name) + ".png")), 10'000u) << name;
 }
+#endif
 
 }  // namespace
 }  // namespace tovamill

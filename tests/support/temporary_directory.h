@@ -22,4 +22,7 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
+// All bytes of a file; empty where it cannot be read.
+std::string content_of(const std::filesystem::path& path);
+
 }  // namespace tovamill::testing

@@ -68,11 +68,6 @@ TinyModel tiny() {
   return model;
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 // What a program does with a model's files up to the first token. True if all went well.
 bool loads(const std::string& path) {
   try {
@@ -98,7 +93,7 @@ bool loads(const std::string& path) {
 // Rewrites `victim` with changed contents and loads the model at `path`, many times over.
 void mutate(const std::string& path, const std::string& victim, std::size_t n_changeable,
             int n_rounds) {
-  const std::string whole = read_file(victim);
+  const std::string whole = testing::content_of(victim);
   ASSERT_TRUE(loads(path));
   std::mt19937 random(7);
   const auto below = [&](std::size_t n) {

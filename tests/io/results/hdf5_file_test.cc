@@ -14,11 +14,6 @@ namespace {
 
 using testing::TemporaryDirectory;
 
-std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 // Every kind of object once; `n` columns in pieces of `piece`.
 void write_example(const std::string& path, std::uint64_t n, std::uint64_t piece,
                    std::uint64_t expected) {
@@ -111,7 +106,7 @@ TEST(Hdf5File, TakesLongStringsOfManyChunks) {
   EXPECT_EQ(file.type_name("/texts"), "string");
   const auto back = file.read_strings("/texts", 0, 100);
   for (std::uint64_t i = 0; i < 100; ++i) ASSERT_TRUE(back[i] == text(i)) << i;
-  EXPECT_TRUE(slurp(d.path() / "a.h5") == slurp(d.path() / "b.h5"));
+  EXPECT_TRUE(testing::content_of(d.path() / "a.h5") == testing::content_of(d.path() / "b.h5"));
 }
 
 TEST(Hdf5File, HasAttributesAndLists) {
@@ -146,7 +141,7 @@ TEST(Hdf5File, OfEqualContentHasEqualBytes) {
   const std::string one = d.path() / "one.h5", two = d.path() / "two.h5";
   write_example(one, 30000, 1000, 30000);
   write_example(two, 30000, 777, 30000);
-  EXPECT_EQ(slurp(one), slurp(two));
+  EXPECT_EQ(testing::content_of(one), testing::content_of(two));
 }
 
 TEST(Hdf5File, SaysWhatFailed) {
@@ -171,7 +166,7 @@ TEST(Hdf5File, SaysWhatFailed) {
   EXPECT_EQ(code, ExitCode::io);
   EXPECT_NE(text.find("H5Dopen2 of '/g/none'"), std::string::npos) << text;
   // Every cut of a file is refused, not believed.
-  const std::string whole = slurp(path);
+  const std::string whole = testing::content_of(path);
   for (std::size_t cut = 0; cut < whole.size(); cut += 997) {
     const std::string torn = d.write("torn.h5", whole.substr(0, cut));
     EXPECT_THROW(Hdf5File(torn, Hdf5File::Mode::read), BadData) << cut;

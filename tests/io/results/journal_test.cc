@@ -41,11 +41,6 @@ Records read_records(const std::string& path, std::uint64_t* n_ignored = nullptr
   return records;
 }
 
-std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 const Records kSome{{JournalEntry::header, "{\"a\":1}"},
                     {JournalEntry::document, std::string("one\0two", 7)},
                     {JournalEntry::document, ""},
@@ -103,7 +98,7 @@ TEST(Journal, ReadsBackWhatWasWritten) {
 
 TEST(Journal, TornAtEveryByteKeepsTheRecordsBefore) {
   TemporaryDirectory d;
-  const std::string whole = slurp(write_some(d));
+  const std::string whole = testing::content_of(write_some(d));
   std::vector<std::size_t> ends{0};
   for (const auto& [kind, payload] : kSome) ends.push_back(ends.back() + 20 + payload.size());
   ASSERT_EQ(ends.back(), whole.size());
@@ -121,7 +116,7 @@ TEST(Journal, TornAtEveryByteKeepsTheRecordsBefore) {
 
 TEST(Journal, DamagedAtAnyByteStopsThere) {
   TemporaryDirectory d;
-  const std::string whole = slurp(write_some(d));
+  const std::string whole = testing::content_of(write_some(d));
   std::vector<std::size_t> ends{0};
   for (const auto& [kind, payload] : kSome) ends.push_back(ends.back() + 20 + payload.size());
   for (std::size_t at = 0; at < whole.size(); ++at) {
@@ -285,7 +280,7 @@ TEST(Durable, ReplacesAFileWhole) {
   const std::string path = d.path() / "status.json";
   write_file_durably(path, "one");
   write_file_durably(path, "two");
-  EXPECT_EQ(slurp(path), "two");
+  EXPECT_EQ(testing::content_of(path), "two");
   EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
   EXPECT_EQ(code_of([&] { write_file_durably(d.path() / "none" / "x", ""); }),
             ExitCode::cannot_create);

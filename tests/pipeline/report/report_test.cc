@@ -9,50 +9,23 @@
 #include <sstream>
 
 #include "io/files/utf8.h"
-#include "kernels/types/error.h"
 #include "kernels/types/format.h"
-#include "pipeline/report/child_program.h"
 #include "pipeline/report/html.h"
-#include "pipeline/report/picture.h"
 #include "pipeline/results/export.h"
 #include "pipeline/results/merge.h"
-#include "tests/support/runs/subprocess.h"
+#include "tests/support/error_of.h"
 #include "tests/support/runs/synthetic_run.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {
 namespace {
 
+using testing::contains;
 using testing::synthetic_document;
-using testing::SyntheticOptions;
+using testing::synthetic_documents;
+using testing::synthetic_header;
 using testing::TemporaryDirectory;
 using testing::write_journal;
-
-bool has_gnuplot() {
-  static const bool has =
-      testing::run_subprocess({"sh", "-c", "command -v gnuplot"}).exit_code == 0;
-  return has;
-}
-#define NEEDS_GNUPLOT() \
-  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed: install gnuplot-nox"
-
-ResultsHeader header(const std::string& policy, std::int64_t cache_size) {
-  return {.fingerprint = R"({"policy":")" + policy + R"(","chunk-tokens":"0"})",
-          .model = "/models/m.gguf (llama, 3 layers)",
-          .tokenizer = "tokenizer",
-          .policy = policy,
-          .positions = "clipped",
-          .cache_size = cache_size,
-          .config = "policy = " + policy + "\n",
-          .program_version = "0.1.0",
-          .git_hash = "abc",
-          .complete = true,
-          .created = "2025-01-01T00:00:00Z",
-          .command = "tovamill score",
-          .host = "node",
-          .slurm_job = "",
-          .history = "one"};
-}
 
 struct MergedRun {
   std::string results;
@@ -67,12 +40,6 @@ MergedRun merge(const std::string& directory, const std::vector<DocumentRecord>&
   return run;
 }
 
-std::vector<DocumentRecord> some(int n, const SyntheticOptions& options = {}) {
-  std::vector<DocumentRecord> records;
-  for (int i = 0; i < n; ++i) records.push_back(synthetic_document(i, options));
-  return records;
-}
-
 std::vector<ReportSetting> settings_of(const std::vector<std::string>& results) {
   std::vector<ReportSetting> settings;
   for (const std::string& path : results) {
@@ -80,10 +47,6 @@ std::vector<ReportSetting> settings_of(const std::vector<std::string>& results) 
   }
   name_settings(settings);
   return settings;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // What is wrong with a page as XML, and as a page that needs nothing else; empty: nothing.
@@ -125,11 +88,13 @@ std::string problem_of(const std::string& html) {
 }
 
 TEST(Report, IsWellFormedAndNeedsNothingElse) {
-  NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const MergedRun one = merge(d.path() / "one", some(60, {.tokens = true}), header("tova", 128));
-  const MergedRun two = merge(d.path() / "two", some(50), header("tova", 256));
-  const MergedRun full = merge(d.path() / "full", some(40), header("full", 512));
+  const MergedRun one = merge(d.path() / "one", synthetic_documents(60, {.tokens = true}),
+                              synthetic_header("tova", 128));
+  const MergedRun two =
+      merge(d.path() / "two", synthetic_documents(50), synthetic_header("tova", 256));
+  const MergedRun full =
+      merge(d.path() / "full", synthetic_documents(40), synthetic_header("full", 512));
   const ReportPage report =
       make_report(settings_of({one.results, two.results, full.results}), true);
   EXPECT_EQ(problem_of(report.html), "");
@@ -148,9 +113,8 @@ TEST(Report, IsWellFormedAndNeedsNothingElse) {
 }
 
 TEST(Report, HasTheNumbersOfTheSummary) {
-  NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const MergedRun run = merge(d.path(), some(60), header("tova", 128));
+  const MergedRun run = merge(d.path(), synthetic_documents(60), synthetic_header("tova", 128));
   const std::string html = make_report(settings_of({run.results}), false).html;
   const CorpusSummary& s = run.summary;
   for (const std::string& text :
@@ -163,7 +127,7 @@ TEST(Report, HasTheNumbersOfTheSummary) {
 // The documents that export puts first and last by perplexity.
 TEST(Report, NamesTheWorstAndBestDocuments) {
   TemporaryDirectory d;
-  const MergedRun run = merge(d.path(), some(200), header("tova", 128));
+  const MergedRun run = merge(d.path(), synthetic_documents(200), synthetic_header("tova", 128));
   const ReportSetting s = settings_of({run.results}).front();
   std::ostringstream csv;
   export_results(run.results, {}, csv);
@@ -181,8 +145,8 @@ TEST(Report, NamesTheWorstAndBestDocuments) {
 
 TEST(Report, NllByPositionIsThatOfTheTokens) {
   TemporaryDirectory d;
-  const auto records = some(80, {.tokens = true, .mean_tokens = 60});
-  const MergedRun run = merge(d.path(), records, header("tova", 128));
+  const auto records = synthetic_documents(80, {.tokens = true, .mean_tokens = 60});
+  const MergedRun run = merge(d.path(), records, synthetic_header("tova", 128));
   const ReportSetting s = settings_of({run.results}).front();
   double nll = 0.0;
   std::uint64_t n = 0;
@@ -205,13 +169,12 @@ TEST(Report, NllByPositionIsThatOfTheTokens) {
 }
 
 TEST(Report, EscapesHostileTexts) {
-  NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  auto records = some(20);
+  auto records = synthetic_documents(20);
   records[0].id = "</td><script>alert(1)</script>&amp;\"'\xC3\x28\x01";
   records[1].file = "/corpus/<img src=x onerror=y>.jsonl";
   records[3].failure_text = "<b>\xFF";
-  ResultsHeader h = header("tova`touch x`';\n", 128);
+  ResultsHeader h = synthetic_header("tova`touch x`';\n", 128);
   h.model = "<svg onload=1>";
   h.config = "</pre><script>";
   h.left_out = "1 file: <i>";
@@ -227,7 +190,7 @@ TEST(Report, EscapesHostileTexts) {
 
 TEST(Report, OfARunWithoutDocumentsSaysSo) {
   TemporaryDirectory d;
-  const MergedRun run = merge(d.path(), {}, header("tova", 128));
+  const MergedRun run = merge(d.path(), {}, synthetic_header("tova", 128));
   std::vector<ReportSetting> settings = settings_of({run.results});
   for (ReportSetting& s : settings) s.workers.clear();  // then nothing is left to draw
   const std::string html = make_report(settings, false).html;
@@ -238,11 +201,10 @@ TEST(Report, OfARunWithoutDocumentsSaysSo) {
 }
 
 TEST(Report, OfTextsHasTheirScores) {
-  NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  ResultsHeader h = header("tova", 128);
+  ResultsHeader h = synthetic_header("tova", 128);
   h.job = "summarize";
-  const MergedRun run = merge(d.path(), some(40, {.generations = true}), h);
+  const MergedRun run = merge(d.path(), synthetic_documents(40, {.generations = true}), h);
   const std::string html = make_report(settings_of({run.results}), false).html;
   EXPECT_EQ(problem_of(html), "");
   for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
@@ -256,13 +218,13 @@ TEST(Report, OfTextsHasTheirScores) {
 
 TEST(Report, NamesSettingsByWhatDiffers) {
   TemporaryDirectory d;
-  ResultsHeader absolute = header("tova", 128);
+  ResultsHeader absolute = synthetic_header("tova", 128);
   absolute.fingerprint = R"({"policy":"tova","chunk-tokens":"0","positions":"absolute"})";
-  ResultsHeader clipped = header("tova", 128);
+  ResultsHeader clipped = synthetic_header("tova", 128);
   clipped.fingerprint = R"({"policy":"tova","chunk-tokens":"0","positions":"clipped"})";
-  const MergedRun a = merge(d.path() / "a", some(10), absolute);
-  const MergedRun b = merge(d.path() / "b", some(10), clipped);
-  const MergedRun c = merge(d.path() / "c", some(10), header("full", 512));
+  const MergedRun a = merge(d.path() / "a", synthetic_documents(10), absolute);
+  const MergedRun b = merge(d.path() / "b", synthetic_documents(10), clipped);
+  const MergedRun c = merge(d.path() / "c", synthetic_documents(10), synthetic_header("full", 512));
   const auto settings = settings_of({a.results, b.results, c.results, c.results});
   EXPECT_EQ(settings[0].label, "tova, positions=absolute, k = 128");
   EXPECT_EQ(settings[1].label, "tova, positions=clipped, k = 128");
@@ -270,44 +232,27 @@ TEST(Report, NamesSettingsByWhatDiffers) {
   EXPECT_EQ(settings[3].label, "full (2)");
 }
 
-std::string python_with_h5py() {
-  for (const std::string python : {"python3", "/usr/bin/python3"}) {
-    if (testing::run_subprocess({python, "-c", "import h5py"}).exit_code == 0) return python;
-  }
-  return "";
-}
-
-// The layout of a sweep: /sweep/<name> has what the root of a run has.
 TEST(Report, TakesTheSettingsOfASweep) {
-  const std::string python = python_with_h5py();
-  if (python.empty()) GTEST_SKIP() << "no python3 has h5py: install python3-h5py";
-  NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const MergedRun a = merge(d.path() / "a", some(30), header("tova", 64));
-  const MergedRun b = merge(d.path() / "b", some(30), header("full", 512));
-  const std::string sweep = d.path() / "sweep.h5";
-  const std::string script = R"(
-import h5py, sys
-with h5py.File(sys.argv[3], "w") as out:
-    group = out.create_group("sweep")
-    group.attrs["settings"], group.attrs["baseline"] = "small full", "full"
-    for name, path in zip(("small", "full"), sys.argv[1:3]):
-        setting = group.create_group(name)
-        with h5py.File(path) as run:
-            for key in ("documents", "failures", "summary", "cache"):
-                run.copy(key, setting)
-            for key in ("policy", "cache_size", "positions"):
-                setting.attrs[key] = run.attrs[key]
-            if "run" not in out:
-                run.copy("run", out)
-            for key in ("schema_version", "job", "model", "program_version", "config"):
-                out.attrs[key] = run.attrs[key]
-        paired = setting.create_group("paired")
-        paired.attrs["nll_difference"], paired.attrs["nll_difference_se"] = 0.25, 0.0625
-)";
-  const auto made = testing::run_subprocess({python, "-c", script, a.results, b.results, sweep});
-  ASSERT_EQ(made.exit_code, 0) << made.err;
-  const auto settings = settings_of({sweep});
+  std::vector<DocumentRecord> records = synthetic_documents(30);
+  for (DocumentRecord& r : records) {
+    if (r.status == DocumentRecord::Status::failed) continue;
+    r.settings.assign(2, r);
+    r.settings[0].nll_sum += 0.25;
+    r.layers.clear();
+    r.token_lifetimes.clear();
+  }
+  ResultsHeader h = synthetic_header();
+  const auto setting = [](const char* name, const char* policy, std::int64_t cache_size) {
+    return SettingHeader{.name = name,
+                         .is_baseline = std::string_view(policy) == "full",
+                         .options = {{"policy", std::string(policy)},
+                                     {"cache_size", cache_size},
+                                     {"positions", std::string("clipped")}}};
+  };
+  h.settings = {setting("small", "tova", 64), setting("full", "full", 512)};
+  const MergedRun run = merge(d.path(), records, h);
+  const auto settings = settings_of({run.results});
   ASSERT_EQ(settings.size(), 2u);
   EXPECT_EQ(settings[0].label, "tova, k = 64");
   EXPECT_EQ(settings[0].sweep, "small");
@@ -315,54 +260,25 @@ with h5py.File(sys.argv[3], "w") as out:
   EXPECT_EQ(settings[1].workers.size(), 1u);
   const std::string html = make_report(settings, false).html;
   EXPECT_EQ(problem_of(html), "");
-  EXPECT_TRUE(contains(html, "0.2500 \xC2\xB1 0.0625"));
-  EXPECT_TRUE(contains(html, perplexity_estimate_text(a.summary.perplexity_token)));
-  EXPECT_TRUE(contains(html, perplexity_estimate_text(b.summary.perplexity_token)));
+  ASSERT_EQ(run.summary.settings.size(), 2u);
+  EXPECT_TRUE(contains(html, estimate_text(run.summary.settings[0].paired.nll_difference)));
+  for (const auto& s : run.summary.settings)
+    EXPECT_TRUE(contains(html, perplexity_estimate_text(s.summary.perplexity_token)));
 }
 
-// Nothing of a page grows with the documents.
 TEST(Report, OfManyDocumentsIsSmall) {
-  NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  auto records = some(400, {.n_layers = 32});
+  auto records = synthetic_documents(400, {.n_layers = 32});
   std::vector<DocumentRecord> many;
   for (int i = 0; i < 20'000; ++i) {
     many.push_back(records[static_cast<std::size_t>(i) % records.size()]);
     many.back().offset = static_cast<std::uint64_t>(i) * 10;
     many.back().token_lifetimes.clear();
   }
-  const MergedRun run = merge(d.path(), many, header("tova", 128));
+  const MergedRun run = merge(d.path(), many, synthetic_header("tova", 128));
   const std::string html = make_report(settings_of({run.results}), false).html;
   EXPECT_EQ(run.summary.n_documents, 20'000u);
   EXPECT_LT(html.size(), 300'000u);
-}
-
-TEST(ReportPicture, TellsGnuplotNothingThatItWouldRun) {
-  Picture p;
-  p.name = p.title = p.description = "p";
-  p.x_label = "`x`";
-  p.y_label = "y'\n!z";
-  for (const char* label : {"a'; system('touch y'); '", "`touch z`", "@macro $v \"q\" \\n"}) {
-    PictureSeries s{.label = label, .points = {}};
-    s.points = {{1.0, 2.0}};
-    p.series.push_back(s);
-  }
-  const std::string script = gnuplot_script(p, PictureFormat::svg);
-  for (const char* part : {"`", "@", "\\", "system('", "y'\n!", "$v"})
-    EXPECT_FALSE(contains(script, part)) << part << "\n" << script;
-  EXPECT_TRUE(contains(script, "title 'a?; system(?touch y?); ?'")) << script;
-}
-
-TEST(ReportPicture, LeavesOutWhatCannotBeDrawn) {
-  Picture p;
-  p.x_is_log = true;
-  PictureSeries s{.label = "a", .points = {}};
-  s.points = {{0.0, 1.0}, {1.0, std::nan("")}};
-  p.series.push_back(s);
-  EXPECT_FALSE(p.has_points());
-  p.series.front().points.push_back({2.0, 3.0});
-  EXPECT_TRUE(p.has_points());
-  EXPECT_FALSE(contains(gnuplot_script(p, PictureFormat::svg), "nan"));
 }
 
 std::uint32_t crc32(std::string_view bytes) {  // of PNG, bit by bit
@@ -375,9 +291,9 @@ std::uint32_t crc32(std::string_view bytes) {  // of PNG, bit by bit
 }
 
 TEST(ReportPicture, OfPngIsValidAndIsKnownAgain) {
-  NEEDS_GNUPLOT();
   TemporaryDirectory d;
-  const MergedRun run = merge(d.path() / "run", some(20), header("tova", 128));
+  const MergedRun run =
+      merge(d.path() / "run", synthetic_documents(20), synthetic_header("tova", 128));
   const ReportPage report = make_report(settings_of({run.results}), true);
   ASSERT_FALSE(report.pictures.empty());
   for (const ReportPicture& p : report.pictures) {
@@ -404,40 +320,6 @@ TEST(ReportPicture, OfPngIsValidAndIsKnownAgain) {
   EXPECT_TRUE(is_report_file(page));
   EXPECT_FALSE(is_report_picture(page));
   EXPECT_FALSE(is_report_file(run.results));
-}
-
-TEST(Escaped, LeavesOnlyCharactersOfXml) {
-  EXPECT_EQ(escaped("a<b>&\"'"), "a&lt;b&gt;&amp;&quot;&#39;");
-  EXPECT_EQ(escaped(std::string("\0\x1b\x7f\t\n", 5)), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\t\n");
-  EXPECT_EQ(escaped("\xFFx\xC3"), "\xEF\xBF\xBDx\xEF\xBF\xBD");
-  EXPECT_EQ(escaped("\xEF\xBF\xBFx"), "\xEF\xBF\xBDx");
-  EXPECT_EQ(escaped("caf\xC3\xA9"), "caf\xC3\xA9");
-  EXPECT_EQ(shortened("caf\xC3\xA9s", 4), "caf...");
-}
-
-TEST(Child, ReadsAndWritesAndIsEndedAtItsLimit) {
-  using std::chrono::milliseconds;
-  const std::string input(3'000'000, 'x');
-  const ChildResult copied = run_child({"cat"}, input, milliseconds(60'000), "coreutils");
-  EXPECT_EQ(copied.exit_code, 0);
-  EXPECT_TRUE(copied.out == input);
-  const ChildResult failed =
-      run_child({"sh", "-c", "echo no >&2; exit 3"}, "", milliseconds(60'000), "dash");
-  EXPECT_EQ(failed.exit_code, 3);
-  EXPECT_EQ(failed.err, "no\n");
-  const ChildResult slow = run_child({"sleep", "600"}, "", milliseconds(50), "coreutils");
-  EXPECT_TRUE(slow.timed_out);
-  EXPECT_EQ(slow.exit_code, 137);
-}
-
-TEST(Child, ThatIsNotThereNamesItsPackage) {
-  try {
-    run_child({"no-such-program-here"}, "", std::chrono::seconds(1), "some-package");
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), ExitCode::no_device);
-    EXPECT_TRUE(contains(e.what(), "some-package")) << e.what();
-  }
 }
 
 }  // namespace

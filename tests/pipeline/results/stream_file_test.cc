@@ -29,11 +29,6 @@ using testing::synthetic_document;
 using testing::TemporaryDirectory;
 using testing::write_journal;
 
-std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 std::vector<std::string> lines_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::vector<std::string> lines;
@@ -77,7 +72,7 @@ TEST(StreamFile, HoldsTheObjectsOfTheExport) {
   const CorpusSummary s = merge_journals(run, scan_journals(run), header);
   std::ostringstream out;
   export_results(s.results_path, {.format = ExportFormat::jsonl}, out);
-  EXPECT_EQ(slurp(path), out.str());
+  EXPECT_EQ(testing::content_of(path), out.str());
 }
 
 TEST(StreamFile, LeavesOutALineThatIsNotKnown) {
@@ -133,15 +128,15 @@ TEST(StreamFile, CutsOffATornLineOfOursOnly) {
   for (std::size_t n : {std::size_t{1}, std::size_t{5}, std::size_t{40}, torn.size() - 1}) {
     const std::string path = d.write("stream.jsonl", whole + torn.substr(0, n));
     const StreamFile file(path);
-    EXPECT_EQ(slurp(path), whole) << n;
+    EXPECT_EQ(testing::content_of(path), whole) << n;
   }
   const std::string alone = d.write("alone.jsonl", torn.substr(0, 20));
   const StreamFile file(alone);
-  EXPECT_EQ(slurp(alone), "");
+  EXPECT_EQ(testing::content_of(alone), "");
   const std::string note = d.write("note.txt", "my own\nnote without end");
   const std::string text = error_of([&] { StreamFile{note}; }, ExitCode::configuration);
   EXPECT_TRUE(contains(text, note)) << text;
-  EXPECT_EQ(slurp(note), "my own\nnote without end");
+  EXPECT_EQ(testing::content_of(note), "my own\nnote without end");
 }
 
 TEST(StreamFile, AppendsBehindWhatADeadProcessLeft) {
@@ -150,14 +145,14 @@ TEST(StreamFile, AppendsBehindWhatADeadProcessLeft) {
   const auto records = documents(0, 2);
   StreamFile file(path);
   file.append(std::span(records).first(1));
-  const std::string before = slurp(path);
+  const std::string before = testing::content_of(path);
   // Longer than a block of the search for the last line's end.
   std::ofstream(path, std::ios::app | std::ios::binary)
       << "{\"id\":\"torn" << std::string(200000, 'x');
   file.append(std::span(records).subspan(1));
-  EXPECT_EQ(slurp(path), before + stream_lines(records[1]));
+  EXPECT_EQ(testing::content_of(path), before + stream_lines(records[1]));
   file.append({});
-  EXPECT_EQ(slurp(path), before + stream_lines(records[1]));
+  EXPECT_EQ(testing::content_of(path), before + stream_lines(records[1]));
 }
 
 TEST(StreamFile, OpensRegularFilesOnly) {
@@ -205,7 +200,7 @@ TEST(ReconcileStream, WritesWhatWasLost) {
   run.d.write("stream.jsonl", kept + all[0].substr(0, all[0].size() / 2));
   EXPECT_EQ(run.reconcile(), n_lost);
   EXPECT_EQ(sorted(lines_of(run.path)), run.wanted);
-  EXPECT_EQ(slurp(run.path).rfind(kept, 0), 0u) << "what stood there was touched";
+  EXPECT_EQ(testing::content_of(run.path).rfind(kept, 0), 0u) << "what stood there was touched";
 }
 
 TEST(ReconcileStream, CompletesWhatAKilledProcessBegan) {
@@ -267,7 +262,7 @@ TEST(ReconcileStream, RefusesLinesOfOthersAndLeavesThem) {
     SCOPED_TRACE(foreign.substr(0, 200));
     const std::string text = error_of([&] { run.reconcile(); }, ExitCode::configuration);
     EXPECT_TRUE(contains(text, run.path) && contains(text, "remove the file")) << text;
-    EXPECT_TRUE(slurp(run.path).starts_with(ours + foreign));
+    EXPECT_TRUE(testing::content_of(run.path).starts_with(ours + foreign));
   }
 }
 

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Looks at a page as a reader would, in headless Chromium over its debugging pipe.
 
-Usage: browse_report.py PAGE.html SCREENSHOTS_DIR
+Usage: browse_report.py CHROMIUM PAGE.html SCREENSHOTS_DIR
 
 Prints a line for each thing that is wrong: a console message, a request, a picture without area, a
 page that is wider than its window, what the keyboard does not reach. Exit codes: 0 nothing is wrong,
-1 something is, 77 there is no Chromium.
+1 something is.
 """
-import base64, json, os, shutil, signal, subprocess, sys, tempfile, time
+import base64, json, os, signal, subprocess, sys, tempfile, time
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LIMIT_S = 120
 
 PICTURES = """(() => {
@@ -170,11 +169,7 @@ def look(browser, page, folder):
 
 
 def main():
-    page, folder = os.path.abspath(sys.argv[1]), sys.argv[2]
-    program = next((p for p in map(shutil.which, BROWSERS) if p), None)
-    if not program:
-        print("no Chromium is installed: install the package chromium")
-        return 77
+    program, page, folder = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3]
     os.makedirs(folder, exist_ok=True)
     signal.alarm(LIMIT_S)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

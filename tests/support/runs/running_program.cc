@@ -1,4 +1,5 @@
 #include "tests/support/runs/running_program.h"
+#include "tests/support/temporary_directory.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -15,11 +16,6 @@
 
 namespace tovamill::testing {
 namespace {
-
-std::string content_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
 
 }  // namespace
 

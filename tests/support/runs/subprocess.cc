@@ -18,12 +18,6 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-std::string content_of(const std::filesystem::path& path) {
-  std::ostringstream content;
-  content << std::ifstream(path, std::ios::binary).rdbuf();
-  return content.str();
-}
-
 constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_SIZE",
                                               "OMPI_COMM_WORLD_RANK",
                                               "PMIX_NAMESPACE",

@@ -117,6 +117,30 @@ DocumentRecord synthetic_document(int i, const SyntheticOptions& o) {
   return r;
 }
 
+std::vector<DocumentRecord> synthetic_documents(int n, const SyntheticOptions& options) {
+  std::vector<DocumentRecord> records;
+  for (int i = 0; i < n; ++i) records.push_back(synthetic_document(i, options));
+  return records;
+}
+
+ResultsHeader synthetic_header(const std::string& policy, std::int64_t cache_size) {
+  return {.fingerprint = R"({"policy":")" + policy + R"(","chunk-tokens":"0"})",
+          .model = "/models/m.gguf (llama, 3 layers)",
+          .tokenizer = "tokenizer",
+          .policy = policy,
+          .positions = "clipped",
+          .cache_size = cache_size,
+          .config = "policy = " + policy + "\n",
+          .program_version = "0.1.0",
+          .git_hash = "abc",
+          .complete = true,
+          .created = "2025-01-01T00:00:00Z",
+          .command = "tovamill score",
+          .host = "node",
+          .slurm_job = "",
+          .history = "one\ntwo"};
+}
+
 void write_journal(const std::string& run_directory, int rank, int launch,
                    const std::vector<DocumentRecord>& documents, bool killed) {
   create_run_directory(run_directory);

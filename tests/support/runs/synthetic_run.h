@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/results/results_writer.h"
 #include "pipeline/run_directory/document_record.h"
 
 namespace tovamill::testing {
@@ -20,6 +21,12 @@ struct SyntheticOptions {
 // without words. With `generations` one in five has no texts, the others have two samples of one to
 // three questions, some with references; among them empty, long and non-ASCII texts.
 DocumentRecord synthetic_document(int i, const SyntheticOptions& options = {});
+
+// The first `n` of them.
+std::vector<DocumentRecord> synthetic_documents(int n, const SyntheticOptions& options = {});
+
+// Of the results of such documents.
+ResultsHeader synthetic_header(const std::string& policy = "tova", std::int64_t cache_size = 512);
 
 // Writes documents to the journal of a rank and launch, with header (of the job `generate` where
 // there are texts) and, unless `killed`, footer.
