@@ -241,23 +241,23 @@ write_fall_back() {
 }
 
 get_corpus() {
-  local reason folder="$work/corpus"
+  local reason folder="$work/corpus" making="$work/corpus-in-the-making"
   [ "${#corpus[@]}" -eq 0 ] || return 0
   corpus=("$folder")
-  [ -e "$folder/complete" ] && return
+  [ -d "$folder" ] && return
   say "Making a corpus of texts from Debian's packages"
-  rm -rf "$folder" "$work/packages"
-  mkdir -p "$folder" "$work/packages"
+  rm -rf "$making" "$work/packages"
+  mkdir -p "$making" "$work/packages"
   reason=$(fetch_packages)
   if [ -z "$reason" ]; then
-    write_texts "$folder" 2>>"$logs/corpus.log" || reason="they have changed, log: $(short "$logs/corpus.log")"
+    write_texts "$making" 2>>"$logs/corpus.log" || reason="they have changed, log: $(short "$logs/corpus.log")"
   fi
   rm -rf "$work/packages"
   if [ -z "$reason" ]; then
-    touch "$folder/complete"
+    mv "$making" "$folder"
     return
   fi
-  rm -rf "$folder"
+  rm -rf "$making"
   echo "They cannot be fetched ($reason): the texts of this repository are the corpus instead."
   corpus_is_fall_back=yes
   corpus=("$work/texts-at-hand")
