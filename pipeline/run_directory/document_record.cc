@@ -152,6 +152,19 @@ std::string_view name_of(FinishReason reason) {
   return reason == FinishReason::stop ? "stop" : "length";
 }
 
+DocumentRecord identity_of(const DocumentRecord& record) {
+  DocumentRecord r;
+  r.id = record.id;
+  r.file = record.file;
+  r.line = record.line;
+  r.offset = record.offset;
+  r.span_begin = record.span_begin;
+  r.span_end = record.span_end;
+  r.n_lines = record.n_lines;
+  r.n_bytes = record.n_bytes;
+  return r;
+}
+
 std::vector<std::byte> encode(const DocumentRecord& r) {
   ByteWriter out;
   out.fixed(r.settings.empty() ? kVersion : kVersionWithSettings);

@@ -145,6 +145,9 @@ struct RecordKey {
   bool has_settings = false;  // DocumentRecord::settings
 };
 
+// Which document it is, where it lies and what it accounts for; nothing of what became of it.
+DocumentRecord identity_of(const DocumentRecord& record);
+
 // A self-contained little-endian byte string, and back. `decode` checks every length and throws
 // BadData naming `where`; what comes back is bit for bit what went in, the payload of NaNs
 // included.

@@ -188,16 +188,8 @@ void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
 // A document whose sums would make every corpus number NaN, or that has none.
 DocumentRecord DocumentStream::failed(const std::string& reason, const std::string& text,
                                       int rank) const {
-  DocumentRecord record;
+  DocumentRecord record = identity_of(result_);
   record.status = DocumentRecord::Status::failed;
-  record.id = result_.id;
-  record.file = result_.file;
-  record.line = result_.line;
-  record.offset = result_.offset;
-  record.span_begin = result_.span_begin;
-  record.span_end = result_.span_end;
-  record.n_lines = result_.n_lines;
-  record.n_bytes = result_.n_bytes;
   record.failure_reason = reason;
   record.failure_text = text;
   record.rank = rank;

@@ -16,15 +16,7 @@ enum class SavedPart : std::uint8_t { stream = 0, record = 1 };
 
 // What all settings have in common: the document, not what became of it.
 DocumentRecord common_record(const DocumentRecord& of) {
-  DocumentRecord r;
-  r.id = of.id;
-  r.file = of.file;
-  r.line = of.line;
-  r.span_begin = of.span_begin;
-  r.span_end = of.span_end;
-  r.n_lines = of.n_lines;
-  r.offset = of.offset;
-  r.n_bytes = of.n_bytes;
+  DocumentRecord r = identity_of(of);
   r.n_words = of.n_words;
   r.n_tokens = of.n_tokens;
   r.status = of.status;

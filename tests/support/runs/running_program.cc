@@ -1,5 +1,4 @@
 #include "tests/support/runs/running_program.h"
-#include "tests/support/temporary_directory.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -14,10 +13,9 @@
 #include <stdexcept>
 #include <thread>
 
-namespace tovamill::testing {
-namespace {
+#include "tests/support/temporary_directory.h"
 
-}  // namespace
+namespace tovamill::testing {
 
 RunningProgram::RunningProgram(const std::vector<std::string>& arguments) {
   std::vector<std::string> command{TOVAMILL_PROGRAM};
