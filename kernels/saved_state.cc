@@ -50,7 +50,15 @@ std::vector<std::uint64_t> signature(StateKind kind, const ModelShape& s, const 
     for (const double f : rope) words.push_back(std::bit_cast<std::uint64_t>(f));
   }
   add_layers(s, words);
+  if (layers_differ(c)) {
+    words.push_back(static_cast<std::uint32_t>(c.merge));
+    for (const std::int32_t size : c.layer_sizes) words.push_back(static_cast<std::uint32_t>(size));
+  }
   return words;
+}
+
+std::uint32_t version_of(const CacheOptions& c) {
+  return layers_differ(c) ? kVersionOfDiffering : kVersion;
 }
 
 }  // namespace
@@ -70,7 +78,7 @@ void write_state_head(StateWriter& out, StateKind kind, const ModelShape& shape,
                       const CacheOptions& cache, const StateCounts& counts) {
   const std::vector<std::uint64_t> words = signature(kind, shape, cache);
   out.number(kMagic);
-  out.number(kVersion);
+  out.number(version_of(cache));
   out.number(static_cast<std::uint32_t>(words.size()));
   out.bytes(std::as_bytes(std::span(words)));
   out.number(counts.n_tokens);
@@ -81,7 +89,7 @@ void write_state_head(StateWriter& out, StateKind kind, const ModelShape& shape,
 StateCounts read_state_head(StateReader& in, StateKind kind, const ModelShape& shape,
                             const CacheOptions& cache) {
   if (in.number<std::uint32_t>() != kMagic) in.fail("it does not begin as one");
-  if (in.number<std::uint32_t>() != kVersion) in.fail("its version is unknown");
+  if (in.number<std::uint32_t>() != version_of(cache)) in.fail("its version is unknown");
   const std::vector<std::uint64_t> expected = signature(kind, shape, cache);
   if (in.number<std::uint32_t>() != expected.size()) in.fail("the model's shape differs");
   std::vector<std::uint64_t> found(expected.size());
@@ -103,8 +111,28 @@ StateCounts read_state_head(StateReader& in, StateKind kind, const ModelShape& s
   return counts;
 }
 
-void check_positions(const CacheOptions& cache, const StateCounts& counts,
-                     std::vector<std::int32_t> positions) {
+bool layers_differ(const CacheOptions& cache) {
+  return cache.merge > 0 || !cache.layer_sizes.empty();
+}
+
+std::int64_t saved_n_held(const CacheOptions& cache, std::int64_t n_tokens, std::int64_t n_held) {
+  return layers_differ(cache) ? std::min<std::int64_t>(n_tokens, cache.cache_size) : n_held;
+}
+
+void check_layer_count(const CacheOptions& cache, const LayerPlaces& places,
+                       const StateCounts& counts, std::int64_t n_held) {
+  if (!layers_differ(cache)) {
+    if (n_held != counts.n_held) StateReader::fail("a layer's size is wrong");
+    return;
+  }
+  const std::int64_t most = counts.n_tokens,
+                     fewest = std::min<std::int64_t>(most, places.size - places.merged);
+  if (n_held < fewest || n_held > (places.merged > 0 ? fewest : most))
+    StateReader::fail("a layer's size is wrong");
+}
+
+void check_positions(const CacheOptions& cache, const LayerPlaces& places,
+                     const StateCounts& counts, std::vector<std::int32_t> positions) {
   std::sort(positions.begin(), positions.end());
   if (positions.empty()) return;
   if (positions.front() < 0 || positions.back() >= counts.n_tokens)
@@ -112,9 +140,9 @@ void check_positions(const CacheOptions& cache, const StateCounts& counts,
   if (std::adjacent_find(positions.begin(), positions.end()) != positions.end())
     StateReader::fail("a token is there twice");
   const PolicyTraits& policy = traits_of(cache.policy);
-  if (!policy.is_bounded || policy.needs_scan || counts.n_held > cache.cache_size) return;
+  if (!policy.is_bounded || policy.needs_scan || counts.n_held > places.size) return;
   const std::int32_t sinks = block_options(cache, counts.pin).sinks;
-  const std::int64_t oldest = counts.n_tokens - (cache.cache_size - sinks);
+  const std::int64_t oldest = counts.n_tokens - (places.size - sinks);
   for (const std::int32_t p : positions) {
     if (p >= sinks && p < oldest) StateReader::fail("a token is older than the window");
   }

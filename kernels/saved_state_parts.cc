@@ -12,7 +12,7 @@ namespace {
 
 // Where things lie in the head: magic, version, number of words, words (the kind, then the number
 // of layers), n_tokens, n_held, pin.
-constexpr std::size_t kNumberOfWordsAt = 8, kWordsAt = 12, kKindAt = kWordsAt,
+constexpr std::size_t kVersionAt = 4, kNumberOfWordsAt = 8, kWordsAt = 12, kKindAt = kWordsAt,
                       kLayersAt = kWordsAt + 8;
 constexpr std::size_t kCountsBytes = 2 * sizeof(std::int64_t) + sizeof(std::int32_t);
 
@@ -32,6 +32,18 @@ std::size_t front_bytes(std::span<const std::byte> state) {
   const std::size_t n = kWordsAt + std::size_t{8} * n_words + kCountsBytes + common;
   if (n_words < 2 || n > state.size()) StateReader::fail("it ends early");
   return n;
+}
+
+// Of the next `n` layers from `at` on, each behind its number of bytes.
+std::size_t bytes_of_differing(std::span<const std::byte> state, std::size_t at, std::int32_t n) {
+  std::size_t end = at;
+  for (std::int32_t l = 0; l < n; ++l) {
+    const auto layer = number_at<std::uint64_t>(state, end);
+    end += sizeof layer;
+    if (layer > state.size() - end) StateReader::fail("it ends early");
+    end += layer;
+  }
+  return end - at;
 }
 
 std::vector<std::byte> front_with_layers(std::span<const std::byte> front, std::uint64_t n_layers) {
@@ -71,17 +83,21 @@ std::vector<std::vector<std::byte>> split_state(std::span<const std::byte> state
   std::size_t n_all = 0;
   for (const std::int32_t n : n_layers) n_all += static_cast<std::size_t>(n);
   const std::size_t body = state.size() - front;
-  if (number_at<std::uint64_t>(state, kLayersAt) != n_all || n_all == 0 || body % n_all != 0)
+  const bool differ = number_at<std::uint32_t>(state, kVersionAt) == kVersionOfDiffering;
+  if (number_at<std::uint64_t>(state, kLayersAt) != n_all || n_all == 0 ||
+      (!differ && body % n_all != 0))
     StateReader::fail("its number of layers is wrong");
   std::vector<std::vector<std::byte>> parts;
   std::size_t at = front;
   for (const std::int32_t n : n_layers) {
-    const std::size_t n_bytes = body / n_all * static_cast<std::size_t>(n);
+    const std::size_t n_bytes =
+        differ ? bytes_of_differing(state, at, n) : body / n_all * static_cast<std::size_t>(n);
     parts.push_back(front_with_layers(state.first(front), static_cast<std::uint64_t>(n)));
     const auto layers = state.subspan(at, n_bytes);
     parts.back().insert(parts.back().end(), layers.begin(), layers.end());
     at += n_bytes;
   }
+  if (at != state.size()) StateReader::fail("bytes are left");
   return parts;
 }
 

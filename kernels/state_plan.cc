@@ -30,25 +30,35 @@ CacheOptions block_options(const CacheOptions& cache, std::int32_t pin) {
   return o;
 }
 
-DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block) {
+LayerPlaces places_of(const CacheOptions& cache, const ModelShape& shape, std::int32_t layer) {
+  const auto l = static_cast<std::size_t>(shape.first_layer + layer);
+  return {.size = cache.layer_sizes.empty() ? cache.cache_size : cache.layer_sizes.at(l),
+          .merged = shape.layers.at(l).sliding_window > 0 ? 0 : cache.merge};
+}
+
+DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block, std::int32_t size) {
   const PolicyTraits& policy = traits_of(cache.policy);
   const CacheOptions o = block_options(cache, block.pin);
   return {.policy = cache.policy,
-          .cache_size = cache.cache_size,
+          .cache_size = size,
           .first_free = policy.takes(kTakesSinks) ? o.sinks : o.pin,
           .recent = policy.takes(kTakesRecent) ? protected_recent(o) : 0,
           .decay = static_cast<float>(cache.ema),
           .random_key = block.random_key};
 }
 
-void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held) {
+void check_block(const CacheOptions& cache, const StepBlock& block, const LayerPlaces& places,
+                 std::int64_t n_held) {
   if (!is_bounded(cache)) return;
-  const std::string k = std::to_string(cache.cache_size);
-  if (block.pin < 0 || block.pin >= cache.cache_size) {
-    throw Error(ExitCode::internal, "a block pins " + std::to_string(block.pin) +
-                                        " tokens (the cache size is " + k + "): pin fewer");
+  const std::string k = std::to_string(places.size);
+  if (block.pin < 0 || block.pin >= places.size - places.merged) {
+    throw Error(ExitCode::internal,
+                "a block pins " + std::to_string(block.pin) + " tokens (the cache size is " + k +
+                    ", " + std::to_string(places.merged) + " of them merged): pin fewer");
   }
-  if (!block.keeps_all && n_held > cache.cache_size && block.n_tokens != 1) {
+  if (block.keeps_all && places.merged > 0)
+    throw Error(ExitCode::internal, "a block keeps all tokens where those that leave are merged");
+  if (!block.keeps_all && n_held > places.size && block.n_tokens != 1) {
     throw Error(ExitCode::internal, "a block of " + std::to_string(block.n_tokens) +
                                         " tokens meets a state of " + std::to_string(n_held) +
                                         " (the cache size is " + k +

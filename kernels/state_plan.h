@@ -22,10 +22,17 @@ std::int32_t protected_recent(const CacheOptions& cache);
 // The cache options as they hold for a block with StepBlock::pin: `pin` and, under `window`,
 // `sinks` are the tokens that never leave, `recent` what h2o protects beside them.
 CacheOptions block_options(const CacheOptions& cache, std::int32_t pin);
-// The policy as it holds for a block.
-DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block);
-// Throws Error(internal) unless a block may follow on a state that holds `n_held` tokens a group.
-void check_block(const CacheOptions& cache, const StepBlock& block, std::int64_t n_held);
+// What layer `layer` of a model's n_layers keeps at most: places of tokens and, of them, those of
+// merged tokens.
+struct LayerPlaces {
+  std::int32_t size = 0, merged = 0;
+};
+LayerPlaces places_of(const CacheOptions& cache, const ModelShape& shape, std::int32_t layer);
+// The policy as it holds for a block in a layer of that cache size.
+DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block, std::int32_t size);
+// Throws Error(internal) unless a block may follow on a layer whose groups hold `n_held` places.
+void check_block(const CacheOptions& cache, const StepBlock& block, const LayerPlaces& places,
+                 std::int64_t n_held);
 
 // --- room
 

@@ -46,6 +46,31 @@ struct EvictionScan {
   float* evicted_weight = nullptr;  // (n_queries) its weight, the mean over heads
 };
 
+// One merge of a KV head (kernels/README.md, "Merged tokens"). Rows are `dim` long, a multiple of
+// kSlotPad; the points are the merged tokens that there are, then those that left.
+struct MergeTask {
+  std::int32_t n_points = 0, n_live = 0, n_places = 0, n_heads = 0, dim = 0;
+  const float* keys = nullptr;    // (n_points + n_live, dim) rotated: of the points, of the live
+  const float* values = nullptr;  // (n_points, dim)
+  const double* positions = nullptr;  // (n_points)
+  const float* biases = nullptr;      // (n_points) of logits
+  // (n_heads, dim) of the queries, times the scale of the scores; of the variance its share, times
+  // the square.
+  const float *means = nullptr, *variances = nullptr;
+  // Places: first centres in and merged keys out, and whether there is one.
+  float* place_keys = nullptr;        // (n_places, dim)
+  std::int32_t* is_used = nullptr;    // (n_places)
+  float* place_values = nullptr;      // (n_places, dim)
+  double* place_positions = nullptr;  // (n_places)
+  float* place_biases = nullptr;      // (n_places)
+  // Scratch.
+  float* logs = nullptr;             // (n_points + n_live)
+  float* log_sums = nullptr;         // (n_heads)
+  float* masses = nullptr;           // (n_points)
+  float* place_masses = nullptr;     // (n_places)
+  std::int32_t* place_of = nullptr;  // (n_points)
+};
+
 struct IsaKernels {
   const char* name;
   int lanes;
@@ -62,6 +87,7 @@ struct IsaKernels {
                         const std::int32_t* positions, std::int32_t hidden_below,
                         const std::int32_t* eviction_step, std::int32_t query);
   void (*scan_evictions)(const EvictionScan& scan);
+  void (*merge_tokens)(const MergeTask& task);
   // Scores of queries (n_queries, depth) against rows as a state stores them (n_rows, depth):
   // out[q * ld + j] = queries[q] . rows[j]. Equal rows get equal scores wherever they stand.
   void (*dot_rows_f32)(const float* queries, std::int32_t n_queries, std::int32_t depth,

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/isa_attention.h"
 #include "kernels/cpu/isa_elementwise.h"
+#include "kernels/cpu/isa_merge.h"
 #include "kernels/cpu/isa_rows.h"
 
 namespace {
@@ -14,6 +15,7 @@ constexpr tovamill::cpu::IsaKernels make_table(const char* name) {
           .multiply = multiply,
           .exponentiate = exponentiate,
           .scan_evictions = scan_evictions,
+          .merge_tokens = merge_tokens,
           .dot_rows_f32 = dot_rows<float>,
           .dot_rows_bf16 = dot_rows<std::uint16_t>,
           .add_rows_f32 = add_rows<float>,

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -37,45 +38,126 @@ AlignedBytes::AlignedBytes(std::size_t n_bytes) : n_bytes_(n_bytes) {
 
 void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
 
-std::size_t StateLayout::layer_bytes(std::int64_t capacity) const {
-  const auto slots = static_cast<std::size_t>(capacity);
+std::int64_t StateLayout::bounded_capacity() const {
+  std::int32_t most = 0;
+  for (const LayerPlaces& p : places) most = std::max(most, p.size);
+  return pad_slots(std::int64_t{most} + tile_queries);
+}
+
+std::int64_t StateLayout::layer_capacity(std::int32_t layer, std::int64_t capacity) const {
+  if (places.empty() || capacity > bounded_capacity()) return capacity;
+  const std::int64_t own = places[static_cast<std::size_t>(layer)].size;
+  return std::min(capacity, pad_slots(own + tile_queries));
+}
+
+std::size_t StateLayout::layer_bytes(std::int32_t layer, std::int64_t capacity) const {
+  const auto slots = static_cast<std::size_t>(layer_capacity(layer, capacity));
   return static_cast<std::size_t>(n_kv_heads * n_head_arrays()) * align_up(slots * row_bytes()) +
-         static_cast<std::size_t>(n_eviction_groups * n_group_arrays()) * align_up(slots * 4);
+         static_cast<std::size_t>(n_eviction_groups * n_group_arrays()) * align_up(slots * 4) +
+         align_up(merge_bytes(layer));
+}
+
+std::size_t StateLayout::merge_bytes(std::int32_t layer) const {
+  const auto merged = static_cast<std::size_t>(n_merged(layer)),
+             kv = static_cast<std::size_t>(n_kv_heads);
+  if (merged == 0) return 0;
+  constexpr auto kLeft = static_cast<std::size_t>(kMergeInterval);
+  return kv * merged * (sizeof(double) + sizeof(float)) +
+         static_cast<std::size_t>(n_heads * 2 * head_dim) * sizeof(float) +
+         (1 + kLeft) * sizeof(std::int32_t) + 2 * kv * kLeft * row_bytes();
+}
+
+std::size_t StateLayout::state_bytes(std::int64_t capacity) const {
+  std::size_t bytes = 0;
+  for (std::int32_t layer = 0; layer < n_layers; ++layer) bytes += layer_bytes(layer, capacity);
+  return bytes;
 }
 
 CpuState::CpuState(const StateLayout& layout, std::int64_t capacity)
     : layout_(layout),
-      capacity_(capacity),
-      arena_(layout.layer_bytes(capacity) * static_cast<std::size_t>(layout.n_layers)),
+      arena_(layout.state_bytes(capacity)),
       n_slots_(static_cast<std::size_t>(layout.n_layers), 0),
-      rotation_(static_cast<std::size_t>(layout.n_layers), 0) {}
+      rotation_(static_cast<std::size_t>(layout.n_layers), 0) {
+  lay_out(capacity);
+  reset();
+}
+
+// Where the layers lie in an arena of so many slots.
+void CpuState::lay_out(std::int64_t capacity) {
+  capacity_ = capacity;
+  layer_offsets_.clear();
+  std::size_t at = 0;
+  for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
+    layer_offsets_.push_back(at);
+    at += layout_.layer_bytes(layer, capacity);
+  }
+}
 
 void CpuState::reset() {
-  std::fill(n_slots_.begin(), n_slots_.end(), 0);
+  for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
+    n_slots(layer) = n_merged(layer);
+    if (n_merged(layer) > 0) clear_merged(layer);
+  }
   std::fill(rotation_.begin(), rotation_.end(), 0);
   n_tokens_ = 0;
   n_before_segment_ = 0;
   pin_ = 0;
 }
 
-std::byte* CpuState::layer_base(std::int32_t layer) const {
-  return arena_.data() + static_cast<std::size_t>(layer) * layout_.layer_bytes(capacity_);
+// Places that weigh nothing and never leave.
+void CpuState::clear_merged(std::int32_t layer) {
+  const std::int32_t n = n_merged(layer);
+  for (const std::span<std::byte> part : parts(layer, n)) std::memset(part.data(), 0, part.size());
+  for (std::int32_t g = 0; g < layout_.n_eviction_groups; ++g) {
+    std::fill_n(positions(layer, g), n, kMergedPosition);
+    if (layout_.memory == PolicyMemory::average) std::fill_n(decay_power(layer, g), n, 1.0f);
+  }
+  std::fill_n(merge_rows(layer).score_biases, layout_.n_kv_heads * n, -INFINITY);
 }
 
-std::size_t CpuState::head_bytes() const {
-  return align_up(static_cast<std::size_t>(capacity_) * layout_.row_bytes());
+MergeRows CpuState::merge_rows(std::int32_t layer) const {
+  const auto kv = static_cast<std::size_t>(layout_.n_kv_heads),
+             merged = static_cast<std::size_t>(n_merged(layer));
+  constexpr auto kLeft = static_cast<std::size_t>(kMergeInterval);
+  std::byte* at = layer_base(layer) + layout_.layer_bytes(layer, capacity_) -
+                  align_up(layout_.merge_bytes(layer));
+  const auto take = [&](std::size_t n_bytes) {
+    std::byte* const taken = at;
+    at += n_bytes;
+    return taken;
+  };
+  // The rows first: the sizes of all before them are multiples of their alignment.
+  MergeRows rows{};
+  rows.positions = reinterpret_cast<double*>(take(kv * merged * sizeof(double)));
+  rows.left_keys = take(kv * kLeft * layout_.row_bytes());
+  rows.left_values = take(kv * kLeft * layout_.row_bytes());
+  rows.score_biases = reinterpret_cast<float*>(take(kv * merged * sizeof(float)));
+  rows.query_sums = reinterpret_cast<float*>(
+      take(static_cast<std::size_t>(layout_.n_heads * 2 * layout_.head_dim) * sizeof(float)));
+  rows.left_positions = reinterpret_cast<std::int32_t*>(take(kLeft * sizeof(std::int32_t)));
+  rows.n_left = reinterpret_cast<std::int32_t*>(take(sizeof(std::int32_t)));
+  return rows;
+}
+
+std::byte* CpuState::layer_base(std::int32_t layer) const {
+  return arena_.data() + layer_offsets_[static_cast<std::size_t>(layer)];
+}
+
+std::size_t CpuState::head_bytes(std::int32_t layer) const {
+  return align_up(static_cast<std::size_t>(slots_of(layer)) * layout_.row_bytes());
 }
 
 std::byte* CpuState::head(std::int32_t layer, std::int32_t kv, int array) const {
   return layer_base(layer) +
-         static_cast<std::size_t>(array * layout_.n_kv_heads + kv) * head_bytes();
+         static_cast<std::size_t>(array * layout_.n_kv_heads + kv) * head_bytes(layer);
 }
 
 std::int32_t* CpuState::positions(std::int32_t layer, std::int32_t group) const {
   const auto heads = static_cast<std::size_t>(layout_.n_kv_heads * layout_.n_head_arrays());
-  std::byte* base = layer_base(layer) + heads * head_bytes();
+  std::byte* base = layer_base(layer) + heads * head_bytes(layer);
   return reinterpret_cast<std::int32_t*>(
-      base + static_cast<std::size_t>(group) * align_up(static_cast<std::size_t>(capacity_) * 4));
+      base +
+      static_cast<std::size_t>(group) * align_up(static_cast<std::size_t>(slots_of(layer)) * 4));
 }
 
 float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) const {
@@ -96,9 +178,16 @@ std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer, std::int64
   std::byte* at = layer_base(layer);
   for (const std::size_t slot : slot_bytes()) {
     parts.emplace_back(at, slot * static_cast<std::size_t>(n_slots));
-    at += align_up(slot * static_cast<std::size_t>(capacity_));
+    at += align_up(slot * static_cast<std::size_t>(slots_of(layer)));
   }
+  if (const std::size_t n = layout_.merge_bytes(layer); n > 0) parts.emplace_back(at, n);
   return parts;
+}
+
+std::size_t CpuState::parts_bytes(std::int32_t layer, std::int64_t n_slots) const {
+  std::size_t bytes = layout_.merge_bytes(layer);
+  for (const std::size_t slot : slot_bytes()) bytes += slot * static_cast<std::size_t>(n_slots);
+  return bytes;
 }
 
 void CpuState::resize(std::int64_t capacity) {
@@ -106,7 +195,7 @@ void CpuState::resize(std::int64_t capacity) {
   CpuState other(layout_, capacity);
   other.copy_slots(*this);
   arena_ = std::move(other.arena_);
-  capacity_ = capacity;
+  lay_out(capacity);
 }
 
 void CpuState::assign(const CpuState& other) {
@@ -114,7 +203,7 @@ void CpuState::assign(const CpuState& other) {
   if (capacity_ != other.capacity_) {
     CpuState empty(layout_, other.capacity_);
     arena_ = std::move(empty.arena_);
-    capacity_ = other.capacity_;
+    lay_out(other.capacity_);
   }
   copy_slots(other);
   n_slots_ = other.n_slots_;

@@ -21,6 +21,7 @@ enum PolicyOption : std::uint8_t {
   kTakesSinks = 2,   // --sinks: the same of a window, whose size they are taken from
   kTakesRecent = 4,  // --recent: nor do the newest so many
   kTakesEma = 8,     // --ema: decay of a moving average
+  kTakesMerge = 16,  // --merge: places of the state for merged tokens; --budgets
 };
 
 // Who decides: the query heads of a layer together, or those of each KV head for its own state.
@@ -30,9 +31,9 @@ enum class DecidedBy : std::uint8_t { layer, kv_head };
 // clang-format off
 //     policy     its name     rule               decided by  options
 #define TOVAMILL_POLICIES(POLICY)                                            \
-  POLICY(tova,      "tova",      NewestWeight,      layer,   kTakesPin)      \
+  POLICY(tova,      "tova",      NewestWeight,      layer,   kTakesPin | kTakesMerge) \
   POLICY(tova_head, "tova-head", NewestWeight,      kv_head, kTakesPin)      \
-  POLICY(tova_ema,  "tova-ema",  MovingAverage,     layer,   kTakesPin | kTakesEma) \
+  POLICY(tova_ema,  "tova-ema",  MovingAverage,     layer,   kTakesPin | kTakesEma | kTakesMerge) \
   POLICY(h2o,       "h2o",       AccumulatedWeight, layer,   kTakesRecent)   \
   POLICY(h2o_head,  "h2o-head",  AccumulatedWeight, kv_head, kTakesRecent)   \
   POLICY(window,    "window",    OldestToken,       layer,   kTakesSinks)    \

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "kernels/reference/backend.h"
+#include "kernels/types/merge_rule.h"
 
 namespace tovamill::reference {
 
@@ -38,21 +39,21 @@ bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t positio
   return layer.sliding_window <= 0 || position > step - layer.sliding_window;
 }
 
+// Of absolute and clipped positions.
+double ReferenceBackend::clipped_position(double position, std::int64_t step) const {
+  const std::int64_t segment_start = step / kRopeSegmentTokens * kRopeSegmentTokens;
+  const std::int64_t reach = segment_start - clip_distance(options_.cache, options_.shape);
+  if (options_.cache.positions == Positions::absolute) return position;
+  return std::max(position, static_cast<double>(reach));
+}
+
 // kernels/README.md, "Positions". `token` indexes the head's tokens, which are in order of age.
 double ReferenceBackend::rotary_position(const HeadState& head, std::size_t token,
                                          std::int64_t step) const {
   const std::int64_t position = head.tokens[token].position;
   const std::int64_t segment_start = step / kRopeSegmentTokens * kRopeSegmentTokens;
-  switch (options_.cache.positions) {
-    case Positions::absolute:
-      return static_cast<double>(position);
-    case Positions::clipped: {
-      const std::int64_t reach = segment_start - clip_distance(options_.cache, options_.shape);
-      return static_cast<double>(position >= segment_start ? position : std::max(position, reach));
-    }
-    case Positions::in_state:
-      break;
-  }
+  if (options_.cache.positions != Positions::in_state)
+    return clipped_position(static_cast<double>(position), step);
   if (position >= segment_start)
     return static_cast<double>(head.n_before_segment + position - segment_start);
   // The rank that the token had when the segment began: tokens leave within it, numbers stay.
@@ -64,6 +65,11 @@ void ReferenceBackend::rotate_head(const LayerShape& layer, double* head, double
   if (layer.rope == kNoRope) return;
   rotate(head, options_.shape.head_dim, position,
          options_.shape.ropes.at(static_cast<std::size_t>(layer.rope)));
+}
+
+double ReferenceBackend::score_scale(const LayerShape& layer) const {
+  return layer.attention_scale != 0 ? layer.attention_scale
+                                    : 1.0 / std::sqrt(static_cast<double>(options_.shape.head_dim));
 }
 
 // Mean over KV heads of the L2 norms of a token's values.
@@ -92,35 +98,85 @@ void ReferenceBackend::append_token(HeadState& head, const Query& query, std::in
   head.values.emplace_back(query.v + kv * d, query.v + (kv + 1) * d);
 }
 
-// The attention of query head `h` to the tokens of its KV head, whose rotated keys are `keys`:
-// their weights, and the weighted sum of their values into query.out.
-std::vector<double> ReferenceBackend::attend_head(const HeadState& head,
+// The keys of merged tokens for the query's RoPE segment.
+void ReferenceBackend::rotate_merged(HeadState& head, const Query& query) const {
+  for (MergedToken& m : head.merging.places) {
+    const double wanted = clipped_position(m.position, query.step);
+    if (!m.is_used || wanted == m.rotary) continue;
+    rotate_head(query.shape, m.key.data(), wanted - m.rotary);
+    m.rotary = wanted;
+  }
+}
+
+// The attention of query head `h` to the tokens of its KV head, whose rotated keys are `keys`, and
+// to merged ones: the weights of the tokens, and the weighted sum of all values into query.out.
+std::vector<double> ReferenceBackend::attend_head(HeadState& head,
                                                   const std::vector<std::vector<double>>& keys,
                                                   const Query& query, std::int32_t h) const {
   const ModelShape& shape = options_.shape;
   const std::int32_t d = shape.head_dim;
   const std::size_t n = head.tokens.size();
-  const double scale = query.shape.attention_scale != 0 ? query.shape.attention_scale
-                                                        : 1.0 / std::sqrt(static_cast<double>(d));
-  std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w(n, 0.0);
+  const double scale = score_scale(query.shape);
+  std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w;
   rotate_head(query.shape, q.data(), rotary_position(head, n - 1, query.step));
-  double highest = -INFINITY, sum = 0.0;
+  const auto score_of = [&](const std::vector<double>& key) {
+    double score = 0.0;
+    for (std::size_t i = 0; i < key.size(); ++i) score += q[i] * key[i];
+    return score * scale;
+  };
+  std::vector<const std::vector<double>*> values;
   for (std::size_t j = 0; j < n; ++j) {
     const bool visible = is_visible(query.shape, query.step, head.tokens[j].position);
-    double score = 0.0;
-    for (std::int32_t i = 0; i < d; ++i)
-      score += q[static_cast<std::size_t>(i)] * keys[j][static_cast<std::size_t>(i)];
-    w[j] = visible ? score * scale : -INFINITY;
-    highest = std::max(highest, w[j]);
+    w.push_back(visible ? score_of(keys[j]) : -INFINITY);
+    values.push_back(&head.values[j]);
   }
+  for (const MergedToken& m : head.merging.places) {
+    if (!m.is_used) continue;
+    w.push_back(score_of(m.key) + m.bias + kMergeBoost);
+    values.push_back(&m.value);
+  }
+  const double highest = *std::max_element(w.begin(), w.end());
+  double sum = 0.0;
   for (double& x : w) sum += x = std::exp(x - highest);
   for (double& x : w) x /= sum;
   for (std::int32_t i = 0; i < d; ++i) {
     double value = 0.0;
-    for (std::size_t j = 0; j < n; ++j) value += w[j] * head.values[j][static_cast<std::size_t>(i)];
+    for (std::size_t j = 0; j < w.size(); ++j)
+      value += w[j] * (*values[j])[static_cast<std::size_t>(i)];
     query.out[h * d + i] = value;
   }
+  if (!head.merging.places.empty())
+    add_query(q.data(), d,
+              head.merging.queries[static_cast<std::size_t>(h % shape.queries_per_kv_head())]);
+  w.resize(n);
   return w;
+}
+
+// The token leaves; where the layer merges, it is kept until the next merge.
+void ReferenceBackend::drop_token(HeadState& head, const Query& query, std::size_t at) const {
+  if (!head.merging.places.empty()) {
+    std::vector<double> key = head.keys[at];
+    rotate_head(query.shape, key.data(), rotary_position(head, at, query.step));
+    head.merging.left.push_back({.position = static_cast<double>(head.tokens[at].position),
+                                 .key = std::move(key),
+                                 .value = head.values[at]});
+  }
+  const auto index = static_cast<std::ptrdiff_t>(at);
+  head.tokens.erase(head.tokens.begin() + index);
+  head.keys.erase(head.keys.begin() + index);
+  head.values.erase(head.values.begin() + index);
+}
+
+// Behind the last query of a merge interval.
+void ReferenceBackend::merge_where_due(HeadState& head, const Query& query) const {
+  if (head.merging.places.empty()) return;
+  ++head.merging.n_queries;
+  if ((query.step + 1) % kMergeInterval != 0) return;
+  std::vector<std::vector<double>> live = head.keys;
+  for (std::size_t j = 0; j < live.size(); ++j)
+    rotate_head(query.shape, live[j].data(), rotary_position(head, j, query.step));
+  merge(head.merging, live, score_scale(query.shape));
+  for (MergedToken& m : head.merging.places) m.rotary = clipped_position(m.position, query.step);
 }
 
 void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query,
@@ -131,6 +187,7 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
   for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
     HeadState& head = heads[static_cast<std::size_t>(kv)];
     append_token(head, query, kv);
+    rotate_merged(head, query);
     std::vector<std::vector<double>> keys = head.keys;
     for (std::size_t j = 0; j < keys.size(); ++j)
       rotate_head(query.shape, keys[j].data(), rotary_position(head, j, query.step));
@@ -145,6 +202,7 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
     decide(std::span(heads).subspan(group * n_kv, n_kv), query, g,
            std::span(head_weights).subspan(group * n_heads, n_heads), block, events);
   }
+  for (HeadState& head : heads) merge_where_due(head, query);
 }
 
 // Lets an eviction group (the layer, or a KV head) drop tokens while it holds more than k. `heads`:
@@ -163,7 +221,10 @@ void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, st
     events.n_attended += is_visible(query.shape, query.step, token.position);
   if (block.keeps_all) return;
   for (HeadState& head : heads) remember(cache, weights, head.tokens);
-  while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > cache.cache_size) {
+  const LayerPlaces places =
+      places_of(cache, options_.shape, query.layer - options_.shape.first_layer);
+  const std::int64_t most = places.size - places.merged;
+  while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > most) {
     const std::int64_t out =
         choose_evicted(cache, query.step, weights, tokens,
                        {.layer = query.layer, .group = group, .random_key = block.random_key});
@@ -174,11 +235,7 @@ void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, st
                                 .group = group,
                                 .weight = static_cast<float>(weights[at])});
     weights.erase(weights.begin() + out);
-    for (HeadState& head : heads) {
-      head.tokens.erase(head.tokens.begin() + out);
-      head.keys.erase(head.keys.begin() + out);
-      head.values.erase(head.values.begin() + out);
-    }
+    for (HeadState& head : heads) drop_token(head, query, at);
   }
 }
 

@@ -63,15 +63,27 @@ void ReferenceBackend::reset(StreamState& state) {
   const ModelShape& s = options_.shape;
   static_cast<ReferenceState&>(state).n_tokens = 0;
   static_cast<ReferenceState&>(state).pin = 0;
-  static_cast<ReferenceState&>(state).layers.assign(
-      static_cast<std::size_t>(s.n_layers),
-      std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
+  auto& layers = static_cast<ReferenceState&>(state).layers;
+  layers.assign(static_cast<std::size_t>(s.n_layers),
+                std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
+  for (std::int32_t l = 0; l < s.n_layers; ++l) {
+    const auto merged = static_cast<std::size_t>(places_of(options_.cache, s, l).merged);
+    for (HeadState& head : layers[static_cast<std::size_t>(l)]) {
+      head.merging.places.resize(merged);
+      if (merged > 0)
+        head.merging.queries.resize(static_cast<std::size_t>(s.queries_per_kv_head()));
+    }
+  }
 }
 
 void ReferenceBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) {
   for (const StepBlock& b : blocks) {
-    const auto& heads = static_cast<const ReferenceState*>(b.state)->layers.at(0);
-    check_block(options_.cache, b, static_cast<std::int64_t>(heads.at(0).tokens.size()));
+    const auto& layers = static_cast<const ReferenceState*>(b.state)->layers;
+    for (std::int32_t l = 0; l < options_.shape.n_layers; ++l) {
+      const LayerPlaces places = places_of(options_.cache, options_.shape, l);
+      const std::size_t held = layers.at(static_cast<std::size_t>(l)).at(0).tokens.size();
+      check_block(options_.cache, b, places, static_cast<std::int64_t>(held) + places.merged);
+    }
   }
   blocks_.assign(blocks.begin(), blocks.end());
   n_rows_ = n_rows;

@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/reference/device.h"
+#include "kernels/reference/merge.h"
 #include "kernels/reference/policy.h"
 
 namespace tovamill::reference {
@@ -19,6 +20,7 @@ struct HeadState {
   std::vector<std::vector<double>> values;  // (head_dim) each
   // In-state positions: tokens held when the current RoPE segment began.
   std::int64_t n_before_segment = 0;
+  MergeState merging;
 };
 
 struct ReferenceState final : StreamState {
@@ -70,15 +72,19 @@ class ReferenceBackend final : public Backend {
   void attend_token(std::vector<HeadState>& heads, const Query& query, const StepBlock& block,
                     BlockEvents& events);
   void append_token(HeadState& head, const Query& query, std::int32_t kv) const;
-  std::vector<double> attend_head(const HeadState& head,
-                                  const std::vector<std::vector<double>>& keys, const Query& query,
-                                  std::int32_t h) const;
+  void rotate_merged(HeadState& head, const Query& query) const;
+  std::vector<double> attend_head(HeadState& head, const std::vector<std::vector<double>>& keys,
+                                  const Query& query, std::int32_t h) const;
+  void drop_token(HeadState& head, const Query& query, std::size_t at) const;
+  void merge_where_due(HeadState& head, const Query& query) const;
   void decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
               std::span<const std::vector<double>> head_weights, const StepBlock& block,
               BlockEvents& events);
   void rotate_head(const LayerShape& layer, double* head, double position) const;
   double value_norm(const Query& query) const;
+  double score_scale(const LayerShape& layer) const;
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
+  double clipped_position(double position, std::int64_t step) const;
 
   BackendOptions options_;
   ReferenceDevice device_;

@@ -91,6 +91,14 @@ void validate(const CacheOptions& o) {
   check(o.recent >= -1 && o.recent <= o.cache_size, "--recent", to_string(o.recent),
         "give 0 to --cache-size (" + k + "), or -1 for half of it");
   check(o.ema >= 0.0 && o.ema < 1.0, "--ema", to_string(o.ema), "give a decay in [0, 1)");
+  check(o.merge >= 0 && o.merge < o.cache_size - o.pin, "--merge", to_string(o.merge),
+        "give 0 to --cache-size (" + k + ") less --pin less 1 places");
+  if (o.merge > 0 && o.positions == Positions::in_state) {
+    throw Error(ExitCode::configuration,
+                "--merge " + to_string(o.merge) +
+                    " goes with --positions clipped or absolute: merged tokens have no age to be "
+                    "numbered by");
+  }
   check(o.clip_distance >= 0, "--clip-distance", to_string(o.clip_distance),
         "give a number of tokens, 0 for auto");
   check(o.chunk_tokens == 0 || o.chunk_tokens >= 2, "--chunk-tokens", to_string(o.chunk_tokens),

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/policy/policies.h"
 
@@ -21,6 +22,9 @@ enum class Positions : std::uint8_t {
 // Tokens of a document that share one rotation of the state; a document is cut at its multiples
 // (kernels/README.md, "Positions", "Reproducibility").
 inline constexpr std::int32_t kRopeSegmentTokens = 256;
+// Tokens from one merge of those that left to the next (kernels/README.md, "Merged tokens"). A
+// divisor of kRopeSegmentTokens.
+inline constexpr std::int32_t kMergeInterval = 64;
 
 struct CacheOptions {
   Policy policy = Policy::tova;
@@ -32,6 +36,12 @@ struct CacheOptions {
   std::int32_t sinks = 0;
   std::int32_t recent = -1;
   double ema = 0.95;
+  // Of the cache_size places of a layer without a sliding window, so many hold merged tokens, which
+  // stand for those that left.
+  std::int32_t merge = 0;
+  // The cache size of each layer of the whole model where they differ (--budgets); empty: it is
+  // cache_size in all.
+  std::vector<std::int32_t> layer_sizes = {};
   Positions positions = Positions::clipped;
   std::int32_t clip_distance = 0;  // tokens; 0 is trained context - kRopeSegmentTokens
   std::int32_t chunk_tokens = 0;   // the state restarts every so many tokens; 0 never

@@ -296,17 +296,22 @@ TEST_F(SavedState, ThatIsDamagedDoesNoHarm) {
 TEST(CheckPositions, RefusesWhatNoGroupCanHold) {
   const CacheOptions tova{.policy = Policy::tova, .cache_size = 4};
   const StateCounts counts{.n_tokens = 9, .n_held = 4};
-  check_positions(tova, counts, {});
-  check_positions(tova, counts, {8, 0, 3, 5});
-  error_of([&] { check_positions(tova, counts, {8, 0, 3, 8}); });
-  error_of([&] { check_positions(tova, counts, {9, 0, 3, 8}); });
-  error_of([&] { check_positions(tova, counts, {-1, 0, 3, 8}); });
+  check_positions(tova, {.size = tova.cache_size}, counts, {});
+  check_positions(tova, {.size = tova.cache_size}, counts, {8, 0, 3, 5});
+  error_of([&] { check_positions(tova, {.size = tova.cache_size}, counts, {8, 0, 3, 8}); });
+  error_of([&] { check_positions(tova, {.size = tova.cache_size}, counts, {9, 0, 3, 8}); });
+  error_of([&] { check_positions(tova, {.size = tova.cache_size}, counts, {-1, 0, 3, 8}); });
   const CacheOptions window{.policy = Policy::window, .cache_size = 4, .sinks = 1};
-  check_positions(window, counts, {8, 0, 7, 6});
-  error_of([&] { check_positions(window, counts, {8, 0, 7, 5}); });
-  check_positions(window, {.n_tokens = 9, .n_held = 4, .pin = 2}, {8, 0, 7, 1});
-  error_of([&] { check_positions(window, {.n_tokens = 9, .n_held = 4, .pin = 2}, {8, 0, 7, 6}); });
-  check_positions(window, {.n_tokens = 9, .n_held = 5}, {8, 0, 7, 5, 3});
+  check_positions(window, {.size = window.cache_size}, counts, {8, 0, 7, 6});
+  error_of([&] { check_positions(window, {.size = window.cache_size}, counts, {8, 0, 7, 5}); });
+  check_positions(window, {.size = window.cache_size}, {.n_tokens = 9, .n_held = 4, .pin = 2},
+                  {8, 0, 7, 1});
+  error_of([&] {
+    check_positions(window, {.size = window.cache_size}, {.n_tokens = 9, .n_held = 4, .pin = 2},
+                    {8, 0, 7, 6});
+  });
+  check_positions(window, {.size = window.cache_size}, {.n_tokens = 9, .n_held = 5},
+                  {8, 0, 7, 5, 3});
 }
 
 }  // namespace

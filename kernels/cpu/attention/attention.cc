@@ -5,6 +5,7 @@
 #include "kernels/cpu/attention/attention_decode.h"
 #include "kernels/cpu/attention/attention_events.h"
 #include "kernels/cpu/attention/attention_eviction_scan.h"
+#include "kernels/cpu/attention/attention_merge.h"
 #include "kernels/cpu/attention/attention_scores.h"
 #include "kernels/cpu/attention/attention_state.h"
 #include "kernels/cpu/attention/attention_weighted_sum.h"
@@ -37,15 +38,19 @@ void Attention::fit_states() {
   bool keeps_all = false;
   for (const StepBlock& b : blocks_) {
     auto& state = *static_cast<CpuState*>(b.state);
-    const std::int64_t held = state.n_slots(0);
-    check_block(cache, b, held);
+    std::int64_t held = 0;
+    bool grows = b.keeps_all || !is_bounded(cache);
+    for (std::int32_t l = 0; l < model_.shape.n_layers; ++l) {
+      check_block(cache, b, model_.places(l), state.n_slots(l));
+      held = std::max<std::int64_t>(held, state.n_slots(l));
+      grows = grows || state.n_slots(l) > model_.places(l).size;
+    }
     if (is_bounded(cache) && !model_.needs_scan() && state.n_tokens() > 0 &&
         block_options(cache, b.pin).sinks != block_options(cache, state.pin()).sinks) {
       throw Error(ExitCode::internal,
                   "a stream's pin changes (a window has no place for more): keep it");
     }
     if (is_bounded(cache)) state.pin() = b.pin;
-    const bool grows = b.keeps_all || held > cache.cache_size;
     const std::int64_t needed = model_.capacity(held + b.n_tokens, grows);
     if (needed > state.capacity()) state.resize(needed);
     most = std::max(most, state.capacity());
@@ -60,7 +65,7 @@ void Attention::give_back_room(const StepBlock& block) const {
   const std::int64_t bounded = model_.capacity(0, false);
   if (!is_bounded(model_.cache) || block.keeps_all || state.capacity() <= bounded) return;
   for (std::int32_t layer = 0; layer < model_.shape.n_layers; ++layer) {
-    if (state.n_slots(layer) > model_.cache.cache_size) return;
+    if (state.n_slots(layer) > model_.places(layer).size) return;
   }
   state.resize(bounded);
 }
@@ -85,8 +90,8 @@ void Attention::run(std::int32_t layer, std::span<const float> q_norm,
                        out};
   pool_.run(static_cast<std::int64_t>(single_.size()), [&](std::int64_t i, int thread) {
     const std::size_t b = single_[static_cast<std::size_t>(i)];
-    decode(pass, next_tile(blocks_[b], 0, scratch[static_cast<std::size_t>(thread)]), events[b],
-           thread);
+    decode(pass, next_tile(layer, blocks_[b], 0, scratch[static_cast<std::size_t>(thread)]),
+           events[b], thread);
   });
   const std::span<const std::size_t> longer(longer_);
   for (std::size_t b = 0; b < longer.size(); b += scratch.size())
@@ -95,7 +100,8 @@ void Attention::run(std::int32_t layer, std::span<const float> q_norm,
 }
 
 // It ends at a multiple of the tile's size, so that the cut does not depend on the blocks.
-Tile Attention::next_tile(const StepBlock& block, std::int64_t done, TileScratch& scratch) const {
+Tile Attention::next_tile(std::int32_t layer, const StepBlock& block, std::int64_t done,
+                          TileScratch& scratch) const {
   const std::int64_t position = block.position + done;
   const std::int64_t size = block.keeps_all ? kRopeSegmentTokens : model_.tile_queries;
   const std::int64_t end = std::min(block.position + block.n_tokens, (position / size + 1) * size);
@@ -104,7 +110,7 @@ Tile Attention::next_tile(const StepBlock& block, std::int64_t done, TileScratch
           .first_row = block.first_row + static_cast<std::int32_t>(done),
           .n_queries = static_cast<std::int32_t>(end - position),
           .position = position,
-          .rule = decision_rule(model_.cache, block),
+          .rule = decision_rule(model_.cache, block, model_.places(layer).size),
           .is_scanned = model_.needs_scan() && !block.keeps_all,
           .may_evict = is_bounded(model_.cache) && !block.keeps_all};
 }
@@ -116,7 +122,7 @@ bool Attention::lay_out_tiles(const LayerPass& pass, std::span<const std::size_t
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const StepBlock& block = blocks_[blocks[i]];
     if (done_[i] >= block.n_tokens) continue;
-    Tile tile = next_tile(block, done_[i], scratch_.tiles()[i]);
+    Tile tile = next_tile(pass.layer, block, done_[i], scratch_.tiles()[i]);
     done_[i] += tile.n_queries;
     take_slots(pass, tile);
     if (!model_.needs_scan()) plan_evictions(pass, tile);
@@ -158,11 +164,22 @@ void Attention::attend_tiles(const LayerPass& pass) {
 }
 
 void Attention::move_survivors(const LayerPass& pass, std::span<BlockEvents> events) {
+  const bool merges = model_.layout.n_merged(pass.layer) > 0;
+  if (merges)
+    for_each_head([&](const Tile& tile, std::int32_t kv, int) { keep_left(pass, tile, kv); });
   for (std::size_t i = 0; i < tiles_.size(); ++i) {
     add_events(pass, tiles_[i], events[tile_blocks_[i]]);
+    if (merges) count_left(pass, tiles_[i]);
     for (std::int32_t g = 0; g < model_.n_groups; ++g) evict(pass, tiles_[i], g);
   }
   for_each_head([&](const Tile& tile, std::int32_t kv, int) { compact(pass, tile, kv); });
+  if (!merges) return;
+  for_each_head([&](const Tile& tile, std::int32_t kv, int thread) {
+    if (ends_interval(tile)) merge_left(pass, tile, kv, thread);
+  });
+  for (const Tile& tile : tiles_) {
+    if (ends_interval(tile)) forget_left(pass, tile);
+  }
 }
 
 template <class Body>

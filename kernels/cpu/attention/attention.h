@@ -35,7 +35,8 @@ class Attention {
   void fit_states();
   void give_back_room(const StepBlock& block) const;
   // A tile of the block's next queries, `done` of which are through.
-  Tile next_tile(const StepBlock& block, std::int64_t done, TileScratch& scratch) const;
+  Tile next_tile(std::int32_t layer, const StepBlock& block, std::int64_t done,
+                 TileScratch& scratch) const;
   void run_batch(const LayerPass& pass, std::span<const std::size_t> blocks,
                  std::span<BlockEvents> events);
   bool lay_out_tiles(const LayerPass& pass, std::span<const std::size_t> blocks);

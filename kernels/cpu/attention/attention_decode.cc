@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/attention/attention_eviction_scan.h"
+#include "kernels/cpu/attention/attention_merge.h"
 #include "kernels/cpu/attention/attention_rotate.h"
 #include "kernels/cpu/attention/attention_state.h"
 
@@ -48,6 +49,8 @@ void attend_head(const LayerPass& pass, const Tile& tile, std::int32_t kv, int t
   store_row(pass, tile, kv, tile.first_row, tile.n_state);
   float* weights = tile.scratch->head_weights(kv * model.per_kv, tile.ld);
   score_head(pass, tile, kv, weights);
+  for (std::int32_t q = 0; q < model.per_kv; ++q)
+    add_score_biases(pass, tile, kv, weights + std::int64_t{q} * tile.ld);
   float* inverse_sum = scratch.inverse_sum.data() + kv * model.per_kv;
   for (std::int32_t q = 0; q < model.per_kv; ++q) {
     inverse_sum[q] =
@@ -162,6 +165,9 @@ std::int32_t drop_tokens(const LayerPass& pass, const Tile& tile, std::int32_t g
                                 .weight = scans ? tile.scratch->mean_weights_of(group)[c.slot]
                                                 : mean_weight(pass, tile, c.slot, thread)});
   }
+  if (tile.state->n_merged(pass.layer) > 0) {
+    for (const Candidate& c : dropped) keep_left_slot(pass, tile, c.slot);
+  }
   close_gaps(pass, tile, group, dropped);
   return tile.n_slots() - static_cast<std::int32_t>(dropped.size());
 }
@@ -180,12 +186,17 @@ void decode(const LayerPass& pass, Tile tile, BlockEvents& events, int thread) {
     const std::int32_t* positions = state.positions(pass.layer, g);
     events.n_attended += static_cast<std::uint64_t>(
         !pass.has_window()
-            ? tile.n_slots()
+            ? tile.n_slots() - state.n_merged(pass.layer)
             : std::count_if(positions, positions + tile.n_slots(),
                             [&](std::int32_t p) { return p > pass.hidden_below(tile.position); }));
     if (tile.may_evict) n_left = drop_tokens(pass, tile, g, events, thread);
   }
   state.n_slots(pass.layer) = n_left;
+  if (state.n_merged(pass.layer) == 0) return;
+  for (std::int32_t kv = 0; kv < model.shape.n_kv_heads; ++kv) add_queries(pass, tile, kv);
+  if (!ends_interval(tile)) return;
+  for (std::int32_t kv = 0; kv < model.shape.n_kv_heads; ++kv) merge_left(pass, tile, kv, thread);
+  forget_left(pass, tile);
 }
 
 }  // namespace tovamill::cpu

@@ -37,7 +37,7 @@ void add_events(const LayerPass& pass, const Tile& tile, BlockEvents& events) {
   const AttentionModel& model = pass.model;
   for (std::int32_t g = 0; g < model.n_groups; ++g) {
     const std::int32_t* positions = tile.state->positions(pass.layer, g);
-    std::int64_t n_live = tile.n_state;
+    std::int64_t n_live = tile.n_state - tile.state->n_merged(pass.layer);
     for (std::int32_t query = 0; query < tile.n_queries; ++query) {
       ++n_live;
       events.n_attended +=

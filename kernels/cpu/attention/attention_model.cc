@@ -3,6 +3,16 @@
 #include <algorithm>
 
 namespace tovamill::cpu {
+namespace {
+
+std::vector<LayerPlaces> places_of_layers(const BackendOptions& options) {
+  std::vector<LayerPlaces> places;
+  for (std::int32_t l = 0; is_bounded(options.cache) && l < options.shape.n_layers; ++l)
+    places.push_back(places_of(options.cache, options.shape, l));
+  return places;
+}
+
+}  // namespace
 
 AttentionModel::AttentionModel(const BackendOptions& options, ComputeType compute_type)
     : shape(options.shape),
@@ -18,17 +28,18 @@ AttentionModel::AttentionModel(const BackendOptions& options, ComputeType comput
       padded_dim(static_cast<std::int32_t>(pad_slots(shape.head_dim))),
       clip(clip_distance(cache, shape)),
       layout{.n_layers = shape.n_layers,
+             .n_heads = shape.n_heads,
              .n_kv_heads = shape.n_kv_heads,
              .head_dim = shape.head_dim,
              .n_eviction_groups = n_groups,
              .storage = compute_type,
              .keeps_unrotated = rotates_again(cache, clip),
-             .memory = traits_of(cache.policy).memory} {}
+             .memory = traits_of(cache.policy).memory,
+             .places = places_of_layers(options),
+             .tile_queries = tile_queries} {}
 
 std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {
-  return state_capacity(cache,
-                        pad_slots(static_cast<std::int64_t>(cache.cache_size) + tile_queries),
-                        n_tokens, keeps_all);
+  return state_capacity(cache, layout.bounded_capacity(), n_tokens, keeps_all);
 }
 
 std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {

@@ -18,8 +18,6 @@ inline constexpr std::int32_t kPartRows = 96;
 // Rows that are masked at a time before they meet the values.
 inline constexpr std::int32_t kPanelRows = 12;
 
-inline std::int64_t pad_slots(std::int64_t n) { return (n + kSlotPad - 1) / kSlotPad * kSlotPad; }
-
 struct AttentionModel {
   AttentionModel(const BackendOptions& options, ComputeType type);
 
@@ -35,10 +33,12 @@ struct AttentionModel {
   std::int64_t clip;                                     // clip distance
   StateLayout layout;
 
+  // Of layer `layer` of n_layers.
+  LayerPlaces places(std::int32_t layer) const { return places_of(cache, shape, layer); }
   bool needs_scan() const { return tovamill::needs_scan(cache.policy); }
   // Floats of a row of Q, K and V.
   std::int64_t row_size() const { return shape.q_size() + 2 * shape.kv_size(); }
-  // Slots that a state has room for once its stream has taken `n_tokens`, with
+  // Slots that the widest layer of a state has room for once its stream has taken `n_tokens`, with
   // StepBlock::keeps_all in all blocks or in none.
   std::int64_t capacity(std::int64_t n_tokens, bool keeps_all) const;
   // What the rotated keys of a state are relative to (CpuState::rotation).

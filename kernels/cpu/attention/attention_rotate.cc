@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/cpu/attention/attention_merge.h"
 #include "kernels/cpu/attention/stored_rows.h"
 
 namespace tovamill::cpu {
@@ -31,7 +32,8 @@ void rotate_again(const LayerPass& pass, const Tile& tile, std::int32_t kv, int 
   const bool in_state = model.cache.positions == Positions::in_state;
   if (in_state) rank_by_age(positions, tile.n_state, scratch);
   float* row = scratch.row_sums();
-  for (std::int32_t j = 0; j < tile.n_state; ++j) {
+  rotate_merged(pass, tile, kv, shift, row);
+  for (std::int32_t j = state.n_merged(pass.layer); j < tile.n_state; ++j) {
     const std::int64_t place = in_state ? scratch.rank[static_cast<std::size_t>(j)]
                                         : std::max<std::int64_t>(0, positions[j] - shift);
     pass.rows.angles(pass.shape.rope)

@@ -45,7 +45,38 @@ AttentionScratch::Bytes AttentionScratch::each(std::int64_t n_slots, bool keeps_
           .inverse_sums = heads * queries * 4,
           .panel = panel * slots * 4,
           .rows = std::max<std::size_t>(kPanelRows, part_rows) * dim * 4,
-          .lists = slots * (2 * sizeof(std::int32_t) + sizeof(Candidate))};
+          .lists = slots * (2 * sizeof(std::int32_t) + sizeof(Candidate)),
+          .merge = model_.cache.merge == 0 ? 0 : merge_rows(slots) * dim * 4};
+}
+
+// Rows of dim numbers of a MergeScratch; its numbers beside them are few.
+std::size_t AttentionScratch::merge_rows(std::size_t n_slots) const {
+  const auto merged = static_cast<std::size_t>(model_.cache.merge),
+             points = merged + static_cast<std::size_t>(kMergeInterval);
+  return 2 * points + n_slots + 2 * merged + 2 * static_cast<std::size_t>(model_.per_kv);
+}
+
+void AttentionScratch::make_room_to_merge(MergeScratch& s, std::int64_t n_slots) const {
+  const auto merged = static_cast<std::size_t>(model_.cache.merge),
+             points = merged + static_cast<std::size_t>(kMergeInterval),
+             keys = points + static_cast<std::size_t>(n_slots),
+             row = static_cast<std::size_t>(model_.padded_dim) * 4,
+             heads = static_cast<std::size_t>(model_.per_kv);
+  if (merged == 0) return;
+  s.keys = AlignedBytes(keys * row);
+  s.values = AlignedBytes(points * row);
+  s.places = AlignedBytes(2 * merged * row);
+  s.moments = AlignedBytes(2 * heads * row);
+  s.positions.resize(points);
+  s.place_positions.resize(merged);
+  s.biases.resize(points);
+  s.masses.resize(points);
+  s.logs.resize(keys);
+  s.log_sums.resize(heads);
+  s.place_biases.resize(merged);
+  s.place_masses.resize(merged);
+  s.is_used.resize(merged);
+  s.place_of.resize(points);
 }
 
 void AttentionScratch::make_room(std::int64_t n_slots, bool keeps_all) {
@@ -79,6 +110,7 @@ void AttentionScratch::make_room(std::int64_t n_slots, bool keeps_all) {
     thread.order.resize(slots);
     thread.rank.resize(slots);
     thread.candidates.reserve(slots);
+    make_room_to_merge(thread.merge, n_slots);
   }
   room_ = n_slots;
   keeps_all_ = keeps_all;
@@ -92,7 +124,7 @@ std::uint64_t AttentionScratch::bytes_of(std::int64_t n_slots, bool keeps_all) c
   const Bytes b = each(n_slots, keeps_all);
   return tiles_.size() *
              (b.keys + b.values + b.weights + b.eviction_steps + b.mean_weights + b.inverse_sums) +
-         threads_.size() * (b.panel + b.rows + b.lists);
+         threads_.size() * (b.panel + b.rows + b.lists + b.merge);
 }
 
 }  // namespace tovamill::cpu

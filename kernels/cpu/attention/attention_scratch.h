@@ -53,6 +53,18 @@ struct TileScratch {
   static float* floats(const AlignedBytes& bytes) { return reinterpret_cast<float*>(bytes.data()); }
 };
 
+// Of a merge of one KV head, where layers merge (MergeTask); P = n_merged + kMergeInterval points.
+struct MergeScratch {
+  AlignedBytes keys;     // (P + room, padded_dim) float32
+  AlignedBytes values;   // (P, padded_dim) float32
+  AlignedBytes places;   // (2, n_merged, padded_dim) float32: keys, values
+  AlignedBytes moments;  // (2, per_kv, padded_dim) float32: means, variances of queries
+  std::vector<double> positions, place_positions;     // (P), (n_merged)
+  std::vector<float> biases, masses, logs, log_sums;  // (P), (P), (P + room), (per_kv)
+  std::vector<float> place_biases, place_masses;      // (n_merged)
+  std::vector<std::int32_t> is_used, place_of;        // (n_merged), (P)
+};
+
 struct ThreadScratch {
   AlignedBytes panel;                     // (rows, ld) float32: weights on their way to the values
   AlignedBytes rows;                      // (rows, padded_dim) float32: what a GEMM gives
@@ -60,6 +72,7 @@ struct ThreadScratch {
   std::vector<std::int32_t> order, rank;  // (room) slots by age, age of each slot
   std::vector<float> inverse_sum;         // (n_heads) of one token
   std::vector<Candidate> candidates;      // (room) to leave after one token
+  MergeScratch merge;
 
   float* panel_rows() const { return reinterpret_cast<float*>(panel.data()); }
   float* row_sums() const { return reinterpret_cast<float*>(rows.data()); }
@@ -81,13 +94,15 @@ class AttentionScratch {
   std::uint64_t bytes_for(std::int64_t n_slots, bool keeps_all) const;
 
  private:
-  // Bytes of one tile: keys to inverse_sums; of one thread: panel, rows, lists.
+  // Bytes of one tile: keys to inverse_sums; of one thread: panel, rows, lists, merge.
   struct Bytes {
     std::size_t keys, values, weights, eviction_steps, mean_weights, inverse_sums;
-    std::size_t panel, rows, lists;
+    std::size_t panel, rows, lists, merge;
   };
   Bytes each(std::int64_t n_slots, bool keeps_all) const;
   std::uint64_t bytes_of(std::int64_t n_slots, bool keeps_all) const;
+  std::size_t merge_rows(std::size_t n_slots) const;
+  void make_room_to_merge(MergeScratch& scratch, std::int64_t n_slots) const;
 
   const AttentionModel& model_;
   std::int64_t room_ = 0;   // slots

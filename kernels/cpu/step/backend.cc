@@ -253,9 +253,7 @@ void CpuBackend::read_logits(const Buffer& x, const Matrix& head,
 }
 
 std::uint64_t CpuBackend::state_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
-  const StateLayout layout = attention_.model().layout;
-  return layout.layer_bytes(attention_.model().capacity(n_tokens, keeps_all)) *
-         static_cast<std::size_t>(layout.n_layers);
+  return attention_.model().layout.state_bytes(attention_.model().capacity(n_tokens, keeps_all));
 }
 
 void CpuBackend::reset(StreamState& state) {
@@ -281,7 +279,7 @@ std::vector<std::int32_t> CpuBackend::read_positions(const StreamState& state, s
                                                      std::int32_t group) const {
   const auto& s = static_cast<const CpuState&>(state);
   const std::int32_t* first = s.positions(layer, group);
-  std::vector<std::int32_t> positions(first, first + s.n_slots(layer));
+  std::vector<std::int32_t> positions(first + s.n_merged(layer), first + s.n_slots(layer));
   std::sort(positions.begin(), positions.end());
   return positions;
 }

@@ -11,6 +11,11 @@
 #include "kernels/cpu/state.h"
 #include "kernels/cpu/step/device.h"
 
+namespace tovamill {
+class StateReader;   // saved_state.h
+struct StateCounts;  // saved_state.h
+}  // namespace tovamill
+
 namespace tovamill::cpu {
 
 class CpuBackend final : public Backend {
@@ -66,6 +71,11 @@ class CpuBackend final : public Backend {
   template <class Write>
   void multiply_into(const Buffer& x, const Matrix& w, Buffer& out, Write&& write);
   float* thread_tile(int thread) const;
+  // Of saved states (saved_state.cc).
+  std::int64_t load_into(CpuState& s, std::span<const std::byte> bytes) const;
+  void load_layer(StateReader& reader, CpuState& s, std::int32_t layer, const StateCounts& counts,
+                  std::int64_t rotation) const;
+  void check_merge_rows(const CpuState& s, std::int32_t layer, const StateCounts& counts) const;
 
   BackendOptions options_;
   ComputeType type_;

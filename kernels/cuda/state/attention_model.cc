@@ -3,11 +3,22 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/types/error.h"
+
 namespace tovamill::cuda {
+namespace {
+
+const CacheOptions& checked(const CacheOptions& cache) {
+  if (cache.merge == 0 && cache.layer_sizes.empty()) return cache;
+  throw Error(ExitCode::configuration,
+              "--merge and --budgets are computed on CPUs only as yet: give --device cpu");
+}
+
+}  // namespace
 
 AttentionModel::AttentionModel(const BackendOptions& options, ComputeType type)
     : model_(options.shape),
-      cache_(options.cache),
+      cache_(checked(options.cache)),
       type_(type),
       max_rows_(options.max_rows),
       max_block_(options.max_block),
@@ -72,7 +83,7 @@ std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {
 }
 
 DecisionRule AttentionModel::rule_of(const StepBlock& block) const {
-  return decision_rule(cache_, block);
+  return decision_rule(cache_, block, cache_.cache_size);
 }
 
 }  // namespace tovamill::cuda

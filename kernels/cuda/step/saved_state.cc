@@ -98,7 +98,7 @@ std::int64_t CudaBackend::load(StreamState& state, std::span<const std::byte> by
       std::copy_n(
           positions + static_cast<std::size_t>(g * layout.n_slot_arrays() * counts.n_held * 4),
           held.size() * sizeof(std::int32_t), reinterpret_cast<std::byte*>(held.data()));
-      check_positions(options_.cache, counts, std::move(held));
+      check_positions(options_.cache, {.size = options_.cache.cache_size}, counts, std::move(held));
     }
   }
   states_->resize(

@@ -108,7 +108,7 @@ void CudaStatePool::copy(const CudaState& from, CudaState& to) {
 
 void CudaStatePool::check(const StepBlock& block) const {
   const auto& state = *static_cast<const CudaState*>(block.state);
-  check_block(model_.cache(), block, state.n_held);
+  check_block(model_.cache(), block, {.size = model_.cache().cache_size}, state.n_held);
   if (block.position != state.n_tokens)
     throw Error(ExitCode::internal, "a block begins at position " + std::to_string(block.position) +
                                         " where its sequence is at " +
