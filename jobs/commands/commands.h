@@ -19,6 +19,7 @@ Subcommand merge_command();
 Subcommand export_command();
 Subcommand compare_command();
 Subcommand report_command();
+Subcommand tune_command();
 Subcommand rescore_command();
 Subcommand doctor_command();
 Subcommand completion_command();

@@ -1,5 +1,6 @@
 #include "kernels/types/cache_options.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -77,6 +78,13 @@ std::string policies_taking(PolicyOption option) {
     if (p.takes(option)) add_to(names, p.name);
   }
   return names;
+}
+
+std::int32_t fewest_tokens(const CacheOptions& o) {
+  const std::int32_t size = o.layer_sizes.empty()
+                                ? o.cache_size
+                                : *std::min_element(o.layer_sizes.begin(), o.layer_sizes.end());
+  return size - o.merge;
 }
 
 void validate(const CacheOptions& o) {

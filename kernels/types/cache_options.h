@@ -58,6 +58,8 @@ void validate(const CacheOptions& options);
 inline bool is_bounded(const CacheOptions& o) { return traits_of(o.policy).is_bounded; }
 inline bool needs_scan(Policy p) { return traits_of(p).needs_scan; }
 inline bool is_head_wise(Policy p) { return traits_of(p).decided_by == DecidedBy::kv_head; }
+// Tokens that the smallest layer keeps at most.
+std::int32_t fewest_tokens(const CacheOptions& cache);
 // The names of some policies, as in "h2o, h2o-head".
 std::string policy_names(bool (*wanted)(const PolicyTraits&));
 std::string policies_taking(PolicyOption option);

@@ -79,7 +79,17 @@ RunOptions unusual_options() {
   o.generation.sampling = {0.7, 40, 0.9, 0.05, 1.2, 18446744073709551615ull};
   o.generation.stop = {"\n\n", " \"end\" ", "# no comment"};
   o.generation.stream_jsonl = "out/live results.jsonl";
-  o.cache = {Policy::window, 77, 3, 2, 9, 0.1 + 0.2, Positions::in_state, 4096, 1000};
+  o.cache = {.policy = Policy::window,
+             .cache_size = 77,
+             .pin = 3,
+             .sinks = 2,
+             .recent = 9,
+             .ema = 0.1 + 0.2,
+             .merge = 5,
+             .positions = Positions::in_state,
+             .clip_distance = 4096,
+             .chunk_tokens = 1000};
+  o.budgets = "tuned \"budgets\".json";
   o.sweep = "policy=full,tova cache-size=16,32";
   o.bos = BosMode::never;
   o.parse_special = o.token_nll = o.trace_state = o.strict = o.overwrite = o.accept_appended = true;

@@ -26,7 +26,7 @@ GenerationSetting generation_setting(const LoadedModel& model, const RunOptions&
   s.sequence.keeps_prompt = g.prefill == Prefill::full && is_bounded(options.cache);
   s.samples = g.samples;
   s.chunk_tokens = g.strategy == Strategy::chunk ? options.cache.chunk_tokens : 0;
-  s.cache_size = is_bounded(options.cache) ? options.cache.cache_size : 0;
+  s.cache_size = is_bounded(options.cache) ? fewest_tokens(cache_of(options)) : 0;
   s.pins_instruction = g.pin_instruction;
   s.stems = g.stem;
   s.positions = static_cast<std::uint8_t>(options.cache.positions);

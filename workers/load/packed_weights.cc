@@ -11,6 +11,7 @@
 #include "workers/load/choose_dtype.h"
 #include "workers/load/memory_plan.h"
 #include "workers/load/model_parts.h"
+#include "workers/options/budgets.h"
 #include "workers/options/sweep.h"
 #include "workers/stages/stage_cut.h"
 
@@ -41,6 +42,8 @@ class Packing {
 
   void pack(ComputeType dtype, WeightStore* store) {
     const StepPlan& plan = loaded_.plan;
+    for (const CacheOptions& cache : caches_of(options_))
+      check_budgets(cache, loaded_.config.shape);
     loaded_.backend_options = {.shape = shape_of(loaded_.config.shape, range_),
                                .cache = caches_of(options_).front(),
                                .dtype = dtype,

@@ -27,6 +27,9 @@ void check_prefill(const RunOptions& o) {
         "--prefill full does not go with --policy " + text_of(o.cache.policy) +
             ": what that policy remembers is not kept in an unbounded prompt; use --prefill stream "
             "or --policy tova");
+  check(o.cache.merge == 0,
+        "--prefill full does not go with --merge " + text_of(o.cache.merge) +
+            ": the tokens of an unbounded prompt leave all at once; use --prefill stream");
 }
 
 void check_strategy(const RunOptions& o) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "kernels/types/error.h"
+#include "workers/options/budgets.h"
 #include "workers/options/option_values.h"
 #include "workers/options/sweep.h"
 
@@ -30,11 +31,26 @@ void check_applies(bool applies, const std::string& option, const std::string& o
     throw Error(ExitCode::configuration, option + " has no effect with " + other + ": " + wanted);
 }
 
+// Reads the file, too: before any rank is started.
+void check_budget_options(const RunOptions& o) {
+  if (o.budgets == kNoBudgets) return;
+  check_applies(traits_of(o.cache.policy).takes(kTakesMerge), "--budgets",
+                "--policy " + text_of(o.cache.policy),
+                "it belongs to --policy " + policies_taking(kTakesMerge));
+  if (o.cache.positions == Positions::in_state) {
+    throw Error(ExitCode::configuration,
+                "--budgets goes with --positions clipped or absolute: in-state positions are the "
+                "same in all layers, and the layers' states are not");
+  }
+  with_budgets(o);
+}
+
 // Where a run has several settings, each of them is looked at.
 void check_cache(const RunOptions& o) {
   if (!is_sweep(o)) {
     validate(o.cache);
     check_policy_options(o.cache);
+    check_budget_options(o);
     return;
   }
   if (o.job_kind != Job::score)
@@ -77,7 +93,8 @@ void check_policy_options(const CacheOptions& o) {
        {Given{o.pin != defaults.pin, "--pin", kTakesPin, kTakesSinks, "--sinks"},
         Given{o.sinks != defaults.sinks, "--sinks", kTakesSinks, kTakesPin, "--pin"},
         Given{o.recent != defaults.recent, "--recent", kTakesRecent, kTakesNone, ""},
-        Given{o.ema != defaults.ema, "--ema", kTakesEma, kTakesNone, ""}}) {
+        Given{o.ema != defaults.ema, "--ema", kTakesEma, kTakesNone, ""},
+        Given{o.merge != defaults.merge, "--merge", kTakesMerge, kTakesNone, ""}}) {
     const std::string wanted = "it belongs to --policy " + policies_taking(g.option);
     check_applies(!g.is_given || policy.takes(g.option), g.name, "--policy " + text_of(o.policy),
                   policy.takes(g.instead)
@@ -107,7 +124,7 @@ CorpusOptions corpus_of(const RunOptions& options) {
 }
 
 CacheOptions cache_of(const RunOptions& options) {
-  CacheOptions cache = options.cache;
+  CacheOptions cache = with_budgets(options);
   if (options.job_kind != Job::score) cache.chunk_tokens = 0;
   return cache;
 }

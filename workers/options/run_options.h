@@ -26,7 +26,8 @@ struct RunOptions {
   std::optional<ComputeType> dtype;  // none is auto
   CorpusOptions corpus;
   CacheOptions cache;
-  std::string sweep;  // of `score`: several settings side by side (sweep.h); empty: none
+  std::string budgets = "none";  // file of `tovamill tune` (budgets.h)
+  std::string sweep;             // of `score`: several settings side by side (sweep.h); empty: none
   BosMode bos = BosMode::automatic;
   bool parse_special = false;       // control tokens in the text of documents are recognised
   std::int32_t block = 0;           // tokens of one stream in a step; 0 is auto (256)
@@ -121,6 +122,13 @@ void visit_state_fields(Options& o, Visit&& visit) {
             .c_str());
   visit("ema", o.cache.ema, results,
         help_of(kTakesEma, "decay of the moving average of the attention").c_str());
+  visit("merge", o.cache.merge, results,
+        help_of(kTakesMerge,
+                "so many of the k places hold merged tokens, which stand for those that left")
+            .c_str());
+  visit("budgets", o.budgets, results,
+        help_of(kTakesMerge, "layers share their places as this file of tovamill tune says; none")
+            .c_str());
   visit("positions", o.cache.positions, results, "rotary positions: clipped, absolute, in-state");
   visit("clip-distance", o.cache.clip_distance, results,
         "clipped: greatest rotary distance to the state (tokens); 0 is the trained context - 256");

@@ -90,6 +90,7 @@ bool has_effect_in(const RunOptions& setting, const SweptOption& option) {
   if (name == "policy" || name == "positions" || name == "chunk-tokens") return true;
   if (name == "cache-size") return is_bounded(setting.cache);
   if (name == "seed") return traits_of(setting.cache.policy).draws;
+  if (name == "budgets") return traits_of(setting.cache.policy).takes(kTakesMerge);
   RunOptions alone;
   alone.cache.policy = setting.cache.policy;
   alone.cache.positions = setting.cache.positions;
@@ -139,12 +140,18 @@ bool varies(const Sweep& sweep, const SweptOption& option) {
   return std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) != values.end();
 }
 
+// A file goes by its name: a slash would part groups of HDF5.
+std::string name_of_value(const std::string& value) {
+  return value.substr(value.find_last_of('/') + 1);
+}
+
 void name_settings(Sweep& sweep, const std::vector<SweptOption>& swept) {
   for (SweepSetting& s : sweep.settings) s.name = text_of(s.options.cache.policy);
   const auto name_by = [&](const SweptOption& option, const std::string& front) {
     if (!varies(sweep, option)) return;
     for (SweepSetting& s : sweep.settings) {
-      if (has_effect_in(s.options, option)) s.name += front + swept_value(s.options, option.name);
+      if (has_effect_in(s.options, option))
+        s.name += front + name_of_value(swept_value(s.options, option.name));
     }
   };
   for (const SweptOption& option : swept) {
@@ -185,7 +192,7 @@ std::string Sweep::names() const {
 std::vector<CacheOptions> caches_of(const RunOptions& options) {
   if (!is_sweep(options)) return {cache_of(options)};
   std::vector<CacheOptions> caches;
-  for (const SweepSetting& s : sweep_of(options).settings) caches.push_back(s.options.cache);
+  for (const SweepSetting& s : sweep_of(options).settings) caches.push_back(cache_of(s.options));
   return caches;
 }
 

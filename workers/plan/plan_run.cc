@@ -13,6 +13,7 @@
 #include "workers/load/gpu_places.h"
 #include "workers/load/loaded_model.h"
 #include "workers/load/model_parts.h"
+#include "workers/options/budgets.h"
 #include "workers/options/sweep.h"
 #include "workers/plan/useful_streams.h"
 #include "workers/stages/stage_cut.h"
@@ -85,6 +86,7 @@ MemoryPlan memory_of(const ModelMetadata& head, const RunOptions& options, const
 // of.
 BackendOptions plan_memory(const ModelMetadata& head, const RunOptions& options, RunPlan& plan) {
   const ModelShape& shape = head.config.shape;
+  for (const CacheOptions& cache : caches_of(options)) check_budgets(cache, shape);
   const bool is_gpu = device_of(options) == DeviceKind::cuda;
   const GpuShare gpu = is_gpu ? gpu_share({.gpu = 0, .n_on_gpu = 1}) : GpuShare{};
   plan.memory.available_bytes = is_gpu ? gpu.n_bytes : cpu_info().memory_available_bytes;

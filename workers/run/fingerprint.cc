@@ -9,6 +9,7 @@
 #include "io/files/utf8.h"
 #include "io/model/digest.h"
 #include "kernels/types/error.h"
+#include "workers/options/budgets.h"
 #include "workers/options/option_values.h"
 #include "workers/options/sweep.h"
 
@@ -71,14 +72,30 @@ std::string text(const nlohmann::json& value) {
   return "'" + first.substr(0, valid_utf8_prefix(first)) + "...'";
 }
 
+// Options that came after runs had begun without them: where they are not given, the fingerprints
+// are those of such runs.
+bool is_default_of_later(std::string_view name, const std::string& value) {
+  return (name == "merge" && value == "0") || (name == "budgets" && value == kNoBudgets);
+}
+
+// What --budgets comes to: "96 272 64 ...".
+std::string layer_sizes_text(const RunOptions& options) {
+  std::string text;
+  for (const std::int32_t size : with_budgets(options).layer_sizes)
+    text += (text.empty() ? "" : " ") + text_of(size);
+  return text;
+}
+
 // A setting of a sweep as it decides: "tova-512: policy=tova cache-size=512 ...".
 std::string setting_line(const SweepSetting& setting, const ModelConfig& config) {
   std::string line = setting.name + ":";
   visit_swept_fields(setting.options, [&](std::string_view name, const auto& field, Effect effect) {
     if (!has_effect(effect, setting.options)) return;
-    const std::string value = name == "clip-distance"
-                                  ? text_of(clip_distance(setting.options.cache, config.shape))
-                                  : text_of(field);
+    if (is_default_of_later(name, text_of(field))) return;
+    std::string value = text_of(field);
+    if (name == "clip-distance")
+      value = text_of(clip_distance(setting.options.cache, config.shape));
+    if (name == "budgets") value = layer_sizes_text(setting.options);
     line += " " + std::string(name) + "=" + value;
   });
   return line;
@@ -125,6 +142,11 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   fields["block"] = text_of(options.block > 0 ? options.block : kRopeSegmentTokens);
   fields["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
   fields["numbers-version"] = kNumbersVersion;
+  for (const char* name : {"merge", "budgets"}) {
+    if (fields.contains(name) && is_default_of_later(name, fields[name].get<std::string>()))
+      fields.erase(name);
+  }
+  if (fields.contains("budgets")) fields["budgets"] = layer_sizes_text(options);
   fingerprint_sweep(fields, options, config);
   return fields;
 }
