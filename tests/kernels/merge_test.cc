@@ -57,7 +57,7 @@ TEST_P(MergeOnDevices, EqualsTheReferenceInBlocksOfAnySize) {
       const std::vector<NextBlock> blocks = blocks_of(700, each, s.setting.cache.pin);
       const AttentionStream actual = run_on(s.setting, device(), blocks, 700, 6),
                             expected = run_on(s.setting, DeviceKind::reference, blocks, 700, 6);
-      expect_near(actual, expected, tier_of(device(), s.setting.dtype));
+      expect_near(actual, expected, {.merges = s.setting.cache.merge > 0});
       EXPECT_EQ(actual.n_attended, expected.n_attended);
     }
   }
@@ -65,7 +65,9 @@ TEST_P(MergeOnDevices, EqualsTheReferenceInBlocksOfAnySize) {
 
 // Saved in the middle of a merge interval, behind one and at the begin of a RoPE segment.
 TEST_P(MergeOnDevices, GoesOnFromASavedState) {
+  std::size_t n_settings = 0;
   for (const NamedSetting& s : merging_settings()) {
+    if (!runs_on(device(), n_settings++, 3)) continue;
     for (const DeviceKind kind : {device(), DeviceKind::reference}) {
       SCOPED_TRACE(s.name + " " + std::string(name_of(kind)));
       AttentionSetting setting = s.setting;
@@ -121,7 +123,7 @@ TEST(Merge, OfEqualTokensIsTheirMeanAndWeighsAsBoth) {
   EXPECT_EQ(state.n_queries, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, MergeOnDevices, ::testing::Values(DeviceKind::cpu),
+INSTANTIATE_TEST_SUITE_P(Devices, MergeOnDevices, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
                          [](const auto& p) { return std::string(name_of(p.param)); });
 
 }  // namespace

@@ -54,6 +54,12 @@ class Attention {
   void run_batch(const TileBatch& batch, std::int32_t layer, const float* q_norm,
                  const float* k_norm, const float* qkv, T* out);
   template <class T>
+  MergeArguments<T> merge_arguments(const TileBatch& batch, std::int32_t layer,
+                                    const TileScratch& scratch) const;
+  std::size_t merge_scratch_bytes() const;
+  const TileInfo* tiles_of(std::int32_t layer) const;
+  std::size_t upload_layer_tiles(std::byte* staging) const;
+  template <class T>
   void run_tiles(const TileBatch& batch, const TileScratch& s, float* partial, std::int32_t layer,
                  T* out);
   template <class T>
@@ -65,12 +71,13 @@ class Attention {
   AttentionScratch scratch_;
   StepLayout layout_;
   StepEvents events_;
-  ArenaBlock tiles_;      // (max_rows)
+  ArenaBlock tiles_;      // (max_rows), of each layer where layers differ
   ArenaBlock row_tiles_;  // (max_rows)
   ArenaBlock positions_;  // (max_rows)
   ArenaBlock angles_;     // (ropes, max_rows, head_dim) float32
   ArenaBlock inv_freq_;   // (ropes, head_dim / 2) float64
   ArenaBlock queries_;    // (max_rows, q_size) in the compute type
+  ArenaBlock merge_scratch_;
   PinnedMemory staging_;  // of tiles, positions and row_tiles
 };
 

@@ -11,6 +11,7 @@
 #include "kernels/cuda/attention/attention_kernels.h"
 #include "kernels/cuda/attention/decode_eviction.h"
 #include "kernels/cuda/attention/decode_rows.h"
+#include "kernels/cuda/attention/merge_interval.h"
 #include "kernels/cuda/device/warp.h"
 
 namespace tovamill::cuda {
@@ -38,6 +39,8 @@ struct DecodedHead {
   T* out;                         // the same
   float* weights;                 // (heads_per_kv, ld)
   float* inverse_sum;             // (heads_per_kv)
+  const float* biases = nullptr;  // (n_merged) where the layer merges
+  float* query_sums = nullptr;    // of the state
 
   __device__ DecodedHead(const DecodeArguments<T>& arguments, std::int32_t tile_index,
                          std::int32_t kv)
@@ -55,6 +58,10 @@ struct DecodedHead {
     out = a.out + element;
     weights = a.weights + head * a.ld;
     inverse_sum = a.inverse_sum + head;
+    if (shape.n_merged == 0) return;
+    const MergeView merge(layer, shape.n_heads, shape.n_merged);
+    biases = merge.biases + kv * shape.n_merged;
+    query_sums = merge.query_sums;
   }
 };
 
@@ -68,6 +75,7 @@ __device__ void softmax_rows(const DecodedHead<T>& h, float* reduced) {
     float* w = h.weights + static_cast<std::int64_t>(q) * h.a.ld;
     float top = -INFINITY, sum = 0.0f;
     for (std::int32_t j = thread; j < h.n; j += kThreads) {
+      if (j < shape.n_merged) w[j] += h.biases[j];
       const bool sees = shape.sliding_window <= 0 ||
                         is_visible(shape.sliding_window, h.tile.position, h.positions[j]);
       if (!sees) w[j] = -INFINITY;
@@ -127,6 +135,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kQueries>)
   const std::int32_t d = a.shape.head_dim, heads_per_kv = a.shape.heads_per_kv,
                      group = kv / a.shape.kv_heads_per_group;
   const DecodedHead<T> h(a, tile_index, kv);
+  if (a.shape.n_merged > 0) add_queries(h.tile, a.shape, a.queries, kv, h.query_sums);
   for (std::int32_t q = 0; q < heads_per_kv; q += kQueries) {
     decode_rows::score_rows<T, kWidth, kRowLanes, kQueries>(
         h.queries + q * d, min(kQueries, heads_per_kv - q), h.keys, h.n, d, a.shape.scale,

@@ -130,6 +130,38 @@ void evict(const EvictArguments& a, std::int32_t n_tiles, const Stream& stream);
 template <class T>
 void compact(const EvictArguments& a, std::int32_t n_tiles, const Stream& stream);
 
+// --- attention_merge.cu (kernels/README.md, "Merged tokens")
+
+// Of a layer that merges.
+template <class T>
+struct MergeArguments {
+  AttentionShape shape;
+  StateLayout layout;
+  std::int32_t layer;
+  const TileInfo* tiles;
+  const T* queries;                      // (rows, q_size), rotated
+  const double* inv_freq;                // null where nothing is rotated
+  TileScratch scratch;                   // not of tiles of one token
+  float* memory;                         // (kMergeBlocks, merge_floats)
+  std::int32_t most_merged, most_slots;  // of all layers
+};
+// Thread blocks of `merge_left`, and the floats that each works in.
+inline constexpr std::int32_t kMergeBlocks = 256;
+std::size_t merge_floats(const AttentionShape& shape, std::int32_t n_merged,
+                         std::int32_t most_slots);
+// Empties the places of states that begin, rotates the keys of merged tokens where the others' are.
+template <class T>
+void begin_merging(const MergeArguments<T>& a, std::int32_t n_tiles, const Stream& stream);
+// Adds the biases of merged tokens to their scores.
+template <class T>
+void add_biases(const MergeArguments<T>& a, std::int32_t n_tiles, const Stream& stream);
+// Keeps the rows of the tokens that left, before they are gone, and sums the queries.
+template <class T>
+void keep_left(const MergeArguments<T>& a, std::int32_t n_tiles, const Stream& stream);
+// Merges what left, of tiles that end a merge interval; after `compact`.
+template <class T>
+void merge_left(const MergeArguments<T>& a, std::int32_t n_tiles, const Stream& stream);
+
 // --- attention_decode.cu
 
 // Blocks of one token.

@@ -71,7 +71,9 @@ __global__ void rotate_again_kernel(RotateArguments a) {
   const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
   const std::int32_t* positions = layer.positions(group);
   const auto warps = static_cast<std::int32_t>(gridDim.z * blockDim.x / kLanes);
-  for (auto j = static_cast<std::int32_t>((blockIdx.z * blockDim.x + threadIdx.x) / kLanes);
+  // Merged tokens have turns of their own (attention_merge.cu).
+  for (auto j = a.shape.n_merged +
+                static_cast<std::int32_t>((blockIdx.z * blockDim.x + threadIdx.x) / kLanes);
        j < tile.n_state; j += warps) {
     const std::int64_t position = rotary_position(tile, positions, j, a.shape.in_state);
     for (std::int32_t i = lane * kWidth; i < half; i += kLanes * kWidth) {

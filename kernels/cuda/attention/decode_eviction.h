@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/attention/attention_kernels.h"
 #include "kernels/cuda/attention/decode_rows.h"
+#include "kernels/cuda/attention/merge_interval.h"
 #include "kernels/cuda/device/warp.h"
 
 namespace tovamill::cuda::decode_eviction {
@@ -214,6 +215,23 @@ __device__ void move_slots(const DecodedGroup<T>& g, std::int32_t n_moves) {
   }
 }
 
+// Where the layer merges: the rows of the token that leaves, for the next merge.
+template <class T>
+__device__ void keep_left(const DecodedGroup<T>& g, std::int32_t slot) {
+  const AttentionShape& shape = g.a.shape;
+  const MergeView merge(g.layer, shape.n_heads, shape.n_merged);
+  const std::int32_t left = MergeInterval(g.tile, shape).n_left, d = shape.head_dim;
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < shape.n_kv_heads * d; i += kThreads) {
+    const std::int32_t kv = i / d, e = i % d;
+    const std::int64_t at = static_cast<std::int64_t>(slot) * d + e;
+    merge.template left_row<T>(merge.left_keys, kv, left, d)[e] =
+        g.layer.template head<T>(kv, HeadArray::rotated)[at];
+    merge.template left_row<T>(merge.left_values, kv, left, d)[e] =
+        g.layer.template head<T>(kv, HeadArray::values)[at];
+  }
+  if (threadIdx.x == 0) merge.left_positions[left] = g.positions[slot];
+}
+
 // The decision and the eviction of one group. `shared` (kWarps), `shared_moves` (1).
 template <class T>
 __device__ void decide(const DecodedGroup<T>& g, Candidate* shared, std::int32_t* shared_moves) {
@@ -222,6 +240,7 @@ __device__ void decide(const DecodedGroup<T>& g, Candidate* shared, std::int32_t
   if (threadIdx.x == 0) g.a.events[g.event] = {-1, 0.0f, n_visible};
   const Evicted evicted = evict_tokens(g, n_visible, shared);
   __syncthreads();
+  if (g.a.shape.n_merged > 0 && evicted.last_slot >= 0) keep_left(g, evicted.last_slot);
   if (threadIdx.x == 0) *shared_moves = list_moves(g, evicted);
   __syncthreads();
   const std::int32_t n_moves = *shared_moves, d = g.a.shape.head_dim;

@@ -47,7 +47,7 @@ void StepEvents::add_evictions(const StepLayout& layout, const BatchEvictions& b
   for (std::int32_t i = 0; i < batch.n_tiles; ++i) {
     const auto index = static_cast<std::size_t>(batch.first_tile + i);
     if (layout.block_of(index) != block) continue;
-    const TileInfo& tile = layout.tiles()[index];
+    const TileInfo tile = layout.tile_of(batch.layer, index);
     const std::int32_t n_evictions =
         tile.evicts != 0 ? std::max(0, tile.n_slots() - tile.rule.cache_size) : 0;
     const EventRecord* first =
@@ -79,13 +79,13 @@ void StepEvents::read(const StepLayout& layout, std::int32_t layer, std::size_t 
   };
   const bool evicts_many = std::any_of(batch_evictions_.begin(), batch_evictions_.end(), has_block);
   for (std::int32_t g = 0; g < shape.n_eviction_groups; ++g) {
-    std::int64_t held = layout.held_before(block);
+    std::int64_t held = layout.held_before(block, layer);
     for (std::int32_t i = 0; i < b.n_tokens; ++i) {
       const EventRecord& r =
           records[static_cast<std::int64_t>(b.first_row + i) * shape.n_eviction_groups + g];
       events.n_attended +=
           static_cast<std::uint64_t>(shape.sliding_window > 0 ? r.n_attended : held + 1);
-      held = model_.held_after(b, held, 1);
+      held = model_.held_after(b, layer, held, 1);
       if (evicts_many || r.position < 0) continue;
       events.evictions.push_back({.position = r.position,
                                   .step = static_cast<std::int32_t>(b.position + i),

@@ -15,7 +15,8 @@ void StepLayout::lay_out(std::span<const StepBlock> blocks, std::int32_t n_rows,
   batches_.clear();
   held_before_.clear();
   for (const StepBlock& block : blocks_)
-    held_before_.push_back(static_cast<const CudaState*>(block.state)->n_held);
+    held_before_.emplace_back(static_cast<const CudaState*>(block.state)->n_held,
+                              static_cast<const CudaState*>(block.state)->n_grown);
   positions_.assign(static_cast<std::size_t>(n_rows_), 0);
   row_tiles_.assign(static_cast<std::size_t>(n_rows_), -1);
   std::vector<std::int32_t> done(blocks_.size(), 0);
@@ -34,6 +35,11 @@ void StepLayout::lay_out(std::span<const StepBlock> blocks, std::int32_t n_rows,
       any = any || !tiles.empty();
       add_batches(tiles, kind, scratch);
     }
+  }
+  layer_tiles_.clear();
+  if (!model_.layers_differ()) return;
+  for (std::int32_t l = 0; l < model_.model().n_layers; ++l) {
+    for (std::size_t i = 0; i < tiles_.size(); ++i) layer_tiles_.push_back(tile_of(l, i));
   }
 }
 
@@ -54,15 +60,18 @@ TileInfo StepLayout::next_tile(const StepBlock& block, std::int32_t done) {
   t.position = position;
   t.first_row = t.event_row = block.first_row + done;
   t.n_queries = static_cast<std::int32_t>(std::min<std::int64_t>(
-      block.n_tokens - done, kRopeSegmentTokens - position % kRopeSegmentTokens));
-  t.n_state = static_cast<std::int32_t>(state.n_held);
+      block.n_tokens - done, model_.tile_positions() - position % model_.tile_positions()));
+  t.n_held = static_cast<std::int32_t>(state.n_held);
+  t.n_grown = static_cast<std::int32_t>(state.n_grown);
+  t.n_state = model_.most_slots(state);
   t.n_stored = t.n_slots() <= state.capacity ? t.n_slots() : t.n_state;
   t.rotation = model_.wanted_rotation(position);
+  t.rotation_before = state.rotation;
   t.rotates = model_.layout().keeps_unrotated && t.rotation != state.rotation ? 1 : 0;
   t.evicts = is_bound && !block.keeps_all ? 1 : 0;
   t.rule = model_.rule_of(block);
   if (position % kRopeSegmentTokens == 0) state.segment_base = state.n_held;
-  state.n_held = model_.held_after(block, state.n_held, t.n_queries);
+  model_.take(block, state, t.n_queries);
   state.n_tokens = position + t.n_queries;
   state.rotation = t.rotation;
   if (is_bound) state.pin = block.pin;
@@ -108,11 +117,21 @@ void StepLayout::add_batches(const std::vector<std::pair<TileInfo, std::size_t>>
   }
 }
 
+// In the layer where most leave at once.
+std::int32_t StepLayout::most_evictions(const TileInfo& tile) const {
+  std::int32_t most = 0;
+  const std::int32_t n_layers = model_.layers_differ() ? model_.model().n_layers : 1;
+  for (std::int32_t l = 0; l < n_layers && tile.evicts != 0; ++l) {
+    const TileInfo t = model_.in_layer(tile, l);
+    most = std::max(most, t.n_slots() - t.rule.cache_size);
+  }
+  return most;
+}
+
 void StepLayout::add_tile(TileBatch& batch, const TileInfo& tile, std::size_t block) {
   batch.max_slots = std::max(batch.max_slots, slots_for(tile, batch.kind));
   batch.max_queries = std::max(batch.max_queries, tile.n_queries);
-  batch.max_evictions =
-      std::max(batch.max_evictions, tile.evicts != 0 ? tile.n_slots() - tile.rule.cache_size : 0);
+  batch.max_evictions = std::max(batch.max_evictions, most_evictions(tile));
   if (batch.kind == TileKind::decode) batch.max_evictions = std::max(batch.max_evictions, 1);
   batch.rotates |= tile.rotates;
   for (std::int32_t i = 0; i < tile.n_queries; ++i)

@@ -45,14 +45,21 @@ class StepLayout {
   const std::vector<StepBlock>& blocks() const { return blocks_; }
   std::int32_t n_rows() const { return n_rows_; }
   const std::vector<TileInfo>& tiles() const { return tiles_; }
+  // The same as each layer has them, (n_layers, tiles), where layers differ; else empty.
+  const std::vector<TileInfo>& layer_tiles() const { return layer_tiles_; }
+  TileInfo tile_of(std::int32_t layer, std::size_t index) const {
+    return model_.in_layer(tiles_[index], layer);
+  }
   const std::vector<TileBatch>& batches() const { return batches_; }
   // Which block a tile is of.
   std::size_t block_of(std::size_t tile) const { return tile_blocks_[tile]; }
   // (n_rows): rotary positions; index of tiles, -1: none.
   const std::vector<std::int64_t>& positions() const { return positions_; }
   const std::vector<std::int32_t>& row_tiles() const { return row_tiles_; }
-  // Slots that the block's state has taken before the step.
-  std::int64_t held_before(std::size_t block) const { return held_before_[block]; }
+  // Tokens that the block's state holds in a layer before the step.
+  std::int64_t held_before(std::size_t block, std::int32_t layer) const {
+    return model_.held_in(layer, held_before_[block].first, held_before_[block].second);
+  }
 
  private:
   TileKind kind_of(const StepBlock& block) const;
@@ -61,17 +68,18 @@ class StepLayout {
   void add_batches(const std::vector<std::pair<TileInfo, std::size_t>>& tiles, TileKind kind,
                    const AttentionScratch& scratch);
   std::int32_t slots_for(const TileInfo& tile, TileKind kind) const;
+  std::int32_t most_evictions(const TileInfo& tile) const;
   void add_tile(TileBatch& batch, const TileInfo& tile, std::size_t block);
 
   const AttentionModel& model_;
   std::vector<StepBlock> blocks_;
   std::int32_t n_rows_ = 0;
-  std::vector<TileInfo> tiles_;
+  std::vector<TileInfo> tiles_, layer_tiles_;
   std::vector<std::size_t> tile_blocks_;
   std::vector<TileBatch> batches_;
   std::vector<std::int64_t> positions_;
   std::vector<std::int32_t> row_tiles_;
-  std::vector<std::int64_t> held_before_;
+  std::vector<std::pair<std::int64_t, std::int64_t>> held_before_;  // CudaState's n_held, n_grown
 };
 
 }  // namespace tovamill::cuda

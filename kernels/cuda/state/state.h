@@ -47,9 +47,18 @@ struct StateLayout {
   __host__ __device__ std::int64_t n_slot_arrays() const {
     return 1 + (remembers ? 1 : 0) + (averages ? 2 : 0);
   }
+  // Of all arrays of slots.
   __host__ __device__ std::int64_t layer_bytes(std::int64_t capacity) const {
     return n_kv_heads * n_head_arrays() * head_bytes(capacity) +
            n_eviction_groups * n_slot_arrays() * slot_array_bytes(capacity);
+  }
+  // Of what a layer with so many places of merged tokens has behind them (MergeView).
+  __host__ __device__ std::int64_t merge_bytes(std::int32_t n_heads, std::int32_t n_merged) const {
+    if (n_merged == 0) return 0;
+    const std::int64_t left = static_cast<std::int64_t>(n_kv_heads) * kMergeInterval;
+    return align(8ll * n_kv_heads * n_merged) + align(4ll * n_kv_heads * n_merged) +
+           align(8ll * n_heads * head_dim) + align(4ll * kMergeInterval) +
+           2 * align(left * head_dim * element_bytes);
   }
 };
 
@@ -90,6 +99,43 @@ struct LayerView {
   }
 };
 
+// What a layer that merges has behind its slots (kernels/README.md, "Merged tokens"). The places of
+// merged tokens are the first slots.
+struct MergeView {
+  double* positions;  // (n_kv_heads, n_merged) mean positions
+  float* biases;      // (n_kv_heads, n_merged) of scores; -inf: the place is not used
+  float* query_sums;  // (n_heads, 2, head_dim) of queries since the last merge, of squares
+  std::int32_t* left_positions;            // (kMergeInterval) of tokens that left since
+  unsigned char *left_keys, *left_values;  // (n_kv_heads, kMergeInterval, head_dim)
+
+  __host__ __device__ MergeView(const LayerView& layer, std::int32_t n_heads,
+                                std::int32_t n_merged) {
+    const StateLayout& l = layer.layout;
+    unsigned char* at = layer.base + l.layer_bytes(layer.capacity);
+    positions = reinterpret_cast<double*>(at);
+    at += StateLayout::align(8ll * l.n_kv_heads * n_merged);
+    biases = reinterpret_cast<float*>(at);
+    at += StateLayout::align(4ll * l.n_kv_heads * n_merged);
+    query_sums = reinterpret_cast<float*>(at);
+    at += StateLayout::align(8ll * n_heads * l.head_dim);
+    left_positions = reinterpret_cast<std::int32_t*>(at);
+    at += StateLayout::align(4ll * kMergeInterval);
+    left_keys = at;
+    left_values = at + StateLayout::align(static_cast<std::int64_t>(l.n_kv_heads) * kMergeInterval *
+                                          l.head_dim * l.element_bytes);
+  }
+  // (head_dim) of a token that left, the i-th since the last merge.
+  template <class T>
+  __host__ __device__ T* left_row(unsigned char* rows, std::int32_t kv, std::int32_t i,
+                                  std::int32_t head_dim) const {
+    return reinterpret_cast<T*>(rows) +
+           (static_cast<std::int64_t>(kv) * kMergeInterval + i) * head_dim;
+  }
+};
+
+// The position of merged tokens among those of slots: below all that may leave.
+inline constexpr std::int32_t kMergedPosition = -1;
+
 // Steps are numbered in the order in which they begin, from 1 on; 0 is none.
 using StepNumber = std::uint64_t;
 
@@ -100,9 +146,12 @@ class CudaState final : public StreamState {
   explicit CudaState(std::weak_ptr<CudaStatePool> owner) : pool(std::move(owner)) {}
   ~CudaState() override;  // steps in flight may still read what it has
 
-  ArenaBlock memory;          // layout.layer_bytes(capacity) of each layer
-  std::int64_t capacity = 0;  // slots of keys and values
-  std::int64_t n_held = 0;    // slots taken, of each eviction group of each layer
+  ArenaBlock memory;          // AttentionModel::layer_offset of each layer
+  std::int64_t capacity = 0;  // slots of keys and values of the widest layer
+  // Tokens held by each eviction group of each layer; where layers differ, of the one that takes
+  // most. `n_grown` of them came in blocks that keep all since tokens left: those every layer
+  // holds.
+  std::int64_t n_held = 0, n_grown = 0;
   std::int64_t n_tokens = 0;  // that the sequence has read: the position of its next one
   std::int64_t rotation = 0;  // what the rotated keys are relative to (wanted_rotation)
   std::int64_t segment_base =

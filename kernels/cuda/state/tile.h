@@ -1,5 +1,6 @@
 // What kernels know of a tile: consecutive queries of one stream that lie in one RoPE segment (256
-// positions). Made on the host once a step; the same in all layers.
+// positions), and in one merge interval where tokens are merged. Made on the host once a step; the
+// same in all layers, or, where they differ in their places, one for each (StepLayout).
 //
 // A slot is a place of the tile's keys: slots [0, n_state) are the state's, those behind are the
 // tile's own tokens in their order.
@@ -19,10 +20,11 @@ inline constexpr std::int32_t kGemmTile = 64;
 
 struct TileInfo {
   unsigned char* state;
-  std::int64_t capacity;   // slots of keys and values that the state has room for
-  std::int64_t rotation;   // wanted of the rotated keys: a shift, or a segment (wanted_rotation)
-  std::int64_t position;   // of the first query
-  std::int32_t first_row;  // of the step's buffers
+  std::int64_t capacity;  // slots of keys and values that the state has room for
+  std::int64_t rotation;  // wanted of the rotated keys: a shift, or a segment (wanted_rotation)
+  std::int64_t rotation_before;  // what they are relative to
+  std::int64_t position;         // of the first query
+  std::int32_t first_row;        // of the step's buffers
   std::int32_t n_queries;
   std::int32_t n_state;    // slots before those of the queries' own tokens
   std::int32_t n_stored;   // keys and values of slots from here on stand in the scratch
@@ -30,6 +32,8 @@ struct TileInfo {
   DecisionRule rule;
   std::int32_t evicts;   // whether tokens may leave
   std::int32_t rotates;  // whether the state's keys are to be rotated anew first
+  // CudaState's, before the tile; of a layer that merges, n_held tells how many left, too.
+  std::int32_t n_held, n_grown;
 
   __host__ __device__ std::int32_t n_slots() const { return n_state + n_queries; }
 };
@@ -53,6 +57,8 @@ struct AttentionShape {
   float eps;                        // of the norms of queries and keys
   float scale;                      // of scores: LayerShape::attention_scale
   bool in_state;                    // positions (kernels/README.md, "Positions")
+  std::int32_t cache_size;          // places of the layer
+  std::int32_t n_merged;            // of them, of merged tokens
 
   __host__ __device__ std::int32_t q_size() const { return n_heads * head_dim; }
   __host__ __device__ std::int32_t kv_size() const { return n_kv_heads * head_dim; }

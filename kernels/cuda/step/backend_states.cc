@@ -32,7 +32,7 @@ std::uint64_t CudaBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps
 
 void CudaBackend::reset(StreamState& state) {
   CudaState& s = cast(state);
-  s.n_held = s.n_tokens = s.rotation = s.segment_base = 0;
+  s.n_held = s.n_grown = s.n_tokens = s.rotation = s.segment_base = 0;
   s.pin = 0;
   if (is_bounded(options_.cache)) states_->resize(s, model_.capacity(0, false));
 }
@@ -51,10 +51,12 @@ std::int64_t CudaBackend::n_tokens(const StreamState& state) const { return cast
 std::vector<std::int32_t> CudaBackend::read_positions(const StreamState& state, std::int32_t layer,
                                                       std::int32_t group) const {
   const CudaState& s = cast(state);
-  std::vector<std::int32_t> positions(static_cast<std::size_t>(s.n_held));
-  const LayerView view(s.data(), model_.layout(), s.capacity, layer);
+  const std::int32_t n_merged = model_.shape(layer).n_merged;
+  std::vector<std::int32_t> positions(
+      static_cast<std::size_t>(model_.n_slots(s, layer) - n_merged));
+  const LayerView view = model_.view(s, layer);
   const Stream& stream = states_->after(s);
-  TOVAMILL_CUDA(cudaMemcpyAsync(positions.data(), view.positions(group),
+  TOVAMILL_CUDA(cudaMemcpyAsync(positions.data(), view.positions(group) + n_merged,
                                 positions.size() * sizeof(std::int32_t), cudaMemcpyDeviceToHost,
                                 stream.get()));
   stream.synchronize();
@@ -67,6 +69,8 @@ std::vector<std::vector<std::int32_t>> CudaBackend::read_all_positions(
     const StreamState& state) const {
   const CudaState& s = cast(state);
   const StateLayout& layout = model_.layout();
+  if (model_.layers_differ())
+    return read_each_position(*this, state, layout.n_layers, layout.n_eviction_groups);
   const auto layers = static_cast<std::size_t>(layout.n_layers),
              groups = static_cast<std::size_t>(layout.n_eviction_groups),
              n = static_cast<std::size_t>(s.n_held), row = n * sizeof(std::int32_t);

@@ -65,14 +65,17 @@ void CudaStatePool::move(CudaState& state, ArenaBlock& memory, std::int64_t capa
   const std::int64_t row = static_cast<std::int64_t>(layout.head_dim) * layout.element_bytes,
                      n_heads = layout.n_kv_heads * layout.n_head_arrays();
   for (std::int32_t l = 0; l < layout.n_layers && state.n_held > 0; ++l) {
-    const unsigned char* from = state.data() + l * layout.layer_bytes(state.capacity);
-    auto* to = static_cast<unsigned char*>(memory.data()) + l * layout.layer_bytes(capacity);
-    copy_rows(to, layout.head_bytes(capacity), from, layout.head_bytes(state.capacity),
-              row * state.n_held, n_heads, stream);
-    from += n_heads * layout.head_bytes(state.capacity);
-    to += n_heads * layout.head_bytes(capacity);
-    copy_rows(to, layout.slot_array_bytes(capacity), from, layout.slot_array_bytes(state.capacity),
-              4 * state.n_held, layout.n_eviction_groups * layout.n_slot_arrays(), stream);
+    const std::int64_t n_slots = model_.n_slots(state, l),
+                       before = model_.layer_capacity(l, state.capacity),
+                       after = model_.layer_capacity(l, capacity);
+    const unsigned char* from = state.data() + model_.layer_offset(l, state.capacity);
+    auto* to = static_cast<unsigned char*>(memory.data()) + model_.layer_offset(l, capacity);
+    copy_rows(to, layout.head_bytes(after), from, layout.head_bytes(before), row * n_slots, n_heads,
+              stream);
+    from += n_heads * layout.head_bytes(before);
+    to += n_heads * layout.head_bytes(after);
+    copy_rows(to, layout.slot_array_bytes(after), from, layout.slot_array_bytes(before),
+              4 * n_slots, layout.n_eviction_groups * layout.n_slot_arrays(), stream);
   }
   std::swap(state.memory, memory);
   state.capacity = capacity;
@@ -98,6 +101,7 @@ void CudaStatePool::copy(const CudaState& from, CudaState& to) {
   stream.synchronize();
   to.capacity = from.capacity;
   to.n_held = from.n_held;
+  to.n_grown = from.n_grown;
   to.n_tokens = from.n_tokens;
   to.rotation = from.rotation;
   to.segment_base = from.segment_base;
@@ -108,11 +112,21 @@ void CudaStatePool::copy(const CudaState& from, CudaState& to) {
 
 void CudaStatePool::check(const StepBlock& block) const {
   const auto& state = *static_cast<const CudaState*>(block.state);
-  check_block(model_.cache(), block, {.size = model_.cache().cache_size}, state.n_held);
+  for (std::int32_t l = 0; l < (model_.layers_differ() ? model_.model().n_layers : 1); ++l)
+    check_block(model_.cache(), block, model_.places(l), model_.n_slots(state, l));
   if (block.position != state.n_tokens)
     throw Error(ExitCode::internal, "a block begins at position " + std::to_string(block.position) +
                                         " where its sequence is at " +
                                         std::to_string(state.n_tokens));
+}
+
+// Whether a layer holds more than its places.
+bool CudaStatePool::is_over(const CudaState& state) const {
+  const std::int32_t n_layers = model_.layers_differ() ? model_.model().n_layers : 1;
+  for (std::int32_t l = 0; l < n_layers; ++l) {
+    if (model_.n_slots(state, l) > model_.places(l).size) return true;
+  }
+  return false;
 }
 
 // Makes room for the blocks, in their states and in the scratch.
@@ -120,7 +134,7 @@ void CudaStatePool::grow(std::span<const StepBlock> blocks, InFlightStep& in_fli
   const CacheOptions& cache = model_.cache();
   for (const StepBlock& block : blocks) {
     auto& state = *static_cast<CudaState*>(block.state);
-    const bool grows = !is_bounded(cache) || block.keeps_all || state.n_held > cache.cache_size;
+    const bool grows = !is_bounded(cache) || block.keeps_all || is_over(state);
     if (!grows) continue;
     const std::int64_t wanted = model_.capacity(state.n_held + block.n_tokens, true);
     if (wanted > state.capacity) {

@@ -54,6 +54,7 @@ class CudaStatePool : public std::enable_shared_from_this<CudaStatePool> {
     CudaState* state;
   };
   void check(const StepBlock& block) const;
+  bool is_over(const CudaState& state) const;
   void grow(std::span<const StepBlock> blocks, InFlightStep& in_flight);
   void move(CudaState& state, ArenaBlock& memory, std::int64_t capacity, const Stream& stream);
   bool release_all();

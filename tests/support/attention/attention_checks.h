@@ -27,8 +27,9 @@ inline constexpr double kAttentionTolerance = 2e-5;
 // for blocks of one token.
 struct Tier {
   bool is_bf16 = false, rounds_weights = false;
+  bool merges = false;  // some logits have biases, which are logarithms of sums in float32
   double bound(double expected) const {
-    if (!is_bf16) return kAttentionTolerance;
+    if (!is_bf16) return merges ? 2 * kAttentionTolerance : kAttentionTolerance;
     return kEpsBf16 * (std::max(std::abs(expected), 2.0) + (rounds_weights ? 1 : 0));
   }
 };
