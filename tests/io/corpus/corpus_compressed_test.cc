@@ -6,6 +6,7 @@
 #include "io/corpus/record_reader.h"
 #include "tests/support/compress.h"
 #include "tests/support/corpus_records.h"
+#include "tests/support/row_step.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {
@@ -56,7 +57,7 @@ TEST(CorpusCompressed, CutAnywhereGivesTheRecordsBeforeAndOneFailure) {
   const auto plain = read_bytes("x.jsonl", lines);
   for (const Codec& c : kCodecs) {
     const std::string whole = c.compress(lines);
-    const std::size_t step = whole.size() / 97;
+    const std::size_t step = whole.size() / (97 / testing::row_step(8));
     std::vector<std::size_t> cuts{
         0, 1, 2, 9, 10, 11, whole.size() - 9, whole.size() - 4, whole.size() - 1};
     for (std::size_t cut = 12; cut < whole.size() - 9; cut += step) cuts.push_back(cut);
@@ -83,7 +84,7 @@ TEST(CorpusCompressed, DamagedAnywhereEndsInOneFailure) {
   const auto plain = read_bytes("x.jsonl", lines);
   for (const Codec& c : kCodecs) {
     const std::string whole = c.compress(lines);
-    for (std::size_t at = 0; at < whole.size(); at += whole.size() / 61) {
+    for (std::size_t at = 0; at < whole.size(); at += whole.size() / (61 / testing::row_step(8))) {
       std::string bytes = whole;
       bytes[at] = static_cast<char>(bytes[at] ^ 0x55);
       // Whatever the damage does, reading ends, and no checksum lets it pass: zstd has none here.
