@@ -111,14 +111,13 @@ check_cuda() {
 }
 
 # Processes that mpirun starts would be watched as well, and take ten times as long: the preset `default` tests these.
-# Clang compiles sanitized code three times as fast as GCC; its warnings are not ours.
+# Clang compiles sanitized code three times as fast as GCC; its warnings are not ours. Benchmarks are no part of the program.
 check_sanitize() {
-  local compiler
+  local compiler options=(-DTOVAMILL_BENCHMARKS=OFF)
   if compiler=$(clang_with_runtimes); then
-    cmake --preset debug -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF
-  else
-    cmake --preset debug
+    options+=(-DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF)
   fi
+  cmake --preset debug "${options[@]}"
   cmake --build --preset debug -j "$n_jobs"
   ctest --preset debug -j $((2 * n_jobs)) -LE mpirun
 }
