@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the sources beyond what the tests show: format, clang-tidy, shellcheck, sanitizers, CUDA compilation.
+# Checks the sources beyond what the tests show: format, clang-tidy, shellcheck, CUDA compilation, sanitizers, fuzzing.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=jobs/quickstart/common.sh
@@ -15,6 +15,7 @@ Checks the sources beyond what the tests show. All steps, unless some are named:
   tidy     clang-tidy 14 finds nothing of .clang-tidy's list in the program
   cuda     the CUDA build compiles for one architecture, where there is nvcc; a skip is said
   sanitize every test that starts no mpirun passes under the address and undefined-behaviour sanitizers
+  fuzz     libFuzzer finds nothing in a minute shared by all parsers of bytes from outside (tests/fuzz.sh has more)
 
   --yes         do not ask before packages are installed
   --no-install  install nothing, check with what is there
@@ -26,14 +27,14 @@ Exit codes: 0 nothing was found; 1 something was; 64 wrong command line; 69 a to
 MANUAL
 }
 
-all_steps=(format scripts tidy cuda sanitize)
+all_steps=(format scripts tidy cuda sanitize fuzz)
 steps=() yes=() install=yes
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) manual; exit 0 ;;
     --yes) yes=(--yes) ;;
     --no-install) install=no ;;
-    format | scripts | tidy | cuda | sanitize) steps+=("$1") ;;
+    format | scripts | tidy | cuda | sanitize | fuzz) steps+=("$1") ;;
     *) refuse "unknown argument '$1'" ;;
   esac
   shift
@@ -110,17 +111,19 @@ check_cuda() {
 }
 
 # Processes that mpirun starts would be watched as well, and take ten times as long: the preset `default` tests these.
-# Clang compiles sanitized code three times as fast as GCC; its warnings are not ours.
+# Clang compiles sanitized code three times as fast as GCC; its warnings are not ours. Benchmarks are no part of the program.
 check_sanitize() {
-  local compiler
+  local compiler options=(-DTOVAMILL_BENCHMARKS=OFF)
   if compiler=$(clang_with_runtimes); then
-    cmake --preset debug -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF
-  else
-    cmake --preset debug
+    options+=(-DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF)
   fi
+  cmake --preset debug "${options[@]}"
   cmake --build --preset debug -j "$n_jobs"
   ctest --preset debug -j $((2 * n_jobs)) -LE mpirun
 }
+
+# From the seeds, and what earlier runs have kept in build/fuzz.
+check_fuzz() { tests/fuzz.sh --minutes 0.05; }
 
 found=0
 for step in "${steps[@]}"; do
@@ -133,7 +136,7 @@ for step in "${steps[@]}"; do
     printf '%-10s %s (%d s)\n' "$step" "$(grep -m 1 '^skipped: ' "$log" || echo "nothing found")" $((SECONDS - begin))
   else
     printf '%-10s FOUND SOMETHING (%d s): %s\n' "$step" $((SECONDS - begin)) "$(short "$log")"
-    sed -nE '/ note: |warnings generated|^  \.\.\. /d; /error|warning|FAILED|\*\*\*Failed|not |SC[0-9]{4}/s/^/  /p' "$log" | tail -n 40
+    sed -nE '/ note: |warnings generated|^  \.\.\. /d; /error|ERROR|warning|FAILED|\*\*\*Failed|not |SC[0-9]{4}| [1-9][0-9]* findings/s/^/  /p' "$log" | tail -n 40
     found=1
   fi
 done

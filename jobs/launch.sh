@@ -27,8 +27,9 @@ Before anything is started, options, model, corpus and run directory are checked
 
 Exit codes: those of the program; 75 too where all starts were lost (the finished work is kept: start again); 64 for a
 wrong command line; 66 or 78 for a hostfile that cannot be read or is empty; 69 where mpirun could not start the tasks,
-for instance because a host cannot be reached. mpirun's own code says nothing after deaths, so the code is taken from
-status.json in the run directory (--out), and where the program did not get so far, from the file TOVAMILL_EXIT_FILE.
+for instance because a host cannot be reached; 73 or 74 where the folder of temporary files (TMPDIR, else /tmp) is
+read-only or full. mpirun's own code says nothing after deaths, so the code is taken from status.json in the run
+directory (--out), and where the program did not get so far, from the file TOVAMILL_EXIT_FILE.
 
 Open MPI 4.1 and 5 are known. OMPI_MCA_orte_default_hostfile, which 5 ignores, is taken for --hostfile. In Slurm the
 tasks take leave of PMIx once started, for Slurm's PMIx ends all with the first that dies; TOVAMILL_DETACH_PMIX=0 leaves
@@ -297,7 +298,17 @@ start_once() {
   launcher=''
 }
 
-TOVAMILL_EXIT_FILE=$(mktemp) || exit 73
+# Without room for its own files there mpirun 4.1 waits for ever, or loses the tasks of every start.
+need_temporary_folder() {
+  local tmp=${TMPDIR:-/tmp} n_needed=16384 n_free=''
+  if [ "${starter[0]:-}" = mpirun ]; then n_free=$(df -Pk -- "$tmp" 2>/dev/null | awk 'NR == 2 { print $4 }'); fi
+  if [ "${n_free:-$n_needed}" -lt "$n_needed" ]; then
+    refuse_with 74 "$tmp has $n_free KiB free, and mpirun needs $n_needed: free some, or name another folder in TMPDIR"
+  fi
+  TOVAMILL_EXIT_FILE=$(mktemp 2>/dev/null) ||
+    refuse_with 73 "no temporary file can be made in $tmp: name another folder in TMPDIR"
+}
+need_temporary_folder
 # Equal for all starts of this job, also after a requeue; what --overwrite deletes it deletes once.
 export TOVAMILL_JOB=${SLURM_JOB_ID:-$(hostname)-$$-$(date +%s%N)}
 trap 'rm -f -- "$TOVAMILL_EXIT_FILE"' EXIT

@@ -63,13 +63,17 @@ for parser in "${parsers[@]}"; do
   log="$logs/fuzz_$parser.log"
   mkdir -p "$folder/corpus/$parser"
   before=$(find "$folder/findings" -name "$parser-*" | wc -l)
+  code=0
   TOVAMILL_FUZZ=$parser "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 \
-    -artifact_prefix="$folder/findings/$parser-" -print_final_stats=1 "$folder/corpus/$parser" >"$log" 2>&1 || found=1
+    -artifact_prefix="$folder/findings/$parser-" -print_final_stats=1 "$folder/corpus/$parser" >"$log" 2>&1 || code=$?
   after=$(find "$folder/findings" -name "$parser-*" | wc -l)
   printf '%-12s %9s executions, %5s blocks, %5s inputs, %s findings\n' "$parser" \
     "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
     "$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)" \
     "$(find "$folder/corpus/$parser" -type f | wc -l)" $((after - before))
-  [ "$after" -eq "$before" ] || grep -E -m 3 'ERROR|runtime error|what\(\)' "$log" | sed 's/^/  /'
+  [ "$code" -ne 0 ] || continue
+  found=1
+  grep -E -m 3 'ERROR|runtime error|what\(\)' "$log" | sed 's/^/  /' || true
+  echo "  $parser ended with code $code: ERROR (log: $(short "$log"))"
 done
 exit "$found"

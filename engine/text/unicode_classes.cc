@@ -14,6 +14,8 @@ UnicodeClasses::UnicodeClasses()
   mark(*unicode_set("N"), CharClass::number);
   mark(*unicode_set("numeric"), CharClass::numeric);
   mark(*unicode_set("space"), CharClass::space);
+  for (const char* set : {"Lu", "Lt", "Lm", "Lo", "M"}) mark(*unicode_set(set), CharClass::front);
+  for (const char* set : {"Ll", "Lm", "Lo", "M"}) mark(*unicode_set(set), CharClass::back);
 }
 
 void UnicodeClasses::mark(std::span<const CodePointRange> ranges, std::uint8_t bits) {

@@ -1,6 +1,6 @@
-// The classes of code points that the tokenizers' patterns ask for: \p{L}, \p{N}, \s, and
-// "numeric". The tables are those of Hugging Face `tokenizers` (unicode_sets.h), whatever
-// Unicode version the system's libraries have.
+// The classes of code points that the tokenizers' patterns ask for: \p{L}, \p{N}, \s, "numeric",
+// and what may begin and end a word whose cases count. The tables are those of Hugging Face
+// `tokenizers` (unicode_sets.h), whatever Unicode version the system's libraries have.
 #pragma once
 
 #include <array>
@@ -14,13 +14,15 @@ struct CodePointRange {
   char32_t first, last;
 };
 
-// Bits of a class; 0 for everything else (punctuation, marks, symbols, controls, unassigned).
+// Bits of a class; 0 for everything else (punctuation, symbols, controls, unassigned).
 struct CharClass {
   static constexpr std::uint8_t letter = 1;  // \p{L}
   static constexpr std::uint8_t number = 2;  // \p{N}
   static constexpr std::uint8_t space = 4;   // \s, which is the Unicode property White_Space
   static constexpr std::uint8_t numeric =
       8;  // what the pre-tokenizer `Digits` isolates: \p{N} and a few newer digits
+  static constexpr std::uint8_t front = 16;  // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+  static constexpr std::uint8_t back = 32;   // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 };
 
 class UnicodeClasses {

@@ -13,6 +13,8 @@ constexpr std::string_view kLlama3 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kQwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kTekken =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 constexpr std::uint8_t kWordClasses = CharClass::letter | CharClass::number | CharClass::space;
 
@@ -26,6 +28,7 @@ std::optional<WordPattern> WordPattern::for_regex(std::string_view regex) {
   if (regex == kGpt2) return gpt2();
   if (regex == kLlama3) return llama3();
   if (regex == kQwen2) return qwen2();
+  if (regex == kTekken) return tekken();
   return std::nullopt;
 }
 
@@ -94,17 +97,70 @@ std::size_t WordPattern::next_llama3(std::string_view text, std::size_t at) cons
     return end;
   }
   const auto second = decode_utf8(text, at + length);
-  const auto second_class = static_cast<std::uint8_t>((*classes_)(second.value) & kWordClasses);
-  if (second_class == CharClass::letter && !is_newline(c))
+  if (((*classes_)(second.value) & CharClass::letter) && !is_newline(c))
     return run(text, at + length, CharClass::letter);
-  if (char_class == 0 || (c == ' ' && second.length > 0 && second_class == 0)) {
-    std::size_t end = run(text, at + length, 0);
-    while (end < text.size() && is_newline(static_cast<std::uint8_t>(text[end]))) ++end;
-    return end;
+  return other(text, at, "\r\n");
+}
+
+// ` ?[^\s\p{L}\p{N}]+[endings]*|\s*[\r\n]+|\s+(?!\S)|\s+` with neither letter nor number at `at`.
+std::size_t WordPattern::other(std::string_view text, std::size_t at,
+                               std::string_view endings) const {
+  const auto [c, length] = decode_utf8(text, at);
+  const auto second = decode_utf8(text, at + length);
+  const bool is_space = ((*classes_)(c)&CharClass::space) != 0;
+  const bool takes_second =
+      c == ' ' && second.length > 0 && ((*classes_)(second.value) & kWordClasses) == 0;
+  if (!is_space || takes_second) {
+    const std::size_t end = text.find_first_not_of(endings, run(text, at + length, 0));
+    return end == std::string_view::npos ? text.size() : end;
   }
   const std::size_t end = run(text, at, CharClass::space);
   const std::size_t newline = text.substr(at, end - at).find_last_of("\r\n");
   return newline != std::string_view::npos ? at + newline + 1 : spaces(text, at);
+}
+
+// The end of the run of characters that have the bit.
+std::size_t WordPattern::run_of(std::string_view text, std::size_t at, std::uint8_t bit) const {
+  while (at < text.size()) {
+    const auto [c, length] = decode_utf8(text, at);
+    if (!((*classes_)(c)&bit)) break;
+    at += length;
+  }
+  return at;
+}
+
+// [front]*[back]+ from `at`, or [front]+[back]*; 0: no match. What is in both classes goes to the
+// front as far as the back keeps one: with nothing of the back behind the front, the word ends
+// behind the last that can be its back.
+std::size_t WordPattern::cased_word(std::string_view text, std::size_t at,
+                                    bool takes_front_alone) const {
+  std::size_t front_end = at, back_end = 0;
+  while (front_end < text.size()) {
+    const auto [c, length] = decode_utf8(text, front_end);
+    const std::uint8_t bits = (*classes_)(c);
+    if (!(bits & CharClass::front)) {
+      if (bits & CharClass::back) return run_of(text, front_end + length, CharClass::back);
+      break;
+    }
+    front_end += length;
+    if (bits & CharClass::back) back_end = front_end;
+  }
+  if (takes_front_alone) return front_end > at ? front_end : 0;
+  return back_end;
+}
+
+std::size_t WordPattern::next_tekken(std::string_view text, std::size_t at) const {
+  const auto [c, length] = decode_utf8(text, at);
+  const auto char_class = static_cast<std::uint8_t>((*classes_)(c)&kWordClasses);
+  if (char_class == CharClass::number) return at + length;
+  const bool goes_before = char_class != CharClass::letter && !is_newline(c);
+  for (const bool takes_front_alone : {false, true}) {
+    if (goes_before) {
+      if (const std::size_t end = cased_word(text, at + length, takes_front_alone)) return end;
+    }
+    if (const std::size_t end = cased_word(text, at, takes_front_alone)) return end;
+  }
+  return other(text, at, "\r\n/");
 }
 
 }  // namespace tovamill

@@ -61,7 +61,8 @@ struct CorpusRecord {
   std::uint64_t offset = 0;
   std::uint64_t n_bytes = 0;  // of the record, decompressed, without its line ending
   // What the record accounts for: the places [span_begin, span_end), from the end of the record
-  // before it in this range (blank lines and a byte order mark included) to the start of the next;
+  // before it in this range (blank lines and a byte order mark included) to the start of the next
+  // (that of a last line without a newline: as if it had one);
   // 0 to kToTheEnd where the file is one record; to kToTheEnd where the file breaks off. `n_lines`
   // begin there, its own the last; 0 where records are no lines.
   std::uint64_t span_begin = 0, span_end = 0, n_lines = 0;

@@ -20,6 +20,8 @@ struct FileExtent {
   std::uint8_t latest_first_place = 0;
 
   bool can_be_cut() const { return cut_every > 0 && n_places > 0; }
+  // There is no record in it, and no failure to report either.
+  bool holds_nothing() const { return cut_every > 0 && n_places == 0 && is_exact; }
   // About how many bytes of text the range holds; at least 1.
   std::uint64_t n_text_bytes_in(std::uint64_t begin, std::uint64_t end) const;
   // Where a range that starts at `begin` is to be cut so that it holds about `n_bytes` of text: at

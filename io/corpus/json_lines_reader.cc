@@ -88,7 +88,7 @@ class JsonLinesReader : public RecordReader {
 
   bool finish(std::uint64_t end) {
     done_ = true;
-    rest_ = {span_begin_, end, n_span_lines_};
+    rest_ = {span_begin_, std::max(end, span_begin_), n_span_lines_};
     return false;
   }
 
@@ -107,8 +107,9 @@ class JsonLinesReader : public RecordReader {
       record.n_bytes = line.n_bytes;
       const bool broken = !line.ended && window().broken();
       if (!line.ended && !broken && line.n_bytes == 0) return finish(kToTheEnd);
-      line_start_ = window().here();
       at_line_start_ = line.ended;
+      // A last line without a newline accounts for it, too: the line is the same once it has one.
+      line_start_ = window().here() + (line.ended || broken ? 0 : 1);
       ++n_lines_;
       ++n_span_lines_;
       if (line.last == '\r' && !broken && !bytes_.is_too_large(record.n_bytes - 1)) {

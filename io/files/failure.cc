@@ -36,7 +36,7 @@ Failure of_system(const std::system_error& e) {
   if (e.code() == std::errc::resource_unavailable_try_again)
     return {ExitCode::internal,
             "a thread cannot be started: raise the limit of processes (ulimit -u) or of memory "
-            "(ulimit -v), or give fewer --threads"};
+            "(ulimit -v, -d), or give fewer --threads"};
   if (e.code() == std::errc::not_enough_memory) return {ExitCode::internal, kOutOfMemory};
   return {ExitCode::io, why_io_failed(e.code().value())};
 }

@@ -39,7 +39,8 @@ void end_if_memory_is_used_up() {
     munmap(probe, kNearlyBytes);
     return;
   }
-  constexpr std::string_view line = "tovamill: error: out of memory: raise its limit (ulimit -v)\n";
+  constexpr std::string_view line =
+      "tovamill: error: out of memory: raise its limit (ulimit -v, -d)\n";
   static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
   remove_temporary_files();
   _exit(static_cast<int>(ExitCode::internal));

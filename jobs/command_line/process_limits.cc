@@ -59,7 +59,7 @@ void on_terminate() {
   } catch (const std::system_error&) {
     end_with(
         "tovamill: error: the system gives no more threads or memory: raise its limits (ulimit -u, "
-        "-v)\n",
+        "-v, -d)\n",
         ExitCode::internal);
   } catch (...) {
   }
@@ -105,7 +105,7 @@ void on_exit_of_library() {
   if (!is_returning && !is_rank)
     end_with(
         "tovamill: error: a library ended the process, for want of memory or threads: raise their "
-        "limits (ulimit -v, -u)\n",
+        "limits (ulimit -v, -d, -u)\n",
         ExitCode::internal);
 }
 
@@ -114,7 +114,7 @@ void on_exit_of_library() {
 void expect_return() { is_returning = true; }
 
 void end_without_memory() {
-  end_with("tovamill: error: out of memory: raise its limit (ulimit -v)\n", ExitCode::internal);
+  end_with("tovamill: error: out of memory: raise its limit (ulimit -v, -d)\n", ExitCode::internal);
 }
 
 void arrange_limits() {

@@ -1,10 +1,9 @@
 // Matrix products by oneDNN in tiles: one of a few fixed numbers of rows (row_tiles.h) by a chunk
 // of output columns, one thread each. A row's result depends on itself and the weights only, never
 // on the other rows of the step, the number of rows of its tile or the number of threads
-// (kernels/README.md, "Reproducibility"):
-// oneDNN may sum in another order for other numbers of rows, so each number of rows
-// is tried once beside the whole tile and used only if it gives the same bits. The only file pair
-// that includes oneDNN beside cpu_info.
+// (kernels/README.md, "Reproducibility"): oneDNN may sum in another order for other numbers of
+// rows, so each number of rows is tried once beside the whole tile and used only if it gives the
+// same bits. gemm_impl.h and cpu_rate.cc alone include oneDNN.
 #pragma once
 
 #include <cstdint>

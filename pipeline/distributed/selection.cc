@@ -21,6 +21,7 @@ std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part pa
   std::uint64_t at = 0;  // of the file's first byte
   for (std::uint32_t i = 0; i < files.size(); ++i) {
     const std::uint64_t n_bytes = files[i].n_bytes;
+    if (extent_of(files[i]).holds_nothing()) continue;
     if (const FileExtent extent = extent_of(files[i]); extent.can_be_cut()) {
       const std::uint64_t begin = std::max(first, at), end = std::min(last, at + n_bytes);
       const FileRange range{i, extent.cut_at_byte(begin - std::min(begin, at), n_bytes),

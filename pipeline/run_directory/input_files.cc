@@ -17,7 +17,6 @@
 #include "io/results/journal.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
-#include "pipeline/run_directory/run_directory.h"
 
 namespace tovamill {
 namespace {
@@ -54,19 +53,24 @@ bool add_bytes(int file, std::uint64_t begin, std::uint64_t end, std::uint32_t& 
   return true;
 }
 
-bool ends_a_line(const std::string& path, std::uint64_t n_bytes) {
+bool is_newline(const std::string& path, std::uint64_t at) {
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  char last = 0;
-  return file.get() >= 0 && pread(file.get(), &last, 1, static_cast<off_t>(n_bytes - 1)) == 1 &&
-         last == '\n';
+  char byte = 0;
+  return file.get() >= 0 && pread(file.get(), &byte, 1, static_cast<off_t>(at)) == 1 &&
+         byte == '\n';
 }
 
-// Why records that were added behind the first `n_bytes` cannot be told from what was there.
-std::string why_not_appendable(const CorpusFile& file, std::uint64_t n_bytes) {
+// Why records that were added behind the first `n_bytes` cannot be told from what was there, of
+// which `done` is accounted for.
+std::string why_not_appendable(const CorpusFile& file, std::uint64_t n_bytes, const SpanSet& done) {
   if (file.format.is_one_record()) return "it is one document";
   if (file.format.division() != Division::bytes) return "it is read as a whole";
-  if (n_bytes == 0) return "it was empty";
-  return ends_a_line(file.path, n_bytes) ? "" : "its last line was not finished";
+  if (done.contains(kToTheEnd - 1)) return "an earlier start accounted for all behind its end";
+  if (n_bytes == 0 || is_newline(file.path, n_bytes - 1)) return "";
+  // A last line that has only got its newline is the record that it was.
+  const bool is_same_line =
+      is_newline(file.path, n_bytes) && done.contains(n_bytes) == done.contains(n_bytes - 1);
+  return is_same_line ? "" : "its last line was not finished";
 }
 
 std::string bytes_text(const InputFile& was, const InputFile& is) {
@@ -212,7 +216,8 @@ void write_inputs(const std::string& run_directory, const RunInputs& inputs) {
 }
 
 InputComparison compare_inputs(std::span<const InputFile> recorded,
-                               std::span<const CorpusFile> files, std::vector<InputFile> found) {
+                               std::span<const CorpusFile> files, std::vector<InputFile> found,
+                               const JournalIndex& earlier) {
   InputComparison result;
   std::map<std::string_view, const InputFile*> before;
   for (const InputFile& file : recorded) before[file.path] = &file;
@@ -225,8 +230,9 @@ InputComparison compare_inputs(std::span<const InputFile> recorded,
     std::string text;
     const Fate fate = fate_of(*was->second, found[i], text);
     if (fate == Fate::same) found[i].digest = was->second->digest;
-    const std::string why =
-        fate == Fate::grown ? why_not_appendable(files[i], was->second->n_bytes) : "";
+    const std::string why = fate == Fate::grown ? why_not_appendable(files[i], was->second->n_bytes,
+                                                                     earlier.done_of(files[i].path))
+                                                : "";
     if (!why.empty()) text += " and cannot be continued: " + why;
     if (fate == Fate::grown && why.empty())
       result.appended.push_back(text);

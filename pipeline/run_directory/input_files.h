@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/corpus/corpus.h"
+#include "pipeline/run_directory/run_directory.h"
 
 namespace tovamill {
 
@@ -61,9 +62,11 @@ struct InputComparison {
   std::vector<std::string> appended;  // the same of those that only grew by records, or are new
   std::vector<InputFile> now;         // as found, with the digests that still hold
 };
-// `files` belong to `found`. Reads contents only where size or times differ.
+// `files` belong to `found`. Reads contents only where size or times differ. `earlier`: what the
+// run has read of them.
 InputComparison compare_inputs(std::span<const InputFile> recorded,
-                               std::span<const CorpusFile> files, std::vector<InputFile> found);
+                               std::span<const CorpusFile> files, std::vector<InputFile> found,
+                               const JournalIndex& earlier);
 
 // What has become of files of the same path, for people; those that are the same take over the
 // digests.

@@ -167,6 +167,25 @@ case_hostfile_for_one_task() {
   grep -q -- '-n 1 .*--hostfile hosts ' mpirun_calls || fail "mpirun got $(cat mpirun_calls)"
 }
 
+# Stand-ins: a full disk, and a folder in which no file can be made (root can in any that is there).
+case_temporary_folder_that_cannot_be() {
+  printf '#!/bin/sh\nprintf "Filesystem 1024-blocks\\ntmpfs 20000 %%s 16383 60%% /tmp\\n" 3617\n' >bin/df
+  chmod +x bin/df
+  echo "finish done 0" >doings
+  : >launches
+  launch -n 2
+  expect 74 0
+  grep -q ' has 16383 KiB free, and mpirun needs 16384: ' err || fail "said: $(cat err)"
+  [ "$(wc -l <err)" = 1 ] || fail "more than a line: $(cat err)"
+  launch  # without mpirun
+  expect 0 1
+  rm bin/df
+  TMPDIR=$PWD/nothing launch -n 2
+  expect 73 1
+  grep -q ' no temporary file can be made in .*/nothing: ' err || fail "said: $(cat err)"
+  [ "$(wc -l <err)" = 1 ] || fail "more than a line: $(cat err)"
+}
+
 # Open MPI 5 takes no notice of it.
 case_hostfile_of_the_environment() {
   echo localhost >hosts

@@ -108,6 +108,8 @@ TEST_F(Limits, EndCommandsWithALine) {
       {"aleth#259", "ulimit -v 130000;", {0, 1, 75}},
       {"GOMC#169", "ulimit -v 160000;", {0, 1, 75}},
       {"bcc#2421", "ulimit -v 240000;", {0, 1, 75}},
+      {"private memory alone: no thread", "ulimit -d 10000;", {0, 1, 75}},
+      {"private memory alone", "ulimit -d 50000;", {0, 1, 75}},
       {"mantis#14, datasets#6877, freebayes#254", "ulimit -n 4;", {0, 74}},
       {"GloVe#138: which limit was not said", "ulimit -n 6;", {0, 74}},
       {"kvikio#409", "ulimit -n 10;", {0, 74}},

@@ -111,7 +111,8 @@ class Differences {
 // A text or a list of texts.
 bool all_given(const json& wanted, const std::vector<std::string>& stop) {
   const auto is_given = [&](const json& text) {
-    return text.is_string() && std::find(stop.begin(), stop.end(), text) != stop.end();
+    return text.is_string() &&
+           std::find(stop.begin(), stop.end(), text.get_ref<const std::string&>()) != stop.end();
   };
   return wanted.is_array() ? std::all_of(wanted.begin(), wanted.end(), is_given) : is_given(wanted);
 }

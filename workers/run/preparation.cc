@@ -139,7 +139,7 @@ std::optional<Preparation> prepare_run(const RunOptions& options, const json& ru
   const JournalIndex earlier = scan_journals(options.out);
   check_journals(earlier, run_fingerprint, options.out);
   check_strict(options, earlier);
-  p.inputs = check_inputs(options, p.work.files, p.left_out.text(), !earlier.documents.empty());
+  p.inputs = check_inputs(options, p.work.files, p.left_out.text(), earlier);
   if (streams_results(options)) reconcile_stream(options.generation.stream_jsonl, earlier);
   if (p.inputs != read_inputs(options.out)) write_inputs(options.out, p.inputs);
   p.work.ranges = ranges_left(options, p.work, earlier);

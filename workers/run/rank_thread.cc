@@ -106,7 +106,9 @@ void RankThread::report_failure(double now_s) {
   } catch (const Error& e) {
     link_.report_failure({static_cast<int>(e.code()), true, e.what()});
   } catch (const std::bad_alloc&) {
-    link_.report_failure({static_cast<int>(ExitCode::internal), is_loading, "out of memory"});
+    link_.report_failure(
+        {static_cast<int>(ExitCode::internal), is_loading,
+         "out of memory: raise its limit (ulimit -v, -d), or use a smaller model"});
   } catch (...) {
     const Failure failure = failure_of(std::current_exception());
     link_.report_failure({static_cast<int>(failure.code), true, failure.text});

@@ -38,14 +38,14 @@ bool is_as_inspected(const InputFile& input) {
 }  // namespace
 
 RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> files,
-                       const std::string& left_out, bool has_documents) {
+                       const std::string& left_out, const JournalIndex& earlier) {
   const RunInputs recorded = read_inputs(options.out);
   const std::int64_t begun_ns = now_ns();
   RunInputs now{.files = inspect_inputs(files, begun_ns),
                 .model = inspect_model(options.model, begun_ns),
                 .left_out = left_out};
   if (recorded.files.empty()) {
-    if (!has_documents) return now;
+    if (earlier.documents.empty()) return now;
     throw Error(ExitCode::configuration,
                 inputs_path(options.out) +
                     ", which says what the finished documents were read from, is not there: "
@@ -55,7 +55,7 @@ RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> fi
     throw Error(ExitCode::configuration,
                 options.out + ": the model is not the one that this run has begun with: " +
                     first_of(changed) + ": restore it, give another --out, or --overwrite");
-  InputComparison c = compare_inputs(recorded.files, files, std::move(now.files));
+  InputComparison c = compare_inputs(recorded.files, files, std::move(now.files), earlier);
   std::vector<std::string> refused = c.changed;
   if (!options.accept_appended) refused.insert(refused.end(), c.appended.begin(), c.appended.end());
   if (!refused.empty())

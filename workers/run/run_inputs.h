@@ -13,10 +13,10 @@ namespace tovamill {
 
 // Compares `files` and the model's with what the run directory has on record, where it has, and
 // gives what is to be on record now. Throws Error(configuration) naming the files where they are
-// not what earlier starts read (with --accept-appended: where those of the corpus did not only
-// grow), and where documents are finished (`has_documents`) and nothing is on record.
+// not what `earlier` starts read (with --accept-appended: where those of the corpus did not only
+// grow), and where documents are finished and nothing is on record.
 RunInputs check_inputs(const RunOptions& options, std::span<const CorpusFile> files,
-                       const std::string& left_out, bool has_documents);
+                       const std::string& left_out, const JournalIndex& earlier);
 
 // Adds the digests that `inputs` lack and records them again; ends early once `stops`.
 void record_digests(const std::string& run_directory, RunInputs inputs,

@@ -9,6 +9,7 @@
 #include "kernels/cpu/alignment.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/isa_kernels.h"
+#include "kernels/cpu/state.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace tovamill::cpu {

@@ -22,12 +22,12 @@ constexpr std::size_t kMaxAlgorithms = 64;
 constexpr double kBatchSeconds = 0.01;  // timed at once, by events: launches then cost nothing
 constexpr int kQuickBatches = 3;        // of each algorithm
 
-class DeviceMemory {
+class TrialMemory {
  public:
-  explicit DeviceMemory(std::size_t n_bytes) : data_(device_malloc(n_bytes)) {}
-  ~DeviceMemory() { device_free(data_); }
-  DeviceMemory(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(const DeviceMemory&) = delete;
+  explicit TrialMemory(std::size_t n_bytes) : data_(device_malloc(n_bytes)) {}
+  ~TrialMemory() { device_free(data_); }
+  TrialMemory(const TrialMemory&) = delete;
+  TrialMemory& operator=(const TrialMemory&) = delete;
   template <class T = void>
   T* as() const {
     return static_cast<T*>(data_);
@@ -150,7 +150,7 @@ class GemmBench {
   const GemmInput& input_;
   cudaDataType_t type_;
   Stream stream_;
-  DeviceMemory w_, x_, out_, workspace_;
+  TrialMemory w_, x_, out_, workspace_;
   TransposedMatmul matmul_;
   MatmulPreference preference_;
 };
@@ -191,7 +191,7 @@ GpuBandwidth measure_gpu_bandwidth(int device_index, std::uint64_t n_bytes) {
   if (n_bytes == 0) n_bytes = std::min(kMax, cuda::device_facts(device_index).free_bytes / 8);
   n_bytes = std::max<std::uint64_t>(n_bytes / kAlign, 1) * kAlign;
   const cuda::Stream stream;
-  const cuda::DeviceMemory memory(n_bytes), words(cuda::kReaders * sizeof(std::uint32_t));
+  const cuda::TrialMemory memory(n_bytes), words(cuda::kReaders * sizeof(std::uint32_t));
   cuda::fill_with_noise(memory.as<float>(), n_bytes / sizeof(float), stream);
   auto* half = memory.as<std::byte>();
   const double copy_s = cuda::median_seconds(stream, kSeconds, [&] {

@@ -9,6 +9,7 @@
 #include "io/corpus/record_reader.h"
 #include "tests/support/compress.h"
 #include "tests/support/models/random_corpus.h"
+#include "tests/support/row_step.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tovamill {
@@ -90,7 +91,7 @@ TEST(CorpusRange, PiecesMakeTheWholeWhateverTheCuts) {
   CorpusOptions options;
   options.max_record_bytes = testing::kShortRecords;
   std::mt19937 random(11);
-  for (int round = 0; round < 120; ++round) {
+  for (std::size_t round = 0; round < 120 / testing::row_step(8); ++round) {
     SCOPED_TRACE(round);
     const std::string bytes = random_jsonl(random, static_cast<int>(random() % 40));
     for (const std::string& path :

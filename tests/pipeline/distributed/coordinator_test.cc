@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "tests/support/row_step.h"
 #include "tests/support/runs/fake_cluster.h"
 
 namespace tovamill {
@@ -46,7 +47,7 @@ void expect_all_accounted(const FakeCluster& cluster, std::uint64_t seed) {
 }
 
 TEST(Coordinator, UndisturbedEveryDocumentIsDoneOnceAndNobodyWaitsLong) {
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 300; seed += testing::row_step(11)) {
     FakeOptions o = small_leases();
     o.n_workers = 1 + static_cast<int>(seed % 7);
     o.dedicated = seed % 3 == 0;
@@ -71,7 +72,7 @@ TEST(Coordinator, UndisturbedEveryDocumentIsDoneOnceAndNobodyWaitsLong) {
 }
 
 TEST(Coordinator, LostLateAndDoubledMessagesChangeNothing) {
-  for (std::uint64_t seed = 1; seed <= 500; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 500; seed += testing::row_step(19)) {
     FakeOptions o = small_leases();
     o.coordinator.silence_s = 60.0;  // nobody is taken for dead
     o.n_workers = 1 + static_cast<int>(seed % 6);
@@ -88,7 +89,7 @@ TEST(Coordinator, LostLateAndDoubledMessagesChangeNothing) {
 }
 
 TEST(Coordinator, DeathsOfWorkersCostNoDocument) {
-  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 1000; seed += testing::row_step(19)) {
     FakeOptions o = small_leases();
     o.n_workers = 2 + static_cast<int>(seed % 5);
     o.dedicated = seed % 4 == 0;
@@ -105,7 +106,7 @@ TEST(Coordinator, DeathsOfWorkersCostNoDocument) {
 
 // Workers behind the first of a group do no harm: they ask, and are given nothing.
 TEST(Coordinator, RanksThatShareAModelLiveAndDieTogether) {
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 300; seed += testing::row_step(11)) {
     FakeOptions o = small_leases();
     o.coordinator.n_stages = 2 + static_cast<int>(seed % 2);
     o.n_workers = o.coordinator.n_stages * (1 + static_cast<int>(seed % 3));
@@ -125,7 +126,7 @@ TEST(Coordinator, RanksThatShareAModelLiveAndDieTogether) {
 }
 
 TEST(Coordinator, DeathsOfTheCoordinatorCostALaunch) {
-  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 1000; seed += testing::row_step(19)) {
     FakeOptions o = small_leases();
     o.n_workers = 1 + static_cast<int>(seed % 6);
     o.kill = 0.02;
@@ -139,7 +140,7 @@ TEST(Coordinator, DeathsOfTheCoordinatorCostALaunch) {
 }
 
 TEST(Coordinator, DocumentsThatKillAreSetAsideAndNoOthers) {
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 300; seed += testing::row_step(11)) {
     FakeOptions o = small_leases();
     o.n_workers = 2 + static_cast<int>(seed % 5);
     o.dedicated = seed % 2 == 0;

@@ -9,6 +9,7 @@
 
 #include "kernels/types/error.h"
 #include "tests/support/models/model_builder.h"
+#include "tests/support/row_step.h"
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/documents/document_stream.h"
@@ -256,7 +257,7 @@ TEST_F(SavedStream, ThatIsDamagedDoesNoHarm) {
       EXPECT_FALSE(worker.start(record)->restore(std::span(saved).first(n))) << n;
     int n_restored = 0;
     for (std::size_t at = 0; at < saved.size();
-         at += 1 + random() % (at < 600 ? 2 : saved.size() / 300)) {
+         at += testing::row_step(6) * (1 + random() % (at < 600 ? 2 : saved.size() / 300))) {
       std::vector<std::byte> flipped = saved;
       flipped[at] ^= static_cast<std::byte>(1u << random() % 8);
       const auto fresh = worker.start(record);

@@ -46,6 +46,7 @@ class ContinuedCorpus : public ::testing::Test {
     d.write("corpus/a.jsonl", lines(4));
     d.write("corpus/b.jsonl", lines(3));
     d.write("corpus/c.txt", "a text");
+    d.write("corpus/blank.jsonl", line(0) + "  ");
     d.write("corpus/empty.jsonl", "");
     d.write("corpus/unfinished.jsonl", R"({"text": "no end of line"})");
   }
@@ -127,9 +128,23 @@ const std::vector<Change> kChanges{
     {"text grown", [](const auto& at) { add(at("c.txt"), " more"); },
      "c.txt has grown (11 bytes, was 6) and cannot be continued: it is one document"},
     {"empty file grown", [](const auto& at) { add(at("empty.jsonl"), line(0)); },
-     "empty.jsonl has grown (27 bytes, was 0) and cannot be continued: it was empty"},
-    {"unfinished line grown", [](const auto& at) { add(at("unfinished.jsonl"), "\n" + line(0)); },
+     "empty.jsonl has grown (27 bytes, was 0): restore it", ""},
+    {"empty file grown by an unfinished line",
+     [](const auto& at) { add(at("empty.jsonl"), line(0).substr(0, line(0).size() - 1)); },
+     "empty.jsonl has grown (26 bytes, was 0): restore it", ""},
+    {"unfinished line finished", [](const auto& at) { add(at("unfinished.jsonl"), "\n"); },
+     "unfinished.jsonl has grown (27 bytes, was 26): restore it", ""},
+    {"unfinished line finished, and lines",
+     [](const auto& at) { add(at("unfinished.jsonl"), "\n\n" + line(0) + " \n" + line(1)); },
+     "unfinished.jsonl has grown", ""},
+    {"unfinished line finished by a newline of Windows",
+     [](const auto& at) { add(at("unfinished.jsonl"), "\r\n" + line(0)); },
      "cannot be continued: its last line was not finished"},
+    {"unfinished blank line and more of it",
+     [](const auto& at) { add(at("blank.jsonl"), line(0)); },
+     "cannot be continued: its last line was not finished"},
+    {"unfinished blank line finished, and lines",
+     [](const auto& at) { add(at("blank.jsonl"), "\n" + line(1)); }, "blank.jsonl has grown", ""},
     {"unfinished line and more of it",
      [](const auto& at) { add(at("unfinished.jsonl"), "  " + line(0)); },
      "cannot be continued: its last line was not finished"},
@@ -147,7 +162,7 @@ TEST_F(ContinuedCorpus, AChangedCorpusIsRefusedByName) {
     write_corpus();
     fs::remove_all(d.path() / "run");
     const std::uint64_t n_before = score(options()).n_documents;
-    ASSERT_EQ(n_before, 9u);
+    ASSERT_EQ(n_before, 10u);
     change.make([this](const char* name) { return at(name); });
     for (const bool accepts : {false, true}) {
       RunOptions o = options();
@@ -192,9 +207,32 @@ TEST_F(ContinuedCorpus, TimesOfAFileThatHasJustChangedDoNotTell) {
   for (InputFile& file : recorded) file.digest = content_digest(file, file.n_bytes);
   keep_time("a.jsonl", [&] { replace("a.jsonl", lines(5).substr(line(0).size())); });
   const InputComparison c =
-      compare_inputs(recorded, files, inspect_inputs(files, std::int64_t{1} << 62));
+      compare_inputs(recorded, files, inspect_inputs(files, std::int64_t{1} << 62), {});
   ASSERT_EQ(c.changed.size(), 1u);
   EXPECT_TRUE(contains(c.changed[0], "a.jsonl has changed (108 bytes as before")) << c.changed[0];
+}
+
+// A log that is written on, each time with a start that reads what there is.
+TEST_F(ContinuedCorpus, AFileThatGrowsFromNothingIsReadOnceWhateverItsEnds) {
+  RunOptions o = options();
+  o.accept_appended = true;
+  const std::string unfinished = line(3).substr(0, line(3).size() - 1);
+  std::uint64_t n_documents = score(o).n_documents;
+  const std::vector<std::pair<std::string, int>> writes{
+      {unfinished, 1},        {"\n", 0},   {line(1) + "\n", 1}, {unfinished, 1},
+      {"\n" + unfinished, 1}, {"\n  ", 0}, {"\n", 0},           {line(2), 1}};
+  for (const auto& [text, n_more] : writes) {
+    append("empty.jsonl", text);
+    score(o);
+    n_documents += static_cast<std::uint64_t>(n_more);
+    EXPECT_EQ(Results(d.path() / "run").id.size(), n_documents) << text;
+  }
+  const Results continued(d.path() / "run");
+  score(options("fresh"));
+  const Results whole(d.path() / "fresh");
+  EXPECT_EQ(continued.id, whole.id);
+  EXPECT_EQ(continued.line, whole.line);
+  EXPECT_EQ(continued.nll_sum, whole.nll_sum);
 }
 
 TEST_F(ContinuedCorpus, WithoutARecordOfItIsRefused) {
@@ -227,7 +265,7 @@ TEST_F(ContinuedCorpus, LargeFilesMustKeepTheirTime) {
 TEST_F(ContinuedCorpus, AFileThatChangesMeanwhileGetsNoDigest) {
   score(options());
   RunInputs inputs = read_inputs(d.path() / "run");
-  ASSERT_EQ(inputs.files.size(), 5u);
+  ASSERT_EQ(inputs.files.size(), 6u);
   for (InputFile& input : inputs.files) {
     EXPECT_TRUE(input.digest) << input.path;
     input.digest.reset();

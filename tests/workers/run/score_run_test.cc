@@ -1,27 +1,20 @@
 // Whole runs of scoring on tiny models: what stands in results.h5 against single documents sent
 // through the model one by one, and against naive counts from the trace.
+#include "tests/workers/run/score_run.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
-#include <map>
-#include <numeric>
 
-#include "io/results/hdf5_file.h"
 #include "pipeline/distributed/local_channel.h"
 #include "pipeline/run_directory/document_record.h"
 #include "pipeline/run_directory/run_directory.h"
-#include "tests/support/attention/run_document.h"
 #include "tests/support/error_of.h"
 #include "tests/support/models/file_builders.h"
-#include "tests/support/models/model_builder.h"
-#include "tests/support/runs/results_text.h"
-#include "tests/support/runs/score_runs.h"
-#include "tests/support/temporary_directory.h"
 #include "workers/documents/document_work.h"
-#include "workers/run/corpus_run.h"
 
 namespace tovamill {
 namespace {
@@ -31,53 +24,12 @@ using testing::digits;
 using testing::error_of;
 using testing::QuietObserver;
 using testing::Results;
-using testing::results_text;
 using testing::score;
-using testing::TemporaryDirectory;
 using testing::tiny_ids;
-using testing::tiny_options;
 using testing::TinyModel;
 using testing::words;
 
 constexpr std::int32_t kBos = 319;  // of the tiny tokenizer: its end of text
-
-// Of the corpus.
-std::string file_name(std::size_t document) {
-  return std::string(1, static_cast<char>('a' + document)) + ".txt";
-}
-
-class ScoreRun : public ::testing::Test {
- protected:
-  ScoreRun() { write_hf_model(TinyModel{}, d.path() / "model"); }
-
-  std::string model() const { return d.path() / "model"; }
-  std::string out(const std::string& name = "run") const { return d.path() / name; }
-  RunOptions options(const std::string& name = "run") const {
-    return tiny_options(model(), d.path() / "corpus", out(name));
-  }
-  // The same documents as --token-nll and --trace-state see them.
-  RunOptions traced(const std::string& name = "run") const {
-    RunOptions o = options(name);
-    o.token_nll = o.trace_state = true;
-    return o;
-  }
-  // Seven documents; in path order a.txt ... g.txt.
-  std::vector<std::string> write_corpus() const {
-    std::vector<std::string> texts;
-    for (int i = 0; i < 7; ++i) {
-      texts.push_back(words(static_cast<std::size_t>(5 + 40 * i), static_cast<std::uint64_t>(i)));
-      d.write("corpus/" + file_name(static_cast<std::size_t>(i)), texts.back());
-    }
-    return texts;
-  }
-  testing::RunResult alone(const std::vector<std::int32_t>& ids, const CacheOptions& cache,
-                           DeviceKind device = DeviceKind::cpu) const {
-    return testing::run_document(model(), ids,
-                                 {.device = device, .dtype = ComputeType::f32, .cache = cache});
-  }
-
-  TemporaryDirectory d;
-};
 
 // The tokens that a document is processed as, and where its chunks begin.
 struct Cut {
@@ -345,15 +297,6 @@ TEST_F(ScoreRun, IdentifiersComeFromTheKey) {
   EXPECT_EQ(Results(out()).id, (std::vector<std::string>{"first", "17", "a.jsonl:3"}));
 }
 
-const char* const kBadLines =
-    "{\"text\":\"good one\"}\n"
-    "{\"text\":\n"
-    "{\"other\":\"x\"}\n"
-    "{\"text\":3}\n"
-    "{\"text\":\"\"}\n"
-    "{\"text\":\"\xff\xfe\"}\n"
-    "{\"text\":\"good two\"}\n";
-
 TEST_F(ScoreRun, BadRecordsAreListedAndCostNothingElse) {
   d.write("corpus/a.jsonl", kBadLines);
   const RunSummary s = score(options());
@@ -398,124 +341,6 @@ TEST_F(ScoreRun, TooManyBadRecordsAre65WithTheResultsWritten) {
   EXPECT_EQ(score(o).n_failed, 5u);
 }
 
-TEST_F(ScoreRun, ResultsDoNotDependOnStreamsAndThreads) {
-  write_corpus();
-  d.write("corpus/h.jsonl", kBadLines);
-  RunOptions o = traced("one");
-  o.streams = 1;
-  o.threads = 1;
-  score(o);
-  const std::string one = results_text(results_path(o.out));
-  EXPECT_GT(one.size(), 10'000u);
-  for (const std::int32_t streams : {0, 2, 5, 64}) {
-    for (const std::int32_t threads : {1, 3}) {
-      RunOptions many = traced("s" + std::to_string(streams) + "t" + std::to_string(threads));
-      many.streams = streams;
-      many.threads = threads;
-      score(many);
-      EXPECT_TRUE(results_text(results_path(many.out)) == one) << streams << " " << threads;
-    }
-  }
-}
-
-TEST_F(ScoreRun, AStoppedRunContinuesToTheSameResults) {
-  write_corpus();
-  d.write("corpus/z.txt", words(15'000, 77));  // keeps the run busy while it is being stopped
-  RunOptions whole = traced("whole");
-  score(whole);
-  RunOptions o = traced("stopped");
-  o.streams = 2;
-  for (const int stop_after : {1, 2, 3}) {
-    QuietObserver observer(stop_after);
-    const std::string message = error_of([&] { run_corpus(o, observer); }, ExitCode::stopped);
-    EXPECT_TRUE(contains(message, "run the same command again")) << message;
-  }
-  EXPECT_FALSE(std::filesystem::exists(results_path(o.out)));
-  QuietObserver observer;
-  run_corpus(o, observer);
-  EXPECT_GT(observer.info.n_documents_done, 0u);
-  EXPECT_LT(observer.info.n_documents_done, 8u);
-  EXPECT_TRUE(results_text(results_path(o.out)) == results_text(results_path(whole.out)));
-}
-
-TEST_F(ScoreRun, OtherOptionsThatChangeResultsAreRefusedByName) {
-  write_corpus();
-  const RunOptions before = options();
-  {
-    QuietObserver observer(0);
-    RunOptions first = before;
-    first.streams = 1;
-    error_of([&] { run_corpus(first, observer); }, ExitCode::stopped);
-  }
-  const auto refused = [&](const char* name, auto change) {
-    RunOptions o = before;
-    change(o);
-    const std::string message = error_of([&] { score(o); }, ExitCode::configuration);
-    EXPECT_TRUE(contains(message, name)) << message;
-  };
-  refused("--cache-size was 16 and is 17", [](RunOptions& o) { o.cache.cache_size = 17; });
-  refused("--policy was tova and is window",
-          [](RunOptions& o) { o.cache.policy = Policy::window; });
-  refused("--chunk-tokens was 0 and is 64", [](RunOptions& o) { o.cache.chunk_tokens = 64; });
-  refused("--bos", [](RunOptions& o) { o.bos = BosMode::always; });
-  refused("--token-nll", [](RunOptions& o) { o.token_nll = true; });
-  refused("--limit", [](RunOptions& o) { o.limit = 3; });
-  refused("--block", [](RunOptions& o) { o.block = 128; });
-  refused("--positions", [](RunOptions& o) { o.cache.positions = Positions::absolute; });
-  refused("--corpus", [&](RunOptions& o) { o.corpus.paths.push_back(d.path() / "corpus/a.txt"); });
-  refused("--model", [&](RunOptions& o) {
-    TinyModel other;
-    other.seed = 2;
-    write_hf_model(other, d.path() / "other");
-    o.model = d.path() / "other";
-  });
-  RunOptions o = before;  // these do not
-  o.threads = 1;
-  o.streams = 3;
-  o.sync_seconds = 1.0;
-  EXPECT_EQ(score(o).n_documents, 7u);
-}
-
-TEST_F(ScoreRun, TheSeedIsAmongTheOptionsWhereThePolicyDraws) {
-  write_corpus();
-  RunOptions o = options();
-  score(o);
-  o.generation.sampling.seed = 5;
-  EXPECT_EQ(score(o).n_documents, 7u) << "continues: tova draws nothing";
-  o.out = out("random");
-  o.cache.policy = Policy::random;
-  score(o);
-  const std::string five = results_text(results_path(o.out));
-  o.generation.sampling.seed = 6;
-  const std::string message = error_of([&] { score(o); }, ExitCode::configuration);
-  EXPECT_TRUE(contains(message, "--seed was 5 and is 6")) << message;
-  o.overwrite = true;
-  score(o);
-  EXPECT_NE(results_text(results_path(o.out)), five);
-}
-
-TEST_F(ScoreRun, OverwriteStartsAfresh) {
-  write_corpus();
-  score(options());
-  RunOptions o = options();
-  o.cache.cache_size = 17;
-  o.overwrite = true;
-  score(o);
-  EXPECT_EQ(scan_journals(o.out).journals.size(), 1u);
-}
-
-// A broken option must not cost what an earlier run left.
-TEST_F(ScoreRun, OverwriteDeletesNothingWhereTheRunCannotStart) {
-  write_corpus();
-  score(options());
-  const std::string before = results_text(results_path(out()));
-  RunOptions o = options();
-  o.overwrite = true;
-  o.memory_budget = 1;
-  error_of([&] { score(o); }, ExitCode::configuration);
-  EXPECT_TRUE(results_text(results_path(out())) == before);
-}
-
 TEST_F(ScoreRun, AGgufFileGivesTheNumbersOfItsDirectory) {
   write_corpus();
   score(traced("hf"));
@@ -527,148 +352,6 @@ TEST_F(ScoreRun, AGgufFileGivesTheNumbersOfItsDirectory) {
   EXPECT_EQ(hf.ids, gguf.ids);
   EXPECT_EQ(hf.eviction_step, gguf.eviction_step);
   EXPECT_EQ(hf.nll_sum, gguf.nll_sum);
-}
-
-// What /cache must hold, counted from the deaths of one layer chunk by chunk.
-struct NaiveLayer {
-  std::uint64_t n_evictions = 0, n_survivors = 0, n_recent = 0, n_attended = 0, n_queries = 0;
-  LogHistogram lifetime{}, survivor_age{}, reached{}, alive{};
-};
-
-void count_chunk(NaiveLayer& c, const std::vector<std::int32_t>& ids,
-                 const std::vector<std::int32_t>& eviction_step,
-                 std::map<std::int32_t, std::uint64_t>& count,
-                 std::map<std::int32_t, std::uint64_t>& lived) {
-  const std::size_t n = ids.size();
-  const auto n_held =
-      static_cast<std::uint64_t>(std::count(eviction_step.begin(), eviction_step.end(), -1));
-  for (std::size_t j = 0; j < n; ++j) {
-    const bool dies = eviction_step[j] >= 0;
-    const std::uint64_t age = (dies ? static_cast<std::size_t>(eviction_step[j]) : n - 1) - j;
-    (dies ? c.lifetime : c.survivor_age)[static_cast<std::size_t>(log_bin(age))] += 1;
-    c.n_evictions += dies;
-    c.n_survivors += !dies;
-    c.n_recent += !dies && age < n_held;
-    c.n_attended += age + 1;  // by the queries of j to its last step
-    count[ids[j]] += 1;
-    lived[ids[j]] += age;
-  }
-  c.n_queries += n;
-  for (std::size_t b = 0; b < kLogBins && (std::size_t{1} << b) < n; ++b) {
-    c.reached[b] += 1;
-    c.alive[b] +=
-        eviction_step[0] < 0 || static_cast<std::size_t>(eviction_step[0]) >= std::size_t{1} << b;
-  }
-}
-
-void expect_cache_as_traced(const RunOptions& o) {
-  const Results r(o.out);
-  const std::size_t n_all = r.nll.size(), n_layers = r.eviction_step.size() / n_all;
-  std::vector<NaiveLayer> layers(n_layers);
-  std::map<std::int32_t, std::uint64_t> count, lived;
-  for (std::size_t i = 0; i + 1 < r.offsets.size(); ++i) {
-    for (std::size_t at = r.offsets[i]; at < r.offsets[i + 1];) {
-      const std::size_t chunk =
-          o.cache.chunk_tokens > 0 ? static_cast<std::size_t>(o.cache.chunk_tokens) : n_all;
-      const std::size_t end = std::min<std::size_t>(at + chunk, r.offsets[i + 1]);
-      const std::vector<std::int32_t> ids(r.ids.begin() + static_cast<std::ptrdiff_t>(at),
-                                          r.ids.begin() + static_cast<std::ptrdiff_t>(end));
-      for (std::size_t l = 0; l < n_layers; ++l) {
-        std::vector<std::int32_t> eviction_step;
-        for (std::size_t t = at; t < end; ++t) {
-          const std::int32_t step = r.eviction_step[l * n_all + t];
-          eviction_step.push_back(step < 0 ? -1
-                                           : step - static_cast<std::int32_t>(at - r.offsets[i]));
-        }
-        count_chunk(layers[l], ids, eviction_step, count, lived);
-      }
-      at = end;
-    }
-  }
-  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
-  const auto whole = [&](const char* name) {
-    return file.read_all<std::uint64_t>(std::string("/cache/") + name);
-  };
-  const auto real = [&](const char* name) {
-    return file.read_all<double>(std::string("/cache/") + name);
-  };
-  for (std::size_t l = 0; l < n_layers; ++l) {
-    SCOPED_TRACE("layer " + std::to_string(l));
-    const NaiveLayer& c = layers[l];
-    EXPECT_EQ(whole("evictions").at(l), c.n_evictions);
-    EXPECT_EQ(whole("queries").at(l), c.n_queries);
-    EXPECT_EQ(whole("survivors").at(l), c.n_survivors);
-    EXPECT_DOUBLE_EQ(real("recent_share").at(l),
-                     static_cast<double>(c.n_recent) / static_cast<double>(c.n_survivors));
-    EXPECT_DOUBLE_EQ(real("mean_attended").at(l),
-                     static_cast<double>(c.n_attended) / static_cast<double>(c.n_queries));
-    const double weight = real("mean_evicted_weight").at(l);
-    EXPECT_GE(weight, 0.0);
-    EXPECT_LE(weight, 1.0);
-    for (std::size_t b = 0; b < kLogBins; ++b) {
-      EXPECT_EQ(whole("lifetime").at(l * kLogBins + b), c.lifetime[b]) << "bin " << b;
-      EXPECT_EQ(whole("survivor_age").at(l * kLogBins + b), c.survivor_age[b]) << "bin " << b;
-      EXPECT_EQ(whole("first_token_reached").at(l * kLogBins + b), c.reached[b]) << "bin " << b;
-      EXPECT_EQ(whole("first_token_alive").at(l * kLogBins + b), c.alive[b]) << "bin " << b;
-    }
-  }
-  const auto ids = file.read_all<std::int32_t>("/cache/token_id");
-  ASSERT_EQ(ids.size(), count.size());
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    EXPECT_EQ(whole("token_count").at(i), count.at(ids[i]));
-    EXPECT_EQ(whole("token_lifetime").at(i), lived.at(ids[i]));
-  }
-}
-
-TEST_F(ScoreRun, CacheStatisticsAreThoseOfTheTrace) {
-  write_corpus();
-  d.write("corpus/short.txt", "7");
-  for (const Policy policy : {Policy::tova, Policy::tova_ema, Policy::h2o, Policy::window}) {
-    for (const std::int32_t chunk : {0, 50}) {
-      SCOPED_TRACE(std::string(name_of(policy)) + ", chunks of " + std::to_string(chunk));
-      RunOptions o = traced(std::string(name_of(policy)) + std::to_string(chunk));
-      o.cache.policy = policy;
-      o.cache.chunk_tokens = chunk;
-      score(o);
-      expect_cache_as_traced(o);
-    }
-  }
-}
-
-// Per KV head, the trace tells the last head only; the sums must still add up.
-TEST_F(ScoreRun, HeadWiseCountsAddUp) {
-  const auto texts = write_corpus();
-  RunOptions o = traced();
-  o.cache.policy = Policy::tova_head;
-  score(o);
-  std::uint64_t n_evictions = 0, n_tokens = 0;
-  for (const std::string& text : texts) {
-    const auto ids = tiny_ids(text);
-    const auto one = alone(ids, o.cache);
-    n_tokens += ids.size();
-    const auto layer =
-        one.eviction_step.begin() + static_cast<std::ptrdiff_t>(2 * ids.size());  // of two groups
-    n_evictions += static_cast<std::uint64_t>(
-        std::count_if(one.eviction_step.begin(), layer, [](int x) { return x >= 0; }));
-  }
-  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
-  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/evictions").at(0), n_evictions);
-  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/queries").at(0), 2 * n_tokens);
-  EXPECT_EQ(file.read_all<std::uint64_t>("/cache/survivors").at(0), 2 * n_tokens - n_evictions);
-}
-
-// The identity of kernels/README.md, "Policies": whatever a bounded policy drops, it attends to as
-// many tokens.
-TEST_F(ScoreRun, MeanAttendedFollowsFromTheCacheSize) {
-  const std::uint64_t n = 300, k = 16;
-  d.write("corpus/a.txt", digits(n, 3));
-  for (const Policy policy : {Policy::tova, Policy::tova_head, Policy::h2o, Policy::window}) {
-    RunOptions o = options(std::string(name_of(policy)));
-    o.cache.policy = policy;
-    const double expected =
-        static_cast<double>(k * (k + 1) / 2 + (k + 1) * (n - k)) / static_cast<double>(n);
-    EXPECT_DOUBLE_EQ(score(o).mean_attended, expected) << name_of(policy);
-  }
 }
 
 TEST_F(ScoreRun, WeightsThatAreNoNumbersFailTheDocumentsOnly) {
