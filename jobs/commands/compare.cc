@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <iostream>
 
+#include "io/results/csv.h"
 #include "jobs/command_line/sweep_table.h"
 #include "jobs/commands/commands.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
-#include "pipeline/results/csv.h"
 
 namespace tovamill {
 namespace {

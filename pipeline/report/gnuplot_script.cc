@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "io/results/csv.h"
 #include "pipeline/report/picture.h"
-#include "pipeline/results/csv.h"
 
 namespace tovamill {
 namespace {

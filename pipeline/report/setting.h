@@ -1,5 +1,5 @@
 // What a report needs of a run, or of one setting of a sweep: read from its results.h5, in memory
-// that grows by 8 bytes with a document (48 with --token-nll).
+// that grows by 8 bytes with a document.
 #pragma once
 
 #include <cstdint>

@@ -101,6 +101,8 @@ bool is_exported_file(const std::string& path) {
     return is_whole && (line == header || line == header + kSettingColumn);
   };
   return is_header(document_csv_header()) || is_header(token_csv_header()) ||
+         is_header(analysis_csv_header(AnalysisTable::positions)) ||
+         is_header(analysis_csv_header(AnalysisTable::classes)) ||
          is_header(generation_csv_header(false)) || is_header(generation_csv_header(true)) ||
          is_exported_object(line, is_whole);
 }

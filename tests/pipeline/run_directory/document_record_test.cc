@@ -73,7 +73,7 @@ TEST(DocumentRecord, OfAnotherVersionIsRefusedByNumber) {
   } catch (const BadData& e) {
     EXPECT_EQ(
         std::string(e.what()),
-        "here: the record has version 2, this program reads 3 and 4: the file is damaged or of "
+        "here: the record has version 2, this program reads 3 to 5: the file is damaged or of "
         "another program version");
   }
 }
