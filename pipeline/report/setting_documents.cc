@@ -81,6 +81,24 @@ class PositionStatistics {
   std::vector<RatioSums> sums_;  // by bin
 };
 
+// Of more a picture shows nothing more.
+constexpr std::size_t kMostPositionBins = 256;
+
+// The error of two bins together is not known.
+void merge_pairs(std::vector<PositionBin>& bins) {
+  std::vector<PositionBin> merged;
+  for (std::size_t b = 0; b + 1 < bins.size(); b += 2) {
+    const PositionBin &x = bins[b], &y = bins[b + 1];
+    const auto n = static_cast<double>(x.n_tokens), m = static_cast<double>(y.n_tokens);
+    merged.push_back({.first = x.first,
+                      .last = y.last,
+                      .n_tokens = x.n_tokens + y.n_tokens,
+                      .nll = {(x.nll.value * n + y.nll.value * m) / (n + m), std::nan("")}});
+  }
+  if (bins.size() % 2 == 1) merged.push_back(bins.back());
+  bins = std::move(merged);
+}
+
 // What --nll-by-position stored.
 std::vector<PositionBin> stored_positions(const Hdf5File& file) {
   std::vector<PositionBin> bins;
@@ -93,6 +111,7 @@ std::vector<PositionBin> stored_positions(const Hdf5File& file) {
     bins.push_back(
         {.first = count(0), .last = count(1), .n_tokens = count(2), .nll = {number(5), number(6)}});
   });
+  while (bins.size() > kMostPositionBins) merge_pairs(bins);
   return bins;
 }
 
