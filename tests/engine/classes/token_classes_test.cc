@@ -83,7 +83,7 @@ class TokenClasses : public ::testing::Test {
 
 TEST_F(TokenClasses, OfControlTokensAreSpecialAndPartWords) {
   const TokenClassifier classifier(*tokenizer, nullptr);
-  const auto special = tokenizer->id_of("<|endoftext|>");
+  const auto special = tokenizer->id_of("<|im_start|>");
   ASSERT_TRUE(special);
   std::vector<TokenId> ids;
   tokenizer->encode("xy", false, ids);

@@ -84,7 +84,7 @@ void expect_positions(const RunOptions& o) {
   for (std::size_t b = 0; b < sum.size(); ++b) {
     EXPECT_EQ(sum[b], all[b].first);
     EXPECT_EQ(n[b], all[b].second);
-    if (n[b] > 0) EXPECT_EQ(mean[b], sum[b] / static_cast<double>(n[b]));
+    EXPECT_TRUE(n[b] == 0 || mean[b] == sum[b] / static_cast<double>(n[b]));
     EXPECT_EQ(first[b], bins.first(b));
     EXPECT_EQ(last[b] + 1, bins.first(b + 1));
     n_scored += n[b];
@@ -272,8 +272,7 @@ TEST_F(AnalysisRun, ExportGivesItsTables) {
       const std::string text = out.str();
       EXPECT_EQ(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')),
                 n_rows + (format == ExportFormat::csv));
-      if (format == ExportFormat::csv)
-        EXPECT_TRUE(text.starts_with(analysis_csv_header(table) + "\n"));
+      EXPECT_EQ(text.starts_with(analysis_csv_header(table) + "\n"), format == ExportFormat::csv);
       EXPECT_TRUE(is_exported_file(d.write("exported", text))) << text.substr(0, 200);
     }
   }
