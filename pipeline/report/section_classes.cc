@@ -5,12 +5,13 @@
 #include <string_view>
 
 #include "kernels/types/format.h"
+#include "kernels/types/token_class.h"
 #include "pipeline/report/sections.h"
 
 namespace tovamill {
 namespace {
 
-constexpr std::size_t kMostTagsDrawn = 24, kLongestTick = 9;
+constexpr std::size_t kMostTagsDrawn = 16, kLongestTick = 7;
 
 using ShownClasses = std::vector<ShownClass>;
 
@@ -18,13 +19,15 @@ bool is_analyzed(const ReportSetting& s) { return s.analysis.has_value(); }
 
 // Short enough to stand beside each other.
 std::string class_tick(const std::string& name) {
-  constexpr std::array<std::pair<std::string_view, const char*>, 6> kShort{
+  constexpr std::array<std::pair<std::string_view, const char*>, 8> kShort{
       {{"newline", "new\nline"},
        {"possessive", "'s"},
        {"punctuation", "punct."},
        {"capitalised", "Capital"},
        {"word start", "word\nstart"},
-       {"inside word", "inside\nword"}}};
+       {"inside word", "inside\nword"},
+       {"(none)", "none"},
+       {"(unknown)", "other"}}};
   for (const auto& [full, tick] : kShort) {
     if (name == full) return tick;
   }
@@ -74,8 +77,10 @@ std::string class_points(const Settings& settings, Picture p,
   HtmlTable table(p.title);
   table.text("setting").text("class").number("tokens of the documents").number("lifetime, steps");
   table.number("standard error").number("in the state at the end");
+  const bool many = names.size() > kTokenClassNames.size();  // they stand in two lines then
   for (std::size_t i = 0; i < names.size(); ++i)
-    p.x_ticks.emplace_back(static_cast<double>(i), class_tick(names[i]));
+    p.x_ticks.emplace_back(static_cast<double>(i),
+                           (many && i % 2 == 1 ? "\n" : "") + class_tick(names[i]));
   const auto n_drawn = static_cast<double>(std::min<std::size_t>(
       kMostCurves, static_cast<std::size_t>(std::count_if(
                        settings.begin(), settings.end(),
@@ -118,16 +123,17 @@ std::string class_maps(const Settings& settings, const MakeFigure& figure) {
                 .values = std::vector<double>(a.n_layers * a.classes.size()),
                 .label = "mean lifetime, steps"};
     HtmlTable table(p.title);
-    table.number("layer").text("class").number("mean lifetime, steps").number("share of the state");
+    table.number("layer");
     for (std::size_t c = 0; c < a.classes.size(); ++c) {
+      table.number(a.classes[c].name);
       p.x_ticks.emplace_back(static_cast<double>(c), class_tick(a.classes[c].name));
       for (std::size_t l = 0; l < a.n_layers; ++l)
         p.matrix.values[l * a.classes.size() + c] = a.classes[c].by_layer[l];
     }
     for (std::size_t l = 0; l < a.n_layers; ++l) {
-      for (const ShownClass& c : a.classes)
-        table.row({std::to_string(l), c.name, fixed_point(c.by_layer[l], 1),
-                   fixed_point(c.state_share[l], 4)});
+      std::vector<std::string> cells{std::to_string(l)};
+      for (const ShownClass& c : a.classes) cells.push_back(fixed_point(c.by_layer[l], 1));
+      table.row(cells);
     }
     html += figure(p, table);
     ++n_drawn;
@@ -177,7 +183,8 @@ ReportSection class_section(const Settings& settings, const MakeFigure& figure) 
   p.y_label = "mean lifetime, steps";
   p.x_margin = 0.5;
   p.y_from_zero = true;
-  section.html = class_points(settings, p, &AnalysisNumbers::classes, kMostTagsDrawn, figure);
+  section.html =
+      class_points(settings, p, &AnalysisNumbers::classes, kTokenClassNames.size(), figure);
   section.html += class_maps(settings, figure);
   p.name = "tag-lifetime";
   p.title = "Lifetime by tag of the lexicon";

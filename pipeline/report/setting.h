@@ -63,7 +63,7 @@ struct ShownClass {
   std::uint64_t n_tokens = 0;   // of the documents
   double censored_share = 0.0;  // of the entries in states, those still there at the end
   Estimate lifetime;            // steps, over all layers
-  std::vector<double> by_layer, state_share;  // (n_layers): mean lifetime, share of the state
+  std::vector<double> by_layer;  // (n_layers) mean lifetime
 };
 
 // The group /analysis.

@@ -41,7 +41,6 @@ void read_analysis(const Hdf5File& file, ReportSetting& s) {
   each_analysis_row(file, AnalysisTable::classes, [&](const AnalysisRow& row) {
     if (count_of(row, 3) >= 0) {
       shown.by_layer.push_back(number_of(row, 8));
-      shown.state_share.push_back(number_of(row, 10));
       return;
     }
     shown.name = std::get<std::string>(row[1].second);

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "io/results/hdf5_file.h"
+#include "pipeline/results/compare.h"
 #include "pipeline/run_directory/run_directory.h"
 #include "tests/support/error_of.h"
 #include "tests/support/models/model_builder.h"
@@ -182,6 +183,16 @@ TEST_F(SweepRun, ComparesTheNllByPositionWithTheBaselines) {
   EXPECT_GT(greatest, 0.0);
   EXPECT_GT(errors[2], 0.0);
   for (const double d : file.read_all<double>("/sweep/full" + name)) EXPECT_EQ(d, 0.0);
+  const auto compared = compare_runs(runs_of("run", results_path(o.out)), true);
+  ASSERT_EQ(compared.size(), 2u);
+  ASSERT_EQ(compared[1].values.size(), differences.size());
+  for (std::size_t b = 0; b < n.size(); ++b) {
+    const ComparedValue& v = compared[1].values[b];
+    EXPECT_EQ(v.metric, "nll_per_token from " + std::to_string(16 * b) + " to " +
+                            std::to_string(16 * b + 15));
+    EXPECT_NEAR(v.paired.nll_difference.value, differences[b], 1e-12);
+    EXPECT_NEAR(v.paired.nll_difference.standard_error, errors[b], 1e-9);
+  }
 }
 
 TEST_F(SweepRun, APlanHasTheMemoryOfAllSettings) {
