@@ -21,9 +21,9 @@ bool is_analyzed(const ReportSetting& s) { return s.analysis.has_value(); }
 std::string class_tick(const std::string& name) {
   constexpr std::array<std::pair<std::string_view, const char*>, 8> kShort{
       {{"newline", "new\nline"},
-       {"possessive", "'s"},
+       {"possessive", "poss."},
        {"punctuation", "punct."},
-       {"capitalised", "Capital"},
+       {"capitalised", "Cap."},
        {"word start", "word\nstart"},
        {"inside word", "inside\nword"},
        {"(none)", "none"},
