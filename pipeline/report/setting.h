@@ -60,9 +60,9 @@ struct CacheNumbers {
 // A class of tokens, or a tag, in /analysis.
 struct ShownClass {
   std::string name;
-  std::uint64_t n_tokens = 0;   // of the documents
-  double censored_share = 0.0;  // of the entries in states, those still there at the end
-  Estimate lifetime;            // steps, over all layers
+  std::uint64_t n_tokens = 0;    // of the documents
+  double censored_share = 0.0;   // of the entries in states, those still there at the end
+  Estimate lifetime;             // steps, over all layers
   std::vector<double> by_layer;  // (n_layers) mean lifetime
 };
 

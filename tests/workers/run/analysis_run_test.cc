@@ -111,11 +111,14 @@ struct Naive {
   std::uint64_t tokens = 0;
   std::vector<ClassCounters> layers;
 };
+struct NaiveCounts {
+  std::map<std::string, Naive> classes;
+  std::vector<StateCounters> states;  // (n_layers)
+};
 
 // From the steps at which tokens left, and their classes.
-void expect_classes(const RunOptions& o) {
+NaiveCounts naive_counts(const RunOptions& o) {
   const Results r(o.out);
-  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
   const auto n_layers = static_cast<std::size_t>(testing::TinyModel{}.n_layers);
   const auto tokenizer = open_model(o.model).tokenizer;
   const TokenClassifier classifier(*tokenizer, nullptr);
@@ -123,8 +126,10 @@ void expect_classes(const RunOptions& o) {
                                 ? static_cast<std::size_t>(o.cache.chunk_tokens)
                                 : std::numeric_limits<std::size_t>::max();
   const auto k = static_cast<std::uint64_t>(o.cache.cache_size);
-  std::map<std::string, Naive> classes;
-  std::vector<StateCounters> states(n_layers);
+  NaiveCounts counts;
+  auto& classes = counts.classes;
+  auto& states = counts.states;
+  states.resize(n_layers);
   for (std::size_t i = 0; i < r.n_tokens.size(); ++i) {
     const std::size_t begin = r.offsets[i], end = r.offsets[i + 1];
     const TokenLabels labels = classifier.label(std::span(r.ids).subspan(begin, end - begin));
@@ -158,6 +163,15 @@ void expect_classes(const RunOptions& o) {
       }
     }
   }
+  return counts;
+}
+
+void expect_classes(const RunOptions& o) {
+  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
+  NaiveCounts counts = naive_counts(o);
+  auto& classes = counts.classes;
+  const auto& states = counts.states;
+  const std::size_t n_layers = states.size();
   std::size_t n_rows = 0;
   each_analysis_row(file, AnalysisTable::classes, [&](const AnalysisRow& row) {
     const std::string name = std::get<std::string>(row[1].second);
