@@ -135,4 +135,9 @@ bool is_word_character(char32_t c) {
   }
 }
 
+bool is_upper(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LT;
+}
+
 }  // namespace tovamill

@@ -1,5 +1,5 @@
-// What the tokenizers need of Unicode beyond classes: normalisation form C (Qwen) and the
-// characters of a word.
+// What the tokenizers and the classes of tokens need of Unicode beyond classes of characters:
+// normalisation form C (Qwen), the characters of a word, capitals.
 #pragma once
 
 #include <string>
@@ -15,5 +15,7 @@ std::string nfc(std::string_view text);
 // Whether `c` belongs to a word: \w of Rust's regular expressions (UTS #18: alphabetic, marks,
 // digits, connectors, joiners).
 bool is_word_character(char32_t c);
+
+bool is_upper(char32_t c);  // an upper-case or title-case letter
 
 }  // namespace tovamill

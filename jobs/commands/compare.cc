@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <iostream>
 
+#include "io/results/csv.h"
 #include "jobs/command_line/sweep_table.h"
 #include "jobs/commands/commands.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
-#include "pipeline/results/csv.h"
 
 namespace tovamill {
 namespace {
@@ -46,7 +46,7 @@ std::string csv_of(const std::vector<Comparison>& comparisons) {
            {v.value, v.first, v.paired.nll_difference, v.paired.nll_difference_macro})
         text += "," + csv_field(e.value) + "," + csv_field(e.standard_error);
       const Estimate& ratio = v.paired.perplexity_ratio;
-      text += v.metric == "nll_per_token"
+      text += v.metric.starts_with("nll_per_token")
                   ? "," + csv_field(ratio.value) + "," + csv_field(ratio.standard_error) + "\n"
                   : ",,\n";
     }
@@ -69,9 +69,10 @@ std::string scoring_table(const std::vector<Comparison>& comparisons) {
   return aligned(rows);
 }
 
-std::string text_table(const std::vector<Comparison>& comparisons) {
-  std::vector<std::vector<std::string>> rows{{"run", "score", "documents in both",
-                                              "only in the first", "only here", "mean of texts",
+// A line for each score of texts, or bin of positions.
+std::string value_table(const std::vector<Comparison>& comparisons, const char* mean) {
+  std::vector<std::vector<std::string>> rows{{"run", "value", "documents in both",
+                                              "only in the first", "only here", mean,
                                               "difference to the first"}};
   for (const Comparison& c : comparisons) {
     for (const ComparedValue& v : c.values)
@@ -91,7 +92,8 @@ int run_compare(const Request& request) {
   }
   if (runs.size() < 2)
     throw Error(ExitCode::usage, "compare needs at least two runs, or one sweep");
-  const std::vector<Comparison> comparisons = compare_runs(runs);
+  const bool by_position = request.flag("nll-by-position");
+  const std::vector<Comparison> comparisons = compare_runs(runs, by_position);
   for (const Comparison& c : comparisons) {
     if (c.values.empty())
       throw Error(ExitCode::configuration,
@@ -103,7 +105,7 @@ int run_compare(const Request& request) {
   else if (comparisons.front().values.front().metric == "nll_per_token")
     std::cout << scoring_table(comparisons);
   else
-    std::cout << text_table(comparisons);
+    std::cout << value_table(comparisons, by_position ? "mean of tokens, nats" : "mean of texts");
   for (const Comparison& c : comparisons) {
     if (c.n_other_counts > 0)
       std::cerr
@@ -121,7 +123,7 @@ int run_compare(const Request& request) {
 Subcommand compare_command() {
   Subcommand command;
   command.name = "compare";
-  command.synopsis = "DIR|results.h5|DIR:SETTING... [--csv]";
+  command.synopsis = "DIR|results.h5|DIR:SETTING... [--nll-by-position] [--csv]";
   command.summary = "finished runs against the first, document by document";
   command.introduction =
       "Prints a line per run: how many documents it shares with the first (the same file, place "
@@ -129,11 +131,14 @@ Subcommand compare_command() {
       "id), both perplexities over these, and the paired difference of the NLL per token with its\n"
       "standard error over documents. A sweep gives a line per setting; DIR:SETTING is one of "
       "them.\n"
-      "Of summarize and generate the text scores are compared, where the runs have references.\n";
+      "Of summarize and generate the text scores are compared, where the runs have references.\n"
+      "With --nll-by-position the NLL per token of each bin of positions (score "
+      "--nll-by-position).\n";
   command.examples =
       "  tovamill compare full tova-256 tova-512\n"
       "  tovamill compare sweep:full sweep:tova-256 other --csv > differences.csv\n";
-  command.extras = {{"csv", "", "false", "as CSV, with all numbers in full"}};
+  command.extras = {{"nll-by-position", "", "false", "a line for each bin of positions"},
+                    {"csv", "", "false", "as CSV, with all numbers in full"}};
   command.operand = "DIR|FILE";
   command.takes_many = true;
   command.run = run_compare;

@@ -46,6 +46,12 @@ int run_export(const Request& request) {
   options.format = export_format_named(request.extras.at("format"));
   options.tokens = request.flag("tokens");
   options.setting = request.extras.at("setting");
+  const bool by_position = request.flag("nll-by-position"), by_class = request.flag("analysis");
+  if (int{by_position} + int{by_class} + int{options.tokens} > 1)
+    throw Error(ExitCode::configuration,
+                "--tokens, --nll-by-position and --analysis are tables of their own: give one");
+  if (by_position) options.table = AnalysisTable::positions;
+  if (by_class) options.table = AnalysisTable::classes;
   const std::string results = results_of_operand(request.operands.front());
   const std::string& output = request.extras.at("output");
   if (output.empty()) {
@@ -76,14 +82,19 @@ Subcommand export_command() {
   Subcommand command;
   command.name = "export";
   command.synopsis =
-      "DIR|results.h5 [--format csv|jsonl] [--tokens] [--setting NAME] [--output FILE]";
+      "DIR|results.h5 [--format csv|jsonl] [--tokens|--nll-by-position|--analysis] [--setting "
+      "NAME] "
+      "[--output FILE]";
   command.summary = "results as CSV or JSON lines, a document or text each";
   command.introduction =
       "Prints a row or an object per document: what it is, its counts, its perplexity per token "
       "and\n"
       "per word, its bits per byte, and why it failed if it did. With --tokens every token and "
       "its\n"
-      "negative log-likelihood, if the run stored them (score --token-nll).\n"
+      "negative log-likelihood, if the run stored them (score --token-nll). With --nll-by-position "
+      "or\n"
+      "--analysis the table that score --nll-by-position or --analyze stored: a row per bin of\n"
+      "positions, or per class of tokens and layer (layer -1: all of them).\n"
       "Of summarize and generate a row or an object per text, with its question, references and\n"
       "scores where there are any, and per failed document; with --tokens also the texts' ids.\n"
       "Of a sweep those of all its settings, named in a last column, or of the one of --setting.\n";
@@ -93,6 +104,8 @@ Subcommand export_command() {
       "  tovamill export summaries --format jsonl > summaries.jsonl\n";
   command.extras = {{"format", "NAME", "csv", "csv, jsonl"},
                     {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
+                    {"nll-by-position", "", "false", "the NLL by position instead of documents"},
+                    {"analysis", "", "false", "lifetimes by class of token instead of documents"},
                     {"setting", "NAME", "", "of a sweep (score --sweep): only this setting"},
                     {"output", "FILE", "", "write there instead of to standard output"}};
   command.operand = "DIR|FILE";

@@ -103,8 +103,10 @@ Subcommand report_command() {
   command.summary = "runs as one page of tables and pictures";
   command.introduction =
       "Writes one HTML file that needs nothing else: a table of the settings, perplexity against\n"
-      "the size of the state, NLL by position (of runs with --token-nll), age of survivors,\n"
-      "lifetimes, documents and texts, speed and failures, every option. Each run, and each\n"
+      "the size of the state, NLL by position (of runs with --nll-by-position or --token-nll),\n"
+      "age of survivors, lifetimes, also by class of token (of runs with --analyze), documents "
+      "and\n"
+      "texts, speed and failures, every option. Each run, and each\n"
       "setting of a sweep, is one setting, named by what it differs in. The pictures are drawn by\n"
       "gnuplot (package gnuplot-nox).\n";
   command.examples =

@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "io/results/csv.h"
 #include "pipeline/report/picture.h"
-#include "pipeline/results/csv.h"
 
 namespace tovamill {
 namespace {
@@ -199,7 +199,8 @@ std::string of_curves(const Picture& p, PictureFormat f) {
     if (s.kind != PictureSeries::Kind::level) out += data_block(p, s, i, stacked);
     if (has_errors(s)) out += error_block(p, s, i);
     // Stacked boxes hide what lies behind them: the last, highest ones come first.
-    const std::string one = curve(s, i, f, p.series.size() <= kMostErrorBars);
+    const bool stand_apart = s.kind == PictureSeries::Kind::points;
+    const std::string one = curve(s, i, f, stand_apart || p.series.size() <= kMostErrorBars);
     plots = plots.empty() ? one : has_boxes ? one + ", " + plots : plots + ", " + one;
   }
   if (!(low <= high)) low = 1.0, high = 1.0;

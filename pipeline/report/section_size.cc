@@ -163,6 +163,38 @@ HtmlTable position_table(const Settings& settings) {
   return table;
 }
 
+// The curves of a sweep less that of its baseline.
+std::string difference_figure(const Settings& settings, const MakeFigure& figure) {
+  Picture p;
+  p.name = "difference-by-position";
+  p.title = "NLL by position, less the baseline's";
+  p.description =
+      "Mean over the tokens at these positions of what they cost more than under the baseline of "
+      "their sweep, document by document; where there are few curves, a bar is one standard error "
+      "over documents.";
+  p.x_label = "position, tokens, from";
+  p.y_label = "difference, nats per token";
+  p.x_is_log = true;
+  HtmlTable table(p.title);
+  table.text("setting").number("from").number("difference, nats").number("standard error");
+  for (const ReportSetting& s : settings) {
+    const bool is_baseline = std::all_of(
+        s.differences.begin(), s.differences.end(),
+        [](const PositionDifference& d) { return d.nll.value == 0.0 || std::isnan(d.nll.value); });
+    if (is_baseline) continue;
+    PictureSeries series{.label = s.label, .kind = PictureSeries::Kind::line, .points = {}};
+    series.colour = static_cast<int>(p.series.size());
+    for (const PositionDifference& d : s.differences) {
+      if (std::isnan(d.nll.value)) continue;
+      series.points.push_back({std::max(1.0, d.first), d.nll.value, d.nll.standard_error});
+      table.row({s.label, with_thousands(static_cast<std::uint64_t>(d.first)),
+                 fixed_point(d.nll.value, 5), fixed_point(d.nll.standard_error, 5)});
+    }
+    if (p.series.size() < kMostCurves) p.series.push_back(series);
+  }
+  return figure(p, table);
+}
+
 }  // namespace
 
 ReportSection size_section(const Settings& settings, const MakeFigure& figure) {
@@ -181,9 +213,11 @@ ReportSection size_section(const Settings& settings, const MakeFigure& figure) {
 
 ReportSection position_section(const Settings& settings, const MakeFigure& figure) {
   ReportSection section{"position", "NLL by position", ""};
-  section.html = figure(position_picture(settings), position_table(settings));
+  section.html = figure(position_picture(settings), position_table(settings)) +
+                 difference_figure(settings, figure);
   if (section.html.empty())
-    section.html = paragraph("The results hold no NLL of tokens: score with --token-nll.");
+    section.html = paragraph(
+        "The results hold no NLL of tokens: score with --token-nll, or --nll-by-position.");
   return section;
 }
 

@@ -144,9 +144,7 @@ ReportSection speed_section(const Settings& settings, const MakeFigure& figure) 
   ReportSection section{"speed", "Speed and failures", ""};
   const std::vector<NamedWorker> workers = workers_of(settings);
   section.html = run_table(settings) + figure(rank_picture(workers), rank_table(workers)) +
-                 failures_of(settings);
-  section.html += paragraph(
-      "Runs record the time of their ranks as a whole; of what happened when, they keep nothing.");
+                 time_figures(settings, figure) + failures_of(settings);
   return section;
 }
 

@@ -29,9 +29,12 @@ ReportSection size_section(const Settings& settings, const MakeFigure& figure);
 ReportSection position_section(const Settings& settings, const MakeFigure& figure);
 ReportSection survivor_section(const Settings& settings, const MakeFigure& figure);
 ReportSection lifetime_section(const Settings& settings, const MakeFigure& figure);
+ReportSection class_section(const Settings& settings, const MakeFigure& figure);
 ReportSection document_section(const Settings& settings, const MakeFigure& figure);
 ReportSection text_section(const Settings& settings, const MakeFigure& figure);
 ReportSection speed_section(const Settings& settings, const MakeFigure& figure);
+// Of the section on speed.
+std::string time_figures(const Settings& settings, const MakeFigure& figure);
 ReportSection option_section(const Settings& settings);
 
 }  // namespace tovamill

@@ -23,7 +23,8 @@ constexpr std::size_t kMostNamed = 3;           // options that differ, in a nam
 constexpr std::size_t kLongestNamedValue = 24;  // bytes of a value in a name
 
 // Options that a name holds in another way, and those that only say what is kept.
-const std::set<std::string> kNoName{"policy", "cache-size", "job", "token-nll", "trace-state"};
+const std::set<std::string> kNoName{"policy",      "cache-size",      "job",    "token-nll",
+                                    "trace-state", "nll-by-position", "analyze"};
 
 Attributes attributes_of(const Hdf5File& file, const std::string& object) {
   Attributes attributes;
@@ -98,6 +99,9 @@ ReportSetting read_setting(const std::string& path, const Hdf5File& file, const 
   read_cache(part, s);
   read_texts(part, s);
   read_workers(part.exists("/run") ? part : file, s);
+  read_timelines(part.exists("/run") ? part : file, s);
+  read_analysis(part, s);
+  read_position_differences(part, s);
   return s;
 }
 

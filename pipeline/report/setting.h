@@ -1,5 +1,5 @@
 // What a report needs of a run, or of one setting of a sweep: read from its results.h5, in memory
-// that grows by 8 bytes with a document (48 with --token-nll).
+// that grows by 8 bytes with a document.
 #pragma once
 
 #include <cstdint>
@@ -57,6 +57,28 @@ struct CacheNumbers {
   std::vector<double> first_token_survival;         // (n_layers, n_bins), NaN: never reached
 };
 
+// A class of tokens, or a tag, in /analysis.
+struct ShownClass {
+  std::string name;
+  std::uint64_t n_tokens = 0;    // of the documents
+  double censored_share = 0.0;   // of the entries in states, those still there at the end
+  Estimate lifetime;             // steps, over all layers
+  std::vector<double> by_layer;  // (n_layers) mean lifetime
+};
+
+// The group /analysis.
+struct AnalysisNumbers {
+  std::size_t n_layers = 0;
+  std::vector<double> recent_half_share, first_token_lifetime;  // (n_layers)
+  std::vector<ShownClass> classes, tags;
+};
+
+// The NLL per token from `first` on less that of the baseline of the sweep.
+struct PositionDifference {
+  double first = 0.0;
+  Estimate nll;  // nats, the standard error over documents
+};
+
 struct ShownText {
   std::string id, question, text, finish_reason;
   std::vector<double> scores;  // by kTextScoreNames, best over references; empty without these
@@ -68,6 +90,11 @@ struct WorkerRow {
   std::string host, device;
   std::uint64_t n_documents = 0, n_tokens = 0;
   double computing_s = 0.0, waiting_s = 0.0, writing_s = 0.0;  // NaN: not reported
+  struct Time {
+    double tokens = 0.0, computing_s = 0.0, waiting_s = 0.0;
+  };
+  double bin_s = 0.0;       // width of each of
+  std::vector<Time> times;  // since it began to work; none: not reported
 };
 
 struct ReportSetting {
@@ -76,8 +103,10 @@ struct ReportSetting {
   Attributes attributes, summary, paired;
   std::map<std::string, std::string> options;  // that change results, by name
   DocumentStatistics documents;
-  std::vector<PositionBin> positions;  // none: no token NLLs
+  std::vector<PositionBin> positions;           // none: no token NLLs
+  std::vector<PositionDifference> differences;  // none: not of a sweep, or no such NLLs
   std::optional<CacheNumbers> cache;
+  std::optional<AnalysisNumbers> analysis;
   // By the first score, the outermost first; where no text has references, the first ones, and
   // none.
   std::vector<ShownText> best_texts, worst_texts;

@@ -6,27 +6,13 @@
 #include <span>
 
 #include "kernels/types/error.h"
+#include "pipeline/analysis/analysis_rows.h"
+#include "pipeline/analysis/ratio_sums.h"
 #include "pipeline/report/setting_parts.h"
 #include "pipeline/results/document_rows.h"
 
 namespace tovamill {
 namespace {
-
-// Positions below are cut at powers of two, those above four times as often.
-constexpr std::uint64_t kFineFrom = 16;
-
-std::size_t position_bin(std::uint64_t p) {
-  const auto octave = static_cast<std::size_t>(log_bin(p));
-  if (p < kFineFrom) return octave;
-  return 4 + 4 * (octave - 4) +
-         static_cast<std::size_t>((p - (std::uint64_t{1} << octave)) >> (octave - 2));
-}
-
-std::uint64_t first_of_bin(std::size_t bin) {
-  if (bin < 4) return bin == 0 ? 0 : std::uint64_t{1} << bin;
-  const std::size_t octave = 4 + (bin - 4) / 4;
-  return (std::uint64_t{1} << octave) + ((bin - 4) % 4) * (std::uint64_t{1} << (octave - 2));
-}
 
 constexpr std::uint64_t kTokensAtATime = 1u << 18;  // 1 MiB
 
@@ -63,37 +49,71 @@ class PositionStatistics {
   explicit PositionStatistics(std::uint64_t chunk) : chunk_(chunk) {}
 
   void add(std::span<const float> nll) {
-    std::vector<RatioTerm> own;
+    std::vector<PositionSum> own;
     for (std::size_t i = 0; i < nll.size(); ++i) {
       if (std::isnan(nll[i])) continue;  // context only
-      const std::size_t bin = position_bin(chunk_ > 0 ? i % chunk_ : i);
+      const std::size_t bin = bins_.index(chunk_ > 0 ? i % chunk_ : i);
       if (bin >= own.size()) own.resize(bin + 1);
-      own[bin].y += static_cast<double>(nll[i]);
-      own[bin].n += 1.0;
+      own[bin].nll += static_cast<double>(nll[i]);
+      ++own[bin].n;
     }
-    if (own.size() > terms_.size()) terms_.resize(own.size());
-    for (std::size_t b = 0; b < own.size(); ++b) {
-      if (own[b].n > 0.0) terms_[b].push_back(own[b]);
-    }
+    if (own.size() > sums_.size()) sums_.resize(own.size());
+    for (std::size_t b = 0; b < own.size(); ++b)
+      sums_[b].add(own[b].nll, static_cast<double>(own[b].n));
   }
 
   std::vector<PositionBin> finish() const {
     std::vector<PositionBin> bins;
-    for (std::size_t b = 0; b < terms_.size(); ++b) {
-      if (terms_[b].empty()) continue;
-      PositionBin bin{.first = first_of_bin(b), .last = first_of_bin(b + 1) - 1, .nll = {}};
+    for (std::size_t b = 0; b < sums_.size(); ++b) {
+      if (sums_[b].n_documents() == 0) continue;
+      PositionBin bin{.first = bins_.first(b), .last = bins_.first(b + 1) - 1, .nll = {}};
       if (chunk_ > 0) bin.last = std::min(bin.last, chunk_ - 1);
-      for (const RatioTerm& term : terms_[b]) bin.n_tokens += static_cast<std::uint64_t>(term.n);
-      bin.nll = ratio_estimate(terms_[b]);
+      bin.n_tokens = static_cast<std::uint64_t>(sums_[b].n());
+      bin.nll = sums_[b].estimate();
       bins.push_back(bin);
     }
     return bins;
   }
 
  private:
-  std::uint64_t chunk_;                        // 0: whole documents
-  std::vector<std::vector<RatioTerm>> terms_;  // (bins, documents that reach it)
+  std::uint64_t chunk_;  // 0: whole documents
+  PositionBins bins_;
+  std::vector<RatioSums> sums_;  // by bin
 };
+
+// Of more a picture shows nothing more.
+constexpr std::size_t kMostPositionBins = 256;
+
+// The error of two bins together is not known.
+void merge_pairs(std::vector<PositionBin>& bins) {
+  std::vector<PositionBin> merged;
+  for (std::size_t b = 0; b + 1 < bins.size(); b += 2) {
+    const PositionBin &x = bins[b], &y = bins[b + 1];
+    const auto n = static_cast<double>(x.n_tokens), m = static_cast<double>(y.n_tokens);
+    merged.push_back({.first = x.first,
+                      .last = y.last,
+                      .n_tokens = x.n_tokens + y.n_tokens,
+                      .nll = {(x.nll.value * n + y.nll.value * m) / (n + m), std::nan("")}});
+  }
+  if (bins.size() % 2 == 1) merged.push_back(bins.back());
+  bins = std::move(merged);
+}
+
+// What --nll-by-position stored.
+std::vector<PositionBin> stored_positions(const Hdf5File& file) {
+  std::vector<PositionBin> bins;
+  each_analysis_row(file, AnalysisTable::positions, [&](const AnalysisRow& row) {
+    const auto count = [&](std::size_t column) {
+      return static_cast<std::uint64_t>(std::get<std::int64_t>(row[column].second));
+    };
+    const auto number = [&](std::size_t column) { return std::get<double>(row[column].second); };
+    if (count(2) == 0) return;
+    bins.push_back(
+        {.first = count(0), .last = count(1), .n_tokens = count(2), .nll = {number(5), number(6)}});
+  });
+  while (bins.size() > kMostPositionBins) merge_pairs(bins);
+  return bins;
+}
 
 std::string document_place(const DocumentRow& r) {
   return r.file + (r.line > 0     ? ":" + std::to_string(r.line)
@@ -125,6 +145,7 @@ void read_documents(const Hdf5File& file, const std::string& chunk_tokens, Repor
   TokenNll nll(file);
   const long long chunk = std::atoll(chunk_tokens.c_str());
   PositionStatistics positions(chunk > 0 ? static_cast<std::uint64_t>(chunk) : 0);
+  const bool is_stored = has_analysis_table(file, AnalysisTable::positions);
   DocumentStatistics& statistics = s.documents;
   DocumentRows(file, nll.is_there()).each([&](const DocumentRow& row) {
     if (row.failed()) return add_failure(row, statistics);
@@ -135,13 +156,14 @@ void read_documents(const Hdf5File& file, const std::string& chunk_tokens, Repor
       keep_extreme(statistics.best, shown, std::less<>());
       keep_extreme(statistics.worst, shown, std::greater<>());
     }
-    if (!nll.is_there() || row.end_token == row.first_token) return;
+    if (!nll.is_there() || is_stored || row.end_token == row.first_token) return;
     if (row.end_token < row.first_token)
       throw BadData("'" + s.path + "': /tokens/offsets do not ascend: the file is damaged");
     positions.add(nll.read(row.first_token, row.end_token));
   });
   std::sort(statistics.perplexities.begin(), statistics.perplexities.end());
-  s.positions = positions.finish();
+  s.positions = stored_positions(file);
+  if (s.positions.empty()) s.positions = positions.finish();
 }
 
 }  // namespace tovamill

@@ -15,5 +15,8 @@ void read_documents(const Hdf5File& file, const std::string& chunk_tokens, Repor
 void read_cache(const Hdf5File& file, ReportSetting& setting);
 void read_texts(const Hdf5File& file, ReportSetting& setting);
 void read_workers(const Hdf5File& file, ReportSetting& setting);
+void read_timelines(const Hdf5File& file, ReportSetting& setting);  // behind read_workers
+void read_analysis(const Hdf5File& file, ReportSetting& setting);
+void read_position_differences(const Hdf5File& file, ReportSetting& setting);
 
 }  // namespace tovamill

@@ -37,7 +37,8 @@ struct ComparedDocument {
 
 struct LoadedRun {
   std::string job, tokenizer, tokenizer_description;
-  std::vector<std::string> metrics;
+  std::vector<std::string> metrics;                   // none by position
+  std::optional<PositionBins> bins;                   // by position
   std::map<DocumentKey, ComparedDocument> documents;  // without failed ones
 };
 
@@ -59,6 +60,32 @@ std::vector<std::vector<Sum>> text_scores_of(const Hdf5File& file, std::size_t n
   return sums;
 }
 
+// Sums of the NLL of each document by position.
+std::vector<std::vector<Sum>> position_sums_of(const Hdf5File& file, const ComparedRun& of,
+                                               LoadedRun& run) {
+  const std::string group = "/nll_by_position/";
+  if (!file.exists(group + "offsets"))
+    throw Error(ExitCode::usage, "'" + of.name +
+                                     "' holds no NLL by position: score with --nll-by-position, or "
+                                     "leave --nll-by-position out");
+  run.bins.emplace();
+  for (const auto& [name, value] : file.attributes("/nll_by_position")) {
+    const auto* width = std::get_if<std::int64_t>(&value);
+    if (name == "bin_tokens" && width) run.bins->width = static_cast<std::uint64_t>(*width);
+  }
+  const auto offsets = file.read_all<std::uint64_t>(group + "offsets");
+  const auto sums = file.read_all<double>(group + "document_nll_sum");
+  const auto counts = file.read_all<std::uint64_t>(group + "document_n_tokens");
+  std::vector<std::vector<Sum>> all;
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+    if (offsets[i] > offsets[i + 1] || offsets[i + 1] > std::min(sums.size(), counts.size()))
+      throw BadData("'" + of.results + "': " + group + "offsets do not fit: the file is damaged");
+    std::vector<Sum>& own = all.emplace_back();
+    for (std::uint64_t v = offsets[i]; v < offsets[i + 1]; ++v) own.push_back({sums[v], counts[v]});
+  }
+  return all;
+}
+
 void read_identity(const Hdf5File& file, LoadedRun& run) {
   for (const auto& [name, value] : file.attributes("/")) {
     const auto* text = std::get_if<std::string>(&value);
@@ -71,7 +98,7 @@ void read_identity(const Hdf5File& file, LoadedRun& run) {
   }
 }
 
-LoadedRun load_run(const ComparedRun& of) {
+LoadedRun load_run(const ComparedRun& of, bool by_position) {
   const Hdf5File whole(of.results, Hdf5File::Mode::read);
   if (!is_results_file(of.results))
     throw BadData("'" + of.results + "' is no results.h5 of this program");
@@ -83,6 +110,10 @@ LoadedRun load_run(const ComparedRun& of) {
   if (writes) {
     run.metrics.assign(kTextScoreNames.begin(), kTextScoreNames.end());
     texts = text_scores_of(file, file.shape("/documents/id").at(0));
+  } else if (by_position) {
+    texts = position_sums_of(file, of, run);
+    if (texts.size() != file.shape("/documents/id").at(0))
+      throw BadData("'" + of.results + "': /nll_by_position is not of all documents");
   } else {
     run.metrics = {"nll_per_token"};
   }
@@ -94,7 +125,7 @@ LoadedRun load_run(const ComparedRun& of) {
                        .n_tokens = row.n_tokens,
                        .n_scored = row.n_scored,
                        .values = {{row.nll_sum, row.n_scored}}};
-    if (writes) d.values = std::move(texts[at]);
+    if (!texts.empty()) d.values = std::move(texts[at]);
     run.documents.emplace(DocumentKey{row.file, row.offset, row.id}, std::move(d));
   });
   return run;
@@ -110,11 +141,19 @@ void check_comparable(const ComparedRun& first, const LoadedRun& a, const Compar
                       const LoadedRun& b) {
   if (a.metrics != b.metrics)
     refuse_comparison(first, other, "one is of the job " + a.job + ", the other of " + b.job);
+  if (a.bins && b.bins && a.bins->width != b.bins->width)
+    refuse_comparison(first, other, "their bins of positions differ (--position-bin)");
   if (a.job == "score" && a.tokenizer != b.tokenizer)
     refuse_comparison(first, other,
                       "their tokenizers differ (" + a.tokenizer_description + "; " +
                           b.tokenizer_description +
                           "), and so does what a token is: compare bits per byte");
+}
+
+std::string metric_name(const LoadedRun& run, std::size_t metric) {
+  if (!run.bins) return run.metrics[metric];
+  return "nll_per_token from " + std::to_string(run.bins->first(metric)) + " to " +
+         std::to_string(run.bins->first(metric + 1) - 1);
 }
 
 Comparison compare(const ComparedRun& first, const LoadedRun& a, const ComparedRun& other,
@@ -136,7 +175,9 @@ Comparison compare(const ComparedRun& first, const LoadedRun& a, const ComparedR
                             " bytes: the corpora differ");
     ++c.n_documents;
     c.n_other_counts += f.n_tokens != d.n_tokens || f.n_scored != d.n_scored;
-    for (std::size_t m = 0; m < paired.size(); ++m) {
+    const std::size_t n_values = std::min(f.values.size(), d.values.size());
+    if (a.bins && n_values > paired.size()) paired.resize(n_values);
+    for (std::size_t m = 0; m < n_values; ++m) {
       const Sum &x = f.values[m], &y = d.values[m];
       if (x.n > 0 && y.n > 0) paired[m].add(x.sum, x.n, y.sum, y.n);
     }
@@ -148,7 +189,7 @@ Comparison compare(const ComparedRun& first, const LoadedRun& a, const ComparedR
     const PairedSummary p = paired[m].finish();
     if (p.n_documents == 0) continue;  // no references
     c.values.push_back(
-        {.metric = a.metrics[m], .value = p.value, .first = p.baseline_value, .paired = p});
+        {.metric = metric_name(a, m), .value = p.value, .first = p.baseline_value, .paired = p});
   }
   return c;
 }
@@ -164,11 +205,11 @@ std::vector<ComparedRun> runs_of(const std::string& name, const std::string& res
   return runs;
 }
 
-std::vector<Comparison> compare_runs(const std::vector<ComparedRun>& runs) {
+std::vector<Comparison> compare_runs(const std::vector<ComparedRun>& runs, bool by_position) {
   std::vector<Comparison> comparisons;
-  const LoadedRun first = load_run(runs.front());
+  const LoadedRun first = load_run(runs.front(), by_position);
   for (const ComparedRun& run : runs)
-    comparisons.push_back(compare(runs.front(), first, run, load_run(run)));
+    comparisons.push_back(compare(runs.front(), first, run, load_run(run, by_position)));
   return comparisons;
 }
 

@@ -24,9 +24,11 @@ std::vector<ComparedRun> runs_of(const std::string& name, const std::string& res
 // score `paired` holds scores in the place of nats and texts in the place of tokens; it has no
 // perplexities then.
 struct ComparedValue {
-  std::string metric;  // "nll_per_token", or of kTextScoreNames
-  Estimate value;      // of this run
-  Estimate first;      // of the first
+  // "nll_per_token", "nll_per_token from 1024 to 1279" (a bin of positions), or of
+  // kTextScoreNames.
+  std::string metric;
+  Estimate value;  // of this run
+  Estimate first;  // of the first
   PairedSummary paired;
 };
 
@@ -42,6 +44,9 @@ struct Comparison {
 // and id are. Throws Error(configuration) naming the runs where they cannot be compared: another
 // job, another tokenizer (of `score`), no document in common, a document of another length in
 // bytes; BadData, Error(no_input).
-std::vector<Comparison> compare_runs(const std::vector<ComparedRun>& runs);
+// `by_position`: a value for each bin of /nll_by_position, which all of them must hold (else
+// Error(usage)) in the same bins.
+std::vector<Comparison> compare_runs(const std::vector<ComparedRun>& runs,
+                                     bool by_position = false);
 
 }  // namespace tovamill

@@ -7,9 +7,9 @@
 #include <ostream>
 #include <vector>
 
+#include "io/results/csv.h"
 #include "io/results/hdf5_file.h"
 #include "kernels/types/error.h"
-#include "pipeline/results/csv.h"
 #include "pipeline/results/document_rows.h"
 #include "pipeline/results/export_generations.h"
 #include "pipeline/results/results_file.h"
@@ -70,11 +70,18 @@ class Exporter {
         !(first.exists("/tokens/id") && first.exists("/tokens/nll")))
       throw Error(ExitCode::usage,
                   "'" + path + "' holds no tokens: run with --token-nll, or leave --tokens out");
+    if (options.table && !has_analysis_table(first, *options.table))
+      throw Error(
+          ExitCode::usage,
+          "'" + path + "' does not hold this table: score with " +
+              (*options.table == AnalysisTable::positions ? "--nll-by-position" : "--analyze"));
   }
 
   void run() {
     if (options_.format == ExportFormat::csv && !generates_)
-      write((options_.tokens ? token_csv_header() : document_csv_header()) +
+      write((options_.table    ? analysis_csv_header(*options_.table)
+             : options_.tokens ? token_csv_header()
+                               : document_csv_header()) +
             (settings_.empty() ? "" : kSettingColumn));
     if (generates_) {
       export_generations(file_, path_, options_, [&](const std::string& line) { write(line); });
@@ -94,6 +101,7 @@ class Exporter {
  private:
   void export_documents() {
     const bool csv = options_.format == ExportFormat::csv;
+    if (options_.table) return export_table(csv);
     DocumentRows(file_, options_.tokens).each([&](const DocumentRow& row) {
       if (!csv)
         write(json_line(row));
@@ -101,6 +109,24 @@ class Exporter {
         write_csv_tokens(row);
       else
         write(csv_line(row));
+    });
+  }
+
+  void export_table(bool csv) {
+    each_analysis_row(file_, *options_.table, [&](const AnalysisRow& row) {
+      std::string line;
+      Json object;
+      for (const auto& [name, value] : row) {
+        std::visit(
+            [&, key = name](const auto& v) {
+              line += (line.empty() ? "" : ",") + csv_field(v);
+              object[key] = v;
+            },
+            value);
+      }
+      if (!csv && !column_.empty()) object["setting"] = column_;
+      write(csv ? line + csv_setting()
+                : object.dump(-1, ' ', false, Json::error_handler_t::replace));
     });
   }
 
@@ -211,6 +237,13 @@ std::string document_csv_header() {
   visit_columns(DocumentRow{}, [&](const char* name, const auto&) {
     line.append(line.empty() ? "" : ",").append(name);
   });
+  return line;
+}
+
+std::string analysis_csv_header(AnalysisTable table) {
+  std::string line;
+  for (const auto& [name, value] : empty_row(table))
+    line.append(line.empty() ? "" : ",").append(name);
   return line;
 }
 

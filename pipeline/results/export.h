@@ -2,8 +2,11 @@
 #pragma once
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "pipeline/analysis/analysis_rows.h"
 
 namespace tovamill {
 
@@ -15,6 +18,8 @@ struct ExportOptions {
   // What --token-nll stored, Error(usage) if it is not there; of generated texts their ids.
   bool tokens = false;
   std::string setting = {};  // of a sweep; empty: all of them
+  // This table in the place of the documents (analysis_rows.h): --nll-by-position, --analysis.
+  std::optional<AnalysisTable> table = std::nullopt;
 };
 
 // A row or object per document, in the file's order, failed ones included with their reason: the
@@ -43,9 +48,10 @@ void export_results(const std::string& path, const ExportOptions& options, std::
 //
 // What the first line of the CSV of all settings has behind the others.
 inline constexpr const char* kSettingColumn = ",setting";
-// The first lines of the CSV of documents and of tokens.
+// The first lines of the CSV of documents, of tokens and of a table.
 std::string document_csv_header();
 std::string token_csv_header();
+std::string analysis_csv_header(AnalysisTable table);
 
 // For `tovamill inspect`: groups, datasets with shape and type, attributes, and whether the run was
 // complete. Works for any HDF5 file. Throws as above.

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "io/results/csv.h"
 #include "kernels/types/error.h"
-#include "pipeline/results/csv.h"
 #include "pipeline/results/document_rows.h"
 #include "pipeline/results/generation_json.h"
 

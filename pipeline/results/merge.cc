@@ -77,7 +77,9 @@ RunRow run_row(const JournalFile& journal) {
           .n_tokens = journal.n_tokens,
           .seconds_computing = number_at(footer, "seconds_computing"),
           .seconds_waiting = number_at(footer, "seconds_waiting"),
-          .seconds_writing = number_at(footer, "seconds_writing")};
+          .seconds_writing = number_at(footer, "seconds_writing"),
+          .timeline = Timeline::from_json(
+              footer.is_object() && footer.contains("timeline") ? footer["timeline"] : json())};
 }
 
 CorpusSummary merge_journals(const std::string& run_directory, const JournalIndex& index,

@@ -33,7 +33,22 @@ std::string first_line(const std::string& path, bool& is_whole) {
   return line;
 }
 
+// A row of a table of export as JSON: its columns in their order.
+bool is_exported_row(const std::string& line, AnalysisTable table) {
+  std::size_t at = 0;
+  for (const auto& [name, value] : empty_row(table)) {
+    const std::string key = (at == 0 ? "{\"" : ",\"") + std::string(name) + "\":";
+    const std::size_t found = line.find(key, at);
+    if (found == std::string::npos || (at == 0 && found != 0)) return false;
+    at = found + key.size();
+  }
+  return !nests_deeper(line, kMaxJsonDepth) && nlohmann::json::accept(line);
+}
+
 bool is_exported_object(const std::string& line, bool is_whole) {
+  if (is_whole && (is_exported_row(line, AnalysisTable::positions) ||
+                   is_exported_row(line, AnalysisTable::classes)))
+    return true;
   if (!line.starts_with(kStreamLineFront)) return false;
   if (is_whole && parse_stream_line(line)) return true;
   const auto has = [&](std::string_view key) {
@@ -101,6 +116,8 @@ bool is_exported_file(const std::string& path) {
     return is_whole && (line == header || line == header + kSettingColumn);
   };
   return is_header(document_csv_header()) || is_header(token_csv_header()) ||
+         is_header(analysis_csv_header(AnalysisTable::positions)) ||
+         is_header(analysis_csv_header(AnalysisTable::classes)) ||
          is_header(generation_csv_header(false)) || is_header(generation_csv_header(true)) ||
          is_exported_object(line, is_whole);
 }

@@ -266,6 +266,7 @@ ResultsGroup::ResultsGroup(const Hdf5File& file, const std::string& group,
       failures_(std::make_unique<Failures>(file_, sizes)),
       tokens_(std::make_unique<Tokens>(file_, sizes)),
       generations_(file_, sizes.n_documents, sizes.longest_id),
+      positions_(file_, sizes.n_documents),
       summary_(sizes.generates) {}
 
 ResultsGroup::~ResultsGroup() = default;
@@ -277,6 +278,8 @@ void ResultsGroup::add(const DocumentRecord& record) {
   tokens_->add(record);
   generations_.add(record, n_added_++);
   cache_.add(record);
+  positions_.add(record);
+  classes_.add(record);
   summary_.add(record);
 }
 
@@ -286,6 +289,8 @@ CorpusSummary ResultsGroup::finish() {
   tokens_->finish();
   generations_.finish(generates_);
   cache_.write(file_);
+  positions_.finish();
+  classes_.write(file_);
   const CorpusSummary summary = summary_.finish();
   write_summary(summary);
   return summary;

@@ -1,6 +1,6 @@
 // What the documents of a run come to, in one group of results.h5: /documents, /failures, /tokens,
-// /trace, /generations, /cache and /summary (io/README.md, "Results file"). Of a sweep each setting
-// has such a group.
+// /trace, /generations, /cache, /nll_by_position, /analysis and /summary (io/README.md, "Results
+// file"). Of a sweep each setting has such a group.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,8 @@
 #include <string>
 
 #include "io/results/hdf5_file.h"
+#include "pipeline/analysis/class_datasets.h"
+#include "pipeline/analysis/position_datasets.h"
 #include "pipeline/results/cache_statistics.h"
 #include "pipeline/results/generation_datasets.h"
 #include "pipeline/results/summary.h"
@@ -54,6 +56,8 @@ class ResultsGroup {
   std::unique_ptr<Tokens> tokens_;
   GenerationDatasets generations_;
   CacheStatistics cache_;
+  PositionDatasets positions_;  // /nll_by_position
+  ClassDatasets classes_;       // /analysis
   SummaryBuilder summary_;
 };
 

@@ -1,6 +1,7 @@
 #include "pipeline/results/results_writer.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/types/error.h"
 
@@ -72,6 +73,44 @@ void ResultsWriter::write_runs(const std::vector<RunRow>& runs) {
           &RunRow::seconds_waiting);
   numbers("/run/seconds_writing", about("time writing; NaN: not reported", "s"),
           &RunRow::seconds_writing);
+  write_timelines(runs);
+}
+
+// Bins beyond the end of an incarnation are NaN.
+void ResultsWriter::write_timelines(const std::vector<RunRow>& runs) {
+  if (std::all_of(runs.begin(), runs.end(),
+                  [](const RunRow& r) { return r.timeline.bins().empty(); }))
+    return;
+  file_.create_dimension("/run/bin", Timeline::kMostBins, "bin of time");
+  Hdf5Appender<double> width(
+      file_, "/run/timeline_width",
+      {.long_name = "width of a bin of time, from the start of the incarnation's work",
+       .units = "s",
+       .scales = {"/run/incarnation"},
+       .expected = runs.size()});
+  for (const RunRow& row : runs) width.append(row.timeline.width_s());
+  width.finish();
+  const auto write = [&](const char* path, const char* long_name, const char* units,
+                         double TimelineBin::*field) {
+    Hdf5Appender<double> out(file_, path,
+                             {.long_name = long_name,
+                              .units = units,
+                              .scales = {"/run/incarnation", "/run/bin"},
+                              .expected = Timeline::kMostBins},
+                             runs.size());
+    std::vector<double> values(runs.size() * Timeline::kMostBins,
+                               std::numeric_limits<double>::quiet_NaN());
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      const std::vector<TimelineBin>& bins = runs[i].timeline.bins();
+      for (std::size_t b = 0; b < bins.size(); ++b)
+        values[i * Timeline::kMostBins + b] = bins[b].*field;
+    }
+    out.append(std::span<const double>(values));
+    out.finish();
+  };
+  write("/run/timeline_tokens", "tokens processed in the bin", "tokens", &TimelineBin::tokens);
+  write("/run/timeline_computing", "time computing in the bin", "s", &TimelineBin::computing_s);
+  write("/run/timeline_waiting", "time waiting for work in the bin", "s", &TimelineBin::waiting_s);
 }
 
 void ResultsWriter::write_root(const ResultsHeader& h, const CorpusSummary& s) {

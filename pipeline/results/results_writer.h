@@ -15,6 +15,7 @@
 #include "pipeline/results/sweep_groups.h"
 #include "pipeline/run_directory/document_record.h"
 #include "pipeline/run_directory/run_directory.h"
+#include "pipeline/run_directory/timeline.h"
 
 namespace tovamill {
 
@@ -48,6 +49,7 @@ struct RunRow {
   std::string host, device;
   std::uint64_t n_documents = 0, n_tokens = 0;
   double seconds_computing = 0.0, seconds_waiting = 0.0, seconds_writing = 0.0;
+  Timeline timeline = {};  // since it began to work
 };
 
 class ResultsWriter {
@@ -65,6 +67,7 @@ class ResultsWriter {
 
  private:
   void write_runs(const std::vector<RunRow>& runs);
+  void write_timelines(const std::vector<RunRow>& runs);
   void write_root(const ResultsHeader& header, const CorpusSummary& summary);
 
   Hdf5File file_;

@@ -22,15 +22,10 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/analysis/ratio_sums.h"
 #include "pipeline/run_directory/document_record.h"
 
 namespace tovamill {
-
-// A number and its standard error over documents.
-struct Estimate {
-  double value = 0.0;
-  double standard_error = 0.0;
-};
 
 // What a document adds to a ratio.
 struct RatioTerm {

@@ -29,7 +29,8 @@ SweepGroups::SweepGroups(Hdf5File& file, std::span<const SettingHeader> settings
     Setting setting{.name = s.name,
                     .results = std::make_unique<ResultsGroup>(file_, group, sizes),
                     .differences = std::nullopt,
-                    .paired = {}};
+                    .paired = {},
+                    .by_position = {}};
     file_.create_group(group + "/paired");
     setting.differences.emplace(
         file_, group + "/paired/nll_difference",
@@ -58,10 +59,11 @@ void SweepGroups::add(const DocumentRecord& record) {
     Setting& s = settings_[i];
     const DocumentRecord& r = of(i);
     s.results->add(r);
+    const bool are_scored = is_scored(r) && is_scored(baseline);
+    if (are_scored) s.by_position.add(baseline.analysis, r.analysis);
     s.differences->append(
-        is_scored(r) && is_scored(baseline)
-            ? s.paired.add(baseline.nll_sum, baseline.n_scored, r.nll_sum, r.n_scored)
-            : kNoDifference);
+        are_scored ? s.paired.add(baseline.nll_sum, baseline.n_scored, r.nll_sum, r.n_scored)
+                   : kNoDifference);
   }
 }
 
@@ -77,6 +79,7 @@ void SweepGroups::write_paired(const Setting& setting, const PairedSummary& pair
   estimate("nll_difference", paired.nll_difference);
   estimate("nll_difference_macro", paired.nll_difference_macro);
   estimate("perplexity_ratio", paired.perplexity_ratio);
+  setting.by_position.write(file_, group);
 }
 
 CorpusSummary SweepGroups::finish() {

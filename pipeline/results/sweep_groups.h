@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/results/hdf5_file.h"
+#include "pipeline/analysis/position_differences.h"
 #include "pipeline/results/paired.h"
 #include "pipeline/results/results_group.h"
 
@@ -38,6 +39,7 @@ class SweepGroups {
     std::unique_ptr<ResultsGroup> results;
     std::optional<Hdf5Appender<double>> differences;
     PairedDifference paired;
+    PositionDifferences by_position;
   };
   void write_paired(const Setting& setting, const PairedSummary& paired);
 

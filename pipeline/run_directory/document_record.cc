@@ -1,6 +1,7 @@
-// Layout: version (a later one for records with settings, so that others stay as they were), then
-// the fields that a scan needs (RecordKey), then the rest in the order of the struct. Counters are
-// LEB128 numbers and histograms end with their last full bin, for most of them are zero.
+// Layout: version (a later one for records with settings or an analysis, so that others stay as
+// they were), then the fields that a scan needs (RecordKey), then the rest in the order of the
+// struct. Counters are LEB128 numbers and histograms end with their last full bin, for most of them
+// are zero.
 #include "pipeline/run_directory/document_record.h"
 
 #include <bit>
@@ -12,7 +13,8 @@
 namespace tovamill {
 namespace {
 
-constexpr std::uint8_t kVersion = 3, kVersionWithSettings = 4;
+// A record of settings has no analysis of its own, but those of its settings.
+constexpr std::uint8_t kVersion = 3, kVersionWithSettings = 4, kVersionWithAnalysis = 5;
 
 void put(ByteWriter& out, const LogHistogram& h) {
   std::size_t n = h.size();
@@ -120,11 +122,12 @@ void get(ByteReader& in, std::vector<DocumentRecord>& settings, const std::strin
 // The fields in front, in one list for reading and writing.
 RecordKey get_key(ByteReader& in) {
   const auto version = in.fixed<std::uint8_t>();
-  if (version != kVersion && version != kVersionWithSettings)
+  if (version < kVersion || version > kVersionWithAnalysis)
     in.fail("the record has version " + std::to_string(version) + ", this program reads " +
-            std::to_string(kVersion) + " and " + std::to_string(kVersionWithSettings));
+            std::to_string(kVersion) + " to " + std::to_string(kVersionWithAnalysis));
   RecordKey key;
   key.has_settings = version == kVersionWithSettings;
+  key.has_analysis = version == kVersionWithAnalysis;
   const auto status = in.fixed<std::uint8_t>();
   if (status > static_cast<std::uint8_t>(DocumentRecord::Status::unscored))
     in.fail("the status is unknown");
@@ -167,7 +170,9 @@ DocumentRecord identity_of(const DocumentRecord& record) {
 
 std::vector<std::byte> encode(const DocumentRecord& r) {
   ByteWriter out;
-  out.fixed(r.settings.empty() ? kVersion : kVersionWithSettings);
+  out.fixed(!r.settings.empty()     ? kVersionWithSettings
+            : r.analysis.is_empty() ? kVersion
+                                    : kVersionWithAnalysis);
   out.fixed(static_cast<std::uint8_t>(r.status));
   out.text(r.file);
   for (const std::uint64_t n : {r.offset, r.span_begin, r.span_end, r.n_lines, r.n_tokens})
@@ -196,7 +201,10 @@ std::vector<std::byte> encode(const DocumentRecord& r) {
   for (const Generation& g : r.generations) put(out, g);
   out.fixed(static_cast<std::int32_t>(r.rank));
   out.fixed(r.seconds);
-  if (r.settings.empty()) return out.take();
+  if (r.settings.empty()) {
+    if (!r.analysis.is_empty()) put(out, r.analysis);
+    return out.take();
+  }
   out.varint(r.settings.size());
   for (const DocumentRecord& setting : r.settings) out.bytes(encode(setting));
   return out.take();
@@ -245,7 +253,10 @@ DocumentRecord decode_document(std::span<const std::byte> bytes, const std::stri
   r.rank = in.fixed<std::int32_t>();
   r.seconds = in.fixed<double>();
   if (key.has_settings) get(in, r.settings, where);
+  if (key.has_analysis) get(in, r.analysis);
   in.expect_end();
+  if (!r.analysis.states.empty() && r.analysis.states.size() != r.layers.size())
+    in.fail("its analysis is of another number of layers");
   const auto is_per_token = [&](std::size_t n, std::size_t rows) {
     return n == 0 || (rows > 0 && n % rows == 0 && n / rows == r.n_tokens);
   };

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/run_directory/document_analysis.h"
+
 namespace tovamill {
 
 // Histograms of token counts use power-of-two bins: bin b counts values in [2^b, 2^(b+1)), bin 0
@@ -118,6 +120,8 @@ struct DocumentRecord {
   std::vector<std::int32_t>
       eviction_step;  // --trace-state: (n_layers, n_tokens), step counted in the document, -1 never
 
+  DocumentAnalysis analysis;  // with --nll-by-position or --analyze; else empty
+
   // The texts of `summarize` and `generate`: by question, then sample. Empty for `score`, whose
   // documents have n_scored instead.
   std::vector<Generation> generations;
@@ -143,6 +147,7 @@ struct RecordKey {
   std::string id;
   std::string failure_text;
   bool has_settings = false;  // DocumentRecord::settings
+  bool has_analysis = false;  // DocumentRecord::analysis
 };
 
 // Which document it is, where it lies and what it accounts for; nothing of what became of it.

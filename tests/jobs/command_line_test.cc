@@ -93,6 +93,9 @@ RunOptions unusual_options() {
   o.sweep = "policy=full,tova cache-size=16,32";
   o.bos = BosMode::never;
   o.parse_special = o.token_nll = o.trace_state = o.strict = o.overwrite = o.accept_appended = true;
+  o.nll_by_position = o.analyze = true;
+  o.position_bin = 1024;
+  o.lexicon = "words.tsv";
   o.block = 128;
   o.streams = 7;
   o.memory_budget = (1ull << 62) + 1;

@@ -43,7 +43,7 @@ class MpiRun : public testing::MpiRuns {
 
   std::vector<std::string> command(const std::string& out,
                                    const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all{"--trace-state"};
+    std::vector<std::string> all{"--trace-state", "--nll-by-position", "--analyze"};
     all.insert(all.end(), more.begin(), more.end());
     return command_of("score", out, all);
   }
@@ -72,7 +72,8 @@ TEST_F(MpiRun, H5diffFindsNoDifference) {
   run_alone("one");
   RunningProgram three(3, command("three", {"--streams", "2"}));
   ASSERT_EQ(three.wait(), 0) << three.err();
-  for (const char* group : {"/documents", "/summary", "/cache", "/tokens", "/trace", "/failures"}) {
+  for (const char* group : {"/documents", "/summary", "/cache", "/tokens", "/trace", "/failures",
+                            "/nll_by_position", "/analysis"}) {
     const auto diff = testing::run_subprocess(
         {"h5diff", d.path() / "one/results.h5", d.path() / "three/results.h5", group});
     EXPECT_EQ(diff.exit_code, 0) << group << diff.out << diff.err;

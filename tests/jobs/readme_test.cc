@@ -107,7 +107,7 @@ TEST(Manuals, PythonRunsAsPrinted) {
   d.write("texts/a.txt", testing::words(80, 1));
   d.write("texts/b.txt", testing::words(60, 2));
   d.write("texts/c.jsonl", "{\"text\": \"a record\"}\n{\"no text\": 1}\n");
-  run(d, "score", "run1", {});
+  run(d, "score", "run1", {"--analyze", "--nll-by-position"});
   run(d, "summarize", "summaries", {"--max-new-tokens", "4"});
   const ProgramResult python_run = testing::run_subprocess(
       {"sh", "-c",

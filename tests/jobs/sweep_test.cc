@@ -35,7 +35,8 @@ class SweepProgram : public testing::MpiRuns {
     d.write("corpus/long.txt", testing::words(4'000, 5));
   }
   std::vector<std::string> command(const std::string& out, const char* sweep = kSweep) const {
-    return command_of("score", out, {"--trace-state", "--sweep", sweep});
+    return command_of("score", out,
+                      {"--trace-state", "--nll-by-position", "--analyze", "--sweep", sweep});
   }
   // The exit code; `out` and `err` are what it printed.
   int tovamill(const std::vector<std::string>& arguments) {

@@ -27,7 +27,8 @@ DocumentLoop::DocumentLoop(DocumentWork& work, const RunOptions& options, int ra
       source_(source),
       journal_(journal),
       states_(states),
-      mailbox_(mailbox) {
+      mailbox_(mailbox),
+      start_s_(now_s()) {
   if (streams_results(options)) stream_.emplace(options.generation.stream_jsonl);
 }
 
@@ -69,7 +70,7 @@ void DocumentLoop::fill_up() {
   while (waits_for_leases_ && work_.has_room() && !held_ && mailbox_.keep_going()) {
     const double start = now_s();
     mailbox_.wait_for_news(kTimeoutSeconds);
-    counters_.seconds_waiting += now_s() - start;
+    count_waiting(start);
     waits_for_leases_ = false;
     fill();
     publish();
@@ -82,7 +83,7 @@ void DocumentLoop::wait() {
   publish();
   const double start = now_s();
   mailbox_.wait_for_news(kLeaseWaitSeconds);
-  counters_.seconds_waiting += now_s() - start;
+  count_waiting(start);
 }
 
 void DocumentLoop::sync_done() {
@@ -166,8 +167,21 @@ void DocumentLoop::count_failure(const DocumentRecord& record) {
 
 void DocumentLoop::step() {
   const double start = now_s();
-  counters_.n_tokens += work_.step();
-  counters_.seconds_computing += now_s() - start;
+  count_computing(start, work_.step());
+}
+
+void DocumentLoop::count_computing(double start_s, std::uint64_t n_tokens) {
+  const double end_s = now_s();
+  counters_.n_tokens += n_tokens;
+  counters_.seconds_computing += end_s - start_s;
+  timeline_.add(start_s - start_s_, end_s - start_s_,
+                {.tokens = static_cast<double>(n_tokens), .computing_s = end_s - start_s});
+}
+
+void DocumentLoop::count_waiting(double start_s) {
+  const double end_s = now_s();
+  counters_.seconds_waiting += end_s - start_s;
+  timeline_.add(start_s - start_s_, end_s - start_s_, {.waiting_s = end_s - start_s});
 }
 
 void DocumentLoop::retire() {
@@ -207,8 +221,7 @@ void DocumentLoop::save_due() {
 // Nothing is in flight after it, and no finished document is left.
 void DocumentLoop::drain() {
   const double start = now_s();
-  counters_.n_tokens += work_.drain();
-  counters_.seconds_computing += now_s() - start;
+  count_computing(start, work_.drain());
   retire();
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipeline/results/stream_file.h"
+#include "pipeline/run_directory/timeline.h"
 #include "workers/documents/document_work.h"
 #include "workers/documents/saved_states.h"
 #include "workers/lease/lease_source.h"
@@ -32,6 +33,7 @@ class DocumentLoop {
   bool run();
 
   const WorkerCounters& counters() const { return counters_; }
+  const Timeline& timeline() const { return timeline_; }  // since the loop was made
 
  private:
   struct Active {
@@ -60,6 +62,8 @@ class DocumentLoop {
   void save(Active& active);
   void publish();
   std::uint64_t bytes_open() const;
+  void count_computing(double start_s, std::uint64_t n_tokens);
+  void count_waiting(double start_s);
 
   DocumentWork& work_;
   const RunOptions& options_;
@@ -75,6 +79,8 @@ class DocumentLoop {
   std::optional<StreamFile> stream_;          // --stream-jsonl
   std::vector<DocumentRecord> not_streamed_;  // in the journal, and not yet durable
   WorkerCounters counters_;
+  Timeline timeline_;
+  double start_s_;
 };
 
 }  // namespace tovamill

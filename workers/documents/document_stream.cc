@@ -11,16 +11,19 @@
 namespace tovamill {
 namespace {
 
-// Cuts the text's ids into chunks, each with what the tokenizer puts before a text.
-std::vector<TokenId> surrounded(std::vector<TokenId> ids, const StreamSetting& s) {
-  ids.insert(ids.end(), s.trailing.begin(), s.trailing.end());
-  if (s.leading.empty()) return ids;
-  std::vector<TokenId> tokens;
-  tokens.reserve(ids.size() + s.leading.size());
+// Cuts the text's ids into chunks, each with what the tokenizer puts before a text. The same of
+// their labels, given those of what is put there.
+template <class T>
+std::vector<T> surrounded(std::vector<T> ids, const std::vector<T>& leading,
+                          const std::vector<T>& trailing, const StreamSetting& s) {
+  ids.insert(ids.end(), trailing.begin(), trailing.end());
+  if (leading.empty()) return ids;
+  std::vector<T> tokens;
+  tokens.reserve(ids.size() + leading.size());
   for (std::size_t i = 0; i < ids.size() || i == 0; ++i) {
     const bool starts_chunk =
         s.chunk_tokens > 0 ? tokens.size() % static_cast<std::size_t>(s.chunk_tokens) == 0 : i == 0;
-    if (starts_chunk) tokens.insert(tokens.end(), s.leading.begin(), s.leading.end());
+    if (starts_chunk) tokens.insert(tokens.end(), leading.begin(), leading.end());
     if (i < ids.size()) tokens.push_back(ids[i]);
   }
   return tokens;
@@ -35,7 +38,8 @@ DocumentStream::DocumentStream(const StreamSetting& setting, StateKeeper& states
       states_(states),
       record_(std::move(record)),
       state_(std::move(state)),
-      text_(std::move(text)) {
+      text_(std::move(text)),
+      analysis_(setting.analysis) {
   states_.reset(*state_);
   is_ready(false);
 }
@@ -50,7 +54,7 @@ bool DocumentStream::is_ready(bool waits) {
 
 void DocumentStream::read(const TextTokens& text) {
   is_read_ = true;
-  tokens_ = surrounded(text.ids, setting_);
+  tokens_ = surrounded(text.ids, setting_.leading, setting_.trailing, setting_);
   for (const TokenId id : tokens_) {
     if (id >= setting_.vocab_size)
       rejection_ = "its text has the token " + std::to_string(id) + ", but the model only has " +
@@ -78,6 +82,21 @@ void DocumentStream::read(const TextTokens& text) {
     result_.eviction_step.assign(layers * tokens_.size(), -1);
     n_dropped_.assign(layers * tokens_.size(), 0);
   }
+  if (analysis_.is_on()) begin_analysis(text);
+}
+
+// What stands around the text is special, and of no word.
+void DocumentStream::begin_analysis(const TextTokens& text) {
+  using Labels = std::vector<std::uint8_t>;
+  const Labels leading(setting_.leading.size()), trailing(setting_.trailing.size());
+  const auto around = [&](const Labels& labels) {
+    return surrounded(labels, leading, trailing, setting_);
+  };
+  TokenLabels labels;
+  if (text.classifier) labels.classes = around(text.labels.classes);
+  if (text.classifier && !text.classifier->tags().empty()) labels.tags = around(text.labels.tags);
+  analysis_.begin(text.classifier.get(), std::move(labels), result_.layers.size(),
+                  result_.analysis);
 }
 
 std::size_t DocumentStream::chunk_end(std::size_t begin) const {
@@ -119,6 +138,7 @@ void DocumentStream::advance(const StepOutput& output, const StepBlock& block, s
     result_.nll_sum += static_cast<double>(nll);
     result_.nll_sum_sq += static_cast<double>(nll) * static_cast<double>(nll);
     if (!result_.token_nll.empty()) result_.token_nll[token] = nll;
+    analysis_.scored(token - chunk_begin_, static_cast<double>(nll), result_.analysis);
   }
   for (std::size_t l = 0; l < result_.layers.size(); ++l) {
     result_.layers[l].n_attended += output.at(l, index).n_attended;
@@ -140,6 +160,7 @@ void DocumentStream::count_evictions(std::size_t layer, std::span<const Eviction
     counters.evicted_weight += static_cast<double>(e.weight);
     const std::size_t token = chunk_begin_ + static_cast<std::size_t>(e.position);
     lifetime_[token] += lived;
+    analysis_.evicted(layer, token, e, result_.analysis);
     if (e.position == 0) {
       first_eviction_[layer * static_cast<std::size_t>(setting_.n_eviction_groups) +
                       static_cast<std::size_t>(e.group)] = e.step;
@@ -171,7 +192,9 @@ void DocumentStream::end_chunk(std::size_t begin, std::size_t end) {
         const std::uint64_t age = n - 1 - static_cast<std::uint64_t>(position);
         counters.survivor_age[static_cast<std::size_t>(log_bin(age))] += 1;
         counters.n_recent += age < held.size();
-        lifetime_[begin + static_cast<std::size_t>(position)] += age;
+        const std::size_t token = begin + static_cast<std::size_t>(position);
+        lifetime_[token] += age;
+        analysis_.survived(l, token, static_cast<std::uint64_t>(position), n, result_.analysis);
       }
       std::int32_t& eviction_step = first_eviction_[l * groups + g];
       for (std::size_t b = 0; b < kLogBins && (std::uint64_t{1} << b) < n; ++b) {
@@ -234,6 +257,7 @@ DocumentRecord DocumentStream::finish(int rank) {
   for (const auto& [id, t] : by_id) result_.token_lifetimes.push_back(t);
   std::sort(result_.token_lifetimes.begin(), result_.token_lifetimes.end(),
             [](const TokenLifetime& a, const TokenLifetime& b) { return a.id < b.id; });
+  StreamAnalysis::finish(result_.analysis);
   result_.rank = rank;
   if (result_.n_scored == 0) result_.status = DocumentRecord::Status::unscored;
   return std::move(result_);

@@ -16,6 +16,7 @@
 #include "kernels/state_keeper.h"
 #include "pipeline/run_directory/document_record.h"
 #include "workers/documents/document_work.h"
+#include "workers/documents/stream_analysis.h"
 #include "workers/documents/tokenizer_threads.h"
 
 namespace tovamill {
@@ -31,6 +32,7 @@ struct StreamSetting {
   std::vector<TokenId> leading, trailing;  // before each chunk, behind the document
   bool keep_tokens = false;                // --token-nll
   bool keep_eviction_steps = false;        // --trace-state
+  AnalysisSetting analysis;                // --nll-by-position, --analyze
   std::uint8_t positions = 0;              // for the record
   std::int32_t clip_distance = 0;
   std::uint64_t seed = 0;  // of random evictions
@@ -83,6 +85,7 @@ class DocumentStream final : public DocumentInFlight {
   void count_evictions(std::size_t layer, std::span<const Eviction> evictions);
   DocumentRecord failed(const std::string& reason, const std::string& text, int rank) const;
   void read(const TextTokens& text);
+  void begin_analysis(const TextTokens& text);
   void read_saved(std::span<const std::byte> bytes);
   void trace(std::size_t layer, std::size_t token, std::int32_t step);
 
@@ -97,6 +100,7 @@ class DocumentStream final : public DocumentInFlight {
   std::size_t planned_ = 0;              // of tokens_, that no block has been planned for
   std::size_t chunk_begin_ = 0;
   DocumentRecord result_;
+  StreamAnalysis analysis_;              // counts in result_.analysis
   std::vector<std::uint64_t> lifetime_;  // (n_tokens) steps lived, summed over layers and groups
   std::vector<std::uint16_t>
       n_dropped_;  // (n_layers, n_tokens) groups that have dropped it, with keep_eviction_steps

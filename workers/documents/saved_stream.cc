@@ -29,6 +29,10 @@ std::string DocumentStream::digest() const {
         setting_.clip_distance}) {
     d.add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(n)));
   }
+  if (analysis_.is_on()) {
+    d.add(setting_.analysis.has_positions ? setting_.analysis.bins.width + 1 : 0);
+    for (const ClassRecord& c : result_.analysis.classes) d.add(c.name);
+  }
   // Not its line and id: those depend on where its lease began, and on whoever took it up.
   d.add(result_.file);
   for (const std::uint64_t n : {result_.offset, result_.n_bytes, result_.n_words}) d.add(n);
@@ -91,7 +95,8 @@ void DocumentStream::read_saved(std::span<const std::byte> bytes) {
       result.token_nll.size() != result_.token_nll.size() ||
       result.eviction_step.size() != result_.eviction_step.size() ||
       lifetime.size() != lifetime_.size() || n_dropped.size() != n_dropped_.size() ||
-      first_eviction.size() != first_eviction_.size())
+      first_eviction.size() != first_eviction_.size() ||
+      !StreamAnalysis::fits(result.analysis, result_.analysis))
     in.fail("its counters are of another shape");
   if (states_.load(*state_, in.rest()) != static_cast<std::int64_t>(next - chunk_begin))
     in.fail("its state stands elsewhere");

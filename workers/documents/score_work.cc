@@ -27,6 +27,7 @@ StreamSetting stream_setting(const LoadedModel& model, const RunOptions& options
           .trailing = std::move(around.trailing),
           .keep_tokens = options.token_nll || options.trace_state,
           .keep_eviction_steps = options.trace_state,
+          .analysis = analysis_setting(options),
           .positions = static_cast<std::uint8_t>(options.cache.positions),
           .clip_distance = options.cache.positions == Positions::clipped
                                ? clip_distance(options.cache, shape)
@@ -45,7 +46,8 @@ ScoreWork::ScoreWork(LoadedModel& model, const RunOptions& options)
       keeper_(*model.states),
       options_(options),
       setting_(stream_setting(model, options)),
-      tokenizer_(*model.tokenizer, n_tokenizer_threads(options)) {}
+      tokenizer_(*model.tokenizer, n_tokenizer_threads(options),
+                 classifier_of(options, *model.tokenizer)) {}
 
 ScoreWork::ScoreWork(LoadedModel& model, const RunOptions& options, StepRunner& runner,
                      StateKeeper& states)

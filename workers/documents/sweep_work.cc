@@ -11,7 +11,8 @@ namespace tovamill {
 
 SweepWork::SweepWork(LoadedModel& model, const RunOptions& options, Sweep sweep)
     : sweep_(std::move(sweep)),
-      tokenizer_(*model.tokenizer, n_tokenizer_threads(options)),
+      tokenizer_(*model.tokenizer, n_tokenizer_threads(options),
+                 classifier_of(options, *model.tokenizer)),
       parse_special_(options.parse_special) {
   for (std::size_t i = 0; i < sweep_.settings.size(); ++i) {
     const RunOptions& setting = sweep_.settings[i].options;

@@ -7,8 +7,9 @@
 
 namespace tovamill {
 
-TokenizerThreads::TokenizerThreads(const Tokenizer& tokenizer, int n_threads)
-    : tokenizer_(tokenizer) {
+TokenizerThreads::TokenizerThreads(const Tokenizer& tokenizer, int n_threads,
+                                   std::shared_ptr<const TokenClassifier> classifier)
+    : tokenizer_(tokenizer), classifier_(std::move(classifier)) {
   try {
     for (int i = 0; i < n_threads; ++i) threads_.emplace_back([this] { work(); });
   } catch (const std::system_error&) {
@@ -31,8 +32,11 @@ std::future<TextTokens> TokenizerThreads::start(std::string text, bool parse_spe
     try {
       tokenizer_.encode(t, parse_special, tokens.ids);
     } catch (const UnencodableText& e) {
-      tokens = TextTokens{{}, 0, 0, e.what()};
+      tokens = {};
+      tokens.rejection = e.what();
     }
+    tokens.classifier = classifier_;
+    if (classifier_) tokens.labels = classifier_->label(tokens.ids);
     tokens.n_words = count_words(t);
     tokens.n_bytes = t.size();
     return tokens;

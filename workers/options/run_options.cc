@@ -1,6 +1,9 @@
 #include "workers/options/run_options.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -62,6 +65,18 @@ void check_cache(const RunOptions& o) {
                 "--sweep and --stages do not go together: run each setting for itself, and "
                 "tovamill compare");
   sweep_of(o);
+}
+
+void check_analysis(const RunOptions& o) {
+  check_range(o.position_bin >= 0 && o.position_bin <= 1 << 30, "--position-bin",
+              text_of(o.position_bin), "give 1 to 1073741824 tokens, or 0 for logarithmic bins");
+  const auto belongs = [](bool is_given, bool has_other, const char* option, const char* other) {
+    if (is_given && !has_other)
+      throw Error(ExitCode::configuration, std::string(option) + " has no effect without " + other +
+                                               ": give both, or neither");
+  };
+  belongs(o.position_bin != 0, o.nll_by_position, "--position-bin", "--nll-by-position");
+  belongs(!o.lexicon.empty(), o.analyze, "--lexicon", "--analyze");
 }
 
 }  // namespace
@@ -136,6 +151,20 @@ std::vector<std::string> names_of_option(std::string_view name) {
   return {};
 }
 
+std::string read_lexicon_file(const std::string& path) {
+  constexpr std::streamsize kMostBytes = 64 << 20;
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const std::streamsize n = file ? static_cast<std::streamsize>(file.tellg()) : 0;
+  if (n > kMostBytes) throw BadData("--lexicon " + path + " is longer than 64 MiB");
+  std::string text(static_cast<std::size_t>(std::max<std::streamsize>(n, 0)), '\0');
+  file.seekg(0);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file)
+    throw Error(ExitCode::no_input,
+                "--lexicon " + path + " cannot be read: " + std::strerror(errno));
+  return text;
+}
+
 void validate(const RunOptions& o) {
   check_given(!o.model.empty(), "--model", "a Hugging Face model directory or a .gguf file");
   check_given(!o.corpus.paths.empty(), "--corpus",
@@ -173,6 +202,7 @@ void validate(const RunOptions& o) {
     throw Error(ExitCode::configuration,
                 "--accept-appended and --part, --skip or --limit do not go together: which records "
                 "these choose depends on what the corpus holds");
+  check_analysis(o);
   check_cache(o);
   if (o.job_kind != Job::score) validate_generation(o);
 }

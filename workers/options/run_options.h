@@ -40,6 +40,10 @@ struct RunOptions {
   Part part;                // of the corpus; limit and skip count within it
   bool token_nll = false;
   bool trace_state = false;  // implies token_nll's offsets and ids
+  bool nll_by_position = false;
+  std::int32_t position_bin = 0;  // tokens of a bin; 0: log bins (PositionBins)
+  bool analyze = false;           // lifetimes by class of token
+  std::string lexicon;            // file of words and their tags, for analyze
   double sync_seconds = 5.0;
   bool strict = false;                 // any bad record ends the run with 65
   double max_bad_fraction = 1.0;       // more bad records than this fraction: exit 65 at the end
@@ -147,6 +151,15 @@ void visit_state_fields(Options& o, Visit&& visit) {
   visit("token-nll", o.token_nll, results, "store every token's id and NLL in /tokens");
   visit("trace-state", o.trace_state, results,
         "store the death step of every token in every layer in /trace");
+  visit("nll-by-position", o.nll_by_position, scoring,
+        "store the NLL by position in the document, or chunk, in /nll_by_position");
+  visit("position-bin", o.position_bin, scoring,
+        "nll-by-position: tokens of a bin; 0 is bins of a quarter of a power of two");
+  visit("analyze", o.analyze, scoring,
+        "store how long tokens of each class stay (punctuation, word starts, ...) in /analysis");
+  visit(
+      "lexicon", o.lexicon, convenience,
+      "analyze: file of lines word<TAB>tag, such as parts of speech, whose tags are classes, too");
 }
 
 // What is asked of a document.
@@ -293,6 +306,10 @@ CacheOptions cache_of(const RunOptions& options);
 // Throws Error(configuration) where an option is given that the policy, or the positions, make no
 // use of: a misunderstanding, not a wish to be passed over.
 void check_policy_options(const CacheOptions& options);
+// The text of the file of --lexicon. Throws Error(no_input), BadData where it is longer than 64
+// MiB.
+std::string read_lexicon_file(const std::string& path);
+
 // Throws Error(usage or configuration) naming the option and what to give instead.
 void validate(const RunOptions& options);
 

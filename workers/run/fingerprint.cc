@@ -1,6 +1,7 @@
 #include "workers/run/fingerprint.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <set>
@@ -114,6 +115,20 @@ void fingerprint_sweep(nlohmann::json& fields, const RunOptions& options,
     fields["sweep"].push_back(setting_line(setting, config));
 }
 
+// What is recorded beside the numbers, where it is asked for: runs without have the fingerprints
+// that they had before there was such an option.
+constexpr std::array<const char*, 4> kRecordedBeside{"nll-by-position", "position-bin", "analyze",
+                                                     "lexicon"};
+
+void fingerprint_analysis(nlohmann::json& fields, const RunOptions& options) {
+  if (!options.nll_by_position) fields.erase("nll-by-position"), fields.erase("position-bin");
+  if (!options.analyze) fields.erase("analyze");
+  if (options.lexicon.empty() || options.job_kind != Job::score) return;
+  Digest digest;
+  digest.add(std::string_view(read_lexicon_file(options.lexicon)));
+  fields["lexicon"] = digest.hex();
+}
+
 }  // namespace
 
 nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
@@ -147,6 +162,7 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
       fields.erase(name);
   }
   if (fields.contains("budgets")) fields["budgets"] = layer_sizes_text(options);
+  fingerprint_analysis(fields, options);
   fingerprint_sweep(fields, options, config);
   return fields;
 }
@@ -169,6 +185,11 @@ void check_same(const nlohmann::json& before, const nlohmann::json& now,
     const std::string name = key == "job" ? "the command" : "--" + key;
     differences += (differences.empty() ? "" : ", ") + name + " was " +
                    (found == before.end() ? "not there" : text(*found)) + " and is " + text(value);
+  }
+  for (const char* key : kRecordedBeside) {
+    if (before.contains(key) && !now.contains(key))
+      differences += (differences.empty() ? "--" : ", --") + std::string(key) + " was " +
+                     text(before[key]) + " and is not there";
   }
   if (was_sweep)
     differences += (differences.empty() ? "" : ", ") + std::string("--sweep was ") +

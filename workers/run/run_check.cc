@@ -1,6 +1,7 @@
 #include "workers/run/run_check.h"
 
 #include "workers/documents/prompting.h"
+#include "workers/documents/stream_analysis.h"
 #include "workers/load/loaded_model.h"
 #include "workers/load/model_parts.h"
 #include "workers/run/run_guard.h"
@@ -14,6 +15,7 @@ void check_model(const RunOptions& options) {
   const ModelMetadata metadata = open_model(options.model);
   weights_of(*metadata.files, metadata.config);
   cut_layers(metadata.config.shape, options.stages);
+  classifier_of(options, *metadata.tokenizer);
   if (options.job_kind != Job::score) Prompting(*metadata.files, *metadata.tokenizer, options);
 }
 

@@ -201,6 +201,7 @@ void work_through(const RunOptions& options, DocumentWork& documents, const Load
         {"seconds_waiting", c.seconds_waiting},
         {"seconds_writing", journal.seconds_writing()},
         {"work", json::parse(documents.statistics())},
+        {"timeline", loop.timeline().to_json()},
         {"complete",
          complete}}.dump());
   };

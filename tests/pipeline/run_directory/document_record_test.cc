@@ -54,6 +54,24 @@ TEST(LogBin, HoldsThePowersOfTwo) {
   EXPECT_EQ(log_bin(~0ull), 31);
 }
 
+TEST(PositionBins, AreQuartersOfPowersOfTwoOrOfOneWidth) {
+  const PositionBins quarters;
+  std::vector<std::uint64_t> first;
+  for (std::size_t b = 0; b < 14; ++b) first.push_back(quarters.first(b));
+  EXPECT_EQ(first,
+            (std::vector<std::uint64_t>{0, 2, 4, 8, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80}));
+  for (const PositionBins& bins :
+       {quarters, PositionBins{1}, PositionBins{1024}, PositionBins{7}}) {
+    for (std::uint64_t p = 0; p < 5000; ++p) {
+      const std::size_t b = bins.index(p);
+      ASSERT_LE(bins.first(b), p);
+      ASSERT_LT(p, bins.first(b + 1));
+    }
+  }
+  EXPECT_EQ(quarters.index(1'000'000), 67u);  // 917504 to 1048575
+  EXPECT_EQ(PositionBins{1024}.index(1'000'000), 976u);
+}
+
 TEST(DocumentRecord, ComesBackAsItWent) {
   for (const DocumentRecord& r :
        {DocumentRecord{}, with_everything(), synthetic_document(3), synthetic_document(7)})
@@ -73,14 +91,41 @@ TEST(DocumentRecord, OfAnotherVersionIsRefusedByNumber) {
   } catch (const BadData& e) {
     EXPECT_EQ(
         std::string(e.what()),
-        "here: the record has version 2, this program reads 3 and 4: the file is damaged or of "
+        "here: the record has version 2, this program reads 3 to 5: the file is damaged or of "
         "another program version");
   }
 }
 
+DocumentRecord with_analysis() {
+  DocumentRecord r = with_everything();
+  r.analysis = {
+      .has_positions = true,
+      .bins = {1024},
+      .positions = {{0, 0.0}, {1024, -0.0}, {3, 1e300}},
+      .states = {{1, 2, 3, 4, 5}, {std::numeric_limits<std::uint64_t>::max(), 0, 1, 1, 7}},
+      .classes = {{"newline", false, 3, {{1, 2, 3, 4, 5}, {6, 7, 8, 9, 10}}},
+                  {"NN", true, 0, {{}, {0, 0, 1, 300, 0}}}}};
+  return r;
+}
+
+TEST(DocumentRecord, KeepsAnAnalysis) {
+  const DocumentRecord r = with_analysis();
+  const auto bytes = encode(r);
+  EXPECT_EQ(decode_document(bytes, "here"), r);
+  EXPECT_EQ(std::to_integer<int>(bytes.front()), 5);
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_THROW(decode_document(std::span(bytes).first(n), "here"), BadData) << n;
+  DocumentRecord other = r;
+  other.analysis.classes[1].layers[1].survivor_steps = 301;
+  EXPECT_NE(decode_document(encode(other), "here"), r);
+  other.analysis.states.pop_back();
+  for (ClassRecord& c : other.analysis.classes) c.layers.pop_back();
+  EXPECT_THROW(decode_document(encode(other), "here"), BadData) << "of another number of layers";
+}
+
 DocumentRecord with_settings() {
   DocumentRecord r = synthetic_document(2, {});
-  r.settings = {with_everything(), synthetic_document(3), synthetic_document(7)};
+  r.settings = {with_everything(), with_analysis(), synthetic_document(3), synthetic_document(7)};
   return r;
 }
 
@@ -156,10 +201,11 @@ TEST(DocumentRecord, CutAnywhereIsRefused) {
 }
 
 TEST(DocumentRecord, DamagedNeverDoesMoreThanThrow) {
-  const std::vector<std::byte> bytes = encode(with_everything());
+  const std::vector<std::vector<std::byte>> whole{encode(with_everything()),
+                                                  encode(with_analysis())};
   std::mt19937 random(1);
   for (int round = 0; round < 20000; ++round) {
-    std::vector<std::byte> damaged = bytes;
+    std::vector<std::byte> damaged = whole[static_cast<std::size_t>(round % 2)];
     for (unsigned n = 1 + random() % 4; n > 0; --n)
       damaged[random() % damaged.size()] = static_cast<std::byte>(random());
     try {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <limits>
+#include <optional>
 #include <random>
 
 #include "kernels/types/error.h"
@@ -40,14 +41,16 @@ struct Worker {
         .trailing = {},
         .keep_tokens = options.token_nll || options.trace_state,
         .keep_eviction_steps = options.trace_state,
+        .analysis = analysis_setting(options),
         .positions = static_cast<std::uint8_t>(options.cache.positions),
         .clip_distance = clip_distance(options.cache, shape)};
+    tokenizer.emplace(*model.tokenizer, 0, classifier_of(options, *model.tokenizer));
   }
   // On a state that this worker has used before, if it has.
   std::unique_ptr<DocumentStream> start(const CorpusRecord& record) {
     std::unique_ptr<StreamState> state = used ? std::move(used) : model.backend->make_state();
     return std::make_unique<DocumentStream>(setting, *model.backend, record,
-                                            tokenizer.start(record.text, false), std::move(state));
+                                            tokenizer->start(record.text, false), std::move(state));
   }
   void step(DocumentStream& stream) {
     std::vector<std::int32_t> ids, targets;
@@ -66,7 +69,7 @@ struct Worker {
   }
 
   LoadedModel model;
-  TokenizerThreads tokenizer{*model.tokenizer, 0};
+  std::optional<TokenizerThreads> tokenizer;
   StreamSetting setting;
   std::unique_ptr<StreamState> used;
 };
@@ -87,7 +90,7 @@ class SavedStream : public ::testing::Test {
   static RunOptions options(const CacheOptions& cache) {
     RunOptions o = testing::tiny_options("", "", "");
     o.cache = cache;
-    o.token_nll = o.trace_state = true;
+    o.token_nll = o.trace_state = o.nll_by_position = o.analyze = true;
     return o;
   }
 
@@ -151,6 +154,7 @@ TEST_F(SavedStream, GoesOnToTheBitWithAndWithoutTokens) {
     RunOptions o = options({.cache_size = 40});
     o.token_nll = keep;
     o.trace_state = false;
+    o.nll_by_position = o.analyze = keep;
     o.block = 100;
     expect_undisturbed(o, record, 2);
   }
@@ -229,6 +233,9 @@ TEST_F(SavedStream, IsRefusedForAnotherTextOrSetting) {
       [](RunOptions& c) { c.block = 128; },
       [](RunOptions& c) { c.cache.chunk_tokens = 701; },
       [](RunOptions& c) { c.trace_state = false; },
+      [](RunOptions& c) { c.nll_by_position = false; },
+      [](RunOptions& c) { c.position_bin = 64; },
+      [](RunOptions& c) { c.analyze = false; },
       [](RunOptions& c) { c.bos = BosMode::always; },
       [](RunOptions& c) { c.cache.positions = Positions::absolute; }};
   for (const auto& change : changes) {

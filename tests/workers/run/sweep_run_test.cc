@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "io/results/hdf5_file.h"
+#include "pipeline/results/compare.h"
 #include "pipeline/run_directory/run_directory.h"
 #include "tests/support/error_of.h"
 #include "tests/support/models/model_builder.h"
@@ -37,7 +38,7 @@ class SweepRun : public ::testing::Test {
   }
   RunOptions options(const std::string& out, const std::string& sweep) const {
     RunOptions o = testing::tiny_options(d.path() / "model", d.path() / "corpus", d.path() / out);
-    o.token_nll = o.trace_state = true;
+    o.token_nll = o.trace_state = o.nll_by_position = o.analyze = true;
     o.sweep = sweep;
     return o;
   }
@@ -52,7 +53,7 @@ class SweepRun : public ::testing::Test {
       score(alone);
       const auto expected = testing::results_within(results_path(alone.out), "");
       const auto actual = testing::results_within(results_path(o.out), "/sweep/" + setting.name);
-      EXPECT_GE(actual.size(), 40u);
+      EXPECT_GE(actual.size(), 70u);
       EXPECT_TRUE(actual == expected);
       for (const auto& [name, text] : expected) {
         const auto found = actual.find(name);
@@ -158,6 +159,42 @@ TEST_F(SweepRun, ComparesEachDocumentWithTheBaseline) {
   EXPECT_EQ(summary.settings[1].paired.nll_difference.value, 0.0);
   EXPECT_EQ(summary.settings[1].paired.nll_difference.standard_error, 0.0);
   EXPECT_GT(summary.settings[0].tokens_per_second, 0.0);
+}
+
+TEST_F(SweepRun, ComparesTheNllByPositionWithTheBaselines) {
+  RunOptions o = options("run", "policy=full,tova cache-size=8");
+  o.position_bin = 16;
+  score(o);
+  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
+  const auto sum_of = [&](const char* setting) {
+    return file.read_all<double>(std::string("/sweep/") + setting + "/nll_by_position/nll_sum");
+  };
+  const std::vector<double> full = sum_of("full"), tova = sum_of("tova");
+  const auto n = file.read_all<double>("/sweep/tova/nll_by_position/n_tokens");
+  const std::string name = "/paired/nll_difference_by_position";
+  const auto differences = file.read_all<double>("/sweep/tova" + name),
+             errors = file.read_all<double>("/sweep/tova" + name + "_se");
+  ASSERT_EQ(differences.size(), n.size());
+  double greatest = 0.0;
+  for (std::size_t b = 0; b < n.size(); ++b) {
+    EXPECT_NEAR(differences[b], (tova[b] - full[b]) / n[b], 1e-12);
+    greatest = std::max(greatest, std::abs(differences[b]));
+  }
+  EXPECT_GT(greatest, 0.0);
+  EXPECT_GT(errors[2], 0.0);
+  for (const double d : file.read_all<double>("/sweep/full" + name)) EXPECT_EQ(d, 0.0);
+  const auto compared = compare_runs(runs_of("run", results_path(o.out)), true);
+  ASSERT_EQ(compared.size(), 2u);
+  ASSERT_EQ(compared[1].values.size(), differences.size());
+  for (std::size_t b = 0; b < n.size(); ++b) {
+    const ComparedValue& v = compared[1].values[b];
+    EXPECT_EQ(v.metric, "nll_per_token from " + std::to_string(16 * b) + " to " +
+                            std::to_string(16 * b + 15));
+    EXPECT_NEAR(v.paired.nll_difference.value, differences[b], 1e-12);
+    EXPECT_EQ(std::isnan(v.paired.nll_difference.standard_error), std::isnan(errors[b]))
+        << "NaN: of one document";
+    EXPECT_FALSE(std::abs(v.paired.nll_difference.standard_error - errors[b]) > 1e-9);
+  }
 }
 
 TEST_F(SweepRun, APlanHasTheMemoryOfAllSettings) {

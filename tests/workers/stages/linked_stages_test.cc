@@ -167,7 +167,7 @@ class LinkedStages : public ::testing::Test {
   static RunOptions options() {
     RunOptions o = testing::tiny_options("", "", "");
     o.device = DeviceKind::cuda;
-    o.trace_state = o.token_nll = true;
+    o.trace_state = o.token_nll = o.nll_by_position = o.analyze = true;
     o.streams = 4;
     o.block = 8;
     return o;

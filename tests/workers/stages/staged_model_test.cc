@@ -136,7 +136,7 @@ class StagedModelTest : public ::testing::Test {
   std::string model() const { return d.path() / "model"; }
   static RunOptions options() {
     RunOptions o = testing::tiny_options("", "", "");
-    o.trace_state = o.token_nll = true;
+    o.trace_state = o.token_nll = o.nll_by_position = o.analyze = true;
     o.streams = 3;
     return o;
   }
