@@ -266,6 +266,7 @@ ResultsGroup::ResultsGroup(const Hdf5File& file, const std::string& group,
       failures_(std::make_unique<Failures>(file_, sizes)),
       tokens_(std::make_unique<Tokens>(file_, sizes)),
       generations_(file_, sizes.n_documents, sizes.longest_id),
+      probe_(file_),
       summary_(sizes.generates) {}
 
 ResultsGroup::~ResultsGroup() = default;
@@ -276,6 +277,8 @@ void ResultsGroup::add(const DocumentRecord& record) {
   if (record.status == DocumentRecord::Status::failed) failures_->add(record);
   tokens_->add(record);
   generations_.add(record, n_added_++);
+  probe_.add(record, n_generations_);
+  n_generations_ += record.generations.size();
   cache_.add(record);
   summary_.add(record);
 }
@@ -285,6 +288,7 @@ CorpusSummary ResultsGroup::finish() {
   failures_->finish();
   tokens_->finish();
   generations_.finish(generates_);
+  probe_.finish();
   cache_.write(file_);
   const CorpusSummary summary = summary_.finish();
   write_summary(summary);

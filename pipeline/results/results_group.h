@@ -1,6 +1,6 @@
 // What the documents of a run come to, in one group of results.h5: /documents, /failures, /tokens,
-// /trace, /generations, /cache and /summary (io/README.md, "Results file"). Of a sweep each setting
-// has such a group.
+// /trace, /generations, /probe, /cache and /summary (io/README.md, "Results file"). Of a sweep each
+// setting has such a group.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "io/results/hdf5_file.h"
+#include "pipeline/probe/probe_datasets.h"
 #include "pipeline/results/cache_statistics.h"
 #include "pipeline/results/generation_datasets.h"
 #include "pipeline/results/summary.h"
@@ -53,6 +54,8 @@ class ResultsGroup {
   std::unique_ptr<Failures> failures_;
   std::unique_ptr<Tokens> tokens_;
   GenerationDatasets generations_;
+  ProbeDatasets probe_;
+  std::uint64_t n_generations_ = 0;  // so far
   CacheStatistics cache_;
   SummaryBuilder summary_;
 };
