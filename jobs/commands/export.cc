@@ -46,6 +46,10 @@ int run_export(const Request& request) {
   options.format = export_format_named(request.extras.at("format"));
   options.tokens = request.flag("tokens");
   options.setting = request.extras.at("setting");
+  options.probe = request.flag("probe");
+  if (options.probe && (options.format != ExportFormat::csv || options.tokens))
+    throw Error(ExitCode::configuration,
+                "--probe gives CSV without tokens: leave --format jsonl and --tokens out");
   const std::string results = results_of_operand(request.operands.front());
   const std::string& output = request.extras.at("output");
   if (output.empty()) {
@@ -76,7 +80,7 @@ Subcommand export_command() {
   Subcommand command;
   command.name = "export";
   command.synopsis =
-      "DIR|results.h5 [--format csv|jsonl] [--tokens] [--setting NAME] [--output FILE]";
+      "DIR|results.h5 [--format csv|jsonl] [--tokens] [--setting NAME] [--probe] [--output FILE]";
   command.summary = "results as CSV or JSON lines, a document or text each";
   command.introduction =
       "Prints a row or an object per document: what it is, its counts, its perplexity per token "
@@ -91,10 +95,12 @@ Subcommand export_command() {
       "  tovamill export run1 > documents.csv\n"
       "  tovamill export run1/results.h5 --format jsonl --tokens --output tokens.jsonl\n"
       "  tovamill export summaries --format jsonl > summaries.jsonl\n";
-  command.extras = {{"format", "NAME", "csv", "csv, jsonl"},
-                    {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
-                    {"setting", "NAME", "", "of a sweep (score --sweep): only this setting"},
-                    {"output", "FILE", "", "write there instead of to standard output"}};
+  command.extras = {
+      {"format", "NAME", "csv", "csv, jsonl"},
+      {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
+      {"setting", "NAME", "", "of a sweep (score --sweep): only this setting"},
+      {"probe", "", "false", "what the probes come to by task, length and depth, as CSV"},
+      {"output", "FILE", "", "write there instead of to standard output"}};
   command.operand = "DIR|FILE";
   command.run = run_export;
   return command;

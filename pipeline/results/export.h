@@ -15,6 +15,7 @@ struct ExportOptions {
   // What --token-nll stored, Error(usage) if it is not there; of generated texts their ids.
   bool tokens = false;
   std::string setting = {};  // of a sweep; empty: all of them
+  bool probe = false;        // what the probes come to (probe_results.h), as CSV
 };
 
 // A row or object per document, in the file's order, failed ones included with their reason: the

@@ -37,14 +37,14 @@ void check_cache(const RunOptions& o) {
     check_policy_options(o.cache);
     return;
   }
-  if (o.job_kind != Job::score)
-    throw Error(ExitCode::configuration,
-                "--sweep and tovamill " + std::string(name_of(o.job_kind)) +
-                    " do not go together: run it once for each setting, and tovamill compare");
   if (o.stages > 1)
     throw Error(ExitCode::configuration,
                 "--sweep and --stages do not go together: run each setting for itself, and "
                 "tovamill compare");
+  if (streams_results(o))
+    throw Error(ExitCode::configuration,
+                "--sweep and --stream-jsonl do not go together: a text has no setting there; run "
+                "each setting for itself, or tovamill export at the end");
   sweep_of(o);
 }
 
@@ -56,7 +56,7 @@ std::string policy_help() {
 }
 
 std::string seed_help() {
-  return "of the random numbers: those of sampling, and those of --policy " +
+  return "of the random numbers: those of sampling, of the texts of probe, and of --policy " +
          policy_names([](const PolicyTraits& p) { return p.draws; });
 }
 
@@ -93,6 +93,7 @@ bool has_effect(Effect effect, const RunOptions& options) {
   const bool generates = options.job_kind != Job::score;
   if (effect == Effect::random) return generates || traits_of(options.cache.policy).draws;
   if (effect == Effect::scoring) return !generates;
+  if (effect == Effect::probing) return options.job_kind == Job::probe;
   return effect != Effect::generation || generates;
 }
 
@@ -157,7 +158,8 @@ void validate(const RunOptions& o) {
                 "--accept-appended and --part, --skip or --limit do not go together: which records "
                 "these choose depends on what the corpus holds");
   check_cache(o);
-  if (o.job_kind != Job::score) validate_generation(o);
+  if (o.job_kind == Job::probe) validate_probe(o.probe);
+  if (o.job_kind != Job::score && !is_sweep(o)) validate_generation(o);
 }
 
 }  // namespace tovamill
