@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/results/hdf5_file.h"
+#include "pipeline/probe/probe_results.h"
 #include "pipeline/results/summary.h"
 #include "pipeline/run_directory/run_report.h"
 
@@ -78,6 +79,7 @@ struct ReportSetting {
   DocumentStatistics documents;
   std::vector<PositionBin> positions;  // none: no token NLLs
   std::optional<CacheNumbers> cache;
+  std::vector<ProbeCell> probe;  // none: no document was of a probe
   // By the first score, the outermost first; where no text has references, the first ones, and
   // none.
   std::vector<ShownText> best_texts, worst_texts;
