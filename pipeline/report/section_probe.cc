@@ -1,5 +1,5 @@
-// What probes found: right answers by length for each task, and by depth and length for each
-// setting.
+// What probes found: right answers by length and by size of the state for each task, and by depth
+// and length for each setting.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -59,6 +59,56 @@ std::string length_curves(const Settings& settings, ProbeTask task, const MakeFi
   return figure(p, table);
 }
 
+ProbeCell all_of(const ReportSetting& s, ProbeTask task) {
+  ProbeCell all{.task = task, .length = 0, .depth = std::nullopt};
+  for (const ProbeCell& c : s.probe) {
+    if (c.task == task) all.add(c);
+  }
+  return all;
+}
+
+// A curve for each policy, all lengths and depths together; none where there is one size only.
+std::string size_curves(const Settings& settings, ProbeTask task, const MakeFigure& figure) {
+  Picture p;
+  p.name = "probe-" + std::string(name_of(task)) + "-size";
+  p.title = "Right answers by size of the state: " + std::string(name_of(task));
+  p.description =
+      "Share of right answers of all lengths and depths together; a dashed line is a state without "
+      "bound.";
+  p.x_label = "tokens in the state";
+  p.y_label = "share of right answers";
+  p.y_from_zero = true;
+  p.x_is_log = true;
+  HtmlTable table(p.title);
+  table.text("setting").number("tokens in the state").number("answers").number("share");
+  table.number("95 % (Wilson)");
+  std::set<std::int64_t> sizes;
+  for (const ReportSetting& s : settings) {
+    if (!has_task(s, task)) continue;
+    const ProbeCell all = all_of(s, task);
+    const bool is_sized = s.is_bounded && s.cache_size() > 0;
+    table.row({s.label, is_sized ? std::to_string(s.cache_size()) : "all", with_thousands(all.n),
+               fixed_point(all.accuracy(), 3), interval_text(all)});
+    const auto same = std::find_if(p.series.begin(), p.series.end(), [&](const PictureSeries& x) {
+      return is_sized && x.label == s.family;
+    });
+    const PicturePoint point{static_cast<double>(s.cache_size()), all.accuracy(),
+                             all.accuracy_se()};
+    if (is_sized) sizes.insert(s.cache_size());
+    if (same != p.series.end()) {
+      same->points.push_back(point);
+    } else if (p.series.size() < kMostCurves) {
+      PictureSeries series{.label = is_sized ? s.family : s.label, .points = {point}};
+      if (!is_sized) series.kind = PictureSeries::Kind::level;
+      series.colour = static_cast<int>(p.series.size());
+      p.series.push_back(series);
+    }
+  }
+  for (const std::int64_t size : sizes)
+    p.x_ticks.emplace_back(static_cast<double>(size), std::to_string(size));
+  return sizes.size() < 2 ? "" : figure(p, table);
+}
+
 // The share of right answers: a row for each depth, a column for each length.
 std::string depth_map(const ReportSetting& s, std::size_t number, ProbeTask task,
                       const MakeFigure& figure) {
@@ -109,7 +159,7 @@ std::string depth_map(const ReportSetting& s, std::size_t number, ProbeTask task
 ReportSection probe_section(const Settings& settings, const MakeFigure& figure) {
   ReportSection section{"probe", "What was found", ""};
   for (const ProbeTask task : tasks_of(settings))
-    section.html += length_curves(settings, task, figure);
+    section.html += length_curves(settings, task, figure) + size_curves(settings, task, figure);
   std::size_t n_drawn = 0, n_left = 0;
   for (const ProbeTask task : tasks_of(settings)) {
     for (std::size_t i = 0; has_depth(task) && i < settings.size(); ++i) {
