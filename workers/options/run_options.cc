@@ -48,6 +48,23 @@ void check_cache(const RunOptions& o) {
   sweep_of(o);
 }
 
+// What would leave out what is hidden, or what is asked.
+void check_probe(const RunOptions& o) {
+  validate_probe(o.probe);
+  const auto refuse = [](bool ok, const std::string& what) {
+    if (!ok) throw Error(ExitCode::configuration, what);
+  };
+  refuse(o.generation.task == TaskChoice::qa,
+         "--task " + text_of(o.generation.task) +
+             " asks no question of a probe: leave it out, or give --prompt");
+  refuse(o.generation.max_document_tokens == 0,
+         "--max-document-tokens would leave out what a probe has hidden: give --lengths");
+  refuse(o.generation.prompt.empty() ||
+             PromptTemplate::parse(o.generation.prompt, o.generation.prompt_file).has_question(),
+         "--prompt " + o.generation.prompt_file +
+             ": a probe asks a question: say with {question} where it stands");
+}
+
 }  // namespace
 
 std::string policy_help() {
@@ -158,7 +175,7 @@ void validate(const RunOptions& o) {
                 "--accept-appended and --part, --skip or --limit do not go together: which records "
                 "these choose depends on what the corpus holds");
   check_cache(o);
-  if (o.job_kind == Job::probe) validate_probe(o.probe);
+  if (o.job_kind == Job::probe) check_probe(o);
   if (o.job_kind != Job::score && !is_sweep(o)) validate_generation(o);
 }
 

@@ -13,9 +13,9 @@
 namespace tovamill {
 namespace {
 
-void write_corpus(const RunOptions& options, const std::string& path, const std::string& option) {
-  const ModelMetadata metadata = open_model(options.model);
-  const ProbeCorpus corpus(*metadata.tokenizer, options);
+void write_corpus(const RunOptions& options, const Tokenizer& tokenizer, const std::string& path,
+                  const std::string& option) {
+  const ProbeCorpus corpus(tokenizer, options);
   InputFiles inputs;
   inputs.add("the model", options.model);
   inputs.add("the file of --haystack", options.probe.haystack);
@@ -31,20 +31,24 @@ void write_corpus(const RunOptions& options, const std::string& path, const std:
 
 void name_probe_corpus(RunOptions& options) {
   read_haystack(options.probe);
+  options.corpus = {};  // whatever a file of --config says of others
+  options.corpus.question_key = "question";
+  options.corpus.reference_key = "reference";
   options.corpus.paths = {probe_corpus_path(options.out)};
 }
 
 void make_probe_corpus(const RunOptions& options, double lock_wait_s) {
   const std::string path = probe_corpus_path(options.out);
+  const ModelMetadata metadata = open_model(options.model);  // before anything is made
   prepare_run_directory(options.out);
   const RunLock lock(options.out, lock_wait_s);
   const bool has_begun = !scan_journals(options.out).journals.empty();
   if (has_begun && !options.overwrite && std::filesystem::exists(path)) return;
-  write_corpus(options, path, "--out");
+  write_corpus(options, *metadata.tokenizer, path, "--out");
 }
 
 void write_probe_corpus(const RunOptions& options, const std::string& path) {
-  write_corpus(options, path, "--write-corpus");
+  write_corpus(options, *open_model(options.model).tokenizer, path, "--write-corpus");
 }
 
 }  // namespace tovamill
