@@ -36,7 +36,7 @@ ProbeQuestion passkey_question(double depth, ProbeRandom& random) {
   const std::string key = number_of(kFirstPasskey, kPasskeys, random);
   return {
       .hidden = {{"The pass key is " + key + ". Remember it: " + key + " is the pass key.", depth}},
-      .question = "What is the pass key that stands in the text?",
+      .question = "What is the pass key?",
       .keys = {key}};
 }
 

@@ -181,7 +181,7 @@ TEST(ProbeCorpus, HasTheSameBytesEverywhere) {
   const auto tokenizer = tiny();
   const std::string text = corpus_text(*tokenizer, o);
   EXPECT_EQ(count_of(text, "\n"), 2u * 2u * (3u * 5u + 1u));
-  EXPECT_EQ(sha256_hex(text), "05c7d6cb5f267667bfa602533abc04528ce9ee8487012370aeaa604768f4f461");
+  EXPECT_EQ(sha256_hex(text), "3402a8cbfc65b2b14278fd40e74b1e9b8b3ff9e4d8d9bf1399cac3a9002ce979");
   o.generation.sampling.seed = 2;
   EXPECT_NE(corpus_text(*tokenizer, o), text);
 }
@@ -268,7 +268,7 @@ TEST(ProbeCorpus, RecordsAreLinesForGenerate) {
   EXPECT_GE(r["tokens"], 792);
   ASSERT_EQ(r["reference"].size(), 1u);
   EXPECT_EQ(count_of(r["text"].get<std::string>(), r["reference"][0].get<std::string>()), 2u);
-  EXPECT_EQ(r["question"], "What is the pass key that stands in the text?");
+  EXPECT_EQ(r["question"], "What is the pass key?");
   ASSERT_TRUE(std::getline(lines, line));
   EXPECT_TRUE(nlohmann::json::parse(line)["depth"].is_null());
   EXPECT_FALSE(std::getline(lines, line));
@@ -333,7 +333,7 @@ TEST(ProbeOptions, RefusesWhatItCannotReadByName) {
     error_of([&] { validate_probe(o); }, range);
   }
   ProbeOptions o;
-  o.lengths = "4K,4096,1Ki";  // each once
+  o.lengths = "4K,4096,1K";  // each once
   EXPECT_EQ(lengths_of(o).size(), 2u);
   o.depths = "0,-0,1";
   EXPECT_EQ(depths_of(o), (std::vector<double>{0.0, 1.0}));
