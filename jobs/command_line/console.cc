@@ -91,14 +91,14 @@ std::string scoring_rows(const RunSummary& s, std::uint64_t n_good) {
   return text + row("bits per byte", with_error(s.bits_per_byte, s.bits_per_byte_se, n_good));
 }
 
-std::string generation_rows(const RunSummary& s, std::uint64_t n_good) {
+std::string generation_rows(const RunSummary& s, std::uint64_t n_good, bool has_scores = true) {
   std::string text =
       row("tokens", with_thousands(s.n_tokens) + " (" + with_thousands(s.n_new_tokens) + " new)");
   text += row("words, bytes", with_thousands(s.n_words) + ", " + with_thousands(s.n_bytes));
   text += row("texts", with_thousands(s.n_generations) + " (" + with_thousands(s.n_stop) +
                            " ended by themselves, " + with_thousands(s.n_length) +
                            " cut at --max-new-tokens)");
-  if (s.n_with_references == 0) return text;
+  if (s.n_with_references == 0 || !has_scores) return text;
   text += row("with references", with_thousands(s.n_with_references));
   if (s.n_without_words > 0)
     text += row("", with_thousands(s.n_without_words) +
@@ -145,7 +145,7 @@ std::string failure_rows(const RunSummary& s) {
   return text;
 }
 
-std::string summary_rows(const RunSummary& s) {
+std::string summary_rows(const RunSummary& s, bool has_scores) {
   std::string text = row("documents", with_thousands(s.n_documents));
   text += failure_rows(s);
   if (s.n_unscored > 0)
@@ -160,7 +160,7 @@ std::string summary_rows(const RunSummary& s) {
     text += row("ranks lost", with_thousands(s.n_ranks_lost) + " (others did their work)");
   }
   if (s.settings.empty()) {
-    text += s.generates ? generation_rows(s, n_good(s)) : scoring_rows(s, n_good(s));
+    text += s.generates ? generation_rows(s, n_good(s), has_scores) : scoring_rows(s, n_good(s));
     text += row("mean attended", fixed_point(s.mean_attended, 2) + " tokens per query and layer");
   } else {
     text += row("tokens",
@@ -176,11 +176,46 @@ std::string summary_rows(const RunSummary& s) {
                                         (s.generates ? "jsonl" : "csv"));
 }
 
-std::string summary_table(const RunSummary& s) {
-  return summary_rows(s) + (s.settings.empty() ? "" : "\n" + sweep_table(s.settings));
+// A probe has no use for text scores.
+std::string summary_table(const RunSummary& s, Job job) {
+  const bool has_scores = job != Job::probe;
+  return summary_rows(s, has_scores) +
+         (s.settings.empty() ? "" : "\n" + sweep_table(s.settings, has_scores));
+}
+
+void add_text_scores(Json& object, std::uint64_t n_with_references,
+                     const std::array<Estimate, kTextScoreNames.size()>& best,
+                     const std::array<Estimate, kTextScoreNames.size()>& mean) {
+  if (n_with_references == 0) return;
+  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
+    const std::string name = kTextScoreNames[i];
+    object[name] = best[i].value;
+    object[name + "_se"] = best[i].standard_error;
+    object[name + "_mean"] = mean[i].value;
+    object[name + "_mean_se"] = mean[i].standard_error;
+  }
+}
+
+Json text_settings_json(const RunSummary& s) {
+  Json settings = Json::array();
+  for (const SettingSummary& one : s.settings) {
+    Json object{{"name", one.name},
+                {"texts", one.summary.n_generations},
+                {"new_tokens", one.summary.n_new_tokens},
+                {"stop", one.summary.n_stop},
+                {"length", one.summary.n_length},
+                {"with_references", one.summary.n_with_references},
+                {"mean_attended", one.summary.mean_attended},
+                {"tokens_per_second", one.tokens_per_second}};
+    add_text_scores(object, one.summary.n_with_references, one.summary.text_best,
+                    one.summary.text_mean);
+    settings.push_back(std::move(object));
+  }
+  return settings;
 }
 
 Json settings_json(const RunSummary& s) {
+  if (s.generates) return text_settings_json(s);
   Json settings = Json::array();
   for (const SettingSummary& one : s.settings)
     settings.push_back({{"name", one.name},
@@ -209,14 +244,7 @@ void add_generation(Json& event, const RunSummary& s) {
   event["length"] = s.n_length;
   event["with_references"] = s.n_with_references;
   event["without_rouge_words"] = s.n_without_words;
-  if (s.n_with_references == 0) return;
-  for (std::size_t i = 0; i < kTextScoreNames.size(); ++i) {
-    const std::string name = kTextScoreNames[i];
-    event[name] = s.text_best[i].value;
-    event[name + "_se"] = s.text_best[i].standard_error;
-    event[name + "_mean"] = s.text_mean[i].value;
-    event[name + "_mean_se"] = s.text_mean[i].standard_error;
-  }
+  add_text_scores(event, s.n_with_references, s.text_best, s.text_mean);
 }
 
 Json failures_json(const RunSummary& s) {
@@ -316,7 +344,7 @@ void Console::note(const std::string& text) {
 void Console::finished(const RunSummary& s) {
   clear_line();
   if (!is_json_) {
-    out_ << summary_table(s) << std::flush;
+    out_ << summary_table(s, options_.job_kind) << std::flush;
     return;
   }
   Json event{{"event", "finished"},
@@ -342,6 +370,11 @@ void Console::finished(const RunSummary& s) {
              {"ranks_lost", s.n_ranks_lost},
              {"results", s.results_path}};
   if (s.generates) add_generation(event, s);
+  if (!s.settings.empty() && s.generates) {
+    for (const char* name :
+         {"texts", "new_tokens", "stop", "length", "with_references", "without_rouge_words"})
+      event.erase(name);  // of each setting
+  }
   if (!s.settings.empty()) {
     for (const char* name :
          {"scored", "unscored", "perplexity_token", "perplexity_token_se", "perplexity_word",

@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <iostream>
 
 #include "io/model/model_files.h"
@@ -24,6 +26,8 @@ namespace {
 // A launch may find the run directory held by ranks of the launch before, which notice its end
 // within seconds.
 constexpr double kLockWaitSeconds = 15.0;
+
+constexpr std::chrono::seconds kWordSeconds{5};
 
 // The ranks that need the model's files from rank 0: those of hosts other than rank 0's, the first
 // of each.
@@ -60,7 +64,8 @@ std::string tell(MpiSession& session, std::string text, const std::vector<int>& 
 
 }  // namespace
 
-RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_environment())) {
+RunProcess::RunProcess(RunOptions& options, const std::function<void()>& prepare)
+    : launcher_(find_launcher(process_environment())) {
   check_launch(launcher_);
   const std::string note = note_on_launch(launcher_);
   if (!note.empty()) std::cerr << "tovamill: " << note << "\n";
@@ -68,8 +73,9 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
   options.is_restart = launcher_.n_restarts > 0;
   options.slurm_job = process_environment()("SLURM_JOB_ID").value_or("");
   if (launcher_.n_tasks > 1) {
-    start_session(options);
+    start_session(options, prepare);
   } else {
+    if (prepare) prepare();
     launch_ = lone_launch(lone_, gpu_identities(options.device));
   }
   const RankInfo& self = launch_.ranks[static_cast<std::size_t>(launch_.channel->rank())];
@@ -82,7 +88,38 @@ RunProcess::RunProcess(RunOptions& options) : launcher_(find_launcher(process_en
   if (session_ || launcher_.n_restarts > 0) launch_.lock_wait_s = kLockWaitSeconds;
 }
 
-void RunProcess::start_session(RunOptions& options) {
+void RunProcess::prepare_together(const std::function<void()>& prepare) {
+  std::vector<int> all;
+  for (int r = 0; r < session_->n_ranks(); ++r) all.push_back(r);
+  const bool is_first = session_->rank() == 0;
+  std::future<void> work;
+  if (is_first) work = std::async(std::launch::async, prepare);
+  // A broadcast that stands still ends the ranks, so there are words meanwhile.
+  for (bool is_done = false; !is_done;) {
+    const bool ready = is_first && work.wait_for(kWordSeconds) == std::future_status::ready;
+    is_done = tell(*session_, is_first && !ready ? "." : "", all).empty();
+  }
+  std::string failure;  // its exit code and a blank before it
+  std::exception_ptr error;
+  if (is_first) {
+    try {
+      work.get();
+    } catch (const Error& e) {
+      error = std::current_exception();
+      failure = std::to_string(static_cast<int>(e.code())) + " " + e.what();
+    } catch (const std::exception& e) {
+      error = std::current_exception();
+      failure = std::to_string(static_cast<int>(ExitCode::internal)) + " " + e.what();
+    }
+  }
+  failure = tell(*session_, failure, all);
+  if (error) std::rethrow_exception(error);
+  if (!failure.empty())
+    throw Error(static_cast<ExitCode>(std::atoi(failure.c_str())),
+                failure.substr(failure.find(' ') + 1));
+}
+
+void RunProcess::start_session(RunOptions& options, const std::function<void()>& prepare) {
   MpiOptions mpi;
   mpi.detach_pmix = launcher_.detach_pmix;
   mpi.gpus = gpu_identities(options.device);
@@ -91,6 +128,7 @@ void RunProcess::start_session(RunOptions& options) {
   launch_.ranks = session_->ranks();
   const int first = first_worker(options, launch_), self = session_->rank();
   check_groups(session_->n_ranks(), first, options.stages);
+  if (prepare) prepare_together(prepare);
   share_nccl_group(options);
   if (options.broadcast_weights && !ModelFiles::is_in_memory(options.model)) copy_model(options);
   if (options.stages > 1 && self >= first)

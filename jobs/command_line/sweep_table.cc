@@ -47,7 +47,34 @@ std::string perplexity_with_error(const Estimate& e) {
   return std::isnan(e.standard_error) ? text : text + " +- " + perplexity_text(e.standard_error);
 }
 
-std::string sweep_table(std::span<const SettingSummary> settings) {
+namespace {
+
+// Of texts; their scores where there are references.
+std::string text_sweep_table(std::span<const SettingSummary> settings, bool has_scores) {
+  has_scores = has_scores &&
+               std::any_of(settings.begin(), settings.end(),
+                           [](const SettingSummary& s) { return s.summary.n_with_references > 0; });
+  std::vector<std::vector<std::string>> rows{{"setting", "texts", "ended by themselves"}};
+  for (std::size_t i = 0; has_scores && i < kTextScoreNames.size(); ++i)
+    rows.front().emplace_back(kTextScoreNames[i]);
+  rows.front().insert(rows.front().end(), {"mean attended", "tokens/s of a rank"});
+  for (const SettingSummary& s : settings) {
+    std::vector<std::string> row{s.name, with_thousands(s.summary.n_generations),
+                                 with_thousands(s.summary.n_stop)};
+    for (std::size_t i = 0; has_scores && i < kTextScoreNames.size(); ++i)
+      row.push_back(perplexity_with_error(s.summary.text_best[i]));
+    row.push_back(fixed_point(s.summary.mean_attended, 2));
+    row.push_back(s.tokens_per_second > 0.0 ? fixed_point(s.tokens_per_second, 0) : "-");
+    rows.push_back(std::move(row));
+  }
+  return aligned(rows);
+}
+
+}  // namespace
+
+std::string sweep_table(std::span<const SettingSummary> settings, bool has_scores) {
+  if (!settings.empty() && settings.front().summary.generates)
+    return text_sweep_table(settings, has_scores);
   std::vector<std::vector<std::string>> rows{{"setting", "perplexity per token",
                                               "nats per token to the baseline", "mean attended",
                                               "tokens/s of a rank"}};

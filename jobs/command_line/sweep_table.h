@@ -17,6 +17,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows);
 std::string signed_with_error(const Estimate& e);
 std::string perplexity_with_error(const Estimate& e);
 
-std::string sweep_table(std::span<const SettingSummary> settings);
+// Of texts with their scores where there are references, unless `has_scores` is false.
+std::string sweep_table(std::span<const SettingSummary> settings, bool has_scores = true);
 
 }  // namespace tovamill

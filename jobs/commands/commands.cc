@@ -7,6 +7,7 @@
 #include "jobs/command_line/suggestion.h"
 #include "jobs/commands/man_page.h"
 #include "kernels/types/error.h"
+#include "workers/run/probe_run.h"
 #include "workers/run/run_check.h"
 
 namespace tovamill {
@@ -74,6 +75,7 @@ bool shares_work(const std::string& name) {
 
 void check(RunOptions options) {
   read_prompt_file(options.generation);
+  if (options.job_kind == Job::probe) name_probe_corpus(options);
   check_run(options);
 }
 
@@ -87,9 +89,10 @@ void print_note(const Launcher& launcher) {
 std::string program_purpose() { return kPurpose; }
 
 std::vector<Subcommand> all_commands() {
-  return {score_command(),   summarize_command(), generate_command(),  plan_command(),
-          status_command(),  tokenize_command(),  inspect_command(),   merge_command(),
-          export_command(),  compare_command(),   report_command(),    tune_command(),
+  return {score_command(),   summarize_command(), generate_command(),   probe_command(),
+          plan_command(),    status_command(),    tokenize_command(),   inspect_command(),
+          merge_command(),   export_command(),    compare_command(),    report_command(),
+          tune_command(),
           rescore_command(), doctor_command(),    completion_command()};
 }
 

@@ -11,6 +11,7 @@ namespace tovamill {
 Subcommand score_command();
 Subcommand summarize_command();
 Subcommand generate_command();
+Subcommand probe_command();
 Subcommand tokenize_command();
 Subcommand plan_command();
 Subcommand status_command();

@@ -47,9 +47,13 @@ int run_export(const Request& request) {
   options.tokens = request.flag("tokens");
   options.setting = request.extras.at("setting");
   const bool by_position = request.flag("nll-by-position"), by_class = request.flag("analysis");
-  if (int{by_position} + int{by_class} + int{options.tokens} > 1)
+  options.probe = request.flag("probe");
+  if (int{by_position} + int{by_class} + int{options.tokens} + int{options.probe} > 1)
     throw Error(ExitCode::configuration,
-                "--tokens, --nll-by-position and --analysis are tables of their own: give one");
+                "--tokens, --nll-by-position, --analysis and --probe are tables of their own: give "
+                "one");
+  if (options.probe && options.format != ExportFormat::csv)
+    throw Error(ExitCode::configuration, "--probe gives CSV: leave --format jsonl out");
   if (by_position) options.table = AnalysisTable::positions;
   if (by_class) options.table = AnalysisTable::classes;
   const std::string results = results_of_operand(request.operands.front());
@@ -82,9 +86,8 @@ Subcommand export_command() {
   Subcommand command;
   command.name = "export";
   command.synopsis =
-      "DIR|results.h5 [--format csv|jsonl] [--tokens|--nll-by-position|--analysis] [--setting "
-      "NAME] "
-      "[--output FILE]";
+      "DIR|results.h5 [--format csv|jsonl] [--tokens|--nll-by-position|--analysis|--probe] "
+      "[--setting NAME] [--output FILE]";
   command.summary = "results as CSV or JSON lines, a document or text each";
   command.introduction =
       "Prints a row or an object per document: what it is, its counts, its perplexity per token "
@@ -106,6 +109,8 @@ Subcommand export_command() {
                     {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
                     {"nll-by-position", "", "false", "the NLL by position instead of documents"},
                     {"analysis", "", "false", "lifetimes by class of token instead of documents"},
+                    {"probe", "", "false",
+                     "what the probes come to by task, length and depth, as CSV"},
                     {"setting", "NAME", "", "of a sweep (score --sweep): only this setting"},
                     {"output", "FILE", "", "write there instead of to standard output"}};
   command.operand = "DIR|FILE";

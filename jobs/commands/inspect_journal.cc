@@ -63,6 +63,9 @@ Json inspect_journal(const std::string& path) {
         for (std::size_t i = 0; i < record.settings.size(); ++i)
           nll_of_settings[i] += record.settings[i].nll_sum;
         for (const Generation& g : record.generations) texts.add(g);
+        for (const DocumentRecord& setting : record.settings) {
+          for (const Generation& g : setting.generations) texts.add(g);
+        }
       });
   if (n_entries == 0 && torn_bytes > 0) {
     throw BadData(path +

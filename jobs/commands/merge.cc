@@ -19,10 +19,10 @@ int run_merge(const Request& request) {
   const RunSummary summary = merge_run(request.operands, out);
   std::cout << counted(summary.n_documents, "document") << " (" << with_thousands(summary.n_failed)
             << " failed), " << counted(summary.n_tokens, "token") << ", "
-            << (summary.generates ? counted(summary.n_generations, "text")
-                : summary.settings.empty()
-                    ? "perplexity per token " + perplexity_text(summary.perplexity_token)
-                    : counted(summary.settings.size(), "setting"))
+            << (!summary.settings.empty() ? counted(summary.settings.size(), "setting")
+                : summary.generates
+                    ? counted(summary.n_generations, "text")
+                    : "perplexity per token " + perplexity_text(summary.perplexity_token))
             << ": " << summary.results_path << "\n";
   if (!summary.settings.empty()) std::cout << sweep_table(summary.settings);
   if (!summary.complete) {

@@ -6,6 +6,7 @@
 #include "jobs/command_line/console.h"
 #include "jobs/command_line/run_process.h"
 #include "jobs/commands/commands.h"
+#include "workers/options/sweep.h"
 #include "workers/run/corpus_run.h"
 
 namespace tovamill {
@@ -18,6 +19,9 @@ int run_texts(const Request& request) {
   RunProcess process(options);
   return process.run([&](RunLaunch& launch) {
     Console console(options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
+    if (is_sweep(options) && launch.channel->rank() == 0) {
+      for (const std::string& note : sweep_of(options).notes) console.note(note);
+    }
     if (const auto summary = run_corpus(options, launch, console)) console.finished(*summary);
   });
 }
@@ -38,7 +42,7 @@ std::vector<OptionGroup> groups() {
         "min-p", "repetition-penalty", "seed", "stem"}},
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "merge", "budgets", "positions",
-        "clip-distance", "prefill"}},
+        "clip-distance", "prefill", "sweep"}},
       {"Machine",
        {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",
         "stages"}},
@@ -68,7 +72,9 @@ Subcommand summarize_command() {
       "  tovamill summarize --model model.gguf --corpus reports/ --out run1\n"
       "  tovamill export run1/results.h5 --format jsonl\n"
       "  tovamill summarize --model Qwen3-4B/ --corpus meetings.jsonl --reference-key summary \\\n"
-      "      --cache-size 1024 --max-new-tokens 128 --out run2\n";
+      "      --cache-size 1024 --max-new-tokens 128 --out run2\n"
+      "  tovamill summarize --model model.gguf --corpus meetings.jsonl --reference-key summary \\\n"
+      "      --sweep 'policy=full,tova cache-size=256,512' --out run3\n";
   command.groups = groups();
   command.defaults.job_kind = Job::summarize;
   command.defaults.corpus.question_key = "question";

@@ -121,6 +121,22 @@ std::string curve(const PictureSeries& s, std::size_t i, PictureFormat format, b
   return out + data + " using 1:2 with lines" + line + " notitle, " + as_points + title;
 }
 
+std::string ticks_text(const std::vector<std::pair<double, std::string>>& ticks) {
+  std::string out;
+  for (const auto& [at, label] : ticks) {
+    std::string text;
+    std::string_view left = label;
+    for (std::size_t end = left.find('\n'); end != std::string_view::npos; end = left.find('\n')) {
+      const std::string line = tick_text(left.substr(0, end));
+      text += line.substr(1, line.size() - 2) + "\\n";
+      left.remove_prefix(end + 1);
+    }
+    const std::string line = tick_text(left);
+    out += std::string(out.empty() ? "" : ", ") + "\"" + text + line.substr(1) + " " + digits(at);
+  }
+  return out;
+}
+
 std::string axes(const Picture& p, PictureFormat f) {
   std::string out = "set border 3 linecolor " + ink(f) + "\n";
   out += "set tics nomirror scale 0.5 textcolor " + ink(f) + "\n";
@@ -134,33 +150,25 @@ std::string axes(const Picture& p, PictureFormat f) {
   if (p.x_is_log) out += "set logscale x 2\nset format x '%.0f'\n";
   if (p.y_is_log) out += "set logscale y 2\nset format y '%g'\n";
   if (p.x_ticks.empty()) return out;
-  out += "set xtics (";
-  for (std::size_t i = 0; i < p.x_ticks.size(); ++i) {
-    std::string text;
-    std::string_view left = p.x_ticks[i].second;
-    for (std::size_t end = left.find('\n'); end != std::string_view::npos; end = left.find('\n')) {
-      const std::string line = tick_text(left.substr(0, end));
-      text += line.substr(1, line.size() - 2) + "\\n";
-      left.remove_prefix(end + 1);
-    }
-    const std::string line = tick_text(left);
-    out += std::string(i > 0 ? ", " : "") + "\"" + text + line.substr(1) + " " +
-           digits(p.x_ticks[i].first);
-  }
-  return out + ")\n";
+  return out + "set xtics (" + ticks_text(p.x_ticks) + ")\n";
 }
 
 std::string of_matrix(const Picture& p, PictureFormat f) {
   const PictureMatrix& m = p.matrix;
   std::string out = "set palette defined (" + std::string(kPalette) + ") maxcolors 32\n";
-  double most = 0.0;
-  for (const double v : m.values) most = std::isfinite(v) ? std::max(most, v) : most;
+  double most = m.most;
+  for (const double v : m.values)
+    most = m.most == 0.0 && std::isfinite(v) ? std::max(most, v) : most;
   out += "set cbrange [0:" + digits(most > 0.0 ? most : 1.0) + "]\n";
   out += "set cblabel " + plot_text(m.label) + " textcolor " + ink(f) + "\n";
   out += "unset grid\nunset key\n";
   out += "set xrange [-0.5:" + digits(static_cast<double>(m.n_columns) - 0.5) + "]\n";
   out += "set yrange [" + digits(static_cast<double>(m.n_rows) - 0.5) + ":-0.5]\n";
-  out += "set ytics 0," + std::to_string(1 + m.n_rows / 12) + "\n$m << EOD\n";
+  if (p.y_ticks.empty())
+    out += "set ytics 0," + std::to_string(1 + m.n_rows / 12) + "\n";
+  else
+    out += "set ytics (" + ticks_text(p.y_ticks) + ")\n";
+  out += "$m << EOD\n";
   for (std::size_t r = 0; r < m.n_rows; ++r) {
     for (std::size_t c = 0; c < m.n_columns; ++c) {
       const double v = m.values[r * m.n_columns + c];

@@ -29,6 +29,7 @@ struct PictureMatrix {
   std::size_t n_rows = 0, n_columns = 0;
   std::vector<double> values;  // (n_rows, n_columns); none: the picture has curves
   std::string label;           // of the values
+  double most = 0.0;           // the value of the last colour; 0: the greatest
 };
 
 struct Picture {
@@ -39,6 +40,7 @@ struct Picture {
   double box_width = 0.8;  // in units of x
   // Where ticks are and what stands at them, a line break in it as \n; none: as gnuplot chooses.
   std::vector<std::pair<double, std::string>> x_ticks;
+  std::vector<std::pair<double, std::string>> y_ticks;  // of a matrix, the same
   double x_margin = 0.0;  // room beside the outermost points, in units of x
   std::vector<PictureSeries> series;
   PictureMatrix matrix;

@@ -22,9 +22,11 @@ using MakeFigure = std::function<std::string(const Picture&, const HtmlTable&)>;
 using Settings = std::vector<ReportSetting>;
 
 // Settings whose heat maps are drawn, and curves of a picture; tables have all.
-inline constexpr std::size_t kMostHeatMaps = 12, kMostCurves = 24;
+inline constexpr std::size_t kMostHeatMaps = 12, kMostProbeMaps = 24, kMostCurves = 24;
 
 ReportSection summary_section(const Settings& settings);
+// Empty where there are no probes.
+ReportSection probe_section(const Settings& settings, const MakeFigure& figure);
 ReportSection size_section(const Settings& settings, const MakeFigure& figure);
 ReportSection position_section(const Settings& settings, const MakeFigure& figure);
 ReportSection survivor_section(const Settings& settings, const MakeFigure& figure);

@@ -97,6 +97,7 @@ ReportSetting read_setting(const std::string& path, const Hdf5File& file, const 
   const auto chunk = s.options.find("chunk-tokens");
   read_documents(part, chunk == s.options.end() ? "" : chunk->second, s);
   read_cache(part, s);
+  s.probe = read_probe_cells(part);
   read_texts(part, s);
   read_workers(part.exists("/run") ? part : file, s);
   read_timelines(part.exists("/run") ? part : file, s);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/results/hdf5_file.h"
+#include "pipeline/probe/probe_results.h"
 #include "pipeline/results/summary.h"
 #include "pipeline/run_directory/run_report.h"
 
@@ -107,6 +108,7 @@ struct ReportSetting {
   std::vector<PositionDifference> differences;  // none: not of a sweep, or no such NLLs
   std::optional<CacheNumbers> cache;
   std::optional<AnalysisNumbers> analysis;
+  std::vector<ProbeCell> probe;  // none: no document was of a probe
   // By the first score, the outermost first; where no text has references, the first ones, and
   // none.
   std::vector<ShownText> best_texts, worst_texts;

@@ -10,6 +10,7 @@
 #include "io/results/csv.h"
 #include "io/results/hdf5_file.h"
 #include "kernels/types/error.h"
+#include "pipeline/probe/probe_results.h"
 #include "pipeline/results/document_rows.h"
 #include "pipeline/results/export_generations.h"
 #include "pipeline/results/results_file.h"
@@ -64,8 +65,8 @@ class Exporter {
       check_setting(settings);
       file_ = Hdf5File(whole_, "/sweep/" + options.setting);
     }
-    generates_ = file_.exists("/generations/text");
     const Hdf5File first(whole_, settings.empty() ? "" : "/sweep/" + settings.front());
+    generates_ = first.exists("/generations/text");
     if (options.tokens && !generates_ &&
         !(first.exists("/tokens/id") && first.exists("/tokens/nll")))
       throw Error(ExitCode::usage,
@@ -78,28 +79,46 @@ class Exporter {
   }
 
   void run() {
-    if (options_.format == ExportFormat::csv && !generates_)
-      write((options_.table    ? analysis_csv_header(*options_.table)
+    if (options_.probe) return export_probe();
+    if (options_.format == ExportFormat::csv)
+      write((generates_        ? generation_csv_header(options_.tokens)
+             : options_.table  ? analysis_csv_header(*options_.table)
              : options_.tokens ? token_csv_header()
                                : document_csv_header()) +
             (settings_.empty() ? "" : kSettingColumn));
-    if (generates_) {
-      export_generations(file_, path_, options_, [&](const std::string& line) { write(line); });
-    } else if (settings_.empty()) {
-      export_documents();
-    } else {
-      for (const std::string& setting : settings_) {
-        file_ = Hdf5File(whole_, "/sweep/" + setting);
-        column_ = setting;
-        export_documents();
-      }
+    if (settings_.empty()) export_part();
+    for (const std::string& setting : settings_) {
+      file_ = Hdf5File(whole_, "/sweep/" + setting);
+      column_ = setting;
+      export_part();
     }
     out_.flush();
     check_out();
   }
 
  private:
-  void export_documents() {
+  void export_probe() {
+    std::vector<std::string> names = settings_;
+    if (names.empty()) names = {options_.setting};
+    std::vector<std::string> lines;
+    for (const std::string& name : names) {
+      for (std::string& line : probe_csv_lines(read_probe_setting(whole_, name)))
+        lines.push_back(std::move(line));
+    }
+    if (lines.empty())
+      throw Error(ExitCode::usage,
+                  "--probe: '" + path_ +
+                      "' holds no answer to a document of tovamill probe with a reference");
+    write(probe_csv_header());
+    for (const std::string& line : lines) write(line);
+    out_.flush();
+    check_out();
+  }
+
+  void export_part() {
+    if (generates_)
+      return export_generations(file_, path_, options_, column_,
+                                [&](const std::string& line) { write(line); });
     const bool csv = options_.format == ExportFormat::csv;
     if (options_.table) return export_table(csv);
     DocumentRows(file_, options_.tokens).each([&](const DocumentRow& row) {

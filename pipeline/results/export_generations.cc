@@ -176,20 +176,28 @@ TextPlace place_of(const DocumentRow& row) {
 }  // namespace
 
 void export_generations(const Hdf5File& file, const std::string& path, const ExportOptions& options,
+                        const std::string& setting,
                         const std::function<void(const std::string&)>& write) {
   const bool csv = options.format == ExportFormat::csv, ids = options.tokens;
-  if (csv) write(generation_csv_header(ids));
+  const std::string column = setting.empty() ? "" : "," + csv_field(setting);
+  const auto write_object = [&](nlohmann::ordered_json object) {
+    if (!setting.empty()) object["setting"] = setting;
+    write(json_line(object));
+  };
   GenerationRows generations(file, path, ids);
   std::uint64_t n_documents = 0;
   DocumentRows(file, false).each([&](const DocumentRow& row) {
     const std::uint64_t document = n_documents++;
-    if (row.failed())
-      write(csv ? csv_failure(row, ids)
-                : json_line(failure_object(place_of(row), row.failure_reason, row.failure_text)));
+    if (row.failed() && csv) write(csv_failure(row, ids) + column);
+    if (row.failed() && !csv)
+      write_object(failure_object(place_of(row), row.failure_reason, row.failure_text));
     for (const GenerationRow* g = nullptr; (g = generations.next()) && g->document == document;
-         generations.advance())
-      write(csv ? csv_line(row, g->generation, ids)
-                : json_line(generation_object(place_of(row), g->generation, ids)));
+         generations.advance()) {
+      if (csv)
+        write(csv_line(row, g->generation, ids) + column);
+      else
+        write_object(generation_object(place_of(row), g->generation, ids));
+    }
   });
   if (generations.next()) generations.fail("/generations/document does not ascend");
 }

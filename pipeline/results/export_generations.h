@@ -12,9 +12,11 @@ namespace tovamill {
 // The first line of the CSV.
 std::string generation_csv_header(bool ids);
 
-// Calls `write` with each line, without its end; see export_results. `path` names the file in
-// messages. Throws BadData if /generations does not fit /documents.
+// Calls `write` with each line but the CSV's first, without its end; see export_results. `path`
+// names the file in messages, `setting` that of a sweep of which several are written, or is empty.
+// Throws BadData if /generations does not fit /documents.
 void export_generations(const Hdf5File& file, const std::string& path, const ExportOptions& options,
+                        const std::string& setting,
                         const std::function<void(const std::string&)>& write);
 
 }  // namespace tovamill

@@ -11,6 +11,7 @@
 #include "io/files/json_file.h"
 #include "io/results/hdf5_file.h"
 #include "kernels/types/error.h"
+#include "pipeline/probe/probe_results.h"
 #include "pipeline/results/export.h"
 #include "pipeline/results/export_generations.h"
 #include "pipeline/results/stream_line.h"
@@ -115,7 +116,8 @@ bool is_exported_file(const std::string& path) {
   const auto is_header = [&](const std::string& header) {
     return is_whole && (line == header || line == header + kSettingColumn);
   };
-  return is_header(document_csv_header()) || is_header(token_csv_header()) ||
+  return (is_whole && line == probe_csv_header()) || is_header(document_csv_header()) ||
+         is_header(token_csv_header()) ||
          is_header(analysis_csv_header(AnalysisTable::positions)) ||
          is_header(analysis_csv_header(AnalysisTable::classes)) ||
          is_header(generation_csv_header(false)) || is_header(generation_csv_header(true)) ||

@@ -266,6 +266,7 @@ ResultsGroup::ResultsGroup(const Hdf5File& file, const std::string& group,
       failures_(std::make_unique<Failures>(file_, sizes)),
       tokens_(std::make_unique<Tokens>(file_, sizes)),
       generations_(file_, sizes.n_documents, sizes.longest_id),
+      probe_(file_),
       positions_(file_, sizes.n_documents),
       summary_(sizes.generates) {}
 
@@ -277,6 +278,8 @@ void ResultsGroup::add(const DocumentRecord& record) {
   if (record.status == DocumentRecord::Status::failed) failures_->add(record);
   tokens_->add(record);
   generations_.add(record, n_added_++);
+  probe_.add(record, n_generations_);
+  n_generations_ += record.generations.size();
   cache_.add(record);
   positions_.add(record);
   classes_.add(record);
@@ -288,6 +291,7 @@ CorpusSummary ResultsGroup::finish() {
   failures_->finish();
   tokens_->finish();
   generations_.finish(generates_);
+  probe_.finish();
   cache_.write(file_);
   positions_.finish();
   classes_.write(file_);

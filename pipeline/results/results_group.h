@@ -1,6 +1,6 @@
 // What the documents of a run come to, in one group of results.h5: /documents, /failures, /tokens,
-// /trace, /generations, /cache, /nll_by_position, /analysis and /summary (io/README.md, "Results
-// file"). Of a sweep each setting has such a group.
+// /trace, /generations, /probe, /cache, /nll_by_position, /analysis and /summary (io/README.md,
+// "Results file"). Of a sweep each setting has such a group.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "io/results/hdf5_file.h"
 #include "pipeline/analysis/class_datasets.h"
 #include "pipeline/analysis/position_datasets.h"
+#include "pipeline/probe/probe_datasets.h"
 #include "pipeline/results/cache_statistics.h"
 #include "pipeline/results/generation_datasets.h"
 #include "pipeline/results/summary.h"
@@ -55,6 +56,8 @@ class ResultsGroup {
   std::unique_ptr<Failures> failures_;
   std::unique_ptr<Tokens> tokens_;
   GenerationDatasets generations_;
+  ProbeDatasets probe_;
+  std::uint64_t n_generations_ = 0;  // so far
   CacheStatistics cache_;
   PositionDatasets positions_;  // /nll_by_position
   ClassDatasets classes_;       // /analysis

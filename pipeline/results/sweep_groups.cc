@@ -17,7 +17,7 @@ bool is_scored(const DocumentRecord& r) { return r.status == DocumentRecord::Sta
 
 SweepGroups::SweepGroups(Hdf5File& file, std::span<const SettingHeader> settings,
                          const ResultsSizes& sizes)
-    : file_(file) {
+    : file_(file), documents_(sizes.generates) {
   file_.create_group("/sweep");
   std::string names;
   for (const SettingHeader& s : settings) {
@@ -29,20 +29,25 @@ SweepGroups::SweepGroups(Hdf5File& file, std::span<const SettingHeader> settings
     Setting setting{.name = s.name,
                     .results = std::make_unique<ResultsGroup>(file_, group, sizes),
                     .differences = std::nullopt,
-                    .paired = {},
-                    .by_position = {}};
-    file_.create_group(group + "/paired");
-    setting.differences.emplace(
-        file_, group + "/paired/nll_difference",
-        Hdf5DatasetOptions{.long_name = "mean NLL of the document's scored tokens, less that of "
-                                        "the baseline; NaN where not both have scored it",
-                           .units = "nats",
-                           .scales = {group + "/documents/document"},
-                           .expected = sizes.n_documents});
+                     .paired = {},
+                     .by_position = {}};
+    if (!sizes.generates) make_differences(setting, sizes);
     settings_.push_back(std::move(setting));
   }
   file_.set_attribute("/sweep", "settings", names);
   file_.set_attribute("/sweep", "baseline", settings_[baseline_].name);
+}
+
+void SweepGroups::make_differences(Setting& setting, const ResultsSizes& sizes) {
+  const std::string group = group_of_setting(setting.name);
+  file_.create_group(group + "/paired");
+  setting.differences.emplace(
+      file_, group + "/paired/nll_difference",
+      Hdf5DatasetOptions{.long_name = "mean NLL of the document's scored tokens, less that of the "
+                                      "baseline; NaN where not both have scored it",
+                         .units = "nats",
+                         .scales = {group + "/documents/document"},
+                         .expected = sizes.n_documents});
 }
 
 void SweepGroups::add(const DocumentRecord& record) {
@@ -61,6 +66,7 @@ void SweepGroups::add(const DocumentRecord& record) {
     s.results->add(r);
     const bool are_scored = is_scored(r) && is_scored(baseline);
     if (are_scored) s.by_position.add(baseline.analysis, r.analysis);
+    if (!s.differences) continue;
     s.differences->append(
         are_scored ? s.paired.add(baseline.nll_sum, baseline.n_scored, r.nll_sum, r.n_scored)
                    : kNoDifference);
@@ -90,8 +96,10 @@ CorpusSummary SweepGroups::finish() {
                            .is_baseline = i == baseline_,
                            .summary = s.results->finish(),
                            .paired = s.paired.finish()};
-    s.differences->finish();
-    write_paired(s, summary.paired);
+    if (s.differences) {
+      s.differences->finish();
+      write_paired(s, summary.paired);
+    }
     all.settings.push_back(std::move(summary));
   }
   return all;

@@ -1,5 +1,5 @@
-// /sweep of results.h5: a group for each setting, with all that a run of it alone has, and what it
-// differs by from the baseline, document by document.
+// /sweep of results.h5: a group for each setting, with all that a run of it alone has, and, of
+// `score`, what it differs by from the baseline, document by document.
 #pragma once
 
 #include <memory>
@@ -37,10 +37,11 @@ class SweepGroups {
   struct Setting {
     std::string name;
     std::unique_ptr<ResultsGroup> results;
-    std::optional<Hdf5Appender<double>> differences;
+    std::optional<Hdf5Appender<double>> differences;  // none: texts, see compare.h
     PairedDifference paired;
     PositionDifferences by_position;
   };
+  void make_differences(Setting& setting, const ResultsSizes& sizes);
   void write_paired(const Setting& setting, const PairedSummary& paired);
 
   Hdf5File& file_;

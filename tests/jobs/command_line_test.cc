@@ -68,6 +68,13 @@ RunOptions unusual_options() {
   o.generation.prompt_file = "prompts/my prompt.txt";
   o.generation.chat_template = "chatml";
   o.generation.instruction = InstructionChoice::before;
+  o.probe.tasks = "words";
+  o.probe.lengths = "512";
+  o.probe.depths = "0.5";
+  o.probe.n = 3;
+  o.probe.needles = 5;
+  o.probe.hops = 6;
+  o.probe.haystack = "novel.txt";
   o.generation.pin_instruction = o.generation.stem = true;
   o.generation.prefill = Prefill::full;
   o.generation.max_document_tokens = 8000;
@@ -140,9 +147,19 @@ TEST(CommandLine, UnusualOptionsDifferFromTheDefaultsInEveryField) {
   for (std::size_t i = 0; i < usual.size(); ++i) EXPECT_NE(usual[i], unusual[i]);
 }
 
+// --n, but not --needles
+bool shows(const std::string& help, const std::string& name) {
+  const std::string option = "--" + name;
+  for (std::size_t at = help.find(option); at != help.npos; at = help.find(option, at + 1)) {
+    const char behind = at + option.size() < help.size() ? help[at + option.size()] : ' ';
+    if (std::isalnum(static_cast<unsigned char>(behind)) == 0 && behind != '-') return true;
+  }
+  return false;
+}
+
 TEST(CommandLine, EveryOptionOfARunIsShownInOneGroupOfTheCommandsThatTakeIt) {
   std::map<std::string, std::multiset<std::string>> shown;
-  for (const Subcommand& command : {score_command(), summarize_command()}) {
+  for (const Subcommand& command : {score_command(), summarize_command(), probe_command()}) {
     for (const OptionGroup& group : command.groups)
       shown[command.name].insert(group.names.begin(), group.names.end());
   }
@@ -150,13 +167,20 @@ TEST(CommandLine, EveryOptionOfARunIsShownInOneGroupOfTheCommandsThatTakeIt) {
   visit_fields(defaults, [&](std::string_view field, const auto&, Effect effect, const char* help) {
     const std::string name(field);
     EXPECT_NE(std::string(help), "") << name;
-    for (const Subcommand& command : {score_command(), summarize_command()}) {
+    for (const Subcommand& command : {score_command(), summarize_command(), probe_command()}) {
       EXPECT_LE(shown[command.name].count(name), 1u) << name;
-      EXPECT_EQ(help_text(command).find("--" + name) != std::string::npos,
-                takes(command, name) || name == "help")
+      const std::string own = help_text(command).substr(0, help_text(command).find("Examples:"));
+      EXPECT_EQ(shows(own, name), takes(command, name) || name == "help")
           << command.name << " --" << name;
     }
-    EXPECT_GE(shown["score"].count(name) + shown["summarize"].count(name), 1u) << name;
+    EXPECT_GE(
+        shown["score"].count(name) + shown["summarize"].count(name) + shown["probe"].count(name),
+        1u)
+        << name;
+    EXPECT_EQ(effect == Effect::probing, shown["probe"].count(name) == 1 &&
+                                             shown["score"].count(name) == 0 &&
+                                             shown["summarize"].count(name) == 0)
+        << name;
     EXPECT_FALSE(effect == Effect::generation && takes(score_command(), name)) << name;
   });
 }

@@ -38,7 +38,7 @@ struct StreamSetting {
   std::uint64_t seed = 0;  // of random evictions
 };
 
-class DocumentStream final : public DocumentInFlight {
+class DocumentStream final : public SweptDocument {
  public:
   // `text` is what becomes of the record's text.
   DocumentStream(const StreamSetting& setting, StateKeeper& states, CorpusRecord record,
@@ -70,14 +70,13 @@ class DocumentStream final : public DocumentInFlight {
   std::vector<std::byte> save() const override;
   bool restore(std::span<const std::byte> bytes) override;
 
-  // The document is through, and comes to what it came to before; is_ready.
-  void end_with(DocumentRecord record);
+  void wait_for_text() override { is_ready(true); }
+  void end_with(DocumentRecord record) override;
   // The finished document, and its state for the next one.
   DocumentRecord finish(int rank) override;
   const std::string& rejection() const override { return rejection_; }
   std::unique_ptr<StreamState> release_state() { return std::move(state_); }
-  // Of what the stream is made of: two streams of one digest take the same steps.
-  std::string digest() const;
+  std::string digest() const override;
 
  private:
   std::size_t chunk_end(std::size_t chunk_begin) const;

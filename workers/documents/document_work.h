@@ -35,6 +35,17 @@ class DocumentInFlight {
   virtual DocumentRecord finish(int rank) = 0;
 };
 
+// One that may be through in one setting of a sweep while others are not.
+class SweptDocument : public DocumentInFlight {
+ public:
+  // Of what it is made of: two of one digest take the same steps. After wait_for_text.
+  virtual std::string digest() const = 0;
+  // Until its tokens are there.
+  virtual void wait_for_text() {}
+  // It is through, and comes to what it came to before.
+  virtual void end_with(DocumentRecord record) = 0;
+};
+
 class DocumentWork {
  public:
   virtual ~DocumentWork() = default;

@@ -27,7 +27,7 @@ GenerationSetting generation_setting(const LoadedModel& model, const RunOptions&
   s.samples = g.samples;
   s.chunk_tokens = g.strategy == Strategy::chunk ? options.cache.chunk_tokens : 0;
   s.cache_size = is_bounded(options.cache) ? fewest_tokens(cache_of(options)) : 0;
-  s.pins_instruction = g.pin_instruction;
+  s.pins_instruction = g.pins();
   s.stems = g.stem;
   s.positions = static_cast<std::uint8_t>(options.cache.positions);
   s.clip_distance =
@@ -36,12 +36,17 @@ GenerationSetting generation_setting(const LoadedModel& model, const RunOptions&
 }
 
 GenerateWork::GenerateWork(LoadedModel& model, const RunOptions& options)
+    : GenerateWork(model, options, *model.runner, *model.states, model.plan.state_budget) {}
+
+GenerateWork::GenerateWork(LoadedModel& model, const RunOptions& options, StepRunner& runner,
+                           StateKeeper& states, std::uint64_t budget)
     : model_(model),
+      runner_(runner),
+      states_(states),
       prompting_(*model.files, *model.tokenizer, options),
       setting_(generation_setting(model, options, prompting_)),
       // One text at a time may go on from a state that is kept for the next.
-      pool_(*model.states, std::max(2, model.plan.n_streams), model.plan.state_budget,
-            setting_.sequence.keeps_prompt),
+      pool_(states, std::max(2, model.plan.n_streams), budget, setting_.sequence.keeps_prompt),
       sampler_(options.generation.sampling) {}
 
 GenerateWork::~GenerateWork() = default;
@@ -69,15 +74,14 @@ std::int32_t GenerateWork::n_running() const {
 bool GenerateWork::has_room() const {
   const auto waits = [](const GenerationDocument* d) { return d->wants_state().has_value(); };
   return n_running() < model_.plan.n_streams && pool_.has_room(0) &&
-         rows_to_read() < model_.plan.max_rows * model_.runner->n_stages() &&
+         rows_to_read() < model_.plan.max_rows * runner_.n_stages() &&
          std::none_of(documents_.begin(), documents_.end(), waits);
 }
 
 std::unique_ptr<DocumentInFlight> GenerateWork::open(CorpusRecord& record) {
   std::unique_ptr<GenerationDocument> document = std::move(held_);
   if (!document) {
-    document =
-        std::make_unique<GenerationDocument>(setting_, prompting_, *model_.states, pool_, record);
+    document = std::make_unique<GenerationDocument>(setting_, prompting_, states_, pool_, record);
   }
   if (document->rejection().empty()) {
     const std::int32_t n_states =
@@ -131,7 +135,7 @@ void GenerateWork::gather(bool writers, Step& step) {
   for (GenerationDocument* d : documents_) {
     for (const auto& s : d->sequences()) n_all += is_meant(s.sequence);
   }
-  const std::int32_t n_parts = model_.runner->n_stages();
+  const std::int32_t n_parts = runner_.n_stages();
   std::int32_t n_left = (n_all + n_parts - 1) / n_parts;
   for (GenerationDocument* d : documents_) {
     if (!d->rejection().empty()) continue;
@@ -170,19 +174,19 @@ bool GenerateWork::submit() {
   in_flight_.push_back(std::move(gathered));
   Step& step = in_flight_.back();
   // Logits come when the step's events are there already, but the sequences take the block first.
-  model_.runner->submit({.blocks = blocks_,
-                         .ids = ids_,
-                         .targets = {},
-                         .logit_rows = logit_rows_,
-                         .take_logits =
-                             [this, &step](std::size_t i, std::span<float> logits) {
-                               step.rows[step.sampled[i]].active->sequence.choose(logits, sampler_);
-                             },
-                         .argmax_rows = argmax_rows_,
-                         .take_argmax =
-                             [&step](std::size_t i, std::int32_t id) {
-                               step.rows[step.greedy[i]].active->sequence.append(id);
-                             }});
+  runner_.submit({.blocks = blocks_,
+                  .ids = ids_,
+                  .targets = {},
+                  .logit_rows = logit_rows_,
+                  .take_logits =
+                      [this, &step](std::size_t i, std::span<float> logits) {
+                        step.rows[step.sampled[i]].active->sequence.choose(logits, sampler_);
+                      },
+                  .argmax_rows = argmax_rows_,
+                  .take_argmax =
+                      [&step](std::size_t i, std::int32_t id) {
+                        step.rows[step.greedy[i]].active->sequence.append(id);
+                      }});
   for (const Row& row : step.rows) row.active->is_in_flight = true;
   return true;
 }
@@ -190,7 +194,7 @@ bool GenerateWork::submit() {
 void GenerateWork::collect() {
   if (in_flight_.empty()) return;
   const Step& step = in_flight_.front();
-  const StepOutput output = model_.runner->collect();
+  const StepOutput output = runner_.collect();
   for (std::size_t i = 0; i < step.rows.size(); ++i) {
     const Row& row = step.rows[i];
     row.active->is_in_flight = false;
@@ -204,7 +208,7 @@ void GenerateWork::collect() {
 
 std::size_t GenerateWork::step() {
   hand_out_states();
-  const auto most = static_cast<std::size_t>(model_.runner->n_stages());
+  const auto most = static_cast<std::size_t>(runner_.n_stages());
   while (in_flight_.size() < most && submit()) continue;
   collect();
   return std::exchange(n_collected_, 0);

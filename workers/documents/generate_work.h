@@ -29,6 +29,9 @@ class GenerateWork final : public DocumentWork {
  public:
   // Both outlive the object.
   GenerateWork(LoadedModel& model, const RunOptions& options);
+  // Of one setting of a sweep, with steps and `budget` bytes of states of its own.
+  GenerateWork(LoadedModel& model, const RunOptions& options, StepRunner& runner,
+               StateKeeper& states, std::uint64_t budget);
   ~GenerateWork() override;
 
   std::size_t n_open() const override { return documents_.size(); }
@@ -73,6 +76,8 @@ class GenerateWork final : public DocumentWork {
   void count(const Step& step);
 
   LoadedModel& model_;
+  StepRunner& runner_;
+  StateKeeper& states_;
   Prompting prompting_;
   GenerationSetting setting_;
   StatePool pool_;

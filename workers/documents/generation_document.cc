@@ -90,7 +90,7 @@ const GenerationDocument::ActiveSequence* GenerationDocument::shared_prefix() co
 }
 
 std::optional<std::uint64_t> GenerationDocument::wants_state() const {
-  if (!rejection_.empty()) return std::nullopt;
+  if (!rejection_.empty() || has_ended_) return std::nullopt;
   for (const ActiveSequence& s : sequences_) {
     if (s.sequence.waits_with_state() && !s.sequence.has_state())
       return s.is_shared_prefix ? shared_prefix_bytes() : s.sequence.state_bytes(pool_);
@@ -255,7 +255,14 @@ bool GenerationDocument::continue_shared_prefix() {
   return true;
 }
 
+void GenerationDocument::end_with(DocumentRecord record) {
+  begin_anew();
+  result_ = std::move(record);
+  has_ended_ = true;
+}
+
 bool GenerationDocument::finished() const {
+  if (has_ended_) return true;
   if (!rejection_.empty())
     return std::none_of(sequences_.begin(), sequences_.end(),
                         [](const ActiveSequence& s) { return s.is_in_flight; });
@@ -269,11 +276,15 @@ double GenerationDocument::fraction_done() const {
 }
 
 DocumentRecord GenerationDocument::finish(int rank) {
-  if (!rejection_.empty()) {
+  if (!rejection_.empty() && !has_ended_) {
     CorpusRecord where = record_;
     where.n_bytes = result_.n_bytes;
     where.text.clear();
     return failed_record(where, rejection_reason_, rejection_, rank);
+  }
+  if (has_ended_) {
+    result_.rank = rank;
+    return std::move(result_);
   }
   result_.layers = counts_.layers();
   result_.token_lifetimes = counts_.lifetimes();

@@ -36,7 +36,7 @@ struct GenerationSetting {
   std::int32_t clip_distance = 0;
 };
 
-class GenerationDocument final : public DocumentInFlight {
+class GenerationDocument final : public SweptDocument {
  public:
   struct ActiveSequence {
     Sequence sequence;
@@ -55,6 +55,8 @@ class GenerationDocument final : public DocumentInFlight {
   std::vector<std::byte> save() const override;
   bool restore(std::span<const std::byte> bytes) override;
   DocumentRecord finish(int rank) override;
+  std::string digest() const override;
+  void end_with(DocumentRecord record) override;
 
   // Whether several answers wait for one shared prefix: it must be possible to hold two states.
   bool shares() const { return shares_; }
@@ -120,7 +122,6 @@ class GenerationDocument final : public DocumentInFlight {
   void record(ActiveSequence& active);
   void complete(Answer& answer, const Sequence& sequence);
   TokenAt token_at(const Sequence& sequence) const;
-  std::string digest() const;
   void read_saved(std::span<const std::byte> bytes);
   void restore_answer(Answer& answer, ByteReader& in) const;
   void restore_generation(Generation generation, ByteReader& in);
@@ -143,6 +144,7 @@ class GenerationDocument final : public DocumentInFlight {
   CacheCounts counts_;
   std::uint64_t n_expected_ = 0;  // tokens that all sequences take at most, about
   DocumentRecord result_;
+  bool has_ended_ = false;  // result_ is complete
 };
 
 }  // namespace tovamill

@@ -17,6 +17,7 @@ constexpr std::size_t kContextTokens = 16;
 InstructionPlace place_of(const RunOptions& options) {
   switch (options.generation.instruction) {
     case InstructionChoice::before:
+    case InstructionChoice::pinned:
       return InstructionPlace::before;
     case InstructionChoice::after:
       return InstructionPlace::after;

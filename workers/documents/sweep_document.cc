@@ -1,6 +1,6 @@
 // A document in the middle as bytes, little-endian: u8 version, varint settings, and of each u8
-// kind and, with its length, the stream (saved_stream.cc), or the digest of one that is through
-// and its record.
+// kind and, with its length, the part (saved_stream.cc, saved_generation.cc), or the digest of one
+// that is through and its record.
 #include <algorithm>
 
 #include "io/files/little_endian.h"
@@ -27,9 +27,9 @@ DocumentRecord common_record(const DocumentRecord& of) {
 }  // namespace
 
 SweepDocument::SweepDocument(const Sweep& sweep, std::uint64_t n_bytes,
-                             std::vector<std::unique_ptr<DocumentStream>> streams)
-    : sweep_(sweep), n_bytes_(n_bytes), parts_(streams.size()) {
-  for (std::size_t i = 0; i < streams.size(); ++i) parts_[i].stream = std::move(streams[i]);
+                             std::vector<std::unique_ptr<SweptDocument>> parts)
+    : sweep_(sweep), n_bytes_(n_bytes), parts_(parts.size()) {
+  for (std::size_t i = 0; i < parts.size(); ++i) parts_[i].document = std::move(parts[i]);
 }
 
 bool SweepDocument::finished() const {
@@ -38,25 +38,28 @@ bool SweepDocument::finished() const {
 
 const std::string& SweepDocument::rejection() const {
   static const std::string none;
-  return parts_.front().stream ? parts_.front().stream->rejection() : none;
+  const bool by_all = std::all_of(parts_.begin(), parts_.end(), [](const Part& p) {
+    return p.document && !p.document->rejection().empty();
+  });
+  return by_all ? parts_.front().document->rejection() : none;
 }
 
 double SweepDocument::fraction_done() const {
   double sum = 0.0;
-  for (const Part& p : parts_) sum += p.stream ? p.stream->fraction_done() : 1.0;
+  for (const Part& p : parts_) sum += p.document ? p.document->fraction_done() : 1.0;
   return sum / static_cast<double>(parts_.size());
 }
 
-std::unique_ptr<DocumentStream> SweepDocument::release_finished(std::size_t setting) {
+std::unique_ptr<SweptDocument> SweepDocument::release_finished(std::size_t setting) {
   Part& part = parts_[setting];
-  if (!part.stream || !part.stream->finished() || finished()) return nullptr;
-  part.digest = part.stream->digest();
-  part.record = part.stream->finish(0);
-  return std::move(part.stream);
+  if (!part.document || !part.document->finished() || finished()) return nullptr;
+  part.digest = part.document->digest();
+  part.record = part.document->finish(0);
+  return std::move(part.document);
 }
 
-std::unique_ptr<DocumentStream> SweepDocument::release(std::size_t setting) {
-  return std::move(parts_[setting].stream);
+std::unique_ptr<SweptDocument> SweepDocument::release(std::size_t setting) {
+  return std::move(parts_[setting].document);
 }
 
 std::vector<std::byte> SweepDocument::save() const {
@@ -64,9 +67,9 @@ std::vector<std::byte> SweepDocument::save() const {
   out.fixed(kSweepDocumentVersion);
   out.varint(parts_.size());
   for (const Part& p : parts_) {
-    out.fixed(static_cast<std::uint8_t>(p.stream ? SavedPart::stream : SavedPart::record));
-    if (p.stream) {
-      out.bytes(p.stream->save());
+    out.fixed(static_cast<std::uint8_t>(p.document ? SavedPart::stream : SavedPart::record));
+    if (p.document) {
+      out.bytes(p.document->save());
     } else {
       out.text(p.digest);
       out.bytes(encode(p.record));
@@ -83,14 +86,14 @@ bool SweepDocument::restore(std::span<const std::byte> bytes) {
     if (in.varint() != parts_.size()) return false;
     for (Part& part : parts_) {
       if (in.fixed<std::uint8_t>() == static_cast<std::uint8_t>(SavedPart::stream)) {
-        any = part.stream->restore(in.bytes()) || any;
+        any = part.document->restore(in.bytes()) || any;
         continue;
       }
       const std::string digest = in.text();
       const std::span<const std::byte> record = in.bytes();
-      part.stream->is_ready(true);
-      if (digest != part.stream->digest()) continue;
-      part.stream->end_with(decode_document(record, kSavedSweep));
+      part.document->wait_for_text();
+      if (digest != part.document->digest()) continue;
+      part.document->end_with(decode_document(record, kSavedSweep));
       any = true;
     }
   } catch (const BadData&) {
@@ -102,13 +105,19 @@ bool SweepDocument::restore(std::span<const std::byte> bytes) {
 DocumentRecord SweepDocument::finish(int rank) {
   std::vector<DocumentRecord> records;
   for (Part& p : parts_) {
-    records.push_back(p.stream ? p.stream->finish(rank) : std::move(p.record));
+    records.push_back(p.document ? p.document->finish(rank) : std::move(p.record));
     records.back().rank = rank;
   }
   const auto failed = [](const DocumentRecord& r) {
     return r.status == DocumentRecord::Status::failed;
   };
-  if (records.front().failure_reason == "bad-tokens") return std::move(records.front());
+  const auto is_of_all = [&](const DocumentRecord& r) {
+    return r.failure_reason == records.front().failure_reason;
+  };
+  const std::string& reason = records.front().failure_reason;
+  if ((reason == "bad-tokens" || reason == "missing-question") &&
+      std::all_of(records.begin(), records.end(), is_of_all))
+    return std::move(records.front());
   // The longest text, for readers make room for it.
   const DocumentRecord* worst = nullptr;
   for (const DocumentRecord& r : records) {

@@ -1,6 +1,6 @@
-// Scoring with several settings (workers/options/sweep.h): a document's text becomes tokens once,
-// and each setting reads them in a stream of its own, with steps of its own. What a setting gives
-// is what a run of it alone would give.
+// Several settings of a run (workers/options/sweep.h): each reads a document in a stream of its
+// own, with steps of its own. What a setting gives is what a run of it alone would give. A document
+// that is scored becomes tokens once; prompts are put together for each setting.
 #pragma once
 
 #include <list>
@@ -16,19 +16,20 @@
 
 namespace tovamill {
 
-// Finished once all of its streams are. A stream that is through before the others leaves its
-// record here, and its state to the next document.
+// Finished once all of its parts are. A part that is through before the others leaves its record
+// here, and its state to the next document.
 class SweepDocument final : public DocumentInFlight {
  public:
-  // `streams` of the settings in their order, each made of a record with this text.
+  // `parts` of the settings in their order, each made of a record with this text.
   SweepDocument(const Sweep& sweep, std::uint64_t n_bytes,
-                std::vector<std::unique_ptr<DocumentStream>> streams);
+                std::vector<std::unique_ptr<SweptDocument>> parts);
 
   bool finished() const override;
+  // Where no setting can take it: the first one's reason.
   const std::string& rejection() const override;
   std::uint64_t n_bytes() const override { return n_bytes_; }
   double fraction_done() const override;  // the mean of the settings
-  // About the bytes of all its streams.
+  // About the bytes of all its parts.
   std::vector<std::byte> save() const override;
   // A setting whose part does not fit starts anew, whatever the others do.
   bool restore(std::span<const std::byte> bytes) override;
@@ -36,18 +37,18 @@ class SweepDocument final : public DocumentInFlight {
   // for all.
   DocumentRecord finish(int rank) override;
 
-  // The stream of a setting that is through while others are not; null where there is none.
-  std::unique_ptr<DocumentStream> release_finished(std::size_t setting);
-  // The stream of a setting, if it still has one.
-  std::unique_ptr<DocumentStream> release(std::size_t setting);
+  // The part of a setting that is through while others are not; null where there is none.
+  std::unique_ptr<SweptDocument> release_finished(std::size_t setting);
+  // The part of a setting, if it still has one.
+  std::unique_ptr<SweptDocument> release(std::size_t setting);
 
  private:
   struct Part {
-    std::unique_ptr<DocumentStream> stream;  // null: it is through
-    DocumentRecord record;                   // then
-    std::string digest;                      // then: DocumentStream::digest
+    std::unique_ptr<SweptDocument> document;  // null: it is through
+    DocumentRecord record;                    // then
+    std::string digest;                       // then: SweptDocument::digest
   };
-  bool is_through(const Part& part) const { return !part.stream || part.stream->finished(); }
+  bool is_through(const Part& part) const { return !part.document || part.document->finished(); }
 
   const Sweep& sweep_;
   std::uint64_t n_bytes_;
@@ -72,10 +73,12 @@ class SweepWork final : public DocumentWork {
 
  private:
   struct Setting {
-    std::unique_ptr<ScoreWork> work;
+    std::unique_ptr<DocumentWork> work;
+    ScoreWork* scoring = nullptr;  // the same, of a sweep of `score`
     std::uint64_t n_tokens = 0;
     double seconds = 0.0;
   };
+  Setting make_setting(LoadedModel& model, std::size_t index) const;
   template <class Take>
   std::size_t each_setting(Take&& take);
 

@@ -106,6 +106,11 @@ bool halve_rows(StepPlan& plan) {
 }
 
 bool has_constant_states(const RunOptions& options) {
+  if (is_sweep(options) && options.job_kind != Job::score) {
+    const std::vector<SweepSetting> settings = sweep_of(options).settings;
+    return std::all_of(settings.begin(), settings.end(),
+                       [](const SweepSetting& s) { return has_constant_states(s.options); });
+  }
   return options.job_kind == Job::score ||
          (is_bounded(options.cache) && options.generation.prefill == Prefill::stream);
 }

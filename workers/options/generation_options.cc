@@ -14,7 +14,7 @@
 namespace tovamill {
 namespace {
 
-constexpr std::array<std::string_view, 3> kJobs{"score", "summarize", "generate"};
+constexpr std::array<std::string_view, 4> kJobs{"score", "summarize", "generate", "probe"};
 constexpr std::size_t kLongestPromptFile = 1u << 20;
 
 void check(bool ok, const std::string& what) {
@@ -51,7 +51,8 @@ std::string_view name_of(Job job) { return kJobs[static_cast<std::size_t>(job)];
 
 Job job_named(std::string_view name) {
   for (std::size_t i = 0; i < kJobs.size(); ++i) {
-    if (kJobs[i] == name) return static_cast<Job>(i);
+    const auto job = static_cast<Job>(i);
+    if (kJobs[i] == name && job != Job::probe) return job;
   }
   throw Error(ExitCode::usage,
               "'" + std::string(name) + "' is no job: choose score, summarize or generate");

@@ -12,12 +12,14 @@
 namespace tovamill {
 
 // What a run does with its documents.
-enum class Job : std::uint8_t { score, summarize, generate };
+// `probe` generates, over a corpus that it makes.
+enum class Job : std::uint8_t { score, summarize, generate, probe };
 
 // `automatic`: qa where the record asks something, else continuation.
 enum class TaskChoice : std::uint8_t { automatic, summary, qa, continuation };
 // `automatic`: both where the state is bounded, for it forgets what was asked long ago; else after.
-enum class InstructionChoice : std::uint8_t { automatic, before, after, both };
+// `pinned`: before, and it never leaves the state.
+enum class InstructionChoice : std::uint8_t { automatic, before, after, both, pinned };
 // How the prompt is read: bounded from its first token, or unbounded and brought down to the cache
 // size by its last query, as the authors' code does.
 enum class Prefill : std::uint8_t { stream, full };
@@ -43,10 +45,14 @@ struct GenerationOptions {
   std::vector<std::string> stop;
   bool stem = false;  // words for ROUGE
   std::string stream_jsonl;
+
+  // Whether what stands before the document stays.
+  bool pins() const { return pin_instruction || instruction == InstructionChoice::pinned; }
 };
 
 std::string_view name_of(Job job);
-Job job_named(std::string_view name);  // throws Error(usage)
+// Of a corpus that is there: not probe. Throws Error(usage).
+Job job_named(std::string_view name);
 
 struct RunOptions;
 // Throws Error(usage or configuration) naming the option and what to give instead.

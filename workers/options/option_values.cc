@@ -23,11 +23,12 @@ constexpr std::array<std::pair<TaskChoice, std::string_view>, 4> kTasks{{
     {TaskChoice::qa, "qa"},
     {TaskChoice::continuation, "continue"},
 }};
-constexpr std::array<std::pair<InstructionChoice, std::string_view>, 4> kInstructions{{
+constexpr std::array<std::pair<InstructionChoice, std::string_view>, 5> kInstructions{{
     {InstructionChoice::automatic, "auto"},
     {InstructionChoice::before, "before"},
     {InstructionChoice::after, "after"},
     {InstructionChoice::both, "both"},
+    {InstructionChoice::pinned, "pinned"},
 }};
 constexpr std::array<std::pair<Prefill, std::string_view>, 2> kPrefills{{
     {Prefill::stream, "stream"},

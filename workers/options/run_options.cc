@@ -56,15 +56,32 @@ void check_cache(const RunOptions& o) {
     check_budget_options(o);
     return;
   }
-  if (o.job_kind != Job::score)
-    throw Error(ExitCode::configuration,
-                "--sweep and tovamill " + std::string(name_of(o.job_kind)) +
-                    " do not go together: run it once for each setting, and tovamill compare");
   if (o.stages > 1)
     throw Error(ExitCode::configuration,
                 "--sweep and --stages do not go together: run each setting for itself, and "
                 "tovamill compare");
+  if (streams_results(o))
+    throw Error(ExitCode::configuration,
+                "--sweep and --stream-jsonl do not go together: a text has no setting there; run "
+                "each setting for itself, or tovamill export at the end");
   sweep_of(o);
+}
+
+// What would leave out what is hidden, or what is asked.
+void check_probe(const RunOptions& o) {
+  validate_probe(o.probe);
+  const auto refuse = [](bool ok, const std::string& what) {
+    if (!ok) throw Error(ExitCode::configuration, what);
+  };
+  refuse(o.generation.task == TaskChoice::qa,
+         "--task " + text_of(o.generation.task) +
+             " asks no question of a probe: leave it out, or give --prompt");
+  refuse(o.generation.max_document_tokens == 0,
+         "--max-document-tokens would leave out what a probe has hidden: give --lengths");
+  refuse(o.generation.prompt.empty() ||
+             PromptTemplate::parse(o.generation.prompt, o.generation.prompt_file).has_question(),
+         "--prompt " + o.generation.prompt_file +
+             ": a probe asks a question: say with {question} where it stands");
 }
 
 void check_analysis(const RunOptions& o) {
@@ -87,7 +104,7 @@ std::string policy_help() {
 }
 
 std::string seed_help() {
-  return "of the random numbers: those of sampling, and those of --policy " +
+  return "of the random numbers: those of sampling, of the texts of probe, and of --policy " +
          policy_names([](const PolicyTraits& p) { return p.draws; });
 }
 
@@ -125,6 +142,7 @@ bool has_effect(Effect effect, const RunOptions& options) {
   const bool generates = options.job_kind != Job::score;
   if (effect == Effect::random) return generates || traits_of(options.cache.policy).draws;
   if (effect == Effect::scoring) return !generates;
+  if (effect == Effect::probing) return options.job_kind == Job::probe;
   return effect != Effect::generation || generates;
 }
 
@@ -204,7 +222,8 @@ void validate(const RunOptions& o) {
                 "these choose depends on what the corpus holds");
   check_analysis(o);
   check_cache(o);
-  if (o.job_kind != Job::score) validate_generation(o);
+  if (o.job_kind == Job::probe) check_probe(o);
+  if (o.job_kind != Job::score && !is_sweep(o)) validate_generation(o);
 }
 
 }  // namespace tovamill

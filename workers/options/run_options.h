@@ -14,6 +14,7 @@
 #include "kernels/types/device_kind.h"
 #include "pipeline/distributed/selection.h"
 #include "workers/options/generation_options.h"
+#include "workers/options/probe_options.h"
 
 namespace tovamill {
 
@@ -27,7 +28,7 @@ struct RunOptions {
   CorpusOptions corpus;
   CacheOptions cache;
   std::string budgets = "none";  // file of `tovamill tune` (budgets.h)
-  std::string sweep;             // of `score`: several settings side by side (sweep.h); empty: none
+  std::string sweep;             // several settings side by side (sweep.h); empty: none
   BosMode bos = BosMode::automatic;
   bool parse_special = false;       // control tokens in the text of documents are recognised
   std::int32_t block = 0;           // tokens of one stream in a step; 0 is auto (256)
@@ -56,7 +57,8 @@ struct RunOptions {
   bool overwrite = false;              // delete what --out holds and start afresh
   std::string log_format = "text";     // text, json
   double progress_seconds = 30.0;      // between progress lines in a log
-  GenerationOptions generation;        // of `summarize` and `generate`
+  GenerationOptions generation;        // of all jobs but `score`
+  ProbeOptions probe;                  // of `probe`
   // Not options, but what the caller knows of the launch, for the attributes of results.h5.
   Job job_kind = Job::score;
   std::string command;    // the command line
@@ -73,7 +75,8 @@ struct RunOptions {
 // What a field does to the numbers of a document.
 enum class Effect : std::uint8_t {
   results,      // changes them: part of the fingerprint
-  generation,   // changes those of `summarize` and `generate`, and of no other
+  generation,   // changes those of all jobs that write texts, and of no other
+  probing,      // changes what `probe` reads
   scoring,      // changes those of `score`, and of no other
   random,       // the same, and those of `score` where the policy draws random numbers
   convenience,  // does not: how fast, where, how much is shown
@@ -139,9 +142,9 @@ void visit_state_fields(Options& o, Visit&& visit) {
   visit("chunk-tokens", o.cache.chunk_tokens, results,
         "tokens of a chunk of a document, each read with a fresh state, a BOS included; 0 is the "
         "whole document");
-  visit("sweep", o.sweep, scoring,
-        "several settings side by side, which read the corpus once: values of the options above "
-        "and of seed, as 'policy=full,tova cache-size=128,256'");
+  visit("sweep", o.sweep, results,
+        "several settings side by side, which read the corpus once: values of the options of the "
+        "state, of seed and of instruction, as 'policy=full,tova cache-size=128,256'");
   visit("bos", o.bos, results,
         "a BOS before each document, chunk or prompt: auto (as the model's tokenizer or chat "
         "template "
@@ -181,8 +184,8 @@ void visit_prompt_fields(Options& o, Visit&& visit) {
         "auto (the model's own, none where it has none), none, chatml, llama2, llama3, mistral, "
         "qwen");
   visit("instruction", o.generation.instruction, generation,
-        "where an instruction stands: before or after the document, both, or auto: both, with "
-        "--policy full after");
+        "where an instruction stands: before or after the document, both, pinned: before, with "
+        "--pin-instruction, or auto: both, with --policy full after");
   visit("pin-instruction", o.generation.pin_instruction, generation,
         "what stands before the document never leaves the state");
   visit(
@@ -195,6 +198,25 @@ void visit_prompt_fields(Options& o, Visit&& visit) {
   visit("strategy", o.generation.strategy, generation,
         "stream: the document as a whole; chunk: its chunks of --chunk-tokens on their own, then "
         "what was written about these");
+}
+
+// What the documents of a probe are.
+template <class Options, class Visit>
+void visit_probe_fields(Options& o, Visit&& visit) {
+  using enum Effect;
+  visit("tasks", o.probe.tasks, probing,
+        "what is hidden in the texts, and asked for: passkey, needles, variables, words, a comma "
+        "between two");
+  visit("lengths", o.probe.lengths, probing, "tokens of the texts, a comma between two");
+  visit("depths", o.probe.depths, probing,
+        "shares of the text before what is hidden, 0 to 1, a comma between two");
+  visit("n", o.probe.n, probing, "texts of each task, length and depth");
+  visit("needles", o.probe.needles, probing,
+        "task needles: sentences of one form, of which one is asked for");
+  visit("hops", o.probe.hops, probing,
+        "task variables: so many variables are equal to the one before them");
+  visit("haystack", o.probe.haystack, probing,
+        "file with the text around what is hidden; without it sentences of tovamill's own");
 }
 
 // How texts are written.
@@ -281,6 +303,7 @@ void visit_fields(Options& o, Visit&& visit) {
   fields::visit_corpus_fields(o, visit);
   fields::visit_state_fields(o, visit);
   fields::visit_prompt_fields(o, visit);
+  fields::visit_probe_fields(o, visit);
   fields::visit_sampling_fields(o, visit);
   fields::visit_machine_fields(o, visit);
   fields::visit_run_fields(o, visit);

@@ -19,9 +19,8 @@ struct SweptOption {
   throw Error(ExitCode::usage, "--sweep: " + what);
 }
 
-std::string names_of_swept_fields() {
+std::string names_of_swept_fields(const RunOptions& options) {
   std::string names;
-  const RunOptions options;
   visit_swept_fields(options, [&](std::string_view name, const auto&, Effect) {
     names += (names.empty() ? "" : ", ") + std::string(name);
   });
@@ -40,7 +39,7 @@ std::string set_swept(RunOptions& options, std::string_view wanted, const std::s
   });
   if (!is_known)
     refuse_sweep("'" + std::string(wanted) + "' is no option that a sweep can vary: choose of " +
-                 names_of_swept_fields());
+                 names_of_swept_fields(options));
   return value;
 }
 
@@ -52,7 +51,7 @@ std::string swept_value(const RunOptions& options, std::string_view wanted) {
   return value;
 }
 
-SweptOption read_swept_option(const std::string& word) {
+SweptOption read_swept_option(const std::string& word, Job job) {
   const std::size_t equals = word.find('=');
   if (equals == std::string::npos)
     refuse_sweep("'" + word + "' is not NAME=VALUE,VALUE..., such as cache-size=128,256");
@@ -61,6 +60,7 @@ SweptOption read_swept_option(const std::string& word) {
   for (std::string text; std::getline(values, text, ',');) {
     if (text.empty()) refuse_sweep("'" + word + "' has an empty value");
     RunOptions scratch;
+    scratch.job_kind = job;
     std::string value = set_swept(scratch, option.name, text);
     if (std::find(option.values.begin(), option.values.end(), value) == option.values.end())
       option.values.push_back(std::move(value));
@@ -68,11 +68,11 @@ SweptOption read_swept_option(const std::string& word) {
   return option;
 }
 
-std::vector<SweptOption> read_swept_options(const std::string& text) {
+std::vector<SweptOption> read_swept_options(const std::string& text, Job job) {
   std::vector<SweptOption> options;
   std::istringstream words(text);
   for (std::string word; words >> word;) {
-    SweptOption option = read_swept_option(word);
+    SweptOption option = read_swept_option(word, job);
     for (const SweptOption& other : options) {
       if (other.name == option.name) refuse_sweep("'" + option.name + "' is given twice");
     }
@@ -87,10 +87,13 @@ std::vector<SweptOption> read_swept_options(const std::string& text) {
 // value of it would be refused there.
 bool has_effect_in(const RunOptions& setting, const SweptOption& option) {
   const std::string& name = option.name;
-  if (name == "policy" || name == "positions" || name == "chunk-tokens") return true;
+  if (name == "policy" || name == "positions" || name == "chunk-tokens" || name == "instruction")
+    return true;
   if (name == "cache-size") return is_bounded(setting.cache);
-  if (name == "seed") return traits_of(setting.cache.policy).draws;
   if (name == "budgets") return traits_of(setting.cache.policy).takes(kTakesMerge);
+  if (name == "seed")
+    return traits_of(setting.cache.policy).draws ||
+           (setting.job_kind != Job::score && setting.generation.sampling.temperature > 0.0);
   RunOptions alone;
   alone.cache.policy = setting.cache.policy;
   alone.cache.positions = setting.cache.positions;
@@ -197,8 +200,9 @@ std::vector<CacheOptions> caches_of(const RunOptions& options) {
 }
 
 Sweep sweep_of(const RunOptions& options) {
-  const std::vector<SweptOption> swept = read_swept_options(options.sweep);
-  const RunOptions defaults;
+  const std::vector<SweptOption> swept = read_swept_options(options.sweep, options.job_kind);
+  RunOptions defaults;
+  defaults.job_kind = options.job_kind;
   Sweep sweep;
   std::vector<std::pair<std::string, std::string>> passed_over;  // option, policy
   std::vector<std::vector<std::string>> seen;

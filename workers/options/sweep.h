@@ -28,10 +28,10 @@ struct Sweep {
 };
 
 // Reads `--sweep "policy=full,tova cache-size=128,256"`: the cross product of the values of options
-// of the state (CacheOptions), of --budgets and of --seed. An option without effect in a setting is
-// as where none is given, and settings that come to the same are one. Throws Error(usage) naming
-// what cannot be read, Error(configuration) naming the setting that a run alone would refuse, or
-// too many.
+// of the state (CacheOptions), of --budgets, of --seed and, where texts are written, of
+// --instruction. An option without effect in a setting is as where none is given, and settings that
+// come to the same are one. Throws Error(usage) naming what cannot be read, Error(configuration)
+// naming the setting that a run alone would refuse, or too many.
 Sweep sweep_of(const RunOptions& options);
 
 inline bool is_sweep(const RunOptions& options) { return !options.sweep.empty(); }
@@ -46,7 +46,9 @@ void visit_swept_fields(Options& o, Visit&& visit) {
     if constexpr (!requires { field.front().front(); }) {  // no list of texts
       const auto* at = reinterpret_cast<const std::byte*>(&field);
       const bool is_of_state = at >= first && at < first + sizeof(CacheOptions);
-      if (is_of_state || name == "seed" || name == "budgets") visit(name, field, effect);
+      const bool is_of_texts = name == "instruction" && has_effect(effect, o);
+      if (is_of_state || is_of_texts || name == "seed" || name == "budgets")
+        visit(name, field, effect);
     }
   });
 }

@@ -13,6 +13,7 @@
 #include "workers/options/budgets.h"
 #include "workers/options/option_values.h"
 #include "workers/options/sweep.h"
+#include "workers/probe/probe_corpus.h"
 
 namespace tovamill {
 namespace {
@@ -149,6 +150,12 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   if (options.job_kind != Job::score) {
     fields["job"] = name_of(options.job_kind);
     fields["prompt"] = as_utf8(options.generation.prompt);
+  }
+  if (options.job_kind == Job::probe) {
+    Digest haystack;
+    haystack.add(std::string_view(options.probe.haystack_text));
+    fields["haystack"] = options.probe.haystack.empty() ? "" : haystack.hex();
+    fields["probe-version"] = kProbeVersion;
   }
   fields["model"] = files.digest();
   fields["tokenizer"] = tokenizer.digest();

@@ -94,6 +94,9 @@ class Rescorer {
  public:
   Rescorer(const std::string& path, const RescoreOptions& options)
       : options_(options), file_(path, Hdf5File::Mode::edit) {
+    if (file_.exists("/sweep"))
+      throw BadData("'" + options.results +
+                    "' is of a sweep: rescore takes the results of a run without --sweep");
     if (!file_.exists("/generations/text") || !file_.exists("/references/text"))
       throw BadData("'" + options.results +
                     "' holds no generated texts: give the results of summarize or generate");

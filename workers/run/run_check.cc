@@ -25,7 +25,7 @@ void check_run(const RunOptions& options) {
   validate(options);
   if (!options.broadcast_weights) check_model(options);
   check_outputs(options, {});
-  check_corpus(options.corpus);
+  if (options.job_kind != Job::probe) check_corpus(options.corpus);
   check_run_directory(options.out, stream_of(options));
 }
 

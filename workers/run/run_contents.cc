@@ -13,6 +13,7 @@
 #include "io/files/temporary_file.h"
 #include "kernels/types/error.h"
 #include "pipeline/results/results_file.h"
+#include "workers/probe/probe_corpus.h"
 
 namespace tovamill {
 namespace {
@@ -104,6 +105,11 @@ const std::vector<Kind>& kinds() {
       {.name = "overwritten",
        .is_ours = [](const fs::path& p) { return head_of(p).size() < kHeadBytes; },
        .holds = {}},
+      {.name = kProbeCorpusName,
+       .is_ours =
+           [](const fs::path& p) { return head_of(p).empty() || is_probe_corpus(p.string()); },
+       .holds = {},
+       .stays = true},  // a run begins with it
       {.name = "report.html",
        .is_ours =
            [](const fs::path& p) { return head_of(p).find("tovamill") != std::string::npos; },

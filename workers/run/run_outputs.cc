@@ -34,6 +34,7 @@ InputFiles inputs_of(const RunOptions& options, std::span<const CorpusFile> file
   add_model(inputs, options.model);
   inputs.add("the file of --prompt", options.generation.prompt_file);
   inputs.add("the file of --lexicon", options.lexicon);
+  inputs.add("the file of --haystack", options.probe.haystack);
   for (const std::string& path : options.config_files) inputs.add("the file of --config", path);
   for (const std::string& path : options.corpus.paths) inputs.add("the corpus", path);
   for (const CorpusFile& file : files) inputs.add("the corpus file", file.path);

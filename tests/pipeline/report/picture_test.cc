@@ -78,5 +78,21 @@ TEST(Child, ThatIsNotThereNamesItsPackage) {
   }
 }
 
+TEST(Picture, AMatrixMayHaveTicksAndALastColour) {
+  Picture p;
+  p.matrix = {.n_rows = 2, .n_columns = 1, .values = {0.25, 0.5}, .label = "share", .most = 1.0};
+  p.x_ticks = {{0.0, "1024"}};
+  p.y_ticks = {{0.0, "0.25"}, {1.0, "1"}};
+  const std::string script = gnuplot_script(p, PictureFormat::svg);
+  EXPECT_NE(script.find("set cbrange [0:1]"), std::string::npos) << script;
+  EXPECT_NE(script.find("set ytics (\"0.25\" 0, \"1\" 1)"), std::string::npos) << script;
+  EXPECT_NE(script.find("set xtics (\"1024\" 0)"), std::string::npos) << script;
+  p.y_ticks.clear();
+  p.matrix.most = 0.0;
+  const std::string plain = gnuplot_script(p, PictureFormat::svg);
+  EXPECT_NE(plain.find("set cbrange [0:0.5]"), std::string::npos) << plain;
+  EXPECT_NE(plain.find("set ytics 0,1\n"), std::string::npos) << plain;
+}
+
 }  // namespace
 }  // namespace tovamill

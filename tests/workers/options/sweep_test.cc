@@ -95,6 +95,26 @@ TEST(Sweep, RefusesWhatItCannotReadByName) {
     EXPECT_TRUE(contains(error_of([&] { sweep_of(swept(c.sweep)); }, c.code), c.said)) << c.sweep;
 }
 
+TEST(Sweep, VariesTheInstructionWhereTextsAreWritten) {
+  RunOptions o = swept("policy=full,tova cache-size=64 instruction=after,pinned seed=1,2");
+  EXPECT_TRUE(contains(error_of([&] { sweep_of(o); }, ExitCode::usage),
+                       "'instruction' is no option that a sweep can vary"));
+  o.job_kind = Job::generate;
+  const Sweep sweep = sweep_of(o);
+  EXPECT_EQ(sweep.names(),
+            "full-instruction=after, full-instruction=pinned, tova-instruction=after, "
+            "tova-instruction=pinned");
+  EXPECT_EQ(sweep.settings[1].options.generation.instruction, InstructionChoice::pinned);
+  EXPECT_TRUE(sweep.settings[1].options.generation.pins());
+  EXPECT_FALSE(sweep.settings[0].options.generation.pins());
+  o.generation.sampling.temperature = 0.5;  // then a seed draws
+  EXPECT_EQ(sweep_of(o).settings.size(), 8u);
+  o.sweep = "policy=tova,tova-ema";
+  o.generation.prefill = Prefill::full;
+  EXPECT_TRUE(
+      contains(error_of([&] { validate(o); }, ExitCode::configuration), "setting tova-ema"));
+}
+
 TEST(Sweep, DoesNotGoWithWhatItCannotDo) {
   RunOptions o = swept("policy=tova,full");
   EXPECT_NO_THROW(validate(o));
@@ -103,8 +123,10 @@ TEST(Sweep, DoesNotGoWithWhatItCannotDo) {
                        "--sweep and --stages do not go together"));
   o.stages = 1;
   o.job_kind = Job::summarize;
+  EXPECT_NO_THROW(validate(o));
+  o.generation.stream_jsonl = "texts.jsonl";
   EXPECT_TRUE(contains(error_of([&] { validate(o); }, ExitCode::configuration),
-                       "--sweep and tovamill summarize do not go together"));
+                       "--sweep and --stream-jsonl do not go together"));
   o = swept("policy=tova,full");
   o.cache.ema = 0.5;  // beside the sweep: of no use to either
   EXPECT_TRUE(contains(error_of([&] { validate(o); }, ExitCode::configuration), "setting tova"));

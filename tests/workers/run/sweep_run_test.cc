@@ -9,6 +9,7 @@
 #include "pipeline/run_directory/run_directory.h"
 #include "tests/support/error_of.h"
 #include "tests/support/models/model_builder.h"
+#include "tests/support/runs/generate_runs.h"
 #include "tests/support/runs/results_text.h"
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
@@ -62,6 +63,24 @@ class SweepRun : public ::testing::Test {
       fs::remove_all(alone.out);
     }
   }
+  // Of texts: answers to questions, by prompts that differ.
+  RunOptions texts(const std::string& out, const std::string& sweep) {
+    if (!fs::exists(d.path() / "asked.jsonl")) {
+      std::string lines;
+      for (std::size_t i = 0; i < 6; ++i)
+        lines += R"({"id":"r)" + std::to_string(i) + R"(","text":")" + words(20 + 90 * i, i) +
+                 R"(","question":["who?","where is the rain?"],"answer":["the rain","in it"]})" +
+                 "\n";
+      d.write("asked.jsonl", lines + "{broken\n{\"text\":\"no question\"}\n");
+    }
+    RunOptions o =
+        testing::tiny_generation(d.path() / "model", d.path() / "asked.jsonl", d.path() / out);
+    o.corpus.reference_key = "answer";
+    o.generation.task = TaskChoice::qa;
+    o.generation.chat_template = "none";
+    o.sweep = sweep;
+    return o;
+  }
   testing::TemporaryDirectory d;
 };
 
@@ -112,6 +131,49 @@ TEST_F(SweepRun, AStoppedSweepContinuesToTheSameResults) {
     fs::remove_all(whole.out);
     fs::remove_all(stopped.out);
   }
+}
+
+TEST_F(SweepRun, GivesTheTextsOfARunOfEachSettingAlone) {
+  for (const char* sweep :
+       {"policy=full,tova,tova-head,tova-ema,random cache-size=80,120",
+        "policy=full,tova cache-size=150 instruction=after,before,both,pinned"}) {
+    SCOPED_TRACE(sweep);
+    const RunOptions o = texts("sweep", sweep);
+    const RunSummary summary = score(o);
+    EXPECT_TRUE(summary.generates);
+    EXPECT_EQ(summary.n_failed, 2u);
+    for (const SettingSummary& s : summary.settings) EXPECT_EQ(s.summary.n_generations, 12u);
+    expect_as_alone(o);
+    fs::remove_all(o.out);
+  }
+}
+
+TEST_F(SweepRun, StoppedTextsContinueToTheSameResults) {
+  RunOptions whole = texts("whole", "policy=full,tova cache-size=150,200 instruction=both,pinned");
+  whole.generation.max_new_tokens = 400;
+  RunOptions stopped = whole;
+  stopped.out = d.path() / "stopped";
+  stopped.streams = 2;
+  score(whole);
+  for (const int after : {0, 1, 3}) {
+    QuietObserver observer(after);
+    error_of([&] { run_corpus(stopped, observer); }, ExitCode::stopped);
+  }
+  score(stopped);
+  EXPECT_TRUE(results(stopped) == results(whole));
+}
+
+TEST_F(SweepRun, ADocumentThatOneSettingCannotTakeFailsThereOnly) {
+  const RunOptions o = texts("run", "cache-size=16,200 instruction=pinned");
+  const RunSummary summary = score(o);
+  ASSERT_EQ(summary.settings.size(), 2u);
+  EXPECT_EQ(summary.settings[0].summary.n_generations, 0u);
+  EXPECT_EQ(summary.settings[1].summary.n_generations, 12u);
+  EXPECT_EQ(summary.settings[0].summary.n_failed, 8u);
+  EXPECT_EQ(summary.settings[1].summary.n_failed, 2u);
+  const Hdf5File file(results_path(o.out), Hdf5File::Mode::read);
+  EXPECT_EQ(file.read_strings("/sweep/tova-16/failures/reason", 0, 1).at(0),
+            "instruction-too-long");
 }
 
 TEST_F(SweepRun, AnotherSweepDoesNotContinueIt) {

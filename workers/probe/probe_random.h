@@ -1,0 +1,44 @@
+// Random numbers that are the same on every machine and library: SplitMix64 (Steele, Lea, Flood
+// 2014).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <utility>
+#include <vector>
+
+namespace tovamill {
+
+class ProbeRandom {
+ public:
+  // Of several numbers, each of which gives another sequence.
+  explicit ProbeRandom(std::initializer_list<std::uint64_t> seeds) {
+    for (const std::uint64_t seed : seeds) state_ = next() ^ seed;
+  }
+
+  std::uint64_t next() {
+    state_ += 0x9e3779b97f4a7c15u;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+  // Each of 0 to n - 1 as likely as the others; n > 0.
+  std::uint64_t below(std::uint64_t n) {
+    const std::uint64_t rest = (0 - n) % n;  // 2^64 mod n: so many of the first are left out
+    std::uint64_t x = next();
+    while (x < rest) x = next();
+    return x % n;
+  }
+  template <class T>
+  void shuffle(std::vector<T>& values) {
+    for (std::size_t i = values.size(); i > 1; --i)
+      std::swap(values[i - 1], values[static_cast<std::size_t>(below(i))]);
+  }
+
+ private:
+  std::uint64_t state_ = 0;
+};
+
+}  // namespace tovamill
