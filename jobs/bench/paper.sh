@@ -124,7 +124,7 @@ for size in "${sizes[@]}"; do
     read -r _ _ less less_error <<<"${beside[$i]}"
     closed=-
     [ "$name" = "tova-$size" ] || closed=$(awk -v d="$less" -v e="$less_error" -v gap="$gap" \
-      'BEGIN { if (gap > 0) printf "%.0f +- %.0f %%", -100 * d / gap, 100 * e / gap; else printf "-" }')
+      'BEGIN { if (gap > 0) printf "%.0f +- %.0f %%", 0 - 100 * d / gap, 100 * e / gap; else printf "-" }')
     printf '| %s | %s | %.2f | %.4f +- %.4f | %s | %.0f |\n' "$size" "$(label "$name")" "$value" "$nats" "$error" \
       "$closed" "$(cd .. && speed "$name")"
   done

@@ -17,7 +17,7 @@ constexpr unsigned kHelpColumns = 80;
 template <class Field>
 std::string argument_name(std::string_view name, const Field&) {
   if (name == "stop") return "TEXT";
-  if (name == "prompt" || name == "stream-jsonl") return "FILE";
+  if (name == "prompt" || name == "stream-jsonl" || name == "budgets") return "FILE";
   if (kIsList<Field>) return "PATH...";
   if (name == "model" || name == "out") return "PATH";
   if (name == "memory-budget" || name == "max-record-bytes") return "BYTES";
