@@ -61,6 +61,27 @@ cut_text() {
   } | first_bytes "$n_bytes" >"$target" || true  # `head` closes the pipe early
 }
 
+# cut_books MODEL TOKENS TARGET BOOK...: a folder of about the first TOKENS tokens of each book: cut by bytes (TOKENS times
+# the bytes that a token of its beginning has), then at the last line boundary before, so that they have a few tokens fewer.
+cut_books() {
+  local model=$1 n_tokens=$2 target=$3 book sample cut n_bytes
+  shift 3
+  [ ! -e "$target.complete" ] || return 0
+  sample="$target.sample.txt"
+  rm -rf "$target"
+  mkdir -p "$target"
+  for book in "$@"; do
+    cut="$target/$(basename "$book")"
+    first_bytes $((n_tokens * 5)) <"$book" >"$sample"
+    n_bytes=$((n_tokens * $(stat -c %s "$sample") / $(count_tokens "$model" "$sample")))
+    first_bytes "$n_bytes" <"$book" >"$cut"
+    # The last line is whole only where the book ends there.
+    [ "$(stat -c %s "$book")" -le "$n_bytes" ] || [ "$(wc -l <"$cut")" -eq 0 ] || sed -i '$d' "$cut"
+  done
+  rm -f "$sample"
+  touch "$target.complete"
+}
+
 # field NAME < JSON: the first number of that name.
 field() { sed -n 's/.*"'"$1"'": *\([-+.0-9eE]*\).*/\1/p' | tail -n 1; }
 

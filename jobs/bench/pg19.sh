@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Perplexity of books by policy and size of the state, as Markdown: the table, and the command that made each cell.
 #   pg19.sh MODEL BOOKS_DIR [--tokens-per-book N]      (N: 16384; a multiple of 4096)
-# BOOKS_DIR holds a .txt file a book. Of each, about the first N tokens are taken: cut by bytes (N times the bytes that a
-# token of its beginning has), then at the last line boundary before, so that books have a few tokens fewer, and their
-# last chunk may be short. Chunks of 4096 tokens are scored on their own, as in the paper.
+# BOOKS_DIR holds a .txt file a book. Of each, about the first N tokens are taken, in whole lines, so that their last chunk
+# may be short. Chunks of 4096 tokens are scored on their own, as in the paper.
 # Every cell is a run of its own below the work directory; a script that was broken off continues. Set by the
 # environment, beside what common.sh says: POLICIES, SIZES, DTYPE (auto).
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -29,21 +28,8 @@ corpus="$work/books-$n_tokens"
 own_folder "$work"
 mkdir -p "$work/runs-$n_tokens"
 
-if [ ! -e "$corpus/complete" ]; then
-  rm -rf "$corpus"
-  mkdir -p "$corpus" "$work/sample"
-  for book in "$books"/*.txt; do
-    [ -e "$book" ] || fail 66 "$books holds no .txt files"
-    sample="$work/sample/sample.txt" target="$corpus/$(basename "$book")"
-    first_bytes $((n_tokens * 5)) <"$book" >"$sample"
-    n_bytes=$((n_tokens * $(stat -c %s "$sample") / $(count_tokens "$model" "$sample")))
-    first_bytes "$n_bytes" <"$book" >"$target"
-    # The last line is whole only where the book ends there.
-    [ "$(stat -c %s "$book")" -le "$n_bytes" ] || [ "$(wc -l <"$target")" -eq 0 ] || sed -i '$d' "$target"
-  done
-  rm -rf "$work/sample"
-  touch "$corpus/complete"
-fi
+[ -n "$(find "$books/" -maxdepth 1 -name '*.txt' -print -quit)" ] || fail 66 "$books holds no .txt files"
+cut_books "$model" "$n_tokens" "$corpus" "$books"/*.txt
 
 options_of() { # POLICY SIZE
   case "$1" in

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -29,11 +30,26 @@ std::size_t terminal_columns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+// "at most 512 tokens per layer", "256 places per layer on average (96 to 640 by budgets.json), 16
+// of them for merged tokens".
+std::string places_text(const CacheOptions& cache, const std::string& budgets) {
+  const auto n = static_cast<std::uint64_t>(cache.cache_size);
+  const std::string merged =
+      cache.merge > 0 ? ", " + std::to_string(cache.merge) + " of them for merged tokens" : "";
+  if (cache.layer_sizes.empty())
+    return "at most " + counted(n, cache.merge > 0 ? "place" : "token") + " per layer" + merged;
+  const auto [least, most] =
+      std::minmax_element(cache.layer_sizes.begin(), cache.layer_sizes.end());
+  return counted(n, "place") + " per layer on average (" +
+         with_thousands(static_cast<std::uint64_t>(*least)) + " to " +
+         with_thousands(static_cast<std::uint64_t>(*most)) + " by " + budgets + ")" + merged;
+}
+
 std::string first_lines(const RunOptions& options, const RunInfo& info) {
-  const CacheOptions& cache = options.cache;
-  std::string state = "policy " + text_of(cache.policy);
-  if (is_bounded(cache)) state += ", at most " + counted(cache.cache_size, "token") + " per layer";
-  state += ", positions " + text_of(cache.positions);
+  std::string state = "policy " + text_of(options.cache.policy);
+  if (is_bounded(options.cache) && options.sweep.empty())
+    state += ", " + places_text(cache_of(options), options.budgets);
+  state += ", positions " + text_of(options.cache.positions);
   std::string text = "tovamill " + program_version() + " (" + git_hash() + ")\n";
   text += row("model", info.model_description);
   text += row("tokenizer", info.tokenizer_description);
@@ -297,6 +313,8 @@ void Console::started(const RunInfo& info) {
                     {"streams", info.streams},
                     {"policy", text_of(options_.cache.policy)},
                     {"cache_size", options_.cache.cache_size},
+                    {"merge", options_.cache.merge},
+                    {"budgets", options_.budgets},
                     {"positions", text_of(options_.cache.positions)},
                     {"weight_bytes", info.weight_bytes},
                     {"state_bytes", info.state_bytes},

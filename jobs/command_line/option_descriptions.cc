@@ -17,7 +17,8 @@ constexpr unsigned kHelpColumns = 80;
 template <class Field>
 std::string argument_name(std::string_view name, const Field&) {
   if (name == "stop") return "TEXT";
-  if (name == "prompt" || name == "stream-jsonl" || name == "haystack") return "FILE";
+  if (name == "prompt" || name == "stream-jsonl" || name == "haystack" || name == "budgets")
+    return "FILE";
   if (name == "tasks" || name == "lengths" || name == "depths") return "LIST";
   if (kIsList<Field>) return "PATH...";
   if (name == "model" || name == "out") return "PATH";

@@ -48,6 +48,14 @@ std::string last_of_path(std::string text) {
   return text.substr(text.rfind('/') + 1);
 }
 
+bool takes_merge(const std::string& policy) {
+  try {
+    return !policy.empty() && traits_of(policy_named(policy)).takes(kTakesMerge);
+  } catch (const Error&) {  // of a newer program
+    return false;
+  }
+}
+
 std::map<std::string, std::string> options_of(const Attributes& root, const Attributes& own) {
   std::map<std::string, std::string> options;
   const json fingerprint = json::parse(text_attribute(root, "fingerprint"), nullptr, false);
@@ -62,6 +70,13 @@ std::map<std::string, std::string> options_of(const Attributes& root, const Attr
     if (root.contains(name)) options[name] = last_of_path(text_attribute(root, name));
   }
   if (options.contains("corpus")) options["corpus"] = last_of_path(options["corpus"]);
+  // A fingerprint names these only where they are given, and the places of the layers, which differ
+  // with the size.
+  if (options.contains("budgets")) options["budgets"] = "by layer";
+  if (takes_merge(text_attribute(root, "policy"))) {
+    options.emplace("merge", "0");
+    options.emplace("budgets", "none");
+  }
   for (const auto& [name, value] : own) {
     std::string key = name;
     std::replace(key.begin(), key.end(), '_', '-');
@@ -129,6 +144,11 @@ std::vector<std::string> differing_options(const std::vector<ReportSetting>& set
     }
   }
   return keys;
+}
+
+// What goes without saying.
+bool is_unmerged(const std::string& key, const std::string& value) {
+  return (key == "merge" && value == "0") || (key == "budgets" && value == "none");
 }
 
 bool have_one_job(const std::vector<ReportSetting>& settings) {
@@ -214,7 +234,7 @@ void name_settings(std::vector<ReportSetting>& settings) {
     std::size_t n = 0;
     for (const std::string& key : keys) {
       const auto found = s.options.find(key);
-      if (found == s.options.end() || ++n > kMostNamed) continue;
+      if (found == s.options.end() || is_unmerged(key, found->second) || ++n > kMostNamed) continue;
       s.family += ", " + key + "=" + found->second.substr(0, kLongestNamedValue);
     }
     s.label = s.family;

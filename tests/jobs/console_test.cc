@@ -8,6 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "tests/support/temporary_directory.h"
+#include "workers/options/budgets.h"
+
 namespace tovamill {
 namespace {
 
@@ -60,6 +63,36 @@ TEST(Console, TellsThatMemoryHoldsFewerStreamsThanAreWanted) {
   info.streams = 37;
   EXPECT_NE(lines().find("37 streams (not 64 streams: the memory is short), "), std::string::npos)
       << lines();
+}
+
+TEST(Console, TellsHowManyPlacesALayerHas) {
+  testing::TemporaryDirectory d;
+  const BudgetTable table{
+      .model = "", .merge = 0, .sizes = {32, 64}, .errors = {{1.0, 0.5}, {0.5, 0.25}}};
+  RunOptions o;
+  const auto state = [&] {
+    std::ostringstream out, err;
+    Console(o, out, err, false).started(RunInfo());
+    const std::string text = out.str() + err.str();
+    const std::size_t at = text.find("state  ");
+    return text.substr(at, text.find('\n', at) - at);
+  };
+  const auto expect = [&](const std::string& part) {
+    EXPECT_NE(state().find(part), std::string::npos) << state();
+  };
+  expect("policy tova, at most 512 tokens per layer, positions clipped");
+  o.cache.merge = 16;
+  expect("policy tova, at most 512 places per layer, 16 of them for merged tokens, positions");
+  o.budgets = d.write("b.json", json_of(table).dump());
+  o.cache.cache_size = 80;
+  expect("80 places per layer on average (68 to 92 by " + o.budgets +
+         "), 16 of them for merged tokens, positions");
+  o.cache.merge = 0;
+  o.cache.cache_size = 64;
+  expect("64 places per layer on average (52 to 76 by " + o.budgets + "), positions");
+  o.cache = {.policy = Policy::full};
+  o.budgets = kNoBudgets;
+  expect("policy full, positions clipped");
 }
 
 TEST(Console, JsonLogsAreOneObjectPerLine) {

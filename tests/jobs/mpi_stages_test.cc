@@ -9,6 +9,7 @@
 #include "tests/support/models/model_builder.h"
 #include "tests/support/runs/mpi_runs.h"
 #include "tests/support/runs/score_runs.h"
+#include "tests/support/runs/subprocess.h"
 
 namespace tovamill {
 namespace {
@@ -64,6 +65,45 @@ TEST_F(MpiStages, GiveTheResultsOfOneRank) {
   ASSERT_EQ(dedicated.wait(), 0) << dedicated.err();
   EXPECT_TRUE(results("dedicated") == expected);
   EXPECT_EQ(journal_bytes("dedicated", 0), 0u);
+}
+
+// Budgets of `tovamill tune`, merged tokens, and both: one rank, ranks, stages, a stop.
+TEST_F(MpiStages, AndRanksKeepMergedTokensAndBudgetsToTheBit) {
+  d.write("corpus/long.txt", testing::words(6000, 5));
+  const std::string budgets = d.path() / "b.json";
+  const auto tuned = testing::run_tovamill(
+      {"tune", "--model", d.path() / "model", "--corpus", d.path() / "corpus/long.txt", "--output",
+       budgets, "--tokens", "768", "--sizes", "16,32,64,128", "--merge", "4", "--threads", "1"});
+  ASSERT_EQ(tuned.exit_code, 0) << tuned.err;
+  const auto command_with = [&](const std::string& out, const std::string& given,
+                                const std::vector<std::string>& more) {
+    std::vector<std::string> options{"--trace-state", "--policy", "tova-ema"};
+    if (given != "budgets") options.insert(options.end(), {"--merge", "4"});
+    if (given != "merge") options.insert(options.end(), {"--budgets", budgets});
+    options.insert(options.end(), more.begin(), more.end());
+    std::vector<std::string> c = command(out, options);
+    *(std::find(c.begin(), c.end(), "--cache-size") + 1) = "80";
+    return c;
+  };
+  for (const std::string given : {"merge", "budgets", "both"}) {
+    SCOPED_TRACE(given);
+    const std::string expected = MpiRuns::run_alone(given, command_with(given, given, {}));
+    RunningProgram ranks(3, command_with(given + "-ranks", given, {}));
+    ASSERT_EQ(ranks.wait(), 0) << ranks.err();
+    EXPECT_TRUE(results(given + "-ranks") == expected);
+    const std::string out = given + "-stages";
+    {
+      RunningProgram run(2, command_with(out, given, {"--stages", "2", "--save-every", "0.05"}));
+      ASSERT_TRUE(run.wait_until([&] { return has_states(out); })) << run.err();
+      run.send(SIGUSR1);
+      ASSERT_TRUE(wait_for_end(run, out)) << run.err();
+      run.wait();
+    }
+    EXPECT_EQ(status(out)["state"], "stopped");
+    RunningProgram again(2, command_with(out, given, {"--stages", "2"}));
+    ASSERT_EQ(again.wait(), 0) << again.err();
+    EXPECT_TRUE(results(out) == expected);
+  }
 }
 
 TEST_F(MpiStages, WriteTheSameTexts) {

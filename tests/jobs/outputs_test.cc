@@ -113,6 +113,9 @@ TEST_F(Outputs, InputsAreRefused) {
   fs::create_directory_symlink("corpus", at("corpus-link"));
   d.write("my.prompt", "{document}");
   d.write("my.ini", "threads = 1\n");
+  d.write("my.json",
+          R"({"format":"tovamill budgets","version":1,"model":"","merge":0,"sizes":[32,64],)"
+          R"("errors":[[1,0.5],[1,0.4]]})");
   d.write("references.jsonl", "{\"id\":\"b1\",\"reference\":\"x\"}\n");
   const std::string corpus = at("corpus/b.jsonl"), read = made_->path() / "texts";
   struct Case {
@@ -138,6 +141,7 @@ TEST_F(Outputs, InputsAreRefused) {
       {streamed(at("model/model.safetensors")), {"model.safetensors"}},
       {streamed(at("my.prompt"), {"--prompt", at("my.prompt")}), {"--prompt"}},
       {streamed(at("my.ini"), {"--config", at("my.ini")}), {"--config"}},
+      {streamed(at("my.json"), {"--budgets", at("my.json")}), {"--budgets"}},
       {with_out(at("corpus")), {"corpus"}},
       {with_out(at("corpus-link")), {"corpus-link"}},
       {with_out(at("model")), {"model"}},

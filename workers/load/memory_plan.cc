@@ -52,6 +52,11 @@ std::int32_t wanted_streams(const RunOptions& options, const DeviceLimits& limit
   return options.useful_streams > 0 ? std::min(n, options.useful_streams) : n;
 }
 
+std::int32_t widest_layer(const CacheOptions& cache) {
+  const std::vector<std::int32_t>& sizes = cache.layer_sizes;
+  return sizes.empty() ? cache.cache_size : *std::max_element(sizes.begin(), sizes.end());
+}
+
 // Bytes of the activations of a row, roughly: what Forward and a backend keep for each, its scores
 // included.
 std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
@@ -60,7 +65,7 @@ std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
              kv = static_cast<std::uint64_t>(s.kv_size()),
              inner = static_cast<std::uint64_t>(s.intermediate_size);
   const auto columns = static_cast<std::uint64_t>(
-      (is_bounded(cache) ? cache.cache_size : s.trained_context) + kRopeSegmentTokens);
+      (is_bounded(cache) ? widest_layer(cache) : s.trained_context) + kRopeSegmentTokens);
   return 8 * hidden + 12 * q + 8 * kv + 12 * inner + 16 * static_cast<std::uint64_t>(s.n_layers) +
          4 * columns * static_cast<std::uint64_t>(s.n_heads);
 }

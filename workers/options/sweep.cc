@@ -1,6 +1,7 @@
 #include "workers/options/sweep.h"
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -143,9 +144,15 @@ bool varies(const Sweep& sweep, const SweptOption& option) {
   return std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) != values.end();
 }
 
-// A file goes by its name: a slash would part groups of HDF5.
+// A file goes by its name, in letters that neither part groups of HDF5 nor end a run's path.
 std::string name_of_value(const std::string& value) {
-  return value.substr(value.find_last_of('/') + 1);
+  std::string name = value.substr(value.find_last_of('/') + 1);
+  for (char& c : name) {
+    const bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                          (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' || c == '+';
+    if (!is_plain) c = '_';
+  }
+  return name;
 }
 
 void name_settings(Sweep& sweep, const std::vector<SweptOption>& swept) {
@@ -163,6 +170,12 @@ void name_settings(Sweep& sweep, const std::vector<SweptOption>& swept) {
   for (const SweptOption& option : swept) {
     if (option.name != "policy" && option.name != "cache-size")
       name_by(option, "-" + option.name + "=");
+  }
+  std::set<std::string> names;
+  for (const SweepSetting& s : sweep.settings) {
+    if (!names.insert(s.name).second)
+      refuse_sweep("two settings would be named " + s.name +
+                   ": give the files of budgets other names");
   }
 }
 

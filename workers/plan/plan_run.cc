@@ -172,6 +172,7 @@ void calibrate_plan(const ModelMetadata& head, const RunOptions& options, Backen
   for (std::int32_t& id : ids) id = std::min(id, head.config.shape.vocab_size - 1);
   for (const CacheOptions& cache : caches_of(options)) {
     made.cache = cache;
+    made.cache.layer_sizes.clear();  // its few layers stand for all: they have the mean size
     const Calibration c = calibrate(head.config, weights,
                                     {.device = device_of(options),
                                      .backend = made,

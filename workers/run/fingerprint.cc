@@ -76,6 +76,8 @@ std::string text(const nlohmann::json& value) {
 
 // Options that came after runs had begun without them: where they are not given, the fingerprints
 // are those of such runs.
+constexpr std::array<const char*, 2> kLaterOptions{"merge", "budgets"};
+
 bool is_default_of_later(std::string_view name, const std::string& value) {
   return (name == "merge" && value == "0") || (name == "budgets" && value == kNoBudgets);
 }
@@ -113,7 +115,7 @@ void fingerprint_sweep(nlohmann::json& fields, const RunOptions& options,
     fields.erase(std::string(name));
   });
   for (const SweepSetting& setting : sweep_of(options).settings)
-    fields["sweep"].push_back(setting_line(setting, config));
+    fields["sweep"].push_back(as_utf8(setting_line(setting, config)));
 }
 
 // What is recorded beside the numbers, where it is asked for: runs without have the fingerprints
@@ -164,7 +166,7 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   fields["block"] = text_of(options.block > 0 ? options.block : kRopeSegmentTokens);
   fields["clip-distance"] = text_of(clip_distance(options.cache, config.shape));
   fields["numbers-version"] = kNumbersVersion;
-  for (const char* name : {"merge", "budgets"}) {
+  for (const char* name : kLaterOptions) {
     if (fields.contains(name) && is_default_of_later(name, fields[name].get<std::string>()))
       fields.erase(name);
   }
@@ -197,6 +199,11 @@ void check_same(const nlohmann::json& before, const nlohmann::json& now,
     if (before.contains(key) && !now.contains(key))
       differences += (differences.empty() ? "--" : ", --") + std::string(key) + " was " +
                      text(before[key]) + " and is not there";
+  }
+  for (const char* name : kLaterOptions) {
+    if (before.contains(name) && !now.contains(name) && !now.contains("sweep"))
+      differences += (differences.empty() ? "--" : ", --") + std::string(name) + " was " +
+                     text(before[name]) + " and is not there";
   }
   if (was_sweep)
     differences += (differences.empty() ? "" : ", ") + std::string("--sweep was ") +

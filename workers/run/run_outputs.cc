@@ -7,6 +7,8 @@
 
 #include "io/files/output_file.h"
 #include "kernels/types/error.h"
+#include "workers/options/budgets.h"
+#include "workers/options/sweep.h"
 #include "workers/run/run_contents.h"
 
 namespace tovamill {
@@ -29,12 +31,25 @@ void add_model(InputFiles& inputs, const std::string& model) {
   }
 }
 
+std::vector<std::string> budgets_of(const RunOptions& options) {
+  std::vector<std::string> paths;
+  const auto add = [&](const RunOptions& o) {
+    if (o.budgets != kNoBudgets) paths.push_back(o.budgets);
+  };
+  if (!is_sweep(options))
+    add(options);
+  else
+    for (const SweepSetting& s : sweep_of(options).settings) add(s.options);
+  return paths;
+}
+
 InputFiles inputs_of(const RunOptions& options, std::span<const CorpusFile> files) {
   InputFiles inputs;
   add_model(inputs, options.model);
   inputs.add("the file of --prompt", options.generation.prompt_file);
   inputs.add("the file of --lexicon", options.lexicon);
   inputs.add("the file of --haystack", options.probe.haystack);
+  for (const std::string& path : budgets_of(options)) inputs.add("the file of --budgets", path);
   for (const std::string& path : options.config_files) inputs.add("the file of --config", path);
   for (const std::string& path : options.corpus.paths) inputs.add("the corpus", path);
   for (const CorpusFile& file : files) inputs.add("the corpus file", file.path);

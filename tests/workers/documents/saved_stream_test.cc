@@ -135,6 +135,25 @@ TEST_F(SavedStream, GoesOnToTheBitWithEveryPolicy) {
   }
 }
 
+TEST_F(SavedStream, GoesOnToTheBitWithMergedTokensAndLayersOfTwoSizes) {
+  const CorpusRecord record = document(words(2500, 4));
+  for (const Policy policy : {Policy::tova, Policy::tova_ema}) {
+    for (const std::int32_t merge : {0, 8}) {
+      for (const bool differ : {false, true}) {
+        if (merge == 0 && !differ) continue;
+        SCOPED_TRACE(std::string(name_of(policy)) + " " + std::to_string(merge));
+        CacheOptions cache{.policy = policy, .cache_size = 48, .pin = 2, .merge = merge};
+        if (differ) cache.layer_sizes = {70, 26};
+        expect_undisturbed(options(cache), record, 3);
+        cache.chunk_tokens = 700;
+        RunOptions small = options(cache);
+        small.block = 100;  // no merge interval ends with one
+        expect_undisturbed(small, record, 1);
+      }
+    }
+  }
+}
+
 TEST_F(SavedStream, GoesOnToTheBitInChunks) {
   const CorpusRecord record = document(digits(3000, 2));
   for (const std::int32_t chunk : {256, 300, 700}) {
@@ -230,6 +249,10 @@ TEST_F(SavedStream, IsRefusedForAnotherTextOrSetting) {
 
   const std::vector<std::function<void(RunOptions&)>> changes{
       [](RunOptions& c) { c.cache.cache_size = 41; },
+      [](RunOptions& c) { c.cache.merge = 4; },
+      [](RunOptions& c) {
+        c.cache.layer_sizes = {50, 30};
+      },
       [](RunOptions& c) { c.block = 128; },
       [](RunOptions& c) { c.cache.chunk_tokens = 701; },
       [](RunOptions& c) { c.trace_state = false; },

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/error_of.h"
+#include "tests/support/temporary_directory.h"
+#include "workers/options/budgets.h"
 
 namespace tovamill {
 namespace {
@@ -43,12 +45,38 @@ TEST(Sweep, NamesItsSettingsByWhatVaries) {
            Case{"cache-size=128,128,0128", "tova", 0, 0},
            Case{"chunk-tokens=0,512", "tova-chunk-tokens=0, tova-chunk-tokens=512", 0, 0},
            Case{"policy=full cache-size=128,256", "full", 0, 1},
+           Case{"policy=tova-ema,h2o cache-size=64 merge=0,16",
+                "tova-ema-merge=0, tova-ema-merge=16, h2o", 0, 1},
        }) {
     const Sweep sweep = sweep_of(swept(c.sweep));
     EXPECT_EQ(sweep.names(), c.names) << c.sweep;
     EXPECT_EQ(sweep.baseline(), c.baseline) << c.sweep;
     EXPECT_EQ(sweep.notes.size(), c.n_notes) << c.sweep;
   }
+}
+
+// Names part groups of HDF5 by slashes, and operands of `compare` by colons.
+TEST(Sweep, NamesBudgetsByTheirFiles) {
+  testing::TemporaryDirectory d;
+  const BudgetTable table{
+      .model = "", .merge = 0, .sizes = {32, 64}, .errors = {{1.0, 0.5}, {0.5, 0.25}}};
+  const std::string text = json_of(table).dump(), b = d.write("deep/b.json", text),
+                    odd = d.write("deep/\xff:b.json", text), other = d.write("b.json", text);
+  const std::string front = "policy=tova,full cache-size=64 budgets=none,";
+  const Sweep sweep = sweep_of(swept(front + b));
+  EXPECT_EQ(sweep.names(), "tova-budgets=none, tova-budgets=b.json, full");
+  EXPECT_EQ(sweep.notes.size(), 2u);
+  EXPECT_EQ(sweep.settings[0].options.budgets, kNoBudgets);
+  EXPECT_EQ(sweep.settings[1].options.budgets, b);
+  EXPECT_EQ(sweep.settings[2].options.budgets, kNoBudgets);
+  const std::vector<CacheOptions> caches = caches_of(swept(front + b));
+  EXPECT_TRUE(caches[0].layer_sizes.empty() && caches[2].layer_sizes.empty());
+  EXPECT_EQ(caches[1].layer_sizes, std::vector<std::int32_t>({76, 52}));
+  EXPECT_EQ(sweep_of(swept(front + odd)).settings[1].name, "tova-budgets=__b.json");
+  EXPECT_TRUE(contains(error_of([&] { sweep_of(swept(front + b + "," + other)); }, ExitCode::usage),
+                       "two settings would be named tova-budgets=b.json"));
+  EXPECT_TRUE(contains(error_of([&] { sweep_of(swept(front + "none.json")); }, ExitCode::no_input),
+                       "setting tova-budgets=none.json"));
 }
 
 TEST(Sweep, GivesASettingTheOptionsOfARunOfItAlone) {
@@ -88,6 +116,9 @@ TEST(Sweep, RefusesWhatItCannotReadByName) {
                 ExitCode::usage},
            Case{"policy=tova policy=full", "'policy' is given twice", ExitCode::usage},
            Case{"cache-size=0,8", "setting tova-0", ExitCode::configuration},
+           Case{"cache-size=8,32 merge=16", "setting tova-8", ExitCode::configuration},
+           Case{"positions=clipped,in-state merge=4", "setting tova-positions=in-state",
+                ExitCode::configuration},
            Case{"policy=h2o cache-size=16,64 recent=32", "setting h2o-16", ExitCode::configuration},
            Case{"policy=tova pin=1,2,3,4,5,6,7,8,9 cache-size=101,102,103,104,105,106,107,108",
                 "72 settings are more than 64", ExitCode::configuration},

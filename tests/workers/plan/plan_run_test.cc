@@ -75,6 +75,29 @@ TEST_F(Plan, MemoryIsWhatARunTakes) {
   EXPECT_LT(observer.info.weight_bytes, 2 * planned.memory.weight_bytes);
 }
 
+TEST_F(Plan, MemoryIsWhatARunWithMergedTokensAndBudgetsTakes) {
+  write_corpus();
+  RunOptions o = options();
+  o.cache = {.policy = Policy::tova_ema, .cache_size = 64};
+  o.overwrite = true;
+  const std::uint64_t plain = plan(o).memory.state_bytes;
+  for (const std::int32_t merge : {0, 8}) {
+    for (const std::vector<std::int32_t>& sizes :
+         std::vector<std::vector<std::int32_t>>{{}, {120, 40, 32}}) {
+      SCOPED_TRACE(::testing::Message() << merge << " " << sizes.size());
+      o.cache.merge = merge;
+      o.cache.layer_sizes = sizes;
+      const RunPlan planned = plan(o, 1, true);
+      testing::QuietObserver observer;
+      run_corpus(o, observer);
+      EXPECT_EQ(planned.step.n_streams, observer.info.streams);
+      EXPECT_EQ(planned.memory.all_states_bytes, observer.info.state_bytes);
+      EXPECT_GT(planned.seconds(), 0.0);
+      if (merge == 8) EXPECT_GT(planned.memory.state_bytes, plain);
+    }
+  }
+}
+
 TEST_F(Plan, StagesAreGroupsOfRanksAndEachTakesLess) {
   write_corpus();
   RunOptions o = options();

@@ -10,6 +10,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
+#include "workers/options/budgets.h"
 
 namespace tovamill {
 namespace {
@@ -78,6 +79,43 @@ TEST_F(Fingerprint, OfOtherOptionsIsRefusedWithTheWaysOut) {
                                 "--corpus was " + at("texts") + " and is " + at("texts/deep"),
                                 std::string("a new --out"), std::string("--overwrite")})
     EXPECT_TRUE(contains(message, part)) << part << "\n" << message;
+}
+
+// Runs that began before there were these options have none of their fields.
+TEST_F(Fingerprint, NamesMergedTokensAndLayerSizesWhereTheyAreGiven) {
+  const json before = print({at("texts")});
+  EXPECT_FALSE(before.contains("merge") || before.contains("budgets"));
+  RunOptions merged = options({at("texts")}), tuned = merged, swept = merged;
+  merged.cache.merge = 4;
+  tuned.cache.cache_size = 64;
+  tuned.budgets = d.write(
+      "b.json",
+      json_of(BudgetTable{
+                  .model = "", .merge = 0, .sizes = {32, 64}, .errors = {{1.0, 0.5}, {0.5, 0.25}}})
+          .dump());
+  const json with_merged = print_of(merged), with_sizes = print_of(tuned);
+  EXPECT_EQ(with_merged["merge"], "4");
+  EXPECT_FALSE(with_merged.contains("budgets"));
+  EXPECT_EQ(with_sizes["budgets"], "76 52");
+  RunOptions renamed = tuned;
+  renamed.budgets = d.path() / "other.json";
+  std::filesystem::rename(tuned.budgets, renamed.budgets);
+  EXPECT_EQ(print_of(renamed), with_sizes);
+  const auto refuses = [&](const json& was, const json& is, const char* part) {
+    const std::string message =
+        error_of([&] { check_same(was, is, "run"); }, ExitCode::configuration);
+    EXPECT_TRUE(contains(message, part)) << message;
+  };
+  refuses(before, with_merged, "--merge was not there and is 4");
+  refuses(with_merged, before, "--merge was 4 and is not there");
+  refuses(with_sizes, before, "--budgets was 76 52 and is not there");
+  swept.sweep = "policy=tova,full cache-size=64";
+  EXPECT_FALSE(contains(print_of(swept).dump(), "merge"));
+  EXPECT_FALSE(contains(print_of(swept).dump(), "budgets"));
+  swept.sweep = "policy=tova,full cache-size=64 merge=0,4 budgets=none," + renamed.budgets;
+  const std::string lines = print_of(swept)["sweep"].dump();
+  EXPECT_TRUE(contains(lines, "merge=4 budgets=76 52 ")) << lines;
+  refuses(print_of(swept), before, "--sweep was ");
 }
 
 TEST_F(Fingerprint, ARunContinuesUnderAnotherSpellingWithTheSameFiles) {

@@ -13,6 +13,7 @@
 #include "tests/support/runs/results_text.h"
 #include "tests/support/runs/score_runs.h"
 #include "tests/support/temporary_directory.h"
+#include "workers/options/budgets.h"
 #include "workers/options/sweep.h"
 #include "workers/plan/plan_run.h"
 
@@ -97,6 +98,17 @@ TEST_F(SweepRun, GivesEachSettingWhatARunOfItAloneGives) {
     expect_as_alone(o);
     fs::remove_all(o.out);
   }
+}
+
+TEST_F(SweepRun, GivesMergedTokensAndBudgetsAsRunsOfThemAlone) {
+  const BudgetTable table{
+      .model = "", .merge = 0, .sizes = {8, 16}, .errors = {{1.0, 0.9}, {0.5, 0.1}}};
+  const std::string file = d.write("b.json", json_of(table).dump());
+  RunOptions o =
+      options("sweep", "policy=tova,tova-ema,window cache-size=48 merge=0,8 budgets=none," + file);
+  EXPECT_EQ(sweep_of(o).settings.size(), 9u);
+  score(o);
+  expect_as_alone(o);
 }
 
 TEST_F(SweepRun, OnTheReferenceAndWithFewStreamsItIsTheSame) {
