@@ -105,7 +105,7 @@ TEST_F(Tune, RefusesWhatItCannotMeasureByName) {
            Case{{"--policy", "h2o", "--merge", "0"}, 78, {"h2o takes no budgets", "tova-ema"}},
            Case{{"--policy", "h2o"}, 78, {"--merge has no effect with --policy h2o"}},
            Case{{"--positions", "in-state"}, 78, {"--positions clipped or absolute"}},
-           Case{{"--tokens", "8000", "--sizes", "32,64"}, 66, {"none of 3 documents has 4,000"}},
+           Case{{"--tokens", "80000", "--sizes", "32,64"}, 66, {"none of 3 documents has 40,000"}},
            Case{{"--model", at("nothing")}, 66, {"nothing"}},
            Case{{"--corpus", at("nothing")}, 66, {"nothing"}},
            Case{{"--output", at("model/config.json")}, 78, {"config.json"}},

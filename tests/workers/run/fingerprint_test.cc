@@ -114,7 +114,7 @@ TEST_F(Fingerprint, NamesMergedTokensAndLayerSizesWhereTheyAreGiven) {
   EXPECT_FALSE(contains(print_of(swept).dump(), "budgets"));
   swept.sweep = "policy=tova,full cache-size=64 merge=0,4 budgets=none," + renamed.budgets;
   const std::string lines = print_of(swept)["sweep"].dump();
-  EXPECT_TRUE(contains(lines, "merge=4 budgets=76 52 ")) << lines;
+  EXPECT_TRUE(contains(lines, "merge=4 budgets=74 54 ")) << lines;
   refuses(print_of(swept), before, "--sweep was ");
 }
 
