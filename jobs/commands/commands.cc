@@ -89,11 +89,10 @@ void print_note(const Launcher& launcher) {
 std::string program_purpose() { return kPurpose; }
 
 std::vector<Subcommand> all_commands() {
-  return {score_command(),   summarize_command(), generate_command(),   probe_command(),
-          plan_command(),    status_command(),    tokenize_command(),   inspect_command(),
-          merge_command(),   export_command(),    compare_command(),    report_command(),
-          tune_command(),
-          rescore_command(), doctor_command(),    completion_command()};
+  return {score_command(), summarize_command(), generate_command(), probe_command(),
+          plan_command(),  status_command(),    tokenize_command(), inspect_command(),
+          merge_command(), export_command(),    compare_command(),  report_command(),
+          tune_command(),  rescore_command(),   doctor_command(),   completion_command()};
 }
 
 OptionGroup corpus_group() {

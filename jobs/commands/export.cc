@@ -105,14 +105,14 @@ Subcommand export_command() {
       "  tovamill export run1 > documents.csv\n"
       "  tovamill export run1/results.h5 --format jsonl --tokens --output tokens.jsonl\n"
       "  tovamill export summaries --format jsonl > summaries.jsonl\n";
-  command.extras = {{"format", "NAME", "csv", "csv, jsonl"},
-                    {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
-                    {"nll-by-position", "", "false", "the NLL by position instead of documents"},
-                    {"analysis", "", "false", "lifetimes by class of token instead of documents"},
-                    {"probe", "", "false",
-                     "what the probes come to by task, length and depth, as CSV"},
-                    {"setting", "NAME", "", "of a sweep (score --sweep): only this setting"},
-                    {"output", "FILE", "", "write there instead of to standard output"}};
+  command.extras = {
+      {"format", "NAME", "csv", "csv, jsonl"},
+      {"tokens", "", "false", "every token's NLL, or every text's ids, too"},
+      {"nll-by-position", "", "false", "the NLL by position instead of documents"},
+      {"analysis", "", "false", "lifetimes by class of token instead of documents"},
+      {"probe", "", "false", "what the probes come to by task, length and depth, as CSV"},
+      {"setting", "NAME", "", "of a sweep (score --sweep): only this setting"},
+      {"output", "FILE", "", "write there instead of to standard output"}};
   command.operand = "DIR|FILE";
   command.run = run_export;
   return command;

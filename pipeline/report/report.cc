@@ -77,13 +77,17 @@ std::string figure_html(const Picture& picture, const HtmlTable& table, const st
 }
 
 std::vector<ReportSection> sections_of(const Settings& settings, const MakeFigure& figure) {
-  std::vector<ReportSection> sections{
-      summary_section(settings),          probe_section(settings, figure),
-      size_section(settings, figure),     position_section(settings, figure),
-      survivor_section(settings, figure), lifetime_section(settings, figure),
-      class_section(settings, figure),
-      document_section(settings, figure), text_section(settings, figure),
-      speed_section(settings, figure),    option_section(settings)};
+  std::vector<ReportSection> sections{summary_section(settings),
+                                      probe_section(settings, figure),
+                                      size_section(settings, figure),
+                                      position_section(settings, figure),
+                                      survivor_section(settings, figure),
+                                      lifetime_section(settings, figure),
+                                      class_section(settings, figure),
+                                      document_section(settings, figure),
+                                      text_section(settings, figure),
+                                      speed_section(settings, figure),
+                                      option_section(settings)};
   std::erase_if(sections, [](const ReportSection& s) { return s.html.empty(); });
   return sections;
 }

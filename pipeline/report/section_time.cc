@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "kernels/types/format.h"
 #include "pipeline/report/sections.h"
 
 namespace tovamill {

@@ -20,7 +20,7 @@ struct ExportOptions {
   std::string setting = {};  // of a sweep; empty: all of them
   // This table in the place of the documents (analysis_rows.h): --nll-by-position, --analysis.
   std::optional<AnalysisTable> table = std::nullopt;
-  bool probe = false;        // what the probes come to (probe_results.h), as CSV
+  bool probe = false;  // what the probes come to (probe_results.h), as CSV
 };
 
 // A row or object per document, in the file's order, failed ones included with their reason: the

@@ -29,8 +29,8 @@ SweepGroups::SweepGroups(Hdf5File& file, std::span<const SettingHeader> settings
     Setting setting{.name = s.name,
                     .results = std::make_unique<ResultsGroup>(file_, group, sizes),
                     .differences = std::nullopt,
-                     .paired = {},
-                     .by_position = {}};
+                    .paired = {},
+                    .by_position = {}};
     if (!sizes.generates) make_differences(setting, sizes);
     settings_.push_back(std::move(setting));
   }

@@ -123,7 +123,8 @@ TEST(Merge, OfEqualTokensIsTheirMeanAndWeighsAsBoth) {
   EXPECT_EQ(state.n_queries, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, MergeOnDevices, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
+INSTANTIATE_TEST_SUITE_P(Devices, MergeOnDevices,
+                         ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
                          [](const auto& p) { return std::string(name_of(p.param)); });
 
 }  // namespace
