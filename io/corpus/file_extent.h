@@ -20,7 +20,7 @@ struct FileExtent {
   std::uint8_t latest_first_place = 0;
 
   bool can_be_cut() const { return cut_every > 0 && n_places > 0; }
-  // There is no record in it, and no failure to report either.
+  // There is no record in a file that can be read.
   bool holds_nothing() const { return cut_every > 0 && n_places == 0 && is_exact; }
   // About how many bytes of text the range holds; at least 1.
   std::uint64_t n_text_bytes_in(std::uint64_t begin, std::uint64_t end) const;

@@ -1,12 +1,20 @@
 #include "pipeline/distributed/selection.h"
 
 #include <algorithm>
+#include <fstream>
 #include <limits>
 
 #include "io/corpus/record_reader.h"
 
 namespace tovamill {
 namespace {
+
+// Nothing of it needs to be read: it may grow later.
+bool is_empty(const CorpusFile& file) {
+  if (!extent_of(file).holds_nothing()) return false;
+  std::ifstream in(file.path, std::ios::binary);
+  return in.is_open() && in.peek() == std::ifstream::traits_type::eof();
+}
 
 std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part part) {
   std::uint64_t total = 0;
@@ -21,7 +29,7 @@ std::vector<FileRange> select_part(const std::vector<CorpusFile>& files, Part pa
   std::uint64_t at = 0;  // of the file's first byte
   for (std::uint32_t i = 0; i < files.size(); ++i) {
     const std::uint64_t n_bytes = files[i].n_bytes;
-    if (extent_of(files[i]).holds_nothing()) continue;
+    if (is_empty(files[i])) continue;
     if (const FileExtent extent = extent_of(files[i]); extent.can_be_cut()) {
       const std::uint64_t begin = std::max(first, at), end = std::min(last, at + n_bytes);
       const FileRange range{i, extent.cut_at_byte(begin - std::min(begin, at), n_bytes),
