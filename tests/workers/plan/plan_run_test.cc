@@ -93,7 +93,9 @@ TEST_F(Plan, MemoryIsWhatARunWithMergedTokensAndBudgetsTakes) {
       EXPECT_EQ(planned.step.n_streams, observer.info.streams);
       EXPECT_EQ(planned.memory.all_states_bytes, observer.info.state_bytes);
       EXPECT_GT(planned.seconds(), 0.0);
-      if (merge == 8) EXPECT_GT(planned.memory.state_bytes, plain);
+      if (merge == 8) {
+        EXPECT_GT(planned.memory.state_bytes, plain);
+      }
     }
   }
 }
