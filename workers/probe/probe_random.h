@@ -13,7 +13,7 @@ namespace tovamill {
 class ProbeRandom {
  public:
   // Of several numbers, each of which gives another sequence.
-  explicit ProbeRandom(std::initializer_list<std::uint64_t> seeds) {
+  ProbeRandom(std::initializer_list<std::uint64_t> seeds) {
     for (const std::uint64_t seed : seeds) state_ = next() ^ seed;
   }
 
