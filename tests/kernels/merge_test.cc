@@ -52,7 +52,7 @@ TEST_P(MergeOnDevices, EqualsTheReferenceInBlocksOfAnySize) {
   std::size_t n_settings = 0;
   for (const NamedSetting& s : merging_settings()) {
     for (const std::int32_t each : {1, 7, 64, 90, 256}) {
-      if (!runs_on(device(), n_settings++, 7)) continue;
+      if (!runs_on(device(), n_settings++, 11)) continue;
       SCOPED_TRACE(s.name + " " + std::to_string(each));
       const std::vector<NextBlock> blocks = blocks_of(700, each, s.setting.cache.pin);
       const AttentionStream actual = run_on(s.setting, device(), blocks, 700, 6),
