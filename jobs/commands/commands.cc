@@ -99,6 +99,22 @@ OptionGroup corpus_group() {
   return {"Corpus", {"glob", "text-key", "id-key", "max-record-bytes", "limit", "skip"}};
 }
 
+OptionGroup machine_group() {
+  return {"Machine",
+          {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",
+           "stages"}};
+}
+
+OptionGroup running_group() {
+  return {"Running",
+          {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
+           "progress-seconds"}};
+}
+
+OptionGroup ranks_group() {
+  return {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}};
+}
+
 int run_program(const std::vector<std::string>& arguments) {
   const Launcher launcher = find_launcher(process_environment());
   const bool is_shared = !arguments.empty() && shares_work(arguments.front());

@@ -33,6 +33,9 @@ std::string program_purpose();
 
 // The groups of options that several subcommands share.
 OptionGroup corpus_group();
+OptionGroup machine_group();
+OptionGroup running_group();
+OptionGroup ranks_group();
 
 // The results.h5 of an operand, which is one or a run directory with one. Throws Error(no_input).
 std::string results_of_operand(const std::string& operand);

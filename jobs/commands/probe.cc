@@ -104,13 +104,9 @@ Subcommand probe_command() {
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "positions", "clip-distance",
         "prefill", "sweep"}},
-      {"Machine",
-       {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",
-        "stages"}},
-      {"Running",
-       {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
-        "progress-seconds"}},
-      {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}},
+      machine_group(),
+      running_group(),
+      ranks_group(),
   };
   command.extras = {{"write-corpus", "FILE", "",
                      "write the texts there, and stop: a corpus for tovamill generate"}};

@@ -53,13 +53,9 @@ Subcommand score_command() {
       {"Scoring",
        {"bos", "parse-special", "token-nll", "trace-state", "nll-by-position", "position-bin",
         "analyze", "lexicon"}},
-      {"Machine",
-       {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",
-        "stages"}},
-      {"Running",
-       {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
-        "progress-seconds"}},
-      {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}},
+      machine_group(),
+      running_group(),
+      ranks_group(),
   };
   command.is_run = true;
   command.run = run_score;

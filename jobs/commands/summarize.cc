@@ -43,13 +43,9 @@ std::vector<OptionGroup> groups() {
       {"State",
        {"policy", "cache-size", "pin", "sinks", "recent", "ema", "merge", "budgets", "positions",
         "clip-distance", "prefill", "sweep"}},
-      {"Machine",
-       {"device", "dtype", "block", "streams", "memory-budget", "ranks-per-gpu", "threads",
-        "stages"}},
-      {"Running",
-       {"sync-seconds", "save-every", "strict", "max-bad-fraction", "log-format",
-        "progress-seconds"}},
-      {"Several ranks", {"dedicated-coordinator", "broadcast-weights", "silence-seconds"}},
+      machine_group(),
+      running_group(),
+      ranks_group(),
   };
 }
 
