@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "kernels/cpu/isa_kernels.h"
+#include "kernels/cpu/isa_rows.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/types/merge_rule.h"
 
@@ -47,15 +48,39 @@ inline float mean_mass(const MergeTask& t, const float* key, float bias) {
   return mass / static_cast<float>(t.n_heads);
 }
 
+// Sums over the dimensions of four rows at a time, each by term(row, i) of the vector from i on: a
+// sum of lanes takes as long for one. Rows behind the last are the last one again.
+template <class Term, class Take>
+inline void sum_rows_of_four(const float* rows, std::int32_t n, std::int32_t dim, Term&& term,
+                             Take&& take) {
+  for (std::int32_t first = 0; first < n; first += 4) {
+    const float* row[4];
+    for (std::int32_t k = 0; k < 4; ++k)
+      row[k] = rows + std::int64_t{first + k < n ? first + k : n - 1} * dim;
+    Vf sum[4] = {};
+    for (std::int32_t i = 0; i < dim; i += kLanes) {
+      for (int k = 0; k < 4; ++k) sum[k] += term(row[k], i);
+    }
+    const Vf4 sums = sum_lanes(sum[0], sum[1], sum[2], sum[3]);
+    for (std::int32_t k = 0; k < 4 && first + k < n; ++k) take(first + k, sums[k]);
+  }
+}
+
 // masses[i]: the mean over heads of point i's share of the softmax.
 inline void weigh(const MergeTask& t) {
   const std::int32_t n = t.n_points + t.n_live;
   for (std::int32_t i = 0; i < t.n_points; ++i) t.masses[i] = 0.0f;
   for (std::int32_t h = 0; h < t.n_heads; ++h) {
     const float *mean = t.means + h * t.dim, *variance = t.variances + h * t.dim;
-    for (std::int32_t i = 0; i < n; ++i)
-      t.logs[i] = log_mass(t.keys + std::int64_t{i} * t.dim, mean, variance, t.dim) +
-                  (i < t.n_points ? t.biases[i] : 0.0f);
+    sum_rows_of_four(
+        t.keys, n, t.dim,
+        [&](const float* row, std::int32_t i) {
+          const Vf k = load(row + i);
+          return k * load(mean + i) + k * k * load(variance + i);
+        },
+        [&](std::int32_t i, float sum) {
+          t.logs[i] = sum + (i < t.n_points ? t.biases[i] : 0.0f);
+        });
     t.log_sums[h] = log_sum(t.logs, n);
     for (std::int32_t i = 0; i < t.n_points; ++i)
       t.masses[i] += std::exp(t.logs[i] - t.log_sums[h]);
@@ -67,26 +92,20 @@ inline void weigh(const MergeTask& t) {
   }
 }
 
-inline float squared_distance(const float* a, const float* b, std::int32_t dim) {
-  Vf sum{};
-  for (std::int32_t i = 0; i < dim; i += kLanes) {
-    const Vf d = load(a + i) - load(b + i);
-    sum += d * d;
-  }
-  return fold_sum(sum);
-}
-
 inline std::int32_t nearest_place(const MergeTask& t, const float* key) {
   std::int32_t best = 0;
   float lowest = INFINITY;
-  for (std::int32_t c = 0; c < t.n_places; ++c) {
-    if (t.is_used[c] == 0) continue;
-    const float d = squared_distance(key, t.place_keys + std::int64_t{c} * t.dim, t.dim);
-    if (d < lowest) {
-      lowest = d;
-      best = c;
-    }
-  }
+  sum_rows_of_four(
+      t.place_keys, t.n_places, t.dim,
+      [&](const float* row, std::int32_t i) {
+        const Vf d = load(key + i) - load(row + i);
+        return d * d;
+      },
+      [&](std::int32_t c, float distance) {
+        if (t.is_used[c] == 0 || !(distance < lowest)) return;
+        lowest = distance;
+        best = c;
+      });
   return best;
 }
 
