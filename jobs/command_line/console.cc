@@ -12,6 +12,7 @@
 #include "kernels/types/format.h"
 #include "kernels/types/version.h"
 #include "workers/options/option_values.h"
+#include "workers/options/sweep.h"
 
 namespace tovamill {
 namespace {
@@ -59,6 +60,8 @@ std::string first_lines(const RunOptions& options, const RunInfo& info) {
                              (info.sharing_note.empty() ? "" : "; " + info.sharing_note));
   }
   if (!info.stages.empty()) text += row("stages " + std::to_string(options.stages), info.stages);
+  for (const std::string& note : budget_notes(options, info.model_description))
+    text += row("budgets", note);
   if (!info.work.empty()) text += row(options.sweep.empty() ? "prompt" : "sweep", info.work);
   if (options.sweep.empty()) text += row("state", state);
   if (info.streams > 0)

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/types/error.h"
+#include "workers/options/budgets.h"
 #include "workers/options/option_values.h"
 
 namespace tovamill {
@@ -210,6 +211,26 @@ std::vector<CacheOptions> caches_of(const RunOptions& options) {
   std::vector<CacheOptions> caches;
   for (const SweepSetting& s : sweep_of(options).settings) caches.push_back(cache_of(s.options));
   return caches;
+}
+
+std::vector<std::string> budget_notes(const RunOptions& options, std::string_view model) {
+  std::vector<std::string> notes;
+  const auto look = [&](const RunOptions& o) {
+    if (o.budgets == kNoBudgets) return;
+    const BudgetTable table = read_budgets(o.budgets);
+    std::string note;
+    if (table.merge != o.cache.merge) note += " with --merge " + text_of(table.merge);
+    if (!model.empty() && !model.ends_with(table.model)) note += " on " + table.model;
+    if (note.empty()) return;
+    note = o.budgets + " was measured" + note;
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  };
+  if (!is_sweep(options)) {
+    look(options);
+  } else {
+    for (const SweepSetting& s : sweep_of(options).settings) look(s.options);
+  }
+  return notes;
 }
 
 Sweep sweep_of(const RunOptions& options) {

@@ -38,6 +38,10 @@ inline bool is_sweep(const RunOptions& options) { return !options.sweep.empty();
 // What bounds the states of each setting, in their order: one of a run without a sweep.
 std::vector<CacheOptions> caches_of(const RunOptions& options);
 
+// Where --budgets were measured otherwise than they are used, a line for each file: with another
+// --merge, or on another model than the one described (describe_model, or a text that ends so).
+std::vector<std::string> budget_notes(const RunOptions& options, std::string_view model);
+
 // Calls visit(name, field, effect) for the options that a sweep can vary.
 template <class Options, class Visit>
 void visit_swept_fields(Options& o, Visit&& visit) {

@@ -14,6 +14,7 @@
 #include "workers/lease/run_journal.h"
 #include "workers/load/choose_dtype.h"
 #include "workers/load/gpu_places.h"
+#include "workers/load/loaded_model.h"
 #include "workers/load/memory_plan.h"
 #include "workers/options/option_values.h"
 #include "workers/plan/useful_streams.h"
@@ -70,7 +71,8 @@ RunSummary CoordinatingRank::run() {
     fingerprint_ =
         fingerprint(options_, *metadata.files, metadata.config, *metadata.tokenizer, dtype_);
     tokenizer_description_ = metadata.tokenizer->description();
-    model_description_ = metadata.files->path();
+    model_description_ = metadata.files->path() + ": " +
+                         describe_model(*metadata.files, metadata.config);
     coordinator_.set_useful_streams(useful_streams(options_));
     coordinator_.set_dtype(dtype_);
     start_preparation();

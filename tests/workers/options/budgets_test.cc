@@ -8,6 +8,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temporary_directory.h"
 #include "workers/options/run_options.h"
+#include "workers/options/sweep.h"
 
 namespace tovamill {
 namespace {
@@ -173,6 +174,32 @@ TEST(Budgets, BelongToPoliciesPositionsAndModelsThatTakeThem) {
   cache.layer_sizes = {76, 52};
   EXPECT_TRUE(contains(error_of([&] { check_budgets(cache, shape); }, ExitCode::configuration),
                        "the file is of a model of 2 layers, this one has 3"));
+}
+
+TEST(Budgets, OfAnotherRunsStateOrModelAreNamed) {
+  testing::TemporaryDirectory d;
+  BudgetTable table = two_layer_table();
+  table.merge = 16;
+  table.model = "llama, 2 layers";
+  RunOptions o;
+  EXPECT_TRUE(budget_notes(o, "a.gguf: llama, 2 layers").empty());
+  o.budgets = d.write("b.json", json_of(table).dump());
+  o.cache = ema_cache(64, 16);
+  EXPECT_TRUE(budget_notes(o, "a.gguf: llama, 2 layers").empty());
+  EXPECT_TRUE(budget_notes(o, "").empty()) << "the model is not known yet";
+  EXPECT_EQ(budget_notes(o, "b.gguf: qwen2, 2 layers"),
+            std::vector<std::string>({o.budgets + " was measured on llama, 2 layers"}));
+  o.cache.merge = 0;
+  EXPECT_EQ(
+      budget_notes(o, "b.gguf: qwen2, 2 layers"),
+      std::vector<std::string>({o.budgets + " was measured with --merge 16 on llama, 2 layers"}));
+  o.cache = {};
+  o.sweep = "policy=full,tova merge=0,16 budgets=none," + o.budgets;
+  o.model = "b.gguf";
+  o.corpus.paths = {"texts"};
+  o.out = "run";
+  o.budgets = kNoBudgets;
+  EXPECT_EQ(budget_notes(o, "llama, 2 layers").size(), 1u);
 }
 
 }  // namespace
