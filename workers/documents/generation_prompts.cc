@@ -82,7 +82,7 @@ void GenerationDocument::check_pins() {
     if (pin < setting_.cache_size) continue;
     return refuse("instruction-too-long",
                   "--pin-instruction: the instruction has " + with_thousands(pin) +
-                      " tokens, as many as the state keeps: give a larger --cache-size");
+                      " tokens, as many as the smallest layer keeps: give a larger --cache-size");
   }
 }
 

@@ -32,7 +32,7 @@ struct TileInfo {
   DecisionRule rule;
   std::int32_t evicts;   // whether tokens may leave
   std::int32_t rotates;  // whether the state's keys are to be rotated anew first
-  // CudaState's, before the tile; of a layer that merges, n_held tells how many left, too.
+  // CudaState's, before the tile.
   std::int32_t n_held, n_grown;
 
   __host__ __device__ std::int32_t n_slots() const { return n_state + n_queries; }
