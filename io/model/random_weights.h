@@ -7,12 +7,18 @@
 
 namespace tovamill {
 
-// 64 random bits of a counter: the output function of SplitMix64 (Steele, Lea, Flood 2014).
-constexpr std::uint64_t random_bits(std::uint64_t counter) {
-  std::uint64_t x = (counter + 1) * 0x9e3779b97f4a7c15u;
+// SplitMix64 (Steele, Lea, Flood 2014): its state grows by kSplitMixStep, its output is splitmix of
+// that.
+inline constexpr std::uint64_t kSplitMixStep = 0x9e3779b97f4a7c15u;
+constexpr std::uint64_t splitmix(std::uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
+}
+
+// 64 random bits of a counter.
+constexpr std::uint64_t random_bits(std::uint64_t counter) {
+  return splitmix((counter + 1) * kSplitMixStep);
 }
 
 // Weights as bf16, nearly normal with the standard deviation 0.02; the i-th is a function of i. By

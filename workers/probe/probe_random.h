@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "io/model/random_weights.h"
+
 namespace tovamill {
 
 class ProbeRandom {
@@ -17,13 +19,7 @@ class ProbeRandom {
     for (const std::uint64_t seed : seeds) state_ = next() ^ seed;
   }
 
-  std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15u;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
+  std::uint64_t next() { return splitmix(state_ += kSplitMixStep); }
   // Each of 0 to n - 1 as likely as the others; n > 0.
   std::uint64_t below(std::uint64_t n) {
     const std::uint64_t rest = (0 - n) % n;  // 2^64 mod n: so many of the first are left out
