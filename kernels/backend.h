@@ -69,7 +69,7 @@ struct BlockEvents {
 // to them before the rotation.
 struct AttentionWeights {
   std::unique_ptr<Matrix> qkv;  // (q_size + 2 * kv_size, hidden_size), biases inside
-  std::vector<float> q_norm;    // (head_dim), empty where the architecture has none
+  std::vector<float> q_norm;    // (head_dim) or, QkNorm::row, (q_size); empty where there is none
   std::vector<float> k_norm;
 };
 
@@ -88,30 +88,38 @@ class Backend : public StateKeeper {
   // its state (StepBlock::pin, keeps_all) or n_in_flight() steps are in flight, OutOfMemory; no
   // state has changed but in size then.
   virtual void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) = 0;
-  // out[row] = row ids[row] of `embedding` (vocab_size, hidden_size).
+  // out[row] = row ids[row] of `embedding` (vocab_size, hidden_size), times the model's scale.
   virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding,
                      Buffer& out) = 0;
-  // out = x / rms(x) * weight.
-  virtual void rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) = 0;
+  // out = norm(x), of the model's kind.
+  virtual void norm(const Buffer& x, const NormWeights& weights, Buffer& out) = 0;
+  // hidden += norm(x).
+  virtual void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) = 0;
+  // out = x, rounded to its type; both of hidden_size columns.
+  virtual void convert(const Buffer& x, Buffer& out) = 0;
   // out = x W^T + b.
   virtual void project(const Buffer& x, const Matrix& w, Buffer& out) = 0;
   // hidden += x W^T + b.
   virtual void project_add(const Buffer& x, const Matrix& w, Buffer& hidden) = 0;
-  // out = silu(x G^T) * (x U^T).
-  virtual void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) = 0;
+  // out = activation(x G^T + g) * (x U^T + u).
+  virtual void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
+                             Buffer& out) = 0;
+  // out = activation(x U^T + u).
+  virtual void project_activated(const Buffer& x, const Matrix& up, Activation activation,
+                                 Buffer& out) = 0;
   // Rotates Q and K, attends exactly as if token by token, lets the policy drop tokens, keeps the
   // survivors (kernels/README.md, "Evictions", "Blocks").
   // `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,
   // q_size). events[i] belongs to block i.
   virtual void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
                       std::span<BlockEvents> events) = 0;
-  // nll[row] = log sum exp(x H^T) - (x H^T)[targets[row]] in nats; rows with a negative target give
-  // 0. Logits exist for a few rows at a time only.
+  // nll[row] = log sum exp(l) - l[targets[row]] in nats, l = x H^T, capped where the model does;
+  // rows with a negative target give 0. Logits exist for a few rows at a time only.
   virtual void target_nll(const Buffer& x, const Matrix& head,
                           std::span<const std::int32_t> targets, std::span<float> nll) = 0;
-  // logits[i] = (x H^T + b)[rows[i]], in float32 on the host: dense (rows.size(), head.n_out()).
-  // `rows` of the step in any order; `x` has hidden_size columns. A row gives the same bits in
-  // every call that holds it.
+  // logits[i] = (x H^T + b)[rows[i]], capped where the model does, in float32 on the host: dense
+  // (rows.size(), head.n_out()). `rows` of the step in any order; `x` has hidden_size columns. A
+  // row gives the same bits in every call that holds it.
   virtual void read_logits(const Buffer& x, const Matrix& head, std::span<const std::int32_t> rows,
                            std::span<float> logits) = 0;
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/activation_transfer.h"
+#include "kernels/types/model_shape.h"
 #include "kernels/types/tensor.h"
 
 namespace tovamill {
@@ -49,17 +50,22 @@ class Device {
   virtual std::optional<std::uint64_t> device_bytes_left() const { return std::nullopt; }
 
   // Stacks `parts` (each (rows, n_in)) and their biases (parallel to parts, or empty) in the
-  // device's layout. Rows of parts marked in `interleaved` (parallel to parts, or empty) are
-  // reordered from llama.cpp's rotary layout.
+  // device's layout. Rows of parts marked in `rotated` (parallel to parts, or empty) are heads of
+  // queries or keys, which `rotary` brings into the order of RotaryLayout.
   struct MatrixSource {
     std::vector<TensorView> parts;
-    std::vector<TensorView> biases;
-    std::vector<bool> interleaved;
-    std::int32_t head_dim = 0;  // of interleaved parts
+    std::vector<TensorView> biases = {};
+    std::vector<bool> rotated = {};
+    RotaryLayout rotary = {};
+    std::int32_t head_dim = 0;  // of rotated parts
   };
   virtual std::unique_ptr<Matrix> pack(const MatrixSource& source) = 0;
   // Gate and up projections for Backend::project_gated.
-  virtual std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) = 0;
+  struct GatedSource {
+    TensorView gate, up;
+    TensorView gate_bias = {}, up_bias = {};
+  };
+  virtual std::unique_ptr<Matrix> pack_gated(const GatedSource& source) = 0;
   // Brings the embedding to where Backend::embed reads it; without this the first `embed` does.
   virtual void hold_embedding(const TensorView&) {}
   // All weights are there: what only their way needs is given back. Throws NcclGroupError where

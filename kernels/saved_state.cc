@@ -34,6 +34,25 @@ void add_layers(const ModelShape& s, std::vector<std::uint64_t>& words) {
   }
 }
 
+// What models have that computed nothing when the format was made: where it is other than that.
+void add_kind(const ModelShape& s, std::vector<std::uint64_t>& words) {
+  std::vector<std::uint64_t> kind{static_cast<std::uint64_t>(s.norm),
+                                  std::bit_cast<std::uint32_t>(s.embedding_scale),
+                                  std::bit_cast<std::uint32_t>(s.logit_cap)};
+  const LayerShape plain;
+  bool is_plain = s.norm == NormKind::rms && s.embedding_scale == 1.0f && s.logit_cap == 0.0f;
+  for (const LayerShape& l : s.layers) {
+    kind.push_back(std::bit_cast<std::uint64_t>(l.score_cap));
+    for (const bool b : {l.qk_norm == QkNorm::row, l.gated, l.pre_norm, l.post_norm, l.parallel})
+      kind.push_back(b ? 1 : 0);
+    kind.push_back(static_cast<std::uint64_t>(l.activation));
+    is_plain = is_plain && l.score_cap == 0 && l.qk_norm != QkNorm::row && l.gated == plain.gated &&
+               l.pre_norm == plain.pre_norm && l.post_norm == plain.post_norm &&
+               l.parallel == plain.parallel && l.activation == plain.activation;
+  }
+  if (!is_plain) words.insert(words.end(), kind.begin(), kind.end());
+}
+
 // Everything that decides what the bytes of a state mean and how its stream goes on.
 std::vector<std::uint64_t> signature(StateKind kind, const ModelShape& s, const CacheOptions& c) {
   std::vector<std::uint64_t> words{static_cast<std::uint64_t>(kind)};
@@ -44,12 +63,13 @@ std::vector<std::uint64_t> signature(StateKind kind, const ModelShape& s, const 
         static_cast<std::int32_t>(c.positions), clip_distance(c, s), c.chunk_tokens}) {
     words.push_back(static_cast<std::uint32_t>(n));
   }
-  words.push_back(std::bit_cast<std::uint32_t>(s.rms_norm_eps));
+  words.push_back(std::bit_cast<std::uint32_t>(s.norm_eps));
   words.push_back(std::bit_cast<std::uint64_t>(c.ema));
   for (const std::vector<double>& rope : s.ropes) {
     for (const double f : rope) words.push_back(std::bit_cast<std::uint64_t>(f));
   }
   add_layers(s, words);
+  add_kind(s, words);
   if (layers_differ(c)) {
     words.push_back(static_cast<std::uint32_t>(c.merge));
     for (const std::int32_t size : c.layer_sizes) words.push_back(static_cast<std::uint32_t>(size));

@@ -17,24 +17,28 @@ StackedRows::StackedRows(const Device::MatrixSource& source) : source_(source) {
                           [](const TensorView& b) { return b.data != nullptr; });
 }
 
-// A row of the half-split rotary layout stands elsewhere in llama.cpp's interleaved one, head by
-// head.
 std::int64_t StackedRows::row_in_file(std::size_t part, std::int64_t row) const {
-  if (!is_interleaved(part)) return row;
-  const std::int64_t d = source_.head_dim, head = row / d, i = row % d, half = d / 2;
-  return head * d + 2 * (i % half) + i / half;
+  if (!is_rotated(part)) return row;
+  const std::int64_t d = source_.head_dim;
+  return row / d * d + source_.rotary.dim_in_file(row % d, source_.head_dim);
 }
 
-const TensorView& StackedRows::part_of(std::int64_t& row) const {
+float StackedRows::factor_of(std::size_t part, std::int64_t row) const {
+  if (!is_rotated(part)) return 1.0f;
+  return source_.rotary.factor_of(row % source_.head_dim, source_.head_dim);
+}
+
+StackedRows::Place StackedRows::place_of(std::int64_t row) const {
   std::size_t part = 0;
   for (; row >= source_.parts[part].n_rows(); ++part) row -= source_.parts[part].n_rows();
-  row = row_in_file(part, row);
-  return source_.parts[part];
+  return {source_.parts[part], row_in_file(part, row), factor_of(part, row)};
 }
 
 void StackedRows::read(std::int64_t row, float* out) const {
-  const TensorView& part = part_of(row);
-  dequantize_row(part, row, out);
+  const Place place = place_of(row);
+  dequantize_row(place.part, place.row, out);
+  if (place.factor == 1.0f) return;
+  for (std::int32_t i = 0; i < n_cols_; ++i) out[i] *= place.factor;
 }
 
 void StackedRows::read_as(StorageType type, std::int64_t row, std::byte* out) const {
@@ -59,15 +63,15 @@ void StackedRows::read_as(StorageType type, std::int64_t row, std::byte* out) co
 }
 
 void StackedRows::read_bf16(std::int64_t row, std::byte* out) const {
-  const TensorView& part = part_of(row);
+  const Place place = place_of(row);
   const auto n = static_cast<std::size_t>(n_cols_);
-  if (part.storage == StorageType::bf16) {
-    std::memcpy(out, part.data + static_cast<std::size_t>(row) * 2 * n, 2 * n);
+  if (place.part.storage == StorageType::bf16 && place.factor == 1.0f) {
+    std::memcpy(out, place.part.data + static_cast<std::size_t>(place.row) * 2 * n, 2 * n);
     return;
   }
   thread_local std::vector<float> values;
   values.resize(n);
-  dequantize_row(part, row, values.data());
+  read(row, values.data());
   for (std::size_t i = 0; i < n; ++i) {
     const std::uint16_t bits = bf16_from_float(values[i]);
     std::memcpy(out + 2 * i, &bits, 2);
@@ -82,8 +86,10 @@ std::vector<float> StackedRows::bias() const {
     if (p < source_.biases.size() && source_.biases[p].data != nullptr) {
       std::vector<float> file(n);
       dequantize_row(source_.biases[p], 0, file.data());
-      for (std::size_t r = 0; r < n; ++r)
-        part[r] = file[static_cast<std::size_t>(row_in_file(p, static_cast<std::int64_t>(r)))];
+      for (std::size_t r = 0; r < n; ++r) {
+        const auto row = static_cast<std::int64_t>(r);
+        part[r] = file[static_cast<std::size_t>(row_in_file(p, row))] * factor_of(p, row);
+      }
     }
     bias.insert(bias.end(), part.begin(), part.end());
   }

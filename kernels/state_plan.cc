@@ -30,10 +30,11 @@ CacheOptions block_options(const CacheOptions& cache, std::int32_t pin) {
   return o;
 }
 
-LayerPlaces places_of(const CacheOptions& cache, const ModelShape& shape, std::int32_t layer) {
-  const auto l = static_cast<std::size_t>(shape.first_layer + layer);
+LayerPlaces places_of(const CacheOptions& cache, const ModelShape& shape, std::int32_t index) {
+  const auto l = static_cast<std::size_t>(shape.first_layer + index);
+  const LayerShape& layer = shape.layers.at(l);
   return {.size = cache.layer_sizes.empty() ? cache.cache_size : cache.layer_sizes.at(l),
-          .merged = shape.layers.at(l).sliding_window > 0 ? 0 : cache.merge};
+          .merged = layer.sliding_window > 0 || layer.score_cap > 0 ? 0 : cache.merge};
 }
 
 DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block, std::int32_t size) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "engine/model/layer_step.h"
+
 namespace tovamill {
 namespace {
 
@@ -10,17 +12,13 @@ class Measurement {
  public:
   Measurement(const Model& model, Backend& whole, std::span<Backend* const> bounded,
               const AttentionErrorInput& input)
-      : model_(model), whole_(whole), bounded_(bounded), input_(input) {
-    const ModelShape& shape = model.config.shape;
-    const auto make = [&](std::int32_t n_cols, BufferType type) {
-      return whole.device().make_buffer(input.block, n_cols, type);
-    };
-    hidden_ = make(shape.hidden_size, BufferType::full);
-    normed_ = make(shape.hidden_size, BufferType::compute);
-    qkv_ = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
-    attended_ = make(shape.q_size(), BufferType::compute);
-    added_ = make(shape.hidden_size, BufferType::full);
-    gated_ = make(shape.intermediate_size, BufferType::compute);
+      : model_(model),
+        whole_(whole),
+        bounded_(bounded),
+        input_(input),
+        rows_(model.config.shape, whole.device(), input.block) {
+    added_ =
+        whole.device().make_buffer(input.block, model.config.shape.hidden_size, BufferType::full);
     squares_.assign(model.layers.size(), 0.0);
     errors_.assign(model.layers.size(), std::vector<double>(bounded.size(), 0.0));
   }
@@ -57,20 +55,25 @@ class Measurement {
     };
     begin(whole_, *states[0]);
     for (std::size_t i = 0; i < bounded_.size(); ++i) begin(*bounded_[i], *states[i + 1]);
-    whole_.embed(ids, model_.embedding, *hidden_);
+    whole_.embed(ids, model_.embedding, *rows_.hidden);
     for (std::size_t l = 0; l < model_.layers.size(); ++l) run_layer(l);
     whole_.finish_step();
     for (Backend* b : bounded_) b->finish_step();
+  }
+
+  const LayerShape& shape_of(std::size_t l) const {
+    return model_.config.shape.layers[static_cast<std::size_t>(model_.range.first) + l];
   }
 
   // What the layer adds to the residual stream, of one backend's states.
   std::vector<float> added_by(Backend& backend, std::size_t l) {
     const Layer& layer = model_.layers[l];
     BlockEvents events;
-    backend.project(*normed_, *layer.attention.qkv, *qkv_);
-    backend.attend(static_cast<std::int32_t>(l), layer.attention, *qkv_, *attended_,
-                   std::span(&events, 1));
-    backend.project(*attended_, *layer.o, *added_);
+    attend(backend, static_cast<std::int32_t>(l), layer, rows_, std::span(&events, 1));
+    const std::vector<float> zeros(static_cast<std::size_t>(n_rows_) *
+                                   static_cast<std::size_t>(model_.config.shape.hidden_size));
+    whole_.device().write_rows(*added_, 0, zeros);
+    add_attention(backend, shape_of(l), layer, rows_, *added_);
     return rows_of(*added_);
   }
 
@@ -97,23 +100,22 @@ class Measurement {
 
   void run_layer(std::size_t l) {
     const Layer& layer = model_.layers[l];
-    whole_.rms_norm(*hidden_, layer.attention_norm, *normed_);
-    squares_[l] += squared(rows_of(*hidden_));
+    prepare_attention(whole_, shape_of(l), layer, rows_);
+    squares_[l] += squared(rows_of(*rows_.hidden));
     std::vector<std::vector<float>> added;
     for (Backend* b : bounded_) added.push_back(added_by(*b, l));
     const std::vector<float> exact = added_by(whole_, l);
     for (std::size_t i = 0; i < added.size(); ++i) errors_[l][i] += squared(added[i], &exact);
-    whole_.project_add(*attended_, *layer.o, *hidden_);
-    whole_.rms_norm(*hidden_, layer.ffn_norm, *normed_);
-    whole_.project_gated(*normed_, *layer.gate_up, *gated_);
-    whole_.project_add(*gated_, *layer.down, *hidden_);
+    add_attention(whole_, shape_of(l), layer, rows_, *rows_.hidden);
+    add_feed_forward(whole_, shape_of(l), layer, rows_);
   }
 
   const Model& model_;
   Backend& whole_;
   std::span<Backend* const> bounded_;
   const AttentionErrorInput& input_;
-  std::unique_ptr<Buffer> hidden_, normed_, qkv_, attended_, added_, gated_;
+  LayerBuffers rows_;
+  std::unique_ptr<Buffer> added_;
   std::int32_t n_rows_ = 0;
   std::int64_t first_counted_ = 0;
   std::vector<double> squares_;              // (n_layers)

@@ -52,15 +52,6 @@ std::int32_t head_dim_of_gguf(const ConfigReader& config, std::int32_t hidden_si
   return key ? *key : *value;
 }
 
-// llama.cpp multiplies rotated queries and keys with the factor, each.
-void scale_scores(const ConfigReader& config, ModelShape& shape) {
-  const double factor = attention_factor_of_gguf(config);
-  if (factor == 1) return;
-  for (LayerShape& layer : shape.layers) {
-    if (layer.rope != kNoRope) layer.attention_scale = factor * factor / std::sqrt(layer.head_dim);
-  }
-}
-
 std::int32_t vocab_size_of(const ConfigReader& metadata, const ConfigReader& config) {
   const nlohmann::json* tokens = metadata.find("tokenizer.ggml.tokens");
   if (tokens == nullptr) return config.integer("vocab_size", kVocabLimits);
@@ -72,29 +63,30 @@ std::int32_t vocab_size_of(const ConfigReader& metadata, const ConfigReader& con
 
 }  // namespace
 
-ModelConfig config_from_gguf(const nlohmann::json& fields,
-                             const std::optional<TensorView>& rope_freqs,
+ModelConfig config_from_gguf(const nlohmann::json& fields, const FindTensor& find,
                              const std::string& where) {
   const ConfigReader metadata(fields, where);
   const Family& family = family_of_gguf(metadata);
   const ConfigReader config(fields, where, std::string(family.name) + ".");
-  ModelConfig result{.architecture = family.name,
-                     .shape = {},
-                     .tensors = family.tensors,
-                     .interleaved_qk = family.interleaved_qk};
+  ModelConfig result{.architecture = family.name, .shape = {}, .tensors = family.tensors};
+  result.rotary.interleaved = family.interleaved_qk;
   ModelShape& shape = result.shape;
   read_sizes(config, kGgufKeys, family, shape);
   shape.vocab_size = vocab_size_of(metadata, config);
-  const auto eps = config.optional_number("attention.layer_norm_rms_epsilon", kEpsLimits);
-  if (!eps) config.fail(config.name("attention.layer_norm_rms_epsilon") + " is missing");
-  shape.rms_norm_eps = static_cast<float>(*eps);
+  const bool is_rms = family.norm == NormKind::rms;
+  const char* eps_key =
+      is_rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
+  const auto eps = config.optional_number(eps_key, kEpsLimits);
+  if (!eps) config.fail(config.name(eps_key) + " is missing");
+  shape.norm = family.norm;
+  shape.norm_bias = family.norm_bias;
+  shape.norm_eps = shape.qk_norm_eps = static_cast<float>(*eps);
   for (LayerShape& layer : shape.layers)
     layer.head_dim = head_dim_of_gguf(config, shape.hidden_size, layer.n_heads);
-  apply_rules(family, config, shape.layers);
+  apply_rules(family, config, result);
   check_layers(config, kGgufKeys, shape);
-  shape.ropes = {rotary_of_gguf(config, family, shape.head_dim, rope_freqs)};
-  scale_scores(config, shape);
-  result.unknown_keys = check_gguf_keys(metadata, config, shape);
+  set_ropes_of_gguf(config, family, find, result);
+  result.unknown_keys = check_gguf_keys(metadata, config, family, shape);
   return result;
 }
 

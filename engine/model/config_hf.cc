@@ -59,12 +59,15 @@ void refuse_unsupported_hf(const ConfigReader& config) {
   }
 }
 
-Activation activation_of(const ConfigReader& config) {
-  const std::string name = config.optional_text("hidden_act").value_or("silu");
-  if (name == "silu" || name == "swish") return Activation::silu;
-  if (name == "gelu") return Activation::gelu;
-  if (name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
-  config.fail("hidden_act " + printable(name) + " is not supported: only silu is");
+Activation activation_of(const ConfigReader& config, const Family& family) {
+  const auto name = config.optional_text(family.activation_key);
+  if (!name) return family.layer.activation;
+  if (*name == "silu" || *name == "swish") return Activation::silu;
+  if (*name == "gelu") return Activation::gelu;
+  if (*name == "gelu_pytorch_tanh" || *name == "gelu_new") return Activation::gelu_tanh;
+  if (*name == "relu2") return Activation::relu2;
+  config.fail(std::string(family.activation_key) + " " + printable(*name) +
+              " is not supported: only silu, gelu, gelu_pytorch_tanh and relu2 are");
 }
 
 std::int32_t head_dim_of_hf(const ConfigReader& config, const Family& family,
@@ -77,29 +80,79 @@ std::int32_t head_dim_of_hf(const ConfigReader& config, const Family& family,
   return hidden_size / n_heads;
 }
 
+const MultimodalModel* multimodal_of(const nlohmann::json& fields) {
+  const auto type = fields.find("model_type");
+  for (const MultimodalModel& model : multimodal_models()) {
+    if (type != fields.end() && *type == model.name) return &model;
+  }
+  return nullptr;
+}
+
+ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string& where);
+
+// The part for texts. What is said of it beside it (tie_word_embeddings) holds where it is silent.
+ModelConfig multimodal_from_hf(const nlohmann::json& fields, const MultimodalModel& model,
+                               const std::string& where) {
+  const ConfigReader config(fields, where);
+  const nlohmann::json* text = config.find("text_config");
+  if (text == nullptr || !text->is_object()) config.fail("text_config is not there");
+  const nlohmann::json* classes = config.find("architectures");
+  if (classes != nullptr && *classes != nlohmann::json::array({model.class_name}))
+    config.fail("architectures is " + classes->dump() + ": of " + model.name + " only " +
+                model.class_name + " is supported");
+  nlohmann::json fields_of_text = *text;
+  fields_of_text.erase("architectures");
+  if (!fields_of_text.contains("model_type")) fields_of_text["model_type"] = model.text_family;
+  for (const char* key : {"tie_word_embeddings", "quantization_config"}) {
+    if (!fields_of_text.contains(key) && fields.contains(key)) fields_of_text[key] = fields[key];
+  }
+  ModelConfig result = text_config_from_hf(fields_of_text, where + ": text_config");
+  result.architecture = std::string(model.name) + ", its part for texts";
+  result.is_multimodal = true;
+  return result;
+}
+
 }  // namespace
 
 ModelConfig config_from_hf(const nlohmann::json& fields, const std::string& where) {
+  if (fields.is_object()) {
+    if (const MultimodalModel* model = multimodal_of(fields))
+      return multimodal_from_hf(fields, *model, where);
+  }
+  return text_config_from_hf(fields, where);
+}
+
+namespace {
+
+ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string& where) {
   const ConfigReader config(fields, where);
   const Family& family = family_of_hf(config);
   refuse_unsupported_hf(config);
   ModelConfig result{.architecture = family.name, .shape = {}, .tensors = family.tensors};
   ModelShape& shape = result.shape;
-  read_sizes(config, kHfKeys, family, shape);
-  shape.vocab_size = config.integer("vocab_size", kVocabLimits);
-  shape.rms_norm_eps =
-      static_cast<float>(config.optional_number("rms_norm_eps", kEpsLimits).value_or(1e-6));
+  ConfigKeys keys = kHfKeys;
+  keys.intermediate_size = family.intermediate_key;
+  read_sizes(config, keys, family, shape);
+  const auto vocab_size = config.optional_integer("vocab_size", kVocabLimits);
+  if (!vocab_size && family.vocab_size == 0) config.fail("vocab_size is missing");
+  shape.vocab_size = vocab_size.value_or(family.vocab_size);
+  shape.norm = family.norm;
+  shape.norm_bias = family.norm_bias;
+  shape.norm_eps = shape.qk_norm_eps = static_cast<float>(
+      config.optional_number(family.norm_eps_key, kEpsLimits).value_or(family.norm_eps));
+  result.norm_offset = family.norm_offset;
+  result.rotary.interleaved = family.interleaved_qk;
   for (LayerShape& layer : shape.layers) {
     layer.head_dim = head_dim_of_hf(config, family, shape.hidden_size, layer.n_heads);
-    layer.activation = activation_of(config);
-    layer.mlp_bias = config.flag("mlp_bias", false);
+    layer.activation = activation_of(config, family);
   }
-  apply_rules(family, config, shape.layers);
-  check_layers(config, kHfKeys, shape);
-  shape.ropes = {rotary_of_hf(config, family.rope_theta, shape.head_dim)};
+  apply_rules(family, config, result);
+  check_layers(config, keys, shape);
+  set_ropes_of_hf(config, family, result);
   result.tied_head = config.flag("tie_word_embeddings", family.tied_head);
   result.unknown_keys = check_hf_keys(config, family, shape);
   return result;
 }
 
+}  // namespace
 }  // namespace tovamill

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/model/config_reader.h"
@@ -21,6 +22,8 @@ std::vector<std::string> check_hf_keys(const ConfigReader& config, const Family&
 // The same for the keys of a GGUF file that begin with the name of its architecture; throws for
 // those that are not known. Returns the keys of tokenizer.ggml.* that nothing reads.
 std::vector<std::string> check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
-                                         const ModelShape& shape);
+                                         const Family& family, const ModelShape& shape);
+// Whether a key is one of the words of a list, which blanks part.
+bool is_listed(std::string_view words, std::string_view key);
 
 }  // namespace tovamill

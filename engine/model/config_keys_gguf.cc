@@ -134,20 +134,21 @@ std::vector<std::string> unknown_tokenizer_keys(const nlohmann::json& metadata) 
 }  // namespace
 
 std::vector<std::string> check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
-                                         const ModelShape& shape) {
+                                         const Family& family, const ModelShape& shape) {
   const auto type = metadata.optional_text("general.type");
   if (type && *type != "model")
     metadata.fail("general.type is " + printable(*type) + ": the file is no model");
   check_same(config, "vocab_size", "tokenizer.ggml.tokens", shape.vocab_size);
   check_same(config, "embedding_length_out", "embedding_length", shape.hidden_size);
-  check_same(config, "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon",
-             static_cast<double>(shape.rms_norm_eps));
+  if (family.norm == NormKind::rms)
+    check_same(config, "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon",
+               static_cast<double>(shape.qk_norm_eps));
   for (const auto& [key, value] : config.object().items()) {
     if (!key.starts_with(config.prefix())) continue;
     const std::string_view own = std::string_view(key).substr(config.prefix().size());
     if (std::find(std::begin(kGgufKnown), std::end(kGgufKnown), own) != std::end(kGgufKnown) ||
-        own == "embedding_length_out" || own == "attention.layer_norm_epsilon" ||
-        is_neutral_gguf(own, value)) {
+        is_listed(family.reads, own) || own == "embedding_length_out" ||
+        own == "attention.layer_norm_epsilon" || is_neutral_gguf(own, value)) {
       continue;
     }
     if (own.starts_with("expert"))

@@ -16,23 +16,10 @@ using std::string_view;
 // Read, or checked elsewhere by name, for every family.
 constexpr string_view kRead =
     "architectures attention_bias head_dim hidden_act hidden_size intermediate_size"
-    " layer_types max_position_embeddings max_window_layers mlp_bias model_type"
-    " no_rope_layer_interval no_rope_layers num_attention_heads num_hidden_layers"
-    " num_key_value_heads original_max_position_embeddings partial_rotary_factor"
-    " quantization_config rms_norm_eps rope_interleaved rope_parameters rope_scaling"
-    " rope_theta sliding_window tie_word_embeddings use_sliding_window vocab_size";
-
-// Of those the ones that only some families read.
-struct Unread {
-  string_view family, keys;
-};
-constexpr Unread kUnread[] = {
-    {"llama",
-     "max_window_layers no_rope_layer_interval no_rope_layers sliding_window use_sliding_window"},
-    {"mistral", "max_window_layers no_rope_layer_interval no_rope_layers"},
-    {"qwen2", "no_rope_layer_interval no_rope_layers"},
-    {"qwen3", "no_rope_layer_interval no_rope_layers"},
-    {"smollm3", "max_window_layers"}};
+    " layer_types max_position_embeddings mlp_bias model_type num_attention_heads"
+    " num_hidden_layers num_key_value_heads original_max_position_embeddings"
+    " partial_rotary_factor quantization_config rms_norm_eps rope_interleaved rope_parameters"
+    " rope_scaling rope_theta tie_word_embeddings vocab_size";
 
 // Of training, of the library, of generation and of outputs: nothing of a model's arithmetic.
 constexpr string_view kHarmless =
@@ -223,11 +210,8 @@ const char* meant_by(string_view key) {
   return nullptr;
 }
 
-bool is_read(string_view key, string_view family) {
-  for (const Unread& unread : kUnread) {
-    if (unread.family == family && holds(unread.keys, key)) return false;
-  }
-  return holds(kRead, key);
+bool is_read(string_view key, const Family& family) {
+  return holds(kRead, key) || holds(family.reads, key);
 }
 
 bool is_known_harmless(string_view key) {
@@ -247,7 +231,7 @@ void check_synonym(const ConfigReader& config, const std::string& key, const std
   } else if (of == "head_dim") {
     meant = shape.head_dim;
   } else if (of == "rms_norm_eps") {
-    meant = shape.rms_norm_eps;
+    meant = shape.norm_eps;
   } else if (of == "num_key_value_heads") {
     meant = shape.n_kv_heads;
   }
@@ -270,13 +254,14 @@ void check_file_name(const ConfigReader& config) {
 
 }  // namespace
 
+bool is_listed(string_view words, string_view key) { return holds(words, key); }
+
 std::vector<std::string> check_hf_keys(const ConfigReader& config, const Family& family,
                                        const ModelShape& shape) {
   check_file_name(config);
   std::vector<std::string> unknown;
   for (const auto& [key, value] : config.object().items()) {
-    if (is_read(key, family.name) || is_known_harmless(key) || key == "transformers_weights")
-      continue;
+    if (is_read(key, family) || is_known_harmless(key) || key == "transformers_weights") continue;
     if (const char* of = meant_by(key)) {
       check_synonym(config, key, of, shape);
       continue;

@@ -12,8 +12,7 @@ Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
                  std::int32_t max_blocks, std::int32_t max_block)
     : model_(model), backend_(backend), max_rows_(max_rows), max_blocks_(max_blocks) {
   if (!model.range.has_embedding() || !model.range.has_head()) unlink();
-  in_flight_.resize(static_cast<std::size_t>(backend.n_in_flight()));
-  for (InFlight& in_flight : in_flight_) make_in_flight(in_flight, max_block);
+  for (std::int32_t i = 0; i < backend.n_in_flight(); ++i) make_in_flight(max_block);
   if (!model.range.has_head()) return;
   buffer_bytes_ +=
       n_logit_rows() * static_cast<std::uint64_t>(model.config.shape.vocab_size) * sizeof(float);
@@ -37,24 +36,14 @@ void Forward::unlink() {
   transfer_ = make_message_transfer(backend_.device(), model_.config.shape.hidden_size);
 }
 
-void Forward::make_in_flight(InFlight& in_flight, std::int32_t max_block) {
+void Forward::make_in_flight(std::int32_t max_block) {
   const ModelShape& shape = model_.config.shape;
-  in_flight.hidden = make(shape.hidden_size, BufferType::full);
-  in_flight.normed = make(shape.hidden_size, BufferType::compute);
-  in_flight.qkv = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
-  in_flight.attended = make(shape.q_size(), BufferType::compute);
-  in_flight.gated = make(shape.intermediate_size, BufferType::compute);
-  in_flight.nll.resize(static_cast<std::size_t>(max_rows_));
-  in_flight.events.resize(static_cast<std::size_t>(shape.n_layers) *
-                          static_cast<std::size_t>(max_blocks_));
+  InFlight& in_flight = in_flight_.emplace_back(shape, backend_.device(), max_rows_);
+  buffer_bytes_ += in_flight.rows.n_bytes;
+  in_flight.events.resize(model_.layers.size() * static_cast<std::size_t>(max_blocks_));
   // Where a step has many blocks, most of them are of one token.
   const std::int32_t room = std::clamp(4 * max_rows_ / max_blocks_, 1, max_block);
   for (BlockEvents& e : in_flight.events) e.evictions.reserve(static_cast<std::size_t>(room));
-}
-
-std::unique_ptr<Buffer> Forward::make(std::int32_t n_cols, BufferType type) {
-  buffer_bytes_ += static_cast<std::uint64_t>(max_rows_) * static_cast<std::uint64_t>(n_cols) * 4;
-  return backend_.device().make_buffer(max_rows_, n_cols, type);
 }
 
 void Forward::submit(const StepInput& input) {
@@ -70,7 +59,7 @@ void Forward::submit(const StepInput& input) {
   if (model_.range.has_head()) {
     run_head(input, in_flight);
   } else {
-    transfer_->send(*in_flight.hidden, static_cast<std::int32_t>(n_rows));
+    transfer_->send(*in_flight.rows.hidden, static_cast<std::int32_t>(n_rows));
   }
   in_flight.n_rows = n_rows;
   in_flight.n_blocks = n_blocks;
@@ -98,23 +87,21 @@ StepOutput Forward::collect() {
 
 void Forward::run_layers(const StepInput& input, InFlight& in_flight) {
   const std::size_t n_blocks = input.blocks.size();
+  const auto first = static_cast<std::size_t>(model_.range.first);
   backend_.begin_step(input.blocks, static_cast<std::int32_t>(input.ids.size()));
   if (model_.range.has_embedding()) {
-    backend_.embed(input.ids, model_.embedding, *in_flight.hidden);
+    backend_.embed(input.ids, model_.embedding, *in_flight.rows.hidden);
   } else {
-    transfer_->receive(*in_flight.hidden, static_cast<std::int32_t>(input.ids.size()));
+    transfer_->receive(*in_flight.rows.hidden, static_cast<std::int32_t>(input.ids.size()));
   }
   for (std::size_t l = 0; l < model_.layers.size(); ++l) {
     const Layer& layer = model_.layers[l];
-    backend_.rms_norm(*in_flight.hidden, layer.attention_norm, *in_flight.normed);
-    backend_.project(*in_flight.normed, *layer.attention.qkv, *in_flight.qkv);
-    backend_.attend(static_cast<std::int32_t>(l), layer.attention, *in_flight.qkv,
-                    *in_flight.attended,
-                    std::span(in_flight.events).subspan(l * n_blocks, n_blocks));
-    backend_.project_add(*in_flight.attended, *layer.o, *in_flight.hidden);
-    backend_.rms_norm(*in_flight.hidden, layer.ffn_norm, *in_flight.normed);
-    backend_.project_gated(*in_flight.normed, *layer.gate_up, *in_flight.gated);
-    backend_.project_add(*in_flight.gated, *layer.down, *in_flight.hidden);
+    const LayerShape& shape = model_.config.shape.layers[first + l];
+    prepare_attention(backend_, shape, layer, in_flight.rows);
+    attend(backend_, static_cast<std::int32_t>(l), layer, in_flight.rows,
+           std::span(in_flight.events).subspan(l * n_blocks, n_blocks));
+    add_attention(backend_, shape, layer, in_flight.rows, *in_flight.rows.hidden);
+    add_feed_forward(backend_, shape, layer, in_flight.rows);
   }
 }
 
@@ -122,8 +109,9 @@ void Forward::run_head(const StepInput& input, InFlight& in_flight) {
   const bool is_scored = std::any_of(input.targets.begin(), input.targets.end(),
                                      [](std::int32_t t) { return t >= 0; });
   if (is_scored || !input.logit_rows.empty() || !input.argmax_rows.empty())
-    backend_.rms_norm(*in_flight.hidden, model_.final_norm, *in_flight.normed);
-  if (is_scored) backend_.target_nll(*in_flight.normed, *model_.head, input.targets, in_flight.nll);
+    backend_.norm(*in_flight.rows.hidden, model_.final_norm, *in_flight.rows.normed);
+  if (is_scored)
+    backend_.target_nll(*in_flight.rows.normed, *model_.head, input.targets, in_flight.nll);
 }
 
 // The head in blocks of rows, each read into the same memory.
@@ -134,7 +122,7 @@ void Forward::read_logits(InFlight& in_flight, std::span<const std::int32_t> row
   for (std::size_t begin = 0; begin < rows.size(); begin += n_logit_rows()) {
     const std::size_t n = std::min(n_logit_rows(), rows.size() - begin);
     const auto block = std::span(logits_).first(n * vocab);
-    backend_.read_logits(*in_flight.normed, *model_.head, rows.subspan(begin, n), block);
+    backend_.read_logits(*in_flight.rows.normed, *model_.head, rows.subspan(begin, n), block);
     for (std::size_t i = 0; i < n; ++i) take(begin + i, block.subspan(i * vocab, vocab));
   }
 }
@@ -142,7 +130,7 @@ void Forward::read_logits(InFlight& in_flight, std::span<const std::int32_t> row
 void Forward::read_argmax(InFlight& in_flight) {
   const std::span<const std::int32_t> rows = in_flight.argmax_rows;
   argmax_.resize(rows.size());
-  if (!backend_.read_argmax(*in_flight.normed, *model_.head, rows, argmax_)) {
+  if (!backend_.read_argmax(*in_flight.rows.normed, *model_.head, rows, argmax_)) {
     read_logits(in_flight, rows, [&](std::size_t i, std::span<const float> logits) {
       argmax_[i] = first_with_logit(logits, highest_logit(logits));
     });

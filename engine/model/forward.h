@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/layer_step.h"
 #include "engine/model/model.h"
 #include "engine/model/step_runner.h"
 #include "kernels/activation_transfer.h"
@@ -46,13 +47,11 @@ class Forward final : public StepRunner {
  private:
   // What a step has of its own from its beginning to its end.
   struct InFlight {
-    std::unique_ptr<Buffer> hidden;    // (max_rows, hidden_size)
-    std::unique_ptr<Buffer> normed;    // (max_rows, hidden_size)
-    std::unique_ptr<Buffer> qkv;       // (max_rows, q_size + 2 kv_size)
-    std::unique_ptr<Buffer> attended;  // (max_rows, q_size)
-    std::unique_ptr<Buffer> gated;     // (max_rows, intermediate_size)
-    std::vector<float> nll;            // (max_rows)
-    std::vector<BlockEvents> events;   // (n_layers, max_blocks)
+    InFlight(const ModelShape& shape, Device& device, std::int32_t max_rows)
+        : rows(shape, device, max_rows), nll(static_cast<std::size_t>(max_rows)) {}
+    LayerBuffers rows;
+    std::vector<float> nll;           // (max_rows)
+    std::vector<BlockEvents> events;  // (n_layers, max_blocks)
     // Of the step that is in flight.
     std::size_t n_rows = 0, n_blocks = 0;
     std::vector<std::int32_t> logit_rows;
@@ -60,8 +59,7 @@ class Forward final : public StepRunner {
     std::vector<std::int32_t> argmax_rows;
     std::function<void(std::size_t i, std::int32_t id)> take_argmax;
   };
-  std::unique_ptr<Buffer> make(std::int32_t n_cols, BufferType type);
-  void make_in_flight(InFlight& in_flight, std::int32_t max_block);
+  void make_in_flight(std::int32_t max_block);
   void run_layers(const StepInput& input, InFlight& in_flight);
   void run_head(const StepInput& input, InFlight& in_flight);
   std::size_t n_logit_rows() const {

@@ -58,23 +58,15 @@ void leave_out_ropes(std::int32_t interval, std::vector<LayerShape>& layers) {
 
 }  // namespace
 
-void attention_bias_by_flag(const ConfigReader& config, std::vector<LayerShape>& layers) {
-  if (!config.flag("attention_bias", false)) return;
-  for (LayerShape& layer : layers) layer.attention_bias = AttentionBias::qkvo;
-}
-
-void no_attention_bias(const ConfigReader& config, std::vector<LayerShape>&) {
-  if (config.flag("attention_bias", false))
-    config.fail("attention_bias is true, which is not supported: the family has no biases");
-}
-
-void no_layer_types(const ConfigReader& config, std::vector<LayerShape>& layers) {
+void no_layer_types(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
   const std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
   if (std::find(windowed.begin(), windowed.end(), true) != windowed.end())
     config.fail("layer_types holds 'sliding_attention': the family has no sliding window");
 }
 
-void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& layers) {
+void windows_of_mistral(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
   const std::int32_t window = window_of(config);
   if (window > 0 && !config.flag("use_sliding_window", true))
     config.fail("use_sliding_window is false but there is a sliding_window");
@@ -85,7 +77,8 @@ void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& lay
   set_windows(window, windowed, config, layers);
 }
 
-void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers) {
+void windows_of_qwen(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
   const std::int32_t window = config.flag("use_sliding_window", false) ? window_of(config) : 0;
   const auto n = static_cast<std::int32_t>(layers.size());
   const std::int32_t first =
@@ -97,7 +90,8 @@ void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers
   set_windows(window, windowed, config, layers);
 }
 
-void ropes_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers) {
+void ropes_of_smollm3(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
   const nlohmann::json* rotated = config.find("no_rope_layers");
   if (rotated == nullptr) {
     const Limits limits{1, kLayerLimits.max};
@@ -116,7 +110,8 @@ void ropes_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layer
   }
 }
 
-void windows_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers) {
+void windows_of_smollm3(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
   const bool is_used = config.flag("use_sliding_window", false);
   const std::int32_t window =
       is_used ? config.optional_integer("sliding_window", kContextLimits).value_or(0) : 0;
@@ -127,17 +122,86 @@ void windows_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& lay
   set_windows(window, windowed, config, layers);
 }
 
-void ropes_by_default_interval(const ConfigReader&, std::vector<LayerShape>& layers) {
-  leave_out_ropes(kNoRopeInterval, layers);
+void ropes_by_default_interval(const ConfigReader&, ModelConfig& model) {
+  leave_out_ropes(kNoRopeInterval, model.shape.layers);
 }
 
-void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers) {
+namespace {
+
+// The layers of sliding attention by layer_types; where it is absent all but each `pattern`-th.
+std::vector<bool> windowed_by_pattern(const ConfigReader& config, std::int32_t pattern,
+                                      std::size_t n_layers) {
+  std::vector<bool> windowed = windowed_by_layer_types(config, n_layers);
+  if (!windowed.empty()) return windowed;
+  for (std::size_t l = 1; l <= n_layers; ++l)
+    windowed.push_back(l % static_cast<std::size_t>(pattern) != 0);
+  return windowed;
+}
+
+std::int32_t pattern_of(const ConfigReader& config, std::int32_t absent) {
+  if (config.find("layer_types") != nullptr) return absent;
+  return config.optional_integer("sliding_window_pattern", {1, kLayerLimits.max}).value_or(absent);
+}
+
+void windows_by_pattern(const ConfigReader& config, std::int32_t pattern, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
+  set_windows(window_of(config), windowed_by_pattern(config, pattern, layers.size()), config,
+              layers);
+}
+
+void no_ropes_without_window(std::vector<LayerShape>& layers) {
+  for (LayerShape& layer : layers) {
+    if (layer.sliding_window == 0) layer.rope = kNoRope;
+  }
+}
+
+}  // namespace
+
+void windows_of_gemma2(const ConfigReader& config, ModelConfig& model) {
+  windows_by_pattern(config, 2, model);
+}
+
+void windows_of_gemma3(const ConfigReader& config, ModelConfig& model) {
+  windows_by_pattern(config, pattern_of(config, 6), model);
+}
+
+void windows_of_olmo3(const ConfigReader& config, ModelConfig& model) {
+  windows_by_pattern(config, 4, model);
+}
+
+void windows_of_cohere2(const ConfigReader& config, ModelConfig& model) {
+  windows_by_pattern(config, pattern_of(config, 4), model);
+  no_ropes_without_window(model.shape.layers);
+}
+
+// null: no layer has a window, and all are rotated.
+void windows_of_exaone4(const ConfigReader& config, ModelConfig& model) {
+  if (window_of(config) == 0) return no_layer_types(config, model);
+  windows_by_pattern(config, pattern_of(config, 4), model);
+  no_ropes_without_window(model.shape.layers);
+}
+
+void windows_of_ministral(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
+  const std::int32_t window = window_of(config);
+  std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (windowed.empty()) windowed.assign(layers.size(), window > 0);
+  set_windows(window, windowed, config, layers);
+}
+
+void window_of_all(const ConfigReader& config, ModelConfig& model) {
+  const std::int32_t window = config.optional_integer("sliding_window", kContextLimits).value_or(0);
+  for (LayerShape& layer : model.shape.layers) layer.sliding_window = window;
+}
+
+void window_of_gguf(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
   const auto window =
       config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0);
   for (LayerShape& layer : layers) layer.sliding_window = window;
 }
 
-void no_window_of_gguf(const ConfigReader& config, std::vector<LayerShape>&) {
+void no_window_of_gguf(const ConfigReader& config, ModelConfig&) {
   if (config.optional_integer("attention.sliding_window", {0, kContextLimits.max}).value_or(0) > 0)
     config.fail(config.name("attention.sliding_window") + " is there, which is not supported");
 }

@@ -1,45 +1,98 @@
-// How keys of a configuration say what its layers are: each a rule (Family::rules), with the
-// meaning that transformers or llama.cpp gives the key.
+// How keys of a configuration say what a model and its layers are: each a rule (Family::rules),
+// with the meaning that transformers or llama.cpp gives the key.
 #pragma once
 
-#include <vector>
-
 #include "engine/model/config_reader.h"
-#include "kernels/types/layer_shape.h"
+#include "engine/model/model_config.h"
 
 namespace tovamill {
 
 // attention_bias: of q, k, v and o.
-void attention_bias_by_flag(const ConfigReader& config, std::vector<LayerShape>& layers);
+void attention_bias_by_flag(const ConfigReader& config, ModelConfig& model);
 
 // attention_bias, which only other families have: refused where it is true.
-void no_attention_bias(const ConfigReader& config, std::vector<LayerShape>& layers);
+void no_attention_bias(const ConfigReader& config, ModelConfig& model);
 
 // layer_types, which only other families have: refused where a layer is not of full attention.
-void no_layer_types(const ConfigReader& config, std::vector<LayerShape>& layers);
+void no_layer_types(const ConfigReader& config, ModelConfig& model);
+
+// attention_bias of q, k and v, true where it is absent, and attention_out_bias of o.
+void biases_of_seed_oss(const ConfigReader& config, ModelConfig& model);
+// attention_bias of q, k and v, true where it is absent.
+void biases_of_glm(const ConfigReader& config, ModelConfig& model);
+// use_qkv_bias; use_parallel_residual; qk_layernorm is refused.
+void switches_of_stablelm(const ConfigReader& config, ModelConfig& model);
+// use_bias of all matrices, `default_value` where it is absent.
+void biases_of_starcoder2(const ConfigReader& config, ModelConfig& model);
+void biases_of_ernie(const ConfigReader& config, ModelConfig& model);
+// mlp_bias: of gate, up and down.
+void mlp_bias_by_flag(const ConfigReader& config, ModelConfig& model);
+
+// The embedding is multiplied with the root of hidden_size (Gemma).
+void embedding_by_width(const ConfigReader& config, ModelConfig& model);
+// Gemma 1: 'gelu' means its approximation by tanh.
+void gelu_is_tanh(const ConfigReader& config, ModelConfig& model);
+// query_pre_attn_scalar, 256 where it is absent: scores are divided by its root.
+void scale_of_gemma(const ConfigReader& config, ModelConfig& model);
+// attn_logit_softcapping and final_logit_softcapping; absent 50 and 30, null none.
+void caps_of_gemma2(const ConfigReader& config, ModelConfig& model);
+// final_logit_softcapping; absent none. transformers has no other of Gemma 3.
+void cap_of_gemma3(const ConfigReader& config, ModelConfig& model);
+// embedding_multiplier, attention_multiplier, residual_multiplier and logits_scaling.
+void multipliers_of_granite(const ConfigReader& config, ModelConfig& model);
+// layer_types of attention alone, no experts, position_embedding_type.
+void dense_granite_hybrid(const ConfigReader& config, ModelConfig& model);
+// logit_scale, 1/16 where it is absent; use_qk_norm is refused.
+void logit_scale_of_cohere(const ConfigReader& config, ModelConfig& model);
 
 // sliding_window of all layers; absent is 4,096, null none.
-void windows_of_mistral(const ConfigReader& config, std::vector<LayerShape>& layers);
+void windows_of_mistral(const ConfigReader& config, ModelConfig& model);
 
 // sliding_window, if use_sliding_window: of the layers that layer_types names, else of those from
 // max_window_layers on.
-void windows_of_qwen(const ConfigReader& config, std::vector<LayerShape>& layers);
+void windows_of_qwen(const ConfigReader& config, ModelConfig& model);
 
 // no_rope_layers: a 1 for each layer with rotation, a 0 for one without; where it is absent each
 // no_rope_layer_interval-th layer is without.
-void ropes_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers);
+void ropes_of_smollm3(const ConfigReader& config, ModelConfig& model);
 
 // sliding_window, if use_sliding_window: of the layers that layer_types names, else of those
 // without rotation.
-void windows_of_smollm3(const ConfigReader& config, std::vector<LayerShape>& layers);
+void windows_of_smollm3(const ConfigReader& config, ModelConfig& model);
+
+// sliding_window of the layers that layer_types names; where it is absent of all but each second,
+// fourth or sixth layer, or as sliding_window_pattern says. Gemma 2 and 3, OLMo 3.
+void windows_of_gemma2(const ConfigReader& config, ModelConfig& model);
+void windows_of_gemma3(const ConfigReader& config, ModelConfig& model);
+void windows_of_olmo3(const ConfigReader& config, ModelConfig& model);
+// The same, and layers without a window are without rotation. Cohere 2, Exaone 4.
+void windows_of_cohere2(const ConfigReader& config, ModelConfig& model);
+void windows_of_exaone4(const ConfigReader& config, ModelConfig& model);
+// sliding_window of the layers that layer_types names, else of all; absent is 4,096, null none.
+void windows_of_ministral(const ConfigReader& config, ModelConfig& model);
+// sliding_window of all layers; absent is none. Phi 3, Starcoder 2.
+void window_of_all(const ConfigReader& config, ModelConfig& model);
 
 // GGUF does not say it: as ropes_of_smollm3 where config.json does not either.
-void ropes_by_default_interval(const ConfigReader& config, std::vector<LayerShape>& layers);
+void ropes_by_default_interval(const ConfigReader& config, ModelConfig& model);
 
 // attention.sliding_window of all layers.
-void window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers);
+void window_of_gguf(const ConfigReader& config, ModelConfig& model);
 
 // The same, which llama.cpp does not apply to the family: refused.
-void no_window_of_gguf(const ConfigReader& config, std::vector<LayerShape>& layers);
+void no_window_of_gguf(const ConfigReader& config, ModelConfig& model);
+
+// ---- of GGUF files (gguf_rules.cc): what llama.cpp's models of these names read
+
+void gemma2_of_gguf(const ConfigReader& config, ModelConfig& model);
+void gemma3_of_gguf(const ConfigReader& config, ModelConfig& model);
+void olmo2_of_gguf(const ConfigReader& config, ModelConfig& model);
+void granite_of_gguf(const ConfigReader& config, ModelConfig& model);
+void logit_scale_of_gguf(const ConfigReader& config, ModelConfig& model);
+void cohere2_of_gguf(const ConfigReader& config, ModelConfig& model);
+void exaone4_of_gguf(const ConfigReader& config, ModelConfig& model);
+void stablelm_of_gguf(const ConfigReader& config, ModelConfig& model);
+// Biases of the feed-forward, which files of the family always hold.
+void biases_of_gguf(const ConfigReader& config, ModelConfig& model);
 
 }  // namespace tovamill

@@ -61,17 +61,10 @@ void check_heads(const ConfigReader& config, const LayerShape& layer) {
   }
 }
 
-// What Forward does not do.
 void check_kind(const ConfigReader& config, const ConfigKeys& keys, const LayerShape& layer) {
-  if (layer.activation != Activation::silu) {
-    const std::string key = keys.activation == nullptr ? "activation" : keys.activation;
-    config.fail(key + (layer.activation == Activation::gelu ? " 'gelu'" : " 'gelu_pytorch_tanh'") +
-                " is not supported: only silu is");
-  }
-  if (!layer.gated) config.fail("feed-forward without a gate is not supported");
-  if (layer.mlp_bias) config.fail(std::string(keys.mlp_bias) + " is true, which is not supported");
-  if (!layer.pre_norm || layer.post_norm)
-    config.fail("norms elsewhere than before attention and feed-forward are not supported");
+  if (keys.mlp_bias != nullptr && !layer.mlp_bias && config.flag(keys.mlp_bias, false))
+    config.fail(std::string(keys.mlp_bias) +
+                " is true, which is not supported: the family has no such biases");
 }
 
 }  // namespace
@@ -80,10 +73,15 @@ void read_sizes(const ConfigReader& config, const ConfigKeys& keys, const Family
                 ModelShape& shape) {
   shape.n_layers = config.integer(keys.n_layers, kLayerLimits);
   shape.hidden_size = config.integer(keys.hidden_size, kWidthLimits);
-  shape.trained_context = config.integer(keys.trained_context, kContextLimits);
+  const auto context = config.optional_integer(keys.trained_context, kContextLimits);
+  if (!context && family.trained_context == 0)
+    config.fail(config.name(keys.trained_context) + " is missing");
+  shape.trained_context = context.value_or(family.trained_context);
   shape.layers.assign(static_cast<std::size_t>(shape.n_layers), family.layer);
   need_size(config, keys, kIntermediate, shape.layers);
-  need_size(config, keys, kHeads, shape.layers);
+  for (LayerShape& layer : shape.layers) layer.n_heads = family.n_heads;
+  if (!read_size(config, keys, kHeads, shape.layers) && family.n_heads == 0)
+    config.fail(config.name(keys.n_heads) + " is missing");
   if (read_size(config, keys, kKvHeads, shape.layers)) return;
   // null is as many as heads, absent the family's number.
   const bool by_family = family.n_kv_heads > 0 && !config.has(keys.n_kv_heads);

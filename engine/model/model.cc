@@ -10,21 +10,60 @@ std::vector<float> read_vector(const TensorView& tensor) {
   return values;
 }
 
+// Norms whose files hold what is added to 1 (ModelConfig::norm_offset).
+std::vector<float> read_norm(const ModelConfig& config, const TensorView& tensor) {
+  std::vector<float> values = read_vector(tensor);
+  for (float& v : values) v += config.norm_offset;
+  return values;
+}
+
+NormWeights read_norm(const ModelConfig& config, const TensorView& weight, const TensorView& bias) {
+  return {.weight = read_norm(config, weight), .bias = read_vector(bias)};
+}
+
+// Of queries or keys; heads in the order of RotaryLayout.
+std::vector<float> read_qk_norm(const ModelConfig& config, const TensorView& tensor) {
+  const std::vector<float> file = read_norm(config, tensor);
+  std::vector<float> values(file.size());
+  const std::int32_t d = config.shape.head_dim;
+  for (std::size_t i = 0; i < file.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i);
+    values[i] = file[static_cast<std::size_t>(at / d * d + config.rotary.dim_in_file(at % d, d))];
+  }
+  return values;
+}
+
+std::unique_ptr<Matrix> pack_feed_forward(const LayerWeights& w, Device& device) {
+  if (w.gate.data == nullptr) return device.pack({.parts = {w.up}, .biases = {w.up_bias}});
+  return device.pack_gated({w.gate, w.up, w.gate_bias, w.up_bias});
+}
+
 Layer pack_layer(const ModelConfig& config, const LayerWeights& w, Device& device) {
   Layer layer;
-  layer.attention_norm = read_vector(w.attention_norm);
-  layer.attention.qkv =
-      device.pack({.parts = {w.q, w.k, w.v},
-                   .biases = {w.q_bias, w.k_bias, w.v_bias},
-                   .interleaved = {config.interleaved_qk, config.interleaved_qk, false},
-                   .head_dim = config.shape.head_dim});
-  layer.attention.q_norm = read_vector(w.q_norm);
-  layer.attention.k_norm = read_vector(w.k_norm);
-  layer.o = device.pack({.parts = {w.o}, .biases = {w.o_bias}, .interleaved = {}});
-  layer.ffn_norm = read_vector(w.ffn_norm);
-  layer.gate_up = device.pack_gated(w.gate, w.up);
-  layer.down = device.pack({.parts = {w.down}, .biases = {}, .interleaved = {}});
+  layer.attention_norm = read_norm(config, w.attention_norm, w.attention_norm_bias);
+  layer.attention_post_norm = read_norm(config, w.attention_post_norm, {});
+  layer.attention.qkv = device.pack({.parts = {w.q, w.k, w.v},
+                                     .biases = {w.q_bias, w.k_bias, w.v_bias},
+                                     .rotated = {true, true, false},
+                                     .rotary = config.rotary,
+                                     .head_dim = config.shape.head_dim});
+  layer.attention.q_norm = read_qk_norm(config, w.q_norm);
+  layer.attention.k_norm = read_qk_norm(config, w.k_norm);
+  layer.o = device.pack({.parts = {w.o}, .biases = {w.o_bias}});
+  layer.ffn_norm = read_norm(config, w.ffn_norm, w.ffn_norm_bias);
+  layer.ffn_post_norm = read_norm(config, w.ffn_post_norm, {});
+  layer.gate_up = pack_feed_forward(w, device);
+  layer.down = device.pack({.parts = {w.down}, .biases = {w.down_bias}});
   return layer;
+}
+
+// What the head multiplies is scaled in its stead.
+NormWeights read_final_norm(const ModelConfig& config, const ModelWeights& weights) {
+  NormWeights norm = read_norm(config, weights.final_norm, weights.final_norm_bias);
+  for (std::vector<float>* values : {&norm.weight, &norm.bias}) {
+    for (float& v : *values) v *= config.logit_scale;
+  }
+  return norm;
 }
 
 }  // namespace
@@ -36,7 +75,9 @@ LayerRange all_layers(const ModelConfig& config) {
 std::uint64_t layer_parameters(const ModelShape& s) {
   const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
   const auto attention = static_cast<std::uint64_t>(2 * s.q_size() + 2 * s.kv_size());
-  return hidden * attention + 3 * hidden * static_cast<std::uint64_t>(s.intermediate_size);
+  // Layers of a model are all with a gate or all without.
+  const std::uint64_t n_mlp = s.layers.empty() || s.layers.front().gated ? 3 : 2;
+  return hidden * attention + n_mlp * hidden * static_cast<std::uint64_t>(s.intermediate_size);
 }
 
 std::uint64_t head_parameters(const ModelShape& s) {
@@ -60,8 +101,8 @@ Model pack_layers(const ModelConfig& config, const ModelWeights& weights, const 
   for (std::int32_t l = range.first; l < range.first + range.n; ++l)
     model.layers.push_back(pack_layer(config, weights.layers[static_cast<std::size_t>(l)], device));
   if (range.has_head()) {
-    model.final_norm = read_vector(weights.final_norm);
-    model.head = device.pack({.parts = {weights.head}, .biases = {}, .interleaved = {}});
+    model.final_norm = read_final_norm(config, weights);
+    model.head = device.pack({.parts = {weights.head}});
   }
   device.end_set_up();
   return model;

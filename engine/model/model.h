@@ -10,13 +10,15 @@
 
 namespace tovamill {
 
+// Norms that a layer does not have are empty.
 struct Layer {
-  std::vector<float> attention_norm;  // (hidden_size)
+  NormWeights attention_norm, attention_post_norm;  // (hidden_size)
   AttentionWeights attention;
-  std::unique_ptr<Matrix> o;        // (hidden_size, q_size)
-  std::vector<float> ffn_norm;      // (hidden_size)
-  std::unique_ptr<Matrix> gate_up;  // (2 * intermediate_size, hidden_size)
-  std::unique_ptr<Matrix> down;     // (hidden_size, intermediate_size)
+  std::unique_ptr<Matrix> o;            // (hidden_size, q_size)
+  NormWeights ffn_norm, ffn_post_norm;  // (hidden_size)
+  // (2 * intermediate_size, hidden_size); without a gate up alone, (intermediate_size, hidden_size)
+  std::unique_ptr<Matrix> gate_up;
+  std::unique_ptr<Matrix> down;  // (hidden_size, intermediate_size)
 };
 
 // Consecutive layers of a model. What has the first layer has the embedding, too; what has the last
@@ -40,7 +42,7 @@ struct Model {
   LayerRange range;
   TensorView embedding;  // (vocab_size, hidden_size), in the mapped file
   std::vector<Layer> layers;
-  std::vector<float> final_norm;
+  NormWeights final_norm;
   std::unique_ptr<Matrix> head;  // (vocab_size, hidden_size)
 
   std::uint64_t weight_bytes() const;  // packed

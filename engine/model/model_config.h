@@ -12,13 +12,24 @@
 
 namespace tovamill {
 
+// LongRoPE: which of two sets of rotary tables shape.ropes is (choose_ropes).
+struct LongRope {
+  double context = 0;                            // tokens, within which the short ones hold
+  std::vector<std::vector<double>> short_ropes;  // ModelShape::ropes
+  bool is_short = false;
+};
+
 struct ModelConfig {
   std::string architecture;  // Family::name: "llama"; in GGUF that of Mistral, too
   ModelShape shape;
   const TensorNames* tensors = nullptr;
-  bool tied_head = false;  // tie_word_embeddings: an absent head is the embedding
+  bool is_multimodal = false;  // names of tensors have a prefix, other parts are passed over
+  bool tied_head = false;      // tie_word_embeddings: an absent head is the embedding
   std::vector<std::string> unknown_keys = {};  // of the configuration: nothing known reads them
-  bool interleaved_qk = false;  // llama.cpp's row order of Q and K in GGUF files of some families
+  std::optional<LongRope> long_rope = {};
+  RotaryLayout rotary = {};  // of the rows of Q and K in the files
+  float norm_offset = 0;     // is added to the weights of norms
+  float logit_scale = 1;     // logits are multiplied with it
 };
 
 // From Hugging Face's config.json. `where` names the file in messages. Throws BadData: a missing or
@@ -26,13 +37,13 @@ struct ModelConfig {
 // by its name.
 ModelConfig config_from_hf(const nlohmann::json& config, const std::string& where);
 
-// From GGUF metadata, a flat object of key -> value. `rope_freqs` is the tensor of that name
-// (frequency divisors, Llama 3) if the file has one.
-ModelConfig config_from_gguf(const nlohmann::json& metadata,
-                             const std::optional<TensorView>& rope_freqs, const std::string& where);
-
 // Finds a tensor by its name in the file; nullopt where there is none.
 using FindTensor = std::function<std::optional<TensorView>(const std::string& name)>;
+
+// From GGUF metadata, a flat object of key -> value, and the tensors of divisors of rotary
+// frequencies (Llama 3, LongRoPE) that the file may have.
+ModelConfig config_from_gguf(const nlohmann::json& metadata, const FindTensor& find,
+                             const std::string& where);
 
 // Collects the weights by the names of the config's family, and checks every shape against its
 // layers. A head of its own holds, whatever tie_word_embeddings says; where only a head is there
@@ -40,6 +51,10 @@ using FindTensor = std::function<std::optional<TensorView>(const std::string& na
 // wanted.
 ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
                              const std::string& where);
+
+// Every name that a tensor may have in the files: itself, or behind the prefixes of multimodal
+// models.
+std::vector<std::string> names_in_files(const ModelConfig& config, const std::string& name);
 
 // Throws BadData naming a tensor of the files, of all `names`, that none of the layers computes
 // with and that is not known to be harmless: the model is another than its configuration says.

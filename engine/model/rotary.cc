@@ -1,5 +1,6 @@
 #include "engine/model/rotary.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -16,15 +17,52 @@ double llama3_scaled(double frequency, const RotaryScaling& s) {
   return (1 - kept) * frequency / s.factor + kept * frequency;
 }
 
+// The dimension that turns `n_turns` times in the original context.
+double yarn_dimension(double n_turns, double theta, int dim, const RotaryScaling& s) {
+  return dim * std::log(s.original_context / (n_turns * 2 * std::numbers::pi)) /
+         (2 * std::log(theta));
+}
+
+double yarn_scaled(double frequency, int pair, double theta, int dim, const RotaryScaling& s) {
+  double low = yarn_dimension(s.beta_fast, theta, dim, s);
+  double high = yarn_dimension(s.beta_slow, theta, dim, s);
+  if (s.truncates) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1.0);
+  if (low == high) high += 0.001;
+  const double scaled = std::clamp((pair - low) / (high - low), 0.0, 1.0);
+  return frequency / s.factor * scaled + frequency * (1 - scaled);
+}
+
 }  // namespace
 
-std::vector<double> rotary_frequencies(double theta, int head_dim, const RotaryScaling& scaling) {
+std::vector<double> rotary_frequencies(double theta, int rotary_dim, int head_dim,
+                                       const RotaryScaling& scaling) {
   std::vector<double> frequencies;
   for (int i = 0; i < head_dim; i += 2) {
-    double frequency = std::pow(theta, -static_cast<double>(i) / head_dim);
-    if (scaling.kind == RotaryScaling::Kind::linear) frequency /= scaling.factor;
-    if (scaling.kind == RotaryScaling::Kind::llama3) frequency = llama3_scaled(frequency, scaling);
-    frequencies.push_back(frequency);
+    double f = i < rotary_dim ? std::pow(theta, -static_cast<double>(i) / rotary_dim) : 0.0;
+    if (i < rotary_dim) {
+      switch (scaling.kind) {
+        case RotaryScaling::Kind::none:
+          break;
+        case RotaryScaling::Kind::linear:
+          f /= scaling.factor;
+          break;
+        case RotaryScaling::Kind::llama3:
+          f = llama3_scaled(f, scaling);
+          break;
+        case RotaryScaling::Kind::yarn:
+          f = yarn_scaled(f, i / 2, theta, rotary_dim, scaling);
+          break;
+        case RotaryScaling::Kind::longrope:
+          f /= scaling.divisors.at(static_cast<std::size_t>(i / 2));
+          break;
+      }
+    }
+    frequencies.push_back(f);
   }
   return frequencies;
 }

@@ -1,5 +1,5 @@
-// Rotary frequencies: inv_freq[i] = theta^(-2i / head_dim), i < head_dim / 2 (Su et al. 2021), and
-// their scalings.
+// Rotary frequencies: inv_freq[i] = theta^(-2i / n), i < n / 2, of the n dimensions of a head that
+// are rotated (Su et al. 2021), and their scalings. Source: transformers, modeling_rope_utils.py.
 #pragma once
 
 #include <vector>
@@ -9,20 +9,30 @@
 namespace tovamill {
 
 struct RotaryScaling {
-  enum class Kind { none, linear, llama3 };
+  // yarn: Peng et al. 2023, arXiv:2309.00071; longrope: Ding et al. 2024, arXiv:2402.13753.
+  enum class Kind { none, linear, llama3, yarn, longrope };
   Kind kind = Kind::none;
   double factor = 1;  // linear and llama3: every frequency, or every low one, is divided by it
   // llama3 only: wavelengths over original_context / low_freq_factor are scaled, those under
   // original_context / high_freq_factor are kept, between them the two are blended.
   double low_freq_factor = 1;
   double high_freq_factor = 4;
-  double original_context = 8192;  // tokens
+  double original_context = 8192;  // tokens; llama3 and yarn
+  // yarn only: dimensions that turn more than beta_fast times in the original context are kept,
+  // those that turn less than beta_slow times are scaled; `truncates`: between whole dimensions.
+  double beta_fast = 32;
+  double beta_slow = 1;
+  bool truncates = true;
+  std::vector<double> divisors = {};        // longrope only: (n / 2)
+  std::vector<double> short_divisors = {};  // longrope only: for streams within original_context
+  double attention_factor = 1;              // rotated queries and keys are multiplied with it, each
 
   bool operator==(const RotaryScaling&) const = default;
 };
 
-// (head_dim / 2) frequencies in radians per token. Source of llama3: transformers,
-// modeling_rope_utils.py.
-std::vector<double> rotary_frequencies(double theta, int head_dim, const RotaryScaling& scaling);
+// (head_dim / 2) frequencies in radians per token; those of the dimensions from `rotary_dim` on are
+// 0.
+std::vector<double> rotary_frequencies(double theta, int rotary_dim, int head_dim,
+                                       const RotaryScaling& scaling);
 
 }  // namespace tovamill

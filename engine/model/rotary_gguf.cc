@@ -12,7 +12,11 @@ namespace tovamill {
 
 namespace {
 
-RotaryScaling scaling_of(const ConfigReader& config) {
+constexpr const char* kRopeFreqs = "rope_freqs.weight";
+constexpr const char* kLongFactors = "rope_factors_long.weight";
+constexpr const char* kShortFactors = "rope_factors_short.weight";
+
+RotaryScaling scaling_of(const ConfigReader& config, const Family& family) {
   // Without a type a factor means linear, as it does for the older key.
   const double older = config.optional_number("rope.scale_linear", {0, 1e6}).value_or(0);
   const double factor = config.optional_number("rope.scaling.factor", {0, 1e6}).value_or(older);
@@ -22,6 +26,7 @@ RotaryScaling scaling_of(const ConfigReader& config) {
   }
   const std::string type = config.optional_text("rope.scaling.type").value_or("linear");
   if (type == "none") return {};
+  if (type == "longrope" && family.has_rope_factors) return {};  // its divisors are tensors
   if (type != "linear") {
     config.fail("the " + config.name("rope.scaling.type") + " " + printable(type) +
                 " is not supported: only none and linear are");
@@ -31,48 +36,86 @@ RotaryScaling scaling_of(const ConfigReader& config) {
   return {.kind = RotaryScaling::Kind::linear, .factor = factor};
 }
 
-// Llama 3: the file holds what each frequency is to be divided by.
-void divide_by(std::vector<double>& frequencies, const TensorView& divisors,
-               const ConfigReader& config) {
-  if (divisors.shape != std::vector<std::int64_t>{static_cast<std::int64_t>(frequencies.size())}) {
-    config.fail("tensor 'rope_freqs.weight' does not have " + std::to_string(frequencies.size()) +
-                " elements, half the head size");
+// What each frequency is to be divided by.
+std::vector<double> divisors_in(const TensorView& tensor, std::int32_t n_pairs,
+                                const ConfigReader& config) {
+  const std::string name = "tensor '" + tensor.name + "'";
+  if (tensor.shape != std::vector<std::int64_t>{n_pairs}) {
+    config.fail(name + " does not have " + std::to_string(n_pairs) +
+                " elements, half of the rotated dimensions of a head");
   }
-  std::vector<float> values(frequencies.size());
-  dequantize_row(divisors, 0, values.data());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!(values[i] > 0) || !std::isfinite(values[i])) {
-      config.fail("tensor 'rope_freqs.weight' holds a divisor that is not a positive number");
-    }
-    frequencies[i] /= static_cast<double>(values[i]);
+  std::vector<float> values(static_cast<std::size_t>(n_pairs));
+  dequantize_row(tensor, 0, values.data());
+  for (const float value : values) {
+    if (!(value > 0) || !std::isfinite(value))
+      config.fail(name + " holds a divisor that is not a positive number");
   }
+  return {values.begin(), values.end()};
+}
+
+// llama.cpp multiplies rotated queries and keys with it, each.
+double attention_factor_of(const ConfigReader& config) {
+  return config.optional_number("rope.scaling.attn_factor", kFactorLimits).value_or(1);
+}
+
+std::int32_t rotary_dim_of(const ConfigReader& config, const Family& family,
+                           std::int32_t head_dim) {
+  const auto rotated = config.optional_integer("rope.dimension_count", {0, 1 << 20});
+  const std::int32_t n = rotated.value_or(head_dim);
+  if (n == head_dim) return n;
+  if (!family.may_be_partial || n < 2 || n > head_dim || n % 2 != 0)
+    config.fail(config.name("rope.dimension_count") + " is " + std::to_string(n) +
+                ", not the head size " + std::to_string(head_dim) + ", which is not supported");
+  return n;
+}
+
+// LongRoPE: both tensors, and the context within which the short divisors hold.
+void read_longrope(const ConfigReader& config, const TensorView& longer, const TensorView& shorter,
+                   std::int32_t n_pairs, RotaryScaling& scaling) {
+  if (scaling.kind != RotaryScaling::Kind::none)
+    config.fail(std::string("tensor '") + kLongFactors + "' and " +
+                config.name("rope.scaling.factor") + " contradict each other");
+  scaling.kind = RotaryScaling::Kind::longrope;
+  scaling.divisors = divisors_in(longer, n_pairs, config);
+  scaling.short_divisors = divisors_in(shorter, n_pairs, config);
+  scaling.original_context = config.integer("rope.scaling.original_context_length", kContextLimits);
 }
 
 }  // namespace
 
-std::vector<double> rotary_of_gguf(const ConfigReader& config, const Family& family, int head_dim,
-                                   const std::optional<TensorView>& rope_freqs) {
-  constexpr double kDefaultTheta = 10'000;
-  const auto rotated = config.optional_integer("rope.dimension_count", {0, 1 << 20});
-  if (rotated.value_or(head_dim) != head_dim) {
-    config.fail(config.name("rope.dimension_count") + " is " + std::to_string(*rotated) +
-                ", not the head size " + std::to_string(head_dim) + ", which is not supported");
+void set_ropes_of_gguf(const ConfigReader& config, const Family& family, const FindTensor& find,
+                       ModelConfig& model) {
+  const std::int32_t rotary_dim = rotary_dim_of(config, family, model.shape.head_dim);
+  const auto theta = config.optional_number("rope.freq_base", kThetaLimits);
+  RotaryTable table{.theta = theta.value_or(10'000), .scaling = scaling_of(config, family)};
+  table.scaling.attention_factor = attention_factor_of(config);
+  const auto longer = find(kLongFactors), shorter = find(kShortFactors);
+  if (longer || shorter) {
+    if (!family.has_rope_factors || !longer || !shorter)
+      config.fail(std::string("tensor '") + (longer ? kLongFactors : kShortFactors) +
+                  "' is there, which is not supported");
+    read_longrope(config, *longer, *shorter, rotary_dim / 2, table.scaling);
   }
-  const double theta =
-      config.optional_number("rope.freq_base", kThetaLimits).value_or(kDefaultTheta);
-  auto frequencies = rotary_frequencies(theta, head_dim, scaling_of(config));
-  if (!rope_freqs) return frequencies;
+  std::vector<RotaryTable> tables{table};
+  if (family.ropes_by_layer_type) {
+    const auto local = config.optional_number("rope.freq_base_swa", kThetaLimits);
+    tables.push_back({.theta = local.value_or(family.local_rope_theta)});
+    for (LayerShape& layer : model.shape.layers) {
+      if (layer.rope != kNoRope) layer.rope = layer.sliding_window > 0 ? 1 : 0;
+    }
+  }
+  set_ropes(tables, rotary_dim, model);
+  const auto rope_freqs = find(kRopeFreqs);
+  if (!rope_freqs) return;
+  std::vector<double>& frequencies = model.shape.ropes.front();
+  const std::vector<double> divisors =
+      divisors_in(*rope_freqs, static_cast<std::int32_t>(frequencies.size()), config);
   const auto plain = frequencies;
-  divide_by(frequencies, *rope_freqs, config);
+  for (std::size_t i = 0; i < divisors.size(); ++i) frequencies[i] /= divisors[i];
   if (!family.has_rope_freqs && frequencies != plain) {
     config.fail("tensor 'rope_freqs.weight' is there, which is not supported: a " +
                 std::string(family.name) + " has none");
   }
-  return frequencies;
-}
-
-double attention_factor_of_gguf(const ConfigReader& config) {
-  return config.optional_number("rope.scaling.attn_factor", kFactorLimits).value_or(1);
 }
 
 }  // namespace tovamill

@@ -1,52 +1,174 @@
 #include "engine/model/tensor_names.h"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
 namespace tovamill {
 namespace {
 
 using W = LayerWeights;
 using E = Extent;
 
-constexpr LayerTensor kHfLayer[] = {
-    {"input_layernorm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+template <std::size_t... kSizes>
+constexpr auto joined(const LayerTensor (&... parts)[kSizes]) {
+  std::array<LayerTensor, (kSizes + ...)> all{};
+  auto* to = all.begin();
+  ((to = std::copy(std::begin(parts), std::end(parts), to)), ...);
+  return all;
+}
+
+// ---- config.json's models
+
+constexpr LayerTensor kAttention[] = {
     {"self_attn.q_proj.weight", &W::q, E::q, E::hidden},
     {"self_attn.k_proj.weight", &W::k, E::kv, E::hidden},
     {"self_attn.v_proj.weight", &W::v, E::kv, E::hidden},
-    {"self_attn.o_proj.weight", &W::o, E::hidden, E::q},
-    {"post_attention_layernorm.weight", &W::ffn_norm, E::hidden, E::none, Need::pre_norm},
-    {"mlp.gate_proj.weight", &W::gate, E::intermediate, E::hidden, Need::gated},
-    {"mlp.up_proj.weight", &W::up, E::intermediate, E::hidden},
-    {"mlp.down_proj.weight", &W::down, E::hidden, E::intermediate},
-    {"self_attn.q_norm.weight", &W::q_norm, E::head, E::none, Need::qk_norm},
-    {"self_attn.k_norm.weight", &W::k_norm, E::head, E::none, Need::qk_norm},
     {"self_attn.q_proj.bias", &W::q_bias, E::q, E::none, Need::qkv_bias},
     {"self_attn.k_proj.bias", &W::k_bias, E::kv, E::none, Need::qkv_bias},
     {"self_attn.v_proj.bias", &W::v_bias, E::kv, E::none, Need::qkv_bias},
-    {"self_attn.o_proj.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
-    {"mlp.gate_proj.bias", nullptr, E::none, E::none, Need::never},
-    {"mlp.up_proj.bias", nullptr, E::none, E::none, Need::never},
-    {"mlp.down_proj.bias", nullptr, E::none, E::none, Need::never},
 };
 
-constexpr LayerTensor kGgufLayer[] = {
-    {"attn_norm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+constexpr LayerTensor kFusedAttention[] = {
+    {"self_attn.qkv_proj.weight", &W::q, E::q, E::hidden, Need::always, E::none, E::qkv},
+    {"self_attn.qkv_proj.weight", &W::k, E::kv, E::hidden, Need::always, E::q, E::qkv},
+    {"self_attn.qkv_proj.weight", &W::v, E::kv, E::hidden, Need::always, E::q_k, E::qkv},
+};
+
+constexpr LayerTensor kAttentionOutput[] = {
+    {"self_attn.o_proj.weight", &W::o, E::hidden, E::q},
+    {"self_attn.o_proj.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
+    {"self_attn.q_norm.weight", &W::q_norm, E::q_norm, E::none, Need::qk_norm},
+    {"self_attn.k_norm.weight", &W::k_norm, E::k_norm, E::none, Need::qk_norm},
+};
+
+constexpr LayerTensor kGatedMlp[] = {
+    {"mlp.gate_proj.weight", &W::gate, E::intermediate, E::hidden, Need::gated},
+    {"mlp.up_proj.weight", &W::up, E::intermediate, E::hidden},
+    {"mlp.down_proj.weight", &W::down, E::hidden, E::intermediate},
+    {"mlp.gate_proj.bias", &W::gate_bias, E::intermediate, E::none, Need::gate_bias},
+    {"mlp.up_proj.bias", &W::up_bias, E::intermediate, E::none, Need::mlp_bias},
+    {"mlp.down_proj.bias", &W::down_bias, E::hidden, E::none, Need::mlp_bias},
+};
+
+constexpr LayerTensor kFusedMlp[] = {
+    {"mlp.gate_up_proj.weight", &W::gate, E::intermediate, E::hidden, Need::always, E::none,
+     E::twice_intermediate},
+    {"mlp.gate_up_proj.weight", &W::up, E::intermediate, E::hidden, Need::always, E::intermediate,
+     E::twice_intermediate},
+    {"mlp.down_proj.weight", &W::down, E::hidden, E::intermediate},
+};
+
+constexpr LayerTensor kGpt2Mlp[] = {
+    {"mlp.c_fc.weight", &W::up, E::intermediate, E::hidden},
+    {"mlp.c_fc.bias", &W::up_bias, E::intermediate, E::none, Need::mlp_bias},
+    {"mlp.c_proj.weight", &W::down, E::hidden, E::intermediate},
+    {"mlp.c_proj.bias", &W::down_bias, E::hidden, E::none, Need::mlp_bias},
+};
+
+constexpr LayerTensor kSharedMlp[] = {
+    {"shared_mlp.input_linear.weight", &W::gate, E::intermediate, E::hidden, Need::always, E::none,
+     E::twice_intermediate},
+    {"shared_mlp.input_linear.weight", &W::up, E::intermediate, E::hidden, Need::always,
+     E::intermediate, E::twice_intermediate},
+    {"shared_mlp.output_linear.weight", &W::down, E::hidden, E::intermediate},
+};
+
+constexpr LayerTensor kNorms[] = {
+    {"input_layernorm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+    {"input_layernorm.bias", &W::attention_norm_bias, E::hidden, E::none, Need::pre_norm_bias},
+    {"post_attention_layernorm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
+    {"post_attention_layernorm.bias", &W::ffn_norm_bias, E::hidden, E::none, Need::ffn_norm_bias},
+};
+
+constexpr LayerTensor kNormsBefore[] = {
+    {"input_layernorm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+    {"pre_feedforward_layernorm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
+};
+
+constexpr LayerTensor kNormsBehind[] = {
+    {"post_attention_layernorm.weight", &W::attention_post_norm, E::hidden, E::none,
+     Need::post_norm},
+    {"post_feedforward_layernorm.weight", &W::ffn_post_norm, E::hidden, E::none, Need::post_norm},
+};
+
+constexpr LayerTensor kGlmNormsBehind[] = {
+    {"post_self_attn_layernorm.weight", &W::attention_post_norm, E::hidden, E::none,
+     Need::post_norm},
+    {"post_mlp_layernorm.weight", &W::ffn_post_norm, E::hidden, E::none, Need::post_norm},
+};
+
+constexpr auto kLlama = joined(kAttention, kAttentionOutput, kGatedMlp, kNorms);
+constexpr auto kPhi3 = joined(kFusedAttention, kAttentionOutput, kFusedMlp, kNorms);
+constexpr auto kGemma2 =
+    joined(kAttention, kAttentionOutput, kGatedMlp, kNormsBefore, kNormsBehind);
+constexpr auto kOlmo2 = joined(kAttention, kAttentionOutput, kGatedMlp, kNormsBehind);
+constexpr auto kGlm = joined(kAttention, kAttentionOutput, kFusedMlp, kNorms);
+constexpr auto kGlm4 = joined(kAttention, kAttentionOutput, kFusedMlp, kNorms, kGlmNormsBehind);
+constexpr auto kStarcoder2 = joined(kAttention, kAttentionOutput, kGpt2Mlp, kNorms);
+constexpr auto kGraniteHybrid = joined(kAttention, kAttentionOutput, kSharedMlp, kNorms);
+
+// ---- GGUF
+
+constexpr LayerTensor kGgufAttention[] = {
     {"attn_q.weight", &W::q, E::q, E::hidden},
     {"attn_k.weight", &W::k, E::kv, E::hidden},
     {"attn_v.weight", &W::v, E::kv, E::hidden},
-    {"attn_output.weight", &W::o, E::hidden, E::q},
-    {"ffn_norm.weight", &W::ffn_norm, E::hidden, E::none, Need::pre_norm},
-    {"ffn_gate.weight", &W::gate, E::intermediate, E::hidden, Need::gated},
-    {"ffn_up.weight", &W::up, E::intermediate, E::hidden},
-    {"ffn_down.weight", &W::down, E::hidden, E::intermediate},
-    {"attn_q_norm.weight", &W::q_norm, E::head, E::none, Need::qk_norm},
-    {"attn_k_norm.weight", &W::k_norm, E::head, E::none, Need::qk_norm},
     {"attn_q.bias", &W::q_bias, E::q, E::none, Need::qkv_bias},
     {"attn_k.bias", &W::k_bias, E::kv, E::none, Need::qkv_bias},
     {"attn_v.bias", &W::v_bias, E::kv, E::none, Need::qkv_bias},
-    {"attn_output.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
-    {"ffn_gate.bias", nullptr, E::none, E::none, Need::never},
-    {"ffn_up.bias", nullptr, E::none, E::none, Need::never},
-    {"ffn_down.bias", nullptr, E::none, E::none, Need::never},
 };
+
+constexpr LayerTensor kGgufFusedAttention[] = {
+    {"attn_qkv.weight", &W::q, E::q, E::hidden, Need::always, E::none, E::qkv},
+    {"attn_qkv.weight", &W::k, E::kv, E::hidden, Need::always, E::q, E::qkv},
+    {"attn_qkv.weight", &W::v, E::kv, E::hidden, Need::always, E::q_k, E::qkv},
+};
+
+constexpr LayerTensor kGgufAttentionOutput[] = {
+    {"attn_output.weight", &W::o, E::hidden, E::q},
+    {"attn_output.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
+    {"attn_q_norm.weight", &W::q_norm, E::q_norm, E::none, Need::qk_norm},
+    {"attn_k_norm.weight", &W::k_norm, E::k_norm, E::none, Need::qk_norm},
+};
+
+constexpr LayerTensor kGgufMlp[] = {
+    {"ffn_gate.weight", &W::gate, E::intermediate, E::hidden, Need::gated},
+    {"ffn_up.weight", &W::up, E::intermediate, E::hidden},
+    {"ffn_down.weight", &W::down, E::hidden, E::intermediate},
+    {"ffn_gate.bias", &W::gate_bias, E::intermediate, E::none, Need::gate_bias},
+    {"ffn_up.bias", &W::up_bias, E::intermediate, E::none, Need::mlp_bias},
+    {"ffn_down.bias", &W::down_bias, E::hidden, E::none, Need::mlp_bias},
+};
+
+constexpr LayerTensor kGgufFusedMlp[] = {
+    {"ffn_up.weight", &W::gate, E::intermediate, E::hidden, Need::always, E::none,
+     E::twice_intermediate},
+    {"ffn_up.weight", &W::up, E::intermediate, E::hidden, Need::always, E::intermediate,
+     E::twice_intermediate},
+    {"ffn_down.weight", &W::down, E::hidden, E::intermediate},
+};
+
+constexpr LayerTensor kGgufNorms[] = {
+    {"attn_norm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+    {"attn_norm.bias", &W::attention_norm_bias, E::hidden, E::none, Need::pre_norm_bias},
+    {"ffn_norm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
+    {"ffn_norm.bias", &W::ffn_norm_bias, E::hidden, E::none, Need::ffn_norm_bias},
+    {"post_attention_norm.weight", &W::attention_post_norm, E::hidden, E::none, Need::post_norm},
+    {"post_ffw_norm.weight", &W::ffn_post_norm, E::hidden, E::none, Need::post_norm},
+};
+
+constexpr LayerTensor kGgufSeedOssNorms[] = {
+    {"attn_norm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+    {"post_attention_norm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
+};
+
+constexpr auto kGguf = joined(kGgufAttention, kGgufAttentionOutput, kGgufMlp, kGgufNorms);
+constexpr auto kGgufPhi3 =
+    joined(kGgufFusedAttention, kGgufAttentionOutput, kGgufFusedMlp, kGgufNorms);
+constexpr auto kGgufGlm4 = joined(kGgufAttention, kGgufAttentionOutput, kGgufFusedMlp, kGgufNorms);
+constexpr auto kGgufSeedOss =
+    joined(kGgufAttention, kGgufAttentionOutput, kGgufMlp, kGgufSeedOssNorms);
 
 // Buffers that older versions of transformers saved: rotary frequencies and masks, which follow
 // from the configuration.
@@ -54,23 +176,45 @@ constexpr const char* kHfHarmless[] = {".rotary_emb.inv_freq", ".rotary_emb.cos_
                                        ".rotary_emb.sin_cached", ".self_attn.masked_bias",
                                        "position_ids"};
 
+constexpr const char* kRotaryTensors[] = {"rope_freqs.weight", "rope_factors_long.weight",
+                                          "rope_factors_short.weight"};
+
+constexpr TensorNames hf_tensors(std::span<const LayerTensor> of_layer) {
+  return {.embedding = "model.embed_tokens.weight",
+          .final_norm = "model.norm.weight",
+          .final_norm_bias = "model.norm.bias",
+          .head = "lm_head.weight",
+          .absent_head_is_tied = false,
+          .layer = "model.layers.",
+          .of_layer = of_layer,
+          .harmless = kHfHarmless};
+}
+
+constexpr TensorNames gguf_tensors(std::span<const LayerTensor> of_layer) {
+  return {.embedding = "token_embd.weight",
+          .final_norm = "output_norm.weight",
+          .final_norm_bias = "output_norm.bias",
+          .head = "output.weight",
+          .absent_head_is_tied = true,
+          .layer = "blk.",
+          .of_layer = of_layer,
+          .harmless = {},
+          .with_configuration = kRotaryTensors};
+}
+
 }  // namespace
 
-constexpr TensorNames kHfTensors{.embedding = "model.embed_tokens.weight",
-                                 .final_norm = "model.norm.weight",
-                                 .head = "lm_head.weight",
-                                 .absent_head_is_tied = false,
-                                 .layer = "model.layers.",
-                                 .of_layer = kHfLayer,
-                                 .harmless = kHfHarmless};
-
-constexpr TensorNames kGgufTensors{.embedding = "token_embd.weight",
-                                   .final_norm = "output_norm.weight",
-                                   .head = "output.weight",
-                                   .absent_head_is_tied = true,
-                                   .layer = "blk.",
-                                   .of_layer = kGgufLayer,
-                                   .harmless = {},
-                                   .with_configuration = "rope_freqs.weight"};
+constexpr TensorNames kHfTensors = hf_tensors(kLlama);
+constexpr TensorNames kHfPhi3Tensors = hf_tensors(kPhi3);
+constexpr TensorNames kHfGemma2Tensors = hf_tensors(kGemma2);
+constexpr TensorNames kHfOlmo2Tensors = hf_tensors(kOlmo2);
+constexpr TensorNames kHfGlmTensors = hf_tensors(kGlm);
+constexpr TensorNames kHfGlm4Tensors = hf_tensors(kGlm4);
+constexpr TensorNames kHfStarcoder2Tensors = hf_tensors(kStarcoder2);
+constexpr TensorNames kHfGraniteHybridTensors = hf_tensors(kGraniteHybrid);
+constexpr TensorNames kGgufTensors = gguf_tensors(kGguf);
+constexpr TensorNames kGgufPhi3Tensors = gguf_tensors(kGgufPhi3);
+constexpr TensorNames kGgufGlm4Tensors = gguf_tensors(kGgufGlm4);
+constexpr TensorNames kGgufSeedOssTensors = gguf_tensors(kGgufSeedOss);
 
 }  // namespace tovamill

@@ -9,15 +9,33 @@
 
 namespace tovamill {
 
-// Rows or columns of a tensor.
-enum class Extent : std::uint8_t { none, hidden, q, kv, head, intermediate };
+// Rows or columns of a tensor. q_k: of q and k together; qkv: of all three; q_norm, k_norm: of a
+// head or of all of them (QkNorm).
+enum class Extent : std::uint8_t {
+  none,
+  hidden,
+  q,
+  kv,
+  q_k,
+  qkv,
+  q_norm,
+  k_norm,
+  intermediate,
+  twice_intermediate
+};
 
 // In which layers a tensor must be; in others it must not be.
 enum class Need : std::uint8_t {
   always,
   pre_norm,
+  pre_norm_bias,
+  ffn_norm,  // pre_norm, unless `parallel`
+  ffn_norm_bias,
+  post_norm,
   qk_norm,
   gated,
+  gate_bias,
+  mlp_bias,
   qkv_bias,  // AttentionBias
   o_bias,
   never,  // what no layer computes
@@ -28,19 +46,31 @@ struct LayerTensor {
   TensorView LayerWeights::*place;                     // null: nowhere
   Extent rows = Extent::none, columns = Extent::none;  // a vector has rows only
   Need need = Need::always;
+  // Where the file has several matrices in one: rows before these, rows of all.
+  Extent before = Extent::none, whole = Extent::none;
 };
 
 struct TensorNames {
-  const char *embedding, *final_norm, *head;
+  const char *embedding, *final_norm, *final_norm_bias, *head;
   bool absent_head_is_tied;  // else the configuration says whether it is
   const char* layer;         // before the number of a layer and a dot
   std::span<const LayerTensor> of_layer;
   // How the names of tensors end that files may hold beside them, and that nothing computes with.
   std::span<const char* const> harmless;
-  const char* with_configuration = nullptr;  // a tensor that is read with it
+  std::span<const char* const> with_configuration = {};  // tensors that are read with it
 };
 
-extern const TensorNames kHfTensors;    // of Llama, and of all that copy it
-extern const TensorNames kGgufTensors;  // llama.cpp names them alike for all
+extern const TensorNames kHfTensors;            // of Llama, and of all that copy it
+extern const TensorNames kHfPhi3Tensors;        // Q, K and V in one, gate and up in one
+extern const TensorNames kHfGemma2Tensors;      // norms before and behind
+extern const TensorNames kHfOlmo2Tensors;       // norms behind alone
+extern const TensorNames kHfGlmTensors;         // gate and up in one
+extern const TensorNames kHfGlm4Tensors;        // the same, with norms before and behind
+extern const TensorNames kHfStarcoder2Tensors;  // GPT-2's names of the feed-forward
+extern const TensorNames kHfGraniteHybridTensors;
+extern const TensorNames kGgufTensors;         // llama.cpp names them alike for nearly all
+extern const TensorNames kGgufPhi3Tensors;     // Q, K and V in one, gate and up in one
+extern const TensorNames kGgufGlm4Tensors;     // gate and up in one
+extern const TensorNames kGgufSeedOssTensors;  // another name of the norm before the feed-forward
 
 }  // namespace tovamill

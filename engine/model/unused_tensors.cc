@@ -28,10 +28,33 @@ std::pair<std::int64_t, std::string_view> layer_of(std::string_view name, std::s
   return plain ? std::pair{layer, rest.substr(n + 1)} : std::pair{std::int64_t{-1}, name};
 }
 
-bool is_used(std::string_view name, const TensorNames& names, std::int64_t n_layers) {
+// Of multimodal models: the name without what stands before those of the part for texts.
+std::string plain_name(std::string_view name) {
+  constexpr std::string_view kNewer = "model.language_model.", kOlder = "language_model.";
+  if (name.starts_with(kNewer)) return "model." + std::string(name.substr(kNewer.size()));
+  if (name.starts_with(kOlder)) return std::string(name.substr(kOlder.size()));
+  return std::string(name);
+}
+
+bool is_of_other_part(std::string_view name) {
+  for (const std::string_view part : {"vision_tower.", "vision_model.", "multi_modal_projector."}) {
+    if (name.starts_with(part) || name.starts_with("model." + std::string(part))) return true;
+  }
+  return false;
+}
+
+bool is_used(std::string_view name_in_file, const ModelConfig& config) {
+  const std::string name =
+      config.is_multimodal ? plain_name(name_in_file) : std::string(name_in_file);
+  if (config.is_multimodal && is_of_other_part(name)) return true;
+  const TensorNames& names = *config.tensors;
+  const std::int64_t n_layers = config.shape.n_layers;
   if (name == names.embedding || name == names.final_norm || name == names.head) return true;
-  if (names.with_configuration != nullptr && name == names.with_configuration) return true;
-  const auto place = layer_of(name, names.layer);
+  if (config.shape.norm_bias && name == names.final_norm_bias) return true;
+  if (std::find(names.with_configuration.begin(), names.with_configuration.end(), name) !=
+      names.with_configuration.end())
+    return true;
+  const auto place = layer_of(std::string_view(name), names.layer);
   if (place.first < 0 || place.first >= n_layers) return false;
   return std::any_of(names.of_layer.begin(), names.of_layer.end(),
                      [&](const LayerTensor& tensor) { return place.second == tensor.name; });
@@ -50,7 +73,7 @@ void refuse_unused_tensors(const ModelConfig& config, const std::vector<std::str
   const std::string* first = nullptr;
   std::int64_t n_unused = 0;
   for (const std::string& name : names) {
-    if (is_used(name, *config.tensors, n_layers) || is_harmless(name, *config.tensors)) continue;
+    if (is_used(name, config) || is_harmless(name, *config.tensors)) continue;
     if (first == nullptr) first = &name;
     ++n_unused;
   }

@@ -25,17 +25,31 @@ enum class Presence { needed, optional, absent };
 
 Presence presence_if(bool is_there) { return is_there ? Presence::needed : Presence::absent; }
 
-Presence presence_of(Need need, const LayerShape& layer) {
+Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape) {
   const AttentionBias bias = layer.attention_bias;
   switch (need) {
     case Need::always:
       return Presence::needed;
     case Need::pre_norm:
       return presence_if(layer.pre_norm);
+    case Need::pre_norm_bias:
+      return presence_if(layer.pre_norm && shape.norm_bias);
+    case Need::ffn_norm:
+      return presence_if(layer.pre_norm && !layer.parallel);
+    case Need::ffn_norm_bias:
+      return presence_if(layer.pre_norm && !layer.parallel && shape.norm_bias);
+    case Need::post_norm:
+      return presence_if(layer.post_norm);
     case Need::qk_norm:
-      return presence_if(layer.qk_norm);
+      return presence_if(layer.qk_norm != QkNorm::none);
     case Need::gated:
       return presence_if(layer.gated);
+    case Need::gate_bias:
+      if (layer.gated && layer.mlp_bias_where_present) return Presence::optional;
+      return presence_if(layer.gated && layer.mlp_bias);
+    case Need::mlp_bias:
+      if (layer.mlp_bias_where_present) return Presence::optional;
+      return presence_if(layer.mlp_bias);
     case Need::qkv_bias:
       if (bias == AttentionBias::where_present) return Presence::optional;
       return presence_if(bias != AttentionBias::none);
@@ -49,21 +63,42 @@ Presence presence_of(Need need, const LayerShape& layer) {
 }
 
 std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden_size) {
+  const std::int64_t d = layer.head_dim, q = layer.n_heads * d, kv = layer.n_kv_heads * d;
+  const bool is_row = layer.qk_norm == QkNorm::row;
   switch (extent) {
     case Extent::hidden:
       return hidden_size;
     case Extent::q:
-      return std::int64_t{layer.n_heads} * layer.head_dim;
+      return q;
     case Extent::kv:
-      return std::int64_t{layer.n_kv_heads} * layer.head_dim;
-    case Extent::head:
-      return layer.head_dim;
+      return kv;
+    case Extent::q_k:
+      return q + kv;
+    case Extent::qkv:
+      return q + 2 * kv;
+    case Extent::q_norm:
+      return is_row ? q : d;
+    case Extent::k_norm:
+      return is_row ? kv : d;
     case Extent::intermediate:
       return layer.intermediate_size;
+    case Extent::twice_intermediate:
+      return 2 * std::int64_t{layer.intermediate_size};
     case Extent::none:
       break;
   }
   return 0;
+}
+
+// Rows [first, first + n) of a matrix.
+TensorView rows_of(const TensorView& matrix, std::int64_t first, std::int64_t n) {
+  TensorView rows = matrix;
+  const std::uint64_t row_bytes =
+      bytes_of_elements(matrix.storage, static_cast<std::uint64_t>(matrix.n_cols()));
+  rows.shape = {n, matrix.n_cols()};
+  rows.data = matrix.data + row_bytes * static_cast<std::uint64_t>(first);
+  rows.n_bytes = row_bytes * static_cast<std::uint64_t>(n);
+  return rows;
 }
 
 class Collector {
@@ -79,7 +114,7 @@ class Collector {
 
   // An empty view where there is none.
   TensorView optional(const std::string& name, const Shape& shape) const {
-    const auto tensor = find_(name);
+    const auto tensor = found(name);
     if (!tensor) return {};
     if (tensor->shape != shape) {
       throw BadData(where_ + ": tensor '" + name + "' has the shape " + shown(tensor->shape) +
@@ -90,7 +125,7 @@ class Collector {
 
   // A tensor that the model would need and that the forward step does not know.
   void refuse(const std::string& name) const {
-    if (find_(name)) throw BadData(where_ + ": tensor '" + name + "' is not supported");
+    if (found(name)) throw BadData(where_ + ": tensor '" + name + "' is not supported");
   }
 
   TensorView embedding(const Shape& shape) const {
@@ -116,21 +151,33 @@ class Collector {
     LayerWeights layer;
     for (const LayerTensor& tensor : config_.tensors->of_layer) {
       const std::string name = prefix + tensor.name;
-      const Presence presence = presence_of(tensor.need, shape);
+      const Presence presence = presence_of(tensor.need, shape, config_.shape);
       if (presence == Presence::absent) {
         refuse(name);
         continue;
       }
-      Shape wanted{size_of(tensor.rows, shape, config_.shape.hidden_size)};
-      if (tensor.columns != Extent::none)
-        wanted.push_back(size_of(tensor.columns, shape, config_.shape.hidden_size));
-      layer.*tensor.place =
+      const auto size = [&](Extent extent) {
+        return size_of(extent, shape, config_.shape.hidden_size);
+      };
+      const std::int64_t n_rows = size(tensor.rows);
+      Shape wanted{tensor.whole == Extent::none ? n_rows : size(tensor.whole)};
+      if (tensor.columns != Extent::none) wanted.push_back(size(tensor.columns));
+      const TensorView found =
           presence == Presence::needed ? needed(name, wanted) : optional(name, wanted);
+      layer.*tensor.place =
+          tensor.whole == Extent::none ? found : rows_of(found, size(tensor.before), n_rows);
     }
     return layer;
   }
 
  private:
+  std::optional<TensorView> found(const std::string& name) const {
+    for (const std::string& other : names_in_files(config_, name)) {
+      if (const auto tensor = find_(other)) return tensor;
+    }
+    return std::nullopt;
+  }
+
   const ModelConfig& config_;
   const FindTensor& find_;
   const std::string& where_;
@@ -138,15 +185,26 @@ class Collector {
 
 }  // namespace
 
+std::vector<std::string> names_in_files(const ModelConfig& config, const std::string& name) {
+  if (!config.is_multimodal) return {name};
+  constexpr std::string_view kModel = "model.";
+  std::vector<std::string> names{name, "language_model." + name};
+  if (name.starts_with(kModel))
+    names.push_back("model.language_model." + name.substr(kModel.size()));
+  return names;
+}
+
 ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
                              const std::string& where) {
   const Collector collect(config, find, where);
   const TensorNames& names = *config.tensors;
   const Shape table{config.shape.vocab_size, config.shape.hidden_size};
   ModelWeights weights;
-  weights.interleaved_qk = config.interleaved_qk;
+  weights.rotary = config.rotary;
   weights.embedding = collect.embedding(table);
   weights.final_norm = collect.needed(names.final_norm, {config.shape.hidden_size});
+  if (config.shape.norm_bias)
+    weights.final_norm_bias = collect.needed(names.final_norm_bias, {config.shape.hidden_size});
   weights.head = collect.head(weights.embedding, table);
   for (std::size_t i = 0; i < config.shape.layers.size(); ++i) {
     weights.layers.push_back(

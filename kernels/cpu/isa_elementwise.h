@@ -77,16 +77,95 @@ void rms_norm(const float* x, const float* weight, std::int32_t n, float eps, Ou
 }
 
 template <class Out>
+void layer_norm(const float* x, const float* weight, const float* bias, std::int32_t n, float eps,
+                Out* out) {
+  Vf total{};
+  float mean = 0.0f;
+  for_each_vector(
+      n, [&](std::int64_t i) { total += load(x + i); }, [&](std::int64_t i) { mean += x[i]; });
+  mean = (mean + fold_sum(total)) / static_cast<float>(n);
+  Vf squares{};
+  float sum = 0.0f;
+  for_each_vector(
+      n,
+      [&](std::int64_t i) {
+        const Vf v = load(x + i) - mean;
+        squares += v * v;
+      },
+      [&](std::int64_t i) { sum += (x[i] - mean) * (x[i] - mean); });
+  sum += fold_sum(squares);
+  const float scale = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
+  for_each_vector(
+      n,
+      [&](std::int64_t i) {
+        const Vf v = (load(x + i) - mean) * scale * load(weight + i);
+        put(out + i, bias == nullptr ? v : v + load(bias + i));
+      },
+      [&](std::int64_t i) {
+        const float v = (x[i] - mean) * scale * weight[i];
+        put(out + i, bias == nullptr ? v : v + bias[i]);
+      });
+}
+
+// e^x of what is at most 0 to 2^126: the clamp keeps 2^x finite, where what is divided by it is 0
+// to the last bit.
+inline Vf exp_of_negative(Vf x) { return exp2(min(x * -kLog2E, splat(126.0f))); }
+
+// Activations, of vectors and of single elements.
+struct Silu {
+  static Vf of(Vf x) { return x / (exp_of_negative(x) + 1.0f); }
+  static float of(float x) { return x / (1.0f + std::exp(-x)); }
+};
+// x (1 + tanh u) / 2 = x / (1 + e^(-2 u)).
+struct GeluTanh {
+  static constexpr float kTwice = 1.5957691216057308f, kCubic = 0.044715f;  // 2 sqrt(2 / pi)
+  static Vf of(Vf x) { return x / (exp_of_negative((x + x * x * x * kCubic) * kTwice) + 1.0f); }
+  static float of(float x) { return x / (1.0f + std::exp(-(x + x * x * x * kCubic) * kTwice)); }
+};
+// x Phi(x); Phi(-|x|) = erfc(|x| / sqrt(2)) / 2 by Abramowitz and Stegun 7.1.26 (within 1.5e-7),
+// which is as exact where Phi is next to 0.
+struct Gelu {
+  static Vf of(Vf x) {
+    const Vf size = max(x, -x) * 0.70710678f;
+    const Vf t = 1.0f / (size * 0.3275911f + 1.0f);
+    const Vf p = ((((t * 1.061405429f - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t +
+                  0.254829592f) *
+                 t;
+    const Vf below = p * exp2(max(size * size * -kLog2E, splat(-126.0f))) * 0.5f;
+    return x * (x > Vf{} ? 1.0f - below : below);
+  }
+  static float of(float x) { return 0.5f * x * std::erfc(-x * 0.70710678f); }
+};
+struct Relu2 {
+  static Vf of(Vf x) { return x < Vf{} ? Vf{} : x * x; }
+  static float of(float x) { return x < 0.0f ? 0.0f : x * x; }
+};
+
+template <class Activation, class Out>
 void gate(const float* g, const float* up, std::int32_t n, Out* out) {
   for_each_vector(
       n,
       [&](std::int64_t i) {
-        const Vf x = load(g + i);
-        // The clamp keeps 2^x finite; silu is 0 there to the last bit.
-        const Vf e = exp2(min(x * -kLog2E, splat(126.0f)));
-        put(out + i, x / (e + 1.0f) * load(up + i));
+        const Vf x = Activation::of(load(g + i));
+        put(out + i, up == nullptr ? x : x * load(up + i));
       },
-      [&](std::int64_t i) { put(out + i, g[i] / (1.0f + std::exp(-g[i])) * up[i]); });
+      [&](std::int64_t i) {
+        const float x = Activation::of(g[i]);
+        put(out + i, up == nullptr ? x : x * up[i]);
+      });
+}
+
+// cap tanh(x / cap) = cap (1 - 2 / (e^(2 x / cap) + 1)); NaN stays NaN.
+void cap(float* row, std::int32_t n, float cap) {
+  const float twice = 2.0f / cap;
+  for_each_vector(
+      n,
+      [&](std::int64_t i) {
+        const Vf given = load(row + i), x = max(min(given * twice, splat(60.0f)), splat(-60.0f));
+        const Vf capped = (1.0f - 2.0f / (exp2(x * kLog2E) + 1.0f)) * cap;
+        store(row + i, given == given ? capped : given);
+      },
+      [&](std::int64_t i) { row[i] = cap * std::tanh(row[i] / cap); });
 }
 
 void rotate(const float* in, const float* cosines, const float* sines, std::int32_t half,

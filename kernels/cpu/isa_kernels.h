@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/policy/decision.h"
+#include "kernels/types/layer_shape.h"
 
 namespace tovamill::cpu {
 
@@ -117,13 +118,21 @@ struct IsaKernels {
   // out = x * factor.
   void (*scale)(const float* x, float factor, std::int32_t n, float* out);
   void (*scale_bf16)(const float* x, float factor, std::int32_t n, std::uint16_t* out);
+  // row = cap * tanh(row / cap).
+  void (*cap)(float* row, std::int32_t n, float cap);
   // out = x / rms(x) * weight.
   void (*rms_norm)(const float* x, const float* weight, std::int32_t n, float eps, float* out);
   void (*rms_norm_bf16)(const float* x, const float* weight, std::int32_t n, float eps,
                         std::uint16_t* out);
-  // out = silu(gate) * up.
-  void (*gate)(const float* gate, const float* up, std::int32_t n, float* out);
-  void (*gate_bf16)(const float* gate, const float* up, std::int32_t n, std::uint16_t* out);
+  // out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias; no bias is null.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, std::int32_t n,
+                     float eps, float* out);
+  void (*layer_norm_bf16)(const float* x, const float* weight, const float* bias, std::int32_t n,
+                          float eps, std::uint16_t* out);
+  // By Activation: out = activation(gate) * up; without `up` (null) activation(gate).
+  void (*gate[kActivations])(const float* gate, const float* up, std::int32_t n, float* out);
+  void (*gate_bf16[kActivations])(const float* gate, const float* up, std::int32_t n,
+                                  std::uint16_t* out);
   // Turns pairs (i, i + half) of one head by the angles' cosines and sines (half each).
   void (*rotate)(const float* in, const float* cosines, const float* sines, std::int32_t half,
                  float* out);

@@ -122,7 +122,9 @@ std::vector<double> ReferenceBackend::attend_head(HeadState& head,
   const auto score_of = [&](const std::vector<double>& key) {
     double score = 0.0;
     for (std::size_t i = 0; i < key.size(); ++i) score += q[i] * key[i];
-    return score * scale;
+    score *= scale;
+    const double cap = query.shape.score_cap;
+    return cap > 0 ? cap * std::tanh(score / cap) : score;
   };
   std::vector<const std::vector<double>*> values;
   for (std::size_t j = 0; j < n; ++j) {
@@ -239,10 +241,17 @@ void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, st
   }
 }
 
+// Of a row's queries or keys: as many of `n` at once as there are weights.
+void ReferenceBackend::normalize_heads(double* x, std::int32_t n,
+                                       std::span<const float> weights) const {
+  const auto each = static_cast<std::int32_t>(weights.size());
+  for (std::int32_t first = 0; first < n; first += each)
+    normalize(x + first, each, weights.data(), static_cast<double>(options_.shape.qk_norm_eps));
+}
+
 void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
                               Buffer& out, std::span<BlockEvents> events) {
   const ModelShape& shape = options_.shape;
-  const std::int32_t d = shape.head_dim;
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const StepBlock& block = blocks_[b];
     auto& state = *static_cast<ReferenceState*>(block.state);
@@ -254,11 +263,9 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
     for (std::int32_t i = 0; i < block.n_tokens; ++i) {
       double* row = static_cast<ReferenceBuffer&>(qkv).row(block.first_row + i);
       double* k = row + shape.q_size();
-      for (std::int32_t h = 0; h < shape.n_heads && !weights.q_norm.empty(); ++h) {
-        normalize(row + h * d, d, weights.q_norm.data(), static_cast<double>(shape.rms_norm_eps));
-      }
-      for (std::int32_t h = 0; h < shape.n_kv_heads && !weights.k_norm.empty(); ++h) {
-        normalize(k + h * d, d, weights.k_norm.data(), static_cast<double>(shape.rms_norm_eps));
+      if (!weights.q_norm.empty()) {
+        normalize_heads(row, shape.q_size(), weights.q_norm);
+        normalize_heads(k, shape.kv_size(), weights.k_norm);
       }
       attend_token(heads,
                    {.shape = shape.layer(layer),

@@ -26,6 +26,20 @@ double dot_row(const ReferenceMatrix& w, std::int32_t out, const double* x) {
   return w.bias.empty() ? sum : sum + w.bias[static_cast<std::size_t>(out)];
 }
 
+double activated(Activation activation, double x) {
+  switch (activation) {
+    case Activation::silu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::gelu:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::gelu_tanh:
+      return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::relu2:
+      return x > 0.0 ? x * x : 0.0;
+  }
+  return 0.0;
+}
+
 }  // namespace
 
 ReferenceBackend::ReferenceBackend(const BackendOptions& options) : options_(options) {}
@@ -94,7 +108,9 @@ void ReferenceBackend::embed(std::span<const std::int32_t> ids, const TensorView
   std::vector<float> row(static_cast<std::size_t>(embedding.n_cols()));
   for (std::size_t r = 0; r < ids.size(); ++r) {
     dequantize_row(embedding, ids[r], row.data());
-    std::copy(row.begin(), row.end(), cast(out).row(static_cast<std::int64_t>(r)));
+    double* to = cast(out).row(static_cast<std::int64_t>(r));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      to[i] = static_cast<double>(row[i]) * static_cast<double>(options_.shape.embedding_scale);
   }
 }
 
@@ -105,12 +121,41 @@ void normalize(double* x, std::int32_t n, const float* weight, double eps) {
   for (std::int32_t i = 0; i < n; ++i) x[i] *= scale * static_cast<double>(weight[i]);
 }
 
-void ReferenceBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) {
-  for (std::int32_t r = 0; r < n_rows_; ++r) {
-    std::copy_n(cast(x).row(r), weight.size(), cast(out).row(r));
-    normalize(cast(out).row(r), static_cast<std::int32_t>(weight.size()), weight.data(),
-              static_cast<double>(options_.shape.rms_norm_eps));
+void ReferenceBackend::normalize_row(const Buffer& x, std::int32_t row, const NormWeights& weights,
+                                     std::vector<double>& out) const {
+  const auto n = static_cast<std::int32_t>(weights.weight.size());
+  const auto eps = static_cast<double>(options_.shape.norm_eps);
+  const double* from = cast(x).row(row);
+  out.assign(from, from + n);
+  if (options_.shape.norm == NormKind::layer) {
+    double mean = 0.0;
+    for (const double value : out) mean += value / n;
+    for (double& value : out) value -= mean;
   }
+  normalize(out.data(), n, weights.weight.data(), eps);
+  for (std::size_t i = 0; i < weights.bias.size(); ++i)
+    out[i] += static_cast<double>(weights.bias[i]);
+}
+
+void ReferenceBackend::norm(const Buffer& x, const NormWeights& weights, Buffer& out) {
+  std::vector<double> row;
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    normalize_row(x, r, weights, row);
+    std::copy(row.begin(), row.end(), cast(out).row(r));
+  }
+}
+
+void ReferenceBackend::norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) {
+  std::vector<double> row;
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    normalize_row(x, r, weights, row);
+    for (std::size_t i = 0; i < row.size(); ++i) cast(hidden).row(r)[i] += row[i];
+  }
+}
+
+void ReferenceBackend::convert(const Buffer& x, Buffer& out) {
+  for (std::int32_t r = 0; r < n_rows_; ++r)
+    std::copy_n(cast(x).row(r), options_.shape.hidden_size, cast(out).row(r));
 }
 
 void ReferenceBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {
@@ -127,15 +172,30 @@ void ReferenceBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hid
   }
 }
 
-void ReferenceBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
+void ReferenceBackend::project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
+                                     Buffer& out) {
   const std::int32_t n = gate_up.n_out() / 2;
   for (std::int32_t r = 0; r < n_rows_; ++r) {
     for (std::int32_t o = 0; o < n; ++o) {
       const double gate = dot_row(cast(gate_up), o, cast(x).row(r));
       const double up = dot_row(cast(gate_up), n + o, cast(x).row(r));
-      cast(out).row(r)[o] = gate / (1.0 + std::exp(-gate)) * up;
+      cast(out).row(r)[o] = activated(activation, gate) * up;
     }
   }
+}
+
+void ReferenceBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
+                                         Buffer& out) {
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t o = 0; o < up.n_out(); ++o)
+      cast(out).row(r)[o] = activated(activation, dot_row(cast(up), o, cast(x).row(r)));
+  }
+}
+
+double ReferenceBackend::capped_logit(const Matrix& head, std::int32_t id, const double* x) const {
+  const double logit = dot_row(cast(head), id, x);
+  const auto cap = static_cast<double>(options_.shape.logit_cap);
+  return cap > 0 ? cap * std::tanh(logit / cap) : logit;
 }
 
 void ReferenceBackend::target_nll(const Buffer& x, const Matrix& head,
@@ -146,7 +206,7 @@ void ReferenceBackend::target_nll(const Buffer& x, const Matrix& head,
     if (targets[r] < 0) continue;
     for (std::int32_t o = 0; o < head.n_out(); ++o) {
       logits[static_cast<std::size_t>(o)] =
-          dot_row(cast(head), o, cast(x).row(static_cast<std::int64_t>(r)));
+          capped_logit(head, o, cast(x).row(static_cast<std::int64_t>(r)));
     }
     const double highest = *std::max_element(logits.begin(), logits.end());
     double sum = 0.0;
@@ -161,7 +221,7 @@ void ReferenceBackend::read_logits(const Buffer& x, const Matrix& head,
   std::size_t at = 0;
   for (const std::int32_t row : rows) {
     for (std::int32_t o = 0; o < head.n_out(); ++o)
-      logits[at++] = static_cast<float>(dot_row(cast(head), o, cast(x).row(row)));
+      logits[at++] = static_cast<float>(capped_logit(head, o, cast(x).row(row)));
   }
 }
 

@@ -45,10 +45,15 @@ class ReferenceBackend final : public Backend {
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
   void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
-  void rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) override;
+  void norm(const Buffer& x, const NormWeights& weights, Buffer& out) override;
+  void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) override;
+  void convert(const Buffer& x, Buffer& out) override;
   void project(const Buffer& x, const Matrix& w, Buffer& out) override;
   void project_add(const Buffer& x, const Matrix& w, Buffer& hidden) override;
-  void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) override;
+  void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
+                     Buffer& out) override;
+  void project_activated(const Buffer& x, const Matrix& up, Activation activation,
+                         Buffer& out) override;
   void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
@@ -83,6 +88,10 @@ class ReferenceBackend final : public Backend {
   void rotate_head(const LayerShape& layer, double* head, double position) const;
   double value_norm(const Query& query) const;
   double score_scale(const LayerShape& layer) const;
+  void normalize_heads(double* x, std::int32_t n, std::span<const float> weights) const;
+  void normalize_row(const Buffer& x, std::int32_t row, const NormWeights& weights,
+                     std::vector<double>& out) const;
+  double capped_logit(const Matrix& head, std::int32_t id, const double* x) const;
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;
   double clipped_position(double position, std::int64_t step) const;
 
@@ -99,7 +108,7 @@ void rotate(double* head, std::int32_t head_dim, double position,
 // Whether the query at `step` sees the token at `position`, through the layer's sliding window.
 bool is_visible(const LayerShape& layer, std::int64_t step, std::int64_t position);
 
-// x / rms(x) * weight in place.
+// x / rms(x) * weight in place (NormKind::rms).
 void normalize(double* x, std::int32_t n, const float* weight, double eps);
 
 }  // namespace tovamill::reference

@@ -34,7 +34,7 @@ class ReferenceDevice final : public Device {
   std::int32_t row_tile() const override { return 1; }
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
-  std::unique_ptr<Matrix> pack_gated(const TensorView& gate, const TensorView& up) override;
+  std::unique_ptr<Matrix> pack_gated(const GatedSource& source) override;
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                       BufferType type) override;
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;

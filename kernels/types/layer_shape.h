@@ -1,8 +1,8 @@
-// What one layer of a decoder-only transformer computes:
-//   x += attention(norm(x));  x += down(activation(gate norm(x)) * (up norm(x)))
-// with the norms, biases, rotation and window that its fields say. Layers of one model may differ.
-// The description is wider than what is computed yet: `check_layers` (engine/model/layer_check.h)
-// refuses the rest.
+// What one layer of a decoder-only transformer computes, with the norms, biases, rotation, window
+// and activation that its fields say. Layers of one model may differ.
+//   x += post(attention(pre(x)));  x += post(down(activation(gate pre(x)) * (up pre(x))))
+// or, `parallel`,
+//   x += attention(pre(x)) + down(activation(gate pre(x)) * (up pre(x)))
 #pragma once
 
 #include <cmath>
@@ -14,7 +14,13 @@ namespace tovamill {
 // they hold.
 enum class AttentionBias : std::uint8_t { none, qkv, qkvo, where_present };
 
-enum class Activation : std::uint8_t { silu, gelu, gelu_tanh };
+// gelu: x Phi(x); gelu_tanh: its approximation by tanh; relu2: max(x, 0)^2.
+enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, relu2 };
+inline constexpr int kActivations = 4;
+
+// What is normalised of queries and of keys before their rotation: each head by itself, or all
+// heads of a row at once.
+enum class QkNorm : std::uint8_t { none, heads, row };
 
 // LayerShape::rope of a layer whose queries and keys are not rotated (NoPE).
 inline constexpr std::int32_t kNoRope = -1;
@@ -27,16 +33,20 @@ struct LayerShape {
   std::int32_t sliding_window = 0;  // tokens: a key is visible iff position > t - window; 0 is none
   std::int32_t rope = 0;            // which of ModelShape::ropes; kNoRope
   double attention_scale = 0;       // of the scores q . k; 0 is 1 / sqrt(head_dim)
+  double score_cap =
+      0;  // scores become cap * tanh(score / cap), before the softmax; 0: as they are
   AttentionBias attention_bias = AttentionBias::none;
-  bool qk_norm = false;  // each head of q and k is normalised before its rotation
+  QkNorm qk_norm = QkNorm::none;
   // Feed-forward.
   std::int32_t intermediate_size = 0;
   Activation activation = Activation::silu;
   bool gated = true;  // else down(activation(up norm(x)))
   bool mlp_bias = false;
+  bool mlp_bias_where_present = false;  // as AttentionBias::where_present
   // Where norms stand.
   bool pre_norm = true;    // of what attention and feed-forward read
   bool post_norm = false;  // of what they give, before it is added to x
+  bool parallel = false;   // the feed-forward reads what attention reads
 };
 
 // What the fast backends multiply scores with.

@@ -10,6 +10,15 @@
 
 namespace tovamill {
 
+// rms: x / sqrt(mean(x^2) + eps) * weight; layer: (x - mean(x)) / sqrt(var(x) + eps) * weight +
+// bias. rms has no bias. Queries and keys have norms of the kind rms always.
+enum class NormKind : std::uint8_t { rms, layer };
+
+// Of one norm; `bias` is empty where it has none.
+struct NormWeights {
+  std::vector<float> weight, bias;
+};
+
 struct ModelShape {
   std::int32_t n_layers = 0;  // num_hidden_layers; of a stage: those that it has
   std::int32_t hidden_size = 0;
@@ -20,7 +29,12 @@ struct ModelShape {
   std::int32_t head_dim = 0;
   std::int32_t vocab_size = 0;
   std::int32_t trained_context = 0;  // max_position_embeddings, tokens
-  float rms_norm_eps = 1e-5f;
+  NormKind norm = NormKind::rms;
+  bool norm_bias = false;  // norms of hidden rows have biases
+  float norm_eps = 1e-5f;
+  float qk_norm_eps = 1e-5f;
+  float embedding_scale = 1;  // the embedding's rows are multiplied with it
+  float logit_cap = 0;        // logits become cap * tanh(logit / cap); 0: as they are
   // (tables, head_dim / 2) rotary frequencies in radians per token, scaling applied; of all layers.
   std::vector<std::vector<double>> ropes = {};
   std::vector<LayerShape> layers = {};  // of the whole model
@@ -35,26 +49,48 @@ struct ModelShape {
   std::int32_t queries_per_kv_head() const { return n_heads / n_kv_heads; }
 };
 
+// Where the rows of a head of q and k stand in a file. Here dimension i < head_dim / 2 is rotated
+// together with i + head_dim / 2.
+struct RotaryLayout {
+  bool interleaved = false;     // in the file 2i with 2i + 1, else i with i + rotary_dim / 2
+  std::int32_t rotary_dim = 0;  // the first so many are rotated, the rest not at all; 0: all
+  float factor = 1;             // rows of rotated dimensions are multiplied with it
+
+  // Which dimension of a head of the file becomes dimension `i`.
+  std::int64_t dim_in_file(std::int64_t i, std::int32_t head_dim) const {
+    const std::int64_t half = head_dim / 2, n = (rotary_dim > 0 ? rotary_dim : head_dim) / 2;
+    const std::int64_t pair = i % half, second = i / half;
+    if (pair >= n) return n + pair + second * (half - n);
+    return interleaved ? 2 * pair + second : pair + second * n;
+  }
+  // What the row of dimension `i` is multiplied with.
+  float factor_of(std::int64_t i, std::int32_t head_dim) const {
+    const std::int64_t half = head_dim / 2, n = (rotary_dim > 0 ? rotary_dim : head_dim) / 2;
+    return i % half < n ? factor : 1.0f;
+  }
+};
+
 // The weights of one layer as views of the model file. An empty view (data == nullptr) is an absent
-// tensor. q and k stand in the half-split rotary layout (dimension i pairs with i + head_dim / 2);
-// `interleaved_qk` says that the file holds llama.cpp's layout instead (2i pairs with 2i + 1) and
-// the rows of q and k, and of their biases, are to be reordered while packing.
+// tensor.
 struct LayerWeights {
-  TensorView attention_norm;  // (hidden_size)
-  TensorView q, k, v;         // (n_heads * head_dim | n_kv_heads * head_dim, hidden_size)
-  TensorView q_bias, k_bias, v_bias, o_bias;  // rows of the above; Qwen2
-  TensorView q_norm, k_norm;                  // (head_dim); Qwen3
+  TensorView attention_norm, attention_norm_bias;  // (hidden_size)
+  TensorView q, k, v;  // (n_heads * head_dim | n_kv_heads * head_dim, hidden_size)
+  TensorView q_bias, k_bias, v_bias, o_bias;  // rows of the above
+  TensorView q_norm, k_norm;                  // (head_dim), or QkNorm::row: rows of q and k
   TensorView o;                               // (hidden_size, n_heads * head_dim)
-  TensorView ffn_norm;                        // (hidden_size)
+  TensorView attention_post_norm;             // (hidden_size)
+  TensorView ffn_norm, ffn_norm_bias;         // (hidden_size)
   TensorView gate, up;                        // (intermediate_size, hidden_size)
   TensorView down;                            // (hidden_size, intermediate_size)
+  TensorView gate_bias, up_bias, down_bias;   // rows of the above
+  TensorView ffn_post_norm;                   // (hidden_size)
 };
 
 struct ModelWeights {
-  TensorView embedding;   // (vocab_size, hidden_size)
-  TensorView final_norm;  // (hidden_size)
-  TensorView head;        // (vocab_size, hidden_size); the embedding again where tied
-  bool interleaved_qk = false;
+  TensorView embedding;                    // (vocab_size, hidden_size)
+  TensorView final_norm, final_norm_bias;  // (hidden_size)
+  TensorView head;  // (vocab_size, hidden_size); the embedding again where tied
+  RotaryLayout rotary;
   std::vector<LayerWeights> layers;
 };
 

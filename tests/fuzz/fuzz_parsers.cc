@@ -76,7 +76,8 @@ void read_gguf_file(Bytes bytes) {
   TensorTable table;
   const GgufContents contents = read_gguf(mapped, table);
   try {
-    config_from_gguf(contents.metadata, table.find("rope_freqs.weight"), "f");
+    config_from_gguf(
+        contents.metadata, [&](const std::string& name) { return table.find(name); }, "f");
   } catch (const Error&) {
   }
   encode_with(*Tokenizer::from_gguf(contents.metadata, "f"));

@@ -54,9 +54,9 @@ TEST_F(BadInput, ConfigurationsOfModels) {
   expect_bad_config(set("max_position_embeddings", 0), "max_position_embeddings");
   expect_bad_config(set("rms_norm_eps", -1), "rms_norm_eps");
   expect_bad_config(set("rope_theta", 0), "rope_theta");
-  expect_bad_config(set("rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}), "yarn");
+  expect_bad_config(set("rope_scaling", {{"rope_type", "mrope"}, {"factor", 4.0}}), "mrope");
   expect_bad_config(set("rope_scaling", "linear"), "rope_scaling");
-  expect_bad_config(set("hidden_act", "gelu"), "gelu");
+  expect_bad_config(set("hidden_act", "relu"), "relu");
   expect_bad_config(set("architectures", {"GPT2LMHeadModel"}), "GPT2LMHeadModel");
   expect_bad_config(set("architectures", json::array()), "architectures");
   expect_bad_config(without("hidden_size"), "hidden_size");

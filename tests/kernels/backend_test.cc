@@ -140,6 +140,30 @@ class BackendTest : public ::testing::TestWithParam<Setting> {
     return p;
   }
 
+  // Both backends anew, of a model that differs.
+  template <class Change>
+  void remake(Change&& change) {
+    fast_->finish_step();
+    change(options_.shape);
+    fast_ = make_backend(GetParam().device, options_);
+    reference_ = make_reference_backend(options_);
+    fast_->begin_step({}, n_rows());
+    reference_->begin_step({}, n_rows());
+  }
+
+  // A row's values within so many units of what the reference has, where `bound(e)` is their size.
+  template <class Bound>
+  void expect_near(const Pair& out, double factor, double eps, Bound&& bound) {
+    const std::vector<float> rows = out.actual(n_rows());
+    for (std::int32_t r = 0; r < n_rows(); ++r) {
+      for (std::int32_t c = 0; c < out.cols; ++c) {
+        const double e = out.expected(r, c),
+                     a = static_cast<double>(rows[static_cast<std::size_t>(r * out.cols + c)]);
+        ASSERT_TRUE(near(a, e, bound(e), factor, eps)) << r << ' ' << c;
+      }
+    }
+  }
+
   std::int32_t n_rows() const { return GetParam().n_rows; }
   bool is_bf16_ = false;
   BackendOptions options_;
@@ -166,21 +190,46 @@ TEST_P(BackendTest, EmbedCopiesExactly) {
   }
 }
 
-TEST_P(BackendTest, RmsNormEqualsTheReference) {
-  Pair x = make(kHidden, BufferType::full, random(n_rows() * kHidden)),
-       out = make(kHidden, BufferType::compute);
-  const std::vector<float> weight = random(kHidden, 2.0f);
-  fast_->rms_norm(*x.fast, weight, *out.fast);
-  reference_->rms_norm(*x.reference, weight, *out.reference);
-  const std::vector<float> out_rows = out.actual(n_rows());
-  for (std::int32_t r = 0; r < n_rows(); ++r) {
-    for (std::int32_t c = 0; c < kHidden; ++c) {
-      const double e = out.expected(r, c);
-      ASSERT_TRUE(near(at(out_rows, out.cols, r, c), e, std::abs(e),
-                       is_bf16_ ? kBf16Factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32))
-          << r << ' ' << c;
+TEST_P(BackendTest, EmbedMultipliesWithTheModelsScale) {
+  remake([](ModelShape& shape) { shape.embedding_scale = 5.5f; });
+  const std::vector<float> table = random(3 * kHidden);
+  const std::vector<std::int32_t> ids(static_cast<std::size_t>(n_rows()), 2);
+  Pair out = make(kHidden, BufferType::full);
+  fast_->embed(ids, view(table, {3, kHidden}), *out.fast);
+  reference_->embed(ids, view(table, {3, kHidden}), *out.reference);
+  expect_near(out, 1, kEpsF32, [](double e) { return std::abs(e); });
+}
+
+TEST_P(BackendTest, NormsOfEachKindEqualTheReference) {
+  for (const NormKind kind : {NormKind::rms, NormKind::layer}) {
+    for (const bool has_bias : {false, true}) {
+      if (has_bias && kind == NormKind::rms) continue;  // which has none
+      SCOPED_TRACE(std::string(kind == NormKind::rms ? "rms" : "layer") +
+                   (has_bias ? " with a bias" : ""));
+      remake([&](ModelShape& shape) { shape.norm = kind; });
+      Pair x = make(kHidden, BufferType::full, random(n_rows() * kHidden)),
+           out = make(kHidden, BufferType::compute),
+           sum = make(kHidden, BufferType::full, random(n_rows() * kHidden));
+      NormWeights norm{.weight = random(kHidden, 2.0f), .bias = {}};
+      if (has_bias) norm.bias = random(kHidden);
+      fast_->norm(*x.fast, norm, *out.fast);
+      reference_->norm(*x.reference, norm, *out.reference);
+      const double more = is_bf16_ ? 1e-4 : kind == NormKind::rms && !has_bias ? 0 : 4;
+      expect_near(out, is_bf16_ ? kBf16Factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32,
+                  [&](double e) { return std::abs(e) + more; });
+      fast_->norm_add(*x.fast, norm, *sum.fast);
+      reference_->norm_add(*x.reference, norm, *sum.reference);
+      expect_near(sum, kSumFactor, kEpsF32, [](double e) { return std::abs(e) + 4; });
     }
   }
+}
+
+TEST_P(BackendTest, ConvertRoundsToTheComputeType) {
+  Pair x = make(kHidden, BufferType::full, random(n_rows() * kHidden, 3.0f)),
+       out = make(kHidden, BufferType::compute);
+  fast_->convert(*x.fast, *out.fast);
+  reference_->convert(*x.reference, *out.reference);
+  expect_near(out, 0, 0, [](double) { return 0.0; });
 }
 
 // Both factors are exact in bf16 and sums are float32 in either tier.
@@ -190,8 +239,7 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
                            in = random(n_rows() * kHidden);
   for (bool with_bias : {false, true}) {
     for (bool adds : {false, true}) {
-      Device::MatrixSource source{
-          .parts = {view(w, {n_out, kHidden})}, .biases = {}, .interleaved = {}};
+      Device::MatrixSource source{.parts = {view(w, {n_out, kHidden})}};
       if (with_bias) source.biases = {view(bias, {n_out})};
       const auto packed = fast_->device().pack(source),
                  expected = reference_->device().pack(source);
@@ -223,37 +271,100 @@ TEST_P(BackendTest, ProjectEqualsTheReferenceWithAndWithoutBias) {
   }
 }
 
+constexpr Activation kAllActivations[] = {Activation::silu, Activation::gelu, Activation::gelu_tanh,
+                                          Activation::relu2};
+
+// Terms beside the result in bf16. What GELU gives of numbers around -2 is small and changes faster
+// than they. On a GPU sums, of up to about 8, are rounded before their biases are added.
+double terms_beside(Activation activation, bool has_bias) {
+  if (has_bias && BackendTest::GetParam().device == DeviceKind::cuda) return 8;
+  return activation == Activation::gelu || activation == Activation::gelu_tanh ? 0.05 : 0.01;
+}
+
 TEST_P(BackendTest, ProjectGatedEqualsTheReference) {
   const std::vector<float> gate = random(kIntermediate * kHidden),
-                           up = random(kIntermediate * kHidden);
+                           up = random(kIntermediate * kHidden), gate_bias = random(kIntermediate),
+                           up_bias = random(kIntermediate);
+  // Gate and up are sums of 33 terms below 1, mean 1/4: at most about 8 each, and their errors
+  // multiply with the other; relu2 takes the gate's times its value once more.
   const double gated_factor =
       GetParam().device == DeviceKind::cuda ? kGatedFactorOnGpus : kBf16Factor;
-  const TensorView g = view(gate, {kIntermediate, kHidden}), u = view(up, {kIntermediate, kHidden});
-  const auto packed = fast_->device().pack_gated(g, u),
-             expected = reference_->device().pack_gated(g, u);
-  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden)),
-       out = make(kIntermediate, BufferType::compute);
-  fast_->project_gated(*x.fast, *packed, *out.fast);
-  reference_->project_gated(*x.reference, *expected, *out.reference);
-  const std::vector<float> out_rows = out.actual(n_rows());
-  for (std::int32_t r = 0; r < n_rows(); ++r) {
-    for (std::int32_t c = 0; c < kIntermediate; ++c) {
-      const double e = out.expected(r, c);
-      // Gate and up are sums of 33 terms below 1, mean 1/4: at most about 8 each, and their errors
-      // multiply with the other.
-      const double bound_terms = is_bf16_ ? std::abs(e) + 0.01 : 64;
-      ASSERT_TRUE(near(at(out_rows, out.cols, r, c), e, bound_terms,
-                       is_bf16_ ? gated_factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32))
-          << r << ' ' << c;
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden));
+  for (const bool has_bias : {false, true}) {
+    Device::GatedSource source{view(gate, {kIntermediate, kHidden}),
+                               view(up, {kIntermediate, kHidden})};
+    if (has_bias) {
+      source.gate_bias = view(gate_bias, {kIntermediate});
+      source.up_bias = view(up_bias, {kIntermediate});
     }
+    const auto packed = fast_->device().pack_gated(source),
+               expected = reference_->device().pack_gated(source);
+    for (const Activation activation : kAllActivations) {
+      SCOPED_TRACE("activation " + std::to_string(static_cast<int>(activation)));
+      Pair out = make(kIntermediate, BufferType::compute);
+      fast_->project_gated(*x.fast, *packed, activation, *out.fast);
+      reference_->project_gated(*x.reference, *expected, activation, *out.reference);
+      const double more = activation == Activation::relu2 ? 2 : 1;
+      expect_near(out, is_bf16_ ? gated_factor * more : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32,
+                  [&](double e) {
+                    return is_bf16_ ? std::abs(e) + terms_beside(activation, has_bias)
+                                    : 64 * more * more;
+                  });
+    }
+  }
+}
+
+TEST_P(BackendTest, ProjectActivatedEqualsTheReference) {
+  const std::vector<float> up = random(kIntermediate * kHidden), bias = random(kIntermediate);
+  const double factor = GetParam().device == DeviceKind::cuda ? kGatedFactorOnGpus : kBf16Factor;
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden));
+  for (const bool has_bias : {false, true}) {
+    Device::MatrixSource source{.parts = {view(up, {kIntermediate, kHidden})}};
+    if (has_bias) source.biases = {view(bias, {kIntermediate})};
+    const auto packed = fast_->device().pack(source), expected = reference_->device().pack(source);
+    for (const Activation activation : kAllActivations) {
+      SCOPED_TRACE("activation " + std::to_string(static_cast<int>(activation)));
+      Pair out = make(kIntermediate, BufferType::compute);
+      fast_->project_activated(*x.fast, *packed, activation, *out.fast);
+      reference_->project_activated(*x.reference, *expected, activation, *out.reference);
+      expect_near(out, is_bf16_ ? factor : kSumFactor, is_bf16_ ? kEpsBf16 : kEpsF32,
+                  [&](double e) {
+                    return is_bf16_ ? std::abs(e) + terms_beside(activation, has_bias) : 64;
+                  });
+    }
+  }
+}
+
+TEST_P(BackendTest, LogitsAreCappedWhereTheModelDoes) {
+  remake([](ModelShape& shape) { shape.logit_cap = 3.0f; });
+  const std::int32_t vocab = GetParam().vocab_size;
+  const std::vector<float> head = random(vocab * kHidden);
+  const Device::MatrixSource source{.parts = {view(head, {vocab, kHidden})}};
+  const auto packed = fast_->device().pack(source), expected = reference_->device().pack(source);
+  Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden));
+  std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows()), vocab - 1);
+  std::vector<float> actual(targets.size()), truth(targets.size());
+  fast_->target_nll(*x.fast, *packed, targets, actual);
+  fast_->finish_step();
+  reference_->target_nll(*x.reference, *expected, targets, truth);
+  const std::vector<std::int32_t> rows{0};
+  std::vector<float> logits(static_cast<std::size_t>(vocab)), exact(logits.size());
+  fast_->read_logits(*x.fast, *packed, rows, logits);
+  reference_->read_logits(*x.reference, *expected, rows, exact);
+  for (std::size_t r = 0; r < targets.size(); ++r)
+    ASSERT_TRUE(near(static_cast<double>(actual[r]), static_cast<double>(truth[r]), 2.0 * kHidden,
+                     kSumFactor));
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    ASSERT_LE(std::abs(logits[i]), 3.0f);
+    ASSERT_TRUE(
+        near(static_cast<double>(logits[i]), static_cast<double>(exact[i]), kHidden, kSumFactor));
   }
 }
 
 TEST_P(BackendTest, TargetNllEqualsTheReference) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden, 2.0f);
-  const Device::MatrixSource source{
-      .parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}};
+  const Device::MatrixSource source{.parts = {view(head, {vocab, kHidden})}};
   const auto packed = fast_->device().pack(source), expected = reference_->device().pack(source);
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
   std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows()));
@@ -277,8 +388,8 @@ TEST_P(BackendTest, ReadLogitsEqualsTheReferenceForAnyRows) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden), bias = random(vocab),
                            in = random(n_rows() * kHidden);
-  const Device::MatrixSource source{
-      .parts = {view(head, {vocab, kHidden})}, .biases = {view(bias, {vocab})}, .interleaved = {}};
+  const Device::MatrixSource source{.parts = {view(head, {vocab, kHidden})},
+                                    .biases = {view(bias, {vocab})}};
   const auto packed = fast_->device().pack(source), expected = reference_->device().pack(source);
   Pair x = make(kHidden, BufferType::compute, in);
   // The last row first, and one of them twice.
@@ -303,8 +414,7 @@ TEST_P(BackendTest, ReadLogitsEqualsTheReferenceForAnyRows) {
 TEST_P(BackendTest, ReadLogitsGivesARowTheSameBitsInEveryCall) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden);
-  const auto packed = fast_->device().pack(
-      {.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  const auto packed = fast_->device().pack({.parts = {view(head, {vocab, kHidden})}});
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden));
   std::vector<std::int32_t> rows;
   for (std::int32_t r = 0; r < n_rows(); ++r) rows.push_back(r);
@@ -331,8 +441,7 @@ TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
   std::ranges::copy(word(3), word(70).begin());
   std::ranges::copy(word(3), word(vocab - 1).begin());
   for (const std::int32_t w : {5, 6}) std::ranges::fill(word(w), std::nanf(""));
-  const auto packed = fast_->device().pack(
-      {.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  const auto packed = fast_->device().pack({.parts = {view(head, {vocab, kHidden})}});
   std::vector<float> in = random(n_rows() * kHidden);
   // Nothing is closer to a word than the word, and the last row is of no numbers.
   std::ranges::transform(word(3), in.begin(), [](float v) { return 4.0f * v; });
@@ -371,8 +480,7 @@ TEST_P(BackendTest, ReadHighestIsTheFirstOfTheHighestLogits) {
 TEST_P(BackendTest, TargetNllIsTheLogSoftmaxOfTheLogits) {
   const std::int32_t vocab = GetParam().vocab_size;
   const std::vector<float> head = random(vocab * kHidden, 2.0f);
-  const auto packed = fast_->device().pack(
-      {.parts = {view(head, {vocab, kHidden})}, .biases = {}, .interleaved = {}});
+  const auto packed = fast_->device().pack({.parts = {view(head, {vocab, kHidden})}});
   Pair x = make(kHidden, BufferType::compute, random(n_rows() * kHidden, 2.0f));
   std::vector<std::int32_t> targets(static_cast<std::size_t>(n_rows())), rows(targets.size());
   for (std::size_t r = 0; r < targets.size(); ++r) {

@@ -143,8 +143,7 @@ class CudaGemm : public CudaStart {
     set_machine(m);
     const std::vector<float> values = weights();
     const auto backend = make();
-    const auto w =
-        backend->device().pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
+    const auto w = backend->device().pack({.parts = {view(values)}});
     std::vector<std::vector<float>> all;
     for (const std::int32_t n : {2, 20, 21, 64, 65, 280})
       all.push_back(first_row(*backend, *w, n, single, false));
@@ -184,8 +183,7 @@ TEST_F(CudaGemm, HaveAlgorithmsForTheSizeOfAStepThatGiveTheSameBits) {
     const auto backend = make();
     EXPECT_FALSE(contains(backend->device().description(), "padded"))
         << backend->device().description();
-    const auto w =
-        backend->device().pack({.parts = {view(values)}, .biases = {}, .interleaved = {}});
+    const auto w = backend->device().pack({.parts = {view(values)}});
     const auto expected = first_row(*backend, *w, 1, single, false);
     for (const auto& [n, chosen_for] : {std::pair{20, 64}, {64, 64}, {65, 256}, {280, 1024}}) {
       take_gemm_by(0);

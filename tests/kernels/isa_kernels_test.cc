@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numbers>
 #include <random>
 #include <string>
 #include <vector>
@@ -286,30 +287,101 @@ TEST_P(IsaKernelsTest, ScalesAndNormalizesAtOddWidths) {
   }
 }
 
-TEST_P(IsaKernelsTest, GateEqualsSiluTimesUpAlsoFarOut) {
-  for (std::size_t n : {1u, 15u, 17u, 31u, 33u, 67u}) {
-    std::vector<float> g = random(static_cast<std::int64_t>(n), 20.0f),
-                       up = random(static_cast<std::int64_t>(n)), out(n);
-    for (std::size_t i = 0; i < n; i += 3)
-      g[i] = std::vector<float>{100.0f, -100.0f, 1000.0f, -1000.0f, 0.0f, 88.0f, -88.0f}[i % 7];
-    std::vector<std::uint16_t> half(n);
-    isa_->gate(g.data(), up.data(), static_cast<std::int32_t>(n), out.data());
-    isa_->gate_bf16(g.data(), up.data(), static_cast<std::int32_t>(n), half.data());
-    for (std::size_t i = 0; i < n; ++i) {
-      const double x = static_cast<double>(g[i]),
-                   e = x / (1 + std::exp(-x)) * static_cast<double>(up[i]);
-      // Below -87 silu is less than 1e-30 and its own digits do not matter.
-      const double terms = std::abs(e) * (1 + std::abs(x)) + 1e-25;
-      EXPECT_TRUE(near(static_cast<double>(out[i]), e, terms, kExpFactor)) << x;
-      EXPECT_TRUE(
-          near(static_cast<double>(float_from_bf16(half[i])), e, std::abs(e) + 1e-25, 1, kEpsBf16))
-          << x;
+double activated(Activation activation, double x) {
+  switch (activation) {
+    case Activation::silu:
+      return x / (1 + std::exp(-x));
+    case Activation::gelu:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::gelu_tanh: {
+      const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+      return x / (1 + std::exp(-2 * u));
+    }
+    case Activation::relu2:
+      return x > 0 ? x * x : 0;
+  }
+  return 0;
+}
+
+TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
+  for (int a = 0; a < kActivations; ++a) {
+    SCOPED_TRACE(a);
+    for (std::size_t n : {1u, 15u, 17u, 31u, 33u, 67u}) {
+      std::vector<float> g = random(static_cast<std::int64_t>(n), 20.0f),
+                         up = random(static_cast<std::int64_t>(n)), out(n);
+      for (std::size_t i = 0; i < n; i += 3)
+        g[i] = std::vector<float>{100.0f, -100.0f, 1000.0f, -1000.0f, 0.0f, 88.0f, -88.0f}[i % 7];
+      std::vector<std::uint16_t> half(n);
+      const auto size = static_cast<std::int32_t>(n);
+      isa_->gate[a](g.data(), up.data(), size, out.data());
+      isa_->gate_bf16[a](g.data(), up.data(), size, half.data());
+      for (std::size_t i = 0; i < n; ++i) {
+        const double x = static_cast<double>(g[i]),
+                     e = activated(static_cast<Activation>(a), x) * static_cast<double>(up[i]);
+        // Below -87 silu is less than 1e-30 and its own digits do not matter; gelu's erfc is within
+        // 1.5e-7 of its largest, half of x.
+        const double more = a == static_cast<int>(Activation::gelu) ? std::abs(x) : 0;
+        const double terms = std::abs(e) * (1 + std::abs(x)) + more + 1e-25;
+        EXPECT_TRUE(near(static_cast<double>(out[i]), e, terms, kExpFactor)) << x;
+        EXPECT_TRUE(near(static_cast<double>(float_from_bf16(half[i])), e,
+                         std::abs(e) + more * 1e-4 + 1e-25, 1, kEpsBf16))
+            << x;
+      }
+      std::vector<float> alone(n);
+      const std::vector<float> ones(n, 1.0f);
+      isa_->gate[a](g.data(), ones.data(), size, out.data());
+      isa_->gate[a](g.data(), nullptr, size, alone.data());
+      EXPECT_EQ(alone, out);
+    }
+    const std::vector<float> g(17, kNan), up(17, 1.0f);
+    std::vector<float> out(17);
+    isa_->gate[a](g.data(), up.data(), 17, out.data());
+    for (float x : out) EXPECT_TRUE(std::isnan(x));
+  }
+}
+
+TEST_P(IsaKernelsTest, CapIsCapTimesTanhAlsoFarOut) {
+  for (const std::int32_t n : {1, 15, 17, 33, 64}) {
+    std::vector<float> row = random(n, 200.0f);
+    row[0] = kNan;
+    if (n > 1) row[1] = std::numeric_limits<float>::infinity();
+    if (n > 2) row[2] = -1e30f;
+    std::vector<float> capped = row;
+    isa_->cap(capped.data(), n, 50.0f);
+    EXPECT_TRUE(std::isnan(capped[0]));
+    for (std::size_t i = 1; i < row.size(); ++i)
+      EXPECT_TRUE(near(static_cast<double>(capped[i]),
+                       50 * std::tanh(static_cast<double>(row[i]) / 50), 50, kExpFactor))
+          << row[i];
+  }
+}
+
+TEST_P(IsaKernelsTest, LayerNormEqualsItsDefinitionAtOddWidths) {
+  for (const std::int32_t n : {2, 3, 15, 17, 32, 67, 257}) {
+    std::vector<float> x = random(n);
+    for (float& v : x) v += 3.0f;
+    const std::vector<float> weight = random(n), bias = random(n);
+    std::vector<float> out(x.size()), plain(x.size());
+    std::vector<std::uint16_t> half(x.size());
+    isa_->layer_norm(x.data(), weight.data(), bias.data(), n, 1e-5f, out.data());
+    isa_->layer_norm(x.data(), weight.data(), nullptr, n, 1e-5f, plain.data());
+    isa_->layer_norm_bf16(x.data(), weight.data(), bias.data(), n, 1e-5f, half.data());
+    double mean = 0, variance = 0;
+    for (const float v : x) mean += static_cast<double>(v) / n;
+    for (const float v : x)
+      variance += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean) / n;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double normed = (static_cast<double>(x[i]) - mean) /
+                            std::sqrt(variance + static_cast<double>(1e-5f)) *
+                            static_cast<double>(weight[i]),
+                   e = normed + static_cast<double>(bias[i]);
+      // The mean's error counts as of a number of its size.
+      const double terms = std::abs(e) + 4 / std::sqrt(variance);
+      EXPECT_TRUE(near(static_cast<double>(out[i]), e, terms, kSumFactor)) << n;
+      EXPECT_TRUE(near(static_cast<double>(plain[i]), normed, terms, kSumFactor)) << n;
+      EXPECT_EQ(half[i], bf16_from_float(out[i]));
     }
   }
-  const std::vector<float> g(17, kNan), up(17, 1.0f);
-  std::vector<float> out(17);
-  isa_->gate(g.data(), up.data(), 17, out.data());
-  for (float x : out) EXPECT_TRUE(std::isnan(x));
 }
 
 TEST_P(IsaKernelsTest, RotatesPairsAlsoInPlace) {

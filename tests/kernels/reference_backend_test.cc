@@ -35,7 +35,7 @@ ModelShape tiny_shape() {
           .head_dim = 2,
           .vocab_size = 4,
           .trained_context = 512,
-          .rms_norm_eps = 0.0f,
+          .norm_eps = 0.0f,
           .ropes = {{0.0}},
           .layers = {{}}};
 }
@@ -56,18 +56,17 @@ TEST_F(ReferenceBackendTest, EmbedCopiesRows) {
 
 TEST_F(ReferenceBackendTest, RmsNormDividesByTheRootMeanSquare) {
   begin(2);
-  const std::vector<float> weight = {1, 2, 1, 0.5f};
+  const NormWeights weight{.weight = {1, 2, 1, 0.5f}, .bias = {}};
   ReferenceBuffer out = buffer(4, std::vector<double>(8));
-  backend_.rms_norm(buffer(4, {2, 2, 2, -2, 4, 0, 0, 0}), weight, out);
+  backend_.norm(buffer(4, {2, 2, 2, -2, 4, 0, 0, 0}), weight, out);
   EXPECT_EQ(out.values, (std::vector<double>{1, 2, 1, -0.5, 2, 0, 0, 0}));
 }
 
 TEST_F(ReferenceBackendTest, ProjectStacksPartsAndAddsBiases) {
   begin(2);
   const std::vector<float> first = {1, 2, 3, 4}, second = {0, -1}, bias = {10, 20};
-  const auto w = backend_.device().pack({.parts = {view(first, {2, 2}), view(second, {1, 2})},
-                                         .biases = {view(bias, {2}), {}},
-                                         .interleaved = {}});
+  const auto w = backend_.device().pack(
+      {.parts = {view(first, {2, 2}), view(second, {1, 2})}, .biases = {view(bias, {2}), {}}});
   EXPECT_EQ(w->n_out(), 3);
   EXPECT_EQ(w->n_in(), 2);
   const ReferenceBuffer x = buffer(2, {1, 1, 2, -1});
@@ -84,26 +83,39 @@ TEST_F(ReferenceBackendTest, PackUndoesLlamaCppsRotaryLayout) {
   const std::vector<float> rows = {0, 2, 1, 3}, bias = {0, 20, 10, 30};
   const auto w = backend_.device().pack({.parts = {view(rows, {4, 1})},
                                          .biases = {view(bias, {4})},
-                                         .interleaved = {true},
+                                         .rotated = {true},
+                                         .rotary = {.interleaved = true},
                                          .head_dim = 4});
   ReferenceBuffer out = buffer(4, std::vector<double>(4));
   backend_.project(buffer(1, {1}), *w, out);
   EXPECT_EQ(out.values, (std::vector<double>{0, 11, 22, 33}));
 }
 
+TEST_F(ReferenceBackendTest, PackPutsRotatedDimensionsFirstInBothHalves) {
+  begin(1);
+  // One head of 8, of which the first 4 are rotated: 0 with 2, 1 with 3; times 10.
+  const std::vector<float> rows = {0, 1, 2, 3, 4, 5, 6, 7};
+  const auto w = backend_.device().pack({.parts = {view(rows, {8, 1})},
+                                         .rotated = {true},
+                                         .rotary = {.rotary_dim = 4, .factor = 10},
+                                         .head_dim = 8});
+  ReferenceBuffer out = buffer(8, std::vector<double>(8));
+  backend_.project(buffer(1, {1}), *w, out);
+  EXPECT_EQ(out.values, (std::vector<double>{0, 10, 4, 5, 20, 30, 6, 7}));
+}
+
 TEST_F(ReferenceBackendTest, ProjectGatedIsSiluOfTheGateTimesUp) {
   begin(1);
   const std::vector<float> gate = {0, 0, 1, 0}, up = {5, 5, 0, 3};
-  const auto w = backend_.device().pack_gated(view(gate, {2, 2}), view(up, {2, 2}));
+  const auto w = backend_.device().pack_gated({view(gate, {2, 2}), view(up, {2, 2})});
   ReferenceBuffer out = buffer(2, std::vector<double>(2));
-  backend_.project_gated(buffer(2, {2, 1}), *w, out);
+  backend_.project_gated(buffer(2, {2, 1}), *w, Activation::silu, out);
   EXPECT_EQ(out.values, (std::vector<double>{0, 2 / (1 + std::exp(-2.0)) * 3}));
 }
 
 TEST_F(ReferenceBackendTest, TargetNllIsLogSumExpMinusTheTarget) {
   const std::vector<float> head = {0, 0, 0, 1000};
-  const auto w =
-      backend_.device().pack({.parts = {view(head, {4, 1})}, .biases = {}, .interleaved = {}});
+  const auto w = backend_.device().pack({.parts = {view(head, {4, 1})}});
   const ReferenceBuffer x = buffer(1, {0, 1, 1, 1});
   const std::vector<std::int32_t> targets = {2, 3, 0, -1};
   std::vector<float> nll(4, 99.0f);
@@ -113,8 +125,8 @@ TEST_F(ReferenceBackendTest, TargetNllIsLogSumExpMinusTheTarget) {
 
 TEST_F(ReferenceBackendTest, ReadLogitsGivesTheRowsAskedForInTheirOrder) {
   const std::vector<float> head = {1, 2, -3}, bias = {0, 0.5f, 0};
-  const auto w = backend_.device().pack(
-      {.parts = {view(head, {3, 1})}, .biases = {view(bias, {3})}, .interleaved = {}});
+  const auto w =
+      backend_.device().pack({.parts = {view(head, {3, 1})}, .biases = {view(bias, {3})}});
   const ReferenceBuffer x = buffer(1, {0, 1, 2, 3});
   const std::vector<std::int32_t> rows = {3, 0, 1};
   std::vector<float> logits(9);

@@ -158,9 +158,8 @@ TEST_P(SameRows, AtEveryPlaceOfEveryNumberOfRowsAndThreads) {
     std::vector<std::byte> alone;
     for (int n_threads : {1, 2, 3}) {
       const auto b = backend(shape, n_threads);
-      const auto matrix =
-          b->device().pack({.parts = {view(w, shape)}, .biases = {bias_view}, .interleaved = {}});
-      const auto gate_up = b->device().pack_gated(view(w, shape), view(u, shape));
+      const auto matrix = b->device().pack({.parts = {view(w, shape)}, .biases = {bias_view}});
+      const auto gate_up = b->device().pack_gated({view(w, shape), view(u, shape)});
       const auto projected = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full),
                  added = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full),
                  gated = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::compute);
@@ -175,7 +174,7 @@ TEST_P(SameRows, AtEveryPlaceOfEveryNumberOfRowsAndThreads) {
         b->begin_step({}, n_rows);
         b->project(*x, *matrix, *projected);
         b->project_add(*x, *matrix, *added);
-        b->project_gated(*x, *gate_up, *gated);
+        b->project_gated(*x, *gate_up, Activation::silu, *gated);
         if (alone.empty()) alone = results_of(*projected, *added, *gated, 0);
         for (std::int32_t r = 0; r < n_rows; ++r) {
           ASSERT_EQ(results_of(*projected, *added, *gated, r), alone)
@@ -193,8 +192,7 @@ TEST_P(SameRows, BesideOtherRows) {
   const Shape shape{160, 530};
   const std::vector<float> w = random(shape.n_out * shape.n_in), watched = random(shape.n_in);
   const auto b = backend(shape, 2);
-  const auto matrix =
-      b->device().pack({.parts = {view(w, shape)}, .biases = {}, .interleaved = {}});
+  const auto matrix = b->device().pack({.parts = {view(w, shape)}});
   const auto out = b->device().make_buffer(kMaxRows, shape.n_out, BufferType::full);
   const auto run = [&](std::int32_t n_rows, std::int32_t place) {
     std::vector<float> in = random(n_rows * shape.n_in);

@@ -130,10 +130,11 @@ class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
     p.backend = make_backend(n_threads, store);
     p.qk = p.backend->device().pack({.parts = {t.q, t.k},
                                      .biases = {t.bias, TensorView{}},
-                                     .interleaved = {true, true},
+                                     .rotated = {true, true},
+                                     .rotary = {.interleaved = true},
                                      .head_dim = 16});
-    p.gate_up = p.backend->device().pack_gated(t.gate, t.up);
-    p.head = p.backend->device().pack({.parts = {t.head}, .biases = {}, .interleaved = {}});
+    p.gate_up = p.backend->device().pack_gated({t.gate, t.up});
+    p.head = p.backend->device().pack({.parts = {t.head}});
     return p;
   }
 
@@ -157,7 +158,7 @@ class WeightStoreTest : public ::testing::TestWithParam<ComputeType> {
     auto qk = p.backend->device().make_buffer(kRows, 64, BufferType::full);
     auto gated = p.backend->device().make_buffer(kRows, kIntermediate, BufferType::compute);
     p.backend->project(*in, *p.qk, *qk);
-    p.backend->project_gated(*in, *p.gate_up, *gated);
+    p.backend->project_gated(*in, *p.gate_up, Activation::silu, *gated);
     std::vector<std::int32_t> targets;
     for (std::int32_t r = 0; r < kRows; ++r) targets.push_back(r * 27);
     std::vector<float> nll(kRows);

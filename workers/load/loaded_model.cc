@@ -1,8 +1,11 @@
 #include "workers/load/loaded_model.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
+#include "engine/model/rotary_config.h"
+#include "kernels/state_plan.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
 #include "kernels/types/printable.h"
@@ -31,6 +34,15 @@ std::string unread_keys(const ModelConfig& config, ModelFiles::Format format) {
   return text + (format == ModelFiles::Format::gguf ? " of the file" : " of config.json");
 }
 
+std::string ropes_note(const ModelConfig& config) {
+  if (!config.long_rope) return "";
+  const auto context = with_thousands(static_cast<std::uint64_t>(config.long_rope->context));
+  return config.long_rope->is_short
+             ? ", short LongRoPE factors (no stream exceeds " + context + " tokens)"
+             : ", long LongRoPE factors (streams may exceed " + context +
+                   " tokens; --chunk-tokens up to that takes the short ones)";
+}
+
 }  // namespace
 
 std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
@@ -43,7 +55,22 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::string names;
   for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
   return config.architecture + ", " + counted(config.shape.n_layers, "layer") + ", " +
-         human_count(n_parameters) + " parameters, " + names + unread_keys(config, files.format());
+         human_count(n_parameters) + " parameters, " + names + ropes_note(config) +
+         unread_keys(config, files.format());
+}
+
+void fit_config(const RunOptions& options, ModelConfig& config) {
+  std::int64_t most = 0;
+  for (const CacheOptions& cache : caches_of(options)) {
+    std::int64_t positions = std::numeric_limits<std::int64_t>::max();
+    if (cache.positions == Positions::clipped)
+      positions = std::int64_t{clip_distance(cache, config.shape)} + kRopeSegmentTokens;
+    if (cache.positions == Positions::in_state && is_bounded(cache))
+      positions = std::int64_t{cache.cache_size} + kRopeSegmentTokens;
+    if (cache.chunk_tokens > 0) positions = std::min<std::int64_t>(positions, cache.chunk_tokens);
+    most = std::max(most, positions);
+  }
+  choose_ropes(most, config);
 }
 
 ModelMetadata open_model(const std::string& path) {
@@ -129,6 +156,7 @@ LoadedModel with_metadata(ModelMetadata metadata, const RunOptions& options,
   LoadedModel loaded;
   loaded.files = std::move(metadata.files);
   loaded.config = std::move(metadata.config);
+  fit_config(options, loaded.config);
   loaded.tokenizer = std::move(metadata.tokenizer);
   loaded.stages = cut_layers(loaded.config.shape, place.n_stages);
   loaded.model.range = loaded.stages.at(static_cast<std::size_t>(place.stage));

@@ -63,7 +63,11 @@ struct LoadedModel {
   std::uint64_t private_weight_bytes = 0;  // packed by this process; 0 for a follower
   std::string sharing_note;  // "weights shared with this host's ranks (513.0 MiB)"; empty if alone
   std::string rows_note;     // how rows go between stages on GPUs of their own: "rows by NCCL"
-  std::string description;   // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
+  std::string description;   // What of the model's configuration depends on the options: the rotary
+                             // tables of LongRoPE.
+  void fit_config(const RunOptions& options, ModelConfig& config);
+
+  // "llama, 30 layers, 135 M parameters, Q4_1 and Q8_0"
 
   StreamBytes stream_bytes() const;  // of all settings
 };
@@ -76,6 +80,9 @@ struct ModelMetadata {
 };
 
 ModelMetadata open_model(const std::string& path);
+
+// What of the model's configuration depends on the options: the rotary tables of LongRoPE.
+void fit_config(const RunOptions& options, ModelConfig& config);
 
 // "llama, 30 layers, 135 M parameters, Q4_1+Q8_0".
 std::string describe_model(const ModelFiles& files, const ModelConfig& config);

@@ -52,7 +52,9 @@ SurroundingTokens surrounding_tokens(const Tokenizer& tokenizer, BosMode mode) {
 ModelConfig config_of(const ModelFiles& files) {
   if (files.format() != ModelFiles::Format::gguf)
     return config_from_hf(files.config(), file_of(files, "config.json"));
-  return config_from_gguf(files.config(), files.find_tensor("rope_freqs.weight"), files.path());
+  return config_from_gguf(
+      files.config(), [&](const std::string& name) { return files.find_tensor(name); },
+      files.path());
 }
 
 ModelWeights weights_of(const ModelFiles& files, const ModelConfig& config) {

@@ -243,7 +243,8 @@ RunPlan plan_run(const RunOptions& given, const PlanSetting& setting) {
   plan.n_cores = cpu_info().n_cores_usable();
   options.useful_streams = useful_streams(options);
   std::vector<CorpusFile> files = list_corpus(corpus_of(options), &plan.left_out);
-  const ModelMetadata head = open_model(options.model);
+  ModelMetadata head = open_model(options.model);
+  fit_config(options, head.config);
   weights_of(*head.files, head.config);  // a broken model is told before a sample is read
   plan.model = head.files->path() + ": " + describe_model(*head.files, head.config);
   plan.tokenizer = head.tokenizer->description();

@@ -71,6 +71,7 @@ RunSummary CoordinatingRank::run() {
     fingerprint_ =
         fingerprint(options_, *metadata.files, metadata.config, *metadata.tokenizer, dtype_);
     tokenizer_description_ = metadata.tokenizer->description();
+    fit_config(options_, metadata.config);
     model_description_ =
         metadata.files->path() + ": " + describe_model(*metadata.files, metadata.config);
     coordinator_.set_useful_streams(useful_streams(options_));

@@ -80,13 +80,9 @@ void Attention::run(std::int32_t layer, std::span<const float> q_norm,
     events[b].n_attended = 0;
   }
   std::vector<TileScratch>& scratch = scratch_.tiles();
-  const LayerPass pass{model_,
-                       isa_,
-                       rows_,
-                       scratch_.threads(),
-                       layer,
-                       shape,
-                       score_scale(shape, model_.shape.head_dim),
+  const float scale = score_scale(shape, model_.shape.head_dim);
+  const LayerPass pass{model_, isa_,  rows_, scratch_.threads(),
+                       layer,  shape, scale, static_cast<float>(shape.score_cap) / scale,
                        out};
   pool_.run(static_cast<std::int64_t>(single_.size()), [&](std::int64_t i, int thread) {
     const std::size_t b = single_[static_cast<std::size_t>(i)];

@@ -69,13 +69,22 @@ void AttentionRows::prepare(std::int32_t rope, std::span<const float> q_norm,
   });
 }
 
+// `n` numbers of queries or keys, as many at once as there are weights.
+void AttentionRows::normalize(float* x, std::int32_t n, std::span<const float> weights,
+                              const IsaKernels& isa) const {
+  if (weights.empty()) return;
+  const auto each = static_cast<std::int32_t>(weights.size());
+  for (std::int32_t first = 0; first < n; first += each)
+    isa.rms_norm(x + first, weights.data(), each, model_.shape.qk_norm_eps, x + first);
+}
+
 // Queries meet keys as a state keeps them: rounded to bf16 where those are.
 void AttentionRows::prepare_queries(float* q, const float* angles, std::span<const float> norm,
                                     const IsaKernels& isa) const {
   const std::int32_t d = model_.shape.head_dim, half = d / 2;
   std::uint16_t rounded[kMaxHeadDim];
+  normalize(q, model_.shape.q_size(), norm, isa);
   for (std::int32_t h = 0; h < model_.shape.n_heads; ++h, q += d) {
-    if (!norm.empty()) isa.rms_norm(q, norm.data(), d, model_.shape.rms_norm_eps, q);
     if (angles != nullptr) isa.rotate(q, angles, angles + half, half, q);
     if (model_.type != ComputeType::bf16) continue;
     isa.to_bf16(q, d, rounded);
@@ -89,8 +98,8 @@ void AttentionRows::prepare_keys(std::int32_t row, float* k, const float* angles
   float* rotated = rotated_keys_.data() + std::int64_t{row} * model_.shape.kv_size();
   const bool wants_norms = model_.layout.memory == PolicyMemory::average;
   float norms = 0.0f;
+  normalize(k, model_.shape.kv_size(), norm, isa);
   for (std::int32_t h = 0; h < n_kv; ++h, k += d) {
-    if (!norm.empty()) isa.rms_norm(k, norm.data(), d, model_.shape.rms_norm_eps, k);
     if (angles != nullptr) {
       isa.rotate(k, angles, angles + half, half, rotated + h * d);
     } else {

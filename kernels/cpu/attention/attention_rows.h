@@ -19,8 +19,9 @@ class AttentionRows {
   // The rotary angles of the blocks' rows. Takes the states' counts of tokens before their current
   // RoPE segment on.
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows, ThreadPool& pool);
-  // Norms of the heads where the layer has them, rotation of the queries in place and of the keys
-  // beside them, by a rotary table or kNoRope. qkv (n_rows, q_size + 2 kv_size), overwritten.
+  // Norms of queries and keys where the layer has them (as many numbers at once as there are
+  // weights), rotation of the queries in place and of the keys beside them, by a rotary table or
+  // kNoRope. qkv (n_rows, q_size + 2 kv_size), overwritten.
   void prepare(std::int32_t rope, std::span<const float> q_norm, std::span<const float> k_norm,
                float* qkv, const IsaKernels& isa, ThreadPool& pool);
 
@@ -48,6 +49,8 @@ class AttentionRows {
 
  private:
   void fill_angles(const StepBlock& block);
+  void normalize(float* x, std::int32_t n, std::span<const float> weights,
+                 const IsaKernels& isa) const;
   // `angles` are null where nothing is rotated.
   void prepare_queries(float* q, const float* angles, std::span<const float> norm,
                        const IsaKernels& isa) const;

@@ -24,6 +24,7 @@ void score_part(const LayerPass& pass, const Tile& tile, std::int32_t kv, std::i
   for (std::int32_t r = begin; r < end; ++r) {
     const std::int32_t query = r / model.per_kv;
     add_score_biases(pass, tile, kv, rows + std::int64_t{r} * tile.ld);
+    pass.cap_scores(rows + std::int64_t{r} * tile.ld, tile.n_state + query + 1);
     pass.isa.exponentiate(rows + std::int64_t{r} * tile.ld, tile.n_state + query + 1, tile.ld,
                           pass.scale, positions, pass.hidden_below(tile.position + query), nullptr,
                           0);
@@ -38,6 +39,7 @@ void restore_row(const LayerPass& pass, const Tile& tile, std::int32_t kv, std::
   pass.isa.multiply(&a, 1, model.shape.head_dim, tile.scratch->keys_of(model, kv), tile.ld, tile.ld,
                     weights, tile.ld);
   add_score_biases(pass, tile, kv, weights);
+  pass.cap_scores(weights, tile.n_state + query + 1);
   pass.isa.exponentiate(weights, tile.n_state + query + 1, tile.ld, pass.scale,
                         pass.hiding_positions(tile, kv), pass.hidden_below(tile.position + query),
                         tile.scratch->eviction_steps_of(kv / model.kv_per_group), query);

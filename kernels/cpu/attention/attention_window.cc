@@ -46,6 +46,7 @@ void attend_planned_part(const LayerPass& pass, const Tile& tile, std::int32_t k
     for (std::int32_t i = 0; i < n; ++i) {
       float* row = weights + std::int64_t{i} * tile.ld;
       const std::int32_t query = (r + i) / model.per_kv;
+      pass.cap_scores(row, tile.n_state + query + 1);
       total[i] =
           pass.isa.exponentiate(row, tile.n_state + query + 1, padded, pass.scale, positions,
                                 pass.hidden_below(tile.position + query), eviction_steps, query);

@@ -34,6 +34,7 @@ struct LayerPass {
   std::int32_t layer;
   const LayerShape& shape;
   float scale;  // of the scores
+  float cap;    // of q . k before the scale, 0: none
   void* out;    // (n_rows, q_size) in the compute type
 
   // (head_dim) of a row.
@@ -51,6 +52,11 @@ struct LayerPass {
     } else {
       isa.scale(sums, factor, model.shape.head_dim, static_cast<float*>(out) + at);
     }
+  }
+  // A row of q . k, `n` of them, as the softmax takes it; whole vectors, so that each is computed
+  // alike wherever it stands.
+  void cap_scores(float* row, std::int32_t n) const {
+    if (cap > 0.0f) isa.cap(row, static_cast<std::int32_t>(pad_slots(n)), cap);
   }
   bool has_window() const { return shape.sliding_window > 0; }
   // Tokens at or below this are outside the layer's sliding window for the query at `position`.

@@ -32,6 +32,10 @@ void add(const float* terms, std::int32_t n, float* row) {
 
 bool every_tile(const RowTile&) { return true; }
 
+const float* bias_of(const NormWeights& weights) {
+  return weights.bias.empty() ? nullptr : weights.bias.data();
+}
+
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
@@ -49,6 +53,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
   const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
   chunk_sums_.resize(static_cast<std::size_t>(options.max_rows) * static_cast<std::size_t>(chunks));
   target_logits_.resize(static_cast<std::size_t>(options.max_rows));
+  normed_rows_.resize(static_cast<std::size_t>(pool_.size()));
 }
 
 float* CpuBackend::thread_tile(int thread) const {
@@ -103,7 +108,7 @@ void CpuBackend::for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::i
       if (!wanted(tile)) continue;
       float* gemm = thread_tile(thread);
       gemm_.multiply(w, chunk, tile.size, x.row(tile.first), gemm, thread);
-      body(tile, chunk, static_cast<const float*>(gemm));
+      body(tile, chunk, gemm);
     }
   });
 }
@@ -111,28 +116,67 @@ void CpuBackend::for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::i
 template <class Body>
 void CpuBackend::for_each_row(Body&& body) {
   constexpr std::int32_t kRowsPerTask = 16;
-  pool_.run((n_rows_ + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int) {
+  pool_.run((n_rows_ + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int thread) {
     const auto begin = static_cast<std::int32_t>(task) * kRowsPerTask;
-    for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n_rows_); ++r) body(r);
+    for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n_rows_); ++r) body(r, thread);
   });
 }
 
 void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
                        Buffer& out) {
-  for_each_row([&](std::int32_t r) {
-    dequantize_row(embedding, ids[static_cast<std::size_t>(r)], cast(out).f32(r));
+  for_each_row([&](std::int32_t r, int) {
+    float* row = cast(out).f32(r);
+    dequantize_row(embedding, ids[static_cast<std::size_t>(r)], row);
+    const float factor = options_.shape.embedding_scale;
+    if (factor != 1.0f) isa_.scale(row, factor, options_.shape.hidden_size, row);
   });
 }
 
-void CpuBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) {
-  const auto n = static_cast<std::int32_t>(weight.size());
-  const float eps = options_.shape.rms_norm_eps;
-  for_each_row([&](std::int32_t r) {
+void CpuBackend::normalize(const float* x, const NormWeights& weights, float* out) const {
+  const auto n = static_cast<std::int32_t>(weights.weight.size());
+  const float eps = options_.shape.norm_eps;
+  if (options_.shape.norm == NormKind::layer)
+    return isa_.layer_norm(x, weights.weight.data(), bias_of(weights), n, eps, out);
+  isa_.rms_norm(x, weights.weight.data(), n, eps, out);
+}
+
+void CpuBackend::normalize(const float* x, const NormWeights& weights, std::uint16_t* out) const {
+  const auto n = static_cast<std::int32_t>(weights.weight.size());
+  const float eps = options_.shape.norm_eps;
+  if (options_.shape.norm == NormKind::layer)
+    return isa_.layer_norm_bf16(x, weights.weight.data(), bias_of(weights), n, eps, out);
+  isa_.rms_norm_bf16(x, weights.weight.data(), n, eps, out);
+}
+
+void CpuBackend::norm(const Buffer& x, const NormWeights& weights, Buffer& out) {
+  for_each_row([&](std::int32_t r, int) {
     switch (type_) {
       case ComputeType::f32:
-        return isa_.rms_norm(cast(x).f32(r), weight.data(), n, eps, cast(out).f32(r));
+        return normalize(cast(x).f32(r), weights, cast(out).f32(r));
       case ComputeType::bf16:
-        return isa_.rms_norm_bf16(cast(x).f32(r), weight.data(), n, eps, cast(out).bf16(r));
+        return normalize(cast(x).f32(r), weights, cast(out).bf16(r));
+    }
+  });
+}
+
+void CpuBackend::norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) {
+  for_each_row([&](std::int32_t r, int thread) {
+    std::vector<float>& row = normed_rows_[static_cast<std::size_t>(thread)];
+    row.resize(weights.weight.size());
+    normalize(cast(x).f32(r), weights, row.data());
+    add(row.data(), static_cast<std::int32_t>(row.size()), cast(hidden).f32(r));
+  });
+}
+
+void CpuBackend::convert(const Buffer& x, Buffer& out) {
+  const std::int32_t n = options_.shape.hidden_size;
+  for_each_row([&](std::int32_t r, int) {
+    switch (type_) {
+      case ComputeType::f32:
+        std::copy_n(cast(x).f32(r), n, cast(out).f32(r));
+        return;
+      case ComputeType::bf16:
+        return isa_.to_bf16(cast(x).f32(r), n, cast(out).bf16(r));
     }
   });
 }
@@ -166,22 +210,43 @@ void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
   });
 }
 
-void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
+// `up` may be null.
+void CpuBackend::activate(Activation activation, const float* gate, const float* up, std::int32_t n,
+                          CpuBuffer& out, std::int32_t row, std::int32_t column) const {
+  const auto index = static_cast<std::size_t>(activation);
+  switch (type_) {
+    case ComputeType::f32:
+      return isa_.gate[index](gate, up, n, out.f32(row) + column);
+    case ComputeType::bf16:
+      return isa_.gate_bf16[index](gate, up, n, out.bf16(row) + column);
+  }
+}
+
+void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
+                               Buffer& out) {
   const auto& w = static_cast<const PackedMatrix&>(gate_up);
   for_each_tile(w, cast(x), n_rows_, every_tile,
-                [&](const RowTile& tile, std::int32_t chunk, const float* both) {
+                [&](const RowTile& tile, std::int32_t chunk, float* both) {
                   const std::int32_t cols = w.chunk_cols(chunk), n = cols / 2;
-                  const std::int32_t column = w.chunk_begin(chunk) / 2;
+                  const std::int32_t first = w.chunk_begin(chunk);
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
-                    const float* g = both + static_cast<std::int64_t>(r) * cols;
-                    switch (type_) {
-                      case ComputeType::f32:
-                        isa_.gate(g, g + n, n, cast(out).f32(tile.first + r) + column);
-                        break;
-                      case ComputeType::bf16:
-                        isa_.gate_bf16(g, g + n, n, cast(out).bf16(tile.first + r) + column);
-                        break;
-                    }
+                    float* g = both + static_cast<std::int64_t>(r) * cols;
+                    if (w.bias() != nullptr) add(w.bias() + first, cols, g);
+                    activate(activation, g, g + n, n, cast(out), tile.first + r, first / 2);
+                  }
+                });
+}
+
+void CpuBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
+                                   Buffer& out) {
+  const auto& w = static_cast<const PackedMatrix&>(up);
+  for_each_tile(w, cast(x), n_rows_, every_tile,
+                [&](const RowTile& tile, std::int32_t chunk, float* gemm) {
+                  const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
+                  for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
+                    float* g = gemm + static_cast<std::int64_t>(r) * cols;
+                    if (w.bias() != nullptr) add(w.bias() + first, cols, g);
+                    activate(activation, g, nullptr, cols, cast(out), tile.first + r, first);
                   }
                 });
 }
@@ -189,6 +254,10 @@ void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& o
 void CpuBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
                         Buffer& out, std::span<BlockEvents> events) {
   attention_.run(layer, weights.q_norm, weights.k_norm, cast(qkv).f32(0), cast(out).row(0), events);
+}
+
+void CpuBackend::cap_logits(float* logits, std::int32_t n) const {
+  if (options_.shape.logit_cap > 0.0f) isa_.cap(logits, n, options_.shape.logit_cap);
 }
 
 void CpuBackend::target_nll(const Buffer& x, const Matrix& head,
@@ -201,12 +270,13 @@ void CpuBackend::target_nll(const Buffer& x, const Matrix& head,
                        [](std::int32_t t) { return t >= 0; });
   };
   for_each_tile(w, cast(x), n_rows_, scored,
-                [&](const RowTile& tile, std::int32_t chunk, const float* logits) {
+                [&](const RowTile& tile, std::int32_t chunk, float* logits) {
                   const std::int32_t cols = w.chunk_cols(chunk), first = w.chunk_begin(chunk);
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
                     const auto row = static_cast<std::size_t>(tile.first + r);
                     if (targets[row] < 0) continue;
-                    const float* line = logits + static_cast<std::int64_t>(r) * cols;
+                    float* line = logits + static_cast<std::int64_t>(r) * cols;
+                    cap_logits(line, cols);
                     ChunkSum& s = chunk_sums_[row * chunks + static_cast<std::size_t>(chunk)];
                     s.sum = isa_.sum_exp(line, cols, &s.highest);
                     if (targets[row] >= first && targets[row] < first + cols)
@@ -247,6 +317,7 @@ void CpuBackend::read_logits(const Buffer& x, const Matrix& head,
                       float* to = out + std::int64_t{tile.first + r} * w.n_out() + first;
                       std::copy(line, line + cols, to);
                       if (w.bias() != nullptr) add(w.bias() + first, cols, to);
+                      cap_logits(to, cols);
                     }
                   });
   }

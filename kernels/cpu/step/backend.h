@@ -33,10 +33,15 @@ class CpuBackend final : public Backend {
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
   void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
-  void rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) override;
+  void norm(const Buffer& x, const NormWeights& weights, Buffer& out) override;
+  void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) override;
+  void convert(const Buffer& x, Buffer& out) override;
   void project(const Buffer& x, const Matrix& w, Buffer& out) override;
   void project_add(const Buffer& x, const Matrix& w, Buffer& hidden) override;
-  void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) override;
+  void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
+                     Buffer& out) override;
+  void project_activated(const Buffer& x, const Matrix& up, Activation activation,
+                         Buffer& out) override;
   void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
@@ -65,12 +70,18 @@ class CpuBackend final : public Backend {
   template <class Wanted, class Body>
   void for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::int32_t n_rows,
                      Wanted&& wanted, Body&& body);
-  // Calls body(row) for the step's rows.
+  // Calls body(row, thread) for the step's rows.
   template <class Body>
   void for_each_row(Body&& body);
   template <class Write>
   void multiply_into(const Buffer& x, const Matrix& w, Buffer& out, Write&& write);
   float* thread_tile(int thread) const;
+  // out = norm(x) of one row.
+  void normalize(const float* x, const NormWeights& weights, float* out) const;
+  void normalize(const float* x, const NormWeights& weights, std::uint16_t* out) const;
+  void activate(Activation activation, const float* gate, const float* up, std::int32_t n,
+                CpuBuffer& out, std::int32_t row, std::int32_t column) const;
+  void cap_logits(float* logits, std::int32_t n) const;
   // Of saved states (saved_state.cc).
   std::int64_t load_into(CpuState& s, std::span<const std::byte> bytes) const;
   void load_layer(StateReader& reader, CpuState& s, std::int32_t layer, const StateCounts& counts,
@@ -90,6 +101,8 @@ class CpuBackend final : public Backend {
   AlignedBytes tiles_;                // (n_threads, kRowTile, widest chunk) float32
   std::vector<ChunkSum> chunk_sums_;  // (max_rows, chunks of the vocabulary)
   std::vector<float> target_logits_;  // (max_rows)
+  std::vector<std::vector<float>>
+      normed_rows_;  // (n_threads, hidden_size), where norm_add is called
   std::int32_t n_rows_ = 0;
 };
 

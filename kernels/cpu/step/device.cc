@@ -1,6 +1,7 @@
 #include "kernels/cpu/step/device.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "kernels/stacked_rows.h"
@@ -59,26 +60,62 @@ std::unique_ptr<Matrix> CpuDevice::pack(const MatrixSource& source) {
   return matrix;
 }
 
-// Chunks hold as many gate rows as up rows, so that one tile gives both factors of its columns.
-std::unique_ptr<Matrix> CpuDevice::pack_gated(const TensorView& gate, const TensorView& up) {
-  struct Pair {
-    const TensorView &gate, &up;
-    std::int32_t n, half;
-  };
-  const auto n = static_cast<std::int32_t>(gate.n_rows());
-  const std::int32_t chunk = std::min(2 * n, (Gemm::chunk_columns(2 * n) + 31) / 32 * 32);
-  const Pair pair{gate, up, n, chunk / 2};
-  const auto read_row = [](const void* context, std::int64_t row, float* out) {
-    const auto& p = *static_cast<const Pair*>(context);
-    const std::int64_t c = row / (2 * p.half), within = row % (2 * p.half), first = c * p.half;
-    const std::int64_t width = std::min<std::int64_t>(p.half, p.n - first);
-    dequantize_row(within < width ? p.gate : p.up, first + within % width, out);
-  };
-  return pack_rows({.n_out = 2 * n,
-                    .n_in = static_cast<std::int32_t>(gate.n_cols()),
-                    .chunk = chunk,
-                    .type = expanded_to(type_)},
-                   read_row, &pair);
+namespace {
+
+// The rows of a gate and an up projection in chunks that hold as many of the one as of the other,
+// so that one tile gives both factors of its columns.
+class GatedRows {
+ public:
+  explicit GatedRows(const Device::GatedSource& source)
+      : source_(source),
+        n_(static_cast<std::int32_t>(source.gate.n_rows())),
+        half_(std::min(2 * n_, (Gemm::chunk_columns(2 * n_) + 31) / 32 * 32) / 2) {}
+
+  std::int32_t chunk() const { return 2 * half_; }
+  bool has_bias() const {
+    return source_.gate_bias.data != nullptr || source_.up_bias.data != nullptr;
+  }
+  std::vector<float> bias() const {
+    const auto n = static_cast<std::size_t>(n_);
+    std::vector<float> gate(n), up(n), both(2 * n);
+    if (source_.gate_bias.data != nullptr) dequantize_row(source_.gate_bias, 0, gate.data());
+    if (source_.up_bias.data != nullptr) dequantize_row(source_.up_bias, 0, up.data());
+    for (std::size_t row = 0; row < both.size(); ++row) {
+      const auto [is_gate, in_file] = place_of(static_cast<std::int64_t>(row));
+      both[row] = (is_gate ? gate : up)[static_cast<std::size_t>(in_file)];
+    }
+    return both;
+  }
+  // `context` is a GatedRows.
+  static void read(const void* context, std::int64_t row, float* out) {
+    const auto& rows = *static_cast<const GatedRows*>(context);
+    const auto [is_gate, in_file] = rows.place_of(row);
+    dequantize_row(is_gate ? rows.source_.gate : rows.source_.up, in_file, out);
+  }
+
+ private:
+  std::pair<bool, std::int64_t> place_of(std::int64_t row) const {
+    const std::int64_t c = row / (2 * half_), within = row % (2 * half_), first = c * half_;
+    const std::int64_t width = std::min<std::int64_t>(half_, n_ - first);
+    return {within < width, first + within % width};
+  }
+
+  const Device::GatedSource& source_;
+  std::int32_t n_, half_;
+};
+
+}  // namespace
+
+std::unique_ptr<Matrix> CpuDevice::pack_gated(const GatedSource& source) {
+  const GatedRows rows(source);
+  auto matrix = pack_rows({.n_out = 2 * static_cast<std::int32_t>(source.gate.n_rows()),
+                           .n_in = static_cast<std::int32_t>(source.gate.n_cols()),
+                           .chunk = rows.chunk(),
+                           .has_bias = rows.has_bias(),
+                           .type = expanded_to(type_)},
+                          GatedRows::read, &rows);
+  if (rows.has_bias() && !matrix->is_filled()) Gemm::set_bias(*matrix, rows.bias());
+  return matrix;
 }
 
 std::unique_ptr<Buffer> CpuDevice::make_buffer(std::int32_t n_rows, std::int32_t n_cols,

@@ -55,13 +55,28 @@ __device__ void rotate_head(const float* in, const float* angles, std::int32_t h
   }
 }
 
-// 1 / rms of a head, in all lanes.
+// 1 / rms of a head, or of the heads of a row, in all lanes.
 __device__ float inverse_rms(const float* head, std::int32_t n, float eps) {
   float sum = 0.0f;
   for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x % kLanes); i < n; i += kLanes)
     sum += head[i] * head[i];
   return 1.0f / sqrtf(warp_sum(sum) / static_cast<float>(n) + eps);
 }
+
+// What a head of a row of `n_heads` is multiplied with before its rotation: 1 / rms of itself or of
+// all of them, and weights (null: nothing). By one warp.
+struct NormOfHead {
+  __device__ NormOfHead(const float* weights, const float* row, std::int32_t n_heads,
+                        std::int32_t head, const AttentionShape& shape) {
+    const std::int32_t d = shape.head_dim;
+    if (weights == nullptr) return;
+    const bool is_row = shape.norms_rows;
+    factor = inverse_rms(is_row ? row : row + head * d, is_row ? n_heads * d : d, shape.eps);
+    weight = is_row ? weights + head * d : weights;
+  }
+  float factor = 1.0f;
+  const float* weight = nullptr;
+};
 
 // values[i] = v[i], by one warp.
 template <class T, int kWidth>
@@ -126,18 +141,18 @@ __global__ void __launch_bounds__(kThreads, 4) append_kernel(AppendArguments<T> 
        item += static_cast<std::int32_t>(blockDim.x / kLanes)) {
     if (item < shape.n_heads) {
       const float* q = qkv + item * d;
-      const float factor = a.q_norm != nullptr ? inverse_rms(q, d, shape.eps) : 1.0f;
+      const NormOfHead norm(a.q_norm, qkv, shape.n_heads, item, shape);
       T* to = a.queries + static_cast<std::int64_t>(row) * shape.q_size() + item * d;
-      rotate_head<T, kWidth>(q, angles, half, factor, a.q_norm, to, nullptr);
+      rotate_head<T, kWidth>(q, angles, half, norm.factor, norm.weight, to, nullptr);
     } else if (item < shape.n_heads + shape.n_kv_heads) {
       const std::int32_t kv = item - shape.n_heads;
       const float *k = qkv + shape.q_size() + kv * d, *v = k + shape.kv_size();
-      const float factor = a.k_norm != nullptr ? inverse_rms(k, d, shape.eps) : 1.0f;
+      const NormOfHead norm(a.k_norm, qkv + shape.q_size(), shape.n_kv_heads, kv, shape);
       const auto place = [&](HeadArray array) {
         return TileRows<T>(layer, tile, tile_index - a.first, kv, array, a.appended).at(slot);
       };
       T* unrotated = a.layout.keeps_unrotated ? place(HeadArray::unrotated) : nullptr;
-      rotate_head<T, kWidth>(k, angles, half, factor, a.k_norm, place(HeadArray::rotated),
+      rotate_head<T, kWidth>(k, angles, half, norm.factor, norm.weight, place(HeadArray::rotated),
                              unrotated);
       store_values<T, kWidth>(v, d, place(HeadArray::values));
     } else {

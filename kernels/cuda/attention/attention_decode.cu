@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kQueries>)
   if (a.shape.n_merged > 0) add_queries(h.tile, a.shape, a.queries, kv, h.query_sums);
   for (std::int32_t q = 0; q < heads_per_kv; q += kQueries) {
     decode_rows::score_rows<T, kWidth, kRowLanes, kQueries>(
-        h.queries + q * d, min(kQueries, heads_per_kv - q), h.keys, h.n, d, a.shape.scale,
+        h.queries + q * d, min(kQueries, heads_per_kv - q), h.keys, h.n, a.shape,
         h.weights + static_cast<std::int64_t>(q) * a.ld, a.ld);
   }
   __syncthreads();

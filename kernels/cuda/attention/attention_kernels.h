@@ -25,7 +25,7 @@ struct AppendArguments {
   const std::int32_t* row_tile;  // (rows of the step) index of tiles; -1: none
   const float* qkv;              // (rows, q_size + 2 kv_size)
   const float* angles;  // (rows, 2, head_dim / 2) cosines, sines; null where nothing is rotated
-  const float *q_norm, *k_norm;  // (head_dim), or null
+  const float *q_norm, *k_norm;  // (head_dim), of rows (q_size) and (kv_size), or null
   T* queries;                    // (rows, q_size), ready for the scores
   void* appended;                // TileScratch::appended; not used by tiles of one token
 };

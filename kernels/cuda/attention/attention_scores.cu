@@ -1,4 +1,4 @@
-// Scores of a tile's queries against the keys of its slots, scores = q . k / sqrt(head_dim).
+// Scores of a tile's queries against the keys of its slots, AttentionShape::score_of(q . k).
 //
 // Mapping: a thread block takes 64 queries of one head and four times kGemmTile slots, one
 // kGemmTile at a time, and has the next keys on their way from memory meanwhile; on the tensor
@@ -71,6 +71,7 @@ __global__ void __launch_bounds__(kThreads, kWidth == 8 ? 4 : 3) score_kernel(Sc
       sums.template add<true>(left + k * kDepth, left_ld, right, kLd, kDepth);
     }
     sums.scale(shape.scale);
+    if (shape.score_cap > 0.0f) sums.limit(shape.score_cap);
     sums.store(scores + slot, a.scratch.ld);
   }
 }

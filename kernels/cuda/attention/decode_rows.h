@@ -12,11 +12,12 @@ inline constexpr int kThreads = 256, kWarps = kThreads / kLanes;
 // with 24 warps of an SM are some 48 KiB.
 inline constexpr int kBatch = 4;
 
-// scores[q * ld + j] = queries[q] . rows[j] * scale of at most kQueries queries (n_queries, d) and
-// the `n` rows (n, d). kRowLanes lanes read a row, kWidth elements each.
+// scores[q * ld + j] = shape.score_of(queries[q] . rows[j]) of at most kQueries queries (n_queries,
+// d) and the `n` rows (n, d). kRowLanes lanes read a row, kWidth elements each.
 template <class T, int kWidth, int kRowLanes, int kQueries>
 __device__ void score_rows(const T* queries, std::int32_t n_queries, const T* rows, std::int32_t n,
-                           std::int32_t d, float scale, float* scores, std::int32_t ld) {
+                           const AttentionShape& shape, float* scores, std::int32_t ld) {
+  const std::int32_t d = shape.head_dim;
   constexpr int kRows = kLanes / kRowLanes;
   const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes,
              lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
@@ -50,7 +51,7 @@ __device__ void score_rows(const T* queries, std::int32_t n_queries, const T* ro
         for (int i = kRowLanes / 2; i > 0; i /= 2)
           sum[b][q] += __shfl_xor_sync(kAllLanes, sum[b][q], i);
         if (part == 0 && row < n && q < n_queries)
-          scores[static_cast<std::int64_t>(q) * ld + row] = sum[b][q] * scale;
+          scores[static_cast<std::int64_t>(q) * ld + row] = shape.score_of(sum[b][q]);
       }
     }
   }

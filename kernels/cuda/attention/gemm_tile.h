@@ -57,6 +57,11 @@ class Sums<float> {
     for (int r = 0; r < 8; ++r)
       for (int c = 0; c < 4; ++c) sums_[r][c] *= factor;
   }
+  // cap tanh(x / cap) of each.
+  __device__ void limit(float cap) {
+    for (int r = 0; r < 8; ++r)
+      for (int c = 0; c < 4; ++c) sums_[r][c] = cap * tanhf(sums_[r][c] / cap);
+  }
   __device__ void store(float* to, std::int64_t ld) const {
     for (int r = 0; r < 8; ++r)
       for (int c = 0; c < 4; ++c) to[(row() + r) * ld + col() + c] = sums_[r][c];
@@ -97,6 +102,12 @@ class Sums<Bf16> {
     for (int r = 0; r < 2; ++r)
       for (int c = 0; c < 2; ++c)
         for (int i = 0; i < sums_[r][c].num_elements; ++i) sums_[r][c].x[i] *= factor;
+  }
+  __device__ void limit(float cap) {
+    for (int r = 0; r < 2; ++r)
+      for (int c = 0; c < 2; ++c)
+        for (int i = 0; i < sums_[r][c].num_elements; ++i)
+          sums_[r][c].x[i] = cap * tanhf(sums_[r][c].x[i] / cap);
   }
   __device__ void store(float* to, std::int64_t ld) const {
     for (int r = 0; r < 2; ++r)

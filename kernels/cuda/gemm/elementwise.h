@@ -6,20 +6,42 @@
 
 #include "kernels/cuda/device/device_code.h"
 #include "kernels/cuda/device/runtime.h"
+#include "kernels/types/model_shape.h"
 
 namespace tovamill::cuda {
 
-// out (n_rows, n) = rows ids[row] of table (vocab, n).
+// out (n_rows, n) = factor * rows ids[row] of table (vocab, n).
 template <class T>
-void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float* out,
+void embed_rows(const std::int32_t* ids, const T* table, std::int32_t n, float factor, float* out,
                 std::int32_t n_rows, const Stream& stream);
-// out = x / rms(x) * weight, x (n_rows, n).
+// out = norm(x), x (n_rows, n); `bias` may be null. `adds`: to what is there, which is float32.
+struct NormArguments {
+  NormKind kind = NormKind::rms;
+  const float* x = nullptr;
+  const float *weight = nullptr, *bias = nullptr;
+  std::int32_t n = 0;
+  float eps = 0.0f;
+  bool adds = false;
+};
 template <class T>
-void rms_norm_rows(const float* x, const float* weight, std::int32_t n, float eps, T* out,
-                   std::int32_t n_rows, const Stream& stream);
-// out (n_rows, n) = silu(gate) * up; both (n_rows, 2 n): gate, then up.
+void norm_rows(const NormArguments& a, T* out, std::int32_t n_rows, const Stream& stream);
+// out = x, rounded; (n_rows, n).
 template <class T>
-void gate_rows(const T* gate_up, std::int32_t n, T* out, std::int32_t n_rows, const Stream& stream);
+void convert_rows(const float* x, std::int32_t n, T* out, std::int32_t n_rows,
+                  const Stream& stream);
+// out (n_rows, n) = activation(gate + bias) * (up + bias); both (n_rows, 2 n): gate, then up, as
+// are the biases (2 n) or null. Without `is_gated` activation(up + bias), which is (n_rows, n).
+struct GateArguments {
+  Activation activation = Activation::silu;
+  bool is_gated = true;
+  std::int32_t n = 0;
+  const float* bias = nullptr;
+};
+template <class T>
+void gate_rows(const T* in, const GateArguments& a, T* out, std::int32_t n_rows,
+               const Stream& stream);
+// x (n_rows, n) = cap * tanh(x / cap).
+void cap_rows(float* x, float cap, std::int32_t n, std::int32_t n_rows, const Stream& stream);
 // x (n_rows, n) += bias (n).
 void add_bias(float* x, const float* bias, std::int32_t n, std::int32_t n_rows,
               const Stream& stream);

@@ -36,8 +36,10 @@ AttentionModel::AttentionModel(const BackendOptions& options, ComputeType type)
                        .kv_heads_per_group = model_.n_kv_heads / groups,
                        .sliding_window = layer.sliding_window,
                        .first_layer = model_.first_layer,
-                       .eps = model_.rms_norm_eps,
+                       .eps = model_.qk_norm_eps,
                        .scale = score_scale(layer, model_.head_dim),
+                       .score_cap = static_cast<float>(layer.score_cap),
+                       .norms_rows = layer.qk_norm == QkNorm::row,
                        .in_state = cache_.positions == Positions::in_state,
                        .cache_size = places(l).size,
                        .n_merged = places(l).merged});

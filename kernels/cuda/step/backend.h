@@ -28,10 +28,15 @@ class CudaBackend final : public Backend {
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
   void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
-  void rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) override;
+  void norm(const Buffer& x, const NormWeights& weights, Buffer& out) override;
+  void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) override;
+  void convert(const Buffer& x, Buffer& out) override;
   void project(const Buffer& x, const Matrix& w, Buffer& out) override;
   void project_add(const Buffer& x, const Matrix& w, Buffer& hidden) override;
-  void project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) override;
+  void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
+                     Buffer& out) override;
+  void project_activated(const Buffer& x, const Matrix& up, Activation activation,
+                         Buffer& out) override;
   void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
@@ -55,6 +60,7 @@ class CudaBackend final : public Backend {
       const StreamState& state) const override;
 
  private:
+  void issue_norm(const Buffer& x, const NormWeights& weights, bool adds, Buffer& out);
   void issue_gemm(Call call, const Buffer& x, const Matrix& w, Buffer& out);
   InFlightStep& in_flight_of(const Buffer& x);
   // The buffer's elements, used by the step that began last.

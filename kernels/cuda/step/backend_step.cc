@@ -54,11 +54,28 @@ void CudaBackend::embed(std::span<const std::int32_t> ids, const TensorView& emb
                    .out = used(out)});
 }
 
-void CudaBackend::rms_norm(const Buffer& x, std::span<const float> weight, Buffer& out) {
+void CudaBackend::issue_norm(const Buffer& x, const NormWeights& weights, bool adds, Buffer& out) {
   in_flight_.newest().issue({.kind = Call::Kind::norm,
-                             .n_out = static_cast<std::int32_t>(weight.size()),
+                             .adds = adds,
+                             .n_out = static_cast<std::int32_t>(weights.weight.size()),
                              .in = used(x),
-                             .weights = device_.on_device(weight),
+                             .weights = device_.on_device(weights.weight),
+                             .bias = device_.on_device(weights.bias),
+                             .out = used(out)});
+}
+
+void CudaBackend::norm(const Buffer& x, const NormWeights& weights, Buffer& out) {
+  issue_norm(x, weights, false, out);
+}
+
+void CudaBackend::norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) {
+  issue_norm(x, weights, true, hidden);
+}
+
+void CudaBackend::convert(const Buffer& x, Buffer& out) {
+  in_flight_.newest().issue({.kind = Call::Kind::convert,
+                             .n_out = options_.shape.hidden_size,
+                             .in = used(x),
                              .out = used(out)});
 }
 
@@ -81,8 +98,15 @@ void CudaBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) 
   issue_gemm({.kind = Call::Kind::project, .adds = true}, x, w, hidden);
 }
 
-void CudaBackend::project_gated(const Buffer& x, const Matrix& gate_up, Buffer& out) {
-  issue_gemm({.kind = Call::Kind::gated}, x, gate_up, out);
+void CudaBackend::project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
+                                Buffer& out) {
+  issue_gemm({.kind = Call::Kind::activate, .is_gated = true, .activation = activation}, x, gate_up,
+             out);
+}
+
+void CudaBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
+                                    Buffer& out) {
+  issue_gemm({.kind = Call::Kind::activate, .activation = activation}, x, up, out);
 }
 
 void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,

@@ -4,12 +4,16 @@
 
 #include <cstdint>
 
+#include "kernels/types/layer_shape.h"
+
 namespace tovamill::cuda {
 
 struct Call {
-  enum class Kind : std::uint8_t { embed, norm, project, gated, attend };
+  enum class Kind : std::uint8_t { embed, norm, convert, project, activate, attend };
   Kind kind = Kind::embed;
-  bool adds = false;                                 // project: to what is there
+  bool adds = false;                                 // project, norm: to what is there
+  bool is_gated = false;                             // activate
+  Activation activation = Activation::silu;          // activate
   std::int32_t layer = 0;                            // attend
   std::int32_t n_in = 0, n_out = 0;                  // columns of in and out; embed: of out
   const void* in = nullptr;                          // rows of the step

@@ -58,12 +58,24 @@ int device_for(const BackendOptions& options) {
 // What the step multiplies by: Q, K and V, output, gate and up, down, head.
 std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ComputeType type) {
   const ModelShape& s = o.shape;
-  GemmShape head{.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows};
-  return {{.n_out = s.q_size() + 2 * s.kv_size(), .n_in = s.hidden_size},
-          {.n_out = s.hidden_size, .n_in = s.q_size(), .adds = true},
-          {.n_out = 2 * s.intermediate_size, .n_in = s.hidden_size, .out_type = type},
-          {.n_out = s.hidden_size, .n_in = s.intermediate_size, .adds = true},
-          head};
+  std::vector<GemmShape> shapes{
+      {.n_out = s.q_size() + 2 * s.kv_size(), .n_in = s.hidden_size},
+      {.n_out = s.vocab_size, .n_in = s.hidden_size, .tried_rows = kHeadRows}};
+  const auto add = [&](const GemmShape& shape) {
+    const auto is_same = [&](const GemmShape& other) {
+      return other.n_out == shape.n_out && other.n_in == shape.n_in && other.adds == shape.adds &&
+             other.out_type == shape.out_type && other.tried_rows == shape.tried_rows;
+    };
+    if (std::none_of(shapes.begin(), shapes.end(), is_same)) shapes.push_back(shape);
+  };
+  for (const LayerShape& l : s.layers) {
+    add({.n_out = s.hidden_size, .n_in = s.q_size(), .adds = !l.post_norm});
+    add({.n_out = (l.gated ? 2 : 1) * s.intermediate_size,
+         .n_in = s.hidden_size,
+         .out_type = type});
+    add({.n_out = s.hidden_size, .n_in = s.intermediate_size, .adds = !l.post_norm});
+  }
+  return shapes;
 }
 
 }  // namespace
@@ -144,7 +156,7 @@ std::unique_ptr<Matrix> CudaDevice::pack(const MatrixSource& source) {
 
 void CudaDevice::hold_embedding(const TensorView& embedding) {
   in_flight_.synchronize();  // who reads the one before
-  memory_->table = pack_rows({.parts = {embedding}, .biases = {}, .interleaved = {}});
+  memory_->table = pack_rows({.parts = {embedding}});
   memory_->table_source = embedding.data;
 }
 
@@ -166,10 +178,8 @@ void CudaDevice::end_set_up() {
 }
 
 // Gate rows, then up rows: a product gives both side by side.
-std::unique_ptr<Matrix> CudaDevice::pack_gated(const TensorView& gate, const TensorView& up) {
-  MatrixSource source;
-  source.parts = {gate, up};
-  return pack(source);
+std::unique_ptr<Matrix> CudaDevice::pack_gated(const GatedSource& source) {
+  return pack({.parts = {source.gate, source.up}, .biases = {source.gate_bias, source.up_bias}});
 }
 
 // A buffer that is gone may have been read by a step in flight, so memory is taken after it.

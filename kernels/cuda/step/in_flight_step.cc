@@ -8,7 +8,10 @@ namespace tovamill::cuda {
 InFlightStep::InFlightStep(const BackendOptions& options, const AttentionModel& model,
                            RowGemm& gemm, Arena& arena, TraceSum& trace)
     : type_(model.type()),
-      eps_(options.shape.rms_norm_eps),
+      norm_(options.shape.norm),
+      eps_(options.shape.norm_eps),
+      embedding_scale_(options.shape.embedding_scale),
+      logit_cap_(options.shape.logit_cap),
       head_rows_(std::min(kHeadRows, options.max_rows)),
       gemm_(gemm),
       trace_(trace),

@@ -90,7 +90,8 @@ class InFlightStep {
                             const ArenaBlock& to, bool& is_staged);
 
   ComputeType type_;
-  float eps_;
+  NormKind norm_;
+  float eps_, embedding_scale_, logit_cap_;
   std::int32_t head_rows_;  // whose logits exist at one time
   RowGemm& gemm_;
   TraceSum& trace_;

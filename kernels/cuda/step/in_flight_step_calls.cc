@@ -50,21 +50,38 @@ void InFlightStep::run(const Call& call) {
 
 template <class T>
 void InFlightStep::run_rows(const Call& call) {
-  if (call.kind == Call::Kind::gated) {
+  if (call.kind == Call::Kind::activate) {
     timer_.enter(StepPart::gemm, stream_);
     multiply(call, gate_up_.data(), type_);
     timer_.enter(StepPart::rows, stream_);
-    gate_rows(static_cast<const T*>(gate_up_.data()), call.n_out / 2, static_cast<T*>(call.out),
-              n_rows_, stream_);
+    gate_rows(static_cast<const T*>(gate_up_.data()),
+              {.activation = call.activation,
+               .is_gated = call.is_gated,
+               .n = call.is_gated ? call.n_out / 2 : call.n_out,
+               .bias = call.bias},
+              static_cast<T*>(call.out), n_rows_, stream_);
     return;
   }
   timer_.enter(StepPart::rows, stream_);
+  const auto* x = static_cast<const float*>(call.in);
   if (call.kind == Call::Kind::embed) {
     embed_rows(static_cast<const std::int32_t*>(ids_.data()), static_cast<const T*>(call.weights),
-               call.n_out, static_cast<float*>(call.out), n_rows_, stream_);
+               call.n_out, embedding_scale_, static_cast<float*>(call.out), n_rows_, stream_);
+  } else if (call.kind == Call::Kind::convert) {
+    convert_rows(x, call.n_out, static_cast<T*>(call.out), n_rows_, stream_);
   } else {
-    rms_norm_rows(static_cast<const float*>(call.in), static_cast<const float*>(call.weights),
-                  call.n_out, eps_, static_cast<T*>(call.out), n_rows_, stream_);
+    const NormArguments norm{.kind = norm_,
+                             .x = x,
+                             .weight = static_cast<const float*>(call.weights),
+                             .bias = call.bias,
+                             .n = call.n_out,
+                             .eps = eps_,
+                             .adds = call.adds};
+    if (call.adds) {
+      norm_rows(norm, static_cast<float*>(call.out), n_rows_, stream_);
+    } else {
+      norm_rows(norm, static_cast<T*>(call.out), n_rows_, stream_);
+    }
   }
 }
 
@@ -87,6 +104,7 @@ void InFlightStep::multiply_head(const CudaMatrix& head, const void* x, std::int
   auto* logits = static_cast<float*>(logits_.data());
   gemm_.multiply(head.operand(), x, n, kind, logits, ComputeType::f32, false, workspace_, stream_);
   if (head.bias() != nullptr) add_bias(logits, head.bias(), head.rows, n, stream_);
+  if (logit_cap_ > 0.0f) cap_rows(logits, logit_cap_, head.rows, n, stream_);
 }
 
 void InFlightStep::target_nll(const CudaBuffer& x, const CudaMatrix& head,

@@ -8,6 +8,7 @@
 
 #include "engine/model/model_config.h"
 #include "kernels/types/model_limits.h"
+#include "tests/engine/model/bad_configs.h"
 #include "tests/support/error_of.h"
 #include "tests/support/models/model_builder.h"
 
@@ -15,8 +16,11 @@ namespace tovamill {
 namespace {
 
 using nlohmann::json;
+using testing::BadConfig;
 using testing::contains;
 using testing::error_of;
+using testing::other_architectures;
+using testing::other_switches;
 using testing::TinyModel;
 
 json tiny(const std::string& architecture, const json& changes = json::object()) {
@@ -49,12 +53,12 @@ TEST(HfConfigTest, ReadsSmolLm2) {
   EXPECT_EQ(config.shape.vocab_size, 49152);
   EXPECT_EQ(config.shape.trained_context, 8192);
   EXPECT_EQ(config.shape.layers.at(0).sliding_window, 0);
-  EXPECT_EQ(config.shape.rms_norm_eps, 1e-5f);
+  EXPECT_EQ(config.shape.norm_eps, 1e-5f);
   ASSERT_EQ(config.shape.ropes.at(0).size(), 32u);
   EXPECT_EQ(config.shape.ropes.at(0)[0], 1);
   EXPECT_NEAR(config.shape.ropes.at(0)[1], std::pow(1e5, -2.0 / 64), 1e-15);
   EXPECT_TRUE(config.tied_head);
-  EXPECT_FALSE(config.interleaved_qk);
+  EXPECT_FALSE(config.rotary.interleaved);
   EXPECT_EQ(config.shape.layers.at(0).attention_bias, AttentionBias::none);
 }
 
@@ -124,8 +128,8 @@ TEST(HfConfigTest, KnowsTheBiasesAndNormsOfEachArchitecture) {
   EXPECT_EQ(hf(tiny("qwen3")).shape.layers.at(0).attention_bias, AttentionBias::none);
   EXPECT_EQ(hf(tiny("qwen3", {{"attention_bias", true}})).shape.layers.at(0).attention_bias,
             AttentionBias::qkvo);
-  EXPECT_TRUE(hf(tiny("qwen3")).shape.layers.at(0).qk_norm);
-  EXPECT_FALSE(hf(tiny("qwen2")).shape.layers.at(0).qk_norm);
+  EXPECT_EQ(hf(tiny("qwen3")).shape.layers.at(0).qk_norm, QkNorm::heads);
+  EXPECT_EQ(hf(tiny("qwen2")).shape.layers.at(0).qk_norm, QkNorm::none);
   EXPECT_EQ(hf(tiny("qwen3", {{"head_dim", nullptr}})).shape.head_dim, 128);
   EXPECT_EQ(hf(tiny("qwen2", {{"head_dim", nullptr}})).shape.head_dim, 16);
 }
@@ -230,12 +234,6 @@ TEST(HfConfigTest, WindowsOfSmolLm3AreWhereNothingIsRotated) {
   EXPECT_EQ(windows_of(config), (Windows{64, 0, 0, 0}));
 }
 
-struct BadConfig {
-  std::string architecture;
-  json changes;
-  std::string message;
-};
-
 const std::vector<BadConfig> kBadFamilies{
     {"llama",
      {{"model_type", "gpt2"}},
@@ -255,8 +253,10 @@ const std::vector<BadConfig> kBadFamilies{
      "of llama only LlamaForCausalLM is"},
     {"llama", {{"architectures", "LlamaForCausalLM"}}, "architectures is not a list"},
     {"llama", {{"architectures", json::array()}}, "architectures is not a list"},
-    {"llama", {{"hidden_act", "gelu"}}, "hidden_act 'gelu' is not supported"},
-    {"llama", {{"mlp_bias", true}}, "mlp_bias is true"},
+    {"llama", {{"hidden_act", "relu"}}, "hidden_act 'relu' is not supported"},
+    {"llama", {{"hidden_act", "quick_gelu"}}, "hidden_act 'quick_gelu' is not supported"},
+    {"mistral", {{"mlp_bias", true}}, "mlp_bias is true"},
+    {"qwen2", {{"mlp_bias", true}}, "mlp_bias is true"},
     {"llama", {{"mlp_bias", 1}}, "mlp_bias is 1, not true or false"},
     {"llama", {{"quantization_config", {{"quant_method", "gptq"}}}}, "quantised with 'gptq'"},
     {"llama", {{"quantization_config", 4}}, "quantised with quantization_config"},
@@ -334,12 +334,30 @@ const std::vector<BadConfig> kBadLayerTypes{
 
 std::vector<BadConfig> unknown_scalings() {
   std::vector<BadConfig> cases;
-  for (const char* type : {"yarn", "dynamic", "longrope", "su", "mrope"}) {
+  for (const char* type : {"su", "mrope", "proportional", "axial", "ntk"}) {
     const std::string message = std::string("the scaling '") + type + "' is not supported";
     cases.push_back({"llama", {{"rope_scaling", {{"type", type}, {"factor", 2.0}}}}, message});
     cases.push_back(
         {"qwen2", {{"rope_parameters", {{"rope_type", type}, {"factor", 2.0}}}}, message});
   }
+  const auto bad = [&](json rope, const std::string& message) {
+    cases.push_back({"llama", {{"rope_scaling", std::move(rope)}}, message});
+  };
+  const json ones = std::vector<double>(4, 1.0), twos = std::vector<double>(8, 2.0);
+  bad({{"type", "yarn"}}, "factor is missing");
+  bad({{"type", "yarn"}, {"factor", 2.0}, {"beta_fast", "32"}}, "beta_fast is '32'");
+  bad({{"type", "yarn"}, {"factor", 2.0}, {"truncate", 1}}, "truncate is 1");
+  bad({{"type", "yarn"}, {"factor", 2.0}, {"attention_factor", 0}}, "attention_factor is 0");
+  bad({{"type", "yarn"}, {"factor", 2.0}, {"low_freq_factor", 1}}, "does not have");
+  bad({{"type", "longrope"}}, "short_factor is missing");
+  bad({{"type", "longrope"}, {"short_factor", ones}}, "short_factor is not a list of 8");
+  bad({{"type", "longrope"}, {"short_factor", twos}}, "long_factor is missing");
+  bad({{"type", "longrope"}, {"short_factor", twos}, {"long_factor", {1, 1, 1, 1, 1, 1, 1, 0}}},
+      "long_factor holds 0");
+  bad({{"type", "longrope"}, {"short_factor", twos}, {"long_factor", {1, 1, 1, 1, 1, 1, 1, "2"}}},
+      "long_factor holds '2'");
+  bad({{"type", "dynamic"}, {"factor", 2.0}, {"beta_slow", 1}}, "does not have");
+  bad({{"type", "default"}, {"partial_rotary_factor", 0.5}}, "rotates whole heads");
   return cases;
 }
 
@@ -364,8 +382,9 @@ std::vector<BadConfig> bad_sizes() {
 }
 
 TEST(HfConfigTest, RefusesByName) {
-  for (const auto& cases : {kBadFamilies, kBadRotations, kBadNumbers, kBadLayerTypes,
-                            unknown_scalings(), bad_sizes()}) {
+  for (const auto& cases :
+       {kBadFamilies, kBadRotations, kBadNumbers, kBadLayerTypes, unknown_scalings(),
+        other_architectures(), other_switches(), bad_sizes()}) {
     for (const BadConfig& bad : cases) {
       const std::string message = error_of([&] { hf(tiny(bad.architecture, bad.changes)); });
       EXPECT_TRUE(contains(message, "config.json: ")) << message;

@@ -68,17 +68,17 @@ TEST_P(EveryArchitecture, HoldsTheSameWeightsInBothFormats) {
   const auto hf = ModelFiles::open(directory.path() / "hf", ModelFiles::Parts::all);
   const auto gguf = ModelFiles::open(directory.path() / "m.gguf", ModelFiles::Parts::all);
   const ModelConfig a = config_from_hf(hf->config(), "hf");
-  const ModelConfig b =
-      config_from_gguf(gguf->config(), gguf->find_tensor("rope_freqs.weight"), "gguf");
+  const ModelConfig b = config_from_gguf(
+      gguf->config(), [&](const std::string& name) { return gguf->find_tensor(name); }, "gguf");
   EXPECT_EQ(a.shape.ropes, b.shape.ropes);
-  EXPECT_EQ(a.shape.rms_norm_eps, b.shape.rms_norm_eps);
+  EXPECT_EQ(a.shape.norm_eps, b.shape.norm_eps);
   EXPECT_EQ(a.shape.vocab_size, b.shape.vocab_size);
   EXPECT_EQ(a.shape.head_dim, b.shape.head_dim);
   const ModelWeights left = collect_weights(
       a, [&](const auto& name) { return hf->find_tensor(name); }, "hf");
   const ModelWeights right = collect_weights(
       b, [&](const auto& name) { return gguf->find_tensor(name); }, "gguf");
-  EXPECT_EQ(right.interleaved_qk, a.architecture != "qwen2" && a.architecture != "qwen3");
+  EXPECT_EQ(right.rotary.interleaved, a.architecture != "qwen2" && a.architecture != "qwen3");
   ASSERT_EQ(left.layers.size(), 2u);
   ASSERT_EQ(right.layers.size(), 2u);
   EXPECT_EQ(row(left.head, 7), row(right.head, 7));
@@ -101,8 +101,8 @@ TEST_P(EveryArchitecture, HoldsTheSameWeightsInBothFormats) {
     EXPECT_EQ(row(x, x.n_rows() - 1), row(y, y.n_rows() - 1)) << x.name;
   }
   // Row 1 of the interleaved layout is row head_dim / 2 of the other.
-  EXPECT_EQ(row(l.q, 8), row(r.q, right.interleaved_qk ? 1 : 8));
-  EXPECT_EQ(row(l.k, 9), row(r.k, right.interleaved_qk ? 3 : 9));
+  EXPECT_EQ(row(l.q, 8), row(r.q, right.rotary.interleaved ? 1 : 8));
+  EXPECT_EQ(row(l.k, 9), row(r.k, right.rotary.interleaved ? 3 : 9));
 }
 
 TEST_P(EveryArchitecture, NamesTheMissingTensor) {

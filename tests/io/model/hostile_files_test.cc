@@ -74,9 +74,8 @@ bool loads(const std::string& path) {
     const auto files = ModelFiles::open(path, ModelFiles::Parts::all);
     const FindTensor find = [&](const std::string& name) { return files->find_tensor(name); };
     const bool gguf = files->format() == ModelFiles::Format::gguf;
-    const ModelConfig config =
-        gguf ? config_from_gguf(files->config(), files->find_tensor("rope_freqs.weight"), path)
-             : config_from_hf(files->config(), path);
+    const ModelConfig config = gguf ? config_from_gguf(files->config(), find, path)
+                                    : config_from_hf(files->config(), path);
     collect_weights(config, find, path);
     for (const TensorView& tensor : files->tensors()) {
       std::vector<float> row(static_cast<std::size_t>(tensor.n_cols()));

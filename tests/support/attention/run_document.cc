@@ -15,10 +15,8 @@ RunResult run_document(const std::string& model_path, const std::vector<std::int
   const auto files = ModelFiles::open(model_path, ModelFiles::Parts::weights_only);
   const FindTensor find = [&](const std::string& name) { return files->find_tensor(name); };
   const bool is_hf = files->format() == ModelFiles::Format::hugging_face;
-  const ModelConfig config =
-      is_hf
-          ? config_from_hf(files->config(), model_path)
-          : config_from_gguf(files->config(), files->find_tensor("rope_freqs.weight"), model_path);
+  const ModelConfig config = is_hf ? config_from_hf(files->config(), model_path)
+                                   : config_from_gguf(files->config(), find, model_path);
   const ModelWeights weights = collect_weights(config, find, model_path);
   refuse_unused_tensors(config, files->tensor_names(), model_path);
   const BackendOptions options{.shape = config.shape,

@@ -90,7 +90,7 @@ MODELS = [
          tensors=[added("output.bias", "rows of token_embd.weight", value=0.5)]),
     case("a scale of a matrix", "llama3", "tensor 'blk.0.attn_q.scale' has no place",
          tensors=[added("blk.0.attn_q.scale", "one", value=2.0)]),
-    case("biases of a feed-forward", "llama3", "'blk.0.ffn_up.bias' is not supported",
+    case("biases of a feed-forward", "llama3", None,
          tensors=[added("blk.0.ffn_up.bias", "rows of blk.0.ffn_up.weight", value=0.5)]),
     case("norms of q in a llama", "llama3", "'blk.0.attn_q_norm.weight' is not supported",
          tensors=[added("blk.0.attn_q_norm.weight", NORM)]),

@@ -51,8 +51,8 @@ void add_rope_scaling(GgufBuilder& file, const TinyModel& m, const std::string& 
                                  .low_freq_factor = s.at("low_freq_factor"),
                                  .high_freq_factor = s.at("high_freq_factor"),
                                  .original_context = s.at("original_max_position_embeddings")};
-  const auto plain = rotary_frequencies(m.rope_theta, m.head_dim, {});
-  const auto scaled = rotary_frequencies(m.rope_theta, m.head_dim, scaling);
+  const auto plain = rotary_frequencies(m.rope_theta, m.head_dim, m.head_dim, {});
+  const auto scaled = rotary_frequencies(m.rope_theta, m.head_dim, m.head_dim, scaling);
   std::vector<float> divisors;
   for (std::size_t i = 0; i < plain.size(); ++i) {
     divisors.push_back(static_cast<float>(plain[i] / scaled[i]));
