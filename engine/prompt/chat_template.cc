@@ -75,14 +75,15 @@ JinjaItems messages_of(const ChatSettings& settings, JinjaText message) {
   return messages;
 }
 
-JinjaRendering rendering_of(const ChatTemplate& chat, JinjaItems messages, bool asks) {
+JinjaText text_of(const ChatTemplate& chat, JinjaItems messages, bool asks,
+                  std::set<std::string>* missing = nullptr) {
   std::size_t n = 0;
   for (const JinjaValue& message : messages)
     n += message.object()->members[1].second.text()->size();
   JinjaVariables variables = chat.variables;
   variables.insert_or_assign("messages", JinjaValue::list(std::move(messages)));
   variables.insert_or_assign("add_generation_prompt", JinjaValue(asks));
-  return chat.jinja.render(variables, n, chat.settings.date);
+  return chat.jinja.render(variables, n, chat.settings.date, missing);
 }
 
 // How many characters at the front are the content of bos_token.
@@ -105,7 +106,7 @@ std::string after_reply_of(const ChatTemplate& chat) {
   JinjaItems messages = messages_of({}, jinja_text(kProbe));
   messages.push_back(message_of(U"assistant", jinja_text(kProbe, JinjaOrigin::reply)));
   try {
-    const JinjaText text = rendering_of(chat, std::move(messages), false).text;
+    const JinjaText text = text_of(chat, std::move(messages), false);
     const auto last = std::find_if(text.rbegin(), text.rend(),
                                    [](char32_t c) { return (c & JinjaOrigin::reply) != 0; });
     return last == text.rend() ? "" : to_utf8_of(JinjaText(last.base(), text.end()));
@@ -117,19 +118,23 @@ std::string after_reply_of(const ChatTemplate& chat) {
 // What the template does with a message like any other; where it cannot, why.
 void probe_template(ChatTemplate& chat, std::string_view jinja, const std::string& where) {
   const JinjaText probe = jinja_text(kProbe, JinjaOrigin::message);
-  // The values of some switches decide whether others are read.
-  JinjaRendering rendering;
+  JinjaText text;
   std::set<std::string> missing;
-  for (std::size_t n_before = 1; n_before != missing.size();) {
-    n_before = missing.size();
-    rendering = rendering_of(chat, messages_of({}, probe), true);
-    missing.merge(rendering.missing);
+  // The values of some switches decide whether others are read; without them it may refuse all.
+  for (bool again = true; again;) {
+    const std::size_t n_before = missing.size();
+    try {
+      text = text_of(chat, messages_of({}, probe), true, &missing);
+      again = missing.size() > n_before;
+    } catch (const JinjaError&) {
+      if (missing.size() == n_before) throw;
+    }
     chat.reasoning = switch_reasoning_off(jinja, missing, chat.variables);
   }
-  if (!has_origin(rendering.text, JinjaOrigin::message))
+  if (!has_origin(text, JinjaOrigin::message))
     refuse_chat_template(where, "it leaves the message out");
-  chat.starts_with_bos = bos_length(chat, rendering.text) > 0;
-  const std::string printed = to_utf8_of(jinja_stripped(rendering.text, nullptr, false, true));
+  chat.starts_with_bos = bos_length(chat, text) > 0;
+  const std::string printed = to_utf8_of(jinja_stripped(text, nullptr, false, true));
   chat.begins_thinking = printed.ends_with("<think>");
   chat.answers_in_channels = printed.ends_with("<|start|>assistant") &&
                              jinja.find("<|channel|>") != std::string_view::npos;
@@ -142,7 +147,7 @@ void probe_system(const ChatTemplate& chat, const std::string& where) {
   const JinjaText probe = jinja_text(kProbe, JinjaOrigin::message);
   std::string reason = "leaves it out";
   try {
-    const JinjaText text = rendering_of(chat, messages_of(chat.settings, probe), true).text;
+    const JinjaText text = text_of(chat, messages_of(chat.settings, probe), true);
     if (has_origin(text, JinjaOrigin::system) && has_origin(text, JinjaOrigin::message) &&
         (bos_length(chat, text) > 0) == chat.starts_with_bos) {
       return;
@@ -159,7 +164,7 @@ void probe_system(const ChatTemplate& chat, const std::string& where) {
 
 JinjaText ChatTemplate::rendered(JinjaText message) const {
   if (name == "none") return message;
-  JinjaText text = rendering_of(*this, messages_of(settings, std::move(message)), true).text;
+  JinjaText text = text_of(*this, messages_of(settings, std::move(message)), true);
   const std::size_t n = bos_length(*this, text);
   if ((n > 0) != starts_with_bos)
     throw JinjaError({}, "whether a BOS comes first depends on the message");

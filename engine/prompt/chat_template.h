@@ -17,7 +17,7 @@ namespace tovamill {
 
 // What a caller adds to the messages.
 struct ChatSettings {
-  std::string system;              // a system message; empty: none
+  std::string system{};            // a system message; empty: none
   std::int64_t date = kJinjaDate;  // today's, for templates that say it
 };
 

@@ -14,13 +14,12 @@ constexpr std::size_t kUnits = 4'000'000, kUnitsPerCharacter = 40;
 JinjaTemplate::JinjaTemplate(std::string_view source)
     : body_(std::make_shared<const JinjaBody>(read_jinja(source))) {}
 
-JinjaRendering JinjaTemplate::render(const JinjaVariables& variables, std::size_t n_characters,
-                                     std::int64_t date) const {
-  JinjaEvaluator evaluator(variables, kUnits + kUnitsPerCharacter * n_characters, date);
-  JinjaRendering out;
-  out.text = evaluator.render(*body_);
-  out.missing = evaluator.missing();
-  return out;
+JinjaText JinjaTemplate::render(const JinjaVariables& variables, std::size_t n_characters,
+                                std::int64_t date, std::set<std::string>* missing) const {
+  std::set<std::string> none;
+  JinjaEvaluator evaluator(variables, kUnits + kUnitsPerCharacter * n_characters, date,
+                           missing != nullptr ? *missing : none);
+  return evaluator.render(*body_);
 }
 
 JinjaValue jinja_value(const nlohmann::json& value) {
@@ -43,7 +42,7 @@ JinjaValue jinja_value(const nlohmann::json& value) {
 std::string render_jinja(std::string_view source, const nlohmann::json& variables) {
   JinjaVariables values;
   for (const auto& [name, value] : variables.items()) values.emplace(name, jinja_value(value));
-  return to_utf8_of(JinjaTemplate(source).render(values).text);
+  return to_utf8_of(JinjaTemplate(source).render(values));
 }
 
 }  // namespace tovamill

@@ -24,21 +24,18 @@ using JinjaVariables = std::map<std::string, JinjaValue, std::less<>>;
 // nothing else is given, so that runs repeat. Seconds since 1970, UTC.
 constexpr std::int64_t kJinjaDate = 1'721'952'000;
 
-struct JinjaRendering {
-  JinjaText text;                 // each character with its origin
-  std::set<std::string> missing;  // variables that were looked for and are none
-};
-
 class JinjaTemplate {
  public:
   // Throws JinjaError for what is no Jinja.
   explicit JinjaTemplate(std::string_view source);
 
-  // Throws JinjaError where the template does what is not known here, of which only what runs
-  // counts, or refuses the variables itself. `n_characters`: of the variables' texts, which may be
-  // long; time and memory are in proportion to it and a constant.
-  JinjaRendering render(const JinjaVariables& variables, std::size_t n_characters = 0,
-                        std::int64_t date = kJinjaDate) const;
+  // What the template prints, each character with its origin. Throws JinjaError where it does what
+  // is not known here, of which only what runs counts, or refuses the variables itself.
+  // `n_characters`: of the variables' texts, which may be long; time and memory are in proportion
+  // to it and a constant. `missing` gets the variables that were looked for and are none, also
+  // where it throws.
+  JinjaText render(const JinjaVariables& variables, std::size_t n_characters = 0,
+                   std::int64_t date = kJinjaDate, std::set<std::string>* missing = nullptr) const;
 
  private:
   std::shared_ptr<const std::vector<JinjaNode>> body_;

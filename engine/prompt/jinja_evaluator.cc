@@ -115,8 +115,6 @@ JinjaEvaluator::Flow JinjaEvaluator::run_loop(const JinjaNode& node) {
   budget_.charge(1, node.place);
   JinjaLoop& loop = loops_.emplace_back();
   loop.list = items;
-  loop.depth = static_cast<std::int64_t>(open_loops_.size()) + 1;
-  open_loops_.push_back(&loop);
   for (loop.at = 0; loop.at < items->items.size(); ++loop.at) {
     budget_.charge(1, node.place);
     push_scope();
@@ -126,7 +124,6 @@ JinjaEvaluator::Flow JinjaEvaluator::run_loop(const JinjaNode& node) {
     scopes_.pop_back();
     if (flow == Flow::leave_loop) break;
   }
-  open_loops_.pop_back();
   return Flow::on;
 }
 

@@ -31,13 +31,13 @@ class JinjaEvaluator {
  public:
   using Variables = std::map<std::string, JinjaValue, std::less<>>;
 
-  // `date` is what strftime_now formats: seconds since 1970, UTC.
-  JinjaEvaluator(const Variables& variables, std::size_t budget, std::int64_t date)
-      : variables_(variables), budget_(budget), date_(date) {}
+  // `date` is what strftime_now formats: seconds since 1970, UTC. `missing` gets the names of
+  // variables that are looked for and are none.
+  JinjaEvaluator(const Variables& variables, std::size_t budget, std::int64_t date,
+                 std::set<std::string>& missing)
+      : variables_(variables), budget_(budget), date_(date), missing_(missing) {}
 
   JinjaText render(const JinjaBody& body);
-  // The names of variables that were looked for and are none.
-  const std::set<std::string>& missing() const { return missing_; }
 
  private:
   enum class Flow : std::uint8_t { on, leave_loop, next_round };
@@ -114,7 +114,8 @@ class JinjaEvaluator {
   JinjaValue sum(const JinjaValue& value, const JinjaArguments& args, JinjaPlace place);
   JinjaValue members(const JinjaValue& value, JinjaPlace place);
   JinjaValue reversed(const JinjaValue& value, JinjaPlace place);
-  JinjaValue path_of(const JinjaValue& value, const JinjaValue& path, JinjaPlace place);
+  JinjaValue path_of(const JinjaValue& value, const JinjaValue& path, JinjaPlace place,
+                     const JinjaValue* otherwise = nullptr);
   void sort_items(JinjaItems& items, const std::vector<JinjaValue>& keys, bool reverse,
                   JinjaPlace place);
   JinjaValue to_json(const JinjaValue& value, const JinjaArguments& args, JinjaPlace place);
@@ -166,8 +167,7 @@ class JinjaEvaluator {
   std::deque<JinjaNamespace> namespaces_;
   std::deque<JinjaLoop> loops_;
   std::deque<JinjaMacro> macros_;
-  std::vector<const JinjaLoop*> open_loops_;
-  std::set<std::string> missing_;
+  std::set<std::string>& missing_;
   JinjaText out_;
   int depth_ = 0;
 };

@@ -309,8 +309,11 @@ JinjaExpressionPointer JinjaExpressionReader::read_postfix(JinjaExpressionPointe
   while (true) {
     const JinjaPlace begin = place();
     if (accept_sign(".")) {
-      const bool numbered = peek().kind == TokenKind::integer;
-      if (numbered) refuse("an attribute that is a number");
+      if (peek().kind == TokenKind::integer) {
+        JinjaExpressionPointer number = read_literal();
+        value = made(Kind::item, begin, parts_of(std::move(value), std::move(number)));
+        continue;
+      }
       const std::string name = take_name();
       value = made(Kind::attribute, begin, parts_of(std::move(value)));
       value->name = name;
@@ -403,10 +406,9 @@ JinjaExpressionPointer JinjaExpressionReader::read_test(JinjaExpressionPointer v
 void JinjaExpressionReader::read_arguments(JinjaExpression& call) {
   const Nesting nesting(*this);
   while (!accept_sign(")")) {
-    if (next_is(TokenKind::sign, "*") || next_is(TokenKind::sign, "**"))
-      refuse("arguments out of a list");
-    if (peek().kind == TokenKind::name && next_is(TokenKind::sign, "=", 1)) {
-      const std::string name = take_name();
+    const bool spreads = next_is(TokenKind::sign, "*") || next_is(TokenKind::sign, "**");
+    if (spreads || (peek().kind == TokenKind::name && next_is(TokenKind::sign, "=", 1))) {
+      const std::string name = spreads ? peek().text : take_name();
       ++at_;
       JinjaExpressionPointer value = read();
       call.depth = std::max(call.depth, value->depth + 1);

@@ -126,7 +126,8 @@ JinjaValue JinjaEvaluator::join(const JinjaValue& value, const JinjaArguments& a
   const JinjaText between = separator != nullptr ? printed(*separator, place) : JinjaText();
   JinjaText out;
   bool first = true;
-  for (const JinjaValue& item : items_of(value, place)->items) {
+  const auto all = items_of(value, place);
+  for (const JinjaValue& item : all->items) {
     if (!first) out += between;
     first = false;
     out += printed(path != nullptr ? path_of(item, *path, place) : item, place);

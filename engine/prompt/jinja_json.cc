@@ -88,7 +88,8 @@ class JsonWriter {
     for (std::size_t i = 0; i < members.size(); ++i) {
       if (i > 0) out_ += item_separator;
       write_break(level + 1);
-      write_text(members[i].first);
+      const JinjaValue name = jinja_member_value(members[i].first);
+      write_text(jinja_printed(name, place_));
       out_ += name_separator;
       write(members[i].second, level + 1);
     }

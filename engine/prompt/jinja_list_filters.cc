@@ -54,15 +54,18 @@ JinjaValue JinjaEvaluator::members(const JinjaValue& value, JinjaPlace place) {
     refuse(place, "the members of " + value.kind());
   if (value.object() != nullptr) {
     for (const auto& [name, member] : value.object()->members)
-      out.push_back(made_list({name, member}, place));
+      out.push_back(made_list({jinja_member_value(name), member}, place));
   }
   return made_list(std::move(out), place);
 }
 
-// The attribute "a", or "a.b", or item number 0 of an item.
+// The attribute "a", or "a.b", or item number 0 of an item; `otherwise` where it has none.
 JinjaValue JinjaEvaluator::path_of(const JinjaValue& value, const JinjaValue& path,
-                                   JinjaPlace place) {
-  if (path.text() == nullptr) return item(value, path, place);
+                                   JinjaPlace place, const JinjaValue* otherwise) {
+  if (path.text() == nullptr) {
+    JinjaValue found = item(value, path, place);
+    return found.is_undefined() && otherwise != nullptr ? *otherwise : found;
+  }
   const std::string names = to_utf8_of(*path.text());
   budget_.charge(names.size(), place);
   JinjaValue found = value;
@@ -76,6 +79,7 @@ JinjaValue JinjaEvaluator::path_of(const JinjaValue& value, const JinjaValue& pa
                  numbered ? JinjaValue(static_cast<std::int64_t>(std::stoll(name)))
                           : JinjaValue(jinja_text(name)),
                  place);
+    if (found.is_undefined() && otherwise != nullptr) found = *otherwise;
     begin = end + 1;
   }
   return found;
@@ -84,16 +88,15 @@ JinjaValue JinjaEvaluator::path_of(const JinjaValue& value, const JinjaValue& pa
 JinjaValue JinjaEvaluator::mapped(const JinjaValue& value, const JinjaArguments& args,
                                   JinjaPlace place) {
   JinjaItems out;
+  if (!value.is_true()) return made_list({}, place);  // none, too, as Jinja does
   const auto list = items_of(value, place);
   if (args.values.empty()) {
     expect_names(args, {"attribute", "default"}, "map", place);
     const JinjaValue* path = args.find(0, "attribute");
     const JinjaValue* otherwise = args.find(1, "default");
     if (path == nullptr) refuse(place, "'map' without an attribute or a filter");
-    for (const JinjaValue& entry : list->items) {
-      JinjaValue found = path_of(entry, *path, place);
-      out.push_back(found.is_undefined() && otherwise != nullptr ? *otherwise : std::move(found));
-    }
+    for (const JinjaValue& entry : list->items)
+      out.push_back(path_of(entry, *path, place, otherwise));
     return made_list(std::move(out), place);
   }
   JinjaArguments rest = args;
@@ -110,6 +113,7 @@ JinjaValue JinjaEvaluator::mapped(const JinjaValue& value, const JinjaArguments&
 // of which.
 JinjaValue JinjaEvaluator::selected(const std::string& name, const JinjaValue& value,
                                     const JinjaArguments& args, JinjaPlace place) {
+  if (!value.is_true()) return made_list({}, place);  // none, too, as Jinja does
   const bool of_attribute = name.ends_with("attr"), keeps = name.starts_with("select");
   JinjaArguments rest = args;
   JinjaValue path;
@@ -124,7 +128,8 @@ JinjaValue JinjaEvaluator::selected(const std::string& name, const JinjaValue& v
     rest.values.erase(rest.values.begin());
   }
   JinjaItems out;
-  for (const JinjaValue& entry : items_of(value, place)->items) {
+  const auto all = items_of(value, place);
+  for (const JinjaValue& entry : all->items) {
     budget_.charge(1, place);
     const JinjaValue looked_at = of_attribute ? path_of(entry, path, place) : entry;
     const bool holds =
@@ -190,7 +195,8 @@ JinjaValue JinjaEvaluator::unique(const JinjaValue& value, const JinjaArguments&
   const JinjaValue* path = args.find(1, "attribute");
   const bool keeps_case = truth_of(args.find(0, "case_sensitive"), false);
   JinjaItems out, seen;
-  for (const JinjaValue& entry : items_of(value, place)->items) {
+  const auto all = items_of(value, place);
+  for (const JinjaValue& entry : all->items) {
     JinjaValue key = path != nullptr ? path_of(entry, *path, place) : entry;
     if (key.text() != nullptr && !keeps_case) key = made_text(jinja_lower(*key.text()), place);
     const bool is_new = std::none_of(seen.begin(), seen.end(), [&](const JinjaValue& other) {
@@ -228,7 +234,8 @@ JinjaValue JinjaEvaluator::sum(const JinjaValue& value, const JinjaArguments& ar
   const JinjaValue* path = args.find(0, "attribute");
   const JinjaValue* start = args.find(1, "start");
   JinjaValue total = start != nullptr ? *start : JinjaValue(std::int64_t{0});
-  for (const JinjaValue& entry : items_of(value, place)->items)
+  const auto all = items_of(value, place);
+  for (const JinjaValue& entry : all->items)
     total = calculated("+", total, path != nullptr ? path_of(entry, *path, place) : entry, place);
   return total;
 }

@@ -34,8 +34,8 @@ JinjaValue JinjaEvaluator::call_object_method(const JinjaObject& object, const s
                                               const JinjaArguments& args, JinjaPlace place) {
   budget_.charge(object.members.size() + 1, place);
   if (name == "get" && args.named.empty() && !args.values.empty() && args.values.size() <= 2) {
-    const JinjaValue* found =
-        args.values[0].text() != nullptr ? object.find(*args.values[0].text()) : nullptr;
+    JinjaText key;
+    const JinjaValue* found = jinja_member_name(args.values[0], key) ? object.find(key) : nullptr;
     if (found != nullptr) return *found;
     return args.values.size() == 2 ? args.values[1] : JinjaValue(nullptr);
   }
@@ -43,9 +43,9 @@ JinjaValue JinjaEvaluator::call_object_method(const JinjaObject& object, const s
     JinjaItems out;
     for (const auto& [key, member] : object.members) {
       if (name == "items") {
-        out.push_back(made_list({key, member}, place));
+        out.push_back(made_list({jinja_member_value(key), member}, place));
       } else {
-        out.push_back(name == "keys" ? JinjaValue(key) : member);
+        out.push_back(name == "keys" ? jinja_member_value(key) : member);
       }
     }
     return made_list(std::move(out), place);
@@ -222,7 +222,8 @@ JinjaValue JinjaEvaluator::call_text_method(const JinjaText& text, const std::st
   }
   if (name == "format") return formatted(text, args, place);
   if (name == "join" && single) {
-    for (const JinjaValue& item : items_of(values[0], place)->items) text_of(item, place);
+    const auto all = items_of(values[0], place);
+    for (const JinjaValue& item : all->items) text_of(item, place);
     return join(values[0], {{text}, {}}, place);
   }
   if (bare && (name == "upper" || name == "lower" || name == "title" || name == "capitalize")) {

@@ -95,7 +95,7 @@ std::shared_ptr<const JinjaList> JinjaEvaluator::items_of(const JinjaValue& valu
     budget_.charge(text->size() * 4, place);
     for (const char32_t c : *text) items.emplace_back(JinjaText(1, c));
   } else if (const JinjaObject* object = value.object()) {
-    for (const auto& [name, member] : object->members) items.emplace_back(name);
+    for (const auto& [name, member] : object->members) items.push_back(jinja_member_value(name));
   } else if (!value.is_undefined()) {
     refuse(place, value.kind() + " is gone through as a list");
   }
@@ -210,7 +210,8 @@ JinjaValue JinjaEvaluator::evaluate_object(const JinjaExpression& e) {
   for (std::size_t i = 0; i < e.parts.size(); i += 2) {
     const JinjaValue name = evaluate(*e.parts[i]);
     JinjaValue value = evaluate(*e.parts[i + 1]);
-    const JinjaText& key = text_of(name, e.place);
+    JinjaText key;
+    if (!jinja_member_name(name, key)) refuse(e.place, name.kind() + " is the name of a member");
     budget_.charge(key.size() + members.size() + 1, e.place);
     const auto same = std::find_if(members.begin(), members.end(), [&](const auto& member) {
       return jinja_equal(member.first, key);
@@ -265,6 +266,7 @@ JinjaArguments JinjaEvaluator::arguments_of(const JinjaExpression& e) {
   JinjaArguments out;
   for (std::size_t i = 1; i < e.parts.size(); ++i) out.values.push_back(evaluate(*e.parts[i]));
   for (const auto& [name, value] : e.named) {
+    if (name.starts_with('*')) refuse(e.place, "arguments out of a list");
     if (out.find(out.values.size(), name) != nullptr)
       refuse(e.place, "the argument " + printable(name) + " is given twice");
     out.named.emplace_back(name, evaluate(*value));
@@ -309,8 +311,7 @@ JinjaValue JinjaEvaluator::loop_attribute(const JinjaLoop& loop, const std::stri
   if (name == "revindex") return size - index;
   if (name == "revindex0") return size - index - 1;
   if (name == "length") return size;
-  if (name == "depth") return loop.depth;
-  if (name == "depth0") return loop.depth - 1;
+  if (name == "depth" || name == "depth0") return std::int64_t{name == "depth"};
   refuse(place, "loop." + printable(name) + " is not known");
 }
 
@@ -347,6 +348,12 @@ JinjaValue JinjaEvaluator::item(const JinjaValue& value, const JinjaValue& key, 
   }
   const bool is_text = value.text() != nullptr;
   if (!is_text && value.list() == nullptr) {
+    JinjaText name;
+    if (value.object() != nullptr && jinja_member_name(key, name)) {
+      budget_.charge(value.object()->members.size(), place);
+      const JinjaValue* member = value.object()->find(name);
+      if (member != nullptr) return *member;
+    }
     if (value.object() != nullptr || value.is_none() || is_number(value))
       return JinjaUndefined{"an item"};
     refuse(place, "an item of " + value.kind());
@@ -368,9 +375,10 @@ bool JinjaEvaluator::is_in(const JinjaValue& value, const JinjaValue& all, Jinja
     return sought.empty() || !jinja_occurrences(*text, sought, 1).empty();
   }
   if (const JinjaObject* object = all.object()) {
-    if (value.text() == nullptr) return false;
-    budget_.charge(object->members.size() + value.text()->size(), place);
-    return object->find(*value.text()) != nullptr;
+    JinjaText name;
+    if (!jinja_member_name(value, name)) return false;
+    budget_.charge(object->members.size() + name.size(), place);
+    return object->find(name) != nullptr;
   }
   if (all.is_undefined()) return false;
   if (all.list() == nullptr) refuse(place, "something is sought in " + all.kind());

@@ -14,6 +14,9 @@ int depth_over(const Items& items, Get get) {
   return deepest + 1;
 }
 
+// No character: before the digits of a member's name that is a number.
+constexpr char32_t kNumberMark = 0x1ffffe;
+
 // Bools are numbers, as in Python.
 bool number_of(const JinjaValue& value, double& out) {
   if (const auto* whole = value.get<std::int64_t>()) {
@@ -99,6 +102,22 @@ const JinjaValue* JinjaObject::find(JinjaTextView name) const {
     if (jinja_equal(key, name)) return &value;
   }
   return nullptr;
+}
+
+bool jinja_member_name(const JinjaValue& value, JinjaText& name) {
+  if (const JinjaText* text = value.text()) {
+    name = *text;
+    return true;
+  }
+  const auto* whole = value.get<std::int64_t>();
+  if (whole == nullptr) return false;
+  name = kNumberMark + jinja_text(std::to_string(*whole));
+  return true;
+}
+
+JinjaValue jinja_member_value(const JinjaText& name) {
+  if (name.empty() || name[0] != kNumberMark) return name;
+  return static_cast<std::int64_t>(std::stoll(to_utf8_of(JinjaTextView(name).substr(1))));
 }
 
 void JinjaBudget::charge(std::size_t units, JinjaPlace place) {

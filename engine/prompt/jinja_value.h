@@ -100,12 +100,17 @@ struct JinjaList {
   int depth = 1;
 };
 
+// A member's name is a text, or a whole number, which is kept as a text with a mark before it.
 struct JinjaObject {
   std::vector<std::pair<JinjaText, JinjaValue>> members;  // in their order, each name once
   int depth = 1;
 
   const JinjaValue* find(JinjaTextView name) const;
 };
+
+// The name of a member for a value, and back. False where the value can be none.
+bool jinja_member_name(const JinjaValue& value, JinjaText& name);
+JinjaValue jinja_member_value(const JinjaText& name);
 
 struct JinjaNamespace {
   std::map<std::string, JinjaValue, std::less<>> fields;
@@ -115,7 +120,6 @@ struct JinjaNamespace {
 struct JinjaLoop {
   std::shared_ptr<const JinjaList> list;
   std::size_t at = 0;
-  std::int64_t depth = 1;
 };
 
 // Parameters without a default are undefined where no argument is given.
