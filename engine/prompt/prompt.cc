@@ -82,6 +82,7 @@ PromptBuilder::PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat,
   }
   if (!is_chat_template_name(chat_.name)) check_ids();
   find_end_ids();
+  if (chat_.answers_in_channels) find_channels();
 }
 
 void PromptBuilder::find_end_ids() {
@@ -95,6 +96,20 @@ void PromptBuilder::find_end_ids() {
     if (run.control) end_ids_.push_back(*run.control);
     if (run.control || leading_space(run.text) < run.text.size()) break;
   }
+}
+
+void PromptBuilder::find_channels() {
+  AnswerChannels found;
+  const std::pair<const char*, TokenId*> wanted[] = {{"<|start|>", &found.start},
+                                                     {"<|channel|>", &found.channel},
+                                                     {"<|message|>", &found.message},
+                                                     {"<|end|>", &found.end}};
+  for (const auto& [token, id] : wanted) {
+    const auto known = control_id(tokenizer_, token);
+    if (!known) return;
+    *id = *known;
+  }
+  channels_ = found;
 }
 
 // Control tokens are those that the tokenizer finds where it looks for them.

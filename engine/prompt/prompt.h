@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/prompt/chat_template.h"
+#include "engine/prompt/generated_text.h"
 #include "engine/tokenizer/token_id.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -84,6 +85,8 @@ class PromptBuilder {
                   std::string_view question) const;
   // The ids that end an answer: the chat template's.
   const std::vector<TokenId>& end_ids() const { return end_ids_; }
+  // Of answers in the format of gpt-oss; none where they are texts as they are.
+  const std::optional<AnswerChannels>& channels() const { return channels_; }
 
  private:
   // Control tokens and texts in turn.
@@ -102,12 +105,14 @@ class PromptBuilder {
   std::vector<TokenId> ids_of(const std::vector<Run>& runs) const;
   void check_ids() const;
   void find_end_ids();
+  void find_channels();
 
   const Tokenizer& tokenizer_;
   ChatTemplate chat_;
   std::optional<TokenId> bos_;
   std::vector<TokenId> leading_;
   std::vector<TokenId> end_ids_;
+  std::optional<AnswerChannels> channels_;
 };
 
 }  // namespace tovamill

@@ -65,10 +65,10 @@ ChatTemplate chat_template_of(const ModelFiles& files, const Tokenizer& tokenize
 }
 
 // "; reasoning switched off by enable_thinking=false", of what holds.
-std::string reasoning_note(const ChatTemplate& chat) {
+std::string reasoning_note(const ChatTemplate& chat, bool in_channels) {
   std::string note;
   if (!chat.reasoning.empty()) note = "; reasoning switched off by " + chat.reasoning;
-  if (chat.answers_in_channels) note += "; texts are what stands in the channel final";
+  if (in_channels) note += "; texts are what stands in the channel final";
   if (chat.begins_thinking) note += "; the texts begin with the model's reasoning";
   return note;
 }
@@ -119,7 +119,8 @@ Prompting::Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const 
   description_ = "chat template " + template_.name + ", " +
                  (options.generation.prompt.empty() ? "task " + text_of(task_)
                                                     : "prompt " + options.generation.prompt_file) +
-                 reasoning_note(template_) + (differs.empty() ? "" : "; ") + differs;
+                 reasoning_note(template_, channels().has_value()) + (differs.empty() ? "" : "; ") +
+                 differs;
 }
 
 bool Prompting::may_be_bare() const {
