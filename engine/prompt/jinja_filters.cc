@@ -95,6 +95,7 @@ JinjaValue JinjaEvaluator::number_filter(const std::string& name, const JinjaVal
       return whole_of(value, place);
     if (const auto* real = value.get<double>())
       return whole_of(static_cast<std::int64_t>(std::clamp(*real, -2e12, 2e12)), place);
+    if (value.is_undefined()) refuse(place, "the number of " + value.kind());
     if (value.text() == nullptr) return otherwise;
     const std::string digits = to_utf8_of(jinja_stripped(*value.text(), nullptr, true, true));
     std::int64_t number = 0;

@@ -174,6 +174,7 @@ JinjaValue JinjaEvaluator::sorted_members(const JinjaValue& value, const JinjaAr
                                           JinjaPlace place) {
   expect_at_most(args, 3, "dictsort", place);
   expect_names(args, {"case_sensitive", "by", "reverse"}, "dictsort", place);
+  if (value.is_undefined()) refuse(place, "the members of " + value.kind());
   const JinjaValue* by = args.find(1, "by");
   const bool by_value = by != nullptr && to_utf8_of(text_of(*by, place)) == "value";
   const bool keeps_case = truth_of(args.find(0, "case_sensitive"), false);

@@ -125,6 +125,7 @@ Prompting::Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 bool Prompting::may_be_bare() const {
   return options_.generation.prompt.empty() && options_.generation.chat_template == "auto" &&
+         options_.generation.system.empty() &&
          (task_ == TaskChoice::continuation || task_ == TaskChoice::automatic);
 }
 

@@ -482,7 +482,7 @@ SNIPPETS += [
 REFUSED_SNIPPETS = ["{{ q.x }}", "{{ q['x'] }}", "{{ q + 'a' }}", "{{ 1 + 'x' }}", "{{ 'a' < 1 }}", "{{ n() }}", "{{ l.append(1) }}", "{{ o.update({}) }}", "{{ 'a'.nope() }}", "{{ 'a'|nope }}", "{{ 'a' is nope }}",
                     "{{ raise_exception('no') }}", "{% set o.k = 1 %}", "{% for x in n %}{% endfor %}", "{% for a, b in [[1]] %}{% endfor %}", "{{ 1 // 0 }}", "{{ q|tojson }}", "{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}",
                     "{% macro m(a) %}{% endmacro %}{{ m(b=2) }}", "{% if %}{% endif %}", "{{ 1 if }}", "{% endfor %}", "{{ (1 }}", "{{ 'a }}", "{% set x %}", "{{ q|length if q.z }}", "{{ 'ab'.split('') }}", "{{ 'x'.join([1]) }}",
-                    "{{ loop.index }}", "{{ [1, 'a']|sort }}", "{{ namespace(_a=1)._a.b }}"]
+                    "{{ loop.index }}", "{{ q|int }}", "{{ q|dictsort|join }}", "{{ [1, 'a']|sort }}", "{{ namespace(_a=1)._a.b }}"]
 VARIABLES = {"a": "Abc", "n": 7, "l": [1, 2, 3], "o": {"k": "v"}}
 
 
