@@ -1,6 +1,5 @@
 // Expressions: operators, variables, attributes, items.
 #include <algorithm>
-#include <cmath>
 
 #include "engine/prompt/jinja_evaluator.h"
 #include "engine/prompt/jinja_nesting.h"
@@ -9,7 +8,6 @@
 namespace tovamill {
 namespace {
 
-constexpr std::int64_t kMaxNumber = 1'000'000'000'000;
 constexpr int kMaxValueDepth = 32;  // of lists and objects inside each other
 
 // What every template has.
@@ -35,22 +33,6 @@ bool is_text_method(std::string_view name) {
   return std::find(std::begin(kMethods), std::end(kMethods), name) != std::end(kMethods);
 }
 
-bool is_number(const JinjaValue& value) {
-  return value.get<std::int64_t>() != nullptr || value.get<bool>() != nullptr ||
-         value.get<double>() != nullptr;
-}
-
-double real_number(const JinjaValue& value) {
-  if (const auto* whole = value.get<std::int64_t>()) return static_cast<double>(*whole);
-  if (const auto* truth = value.get<bool>()) return *truth ? 1.0 : 0.0;
-  return *value.get<double>();
-}
-
-std::int64_t floor_of_quotient(std::int64_t a, std::int64_t b) {
-  const std::int64_t q = a / b;
-  return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
-}
-
 }  // namespace
 
 using ExpressionKind = JinjaExpression::Kind;
@@ -64,7 +46,7 @@ std::int64_t JinjaEvaluator::whole_of(const JinjaValue& value, JinjaPlace place)
   if (const auto* truth = value.get<bool>()) return *truth ? 1 : 0;
   const auto* whole = value.get<std::int64_t>();
   if (whole == nullptr) refuse(place, value.kind() + " is used as a whole number");
-  if (*whole > kMaxNumber || *whole < -kMaxNumber) refuse(place, "a number is too large");
+  if (*whole > kMaxJinjaNumber || *whole < -kMaxJinjaNumber) refuse(place, "a number is too large");
   return *whole;
 }
 
@@ -354,7 +336,7 @@ JinjaValue JinjaEvaluator::item(const JinjaValue& value, const JinjaValue& key, 
       const JinjaValue* member = value.object()->find(name);
       if (member != nullptr) return *member;
     }
-    if (value.object() != nullptr || value.is_none() || is_number(value))
+    if (value.object() != nullptr || value.is_none() || value.is_number())
       return JinjaUndefined{"an item"};
     refuse(place, "an item of " + value.kind());
   }
@@ -366,107 +348,6 @@ JinjaValue JinjaEvaluator::item(const JinjaValue& value, const JinjaValue& key, 
   const auto at = static_cast<std::size_t>(index);
   if (is_text) return JinjaText(1, (*value.text())[at]);
   return value.list()->items[at];
-}
-
-bool JinjaEvaluator::is_in(const JinjaValue& value, const JinjaValue& all, JinjaPlace place) {
-  if (const JinjaText* text = all.text()) {
-    const JinjaText& sought = text_of(value, place);
-    budget_.charge(text->size() + sought.size(), place);
-    return sought.empty() || !jinja_occurrences(*text, sought, 1).empty();
-  }
-  if (const JinjaObject* object = all.object()) {
-    JinjaText name;
-    if (!jinja_member_name(value, name)) return false;
-    budget_.charge(object->members.size() + name.size(), place);
-    return object->find(name) != nullptr;
-  }
-  if (all.is_undefined()) return false;
-  if (all.list() == nullptr) refuse(place, "something is sought in " + all.kind());
-  const JinjaItems& items = all.list()->items;
-  return std::any_of(items.begin(), items.end(), [&](const JinjaValue& entry) {
-    return jinja_equal(value, entry, budget_, place);
-  });
-}
-
-bool JinjaEvaluator::is_less(const JinjaValue& a, const JinjaValue& b, JinjaPlace place) {
-  if (is_number(a) && is_number(b)) return real_number(a) < real_number(b);
-  if (a.text() == nullptr || b.text() == nullptr)
-    refuse(place, a.kind() + " is compared with " + b.kind());
-  budget_.charge(std::min(a.text()->size(), b.text()->size()), place);
-  return jinja_less(*a.text(), *b.text());
-}
-
-bool JinjaEvaluator::compare(const std::string& sign, const JinjaValue& a, const JinjaValue& b,
-                             JinjaPlace place) {
-  if (sign == "==" || sign == "!=") return jinja_equal(a, b, budget_, place) == (sign == "==");
-  if (sign == "in" || sign == "not in") return is_in(a, b, place) == (sign == "in");
-  if (sign == "<") return is_less(a, b, place);
-  if (sign == ">") return is_less(b, a, place);
-  return sign == "<=" ? !is_less(b, a, place) : !is_less(a, b, place);
-}
-
-JinjaValue JinjaEvaluator::repeated(const JinjaText& text, std::int64_t times, JinjaPlace place) {
-  const auto n = static_cast<std::size_t>(std::max<std::int64_t>(times, 0));
-  JinjaText out;
-  for (std::size_t i = 0; i < n && !text.empty(); ++i) {
-    budget_.charge(text.size(), place);
-    out += text;
-  }
-  return out;
-}
-
-JinjaValue JinjaEvaluator::whole_result(const std::string& sign, std::int64_t a, std::int64_t b,
-                                        JinjaPlace place) {
-  if ((sign == "//" || sign == "%" || sign == "/") && b == 0) refuse(place, "a division by 0");
-  if (sign == "+") return whole_of(a + b, place);
-  if (sign == "-") return whole_of(a - b, place);
-  if (sign == "//") return floor_of_quotient(a, b);
-  if (sign == "%") return a - b * floor_of_quotient(a, b);
-  if (sign == "/") return static_cast<double>(a) / static_cast<double>(b);
-  if (sign == "*") {
-    if (a != 0 && std::abs(b) > kMaxNumber / std::abs(a)) refuse(place, "a number is too large");
-    return a * b;
-  }
-  std::int64_t power = 1;
-  if (b < 0 || b > 64) refuse(place, "a power of this size");
-  for (std::int64_t i = 0; i < b; ++i) {
-    if (a != 0 && std::abs(power) > kMaxNumber / std::abs(a))
-      refuse(place, "a number is too large");
-    power *= a;
-  }
-  return power;
-}
-
-JinjaValue JinjaEvaluator::real_result(const std::string& sign, double a, double b,
-                                       JinjaPlace place) {
-  if (sign == "+") return a + b;
-  if (sign == "-") return a - b;
-  if (sign == "*") return a * b;
-  if (sign == "/" && b != 0.0) return a / b;
-  refuse(place, "'" + sign + "' of such numbers is not known");
-}
-
-JinjaValue JinjaEvaluator::calculated(const std::string& sign, const JinjaValue& a,
-                                      const JinjaValue& b, JinjaPlace place) {
-  if (a.text() != nullptr && b.text() != nullptr && sign == "+")
-    return made_text(*a.text() + *b.text(), place);
-  if (a.text() != nullptr && sign == "%")
-    return percent_formatted(*a.text(), b.list() != nullptr ? b.list()->items : JinjaItems{b},
-                             place);
-  if (a.list() != nullptr && b.list() != nullptr && sign == "+") {
-    JinjaItems items = a.list()->items;
-    items.insert(items.end(), b.list()->items.begin(), b.list()->items.end());
-    return made_list(std::move(items), place);
-  }
-  if (sign == "*" && a.text() != nullptr && b.get<std::int64_t>() != nullptr)
-    return repeated(*a.text(), *b.get<std::int64_t>(), place);
-  if (sign == "*" && b.text() != nullptr && a.get<std::int64_t>() != nullptr)
-    return repeated(*b.text(), *a.get<std::int64_t>(), place);
-  if (!is_number(a) || !is_number(b))
-    refuse(place, "'" + sign + "' of " + a.kind() + " and " + b.kind());
-  if (a.get<double>() != nullptr || b.get<double>() != nullptr)
-    return real_result(sign, real_number(a), real_number(b), place);
-  return whole_result(sign, whole_of(a, place), whole_of(b, place), place);
 }
 
 const JinjaValue* JinjaArguments::find(std::size_t at, std::string_view name) const {

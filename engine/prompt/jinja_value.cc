@@ -17,20 +17,6 @@ int depth_over(const Items& items, Get get) {
 // No character: before the digits of a member's name that is a number.
 constexpr char32_t kNumberMark = 0x1ffffe;
 
-// Bools are numbers, as in Python.
-bool number_of(const JinjaValue& value, double& out) {
-  if (const auto* whole = value.get<std::int64_t>()) {
-    out = static_cast<double>(*whole);  // below 2^53: see the evaluator's limit
-  } else if (const auto* truth = value.get<bool>()) {
-    out = *truth ? 1.0 : 0.0;
-  } else if (const auto* real = value.get<double>()) {
-    out = *real;
-  } else {
-    return false;
-  }
-  return true;
-}
-
 // repr() of Python: the shortest digits that give the number again.
 std::string printed_real(double value, JinjaPlace place) {
   if (!std::isfinite(value)) throw JinjaError(place, "a number is not finite");
@@ -67,12 +53,17 @@ JinjaValue JinjaValue::object(std::vector<std::pair<JinjaText, JinjaValue>> memb
 
 bool JinjaValue::is_true() const {
   if (is_undefined() || is_none()) return false;
-  double number = 0.0;
-  if (number_of(*this, number)) return number != 0.0;
+  if (is_number()) return number() != 0.0;
   if (text() != nullptr) return !text()->empty();
   if (list() != nullptr) return !list()->items.empty();
   if (object() != nullptr) return !object()->members.empty();
   return true;
+}
+
+double JinjaValue::number() const {
+  if (const auto* whole = get<std::int64_t>()) return static_cast<double>(*whole);
+  if (const auto* truth = get<bool>()) return *truth ? 1.0 : 0.0;
+  return *get<double>();
 }
 
 std::shared_ptr<const JinjaList> JinjaValue::shared_list() const {
@@ -139,8 +130,8 @@ bool jinja_equal(const JinjaValue& a, const JinjaValue& b, JinjaBudget& budget, 
   budget.charge(1, place);
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();
   if (a.is_none() || b.is_none()) return a.is_none() && b.is_none();
-  double x = 0.0, y = 0.0;
-  if (number_of(a, x) || number_of(b, y)) return number_of(a, x) && number_of(b, y) && x == y;
+  if (a.is_number() || b.is_number())
+    return a.is_number() && b.is_number() && a.number() == b.number();
   if (a.text() != nullptr && b.text() != nullptr) {
     budget.charge(std::min(a.text()->size(), b.text()->size()), place);
     return jinja_equal(*a.text(), *b.text());

@@ -20,6 +20,9 @@ namespace tovamill {
 class JinjaValue;
 struct JinjaNode;
 
+// Whole numbers are no larger: double holds them exactly.
+constexpr std::int64_t kMaxJinjaNumber = 1'000'000'000'000;
+
 using JinjaItems = std::vector<JinjaValue>;
 struct JinjaList;
 struct JinjaObject;
@@ -75,6 +78,10 @@ class JinjaValue {
     return found != nullptr ? *found : nullptr;
   }
   bool is_undefined() const { return get<JinjaUndefined>() != nullptr; }
+  bool is_number() const {  // or true or false, which are numbers in Python
+    return get<std::int64_t>() != nullptr || get<bool>() != nullptr || get<double>() != nullptr;
+  }
+  double number() const;  // where it is one
   bool is_none() const { return get<std::nullptr_t>() != nullptr; }
   bool is_true() const;                                  // in Python's sense
   std::shared_ptr<const JinjaList> shared_list() const;  // not null: it is a list

@@ -89,13 +89,13 @@ TEST_F(ChatTemplateOptions, RefusesWhatIsNoTemplate) {
       {{"--system", "Be brief."}, 78, "--system does not go with"},  // the model has no template
       {{"--chat-template", folder + "refusing.jinja", "--system", "x"},
        78,
-       "it does not take one: line 1, column 41: it refuses the messages: 'no system'"},
+       "it does not take one: line 1, column 56: it refuses the messages: 'no system'"},
       {{"--chat-template", folder + "turns.jinja", "--system", "\xff"},
        78,
        "--system is not UTF-8"},
-      {{"--prompt-date", "2026-02-30"}, 64, "--prompt-date"},
-      {{"--prompt-date", "yesterday"}, 64, "--prompt-date"},
-      {{"--prompt-date", "2026-2-3"}, 64, "--prompt-date"},
+      {{"--prompt-date", "2026-02-30"}, 78, "--prompt-date"},
+      {{"--prompt-date", "yesterday"}, 78, "--prompt-date"},
+      {{"--prompt-date", "2026-2-3"}, 78, "--prompt-date"},
   };
   for (const auto& [options, code, part] : cases) {
     SCOPED_TRACE(options.back());

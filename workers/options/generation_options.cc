@@ -10,7 +10,7 @@
 #include <iterator>
 
 #include "engine/prompt/chat_template.h"
-#include "engine/text/utf8.h"
+#include "io/files/utf8.h"
 #include "kernels/types/error.h"
 #include "workers/options/option_values.h"
 #include "workers/options/run_options.h"
@@ -66,7 +66,7 @@ void validate_generation(const RunOptions& o) {
   const GenerationOptions& g = o.generation;
   if (g.chat_template != "auto" && g.chat_template_text.empty())
     chat_template_named(g.chat_template, {.system = g.system});
-  check(!find_invalid_utf8(g.system), "--system is not UTF-8: give a text");
+  check(valid_utf8_prefix(g.system) == g.system.size(), "--system is not UTF-8: give a text");
   date_of(g.prompt_date);
   check_range(g.max_new_tokens >= 1 && g.max_new_tokens <= 1'000'000, "--max-new-tokens",
               text_of(g.max_new_tokens), "give 1 to 1000000 tokens");
@@ -131,9 +131,10 @@ void read_prompt_file(GenerationOptions& options) {
     options.chat_template_text = content_of("--chat-template", name, "a Jinja template");
     check(!options.chat_template_text.empty(),
           "--chat-template " + name + " is empty: write a Jinja template into it");
-    if (const auto at = find_invalid_utf8(options.chat_template_text))
-      throw BadData("--chat-template " + name + " is not UTF-8 at its byte " + std::to_string(*at) +
-                    ": give a Jinja template");
+    const std::string& text = options.chat_template_text;
+    if (const std::size_t valid = valid_utf8_prefix(text); valid < text.size())
+      throw BadData("--chat-template " + name + " is not UTF-8 at its byte " +
+                    std::to_string(valid) + ": give a Jinja template");
   }
   if (options.prompt_file.empty()) return;
   options.prompt = content_of("--prompt", options.prompt_file, "a prompt");
