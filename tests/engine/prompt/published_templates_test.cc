@@ -76,8 +76,7 @@ void compare_ids(const std::filesystem::path& folder, const json& entry, const j
   const json file = json::parse(std::ifstream(folder / entry["tokenizer"].get<std::string>()));
   bool equal = true;
   try {
-    const auto tokenizer =
-        Tokenizer::from_hf(file, {{"bos_token", entry["special_tokens"]["bos_token"]}}, name);
+    const auto tokenizer = Tokenizer::from_hf(file, entry["tokenizer_config"], name);
     const ChatTemplate chat =
         read_chat_template(entry["jinja"].get<std::string>(), entry["special_tokens"], name);
     const PromptBuilder builder(*tokenizer, chat,
