@@ -67,7 +67,10 @@ ChatTemplate chat_template_of(const ModelFiles& files, const Tokenizer& tokenize
 // "; reasoning switched off by enable_thinking=false", of what holds.
 std::string reasoning_note(const ChatTemplate& chat, bool in_channels) {
   std::string note;
-  if (!chat.reasoning.empty()) note = "; reasoning switched off by " + chat.reasoning;
+  const bool is_down = chat.reasoning.ends_with("=low") || chat.reasoning.ends_with("=minimal");
+  if (!chat.reasoning.empty())
+    note = std::string("; reasoning ") + (is_down ? "turned down" : "switched off") + " by " +
+           chat.reasoning;
   if (in_channels) note += "; texts are what stands in the channel final";
   if (chat.begins_thinking) note += "; the texts begin with the model's reasoning";
   return note;
