@@ -30,7 +30,8 @@ enum class Strategy : std::uint8_t { stream, chunk };
 
 // The day that chat templates take for today's, where they say it: that of Llama 3.1's own.
 inline constexpr char kPromptDate[] = "2024-07-26";
-// Midnight of "2024-07-26" in seconds since 1970, UTC. Throws Error(configuration) for what is no date.
+// Midnight of "2024-07-26" in seconds since 1970, UTC. Throws Error(configuration) for what is no
+// date.
 std::int64_t date_of(const std::string& day);
 
 struct GenerationOptions {
