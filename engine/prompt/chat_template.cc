@@ -1,10 +1,8 @@
 #include "engine/prompt/chat_template.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <optional>
+#include <array>
 
-#include "engine/prompt/jinja.h"
 #include "kernels/types/error.h"
 #include "kernels/types/printable.h"
 
@@ -14,266 +12,213 @@ const char* const kChatTemplateNames = "none, chatml, llama2, llama3, mistral, q
 
 namespace {
 
-using Kind = PromptSegment::Kind;
+// A template that is chosen by name. Each has room for a system message.
+struct NamedTemplate {
+  const char* name;
+  const char* jinja;
+  std::vector<std::string> control_tokens, end_tokens;
+};
 
-constexpr std::string_view kStart = "<|im_start|>", kEnd = "<|im_end|>";
-constexpr std::string_view kHeader = "<|start_header_id|>", kHeaderEnd = "<|end_header_id|>\n\n";
-constexpr std::string_view kTurnEnd = "<|eot_id|>";
-constexpr std::string_view kNoThoughts = "<think>\n\n</think>\n\n";
-constexpr std::string_view kQwenSystem =
-    "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
+constexpr char kChatml[] =
+    R"({% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }})"
+    R"({% endfor %}{{ '<|im_start|>assistant\n' }})";
+constexpr char kQwen[] =
+    R"({% if messages[0].role != 'system' %}{{ '<|im_start|>system\nYou are Qwen, created by )"
+    R"(Alibaba Cloud. You are a helpful assistant.<|im_end|>\n' }}{% endif %})"
+    R"({% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }})"
+    R"({% endfor %}{{ '<|im_start|>assistant\n' }})";
+constexpr char kLlama2[] =
+    R"({% set text = messages[-1].content %}{% if messages[0].role == 'system' %}{% set text = )"
+    R"('<<SYS>>\n' + messages[0].content + '\n<</SYS>>\n\n' + text %}{% endif %})"
+    R"({{ bos_token + '[INST] ' + text.strip() + ' [/INST]' }})";
+constexpr char kLlama3[] =
+    R"({{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m.role + )"
+    R"('<|end_header_id|>\n\n' + m.content | trim + '<|eot_id|>' }}{% endfor %})"
+    R"({{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }})";
+constexpr char kMistral[] =
+    R"({{ bos_token + '[INST] ' }}{% if messages[0].role == 'system' %}{{ messages[0].content + )"
+    R"('\n\n' }}{% endif %}{{ messages[-1].content + '[/INST]' }})";
 
-// Stand-ins of which no template knows.
-constexpr char kMark = '\x01';
-constexpr char kBos[] = "\x01<bos>";
-constexpr char kMessage[] = "The miller's 7 Words";
-constexpr char kPaddedStart[] = " \n\t The miller's 7 Words";
-constexpr char kPaddedEnd[] = "The miller's 7 Words\n\t ";
-
-std::string joined(std::initializer_list<std::string_view> parts) {
-  std::string out;
-  for (const std::string_view part : parts) out += part;
-  return out;
+const std::vector<NamedTemplate>& named_templates() {
+  static const std::vector<NamedTemplate> all{
+      {"none", "{{ messages[-1].content }}", {}, {}},
+      {"chatml", kChatml, {"<|im_start|>", "<|im_end|>"}, {"<|im_end|>"}},
+      {"llama2", kLlama2, {}, {"</s>"}},
+      {"llama3",
+       kLlama3,
+       {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+       {"<|eot_id|>", "<|eom_id|>"}},
+      {"mistral", kMistral, {}, {"</s>"}},
+      {"qwen", kQwen, {"<|im_start|>", "<|im_end|>"}, {"<|im_end|>"}},
+  };
+  return all;
 }
 
-// The length of the control token that `text` begins with; 0: none.
-std::size_t control_length(std::string_view text) {
-  for (const std::string_view token : {"[INST]", "[/INST]", "<s>", "</s>", "<think>", "</think>"}) {
-    if (text.starts_with(token)) return token.size();
-  }
-  if (!text.starts_with("<|")) return 0;
-  std::size_t end = 2;
-  while (end < text.size() && end < 64 &&
-         ((text[end] >= 'a' && text[end] <= 'z') || (text[end] >= '0' && text[end] <= '9') ||
-          text[end] == '_')) {
-    ++end;
-  }
-  return text.substr(end).starts_with("|>") ? end + 2 : 0;
+constexpr char kProbe[] = "The miller's 7 Words";
+constexpr char kAnyBos[] = "<s>";  // of named templates, which do not show it
+
+bool has_origin(JinjaTextView text, char32_t origin) {
+  return std::any_of(text.begin(), text.end(), [origin](char32_t c) { return (c & origin) != 0; });
 }
 
-std::vector<PromptSegment> pieces_of(std::string_view text) {
-  std::vector<PromptSegment> pieces;
-  while (!text.empty()) {
-    const std::size_t length = control_length(text);
-    if (length > 0) {
-      pieces.push_back({text[0] == '[' ? Kind::control_if_known : Kind::control,
-                        std::string(text.substr(0, length))});
-    } else {
-      if (pieces.empty() || pieces.back().kind != Kind::text) pieces.push_back({});
-      pieces.back().text += text[0];
+JinjaValue message_of(const char32_t* role, JinjaText content) {
+  return JinjaValue::object({{U"role", JinjaText(role)}, {U"content", std::move(content)}});
+}
+
+// The system message, where there is one, and the user's.
+JinjaItems messages_of(const ChatSettings& settings, JinjaText message) {
+  JinjaItems messages;
+  if (!settings.system.empty()) {
+    messages.push_back(message_of(U"system", jinja_text(settings.system, JinjaOrigin::system)));
+  }
+  messages.push_back(message_of(U"user", std::move(message)));
+  return messages;
+}
+
+JinjaText text_of(const ChatTemplate& chat, JinjaItems messages, bool asks,
+                  std::set<std::string>* missing = nullptr) {
+  std::size_t n = 0;
+  for (const JinjaValue& message : messages)
+    n += message.object()->members[1].second.text()->size();
+  JinjaVariables variables = chat.variables;
+  variables.insert_or_assign("messages", JinjaValue::list(std::move(messages)));
+  variables.insert_or_assign("add_generation_prompt", JinjaValue(asks));
+  return chat.jinja.render(variables, n, chat.settings.date, missing);
+}
+
+// How many characters at the front are the content of bos_token.
+std::size_t bos_length(const ChatTemplate& chat, JinjaTextView text) {
+  const std::size_t n = jinja_text(chat.bos).size();
+  if (n == 0 || text.size() < n) return 0;
+  const bool all = std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(n),
+                               [](char32_t c) { return (c & JinjaOrigin::bos) != 0; });
+  return all ? n : 0;
+}
+
+[[noreturn]] void refuse_chat_template(const std::string& where, const std::string& reason) {
+  throw Error(ExitCode::configuration, where + ": its chat template cannot be used (" + reason +
+                                           "): choose another with --chat-template, a file or " +
+                                           "one of " + kChatTemplateNames);
+}
+
+// What a template puts behind an assistant's message; empty where it takes none.
+std::string after_reply_of(const ChatTemplate& chat) {
+  JinjaItems messages = messages_of({}, jinja_text(kProbe));
+  messages.push_back(message_of(U"assistant", jinja_text(kProbe, JinjaOrigin::reply)));
+  try {
+    const JinjaText text = text_of(chat, std::move(messages), false);
+    const auto last = std::find_if(text.rbegin(), text.rend(),
+                                   [](char32_t c) { return (c & JinjaOrigin::reply) != 0; });
+    return last == text.rend() ? "" : to_utf8_of(JinjaText(last.base(), text.end()));
+  } catch (const JinjaError&) {
+    return {};
+  }
+}
+
+// What the template does with a message like any other; where it cannot, why.
+void probe_template(ChatTemplate& chat, std::string_view jinja, const std::string& where) {
+  const JinjaText probe = jinja_text(kProbe, JinjaOrigin::message);
+  JinjaText text;
+  std::set<std::string> missing;
+  // The values of some switches decide whether others are read; without them it may refuse all.
+  for (bool again = true; again;) {
+    const std::size_t n_before = missing.size();
+    try {
+      text = text_of(chat, messages_of({}, probe), true, &missing);
+      again = missing.size() > n_before;
+    } catch (const JinjaError&) {
+      if (missing.size() == n_before) throw;
     }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
+    chat.reasoning = switch_reasoning_off(jinja, missing, chat.variables);
   }
-  return pieces;
+  if (!has_origin(text, JinjaOrigin::message))
+    refuse_chat_template(where, "it leaves the message out");
+  chat.starts_with_bos = bos_length(chat, text) > 0;
+  const std::string printed = to_utf8_of(jinja_stripped(text, nullptr, false, true));
+  chat.begins_thinking = printed.ends_with("<think>");
+  chat.answers_in_channels = printed.ends_with("<|start|>assistant") &&
+                             jinja.find("<|channel|>") != std::string_view::npos;
+  chat.after_reply = after_reply_of(chat);
+  if (chat.after_reply.starts_with("<|eot_id|>")) chat.end_tokens = {"<|eom_id|>"};
 }
 
-bool has_control(std::string_view text) {
-  for (; !text.empty(); text.remove_prefix(1)) {
-    if (control_length(text) > 0) return true;
+// Throws where the template does not say the system message.
+void probe_system(const ChatTemplate& chat, const std::string& where) {
+  const JinjaText probe = jinja_text(kProbe, JinjaOrigin::message);
+  std::string reason = "leaves it out";
+  try {
+    const JinjaText text = text_of(chat, messages_of(chat.settings, probe), true);
+    if (has_origin(text, JinjaOrigin::system) && has_origin(text, JinjaOrigin::message) &&
+        (bos_length(chat, text) > 0) == chat.starts_with_bos) {
+      return;
+    }
+  } catch (const JinjaError& e) {
+    reason = std::string("does not take one: ") + e.what();
   }
-  return false;
-}
-
-// What a template prints around the message.
-struct Surroundings {
-  std::string before, after;
-};
-
-bool take_prefix(std::string_view& text, std::string_view prefix) {
-  if (!text.starts_with(prefix)) return false;
-  text.remove_prefix(prefix.size());
-  return true;
-}
-
-bool take_suffix(std::string_view& text, std::string_view suffix) {
-  if (!text.ends_with(suffix)) return false;
-  text.remove_suffix(suffix.size());
-  return true;
-}
-
-// The system message of `before`, which is [`opening` system `closing`] `user`; empty if there is
-// none, nullopt if it is something else.
-std::optional<std::string> system_message(std::string_view before, std::string_view opening,
-                                          std::string_view closing, std::string_view user) {
-  if (!take_suffix(before, user)) return std::nullopt;
-  if (before.empty()) return "";
-  if (!take_prefix(before, opening) || !take_suffix(before, closing) || has_control(before)) {
-    return std::nullopt;
-  }
-  return std::string(before);
-}
-
-// "chatml", "qwen", or nothing where it is another kind.
-std::string chatml_name(const Surroundings& around) {
-  const auto system = system_message(around.before, joined({kStart, "system\n"}),
-                                     joined({kEnd, "\n"}), joined({kStart, "user\n"}));
-  std::string_view after = around.after;
-  if (!system || !take_prefix(after, joined({kEnd, "\n", kStart, "assistant\n"}))) return {};
-  if (!after.empty() && after != kNoThoughts) return {};
-  const bool qwen = !after.empty() || system->find("Qwen") != std::string::npos;
-  return qwen ? "qwen" : "chatml";
-}
-
-std::string llama3_name(const Surroundings& around) {
-  std::string_view before = around.before;
-  take_prefix(before, "<|begin_of_text|>");
-  const auto system = system_message(before, joined({kHeader, "system", kHeaderEnd}), kTurnEnd,
-                                     joined({kHeader, "user", kHeaderEnd}));
-  return system && around.after == joined({kTurnEnd, kHeader, "assistant", kHeaderEnd}) ? "llama3"
-                                                                                        : "";
-}
-
-std::string inst_name(const Surroundings& around, bool trims_end) {
-  std::string_view before = around.before, after = around.after;
-  take_prefix(before, "<s>");
-  take_prefix(before, " ");
-  if (!take_prefix(before, "[INST]")) return {};
-  take_prefix(before, " ");
-  take_prefix(after, " ");
-  if (!take_prefix(after, "[/INST]") || (!after.empty() && after != " ")) return {};
-  if (before.empty()) return trims_end ? "llama2" : "mistral";
-  const auto system = system_message(before, "<<SYS>>\n", "\n<</SYS>>\n\n", "");
-  return system ? "llama2" : "";
-}
-
-std::vector<std::string> end_tokens_of(std::string_view name) {
-  if (name == "none") return {};
-  if (name == "llama3") return {"<|eot_id|>", "<|eom_id|>"};
-  if (name == "chatml" || name == "qwen") return {std::string(kEnd)};
-  return {"</s>"};
-}
-
-ChatTemplate made_of(std::string name, const Surroundings& around) {
-  ChatTemplate out;
-  out.end_tokens = end_tokens_of(name);
-  out.name = std::move(name);
-  out.before = pieces_of(around.before);
-  out.after = pieces_of(around.after);
-  return out;
-}
-
-// A model's own template, and what it sees beside the message.
-struct OwnTemplate {
-  std::string_view jinja;
-  nlohmann::json variables;
-  std::string bos;  // the content of bos_token, which `variables` has a stand-in of
-
-  std::string rendered(const std::string& message) const {
-    nlohmann::json all = variables;
-    all["messages"] = nlohmann::json::array({{{"role", "user"}, {"content", message}}});
-    return render_jinja(jinja, all);
-  }
-};
-
-OwnTemplate own_template(std::string_view jinja,
-                         const std::map<std::string, std::string>& special_tokens) {
-  nlohmann::json variables = {{"add_generation_prompt", true},
-                              {"enable_thinking", false},
-                              {"tools", nullptr},
-                              {"documents", nullptr}};
-  for (const auto& [name, content] : special_tokens)
-    variables[name] = name == "bos_token" ? kBos : content;
-  const auto bos = special_tokens.find("bos_token");
-  return {jinja, std::move(variables), bos == special_tokens.end() ? "" : bos->second};
-}
-
-// Messages that a template must treat as kMessage.
-std::vector<std::string> more_messages() {
-  std::string pages;
-  for (int i = 0; i < 2000; ++i)
-    pages += i % 50 == 49 ? "\n\n" : "Word " + std::to_string(i) + (i % 9 == 8 ? ".\n" : ", ");
-  return {"a",
-          "42",
-          "What is this?",
-          "<think>\nHm.\n</think>\n\nYes",
-          "{{ x }} {% y %} \"z\" \\ 'w' & <b>",
-          "\u00e9t\u00e9 \u4e2d\u6587 \U0001f600",
-          pages + "."};
-}
-
-[[noreturn]] void refuse_template(const std::string& where, const std::string& reason) {
-  throw Error(ExitCode::configuration, where + ": its chat template is not known here (" + reason +
-                                           "): name the nearest with --chat-template, one of " +
-                                           kChatTemplateNames);
-}
-
-// Whether a template that prints `around` around the message takes the white space off one that is
-// padded at one end. Throws JinjaError where it does something else with it.
-bool is_trimmed(const std::string& printed, const char* padded, const Surroundings& around) {
-  if (printed == around.before + padded + around.after) return false;
-  if (printed == around.before + kMessage + around.after) return true;
-  throw JinjaError(1, "it changes white space of the message");
-}
-
-ChatTemplate recognise(const OwnTemplate& own, const std::string& where) {
-  const std::string once = own.rendered(kMessage);
-  const std::size_t at = once.find(kMessage);
-  if (at == std::string::npos) refuse_template(where, "it leaves the message out or changes it");
-  Surroundings around{once.substr(0, at), once.substr(at + std::string_view(kMessage).size())};
-  if (around.after.find(kMessage) != std::string::npos)
-    refuse_template(where, "it says the message twice");
-  for (const std::string& message : more_messages()) {
-    if (own.rendered(message) != around.before + message + around.after)
-      refuse_template(where, "what it prints depends on what the message holds, or on its length");
-  }
-  const bool trims_start = is_trimmed(own.rendered(kPaddedStart), kPaddedStart, around);
-  const bool trims_end = is_trimmed(own.rendered(kPaddedEnd), kPaddedEnd, around);
-  const bool starts_with_bos = around.before.starts_with(kBos);
-  if (starts_with_bos) around.before.erase(0, std::string_view(kBos).size());
-  if ((around.before + around.after).find(kMark) != std::string::npos) {
-    refuse_template(where, "it puts a BOS between its texts");
-  }
-  if (starts_with_bos && !own.bos.empty() && around.before.starts_with(own.bos))
-    refuse_template(where, "it puts a BOS twice before its texts");
-  std::string name = chatml_name(around);
-  if (name.empty()) name = llama3_name(around);
-  if (name.empty()) name = inst_name(around, trims_end);
-  if (name.empty()) {
-    refuse_template(where, "it puts " + printable(around.before) + " before a message and " +
-                               printable(around.after) + " behind it");
-  }
-  ChatTemplate out = made_of(std::move(name), around);
-  out.trims_start = trims_start;
-  out.trims_end = trims_end;
-  out.starts_with_bos = starts_with_bos;
-  return out;
+  throw Error(ExitCode::configuration, "--system: the chat template of " + where +
+                                           " has no system message (it " + reason +
+                                           "): put the text into --prompt");
 }
 
 }  // namespace
 
-ChatTemplate chat_template_named(std::string_view name) {
-  ChatTemplate out;
-  const std::string user = joined({kStart, "user\n"});
-  const std::string answer = joined({kEnd, "\n", kStart, "assistant\n"});
-  if (name == "none") {
-    out = made_of("none", {});
-  } else if (name == "chatml") {
-    out = made_of("chatml", {user, answer});
-  } else if (name == "qwen") {
-    out = made_of("qwen", {joined({kStart, "system\n", kQwenSystem, kEnd, "\n", user}), answer});
-  } else if (name == "llama2") {
-    out = made_of("llama2", {"[INST] ", " [/INST]"});
-  } else if (name == "llama3") {
-    out = made_of("llama3", {joined({kHeader, "user", kHeaderEnd}),
-                             joined({kTurnEnd, kHeader, "assistant", kHeaderEnd})});
-  } else if (name == "mistral") {
-    out = made_of("mistral", {"[INST] ", "[/INST]"});
-  } else {
-    throw Error(ExitCode::usage, "--chat-template " + printable(name) +
-                                     " is not known: choose auto or one of " + kChatTemplateNames);
-  }
-  out.trims_start = out.trims_end = name == "llama2" || name == "llama3";
-  out.starts_with_bos = name == "llama2" || name == "llama3" || name == "mistral";
-  return out;
+JinjaText ChatTemplate::rendered(JinjaText message) const {
+  if (name == "none") return message;
+  JinjaText text = text_of(*this, messages_of(settings, std::move(message)), true);
+  const std::size_t n = bos_length(*this, text);
+  if ((n > 0) != starts_with_bos)
+    throw JinjaError({}, "whether a BOS comes first depends on the message");
+  text.erase(0, n);
+  return text;
 }
 
-ChatTemplate recognise_chat_template(std::string_view jinja,
-                                     const std::map<std::string, std::string>& special_tokens,
-                                     const std::string& where) {
+bool is_chat_template_name(std::string_view name) {
+  const auto& all = named_templates();
+  return std::any_of(all.begin(), all.end(),
+                     [name](const NamedTemplate& entry) { return entry.name == name; });
+}
+
+ChatTemplate chat_template_named(std::string_view name, const ChatSettings& settings) {
+  for (const NamedTemplate& entry : named_templates()) {
+    if (entry.name != name) continue;
+    if (name == "none" && !settings.system.empty()) {
+      throw Error(ExitCode::configuration,
+                  "--system does not go with the chat template none, which has no system message: "
+                  "put the text into --prompt, or choose another --chat-template");
+    }
+    ChatTemplate out{.name = entry.name,
+                     .jinja = JinjaTemplate(entry.jinja),
+                     .settings = settings,
+                     .bos = kAnyBos,
+                     .control_tokens = entry.control_tokens,
+                     .end_tokens = entry.end_tokens};
+    out.variables.emplace("bos_token", jinja_text(kAnyBos, JinjaOrigin::bos));
+    out.starts_with_bos = name == "llama2" || name == "llama3" || name == "mistral";
+    return out;
+  }
+  throw Error(ExitCode::usage, "--chat-template " + printable(name) +
+                                   " is neither a file nor known: give a Jinja file, auto or one "
+                                   "of " +
+                                   kChatTemplateNames);
+}
+
+ChatTemplate read_chat_template(std::string_view jinja,
+                                const std::map<std::string, std::string>& special_tokens,
+                                const std::string& where, const ChatSettings& settings,
+                                const std::string& name) {
   try {
-    return recognise(own_template(jinja, special_tokens), where);
+    ChatTemplate chat{.name = name, .jinja = JinjaTemplate(jinja), .settings = settings};
+    for (const auto& [token, content] : special_tokens) {
+      const bool is_bos = token == "bos_token";
+      if (is_bos) chat.bos = content;
+      chat.variables.insert_or_assign(token, jinja_text(content, is_bos ? JinjaOrigin::bos : 0));
+    }
+    for (const char* none : {"tools", "documents"}) chat.variables.insert_or_assign(none, nullptr);
+    probe_template(chat, jinja, where);
+    if (!settings.system.empty()) probe_system(chat, where);
+    return chat;
   } catch (const JinjaError& e) {
-    refuse_template(where, e.what());
+    refuse_chat_template(where, e.what());
   }
 }
 

@@ -57,8 +57,39 @@ std::string repaired_utf8(std::string_view bytes) {
 }
 
 GeneratedText::GeneratedText(const Tokenizer& tokenizer,
-                             const std::vector<std::string>& stop_strings)
-    : tokenizer_(tokenizer), stop_strings_(stop_strings) {}
+                             const std::vector<std::string>& stop_strings,
+                             const AnswerChannels* channels)
+    : tokenizer_(tokenizer), stop_strings_(stop_strings), channels_(channels) {}
+
+bool AnswerChannels::continue_prompt(const std::vector<TokenId>& prompt) const {
+  const auto last = std::find_if(prompt.rbegin(), prompt.rend(), [this](TokenId id) {
+    return id == start || id == channel || id == message || id == end;
+  });
+  return last != prompt.rend() && *last == start;
+}
+
+bool GeneratedText::is_text(TokenId id) {
+  const AnswerChannels& c = *channels_;
+  if (id == c.start || id == c.end) {
+    place_ = Place::head;
+    channel_.clear();
+  } else if (id == c.channel) {
+    place_ = Place::channel;
+    channel_.clear();
+  } else if (id == c.message) {
+    place_ = Place::message;
+    beginning_.clear();
+    beginning_bytes_ = 0;
+  } else if (place_ == Place::channel) {
+    channel_ += tokenizer_.decode({id}, false);
+  } else if (place_ == Place::message) {
+    constexpr std::string_view kFinal = "final";
+    const std::size_t begin = std::min(channel_.find_first_not_of(' '), channel_.size());
+    const std::string_view name = std::string_view(channel_).substr(begin);
+    return name.empty() || name.substr(0, name.find(' ')) == kFinal;
+  }
+  return false;
+}
 
 std::string GeneratedText::bytes_of_next(TokenId id) {
   if (id < 0 || id >= tokenizer_.vocab_size()) return {};
@@ -79,6 +110,7 @@ std::string GeneratedText::bytes_of_next(TokenId id) {
 
 bool GeneratedText::push(TokenId id, bool may_stop) {
   ids_.push_back(id);
+  if (channels_ != nullptr && !is_text(id)) return end_.has_value();
   const std::size_t before = bytes_.size();
   bytes_ += bytes_of_next(id);
   if (end_) return true;

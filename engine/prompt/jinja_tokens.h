@@ -11,17 +11,24 @@
 
 namespace tovamill {
 
-// What a template does that is not known here, with its line. One line of text.
+// Where something stands in a template: line and column, in characters, from 1.
+struct JinjaPlace {
+  std::size_t line = 1, column = 1;
+};
+
+// What a template does that is not known here, with its place. One line of text.
 class JinjaError : public std::runtime_error {
  public:
-  JinjaError(std::size_t line, const std::string& problem)
-      : std::runtime_error("line " + std::to_string(line) + ": " + problem) {}
+  JinjaError(JinjaPlace place, const std::string& problem)
+      : std::runtime_error("line " + std::to_string(place.line) + ", column " +
+                           std::to_string(place.column) + ": " + problem) {}
 };
 
 struct JinjaToken {
-  enum class Kind : std::uint8_t { name, text, integer, sign, end };
+  enum class Kind : std::uint8_t { name, text, integer, real, sign, end };
   Kind kind = Kind::end;
   std::string text;  // of a string literal, its escapes resolved
+  JinjaPlace place;
 };
 
 struct JinjaPart {
@@ -29,7 +36,7 @@ struct JinjaPart {
   Kind kind = Kind::data;
   std::string data;
   std::vector<JinjaToken> tokens;  // the last is `end`
-  std::size_t line = 1;            // where it begins
+  JinjaPlace place;                // where it begins
 };
 
 // In order; comments are left out. Time is linear in the length. Throws JinjaError for a tag that

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/prompt/chat_template.h"
+#include "engine/prompt/generated_text.h"
 #include "engine/tokenizer/token_id.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -63,26 +64,29 @@ struct PromptIds {
   std::size_t n_leading = 0;
 };
 
-// Puts prompts together for one model. Between two control tokens of the chat template all text,
-// its own, the instruction's and the document's, is joined and tokenised at once, so that the ids
-// are those of Hugging Face's `apply_chat_template` where the texts hold no control tokens.
-// Left out: `lstrip` and `rstrip` of control tokens, which no model of the known kinds has.
+// Puts prompts together for one model. Control tokens are found in what the chat template says,
+// never in what comes from a record. All text between two of them, the template's, the
+// instruction's and the document's, is joined and tokenised at once, so that the ids are those of
+// Hugging Face's `apply_chat_template` where the texts hold no control tokens.
 class PromptBuilder {
  public:
-  // `bos` is put first unless the chat template begins with that token;
-  // apply_chat_template puts the tokenizer's where `chat.starts_with_bos`. The tokenizer outlives
-  // the object. Throws Error(configuration) naming a control token of the chat template that the
-  // tokenizer does not have.
+  // `bos` is put first unless the chat template begins with that token; apply_chat_template puts
+  // the tokenizer's where `chat.starts_with_bos`. The tokenizer outlives the object. Throws
+  // Error(configuration) naming a control token of a named chat template that the tokenizer does
+  // not have, and where the ids of a model's own are not those of its whole text.
   PromptBuilder(const Tokenizer& tokenizer, ChatTemplate chat, std::optional<TokenId> bos);
 
   // Puts `ids` first, in place of a BOS.
   void begin_with(std::vector<TokenId> ids) { leading_ = std::move(ids); }
 
-  // Throws UnencodableText. A template without a document leaves `document` out.
+  // Throws UnencodableText, also where the chat template refuses the message. A template without a
+  // document leaves `document` out.
   PromptIds build(const PromptTemplate& prompt, std::string_view document,
                   std::string_view question) const;
   // The ids that end an answer: the chat template's.
   const std::vector<TokenId>& end_ids() const { return end_ids_; }
+  // Of answers in the format of gpt-oss; none where they are texts as they are.
+  const std::optional<AnswerChannels>& channels() const { return channels_; }
 
  private:
   // Control tokens and texts in turn.
@@ -90,15 +94,25 @@ class PromptBuilder {
     std::optional<TokenId> control;
     std::string text;
   };
-  std::vector<Run> runs_of(const std::vector<PromptSegment>& pieces) const;
-  void append(const Run& run, bool at_start, std::vector<TokenId>& ids) const;
+  // Which white space a control token takes with it.
+  struct Strips {
+    bool before = false, behind = false;
+  };
+  std::vector<Run> runs_of(JinjaTextView text) const;
+  void split_template_text(const std::string& text, std::vector<Run>& runs) const;
+  void strip(std::vector<Run>& runs) const;
+  Strips strips_of(TokenId id) const;
+  std::vector<TokenId> ids_of(const std::vector<Run>& runs) const;
+  void check_ids() const;
+  void find_end_ids();
+  void find_channels();
 
   const Tokenizer& tokenizer_;
   ChatTemplate chat_;
+  std::optional<TokenId> bos_;
   std::vector<TokenId> leading_;
-  std::vector<Run> before_, after_;       // without the texts that touch the message
-  std::string text_before_, text_after_;  // those
   std::vector<TokenId> end_ids_;
+  std::optional<AnswerChannels> channels_;
 };
 
 }  // namespace tovamill

@@ -14,6 +14,8 @@ std::string to_utf8(std::u32string_view text);
 
 // str.lower(): capital sigma at the end of a word becomes the final one, U+0130 an i and a dot.
 std::u32string python_lower(std::u32string_view text);
+// str.upper() of one character: one to three of them.
+std::u32string python_upper(char32_t c);
 
 // str.split(): what stands between runs of white space.
 std::vector<std::u32string> python_split(std::u32string_view text);

@@ -16,7 +16,9 @@ constexpr unsigned kHelpColumns = 80;
 // What --help shows for the argument of a field.
 template <class Field>
 std::string argument_name(std::string_view name, const Field&) {
-  if (name == "stop") return "TEXT";
+  if (name == "stop" || name == "system") return "TEXT";
+  if (name == "prompt-date") return "DATE";
+  if (name == "chat-template") return "NAME|FILE";
   if (name == "prompt" || name == "stream-jsonl" || name == "haystack" || name == "budgets")
     return "FILE";
   if (name == "tasks" || name == "lengths" || name == "depths") return "LIST";

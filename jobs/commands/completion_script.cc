@@ -39,6 +39,9 @@ std::vector<std::string> command_names() {
   return names;
 }
 
+// Whether a name or a file may be given.
+bool takes_files_too(const OptionHelp& option) { return option.name == "chat-template"; }
+
 // The branch of bash's `case` with the words of one subcommand.
 std::string bash_branch(const Subcommand& command) {
   std::vector<std::string> names;
@@ -46,7 +49,8 @@ std::string bash_branch(const Subcommand& command) {
   for (const OptionHelp& option : options_of(command)) {
     names.push_back("--" + option.name);
     if (!option.choices.empty())
-      choices += "        --" + option.name + ") words='" + joined(option.choices, " ") + "' ;;\n";
+      choices += "        --" + option.name + ") words='" + joined(option.choices, " ") + "'" +
+                 (takes_files_too(option) ? " files=1" : "") + " ;;\n";
   }
   return "    " + command.name + ")\n      options='" + joined(names, " ") +
          "'\n      case \"$previous\" in\n" + choices +
@@ -78,7 +82,10 @@ std::string zsh_option(const OptionHelp& option) {
   std::string spec = "--" + option.name;
   if (option.takes_many) spec = "*" + spec;
   spec += "[" + described(option.help) + "]";
-  if (!option.choices.empty()) {
+  if (takes_files_too(option)) {
+    spec += ":" + option.argument + ":{_alternative \"names:name:(" + joined(option.choices, " ") +
+            ")\" \"files:file:_files\"}";
+  } else if (!option.choices.empty()) {
     spec += ":" + option.argument + ":(" + joined(option.choices, " ") + ")";
   } else if (!option.argument.empty()) {
     spec += ":" + described(option.argument) + ":_files";
@@ -94,7 +101,7 @@ std::string bash_completion() {
       "# ~/.local/share/bash-completion/completions/tovamill\n"
       "_tovamill() {\n"
       "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
-      "  local options='' words='' commands='" +
+      "  local options='' words='' files='' commands='" +
       joined(command_names(), " ") + "'\n  local flags='" + joined(all_flags(), " ") +
       "'\n"
       "  if [[ $COMP_CWORD -eq 1 ]]; then\n"
@@ -110,6 +117,9 @@ std::string bash_completion() {
          "    mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$current\")\n"
          "  elif [[ -n $words && $words != FILES ]]; then\n"
          "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
+         "    if [[ -n $files && ${#COMPREPLY[@]} -eq 0 ]]; then\n"
+         "      mapfile -t COMPREPLY < <(compgen -f -- \"$current\")\n"
+         "    fi\n"
          "  else\n"
          "    compopt -o filenames 2>/dev/null || true\n"
          "    mapfile -t COMPREPLY < <(compgen -f -- \"$current\")\n"

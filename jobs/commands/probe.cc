@@ -97,7 +97,9 @@ Subcommand probe_command() {
   command.groups = {
       {"Model, where results go", {"model", "out", "overwrite"}},
       {"Probe", {"tasks", "lengths", "depths", "n", "needles", "hops", "haystack", "seed"}},
-      {"Prompt", {"instruction", "pin-instruction", "prompt", "chat-template", "bos"}},
+      {"Prompt",
+       {"instruction", "pin-instruction", "prompt", "chat-template", "system", "prompt-date",
+        "bos"}},
       {"Text",
        {"max-new-tokens", "min-new-tokens", "stop", "samples", "temperature", "top-k", "top-p",
         "min-p", "repetition-penalty"}},

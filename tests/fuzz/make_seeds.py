@@ -120,6 +120,11 @@ def journal():
             + frame(6, path("signal 11")) + frame(3, b'{"complete": true}'))
 
 
+def chat_templates():
+    golden = json.loads((Path(__file__).parent.parent / "support/goldens/chat_templates/templates.json").read_text())
+    return [entry["template"] for entry in golden["known"] + golden["snippets"]]
+
+
 SEEDS = {
     "bzip2": [bz2.compress(RECORDS), bz2.compress(RECORDS) + bz2.compress(RECORDS)],
     "config": [json.dumps(c).encode() for c in CONFIGS],
@@ -128,7 +133,7 @@ SEEDS = {
     "gguf": [gguf()],
     "gzip": [gzip.compress(RECORDS), gzip.compress(RECORDS) + gzip.compress(b"")],
     "ini": [b"# run\nmodel = \"a b\"\ncorpus = x\ncorpus = y ; z\ncache-size = 512\n"],
-    "jinja": [t.encode() for t in TEMPLATES],
+    "jinja": [t.encode() for t in TEMPLATES + chat_templates()],
     "journal": [journal()],
     "jsonl": [RECORDS, b"\xef\xbb\xbf" + RECORDS, b'{"text": 1e999, "id": 99999999999999999999999}\r\n[]\n'],
     "message": [bytes([k]) + bytes(80) for k in (1, 2, 3, 16, 17)],

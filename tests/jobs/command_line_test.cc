@@ -67,6 +67,8 @@ RunOptions unusual_options() {
   o.generation.task = TaskChoice::qa;
   o.generation.prompt_file = "prompts/my prompt.txt";
   o.generation.chat_template = "chatml";
+  o.generation.system = " Be # brief.\n\"Now\"; ";
+  o.generation.prompt_date = "2026-02-28";
   o.generation.instruction = InstructionChoice::before;
   o.probe.tasks = "words";
   o.probe.lengths = "512";

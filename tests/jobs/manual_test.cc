@@ -86,6 +86,8 @@ TEST(Completion, OfBashKnowsCommandsOptionsAndTheNamesTheyTake) {
   EXPECT_EQ(completed_by_bash("tovamill score --policy tova-"), "tova-head tova-ema\n");
   EXPECT_EQ(completed_by_bash("tovamill score --device ''"), "auto cpu cuda\n");
   EXPECT_EQ(completed_by_bash("tovamill generate --chat-template qw"), "qwen\n");
+  const std::string file = std::string(TOVAMILL_SOURCE_DIR) + "/CMakeLists.txt";
+  EXPECT_EQ(completed_by_bash("tovamill generate --chat-template " + file), file + "\n");
 }
 
 TEST(Completion, OfBashOffersFilesWhereTheseAreMeant) {

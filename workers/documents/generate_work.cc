@@ -16,6 +16,7 @@ GenerationSetting generation_setting(const LoadedModel& model, const RunOptions&
   s.sequence.tokenizer = model.tokenizer.get();
   s.sequence.stop = g.stop;
   s.sequence.end_ids = prompting.end_ids();
+  s.sequence.channels = prompting.channels();
   s.sequence.sampling = g.sampling;
   s.sequence.vocab_size = shape.vocab_size;
   s.sequence.n_layers = shape.n_layers;

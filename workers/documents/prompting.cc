@@ -53,11 +53,27 @@ PromptTemplate choose_prompt(const RunOptions& options, TaskChoice task, bool ha
 
 ChatTemplate chat_template_of(const ModelFiles& files, const Tokenizer& tokenizer,
                               const RunOptions& options) {
-  const std::string& name = options.generation.chat_template;
-  if (name != "auto") return chat_template_named(name);
-  const std::string jinja = files.chat_template();
-  if (jinja.empty()) return chat_template_named("none");
-  return recognise_chat_template(jinja, special_tokens_of(files, tokenizer), files.path());
+  const GenerationOptions& generation = options.generation;
+  const std::string& name = generation.chat_template;
+  const ChatSettings settings{.system = generation.system, .date = date_of(generation.prompt_date)};
+  if (is_chat_template_name(name)) return chat_template_named(name, settings);
+  const bool is_own = name == "auto";
+  const std::string jinja = is_own ? files.chat_template() : generation.chat_template_text;
+  if (jinja.empty()) return chat_template_named(is_own ? "none" : name, settings);
+  return read_chat_template(jinja, special_tokens_of(files, tokenizer),
+                            is_own ? files.path() : name, settings, is_own ? "of the model" : name);
+}
+
+// "; reasoning switched off by enable_thinking=false", of what holds.
+std::string reasoning_note(const ChatTemplate& chat, bool in_channels) {
+  std::string note;
+  const bool is_down = chat.reasoning.ends_with("=low") || chat.reasoning.ends_with("=minimal");
+  if (!chat.reasoning.empty())
+    note = std::string("; reasoning ") + (is_down ? "turned down" : "switched off") + " by " +
+           chat.reasoning;
+  if (in_channels) note += "; texts are what stands in the channel final";
+  if (chat.begins_thinking) note += "; the texts begin with the model's reasoning";
+  return note;
 }
 
 // Bytes of `text` up to at most `n`, without the part of a character.
@@ -106,11 +122,13 @@ Prompting::Prompting(const ModelFiles& files, const Tokenizer& tokenizer, const 
   description_ = "chat template " + template_.name + ", " +
                  (options.generation.prompt.empty() ? "task " + text_of(task_)
                                                     : "prompt " + options.generation.prompt_file) +
-                 (differs.empty() ? "" : "; ") + differs;
+                 reasoning_note(template_, channels().has_value()) + (differs.empty() ? "" : "; ") +
+                 differs;
 }
 
 bool Prompting::may_be_bare() const {
   return options_.generation.prompt.empty() && options_.generation.chat_template == "auto" &&
+         options_.generation.system.empty() &&
          (task_ == TaskChoice::continuation || task_ == TaskChoice::automatic);
 }
 

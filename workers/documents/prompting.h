@@ -35,6 +35,8 @@ class Prompting {
   PromptIds prompt(std::string_view text, const std::string* question) const;
 
   const std::vector<TokenId>& end_ids() const { return end_ids_; }  // ascending
+  // Of answers in the format of gpt-oss.
+  const std::optional<AnswerChannels>& channels() const { return chat_->channels(); }
   std::string description() const { return description_; }  // "chat template chatml, task summary"
 
  private:

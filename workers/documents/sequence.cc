@@ -11,7 +11,9 @@ Sequence::Sequence(const SequenceSetting& setting, SequencePlan plan)
     : setting_(setting),
       plan_(std::move(plan)),
       n_shared_(plan_.shared ? plan_.shared->size() : 0),
-      text_(*setting.tokenizer, setting.stop),
+      text_(*setting.tokenizer, setting.stop,
+            setting.channels && setting.channels->continue_prompt(plan_.own) ? &*setting.channels
+                                                                             : nullptr),
       first_evictions_(setting.n_layers, setting.n_eviction_groups) {
   if (setting.sampling.repetition_penalty == 1.0 || plan_.prefill_only) return;
   seen_ = TokenSet(setting.vocab_size);

@@ -24,7 +24,8 @@ namespace tovamill {
 struct SequenceSetting {
   const Tokenizer* tokenizer = nullptr;
   std::vector<std::string> stop;
-  std::vector<TokenId> end_ids;  // ascending
+  std::vector<TokenId> end_ids;            // ascending
+  std::optional<AnswerChannels> channels;  // of answers to prompts that end in the head of one
   SamplingOptions sampling;
   std::int32_t vocab_size = 0;
   std::int32_t n_layers = 0, n_eviction_groups = 1;

@@ -2,11 +2,15 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "engine/prompt/chat_template.h"
+#include "io/files/utf8.h"
 #include "kernels/types/error.h"
 #include "workers/options/option_values.h"
 #include "workers/options/run_options.h"
@@ -60,7 +64,10 @@ Job job_named(std::string_view name) {
 
 void validate_generation(const RunOptions& o) {
   const GenerationOptions& g = o.generation;
-  if (g.chat_template != "auto") chat_template_named(g.chat_template);
+  if (g.chat_template != "auto" && g.chat_template_text.empty())
+    chat_template_named(g.chat_template, {.system = g.system});
+  check(valid_utf8_prefix(g.system) == g.system.size(), "--system is not UTF-8: give a text");
+  date_of(g.prompt_date);
   check_range(g.max_new_tokens >= 1 && g.max_new_tokens <= 1'000'000, "--max-new-tokens",
               text_of(g.max_new_tokens), "give 1 to 1000000 tokens");
   check_range(g.min_new_tokens >= 0 && g.min_new_tokens <= g.max_new_tokens, "--min-new-tokens",
@@ -80,24 +87,60 @@ void validate_generation(const RunOptions& o) {
   check_strategy(o);
 }
 
-void read_prompt_file(GenerationOptions& options) {
-  if (options.prompt_file.empty()) return;
-  std::ifstream file(options.prompt_file, std::ios::binary);
+std::int64_t date_of(const std::string& day) {
+  const auto number = [&](std::size_t at, std::size_t n) {
+    int value = -1;
+    const char* end = day.data() + at + n;
+    return std::from_chars(day.data() + at, end, value).ptr == end ? value : -1;
+  };
+  const bool formed = day.size() == 10 && day[4] == '-' && day[7] == '-';
+  const std::chrono::year_month_day date =
+      formed ? std::chrono::year(number(0, 4)) / number(5, 2) / number(8, 2)
+             : std::chrono::year_month_day{};
+  check_range(formed && number(0, 4) > 0 && number(5, 2) > 0 && number(8, 2) > 0 && date.ok(),
+              "--prompt-date", day, "give a day as 2024-07-26");
+  return std::chrono::seconds(std::chrono::sys_days(date).time_since_epoch()).count();
+}
+
+namespace {
+
+// The content of a file that an option names.
+std::string content_of(const std::string& option, const std::string& path,
+                       const std::string& holds) {
+  std::ifstream file(path, std::ios::binary);
   std::string text(kLongestPromptFile + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file.eof())
     throw Error(file.gcount() > static_cast<std::streamsize>(kLongestPromptFile)
                     ? ExitCode::bad_data
                     : ExitCode::no_input,
-                "--prompt " + options.prompt_file +
+                option + " " + path +
                     (file.gcount() > static_cast<std::streamsize>(kLongestPromptFile)
-                         ? " is longer than 1 MiB: give a file that holds a prompt"
+                         ? " is longer than 1 MiB: give a file that holds " + holds
                          : std::string(" cannot be read: ") + std::strerror(errno)));
   text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.empty())
+  return text;
+}
+
+}  // namespace
+
+void read_prompt_file(GenerationOptions& options) {
+  const std::string& name = options.chat_template;
+  std::error_code error;
+  if (name != "auto" && !is_chat_template_name(name) && std::filesystem::exists(name, error)) {
+    options.chat_template_text = content_of("--chat-template", name, "a Jinja template");
+    check(!options.chat_template_text.empty(),
+          "--chat-template " + name + " is empty: write a Jinja template into it");
+    const std::string& text = options.chat_template_text;
+    if (const std::size_t valid = valid_utf8_prefix(text); valid < text.size())
+      throw BadData("--chat-template " + name + " is not UTF-8 at its byte " +
+                    std::to_string(valid) + ": give a Jinja template");
+  }
+  if (options.prompt_file.empty()) return;
+  options.prompt = content_of("--prompt", options.prompt_file, "a prompt");
+  if (options.prompt.empty())
     throw Error(ExitCode::configuration,
                 "--prompt " + options.prompt_file + " is empty: write an instruction into it");
-  options.prompt = std::move(text);
 }
 
 }  // namespace tovamill

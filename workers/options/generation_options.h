@@ -28,11 +28,20 @@ enum class Truncation : std::uint8_t { end, middle };
 // The document in one stream, or the answers to its chunks in a second prompt.
 enum class Strategy : std::uint8_t { stream, chunk };
 
+// The day that chat templates take for today's, where they say it: that of Llama 3.1's own.
+inline constexpr char kPromptDate[] = "2024-07-26";
+// Midnight of "2024-07-26" in seconds since 1970, UTC. Throws Error(configuration) for what is no
+// date.
+std::int64_t date_of(const std::string& day);
+
 struct GenerationOptions {
   TaskChoice task = TaskChoice::automatic;
   std::string prompt_file;             // a template, or an instruction
   std::string prompt;                  // its content; empty where a built-in one is used
-  std::string chat_template = "auto";  // auto, none, chatml, ...
+  std::string chat_template = "auto";  // auto, none, chatml, ..., or a file
+  std::string chat_template_text;      // the content of that file
+  std::string system;                  // a system message; empty: none
+  std::string prompt_date = kPromptDate;
   InstructionChoice instruction = InstructionChoice::automatic;
   bool pin_instruction = false;
   Prefill prefill = Prefill::stream;
@@ -57,7 +66,8 @@ Job job_named(std::string_view name);
 struct RunOptions;
 // Throws Error(usage or configuration) naming the option and what to give instead.
 void validate_generation(const RunOptions& options);
-// Reads --prompt's file into `prompt`. Throws Error(no_input), or BadData for one that is too long.
+// Reads the file of --prompt into `prompt`, and that of --chat-template, where it is one, into
+// `chat_template_text`. Throws Error(no_input), or BadData for one that is too long.
 void read_prompt_file(GenerationOptions& options);
 
 }  // namespace tovamill

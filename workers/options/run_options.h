@@ -182,7 +182,12 @@ void visit_prompt_fields(Options& o, Visit&& visit) {
         "are doubled; without {document} it is an instruction");
   visit("chat-template", o.generation.chat_template, generation,
         "auto (the model's own, none where it has none), none, chatml, llama2, llama3, mistral, "
-        "qwen");
+        "qwen, or a file with a Jinja template");
+  visit("system", o.generation.system, generation,
+        "system message before each prompt; a chat template without one is refused");
+  visit("prompt-date", o.generation.prompt_date, generation,
+        "the day that a chat template takes for today, where it says it: a fixed one, so that "
+        "runs repeat");
   visit("instruction", o.generation.instruction, generation,
         "where an instruction stands: before or after the document, both, pinned: before, with "
         "--pin-instruction, or auto: both, with --policy full after");

@@ -76,10 +76,11 @@ std::string text(const nlohmann::json& value) {
 
 // Options that came after runs had begun without them: where they are not given, the fingerprints
 // are those of such runs.
-constexpr std::array<const char*, 2> kLaterOptions{"merge", "budgets"};
+constexpr std::array<const char*, 4> kLaterOptions{"merge", "budgets", "system", "prompt-date"};
 
 bool is_default_of_later(std::string_view name, const std::string& value) {
-  return (name == "merge" && value == "0") || (name == "budgets" && value == kNoBudgets);
+  return (name == "merge" && value == "0") || (name == "budgets" && value == kNoBudgets) ||
+         (name == "system" && value.empty()) || (name == "prompt-date" && value == kPromptDate);
 }
 
 // What --budgets comes to: "96 272 64 ...".
@@ -152,6 +153,9 @@ nlohmann::json fingerprint(const RunOptions& options, const ModelFiles& files,
   if (options.job_kind != Job::score) {
     fields["job"] = name_of(options.job_kind);
     fields["prompt"] = as_utf8(options.generation.prompt);
+    // A file by what it holds, wherever it lies.
+    if (!options.generation.chat_template_text.empty())
+      fields["chat-template"] = options.generation.chat_template_text;
   }
   if (options.job_kind == Job::probe) {
     Digest haystack;

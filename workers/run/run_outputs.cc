@@ -47,6 +47,8 @@ InputFiles inputs_of(const RunOptions& options, std::span<const CorpusFile> file
   InputFiles inputs;
   add_model(inputs, options.model);
   inputs.add("the file of --prompt", options.generation.prompt_file);
+  if (!options.generation.chat_template_text.empty())
+    inputs.add("the file of --chat-template", options.generation.chat_template);
   inputs.add("the file of --lexicon", options.lexicon);
   inputs.add("the file of --haystack", options.probe.haystack);
   for (const std::string& path : budgets_of(options)) inputs.add("the file of --budgets", path);

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "engine/text/utf8.h"
+#include "tests/support/models/real_tokenizers.h"
 
 namespace tovamill {
 namespace {
@@ -260,6 +261,55 @@ TEST_P(GeneratedTextReal, EqualsTheDecodeOfAllIds) {
 INSTANTIATE_TEST_SUITE_P(Shared, GeneratedTextReal,
                          ::testing::Values("llama2", "llama3_1", "qwen3"),
                          [](const auto& info) { return std::string(info.param); });
+
+// Answers of gpt-oss: the analysis is no text, nor a stop string in it.
+TEST(GeneratedText, TakesTheChannelFinalAlone) {
+  json file = testing::golden_json("tokenizers/gpt2.json");
+  auto n_vocab = file["model"]["vocab"].size();
+  for (const json& token : file["added_tokens"])
+    n_vocab = std::max(n_vocab, token["id"].get<std::size_t>() + 1);
+  const std::vector<std::string> names{"<|start|>", "<|channel|>", "<|message|>", "<|end|>",
+                                       "<|return|>"};
+  for (const std::string& name : names) {
+    file["added_tokens"].push_back({{"id", n_vocab++},
+                                    {"content", name},
+                                    {"single_word", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"normalized", false},
+                                    {"special", true}});
+  }
+  const auto tokenizer = Tokenizer::from_hf(file, json(), "harmony");
+  const AnswerChannels channels{*tokenizer->id_of(names[0]), *tokenizer->id_of(names[1]),
+                                *tokenizer->id_of(names[2]), *tokenizer->id_of(names[3])};
+  const std::vector<std::string> stops{"END"};
+  const std::pair<const char*, const char*> cases[] = {
+      {"<|channel|>analysis<|message|>Hm, END.<|end|><|start|>assistant<|channel|>final<|message|>"
+       "It is 7.<|return|>",
+       "It is 7."},
+      {"<|channel|>final<|message|> Yes, \u00e9t\u00e9. END more", " Yes, \u00e9t\u00e9. "},
+      {"<|channel|>analysis<|message|>only thoughts", ""},
+      {"<|channel|>commentary to=functions.x <|message|>{}<|end|><|start|>assistant<|channel|>"
+       "final <|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b",
+       "ab"},
+      {"<|message|>no channel", "no channel"},
+      {"no message", ""},
+      {"", ""},
+  };
+  for (const auto& [answer, expected] : cases) {
+    GeneratedText text(*tokenizer, stops, &channels);
+    Ids ids;
+    tokenizer->encode(answer, true, ids);
+    bool stopped = false;
+    for (const TokenId id : ids) stopped = text.push(id);
+    EXPECT_EQ(text.text(), expected);
+    EXPECT_EQ(text.ids(), ids);
+    EXPECT_EQ(stopped, std::string_view(answer).ends_with("more")) << answer;
+  }
+  EXPECT_TRUE(channels.continue_prompt({5, channels.end, channels.start, 6}));
+  EXPECT_FALSE(channels.continue_prompt({5, channels.start, channels.message, 6}));
+  EXPECT_FALSE(channels.continue_prompt({5}));
+}
 
 }  // namespace
 }  // namespace tovamill

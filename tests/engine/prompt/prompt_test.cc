@@ -43,10 +43,8 @@ Ids controls_of(const Tokenizer& tokenizer, const Ids& ids) {
   return out;
 }
 
-std::string text_of(const std::vector<PromptSegment>& pieces) {
-  std::string out;
-  for (const PromptSegment& piece : pieces) out += piece.text;
-  return out;
+std::string whole_text(const ChatTemplate& chat, const std::string& message) {
+  return to_utf8_of(chat.rendered(jinja_text(message, JinjaOrigin::message)));
 }
 
 PromptTemplate bare() { return PromptTemplate::parse("{document}", "bare"); }
@@ -57,11 +55,8 @@ void expect_ids_of_the_rendered_text(const Tokenizer& tokenizer, const ChatTempl
   const PromptBuilder builder(tokenizer, chat,
                               chat.starts_with_bos ? tokenizer.id_of(bos) : std::nullopt);
   for (const std::string message : kHarmless) {
-    if (chat.trims_start && message != "Hello") continue;
     Ids expected;
-    tokenizer.encode(
-        (chat.starts_with_bos ? bos : "") + text_of(chat.before) + message + text_of(chat.after),
-        true, expected);
+    tokenizer.encode((chat.starts_with_bos ? bos : "") + whole_text(chat, message), true, expected);
     EXPECT_EQ(builder.build(bare(), message, "").ids, expected)
         << chat.name << ": '" << message << "'";
   }
@@ -105,17 +100,16 @@ INSTANTIATE_TEST_SUITE_P(Families, EveryTokenizer,
 
 TEST(PromptBuilder, GivesTheIdsOfHuggingFace) {
   const nlohmann::json golden = testing::golden_json("chat_templates/templates.json");
-  std::map<std::string, ChatTemplate> templates;
+  std::map<std::string, std::string> templates;
   for (const auto& entry : golden["known"]) {
-    templates[entry["name"]] =
-        recognise_chat_template(entry["template"].get<std::string>(),
-                                {{"bos_token", "<s>"}, {"eos_token", "</s>"}}, "model");
+    templates[entry["name"]] = entry["template"];
   }
   int n_compared = 0;
   for (const auto& [name, by_template] : golden["ids"].items()) {
     const auto tokenizer = small(name);
     for (const auto& [model, expected] : by_template.items()) {
-      const ChatTemplate& chat = templates.at(model);
+      const ChatTemplate chat = read_chat_template(
+          templates.at(model), {{"bos_token", "<s>"}, {"eos_token", "</s>"}}, "model");
       const PromptBuilder builder(*tokenizer, chat,
                                   chat.starts_with_bos ? tokenizer->id_of("<s>") : std::nullopt);
       for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -143,7 +137,7 @@ TEST(PromptBuilder, PutsBosOnceAtTheFront) {
   const PromptIds without = PromptBuilder(*tokenizer, chat, {}).build(bare(), "Hello", "");
   EXPECT_EQ(n_bos(without), 0);
   EXPECT_EQ(Ids(with.ids.begin() + 1, with.ids.end()), without.ids);
-  chat.before.insert(chat.before.begin(), {PromptSegment::Kind::control, "<s>"});
+  chat = read_chat_template("<s>[INST] {{ messages[0].content | trim }} [/INST]", {}, "model");
   EXPECT_EQ(PromptBuilder(*tokenizer, chat, bos).build(bare(), "Hello", "").ids, with.ids);
   EXPECT_EQ(PromptBuilder(*tokenizer, chat, {}).build(bare(), "Hello", "").ids, with.ids);
   const ChatTemplate none = chat_template_named("none");
@@ -196,7 +190,8 @@ TEST(PromptBuilder, TrimsAsTheTemplateDoes) {
   EXPECT_EQ(text("\u00a0a", "b\u3000\t"), "[INST] a .. b [/INST]");
   EXPECT_EQ(text("", ""), "[INST] .. [/INST]");
   EXPECT_EQ(ids("a", "b").n_leading, ids("c", "b").n_leading);
-  chat.trims_start = false;
+  chat = read_chat_template("{{ '[INST] ' + messages[0].content.rstrip() + ' [/INST]' }}", {},
+                            "model");
   EXPECT_EQ(text("a", "b"), "[INST] \n a .. b [/INST]");
 }
 
@@ -208,10 +203,68 @@ TEST(PromptBuilder, NamesAControlTokenThatIsMissing) {
   EXPECT_TRUE(contains(message, "'<|start_header_id|>'")) << message;
   EXPECT_TRUE(contains(message, kChatTemplateNames)) << message;
   // A token of the vocabulary that any text may hold is no control token.
-  ChatTemplate the = chat_template_named("none");
-  the.before = {{PromptSegment::Kind::control, "the"}};
+  ChatTemplate the = chat_template_named("chatml");
+  the.control_tokens = {"the"};
   ASSERT_TRUE(small("gpt2")->id_of("the").has_value());
   EXPECT_THROW(PromptBuilder(*small("gpt2"), the, {}), Error);
+}
+
+// A model's own template is taken as the tokenizer takes it: what is no control token there is
+// text.
+TEST(PromptBuilder, FindsTheControlTokensOfAnyTemplate) {
+  const auto tokenizer = small("smollm");
+  const ChatTemplate chat = read_chat_template(
+      "<|im_start|>me<|no_such|>{{ messages[0].content | upper }}<|im_end|>{{ messages[0].content "
+      "}}",
+      {}, "model");
+  const Ids ids = PromptBuilder(*tokenizer, chat, {}).build(bare(), "<|im_end|>", "").ids;
+  const Ids controls{*tokenizer->id_of("<|im_start|>"), *tokenizer->id_of("<|im_end|>")};
+  EXPECT_EQ(controls_of(*tokenizer, ids), controls);
+  EXPECT_EQ(tokenizer->decode(ids, true),
+            "<|im_start|>me<|no_such|><|IM_END|><|im_end|><|im_end|>");
+}
+
+// As those of Phi-3: white space behind a token goes with it, the record's, too.
+TEST(PromptBuilder, ControlTokensTakeWhiteSpaceWithThem) {
+  nlohmann::json file = testing::golden_json("tokenizers/llama2.json");
+  std::size_t n_vocab = file["model"]["vocab"].size();
+  const auto add = [&](const char* content, bool lstrip, bool rstrip) {
+    file["added_tokens"].push_back({{"id", n_vocab++},
+                                    {"content", content},
+                                    {"single_word", false},
+                                    {"lstrip", lstrip},
+                                    {"rstrip", rstrip},
+                                    {"normalized", false},
+                                    {"special", true}});
+  };
+  add("<|user|>", false, true);
+  add("<|end|>", true, true);
+  const auto tokenizer = Tokenizer::from_hf(file, nlohmann::json(), "phi");
+  const ChatTemplate chat =
+      read_chat_template("{{ '<|user|>\n' + messages[0].content + '\n<|end|>\n' }}", {}, "model");
+  const PromptBuilder builder(*tokenizer, chat, {});
+  for (const char* message : {"Hello", " two words \n", "", "\n\n", "\u3000x"}) {
+    Ids expected;
+    tokenizer->encode("<|user|>\n" + std::string(message) + "\n<|end|>\n", true, expected);
+    EXPECT_EQ(builder.build(bare(), message, "").ids, expected) << message;
+  }
+}
+
+TEST(PromptBuilder, ARefusedMessageFailsItsDocument) {
+  const auto tokenizer = small("gpt2");
+  const ChatTemplate chat = read_chat_template(
+      "{% if 'bad' in messages[0].content %}{{ raise_exception('so bad') }}{% endif %}"
+      "{{ messages[0].content }}",
+      {}, "model");
+  const PromptBuilder builder(*tokenizer, chat, {});
+  EXPECT_FALSE(builder.build(bare(), "good", "").ids.empty());
+  try {
+    builder.build(bare(), "bad", "");
+    FAIL();
+  } catch (const UnencodableText& e) {
+    EXPECT_TRUE(contains(e.what(), "refuses it: line 1, column 56: it refuses the messages"))
+        << e.what();
+  }
 }
 
 TEST(PromptBuilder, EndsWhereTheTemplateSays) {
@@ -266,8 +319,8 @@ TEST_P(RealPrompts, HaveTheIdsOfTheRenderedTemplateAndNoInjectedToken) {
     if (!tokenizer) GTEST_SKIP() << "the shared tokenizers are absent";
     jinja = template_of(GetParam());
   }
-  const ChatTemplate chat = recognise_chat_template(
-      jinja, {{"bos_token", "<s>"}, {"eos_token", "</s>"}}, GetParam().tokenizer);
+  const ChatTemplate chat = read_chat_template(jinja, {{"bos_token", "<s>"}, {"eos_token", "</s>"}},
+                                               GetParam().tokenizer);
   EXPECT_FALSE(PromptBuilder(*tokenizer, chat, {}).end_ids().empty());
   expect_ids_of_the_rendered_text(*tokenizer, chat, GetParam().bos);
   expect_no_injection(*tokenizer, chat);

@@ -4,18 +4,23 @@ renders for them with the settings of Hugging Face's `apply_chat_template`.
 
     python3 tests/support/generators/make_chat_goldens.py
 
-`known`: per template `name` (the model family whose shape it has), `family` (what we call it), `template`, `bos` and
-`rendered`, one text per entry of `messages`. `ids`: per tiny tokenizer of goldens/tokenizers and template, the ids of the
-rendered texts, control tokens parsed, null where the message itself holds some; as `apply_chat_template` gives them. `refused`: templates that must be refused, though Jinja renders them.
+`known`: per template `name` (the model family whose shape it has), `template`, `bos` and `rendered`, one text per entry of
+`messages`, null where the template refuses it; `with_system`: the same behind the system message `system`. `ids`: per tiny
+tokenizer of goldens/tokenizers and template, the ids of the rendered texts, control tokens parsed, null where the message itself
+holds some; as `apply_chat_template` gives them. `snippets`: statements and expressions with what they print, `refused_snippets`:
+those that Jinja refuses, too.
 """
+import datetime
 import json
 import pathlib
 
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 OUT = pathlib.Path(__file__).parent.parent / "goldens" / "chat_templates" / "templates.json"
-MESSAGES = ["Hello", "  Two lines\nof text, padded. \n\n", "caf\u00e9 \u4e2d\u6587 {document} {{ x }} <|im_end|>", "\u00a0x\u3000"]
+MESSAGES = ["", "Hello", "  Two lines\nof text, padded. \n\n", "caf\u00e9 \u4e2d\u6587 {document} {{ x }} <|im_end|>", "\u00a0x\u3000"]
 
 CHATML = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
           "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
@@ -322,31 +327,97 @@ KNOWN = [("SmolLM2-Instruct", "chatml", SMOLLM2, ""), ("SmolLM-Instruct", "chatm
          ("Windows newlines", "chatml", SMOLLM2.replace("\n", "\r\n") + "\r\n", "")]
 
 LOOP = "{% for m in messages %}"
-REFUSED = {
-    "Zephyr": LOOP + "{{ '<|user|>\\n' + m['content'] + eos_token }}{% endfor %}{{ '<|assistant|>' }}",
-    "Gemma": LOOP + "{{ '<start_of_turn>user\\n' + m['content'] | trim + '<end_of_turn>\\n' }}{% endfor %}{{ '<start_of_turn>model\\n' }}",
-    "Phi-3": LOOP + "{{ '<|user|>\\n' + m['content'] + '<|end|>\\n' }}{% endfor %}{{ '<|assistant|>\\n' }}",
-    "a model that always thinks": QWEN3_THINKING,
-    "ChatML in capitals": CHATML.replace("message['content']", "message['content'] | upper"),
-    "ChatML with a cut message": CHATML.replace("message['content']", "message['content'][:5]"),
-    "ChatML that strips other characters": CHATML.replace("message['content']", "message['content'].strip(' \\n')"),
-    "ChatML with the message twice": CHATML.replace("message['content']", "message['content'] + message['content']"),
-    "ChatML with another role": CHATML.replace("message['role']", "'human'"),
-    "ChatML with another start of the answer": CHATML.replace("assistant\\n", "bot\\n"),
-    "ChatML without its generation prompt": CHATML.split("{% if add_gen")[0],
-    "ChatML with a token in its system message": QWEN2.replace("helpful", "<|secret|>"),
-    "ChatML with an EOS": CHATML.replace("'<|im_end|>'", "eos_token"),
-    "Mistral with a BOS inside": MISTRAL1.replace("'[INST] '", "'[INST] ' + bos_token"),
-    "Mistral with a text before": MISTRAL1.replace("'[INST] '", "'[INST] Be nice. '"),
-    "no message": "{{ bos_token }}Hello",
-}
+GEMMA = ("{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+         "{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
+         "{{ '<start_of_turn>' + role + '\n' + m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+         "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}")
+HARMONY = r"""{%- macro system(effort='medium') -%}
+    {{- 'Date: ' + strftime_now('%Y-%m-%d') + '\n' }}
+    {{- 'Reasoning: ' + effort }}
+{%- endmacro -%}
+{{- '<|start|>system<|message|>' + system(effort=reasoning_effort | default('medium')) + '<|end|>' }}
+{%- for m in messages %}
+    {%- if m.role == 'system' %}{{- '<|start|>developer<|message|># Instructions\n\n' ~ m.content ~ '<|end|>' }}
+    {%- elif m.role == 'assistant' %}{{- '<|start|>assistant<|channel|>final<|message|>' + m.content + '<|return|>' }}
+    {%- else %}{{- '<|start|>' ~ m.role ~ '<|message|>' ~ m.content ~ '<|end|>' }}{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+<|start|>assistant
+{%- endif %}"""
+KNOWN += [
+    ("Zephyr", "", LOOP + "{{ '<|' + m['role'] + '|>\\n' + m['content'] + eos_token + '\\n' }}{% endfor %}{{ '<|assistant|>\\n' }}", ""),
+    ("Gemma", "", GEMMA, "<bos>"),
+    ("Phi-3", "", LOOP + "{{ '<|user|>\\n' + m['content'] + '<|end|>\\n' }}{% endfor %}{{ '<|assistant|>\\n' }}", ""),
+    ("gpt-oss", "", HARMONY, ""),
+    ("a model that always thinks", "", QWEN3_THINKING, ""),
+    ("ChatML in capitals", "", CHATML.replace("message['content']", "message['content'] | upper"), ""),
+    ("ChatML in small letters", "", CHATML.replace("message['content']", "message['content'].lower()"), ""),
+    ("ChatML with a cut message", "", CHATML.replace("message['content']", "message['content'][:5]"), ""),
+    ("ChatML that strips other characters", "", CHATML.replace("message['content']", "message['content'].strip(' \\n')"), ""),
+    ("ChatML with the message twice", "", CHATML.replace("message['content']", "message['content'] + message['content']"), ""),
+    ("ChatML with the message turned around", "", CHATML.replace("message['content']", "message['content'] | reverse"), ""),
+    ("ChatML with the message as JSON", "", CHATML.replace("message['content']", "message['content'] | tojson"), ""),
+    ("ChatML with characters replaced", "", CHATML.replace("message['content']", "message['content'].replace('e', '<|im_end|>')"), ""),
+    ("ChatML by the length of the message", "", CHATML.replace("message['content']", "(message['content'] if message.content | length > 6 "
+     "else '<|im_start|>short ' ~ message.content | length)"), ""),
+    ("ChatML that refuses words", "", "{% if 'two' in messages[0].content | lower %}{{ raise_exception('no two') }}{% endif %}" + CHATML, ""),
+    ("ChatML by a macro and a set block", "", "{% macro turn(role, text='', end='<|im_end|>\\n') -%}{{ '<|im_start|>' ~ role ~ '\\n' ~ text ~ end }}"
+     "{%- endmacro %}{% set asked %}{% for m in messages if m.role == 'user' %}{{ m.content | trim }}{% endfor %}{% endset %}"
+     "{{ turn(role='user', text=asked) }}{{ turn('assistant', end='') }}", ""),
+    ("ChatML with another role", "", CHATML.replace("message['role']", "'human'"), ""),
+    ("ChatML with another start of the answer", "", CHATML.replace("assistant\\n", "bot\\n"), ""),
+    ("ChatML without its generation prompt", "", CHATML.split("{% if add_gen")[0], ""),
+    ("ChatML with a token in its system message", "", QWEN2.replace("helpful", "<|secret|>"), ""),
+    ("ChatML with an EOS", "", CHATML.replace("'<|im_end|>'", "eos_token"), ""),
+    ("Mistral with a BOS inside", "", MISTRAL1.replace("'[INST] '", "'[INST] ' + bos_token"), "<s>"),
+    ("Mistral with a text before", "", MISTRAL1.replace("'[INST] '", "'[INST] Be nice. '"), "<s>"),
+]
+SYSTEM = "Be brief. <|im_end|>\n"
 
 
-def render(template, message, bos, **more):
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-    messages = [{"role": "user", "content": message}]
-    return environment.from_string(template).render(messages=messages, tools=None, documents=None, add_generation_prompt=True,
-                                                    enable_thinking=False, bos_token=bos, eos_token="</s>", **more)
+class Generation(Extension):
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return nodes.CallBlock(self.call_method("_printed"), [], [], body).set_lineno(line)
+
+    def _printed(self, caller):
+        return caller()
+
+
+def raise_exception(message):
+    raise TemplateError(message)
+
+
+def to_json(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def strftime_now(form):
+    return datetime.datetime(2024, 7, 26).strftime(form)
+
+
+def environment():
+    out = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"])
+    out.filters["tojson"] = to_json
+    out.globals.update(raise_exception=raise_exception, strftime_now=strftime_now)
+    return out
+
+
+def render(template, message, bos, system="", **more):
+    messages = ([{"role": "system", "content": system}] if system else []) + [{"role": "user", "content": message}]
+    switches = {"enable_thinking": False, "thinking": False, "reasoning_effort": "low"}
+    return environment().from_string(template).render(messages=messages, tools=None, documents=None, add_generation_prompt=True,
+                                                      bos_token=bos, eos_token="</s>", **switches, **more)
+
+
+def rendered_or_none(*args):
+    try:
+        return render(*args)
+    except TemplateError:
+        return None
 
 
 # Expressions and white space: what `{...}` prints with a = "Abc", n = 7, l = [1, 2, 3], o = {"k": "v"}.
@@ -362,6 +433,56 @@ SNIPPETS = [
     "{{ [a, n]|length }}{{ (l + [4])|last }}{{ a ~ none ~ true ~ n }}", "{{ true == 1 }}{{ '1' == 1 }}{{ l == [1, 2, 3] }}",
     "{% if q %}1{% elif n == 7 %}2{% elif true %}3{% else %}4{% endif %}{% if a is not string %}5{% else %}6{% endif %}",
 ]
+SNIPPETS += [
+    # macros, namespaces, scopes
+    "{% macro m(x, y=2, z=x) %}[{{ x }},{{ y }},{{ z }}]{% endmacro %}{{ m(1) }}{{ m(1, z=3) }}{{ m(x='q', y=n) }}",
+    "{% macro f(k) %}{% if k > 0 %}{{ k }}{{ f(k - 1) }}{% endif %}{% endmacro %}{{ f(4) }}", "{% macro m() %}{{ v }}{% endmacro %}{% set v = 1 %}{{ m() }}{% set v = 2 %}{{ m() }}",
+    "{% macro m(p) %}{{ p is defined }}{{ p }}{% endmacro %}{{ m() }}{{ m(none) }}", "{% macro m() %}{% set a = 'in' %}{{ a }}{% endmacro %}{{ m() }}{{ a }}{{ m()|length }}{{ m() ~ 'x' }}",
+    "{% set ns = namespace(x=1, y='t') %}{% macro m() %}{% set ns.x = ns.x + 1 %}{% endmacro %}{{ m() }}{{ m() }}{{ ns.x }}{{ ns.y }}{{ ns.z is defined }}",
+    "{% set x = 1 %}{% for i in l %}{% set x = x + i %}{{ x }}{% endfor %}{{ x }}{% if true %}{% set x = 9 %}{% endif %}{{ x }}",
+    "{% set b %}<{{ n }}>{% endset %}{{ b }}{{ b|length }}{% set c | upper | replace('X', 'Y') %}x{{ a }}x{% endset %}{{ c }}",
+    "{% with p = n, q = 2 %}{{ p + q }}{% endwith %}{{ q is defined }}{% filter upper %}ab{{ a }}{% endfilter %}",
+    "{% set p, q = [1, 2] %}{{ p }}{{ q }}{% for k, v in o.items() %}{{ k }}={{ v }}{% endfor %}{% for x, y in [[1, 2], (3, 4)] %}{{ x }}{{ y }}{% endfor %}",
+    "{% generation %}g{% set gg = 1 %}{% endgeneration %}{{ gg is defined }}",
+    # loops
+    "{% for x in l if x != 2 %}{{ loop.index }}/{{ loop.length }}{{ x }}{{ loop.first }}{{ loop.last }}{{ loop.revindex0 }}{{ loop.nextitem }}{% endfor %}",
+    "{% for x in range(5) %}{% if x == 1 %}{% continue %}{% endif %}{% if x == 3 %}{% break %}{% endif %}{{ x }}{% endfor %}", "{% for x in l %}{% for y in l %}{{ loop.index }}{{ loop.depth }}{% endfor %}{{ loop.index0 }}{{ loop.cycle('a', 'b') }}{% endfor %}",
+    "{% for c in 'a\u00e9b' %}{{ c }}.{% endfor %}{% for k in o %}{{ k }}{% endfor %}{% for x in q %}{{ x }}{% else %}e{% endfor %}{% for x in [] if x %}{% else %}f{% endfor %}",
+    "{% for x in range(2, 9, 3) %}{{ x }}{% endfor %}{% for x in range(3, 0, -1) %}{{ x }}{% endfor %}{{ range(0)|list|length }}",
+    # filters
+    "{{ ' x '|trim }}{{ 'xxaxx'|trim('x') }}{{ n|trim }}{{ 'aB'|upper }}{{ 'aB'|lower }}{{ 'aB cD'|title }}{{ 'aB cD'|capitalize }}{{ 5|string|length }}",
+    "{{ '\u00df\u0130\u03a3\ufb01'|upper }}{{ '\u0130A\u03a3\u03a3 \u03a3'|lower }}{{ '\u01c6'|upper }}", "{{ l|join(', ') }}{{ l|join }}{{ [{'k': 1}, {'k': 2}]|join('-', attribute='k') }}{{ 'abc'|join('.') }}",
+    "{{ o|tojson }}{{ [1, 'a\"\\n\u00e9\\\\', none, true, 1.5]|tojson }}{{ {'b': [1, {}], 'a': []}|tojson(indent=2) }}{{ {'b': 1, 'a': 2}|tojson(sort_keys=true, separators=(',', ':')) }}",
+    "{{ 'aXbX'|replace('X', '-') }}{{ 'aXbX'|replace('X', '-', 1) }}{{ l|first }}{{ l|last }}{{ 'abc'|first }}{{ 'abc'|last }}{{ []|first is defined }}",
+    "{% set d = [{'r': 'u', 'c': {'t': 1}}, {'r': 's'}, {'c': 3}] %}{{ d|selectattr('r')|list|length }}{{ d|selectattr('r', 'defined')|list|length }}{{ d|rejectattr('r', 'equalto', 'u')|list|length }}"
+    "{{ d|map(attribute='r')|select|join(',') }}{{ d|map(attribute='c.t', default='z')|first }}{{ none|selectattr('r')|list|length }}",
+    "{{ [1, 2, 3, 4]|select('odd')|list|length }}{{ [1, 2, 3]|reject('equalto', 2)|join }}{{ ['a', 'B']|map('upper')|join }}{{ [3, 1, 2]|sort|join }}{{ ['b', 'A', 'a']|sort|join }}{{ ['b', 'A', 'a']|sort(reverse=true, case_sensitive=true)|join }}",
+    "{{ {'b': 2, 'A': 1}|dictsort|first|join }}{{ {'b': 1, 'a': 2}|dictsort(by='value')|map('first')|join }}{{ {'x': 1}|items|list|length }}{{ q|items|list|length }}",
+    "{{ q|default('d') }}{{ ''|default('d') }}{{ ''|default('d', true) }}{{ none|d('e', boolean=true) }}{{ q|default }}", "{{ '7'|int + 1 }}{{ 'x'|int }}{{ 'x'|int(5) }}{{ 3.9|int }}{{ true|int }}{{ -3|abs }}{{ 'abc'|list|length }}{{ o|list|first }}",
+    "{{ [1, 2]|reverse|join }}{{ 'abc'|reverse }}{{ ['a', 'A', 'b', 'a']|unique|join }}{{ [1, 3, 2]|max }}{{ ['b', 'A']|min }}{{ [1, 2]|sum }}", "{{ 'a\nb\n\nc'|indent }}|{{ 'a\nb'|indent(2, true) }}|{{ 'a\nb'|indent(width='> ') }}|{{ 'a\n\nb'|indent(1, blank=true) }}",
+    "{{ '%s-%s'|format(1, 'x') }}{{ '%d%%' % 5 }}{{ '%s %s' % ('a', n) }}{{ '{} {}'.format(1, a) }}{{ '{1}{0}{k}{{}}'.format(1, 2, k='v') }}", "{{ o|tojson|safe }}{{ 'x'|safe }}",
+    # tests
+    "{{ n is number }}{{ n is integer }}{{ 1.5 is float }}{{ true is integer }}{{ true is boolean }}{{ a is iterable }}{{ n is iterable }}{{ l is sequence }}{{ o is sequence }}{{ q is undefined }}{{ q is none }}{{ none is none }}",
+    "{{ n is equalto 7 }}{{ n is eq(7) }}{{ n is ne 7 }}{{ n is gt 6 }}{{ n is in [7] }}{{ n is odd }}{{ n is divisibleby 7 }}{{ n is divisibleby(2) }}{{ true is true }}{{ 1 is true }}{{ n is not string and true }}{{ a is defined and q is not defined }}",
+    # methods, slices
+    "{{ ' x '.strip() }}|{{ ' x '.lstrip() }}|{{ ' x '.rstrip() }}|{{ 'xax'.strip('x') }}{{ 'ab'.startswith('a') }}{{ 'ab'.endswith(('x', 'b')) }}{{ 'aXb'.upper() }}{{ 'a b'.title() }}{{ 'ab'.capitalize() }}",
+    "{{ 'a,b,c'.split(',')|length }}{{ 'a,b,c'.split(',', 1)[1] }}{{ 'a,b,c'.rsplit(',', 1)[0] }}{{ ' a  b '.split()|join('-') }}{{ ' a  b c '.split(none, 1)[1] }}{{ ''.split(',')|length }}{{ ''.split()|length }}",
+    "{{ 'abab'.replace('ab', 'c') }}{{ 'abab'.replace('ab', 'c', 1) }}{{ '-'.join(['a', 'b']) }}{{ 'abab'.find('b') }}{{ 'ab'.find('z') }}{{ 'abab'.count('ab') }}{{ 'prefix'.removeprefix('pre') }}{{ '12'.isdigit() }}{{ ' '.isspace() }}",
+    "{{ 'h\u00e9llo'[1:3] }}{{ 'abc'[::-1] }}{{ 'abc'[-1] }}{{ 'abcdef'[::2] }}{{ 'abc'[5:] }}|{{ [1, 2, 3, 4][1::2]|join }}{{ [1, 2, 3][-5:2]|join }}{{ [1, 2, 3][2:0:-1]|join }}{{ l[5] is defined }}{{ 'abc'[9] is defined }}",
+    "{{ o.keys()|join }}{{ o.values()|list|first }}{{ o.get('z') }}{{ o.get('z', 'd') }}{{ {'a': 1, 'a': 2}.a }}{{ {1: 'x', 2: 'y'}[2] }}{% for k, v in {3: 'c', 1: 'a'}|dictsort %}{{ k + 1 }}{{ v }}{% endfor %}{{ 1 in {1: 2} }}",
+    "{{ l.0 }}{{ l['0'] is defined }}{{ l.index(2) }}{{ a.nothing is defined }}{{ n.x is defined }}{{ none.x is defined }}{{ a['k'] is defined }}",
+    # operators
+    "{{ 7 // 2 }}{{ -7 // 2 }}{{ 7 / 2 }}{{ 2 ** 10 }}{{ 1.5 + 1 }}{{ 0.1 + 0.2 }}{{ 1e0 if false else 100.0 }}{{ -7 % 3 }}{{ 'ab' * 2 }}{{ 3 * 2.0 }}{{ +3 }}" .replace("1e0 if false else ", ""),
+    "{{ 1 == 1.0 }}{{ 'a' < 'b' }}{{ 1 < 2 < 2 }}{{ 1 in [1.0] }}{{ '' in 'a' }}{{ 'x' in q }}{{ q == q }}{{ none == false }}{{ [] == [] }}{{ {'a': 1} == {'a': 1.0} }}{{ not [] }}{{ [] or {} or 'z' }}",
+    "{{ (1, 2)[1] }}{{ () | length }}{{ (3) }}{{ ('a' 'b') }}{{ [1, [2, 3]][1][0] }}{{ {'a': {'b': 'c'}}.a.b }}{{ 'x' ~ 1 ~ none ~ 1.0 ~ true }}{{ 1_000 }}",
+    # white space, raw, comments
+    "a {%- raw -%} {{ x }} {% if %} {%- endraw -%} b {% raw %}\n{# #}{% endraw %}\nc", "{#- a -#} x {#+ b +#}\n  {# c #}\ny", "a\n  {%- set x = 1 %}\n  b\n\t{% set y = 2 -%}\n  c\n", "{{ 'a' -}}  \n b {{- 'c' }} \n{%+ if 1 %} d\n{%- endif %}\ne",
+    "\u00a0{{- 'a' -}}\u3000b", "x\r\ny\r{% if 1 %}\r\nz{% endif %}\r\n", "{{ strftime_now('%d %b %Y|%B|%A|%a|%Y-%m-%d|%j|%H:%M:%S|%y|%-d|%F %T') }}",
+]
+REFUSED_SNIPPETS = ["{{ q.x }}", "{{ q['x'] }}", "{{ q + 'a' }}", "{{ 1 + 'x' }}", "{{ 'a' < 1 }}", "{{ n() }}", "{{ l.append(1) }}", "{{ o.update({}) }}", "{{ 'a'.nope() }}", "{{ 'a'|nope }}", "{{ 'a' is nope }}",
+                    "{{ raise_exception('no') }}", "{% set o.k = 1 %}", "{% for x in n %}{% endfor %}", "{% for a, b in [[1]] %}{% endfor %}", "{{ 1 // 0 }}", "{{ q|tojson }}", "{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}",
+                    "{% macro m(a) %}{% endmacro %}{{ m(b=2) }}", "{% if %}{% endif %}", "{{ 1 if }}", "{% endfor %}", "{{ (1 }}", "{{ 'a }}", "{% set x %}", "{{ q|length if q.z }}", "{{ 'ab'.split('') }}", "{{ 'x'.join([1]) }}",
+                    "{{ loop.index }}", "{{ q|int }}", "{{ q|dictsort|join }}", "{{ [1, 'a']|sort }}", "{{ namespace(_a=1)._a.b }}"]
 VARIABLES = {"a": "Abc", "n": 7, "l": [1, 2, 3], "o": {"k": "v"}}
 
 
@@ -377,18 +498,22 @@ def ids_of(known):
     for name, templates in TOKENIZED.items():
         tokenizer = Tokenizer.from_file(str(OUT.parent.parent / "tokenizers" / f"{name}.json"))
         encode = lambda text: tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
-        out[name] = {template: [None if "<|im_end|>" in message else encode(text)
+        out[name] = {template: [None if "<|im_end|>" in message or text is None else encode(text)
                                 for message, text in zip(MESSAGES, rendered[template])] for template in templates}
     return out
 
 
 def main():
-    known = [{"name": name, "family": family, "template": template, "bos": bos,
-              "rendered": [render(template, message, bos) for message in MESSAGES]} for name, family, template, bos in KNOWN]
-    for template in REFUSED.values():
-        render(template, MESSAGES[0], "<s>")  # Jinja itself has nothing against them
+    known = [{"name": name, "template": template, "bos": bos, "rendered": [rendered_or_none(template, message, bos) for message in MESSAGES],
+              "with_system": [rendered_or_none(template, message, bos, SYSTEM) for message in MESSAGES]} for name, _, template, bos in KNOWN]
     snippets = [{"template": snippet, "rendered": render(snippet, "", "", **VARIABLES)} for snippet in SNIPPETS]
-    golden = {"messages": MESSAGES, "known": known, "ids": ids_of(known), "refused": REFUSED, "variables": VARIABLES, "snippets": snippets}
+    for snippet in REFUSED_SNIPPETS:
+        try:
+            print("not refused by Jinja:", snippet, render(snippet, "", "", **VARIABLES))
+        except (TemplateError, TypeError, ZeroDivisionError, ValueError):
+            pass
+    golden = {"messages": MESSAGES, "system": SYSTEM, "known": known, "ids": ids_of(known), "variables": VARIABLES, "snippets": snippets,
+              "refused_snippets": REFUSED_SNIPPETS}
     OUT.write_text(json.dumps(golden, indent=1) + "\n")
 
 

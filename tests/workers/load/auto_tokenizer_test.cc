@@ -78,7 +78,7 @@ Outcome outcome_of(const ModelFiles& files, const json& golden) {
       return out;
     }
     const ChatTemplate chat =
-        recognise_chat_template(jinja, special_tokens_of(files, *tokenizer), "model");
+        read_chat_template(jinja, special_tokens_of(files, *tokenizer), "model");
     const PromptBuilder builder(*tokenizer, chat,
                                 chat.starts_with_bos ? tokenizer->bos_id() : std::nullopt);
     out.chat = digest_of({builder
