@@ -155,6 +155,33 @@ PreTokenizerStep digits_step(bool individual) {
   };
 }
 
+PreTokenizerStep digit_groups_step() {
+  return [](Pieces& pieces) {
+    const auto& classes = UnicodeClasses::get();
+    cut_pieces(pieces, [&](std::string_view piece, auto add) {
+      std::vector<std::size_t> ends;  // of the numbers of a run
+      std::size_t last = 0;
+      const auto add_run = [&] {
+        for (std::size_t i = 0; i < ends.size(); ++i) {
+          if ((ends.size() - 1 - i) % 3 == 0) add(last = ends[i]);
+        }
+        ends.clear();
+      };
+      for (std::size_t at = 0; at < piece.size();) {
+        const auto [c, length] = decode_utf8(piece, at);
+        at += length;
+        if ((classes(c) & CharClass::number) != 0) {
+          ends.push_back(at);
+        } else {
+          add_run();
+        }
+      }
+      add_run();
+      if (last < piece.size()) add(piece.size());
+    });
+  };
+}
+
 PreTokenizerStep prefix_space_step() {
   return [](Pieces& pieces) {
     Pieces out{{}, {}, pieces.at_start};
