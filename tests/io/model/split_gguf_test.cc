@@ -130,7 +130,7 @@ TEST_F(SplitGguf, APartOfAnotherNameIsRefused) {
 
 TEST_F(SplitGguf, PartsThatContradictEachOtherAreRefused) {
   const std::pair<PartSpec, std::string> cases[] = {
-      {{.number = 1}, "split.no is 1, where its name and the other parts say 2"},
+      {{.number = 7}, "split.no is 7, where its name and the other parts say 2"},
       {{.number = 2, .count = 4}, "split.count is 4, where"},
       {{.number = 2, .count = 1}, "split.count is 1, where"},
       {{.number = 2, .n_tensors = 7}, "split.tensors.count is 7, where"},
