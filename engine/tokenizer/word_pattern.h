@@ -28,6 +28,13 @@ class WordPattern {
   static const char* qwen2_regex();
   static const char* qwen3_5_regex();  // without a scanner
 
+  // The same with other classes of characters, which outlive it.
+  WordPattern with(const UnicodeClasses& classes) const {
+    WordPattern out = *this;
+    out.classes_ = &classes;
+    return out;
+  }
+
   // The end of the match that starts at `at` < text.size().
   std::size_t next(std::string_view text, std::size_t at) const {
     switch (style_) {

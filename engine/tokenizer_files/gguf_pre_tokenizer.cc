@@ -2,13 +2,16 @@
 // cuts the pieces of the one before, and what it leaves between matches are pieces, too. Written
 // here as what they match there:
 // - Expressions with \p{..} see letters of either case alike beyond ASCII.
+// - Characters that came with Unicode 16 are of no class.
 // - Those without (std::wregex of the C locale) know digits and words of ASCII only, and no white
 //   space beyond ASCII but as \s.
 #include "engine/tokenizer_files/gguf_pre_tokenizer.h"
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
+#include "engine/text/unicode_classes.h"
 #include "engine/tokenizer/tokenizer_json.h"
 
 namespace tovamill {
@@ -193,11 +196,38 @@ std::string expanded(std::string_view text) {
   return out;
 }
 
+// The expression with the properties of Unicode 15.1: \p{X} without the newer characters.
+std::string with_older_properties(std::string_view regex) {
+  std::string newer;
+  for (const auto& [first, last] : newer_than_unicode_15()) {
+    char range[40];
+    std::snprintf(range, sizeof range, R"(\x{%X}-\x{%X})", static_cast<unsigned>(first),
+                  static_cast<unsigned>(last));
+    newer += range;
+  }
+  std::string out;
+  for (std::size_t at = 0; at < regex.size();) {
+    const bool is_negated = regex.substr(at).starts_with(R"(\P{)");
+    if (!is_negated && !regex.substr(at).starts_with(R"(\p{)")) {
+      out += regex[at++];
+      continue;
+    }
+    const std::size_t end = regex.find('}', at) + 1;
+    const std::string older =
+        R"([\p)" + std::string(regex.substr(at + 2, end - at - 2)) + "&&[^" + newer + "]]";
+    out += is_negated ? "[^" + older + "]" : older;
+    at = end;
+  }
+  return out;
+}
+
 PreTokenizerStep step_of(const std::string& regex, const std::string& where) {
-  if (regex == kDigit) return digits_step(/*individual=*/true);
-  if (regex == kDigitGroups) return digit_groups_step();
-  if (const auto known = WordPattern::for_regex(regex)) return word_step(*known);
-  return split_step(Regex(regex, false, where), SplitBehavior::isolated, false);
+  const UnicodeClasses& classes = UnicodeClasses::before_16();
+  if (regex == kDigit) return numbers_step(classes);
+  if (regex == kDigitGroups) return digit_groups_step(classes);
+  if (const auto known = WordPattern::for_regex(regex)) return word_step(known->with(classes));
+  return split_step(Regex(with_older_properties(regex), false, where), SplitBehavior::isolated,
+                    false);
 }
 
 }  // namespace
