@@ -4,13 +4,19 @@
 //   Q4_K, Q5_K: (d * scale) * q - dmin * min; 32 of 256 elements share scale and min, of 6 bits
 //
 //   Q6_K: (d * scale) * q; 16 of 256 elements share a scale of 8 bits
+//   Q2_K: (d * scale) * q - dmin * min; 16 of 256 share scale and min, of 4 bits
+//   Q3_K: (d * scale) * q; 16 of 256 share a scale of 6 bits
+//   TQ1_0, TQ2_0: d * q with q of -1, 0, 1
+// Types whose q is looked up in a table are in dequantize_codebook.cc.
 //
 // Every product and sum is rounded to float32 on its own (the file is compiled with
 // -ffp-contract=off), so that the values equal those of other readers bit for bit. Multi-byte
 // fields are little-endian and may lie at any address.
+#include <array>
 #include <bit>
 #include <cstring>
 
+#include "kernels/dequantize_codebook.h"
 #include "kernels/types/error.h"
 #include "kernels/types/tensor.h"
 
@@ -192,6 +198,73 @@ void block_q6_k(const Byte* p, float* out) {
   }
 }
 
+// 16 bytes of scale (low half) and min; 64 bytes: of each 32, four groups of 32 elements by pairs
+// of bits; f16 d, dmin
+void block_q2_k(const Byte* p, float* out) {
+  const float d = f16_at(p + 80), dmin = f16_at(p + 82);
+  for (int part = 0; part < 16; ++part) {
+    const float scale = d * static_cast<float>(p[part] & 15);
+    const float min = dmin * static_cast<float>(p[part] >> 4);
+    const Byte* q = p + 16 + 32 * (part / 8) + 16 * (part % 2);
+    const int shift = part / 2 % 4 * 2;
+    for (int i = 0; i < 16; ++i)
+      out[16 * part + i] = scale * static_cast<float>((q[i] >> shift) & 3) - min;
+  }
+}
+
+// 32 bytes of third bits, that of element i of group g at bit g of byte i, 0 for minus 4; 64 bytes
+// as in Q2_K; 12 bytes of scales: the low four bits of scales 0 to 7 and 8 to 15 in the halves of
+// bytes 0 to 7, their high two by fours in the pairs of bits of bytes 8 to 11, minus 32; f16 d
+void block_q3_k(const Byte* p, float* out) {
+  const float d = f16_at(p + 108);
+  const Byte* scales = p + 96;
+  for (int part = 0; part < 16; ++part) {
+    const int low = (scales[part % 8] >> (part / 8 * 4)) & 15;
+    const int high = (scales[8 + part % 4] >> (part / 4 * 2)) & 3;
+    const float scale = d * static_cast<float>((low | high << 4) - 32);
+    const Byte* q = p + 32 + 32 * (part / 8) + 16 * (part % 2);
+    const Byte* third = p + 16 * (part % 2);
+    const int shift = part / 2 % 4 * 2;
+    for (int i = 0; i < 16; ++i) {
+      const int minus = ((third[i] >> (part / 2)) & 1) != 0 ? 0 : 4;
+      out[16 * part + i] = scale * static_cast<float>(((q[i] >> shift) & 3) - minus);
+    }
+  }
+}
+
+// The digit of weight 3^-(1 + power) of a byte that spells five digits of base 3 as a fraction of
+// 256.
+int base3_digit(Byte byte, int power) {
+  constexpr std::array kPowers{1, 3, 9, 27, 81};
+  const auto rest = static_cast<Byte>(byte * kPowers[static_cast<std::size_t>(power)]);
+  return (rest * 3) >> 8;
+}
+
+// 32 bytes of five digits, 16 bytes of five, 4 bytes of four, of each run of bytes the first digits
+// first; f16 d; minus 1
+void block_tq1_0(const Byte* p, float* out) {
+  const float d = f16_at(p + 52);
+  const auto run = [&](const Byte* bytes, int n_bytes, int n_digits) {
+    for (int power = 0; power < n_digits; ++power) {
+      for (int i = 0; i < n_bytes; ++i)
+        *out++ = d * static_cast<float>(base3_digit(bytes[i], power) - 1);
+    }
+  };
+  run(p, 32, 5);
+  run(p + 32, 16, 5);
+  run(p + 48, 4, 4);
+}
+
+// 64 bytes as in Q2_K; f16 d; minus 1
+void block_tq2_0(const Byte* p, float* out) {
+  const float d = f16_at(p + 64);
+  for (int group = 0; group < 8; ++group) {
+    const Byte* q = p + 32 * (group / 4);
+    for (int i = 0; i < 32; ++i)
+      out[32 * group + i] = d * static_cast<float>(((q[i] >> (group % 4 * 2)) & 3) - 1);
+  }
+}
+
 template <void (*decode)(const Byte*, float*)>
 void blocks(const Byte* p, BlockFormat format, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; i += format.n_elements, p += format.n_bytes) decode(p, out + i);
@@ -228,6 +301,34 @@ void dequantize_row(const TensorView& tensor, std::int64_t row, float* out) {
       return blocks<block_q5_k>(p, format, n, out);
     case StorageType::q6_k:
       return blocks<block_q6_k>(p, format, n, out);
+    case StorageType::q2_k:
+      return blocks<block_q2_k>(p, format, n, out);
+    case StorageType::q3_k:
+      return blocks<block_q3_k>(p, format, n, out);
+    case StorageType::iq1_m:
+      return blocks<block_iq1_m>(p, format, n, out);
+    case StorageType::iq1_s:
+      return blocks<block_iq1_s>(p, format, n, out);
+    case StorageType::iq2_s:
+      return blocks<block_iq2_s>(p, format, n, out);
+    case StorageType::iq2_xs:
+      return blocks<block_iq2_xs>(p, format, n, out);
+    case StorageType::iq2_xxs:
+      return blocks<block_iq2_xxs>(p, format, n, out);
+    case StorageType::iq3_s:
+      return blocks<block_iq3_s>(p, format, n, out);
+    case StorageType::iq3_xxs:
+      return blocks<block_iq3_xxs>(p, format, n, out);
+    case StorageType::iq4_nl:
+      return blocks<block_iq4_nl>(p, format, n, out);
+    case StorageType::iq4_xs:
+      return blocks<block_iq4_xs>(p, format, n, out);
+    case StorageType::mxfp4:
+      return blocks<block_mxfp4>(p, format, n, out);
+    case StorageType::tq1_0:
+      return blocks<block_tq1_0>(p, format, n, out);
+    case StorageType::tq2_0:
+      return blocks<block_tq2_0>(p, format, n, out);
   }
 }
 

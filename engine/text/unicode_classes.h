@@ -25,10 +25,16 @@ struct CharClass {
   static constexpr std::uint8_t back = 32;   // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 };
 
+// The characters that came with Unicode 16, and unassigned ones between them; ascending.
+std::span<const CodePointRange> newer_than_unicode_15();
+
 class UnicodeClasses {
  public:
   // The one table of the process, built at the first call (1.1 MB, of which a text touches little).
   static const UnicodeClasses& get();
+  // The same of Unicode 15.1, whose tables llama.cpp has: characters that came with Unicode 16 are
+  // in no class.
+  static const UnicodeClasses& before_16();
 
   std::uint8_t operator()(char32_t code_point) const {
     return code_point < kSize ? table_[code_point] : std::uint8_t{0};

@@ -29,7 +29,8 @@ std::size_t spaces_before(std::string_view text, std::size_t limit, std::size_t 
   return end;
 }
 
-std::size_t spaces_after(std::string_view text, std::size_t at) {
+std::size_t spaces_after(std::string_view text, std::size_t at, bool ascii_only) {
+  if (ascii_only) return std::min(text.find_first_not_of(" \t\n\v\f\r", at), text.size());
   for (auto c = decode_utf8(text, at); c.length > 0 && is_space(c.value); c = decode_utf8(text, at))
     at += c.length;
   return at;
@@ -66,7 +67,7 @@ std::vector<AddedTokenMatcher::Fragment> AddedTokenMatcher::split(std::string_vi
     std::size_t end = at += token->content.size();
     if (token->single_word && !stands_alone(text, begin, end)) continue;
     if (token->lstrip) begin = std::max(done, spaces_before(text, done, begin));
-    if (token->rstrip) end = spaces_after(text, end);
+    if (token->rstrip) end = spaces_after(text, end, token->strips_ascii_only);
     begin = std::max(begin, std::min(done, end));
     if (done < begin) out.push_back({done, begin, kNoToken});
     out.push_back({begin, end, token->id});

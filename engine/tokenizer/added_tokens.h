@@ -15,11 +15,12 @@ namespace tovamill {
 struct AddedToken {
   TokenId id = kNoToken;
   std::string content;
-  bool special = false;      // what the file says; see is_control
-  bool single_word = false;  // matches only between characters that are no word characters
-  bool lstrip = false;       // the match includes the spaces before it
-  bool rstrip = false;       // the match includes the spaces after it
-  bool normalized = false;   // searched for in the normalised text
+  bool special = false;            // what the file says; see is_control
+  bool single_word = false;        // matches only between characters that are no word characters
+  bool lstrip = false;             // the match includes the spaces before it
+  bool rstrip = false;             // the match includes the spaces after it
+  bool strips_ascii_only = false;  // these spaces are those of ASCII
+  bool normalized = false;         // searched for in the normalised text
 
   // Whether no text of a document may give this token: it is special, or has the form <...>,
   // whatever the file says.

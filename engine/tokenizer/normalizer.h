@@ -1,4 +1,5 @@
-// What tokenizer.json does to a text before it is cut: NFC, and the ▁ of SentencePiece.
+// What tokenizer.json does to a text before it is cut: normalisation forms, the ▁ and the character
+// maps of SentencePiece.
 #pragma once
 
 #include <functional>
@@ -6,13 +7,23 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/text/charsmap.h"
+#include "engine/text/unicode_text.h"
 #include "engine/tokenizer/regex.h"
 
 namespace tovamill {
 
 using NormalizerStep = std::function<std::string(std::string_view)>;
 
-NormalizerStep nfc_step();
+NormalizerStep form_step(NormalForm form);
+NormalizerStep lower_case_step();
+NormalizerStep charsmap_step(Charsmap map);
+// Without marks, of text that is decomposed.
+NormalizerStep strip_accents_step();
+// Without white space at the ends.
+NormalizerStep strip_step(bool left, bool right);
+// `tokenizers`' Nmt: control characters are left out, other kinds of white space become spaces.
+NormalizerStep nmt_step();
 // `prefix` before a text that is not empty.
 NormalizerStep prepend_step(std::string prefix);
 // Every match of `pattern` becomes `content`.

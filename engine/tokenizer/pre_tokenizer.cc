@@ -111,6 +111,23 @@ std::vector<Part> behave(std::vector<Part> parts, SplitBehavior behavior) {
   return parts;
 }
 
+// Characters of the class apart from others.
+PreTokenizerStep isolate(const UnicodeClasses& classes, std::uint8_t bit, bool individual) {
+  return [&classes, bit, individual](Pieces& pieces) {
+    cut_pieces(pieces, [&](std::string_view piece, auto add) {
+      bool previous = false;
+      for (std::size_t at = 0; at < piece.size();) {
+        const auto [c, length] = decode_utf8(piece, at);
+        const bool numeric = (classes(c) & bit) != 0;
+        if (at > 0 && (numeric != previous || (numeric && individual))) add(at);
+        previous = numeric;
+        at += length;
+      }
+      add(piece.size());
+    });
+  };
+}
+
 }  // namespace
 
 PreTokenizerStep word_step(WordPattern pattern) {
@@ -139,18 +156,35 @@ PreTokenizerStep split_step(Regex pattern, SplitBehavior behavior, bool invert) 
 }
 
 PreTokenizerStep digits_step(bool individual) {
-  return [individual](Pieces& pieces) {
-    const auto& classes = UnicodeClasses::get();
+  return isolate(UnicodeClasses::get(), CharClass::numeric, individual);
+}
+
+PreTokenizerStep numbers_step(const UnicodeClasses& classes) {
+  return isolate(classes, CharClass::number, /*individual=*/true);
+}
+
+PreTokenizerStep digit_groups_step(const UnicodeClasses& classes) {
+  return [&classes](Pieces& pieces) {
     cut_pieces(pieces, [&](std::string_view piece, auto add) {
-      bool previous = false;
+      std::vector<std::size_t> ends;  // of the numbers of a run
+      std::size_t last = 0;
+      const auto add_run = [&] {
+        for (std::size_t i = 0; i < ends.size(); ++i) {
+          if ((ends.size() - 1 - i) % 3 == 0) add(last = ends[i]);
+        }
+        ends.clear();
+      };
       for (std::size_t at = 0; at < piece.size();) {
         const auto [c, length] = decode_utf8(piece, at);
-        const bool numeric = (classes(c) & CharClass::numeric) != 0;
-        if (at > 0 && (numeric != previous || (numeric && individual))) add(at);
-        previous = numeric;
         at += length;
+        if ((classes(c) & CharClass::number) != 0) {
+          ends.push_back(at);
+        } else {
+          add_run();
+        }
       }
-      add(piece.size());
+      add_run();
+      if (last < piece.size()) add(piece.size());
     });
   };
 }

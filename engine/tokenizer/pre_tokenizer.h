@@ -32,6 +32,11 @@ PreTokenizerStep word_step(WordPattern pattern);
 PreTokenizerStep split_step(Regex pattern, SplitBehavior behavior, bool invert);
 // Numeric characters apart from others; `individual`: each one alone.
 PreTokenizerStep digits_step(bool individual);
+// The same with each number (\p{N}) of `classes` alone.
+PreTokenizerStep numbers_step(const UnicodeClasses& classes);
+// Numbers in groups of three from the end of each run of them; what stands before a run goes with
+// its first group (llama.cpp).
+PreTokenizerStep digit_groups_step(const UnicodeClasses& classes);
 // A space before each piece that does not begin with one.
 PreTokenizerStep prefix_space_step();
 // Spaces become `replacement`, which is put before a piece by `scheme`; `split`: each one begins a

@@ -1,5 +1,6 @@
 #include "engine/tokenizer/word_pattern.h"
 
+#include <algorithm>
 #include <string>
 
 #include "engine/text/utf8.h"
@@ -13,6 +14,14 @@ constexpr std::string_view kLlama3 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kQwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLlama3Ascii =
+    R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2Ascii =
+    R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen35 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kGpt4o =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kTekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
@@ -29,10 +38,15 @@ std::optional<WordPattern> WordPattern::for_regex(std::string_view regex) {
   if (regex == kLlama3) return llama3();
   if (regex == kQwen2) return qwen2();
   if (regex == kTekken) return tekken();
+  if (regex == kGpt4o) return gpt4o();
+  if (regex == kLlama3Ascii) return llama3_ascii();
+  if (regex == kQwen2Ascii) return qwen2_ascii();
   return std::nullopt;
 }
 
 const char* WordPattern::qwen2_regex() { return kQwen2.data(); }
+
+const char* WordPattern::qwen3_5_regex() { return kQwen35.data(); }
 
 // The end of the run of characters whose class is `char_class` (0: neither letter, number nor
 // space).
@@ -45,17 +59,17 @@ std::size_t WordPattern::run(std::string_view text, std::size_t at, std::uint8_t
   return at;
 }
 
-// 's|'t|'re|'ve|'m|'ll|'d with text[at] == '\''; in the style of Llama 3 in any case, U+017F being
-// a case of s. 0: none.
+// 's|'t|'re|'ve|'m|'ll|'d with text[at] == '\''; in any_case U+017F is a case of s. 0: none.
 std::size_t WordPattern::contraction(std::string_view text, std::size_t at) const {
-  const bool any_case = style_ == Style::llama3;
+  if (contractions_ == Contractions::none) return 0;
+  const bool folds = contractions_ != Contractions::lower_case;
   const auto letter = [&](std::size_t i) {
     if (at + i >= text.size()) return '\0';
-    return any_case ? lower(text[at + i]) : text[at + i];
+    return folds ? lower(text[at + i]) : text[at + i];
   };
   const char a = letter(1);
   if (a == 's' || a == 't' || a == 'm' || a == 'd') return at + 2;
-  if (any_case && text.substr(at + 1, 2) == "\u017f") return at + 3;
+  if (contractions_ == Contractions::any_case && text.substr(at + 1, 2) == "\u017f") return at + 3;
   const char b = letter(2);
   if (((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l')) return at + 3;
   return 0;
@@ -80,6 +94,16 @@ std::size_t WordPattern::next_gpt2(std::string_view text, std::size_t at) const 
   return run(text, first + length, char_class);
 }
 
+// The end of a run of numbers, behind its first: \p{N}{1,max_digits}.
+std::size_t WordPattern::digits(std::string_view text, std::size_t at) const {
+  for (int n = 1; n < max_digits_; ++n) {
+    const auto [c, length] = decode_utf8(text, at);
+    if (length == 0 || !((*classes_)(c)&CharClass::number)) break;
+    at += length;
+  }
+  return at;
+}
+
 std::size_t WordPattern::next_llama3(std::string_view text, std::size_t at) const {
   if (text[at] == '\'') {
     if (const std::size_t end = contraction(text, at)) return end;
@@ -87,15 +111,7 @@ std::size_t WordPattern::next_llama3(std::string_view text, std::size_t at) cons
   const auto [c, length] = decode_utf8(text, at);
   const auto char_class = static_cast<std::uint8_t>((*classes_)(c)&kWordClasses);
   if (char_class == CharClass::letter) return run(text, at + length, CharClass::letter);
-  if (char_class == CharClass::number) {
-    std::size_t end = at + length;
-    for (int n = 1; n < max_digits_; ++n) {
-      const auto next = decode_utf8(text, end);
-      if (next.length == 0 || !((*classes_)(next.value) & CharClass::number)) break;
-      end += next.length;
-    }
-    return end;
-  }
+  if (char_class == CharClass::number) return digits(text, at + length);
   const auto second = decode_utf8(text, at + length);
   if (((*classes_)(second.value) & CharClass::letter) && !is_newline(c))
     return run(text, at + length, CharClass::letter);
@@ -149,16 +165,23 @@ std::size_t WordPattern::cased_word(std::string_view text, std::size_t at,
   return back_end;
 }
 
+// With contractions, one that follows a word belongs to it.
 std::size_t WordPattern::next_tekken(std::string_view text, std::size_t at) const {
   const auto [c, length] = decode_utf8(text, at);
   const auto char_class = static_cast<std::uint8_t>((*classes_)(c)&kWordClasses);
-  if (char_class == CharClass::number) return at + length;
+  if (char_class == CharClass::number) return digits(text, at + length);
+  const auto with_contraction = [&](std::size_t end) {
+    if (end >= text.size() || text[end] != '\'') return end;
+    return std::max(end, contraction(text, end));
+  };
   const bool goes_before = char_class != CharClass::letter && !is_newline(c);
   for (const bool takes_front_alone : {false, true}) {
     if (goes_before) {
-      if (const std::size_t end = cased_word(text, at + length, takes_front_alone)) return end;
+      if (const std::size_t end = cased_word(text, at + length, takes_front_alone))
+        return with_contraction(end);
     }
-    if (const std::size_t end = cased_word(text, at, takes_front_alone)) return end;
+    if (const std::size_t end = cased_word(text, at, takes_front_alone))
+      return with_contraction(end);
   }
   return other(text, at, "\r\n/");
 }

@@ -1,6 +1,6 @@
 // The pre-tokenizers' regular expressions that matter for speed, as hand-written scanners: those of
-// GPT-2, of Llama 3, of Qwen 2 and of Mistral's "tekken". Their matches are the same as the
-// expressions' (every text is matched without gaps).
+// GPT-2, of Llama 3, of Qwen 2, of Mistral's "tekken" and of GPT-4o. Their matches are the same as
+// the expressions' (every text is matched without gaps).
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,24 @@ class WordPattern {
   // The scanner equal to the regular expression `regex`, if there is one.
   static std::optional<WordPattern> for_regex(std::string_view regex);
 
-  static WordPattern gpt2() { return WordPattern(Style::gpt2, 0); }
-  static WordPattern llama3() { return WordPattern(Style::llama3, 3); }
-  static WordPattern qwen2() { return WordPattern(Style::llama3, 1); }
-  static WordPattern tekken() { return WordPattern(Style::tekken, 1); }
+  static WordPattern gpt2() { return {Style::gpt2, 0, Contractions::lower_case}; }
+  static WordPattern llama3() { return {Style::llama3, 3, Contractions::any_case}; }
+  static WordPattern qwen2() { return {Style::llama3, 1, Contractions::any_case}; }
+  static WordPattern tekken() { return {Style::tekken, 1, Contractions::none}; }
+  static WordPattern gpt4o() { return {Style::tekken, 3, Contractions::any_case}; }
+  // llama.cpp's forms, in which U+017F is no case of s.
+  static WordPattern llama3_ascii() { return {Style::llama3, 3, Contractions::ascii_case}; }
+  static WordPattern qwen2_ascii() { return {Style::llama3, 1, Contractions::ascii_case}; }
 
   static const char* qwen2_regex();
+  static const char* qwen3_5_regex();  // without a scanner
+
+  // The same with other classes of characters, which outlive it.
+  WordPattern with(const UnicodeClasses& classes) const {
+    WordPattern out = *this;
+    out.classes_ = &classes;
+    return out;
+  }
 
   // The end of the match that starts at `at` < text.size().
   std::size_t next(std::string_view text, std::size_t at) const {
@@ -38,8 +50,10 @@ class WordPattern {
 
  private:
   enum class Style { gpt2, llama3, tekken };
+  enum class Contractions { none, lower_case, ascii_case, any_case };  // 's, 't, 're ...
 
-  WordPattern(Style style, int max_digits) : style_(style), max_digits_(max_digits) {}
+  WordPattern(Style style, int max_digits, Contractions contractions)
+      : style_(style), max_digits_(max_digits), contractions_(contractions) {}
 
   std::size_t next_gpt2(std::string_view text, std::size_t at) const;
   std::size_t next_llama3(std::string_view text, std::size_t at) const;
@@ -49,10 +63,12 @@ class WordPattern {
   std::size_t run(std::string_view text, std::size_t at, std::uint8_t char_class) const;
   std::size_t run_of(std::string_view text, std::size_t at, std::uint8_t bit) const;
   std::size_t contraction(std::string_view text, std::size_t at) const;
+  std::size_t digits(std::string_view text, std::size_t at) const;
   std::size_t spaces(std::string_view text, std::size_t at) const;
 
   Style style_;
   int max_digits_;  // digits that stay together, where the style limits them
+  Contractions contractions_;
   const UnicodeClasses* classes_ = &UnicodeClasses::get();
 };
 

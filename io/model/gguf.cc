@@ -50,7 +50,6 @@ class GgufReader {
     GgufContents contents;
     contents.metadata = nlohmann::json::object();
     for (std::uint64_t i = 0; i < n_values; ++i) read_pair(contents.metadata);
-    refuse_split(contents.metadata);
     const std::uint64_t alignment = alignment_of(contents.metadata);
     std::vector<TensorInfo> infos;
     for (std::uint64_t i = 0; i < n_tensors; ++i) infos.push_back(read_tensor_info(alignment));
@@ -139,15 +138,6 @@ class GgufReader {
     elements.reserve(static_cast<std::size_t>(count));
     for (std::uint64_t i = 0; i < count; ++i) elements.push_back(read_value(type, what, depth));
     return elements;
-  }
-
-  void refuse_split(const nlohmann::json& metadata) const {
-    const auto count = metadata.find("split.count");
-    if (count == metadata.end()) return;
-    if (!count->is_number_integer()) fail("split.count is not an integer");
-    if (count->get<std::int64_t>() <= 1) return;
-    fail("is one part of a model split into " + count->dump() +
-         " files, which is not supported: join them with llama-gguf-split --merge");
   }
 
   std::uint64_t alignment_of(const nlohmann::json& metadata) const {

@@ -26,17 +26,6 @@ constexpr char kMoreChatTemplates[] = "additional_chat_templates";
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 
-// Empty where there is none.
-std::string first_gguf_in(const std::string& directory) {
-  std::error_code error;
-  std::string first;
-  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
-    const std::string file = at->path().string();
-    if (file.ends_with(".gguf") && (first.empty() || file < first)) first = file;
-  }
-  return first;
-}
-
 // Rotary frequencies, which older versions of transformers saved, and some tools leave in one of
 // index and file only. Nobody reads them.
 bool is_buffer(const std::string& tensor) { return tensor.ends_with(".rotary_emb.inv_freq"); }
@@ -46,22 +35,22 @@ bool is_buffer(const std::string& tensor) { return tensor.ends_with(".rotary_emb
 HfModel::HfModel(const std::string& directory, Parts parts) : path_(directory) {
   const bool all = parts != Parts::tokenizer_only;
   if (!has("config.json") && all) {
-    const std::string gguf = first_gguf_in(path_);
-    throw Error(
-        ExitCode::no_input,
-        path_ + ": has no config.json, so it is no model directory" +
-            (gguf.empty() ? kWhatAModelIs : ": give the file in it, as in --model " + gguf));
+    throw Error(ExitCode::no_input,
+                path_ + ": has no config.json, so it is no model directory" + kWhatAModelIs);
   }
   config_ = read_if_there("config.json");
   const bool has_tokenizer = has("tokenizer.json");
   if (!has_tokenizer && parts != Parts::weights_only) {
-    const bool sentencepiece = has("tokenizer.model");
-    throw Error(
-        ExitCode::no_input,
-        path_ + ": has no tokenizer.json" +
-            (sentencepiece ? ", only tokenizer.model, which is not read: save the tokenizer "
-                             "once with transformers as a fast tokenizer"
-                           : ""));
+    std::string other;  // tokenizers of another format
+    for (const char* name : {"tekken.json", "tokenizer.model"}) {
+      if (other.empty() && has(name)) other = name;
+    }
+    throw Error(ExitCode::no_input, path_ + ": has no tokenizer.json" +
+                                        (other.empty() ? ""
+                                                       : ", only " + other +
+                                                             ", which is not read: save the "
+                                                             "tokenizer once with transformers as "
+                                                             "a fast tokenizer"));
   }
   if (has_tokenizer) tokenizer_ = read_json_object(file_path("tokenizer.json"), kMaxTokenizerBytes);
   tokenizer_config_ = read_if_there("tokenizer_config.json");

@@ -47,7 +47,12 @@ std::unique_ptr<ModelFiles> ModelFiles::open(const std::string& path, Parts part
             (looks_like_hub_name(path) ? " (nothing is fetched by its name: download it first)"
                                        : ""));
   }
-  if (fs::is_directory(status)) return std::make_unique<HfModel>(path, parts);
+  if (fs::is_directory(status)) {
+    const std::string gguf =
+        fs::exists(fs::path(path) / "config.json") ? "" : gguf_of_directory(path);
+    if (!gguf.empty()) return std::make_unique<GgufModel>(gguf);
+    return std::make_unique<HfModel>(path, parts);
+  }
   if (path.ends_with(".safetensors"))
     throw Error(ExitCode::usage, path + ": is a part of a model" + kWhatAModelIs);
   return std::make_unique<GgufModel>(path);

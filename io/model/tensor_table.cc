@@ -32,10 +32,11 @@ std::optional<TensorView> TensorTable::find(const std::string& name) const {
   if (place == entries_.end()) return std::nullopt;
   const Entry& entry = place->second;
   if (!entry.unsupported_type.empty()) {
-    throw BadData(entry.file + ": tensor " + printable(name) + " has the element type " +
-                  entry.unsupported_type +
-                  ", which is not supported: use a file with F32, F16, BF16 or, in GGUF, Q8_0, "
-                  "Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K");
+    throw BadData(
+        entry.file + ": tensor " + printable(name) + " has the element type " +
+        entry.unsupported_type +
+        ", which is not supported: use a file with F32, F16 or BF16, in GGUF also Q2_K to "
+        "Q6_K, Q4_0 to Q8_0, IQ1 to IQ4, TQ1_0, TQ2_0 or MXFP4");
   }
   return tensors_[entry.index];
 }

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "io/model/gguf_model.h"
 #include "io/model/model_files.h"
 #include "jobs/commands/commands.h"
 #include "jobs/commands/inspect_parts.h"
@@ -45,7 +46,7 @@ Target find_target(const std::string& path) {
       throw Error(ExitCode::no_input, path + " is a run without results.h5: run tovamill merge " +
                                           path + ", or inspect one of its journal/*.log");
     }
-    if (!fs::exists(fs::path(path) / "config.json"))
+    if (!fs::exists(fs::path(path) / "config.json") && gguf_of_directory(path).empty())
       throw Error(ExitCode::no_input,
                   path +
                       " is neither a model directory (it has no config.json) nor a run directory "

@@ -46,30 +46,34 @@ Json inspect_model(const std::string& path) {
   }
   const std::uint64_t state_values =
       2ull * static_cast<std::uint64_t>(shape.n_layers) * shape.kv_size();
-  return {{"kind", "model"},
-          {"path", path},
-          {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},
-          {"architecture", config.architecture},
-          {"n_parameters", n_parameters},
-          {"weight_bytes", n_bytes},
-          {"tensors_by_dtype", tensors_by_dtype},
-          {"n_layers", shape.n_layers},
-          {"hidden_size", shape.hidden_size},
-          {"intermediate_size", shape.intermediate_size},
-          {"n_heads", shape.n_heads},
-          {"n_kv_heads", shape.n_kv_heads},
-          {"head_dim", shape.head_dim},
-          {"vocab_size", shape.vocab_size},
-          {"trained_context", shape.trained_context},
-          {"sliding_window", windows_of(shape)},
-          {"n_layers_without_rope", n_without_rope(shape)},
-          {"tied_head", weights.head.data == weights.embedding.data},
-          {"tokenizer", tokenizer->description()},
-          {"adds_bos", !tokenizer->leading().empty()},
-          {"leading_tokens", tokenizer->leading()},
-          {"trailing_tokens", tokenizer->trailing()},
-          {"state_bytes_per_token_bf16", state_values * 2},
-          {"state_bytes_per_token_f32", state_values * 4}};
+  Json out{{"kind", "model"},
+           {"path", path},
+           {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},
+           {"architecture", config.architecture},
+           {"n_parameters", n_parameters},
+           {"weight_bytes", n_bytes},
+           {"tensors_by_dtype", tensors_by_dtype},
+           {"n_layers", shape.n_layers},
+           {"hidden_size", shape.hidden_size},
+           {"intermediate_size", shape.intermediate_size},
+           {"n_heads", shape.n_heads},
+           {"n_kv_heads", shape.n_kv_heads},
+           {"head_dim", shape.head_dim},
+           {"vocab_size", shape.vocab_size},
+           {"trained_context", shape.trained_context},
+           {"sliding_window", windows_of(shape)},
+           {"n_layers_without_rope", n_without_rope(shape)},
+           {"tied_head", weights.head.data == weights.embedding.data},
+           {"tokenizer", tokenizer->description()},
+           {"adds_bos", !tokenizer->leading().empty()},
+           {"leading_tokens", tokenizer->leading()},
+           {"trailing_tokens", tokenizer->trailing()},
+           {"state_bytes_per_token_bf16", state_values * 2},
+           {"state_bytes_per_token_f32", state_values * 4}};
+  const bool is_split =
+      files->format() == ModelFiles::Format::gguf && files->file_paths().size() > 1;
+  if (is_split) out["n_parts"] = files->file_paths().size();
+  return out;
 }
 
 }  // namespace tovamill

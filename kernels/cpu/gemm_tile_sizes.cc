@@ -40,6 +40,20 @@ memory::data_type data_type(StorageType type) {
     case StorageType::q4_k:
     case StorageType::q5_k:
     case StorageType::q6_k:
+    case StorageType::q2_k:
+    case StorageType::q3_k:
+    case StorageType::iq1_m:
+    case StorageType::iq1_s:
+    case StorageType::iq2_s:
+    case StorageType::iq2_xs:
+    case StorageType::iq2_xxs:
+    case StorageType::iq3_s:
+    case StorageType::iq3_xxs:
+    case StorageType::iq4_nl:
+    case StorageType::iq4_xs:
+    case StorageType::mxfp4:
+    case StorageType::tq1_0:
+    case StorageType::tq2_0:
       break;
   }
   throw Error(ExitCode::internal, "oneDNN does not multiply " +

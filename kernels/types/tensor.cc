@@ -28,6 +28,34 @@ BlockFormat block_format(StorageType type) {
       return {"Q5_K", 256, 2 + 2 + 12 + 32 + 128};
     case StorageType::q6_k:
       return {"Q6_K", 256, 128 + 64 + 16 + 2};
+    case StorageType::q2_k:
+      return {"Q2_K", 256, 16 + 64 + 2 + 2};
+    case StorageType::q3_k:
+      return {"Q3_K", 256, 32 + 64 + 12 + 2};
+    case StorageType::iq1_m:
+      return {"IQ1_M", 256, 32 + 16 + 8};
+    case StorageType::iq1_s:
+      return {"IQ1_S", 256, 2 + 32 + 16};
+    case StorageType::iq2_s:
+      return {"IQ2_S", 256, 2 + 32 + 32 + 8 + 8};
+    case StorageType::iq2_xs:
+      return {"IQ2_XS", 256, 2 + 64 + 8};
+    case StorageType::iq2_xxs:
+      return {"IQ2_XXS", 256, 2 + 64};
+    case StorageType::iq3_s:
+      return {"IQ3_S", 256, 2 + 64 + 8 + 32 + 4};
+    case StorageType::iq3_xxs:
+      return {"IQ3_XXS", 256, 2 + 64 + 32};
+    case StorageType::iq4_nl:
+      return {"IQ4_NL", 32, 2 + 16};
+    case StorageType::iq4_xs:
+      return {"IQ4_XS", 256, 2 + 2 + 4 + 128};
+    case StorageType::mxfp4:
+      return {"MXFP4", 32, 1 + 16};
+    case StorageType::tq1_0:
+      return {"TQ1_0", 256, 48 + 4 + 2};
+    case StorageType::tq2_0:
+      return {"TQ2_0", 256, 64 + 2};
   }
   throw Error(ExitCode::internal, "block_format: an element type out of range");
 }

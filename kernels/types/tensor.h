@@ -22,7 +22,21 @@ enum class StorageType : std::uint8_t {
   q5_1,
   q4_k,
   q5_k,
-  q6_k
+  q6_k,
+  q2_k,
+  q3_k,
+  iq1_m,
+  iq1_s,
+  iq2_s,
+  iq2_xs,
+  iq2_xxs,
+  iq3_s,
+  iq3_xxs,
+  iq4_nl,
+  iq4_xs,
+  mxfp4,
+  tq1_0,
+  tq2_0
 };
 
 // Elements and bytes of one block; a plain type is a block of one element.

@@ -3,6 +3,7 @@
 
     make_seeds.py FOLDER
 """
+import base64
 import bz2
 import gzip
 import json
@@ -55,7 +56,25 @@ PATTERNS = [r"'s|'t| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", r"(?i:'
             r"[\p{L}&&[^\p{Han}]]+|[[:alpha:]]|\A.\z|(?<=a)b|a++|\h\R"]
 
 
-def gguf():
+def unigram():
+    """With every normalizer, among them a map of characters: a double array of one entry, "a" -> "z"."""
+    units = [1 << 10 | 0x61 << 10] + [0] * 255
+    charsmap = struct.pack("<I", 4 * len(units)) + struct.pack(f"<{len(units)}I", *units) + b"z\0"
+    steps = [{"type": t} for t in ("Nmt", "NFKC", "NFKD", "NFD", "NFC", "Lowercase", "StripAccents")]
+    steps += [{"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()},
+              {"type": "Strip", "strip_left": True, "strip_right": True},
+              {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]
+    tokens = [["<unk>", 0.0], ["<s>", 0.0]] + [[f"<0x{b:02X}>", -9.5] for b in range(256)]
+    tokens += [["\u2581", -2.5], ["\u2581a", -3.25], ["ab", -4.125], ["b", -5.5], ["Hello", -6.0625]]
+    return {"added_tokens": [{"id": 1, "content": "<s>", "special": True}],
+            "normalizer": {"type": "Sequence", "normalizers": steps},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"},
+                              {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}]},
+            "post_processor": None, "decoder": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"},
+            "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": True, "vocab": tokens}}
+
+
+def gguf(pre=None, **more):
     def text(s):
         return struct.pack("<Q", len(s)) + s.encode()
 
@@ -80,7 +99,9 @@ def gguf():
             "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens,
             "tokenizer.ggml.scores": [float(-i) for i in range(len(tokens))],
             "tokenizer.ggml.token_type": [2, 3, 3] + [6] * 256 + [1, 1, 1], "tokenizer.ggml.bos_token_id": 1,
-            "tokenizer.ggml.add_bos_token": True}
+            "tokenizer.ggml.add_bos_token": True, **more}
+    if pre:
+        keys |= {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre, "tokenizer.ggml.merges": ["a b"]}
     out = b"GGUF" + struct.pack("<IQQ", 3, 1, len(keys))
     for key, x in keys.items():
         out += text(key) + value(x)
@@ -130,7 +151,8 @@ SEEDS = {
     "config": [json.dumps(c).encode() for c in CONFIGS],
     "entry": [b"\2" + path("/a.jsonl") + bytes([0, 9, 1]), b"\3" + path("/a") + b"\1", b"\4" + path("signal 9"),
               b"\0" + bytes(64), b"\1" + bytes(64)],
-    "gguf": [gguf()],
+    "gguf": [gguf(), gguf("gemma4"), gguf("deepseek-llm"), gguf("gpt-4o"), gguf("tiny_aya"),
+             gguf(**{"split.no": 0, "split.count": 1, "split.tensors.count": 1})],
     "gzip": [gzip.compress(RECORDS), gzip.compress(RECORDS) + gzip.compress(b"")],
     "ini": [b"# run\nmodel = \"a b\"\ncorpus = x\ncorpus = y ; z\ncache-size = 512\n"],
     "jinja": [t.encode() for t in TEMPLATES + chat_templates()],
@@ -144,7 +166,7 @@ SEEDS = {
                            "tokens": 99, "fraction": 0.5, "updated_unix_s": 1e9, "seconds_left": 3.0,
                            "ranks": [{"rank": 0, "documents": 3, "silent_s": 0.1}]}).encode()],
     "text": [b"a text \xc3\xa9", b"\xef\xbb\xbfa"],
-    "tokenizer": [json.dumps(TOKENIZER).encode()],
+    "tokenizer": [json.dumps(TOKENIZER).encode(), json.dumps(unigram()).encode()],
     "xz": [lzma.compress(RECORDS), lzma.compress(RECORDS, preset=0) + bytes(4)],
     "zstd": [b"\x28\xb5\x2f\xfd\x00\x58" + struct.pack("<I", len(RECORDS) << 3 | 1)[:3] + RECORDS],
 }

@@ -92,7 +92,9 @@ TEST_P(QuantisedType, EqualsTheGgufPackage) {
 
 INSTANTIATE_TEST_SUITE_P(DequantizeTest, QuantisedType,
                          ::testing::Values("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K",
-                                           "Q6_K"),
+                                           "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "IQ2_XXS",
+                                           "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M",
+                                           "TQ1_0", "TQ2_0", "MXFP4"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(DequantizeTest, PlainTypesAreReadAtAnyAddress) {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "engine/tokenizer/auto_tokenizer.h"
+#include "engine/tokenizer_files/auto_tokenizer.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {

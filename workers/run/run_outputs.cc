@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "io/files/output_file.h"
+#include "io/model/gguf_model.h"
 #include "kernels/types/error.h"
 #include "workers/options/budgets.h"
 #include "workers/options/sweep.h"
@@ -23,7 +24,11 @@ constexpr std::array<std::string_view, 7> kModelEndings{".json",  ".safetensors"
 void add_model(InputFiles& inputs, const std::string& model) {
   inputs.add("the model", model);
   std::error_code error;
-  if (!fs::is_directory(model, error)) return;
+  if (!fs::is_directory(model, error)) {
+    for (const std::string& part : gguf_parts_of(model))
+      if (part != model) inputs.add("a part of the model", part);
+    return;
+  }
   for (fs::directory_iterator at(model, error), end; !error && at != end; at.increment(error)) {
     const std::string ending = at->path().extension().string();
     if (std::find(kModelEndings.begin(), kModelEndings.end(), ending) != kModelEndings.end())

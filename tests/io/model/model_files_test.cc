@@ -113,6 +113,8 @@ TEST_F(ModelFilesTest, NamesWhatIsMissing) {
   EXPECT_TRUE(contains(error("hf", missing, Parts::tokenizer_only), "has no tokenizer.json"));
   write("hf/tokenizer.model", "x");
   EXPECT_TRUE(contains(error("hf", missing), "only tokenizer.model"));
+  write("hf/tekken.json", "{}");
+  EXPECT_TRUE(contains(error("hf", missing), "only tekken.json, which is not read"));
   remove("hf/config.json");
   EXPECT_TRUE(contains(error("hf", missing), "has no config.json"));
 }

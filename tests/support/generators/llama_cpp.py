@@ -100,6 +100,31 @@ def _apart(work):
     return {"why": f"ends with {name}"}
 
 
+def _ids_of_texts(path, texts):
+    lib, ffi = bindings.get_lib(), bindings.get_ffi()
+    lib.llama_backend_init()
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    model = lib.llama_model_load_from_file(os.fsencode(path), params)
+    if model == ffi.NULL:
+        raise RuntimeError("does not load it")
+    vocab = lib.llama_model_get_vocab(model)
+
+    def ids(text, add_special, parse_special):
+        data = text.encode()
+        room = ffi.new("llama_token[]", 4 * len(data) + 16)
+        n = lib.llama_tokenize(vocab, data, len(data), room, 4 * len(data) + 16, add_special, parse_special)
+        return [room[i] for i in range(max(n, 0))]
+
+    return {"leading": ids("", True, False), "special": [ids(text, False, True) for text in texts],
+            "plain": [ids(text, False, False) for text in texts]}  # fmt: skip
+
+
+def read_texts(path, texts):
+    """{"leading", "special", "plain"}: what stands before a text, and the ids of each with parse_special and without."""
+    return _apart(lambda: _ids_of_texts(path, texts))
+
+
 def read(path, text, wants_nll=True):
     """{"ids", "nll"} of a text with what the tokenizer puts around it, or {"why"}."""
     return _apart(lambda: _of_text(path, text, wants_nll))

@@ -13,7 +13,10 @@ from gguf.quants import dequantize
 
 # Offsets of the float16 fields in a block.
 HALVES = {Type.Q8_0: [0], Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2],
-          Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208]}
+          Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208],
+          Type.Q2_K: [80, 82], Type.Q3_K: [108], Type.IQ4_NL: [0], Type.IQ4_XS: [0], Type.IQ2_XXS: [0], Type.IQ2_XS: [0],
+          Type.IQ2_S: [0], Type.IQ3_XXS: [0], Type.IQ3_S: [0], Type.IQ1_S: [0], Type.IQ1_M: [], Type.TQ1_0: [52], Type.TQ2_0: [64],
+          Type.MXFP4: []}
 SPECIAL = np.array([np.inf, np.nan, 6e-8, 0.0, -0.0, -6e-5, 65504.0, -np.inf], np.float16)
 
 rng = np.random.default_rng(20240611)
@@ -21,7 +24,8 @@ path = pathlib.Path(__file__).parent.parent / "goldens" / "quants.gguf"
 writer = GGUFWriter(path, "goldens")
 for qtype, offsets in HALVES.items():
     n_elements, n_bytes = GGML_QUANT_SIZES[qtype]
-    rows, blocks_per_row = (6, 4) if n_elements == 32 else (2, 3)
+    is_later = qtype not in list(HALVES)[:8]
+    rows, blocks_per_row = (6, 4) if n_elements == 32 else (2, 2) if is_later else (2, 3)
     blocks = rng.integers(0, 256, (rows, blocks_per_row, n_bytes), dtype=np.uint8)
     for offset in offsets:
         scales = rng.normal(0, 0.05, (rows, blocks_per_row)).astype(np.float16)

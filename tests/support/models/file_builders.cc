@@ -33,6 +33,34 @@ std::uint32_t ggml_number(StorageType dtype) {
       return 14;
     case StorageType::bf16:
       return 30;
+    case StorageType::q2_k:
+      return 10;
+    case StorageType::q3_k:
+      return 11;
+    case StorageType::iq2_xxs:
+      return 16;
+    case StorageType::iq2_xs:
+      return 17;
+    case StorageType::iq3_xxs:
+      return 18;
+    case StorageType::iq1_s:
+      return 19;
+    case StorageType::iq4_nl:
+      return 20;
+    case StorageType::iq3_s:
+      return 21;
+    case StorageType::iq2_s:
+      return 22;
+    case StorageType::iq4_xs:
+      return 23;
+    case StorageType::iq1_m:
+      return 29;
+    case StorageType::tq1_0:
+      return 34;
+    case StorageType::tq2_0:
+      return 35;
+    case StorageType::mxfp4:
+      return 39;
   }
   throw std::logic_error("no such element type");
 }

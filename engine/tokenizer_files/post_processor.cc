@@ -1,4 +1,4 @@
-#include "engine/tokenizer/post_processor.h"
+#include "engine/tokenizer_files/post_processor.h"
 
 #include "engine/tokenizer/tokenizer_json.h"
 

@@ -105,7 +105,8 @@ TEST(GgufTokenizer, RefusesWhatItDoesNotKnow) {
     metadata[std::string("tokenizer.ggml.") + key] = value;
     EXPECT_THROW(load(metadata), BadData) << key << " = " << value;
   };
-  refused(byte_level("gpt-2"), "pre", "deepseek-llm");
+  refused(byte_level("gpt-2"), "pre", "kimi-k2");
+  refused(byte_level("gpt-2"), "model", "t5");
   refused(byte_level("gpt-2"), "model", "bert");
   refused(byte_level("gpt-2"), "model", 3);
   refused(byte_level("gpt-2"), "merges", nullptr);

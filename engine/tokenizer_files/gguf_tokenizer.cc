@@ -1,14 +1,16 @@
 // Tokenizer::from_gguf: what llama.cpp makes of tokenizer.ggml.* (src/llama-vocab.cpp). As there,
 // no text is normalised, not even for Qwen. Other than there, of overlapping added tokens the
 // leftmost is taken, and no text makes a control token.
-#include <array>
+#include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include "engine/text/sha256.h"
 #include "engine/tokenizer/bpe_tokenizer.h"
 #include "engine/tokenizer/byte_level_bpe.h"
 #include "engine/tokenizer/sentencepiece_bpe.h"
 #include "engine/tokenizer/tokenizer_json.h"
+#include "engine/tokenizer_files/gguf_pre_tokenizer.h"
 
 namespace tovamill {
 namespace {
@@ -72,9 +74,27 @@ std::vector<float> read_scores(const json& scores, std::size_t n_tokens, const s
   return out;
 }
 
+// Beside Gemma 4's <|tool_response> a token </s> is an ordinary one, as in llama.cpp.
+void make_ordinary(std::vector<TokenType>& types, const Vocabulary& vocabulary) {
+  const TokenId end = vocabulary.find("</s>");
+  if (end != kNoToken && vocabulary.find("<|tool_response>") != kNoToken)
+    types[static_cast<std::size_t>(end)] = TokenType::normal;
+}
+
+// llama.cpp tells it by general.name.
+bool is_phi3(const json& metadata) {
+  const json& name = field(metadata, "general.name");
+  std::string text = name.is_string() ? name.get<std::string>() : "";
+  std::ranges::transform(text, text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return text.find("phi-3") != std::string::npos || text.find("phi3") != std::string::npos;
+}
+
 // Control and user-defined tokens are searched for in the text (the former with parse_special
-// only).
-std::vector<AddedToken> added_tokens(Vocabulary& vocabulary, const std::vector<TokenType>& types) {
+// only). Those of a Phi-3 take the white space behind them, but for three.
+std::vector<AddedToken> added_tokens(Vocabulary& vocabulary, const std::vector<TokenType>& types,
+                                     bool is_phi3) {
   std::vector<AddedToken> out;
   for (std::size_t id = 0; id < types.size(); ++id) {
     const bool special = types[id] == TokenType::control || types[id] == TokenType::unknown;
@@ -83,6 +103,9 @@ std::vector<AddedToken> added_tokens(Vocabulary& vocabulary, const std::vector<T
     token.id = static_cast<TokenId>(id);
     token.content = vocabulary.contents[id];
     token.special = special;
+    token.rstrip = is_phi3 && token.content != "<unk>" && token.content != "<s>" &&
+                   token.content != "<|endoftext|>";
+    token.strips_ascii_only = true;
     vocabulary.control[id] = token.is_control();
     out.push_back(std::move(token));
   }
@@ -101,100 +124,26 @@ std::optional<TokenId> special_id(const json& metadata, const char* key,
   return id;
 }
 
-// The pre-tokenizer of a name under tokenizer.ggml.pre.
-struct PreTokenizerKind {
-  enum class Pattern { gpt2, llama3, qwen2, digits_gpt2, tekken, fallback };
-  Pattern pattern;
-  bool ignore_merges = false;
-  bool adds_bos = false;
-};
-
-struct NamedKind {
-  const char* name;
-  PreTokenizerKind kind;
-};
-
-using P = PreTokenizerKind::Pattern;
-constexpr std::array kKinds{
-    NamedKind{"default", {P::fallback}},
-    NamedKind{"gpt-2", {P::gpt2}},
-    NamedKind{"smollm", {P::digits_gpt2}},
-    NamedKind{"minerva-7b", {P::digits_gpt2}},
-    NamedKind{"llama-bpe", {P::llama3, true, true}},
-    NamedKind{"llama3", {P::llama3, true, true}},
-    NamedKind{"llama-v3", {P::llama3, true, true}},
-    NamedKind{"pixtral", {P::llama3, true, true}},
-    NamedKind{"falcon3", {P::llama3, true, true}},
-    NamedKind{"smaug-bpe", {P::llama3}},
-    NamedKind{"qwen2", {P::qwen2}},
-    NamedKind{"deepseek-r1-qwen", {P::qwen2}},
-    NamedKind{"megrez", {P::qwen2}},
-    NamedKind{"tekken", {P::tekken, true, true}},
-};
-
-PreTokenizerKind kind_named(const json& pre, const std::string& where) {
-  const std::string name = pre.is_null()     ? "default"
-                           : pre.is_string() ? pre.get<std::string>()
-                                             : pre.dump();
-  std::string known;
-  for (const auto& [known_name, kind] : kKinds) {
-    if (name == known_name) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(known_name);
-  }
-  refuse(where, "the pre-tokenizer " + in_quotes(name) +
-                    " (tokenizer.ggml.pre) is not supported (" + known + " are)");
-}
-
-// llama.cpp's form of Mistral's "tekken": upper and lower case are told apart in ASCII only.
-constexpr const char* kTekken =
-    R"([^\r\n\p{L}\p{N}]?[^\P{L}a-z]*[^\P{L}A-Z]+|[^\r\n\p{L}\p{N}]?[^\P{L}a-z]+[^\P{L}A-Z]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-PreTokenizer pre_tokenizer_of(PreTokenizerKind::Pattern pattern, const std::string& where) {
-  PreTokenizer out;
-  const auto split = [&](const char* regex) {
-    out.add(split_step(Regex(regex, false, where), SplitBehavior::isolated, false));
-  };
-  switch (pattern) {
-    case P::gpt2:
-      out.add(word_step(WordPattern::gpt2()));
-      break;
-    case P::llama3:
-      out.add(word_step(WordPattern::llama3()));
-      break;
-    case P::qwen2:
-      out.add(word_step(WordPattern::qwen2()));
-      break;
-    case P::digits_gpt2:
-      out.add(digits_step(/*individual=*/true));
-      out.add(word_step(WordPattern::gpt2()));
-      break;
-    case P::tekken:
-      split(kTekken);
-      break;
-    case P::fallback:
-      split(R"([\p{P}\$\+<=>\^~\|]+)");
-      out.add(word_step(WordPattern::gpt2()));
-      split(R"(\p{N}+)");
-      split("[0-9][0-9][0-9]");
-      break;
-  }
-  return out;
+GgufPreTokenizer pre_tokenizer_of(const json& metadata, const std::string& where) {
+  const json& pre = ggml(metadata, "pre");
+  const std::string name = pre.is_string() ? pre.get<std::string>() : pre.dump();
+  return gguf_pre_tokenizer(pre.is_null() || name.empty() ? "default" : name, where);
 }
 
 // tokenizer.ggml.model "gpt2"; whether such a model has a BOS before its texts.
 bool build_byte_level(const json& metadata, TokenizerParts& parts, const std::string& where) {
-  const PreTokenizerKind kind = kind_named(ggml(metadata, "pre"), where);
+  const GgufPreTokenizer pre = pre_tokenizer_of(metadata, where);
   const auto merges =
       read_merges(ggml(metadata, "merges"), parts.vocabulary, /*later_holds=*/false, where);
   parts.family = "byte-level BPE";
-  parts.pre_tokenizer = pre_tokenizer_of(kind.pattern, where);
+  parts.pre_tokenizer = pre.steps;
   parts.encoder = std::make_unique<ByteLevelBpe>(
       parts.vocabulary, merges,
-      BpeOptions{.ignore_merges = kind.ignore_merges, .unknown_separates = true});
+      BpeOptions{.ignore_merges = pre.ignore_merges, .unknown_separates = true});
   parts.decode.byte_level = true;
   parts.bos = special_id(metadata, "bos_token_id", std::nullopt, parts.vocabulary, where);
   parts.eos = special_id(metadata, "eos_token_id", std::nullopt, parts.vocabulary, where);
-  return kind.adds_bos;
+  return pre.adds_bos;
 }
 
 // tokenizer.ggml.model "llama"
@@ -211,6 +160,54 @@ void build_sentencepiece(const json& metadata, TokenizerParts& parts, const std:
   parts.decode = {.byte_fallback = true, .space = "▁", .drop_first_space = prefix};
   parts.bos = special_id(metadata, "bos_token_id", 1, parts.vocabulary, where);
   parts.eos = special_id(metadata, "eos_token_id", 2, parts.vocabulary, where);
+}
+
+// Pieces of line feeds that are a token as a whole, which no merge makes; others by merges.
+class LineFeedRuns final : public PieceEncoder {
+ public:
+  LineFeedRuns(const Vocabulary& vocabulary, std::unique_ptr<PieceEncoder> others)
+      : others_(std::move(others)) {
+    for (std::size_t id = 0; id < vocabulary.contents.size(); ++id) {
+      const std::string& content = vocabulary.contents[id];
+      if (!vocabulary.control[id] && content.find_first_not_of('\n') == std::string::npos)
+        runs_.emplace(content.size(), static_cast<TokenId>(id));
+    }
+  }
+
+  void encode(std::string_view piece, PieceScratch& scratch,
+              std::vector<TokenId>& ids) const override {
+    const auto run = piece.front() == '\n' ? runs_.find(piece.size()) : runs_.end();
+    if (run == runs_.end()) return others_->encode(piece, scratch, ids);
+    ids.push_back(run->second);
+  }
+
+ private:
+  std::unique_ptr<PieceEncoder> others_;
+  std::unordered_map<std::size_t, TokenId> runs_;  // by length
+};
+
+// tokenizer.ggml.model or pre "gemma4": merges over characters, with ▁ for spaces.
+void build_gemma4(const json& metadata, TokenizerParts& parts, const std::string& where) {
+  for (const TokenId byte_token : parts.vocabulary.byte_tokens()) {
+    if (byte_token == kNoToken) refuse(where, "one of the byte tokens <0x00> to <0xFF> is missing");
+  }
+  const auto merges =
+      read_merges(ggml(metadata, "merges"), parts.vocabulary, /*later_holds=*/false, where);
+  parts.normalizer.add(replace_character_step(' ', "▁"));
+  parts.pre_tokenizer = gguf_pre_tokenizer("gemma4", where).steps;
+  parts.encoder = std::make_unique<LineFeedRuns>(
+      parts.vocabulary, std::make_unique<SentencePieceBpe>(parts.vocabulary, merges,
+                                                           BpeOptions{.byte_fallback = true}));
+  parts.family = "SentencePiece-style BPE";
+  parts.decode = {.byte_fallback = true, .space = "▁"};
+  parts.bos = special_id(metadata, "bos_token_id", std::nullopt, parts.vocabulary, where);
+  parts.eos = special_id(metadata, "eos_token_id", std::nullopt, parts.vocabulary, where);
+}
+
+// Always before a text, whatever add_bos_token says.
+std::vector<TokenId> gemma4_bos(const TokenizerParts& parts, const std::string& where) {
+  if (!parts.bos) refuse(where, "tokenizer.ggml.bos_token_id is missing, and gemma4 adds one");
+  return {*parts.bos};
 }
 
 // The token that add_bos_token or add_eos_token wants before or behind a text. Where none is named,
@@ -239,21 +236,27 @@ std::string decisive_metadata(const json& metadata) {
 
 std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const json& metadata, const std::string& where) {
   const std::string model = string_field(metadata, "tokenizer.ggml.model", where);
-  if (model != "gpt2" && model != "llama") {
+  if (model != "gpt2" && model != "llama" && model != "gemma4") {
     refuse(where, "the tokenizer model " + in_quotes(model) +
-                      " (tokenizer.ggml.model) is not supported (gpt2 and llama are)");
+                      " (tokenizer.ggml.model) is not supported (gpt2, llama and gemma4 are)");
   }
   TokenizerParts parts;
   parts.vocabulary = read_tokens(ggml(metadata, "tokens"), where);
-  parts.added = added_tokens(parts.vocabulary, read_types(ggml(metadata, "token_type"),
-                                                          parts.vocabulary.contents.size(), where));
+  auto types = read_types(ggml(metadata, "token_type"), parts.vocabulary.contents.size(), where);
+  make_ordinary(types, parts.vocabulary);
+  parts.added = added_tokens(parts.vocabulary, types, is_phi3(metadata));
+  const bool is_gemma4 =
+      model == "gemma4" || (model == "gpt2" && ggml(metadata, "pre") == "gemma4");
   bool adds_bos = true;
-  if (model == "gpt2") {
+  if (is_gemma4) {
+    build_gemma4(metadata, parts, where);
+  } else if (model == "gpt2") {
     adds_bos = build_byte_level(metadata, parts, where);
   } else {
     build_sentencepiece(metadata, parts, where);
   }
-  parts.leading = added_around(metadata, "bos", adds_bos, parts.bos, where);
+  parts.leading = is_gemma4 ? gemma4_bos(parts, where)
+                            : added_around(metadata, "bos", adds_bos, parts.bos, where);
   parts.trailing = added_around(metadata, "eos", false, parts.eos, where);
   parts.digest = sha256_hex(decisive_metadata(metadata));
   return std::make_unique<BpeTokenizer>(std::move(parts));

@@ -3,15 +3,20 @@
 // post_processor.cc, the files beside it in auto_tokenizer.cc. Left out:
 // dropout, truncation and padding (the latter two ignored: documents are encoded whole).
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <functional>
 
 #include "engine/text/sha256.h"
-#include "engine/tokenizer/auto_tokenizer.h"
 #include "engine/tokenizer/bpe_tokenizer.h"
 #include "engine/tokenizer/byte_level_bpe.h"
-#include "engine/tokenizer/hf_text_steps.h"
-#include "engine/tokenizer/post_processor.h"
 #include "engine/tokenizer/sentencepiece_bpe.h"
 #include "engine/tokenizer/tokenizer_json.h"
+#include "engine/tokenizer/unigram.h"
+#include "engine/tokenizer_files/auto_tokenizer.h"
+#include "engine/tokenizer_files/hf_text_steps.h"
+#include "engine/tokenizer_files/post_processor.h"
 
 namespace tovamill {
 namespace {
@@ -67,6 +72,68 @@ std::vector<AddedToken> read_added_tokens(const json& entries, Vocabulary& vocab
     out.push_back(std::move(token));
   }
   return out;
+}
+
+// `score` as `tokenizers` reads its shortest decimal form: the digits as one number, scaled by a
+// power of ten, each rounded, which may be off in the last bit and decides between ways to cut a
+// text whose sums are equal.
+double score_as_read(double score) {
+  std::array<char, 40> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), std::abs(score),
+                                 std::chars_format::scientific);
+  std::uint64_t digits = 0;
+  int exponent = 0;
+  const char* at = text.data();
+  for (bool behind_point = false; at < end.ptr && *at != 'e'; ++at) {
+    if (*at == '.') {
+      behind_point = true;
+      continue;
+    }
+    digits = 10 * digits + static_cast<std::uint64_t>(*at - '0');
+    exponent -= behind_point ? 1 : 0;
+  }
+  exponent += std::stoi(std::string(at + 1, static_cast<const char*>(end.ptr)));
+  auto value = static_cast<double>(digits);
+  constexpr int kLargest = 308;
+  for (; exponent < -kLargest; exponent += kLargest) value /= 1e308;
+  const double power = std::stod("1e" + std::to_string(std::abs(exponent)));
+  return std::copysign(exponent < 0 ? value / power : value * power, score);
+}
+
+// The vocabulary of a Unigram: a list of [content, score], the ids in order.
+Vocabulary read_unigram_vocabulary(const json& vocab, std::vector<double>& scores,
+                                   const std::string& where) {
+  if (!vocab.is_array() || vocab.empty())
+    refuse(where, "the vocabulary of the Unigram is missing, empty or not an array");
+  if (vocab.size() > static_cast<std::size_t>(kMaxVocabulary))
+    refuse(where, "the vocabulary is too long");
+  Vocabulary vocabulary;
+  vocabulary.ids.reserve(vocab.size());
+  for (const json& entry : vocab) {
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number() ||
+        entry[0].get_ref<const std::string&>().empty())
+      refuse(where, "the vocabulary of the Unigram holds something else than texts and scores");
+    const auto score = entry[1].get<double>();
+    scores.push_back(entry[1].is_number_float() ? score_as_read(score) : score);
+    if (!std::isfinite(scores.back())) refuse(where, "a score of the Unigram is not finite");
+    add_content(vocabulary, entry[0].get<std::string>(),
+                static_cast<TokenId>(vocabulary.contents.size()), where);
+  }
+  // From here on unknown characters would cost less than a token.
+  if (std::ranges::min(scores) > 10) refuse(where, "the scores of the Unigram are all above 10");
+  return vocabulary;
+}
+
+UnigramOptions read_unigram_options(const json& model, const Vocabulary& vocabulary,
+                                    const std::string& where) {
+  UnigramOptions options;
+  options.byte_fallback = bool_field(model, "byte_fallback", false, where);
+  const json& unknown = field(model, "unk_id");
+  if (unknown.is_null()) return options;
+  options.unknown = id_value(unknown, "the unknown token", where);
+  if (static_cast<std::size_t>(options.unknown) >= vocabulary.contents.size())
+    refuse(where, "'unk_id' is beyond the vocabulary");
+  return options;
 }
 
 BpeOptions read_options(const json& model, const Vocabulary& vocabulary, const std::string& where) {
@@ -168,35 +235,84 @@ std::string decisive_fields(const AutoTokenizerSettings& settings, const json& m
   return out;
 }
 
+bool has_inner_step(const json& step, const char* list,
+                    const std::function<bool(const json&)>& is) {
+  if (is(step)) return true;
+  for (const json& inner : field(step, list)) {
+    if (has_inner_step(inner, list, is)) return true;
+  }
+  return false;
+}
+
+// Metaspace's "first" is told by where a text began before it was normalised: what takes the first
+// characters away there leaves it without its ▁.
+void refuse_lost_beginnings(const AutoTokenizerSettings& settings, const std::string& where) {
+  const bool has_first =
+      has_inner_step(settings.pre_tokenizer, "pretokenizers", [](const json& step) {
+        return field(step, "type") == "Metaspace" && field(step, "prepend_scheme") == "first";
+      });
+  const bool may_delete = has_inner_step(settings.normalizer, "normalizers", [](const json& step) {
+    const json& type = field(step, "type");
+    return type == "Strip" || type == "StripAccents" || type == "Nmt" ||
+           (type == "Replace" && field(step, "content") == "");
+  });
+  if (has_first && may_delete) {
+    refuse(where,
+           "the prepend_scheme 'first' behind a normalizer that deletes characters is not "
+           "supported");
+  }
+}
+
+// A model without a type is a BPE, where it has merges.
+bool is_unigram_model(const json& model, const std::string& where) {
+  const json& type = field(model, "type");
+  if (type.is_null() || type == "BPE") return false;
+  if (type == "Unigram") return true;
+  refuse(where, "the tokenizer model " +
+                    in_quotes(type.is_string() ? type.get<std::string>() : type.dump()) +
+                    " is not supported (BPE and Unigram are)");
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> Tokenizer::from_hf(const HfTokenizerFiles& files,
                                               const std::string& where) {
   const auto& model = field(files.tokenizer, "model");
   if (!model.is_object()) refuse(where, "it holds no 'model'");
-  const auto& type = field(model, "type");
-  if (!type.is_null() && type != "BPE") {
-    refuse(where, "the tokenizer model " +
-                      in_quotes(type.is_string() ? type.get<std::string>() : type.dump()) +
-                      " is not supported (only BPE is)");
-  }
+  const bool is_unigram = is_unigram_model(model, where);
   TokenizerParts parts;
-  parts.vocabulary = read_vocabulary(field(model, "vocab"), where);
+  std::vector<double> scores;
+  parts.vocabulary = is_unigram ? read_unigram_vocabulary(field(model, "vocab"), scores, where)
+                                : read_vocabulary(field(model, "vocab"), where);
   const AutoTokenizerSettings settings = read_auto_tokenizer(files, where);
+  if (is_unigram && settings.has_own_rules)
+    refuse(where, "the tokenizer_class is one of a BPE, but the model is a Unigram");
   parts.note = settings.note;
-  const BpeOptions options = read_options(settings.model, parts.vocabulary, where);
-  parts.added = read_added_tokens(settings.added_tokens, parts.vocabulary, where);
-  const auto merges =
-      read_merges(field(model, "merges"), parts.vocabulary, /*later_holds=*/true, where);
+  const auto read_added = [&] {
+    parts.added = read_added_tokens(settings.added_tokens, parts.vocabulary, where);
+  };
+  refuse_lost_beginnings(settings, where);
   parts.normalizer = read_normalizer(settings.normalizer, where);
   bool byte_level = false;
   parts.pre_tokenizer = read_pre_tokenizer(settings.pre_tokenizer, byte_level, where);
-  if (byte_level) {
-    parts.encoder = std::make_unique<ByteLevelBpe>(parts.vocabulary, merges, options);
+  if (is_unigram) {
+    const UnigramOptions options = read_unigram_options(model, parts.vocabulary, where);
+    if (byte_level) refuse(where, "a Unigram behind ByteLevel is not supported");
+    read_added();
+    parts.encoder = std::make_unique<Unigram>(parts.vocabulary, scores, options, where);
+    parts.family = "Unigram";
   } else {
-    parts.encoder = std::make_unique<SentencePieceBpe>(parts.vocabulary, merges, options);
+    const BpeOptions options = read_options(settings.model, parts.vocabulary, where);
+    read_added();
+    const auto merges =
+        read_merges(field(model, "merges"), parts.vocabulary, /*later_holds=*/true, where);
+    if (byte_level) {
+      parts.encoder = std::make_unique<ByteLevelBpe>(parts.vocabulary, merges, options);
+    } else {
+      parts.encoder = std::make_unique<SentencePieceBpe>(parts.vocabulary, merges, options);
+    }
+    parts.family = byte_level ? "byte-level BPE" : "SentencePiece-style BPE";
   }
-  parts.family = byte_level ? "byte-level BPE" : "SentencePiece-style BPE";
   read_decoder(settings.decoder, parts.decode, where);
   const PostProcessor around =
       read_post_processor(field(files.tokenizer, "post_processor"), parts.vocabulary, where);

@@ -9,11 +9,11 @@
 
 namespace tovamill {
 
-// NFC, Prepend, Replace and Sequences of them. Throws BadData for others, by name.
+// All of `tokenizers` but BertNormalizer and ByteLevel, which throw BadData, by name.
 Normalizer read_normalizer(const nlohmann::json& normalizer, const std::string& where);
 
-// Split, Digits, Metaspace, ByteLevel and Sequences of them; `byte_level` becomes true with a
-// ByteLevel, which must be the last. Throws BadData for others, by name.
+// Split, Digits, Metaspace, WhitespaceSplit, ByteLevel and Sequences of them; `byte_level` becomes
+// true with a ByteLevel, which must be the last. Throws BadData for others, by name.
 PreTokenizer read_pre_tokenizer(const nlohmann::json& pre_tokenizer, bool& byte_level,
                                 const std::string& where);
 

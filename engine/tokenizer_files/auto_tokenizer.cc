@@ -1,4 +1,4 @@
-#include "engine/tokenizer/auto_tokenizer.h"
+#include "engine/tokenizer_files/auto_tokenizer.h"
 
 #include <algorithm>
 #include <array>
@@ -9,140 +9,15 @@
 #include <vector>
 
 #include "engine/tokenizer/tokenizer_json.h"
-#include "engine/tokenizer/word_pattern.h"
+#include "engine/tokenizer_files/tokenizer_class.h"
 
 namespace tovamill {
 namespace {
 
 using nlohmann::json;
 
-// Whose rules hold: the file's, or those of transformers' LlamaTokenizer, Qwen2Tokenizer,
-// GPT2Tokenizer.
-enum class Rules { file, llama, qwen2, gpt2 };
-
 constexpr std::array kNamedTokens{"bos_token", "eos_token", "unk_token", "sep_token",
                                   "pad_token", "cls_token", "mask_token"};
-
-std::string without_fast(std::string name) {
-  if (name.ends_with("Fast")) name.resize(name.size() - 4);
-  return name;
-}
-
-std::string text_or_empty(const json& object, const char* key, const std::string& where) {
-  return field(object, key).is_null() ? std::string() : string_field(object, key, where);
-}
-
-// Whether a pre-tokenizer, decoder or post-processor is, or has in its Sequence, one of `type`.
-bool has_step(const json& step, std::string_view type) {
-  if (!step.is_object()) return false;
-  if (field(step, "type") == type) return true;
-  for (const char* key : {"pretokenizers", "decoders", "processors"}) {
-    for (const json& inner : field(step, key)) {
-      if (has_step(inner, type)) return true;
-    }
-  }
-  return false;
-}
-
-bool is_byte_level(const json& tokenizer) {
-  return has_step(field(tokenizer, "pre_tokenizer"), "ByteLevel") ||
-         has_step(field(tokenizer, "decoder"), "ByteLevel") ||
-         has_step(field(tokenizer, "post_processor"), "ByteLevel");
-}
-
-// AutoTokenizer.from_pretrained's choice of a class.
-Rules choose_rules(const HfTokenizerFiles& files, const json& config, const std::string& where) {
-  const std::string model_type = text_or_empty(files.config, "model_type", where);
-  std::string name = text_or_empty(config, "tokenizer_class", where);
-  if (name.empty()) name = text_or_empty(files.config, "tokenizer_class", where);
-  name = without_fast(name);
-  if (model_type == "qwen2") return Rules::qwen2;
-  if (model_type == "mistral") return Rules::file;
-  if (name.empty()) return model_type == "qwen3" ? Rules::qwen2 : Rules::file;
-  if (name == "PreTrainedTokenizer" || name == "TokenizersBackend") return Rules::file;
-  if (name == "LlamaTokenizer") return is_byte_level(files.tokenizer) ? Rules::file : Rules::llama;
-  if (name == "Qwen2Tokenizer") return Rules::qwen2;
-  if (name == "GPT2Tokenizer") return Rules::gpt2;
-  refuse(where, "the tokenizer_class " + in_quotes(name) +
-                    " is not supported (PreTrainedTokenizerFast, LlamaTokenizer, Qwen2Tokenizer "
-                    "and GPT2Tokenizer are)");
-}
-
-json split_by_qwen2(bool add_prefix_space) {
-  return {
-      {"type", "Sequence"},
-      {"pretokenizers",
-       {{{"type", "Split"},
-         {"pattern", {{"Regex", WordPattern::qwen2_regex()}}},
-         {"behavior", "Isolated"},
-         {"invert", false}},
-        {{"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"use_regex", false}}}}};
-}
-
-// A pre-tokenizer of the file that cuts and that GPT2Tokenizer of transformers 5 drops; empty where
-// there is none. Files such as SmolLM2's name that class and were trained with their Digits, which
-// transformers 4 kept (huggingface/transformers#45920).
-std::string step_dropped_by_gpt2(const json& tokenizer) {
-  for (const char* type : {"Split", "Digits", "Metaspace"}) {
-    if (has_step(field(tokenizer, "pre_tokenizer"), type)) return type;
-  }
-  return "";
-}
-
-// Where another class with rules of its own would drop a step that cuts, the file is how the model
-// was trained, and the class an error of its configuration.
-void check_steps(const json& tokenizer, Rules rules, const std::string& where) {
-  const json& steps = field(tokenizer, "pre_tokenizer");
-  const auto drops = [&](std::string_view type) {
-    if (!has_step(steps, type)) return;
-    refuse(where,
-           "tokenizer_class or model_type choose a class of transformers 5 that drops the "
-           "pre-tokenizer " +
-               in_quotes(type) +
-               " of tokenizer.json (take tokenizer_class out of tokenizer_config.json to "
-               "have tokenizer.json as it stands)");
-  };
-  if (rules == Rules::gpt2) return;
-  if (rules == Rules::llama) {
-    for (const char* type : {"Split", "Digits"}) drops(type);
-  } else {
-    for (const char* type : {"Digits", "Metaspace"}) drops(type);
-  }
-}
-
-void apply_llama(const json& config, AutoTokenizerSettings& out, const std::string& where) {
-  const bool prefix = bool_field(config, "add_prefix_space", true, where);
-  const bool legacy = bool_field(config, "legacy", false, where);
-  out.normalizer = nullptr;
-  out.pre_tokenizer = {{"type", "Metaspace"},
-                       {"replacement", "▁"},
-                       {"prepend_scheme", !prefix  ? "never"
-                                          : legacy ? "always"
-                                                   : "first"},
-                       {"split", false}};
-  json decoders = {{{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}},
-                   {{"type", "ByteFallback"}},
-                   {{"type", "Fuse"}}};
-  if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
-  out.decoder = {{"type", "Sequence"}, {"decoders", decoders}};
-  out.model = {{"byte_fallback", true}, {"fuse_unk", true}};
-}
-
-// What the class of `rules` builds in place of the file's steps.
-void apply_class(Rules rules, const json& config, AutoTokenizerSettings& out,
-                 const std::string& where) {
-  if (rules == Rules::llama) return apply_llama(config, out, where);
-  const bool prefix = bool_field(config, "add_prefix_space", false, where);
-  out.decoder = {{"type", "ByteLevel"}};
-  out.model = json::object();
-  if (rules == Rules::qwen2) {
-    out.normalizer = {{"type", "NFC"}};
-    out.pre_tokenizer = split_by_qwen2(prefix);
-  } else {
-    out.normalizer = nullptr;
-    out.pre_tokenizer = {{"type", "ByteLevel"}, {"add_prefix_space", prefix}, {"use_regex", true}};
-  }
-}
 
 // Fields that change what the tokenizer does in ways that are not done here.
 void check_config(const json& config, const std::string& where) {
@@ -238,7 +113,7 @@ class AddedTokens {
       const json& there = tokens_[known->second];
       if (must_be_plain && there != added_token(content, there["id"], where_))
         refuse(where_,
-               "the " + name + " " + in_quotes(content) + " has flags that Qwen2Tokenizer drops");
+               "the " + name + " " + in_quotes(content) + " has flags that its class drops");
       return;
     }
     const auto entry = vocabulary_.find(content);
@@ -298,20 +173,11 @@ std::map<std::int64_t, json> numbered_tokens(const HfTokenizerFiles& files, cons
 }
 
 // Special tokens by name: those of the configuration, and for a class what it has without them.
-std::map<std::string, json> named_tokens(const json& config, Rules rules,
+std::map<std::string, json> named_tokens(const json& config, ClassRules rules,
                                          const std::string& where) {
   std::map<std::string, json> out;
-  const auto set_default = [&](const char* name, const char* content) {
+  for (const auto& [name, content] : default_tokens(rules)) {
     if (!config.contains(name)) out[name] = content;
-  };
-  if (rules == Rules::llama) {
-    set_default("bos_token", "<s>");
-    set_default("eos_token", "</s>");
-    set_default("unk_token", "<unk>");
-  } else if (rules != Rules::file) {
-    set_default(rules == Rules::qwen2 ? "pad_token" : "bos_token", "<|endoftext|>");
-    set_default("eos_token", "<|endoftext|>");
-    set_default("unk_token", "<|endoftext|>");
   }
   for (const auto& [key, value] : config.items()) {
     const bool is_standard = std::ranges::find(kNamedTokens, key) != kNamedTokens.end();
@@ -330,6 +196,18 @@ std::map<std::string, json> named_tokens(const json& config, Rules rules,
   return out;
 }
 
+// The ids by content of a Unigram's vocabulary, a list of [content, score].
+json ids_of_list(const json& vocab) {
+  json out = json::object();
+  std::int64_t next = 0;
+  for (const json& entry : vocab) {
+    const std::int64_t id = next++;
+    if (entry.is_array() && !entry.empty() && entry[0].is_string())
+      out[entry[0].get<std::string>()] = id;
+  }
+  return out;
+}
+
 json model_options(const json& model) {
   json out = json::object();
   if (!model.is_object()) return out;
@@ -343,34 +221,37 @@ json model_options(const json& model) {
 
 AutoTokenizerSettings read_auto_tokenizer(const HfTokenizerFiles& files, const std::string& where) {
   const json config = merged_config(files, where);
-  Rules rules = choose_rules(files, config, where);
+  ClassRules rules = choose_rules(files, config, where);
   const std::string dropped =
-      rules == Rules::gpt2 ? step_dropped_by_gpt2(files.tokenizer) : std::string();
-  if (!dropped.empty()) rules = Rules::file;
+      rules == ClassRules::gpt2 ? step_dropped_by_gpt2(files.tokenizer) : std::string();
+  if (!dropped.empty()) rules = ClassRules::file;
   AutoTokenizerSettings out{.normalizer = field(files.tokenizer, "normalizer"),
                             .pre_tokenizer = field(files.tokenizer, "pre_tokenizer"),
                             .decoder = field(files.tokenizer, "decoder"),
                             .model = model_options(field(files.tokenizer, "model")),
-                            .has_own_rules = rules != Rules::file,
+                            .has_own_rules = rules != ClassRules::file,
                             .added_tokens = json::array(),
                             .special_tokens = {},
                             .note = {}};
   if (!dropped.empty())
     out.note =
         "with the " + dropped + " of tokenizer.json, which GPT2Tokenizer of transformers 5 drops";
-  const json& vocabulary = field(field(files.tokenizer, "model"), "vocab");
+  const json& vocab = field(field(files.tokenizer, "model"), "vocab");
+  const json of_list = vocab.is_array() ? ids_of_list(vocab) : json();
+  const json& vocabulary = vocab.is_array() ? of_list : vocab;
   AddedTokens added(vocabulary, where);
-  if (rules == Rules::file) {
+  if (rules == ClassRules::file) {
     for (const json& token : field(files.tokenizer, "added_tokens"))
       added.add(added_token(token, field(token, "id"), where));
   } else {
     check_steps(files.tokenizer, rules, where);
     apply_class(rules, config, out, where);
   }
+  const bool takes_plain_only = rules == ClassRules::qwen2 || rules == ClassRules::qwen3_5;
   const std::size_t n_in_file = added.size();
   for (const auto& [id, token] : numbered_tokens(files, config, where)) added.add(token);
   for (const auto& [name, value] : named_tokens(config, rules, where)) {
-    added.add_special(value, name, rules == Rules::qwen2);
+    added.add_special(value, name, takes_plain_only);
     out.special_tokens[name] =
         value.is_string() ? value.get<std::string>() : string_field(value, "content", where);
   }
@@ -379,9 +260,9 @@ AutoTokenizerSettings read_auto_tokenizer(const HfTokenizerFiles& files, const s
     refuse(where, "'extra_special_tokens' is neither a list nor an object");
   if (extra.is_array()) {
     for (const json& token : extra)
-      added.add_special(token, "extra special token", rules == Rules::qwen2);
+      added.add_special(token, "extra special token", takes_plain_only);
   }
-  const bool is_file = rules == Rules::file && added.size() == n_in_file;
+  const bool is_file = rules == ClassRules::file && added.size() == n_in_file;
   out.added_tokens = is_file ? field(files.tokenizer, "added_tokens") : added.take();
   return out;
 }

@@ -1,4 +1,4 @@
-#include "engine/tokenizer/hf_text_steps.h"
+#include "engine/tokenizer_files/hf_text_steps.h"
 
 #include <optional>
 #include <utility>
@@ -29,13 +29,39 @@ const json& steps_of(const json& sequence, const char* key, const std::string& w
   return steps;
 }
 
+std::optional<NormalForm> form_named(const std::string& type) {
+  if (type == "NFC") return NormalForm::c;
+  if (type == "NFD") return NormalForm::d;
+  if (type == "NFKC") return NormalForm::kc;
+  if (type == "NFKD") return NormalForm::kd;
+  return std::nullopt;
+}
+
+bool needed_bool(const json& step, const char* key, const std::string& where) {
+  if (field(step, key).is_null()) refuse(where, std::string("'") + key + "' is missing");
+  return bool_field(step, key, false, where);
+}
+
 void add_normalizer(const json& step, Normalizer& normalizer, int depth, const std::string& where) {
   const std::string type = string_field(step, "type", where);
   if (type == "Sequence" && depth < 8) {
     for (const auto& inner : steps_of(step, "normalizers", where))
       add_normalizer(inner, normalizer, depth + 1, where);
-  } else if (type == "NFC") {
-    normalizer.add(nfc_step());
+  } else if (const auto form = form_named(type)) {
+    normalizer.add(form_step(*form));
+  } else if (type == "Lowercase") {
+    normalizer.add(lower_case_step());
+  } else if (type == "StripAccents") {
+    normalizer.add(strip_accents_step());
+  } else if (type == "Strip") {
+    normalizer.add(strip_step(needed_bool(step, "strip_left", where),
+                              needed_bool(step, "strip_right", where)));
+  } else if (type == "Nmt") {
+    normalizer.add(nmt_step());
+  } else if (type == "Precompiled") {
+    const auto bytes = from_base64(string_field(step, "precompiled_charsmap", where));
+    if (!bytes) refuse(where, "the precompiled_charsmap is not base64");
+    normalizer.add(charsmap_step(Charsmap(*bytes, where)));
   } else if (type == "Prepend") {
     normalizer.add(prepend_step(string_field(step, "prepend", where)));
   } else if (type == "Replace") {
@@ -47,8 +73,10 @@ void add_normalizer(const json& step, Normalizer& normalizer, int depth, const s
       normalizer.add(replace_step(Regex(text, literal, where), std::move(content)));
     }
   } else {
-    refuse(where, "the normalizer " + in_quotes(type) +
-                      " is not supported (NFC, Prepend, Replace and Sequence are)");
+    refuse(where,
+           "the normalizer " + in_quotes(type) +
+               " is not supported (NFC, NFD, NFKC, NFKD, Lowercase, Nmt, Precompiled, Prepend, "
+               "Replace, Strip, StripAccents and Sequence are)");
   }
 }
 
@@ -108,6 +136,8 @@ void add_pre_tokenizer(const json& step, PreTokenizer& pre_tokenizer, bool& byte
     pre_tokenizer.add(digits_step(bool_field(step, "individual_digits", false, where)));
   } else if (type == "Metaspace") {
     pre_tokenizer.add(read_metaspace(step, where));
+  } else if (type == "WhitespaceSplit") {
+    pre_tokenizer.add(split_step(Regex(R"(\s)", false, where), SplitBehavior::removed, false));
   } else if (type == "ByteLevel") {
     if (bool_field(step, "add_prefix_space", true, where)) pre_tokenizer.add(prefix_space_step());
     if (bool_field(step, "use_regex", true, where))
@@ -115,7 +145,8 @@ void add_pre_tokenizer(const json& step, PreTokenizer& pre_tokenizer, bool& byte
     byte_level = true;
   } else {
     refuse(where, "the pre-tokenizer " + in_quotes(type) +
-                      " is not supported (Split, Digits, Metaspace, ByteLevel and Sequence are)");
+                      " is not supported (Split, Digits, Metaspace, WhitespaceSplit, ByteLevel and "
+                      "Sequence are)");
   }
 }
 
