@@ -16,11 +16,6 @@ constexpr char32_t kDottedI = 0x130, kDotAbove = 0x307;
 
 auto category(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
 
-bool is_in(std::span<const CodePointRange> ranges, char32_t c) {
-  return std::ranges::any_of(
-      ranges, [c](const auto& range) { return c >= range.first && c <= range.last; });
-}
-
 // Unicode's Case_Ignorable: marks, formats, modifiers, and what stands inside words.
 bool is_case_ignorable(char32_t c) {
   static constexpr CodePointRange kInsideWords[] = {

@@ -53,4 +53,9 @@ void UnicodeClasses::mark(std::span<const CodePointRange> ranges, std::uint8_t b
   }
 }
 
+bool is_in(std::span<const CodePointRange> ranges, char32_t c) {
+  const auto after = std::ranges::upper_bound(ranges, c, {}, &CodePointRange::first);
+  return after != ranges.begin() && c <= (after - 1)->last;
+}
+
 }  // namespace tovamill

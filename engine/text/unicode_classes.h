@@ -13,6 +13,8 @@ namespace tovamill {
 struct CodePointRange {
   char32_t first, last;
 };
+// Whether one of the ranges, ascending and apart, holds it.
+bool is_in(std::span<const CodePointRange> ranges, char32_t c);
 
 // Bits of a class; 0 for everything else (punctuation, symbols, controls, unassigned).
 struct CharClass {

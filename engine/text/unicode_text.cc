@@ -61,11 +61,6 @@ constexpr CodePointRange kNewerMarks[] = {
     {0x1e5ee, 0x1e5ef},
 };
 
-bool is_in(std::span<const CodePointRange> ranges, char32_t c) {
-  const auto after = std::ranges::upper_bound(ranges, c, {}, &CodePointRange::first);
-  return after != ranges.begin() && c <= (after - 1)->last;
-}
-
 // Capitals newer than the tables of older libraries: the first of a range, the last, and the small
 // letter of the first.
 struct NewerCapitals {
