@@ -183,6 +183,7 @@ def write_model(model, folder):
     for f in folder.glob("generation_config.json"):
         f.unlink()
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json()))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     model.double()
 
 
