@@ -181,7 +181,7 @@ std::string gguf_of_directory(const std::string& directory) {
   models.erase(std::unique(models.begin(), models.end()), models.end());
   if (models.empty()) return "";
   if (models.size() == 1) return models.front();
-  throw Error(ExitCode::usage, directory + ": has " + std::to_string(models.size()) +
+  throw Error(ExitCode::no_input, directory + ": has " + std::to_string(models.size()) +
                                    " GGUF models: give one of them, as in --model " +
                                    models.front());
 }

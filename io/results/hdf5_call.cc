@@ -1,6 +1,9 @@
 #include "io/results/hdf5_call.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
+#include <new>
 #include <string_view>
 
 #include "io/files/durable.h"
@@ -10,6 +13,26 @@ namespace tovamill {
 Hdf5Error::Hdf5Error(const std::string& function, const std::string& object,
                      const std::string& library_text)
     : Error(ExitCode::io, "HDF5: " + function + " of '" + object + "' failed: " + library_text) {}
+
+namespace {
+
+// HDF5 does not always say that an allocation failed; other failures do not come with memory at its
+// end.
+bool has_memory_left() {
+  constexpr std::size_t kRoom = std::size_t{16} << 20;
+  void* room = mmap(nullptr, kRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED) return false;
+  munmap(room, kRoom);
+  return true;
+}
+
+}  // namespace
+
+void fail_hdf5(const std::string& function, const std::string& object) {
+  const std::string text = hdf5_error_text();
+  if (!has_memory_left()) throw std::bad_alloc();
+  throw Hdf5Error(function, object, text);
+}
 
 std::string hdf5_error_text() {
   std::string text;
@@ -34,7 +57,7 @@ std::string hdf5_error_text() {
 // out.
 void prepare_hdf5() {
   static const bool is_ready = H5dont_atexit() >= 0 && H5open() >= 0;
-  if (!is_ready) throw Hdf5Error("H5open", "the library", hdf5_error_text());
+  if (!is_ready) fail_hdf5("H5open", "the library");
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // the error stack belongs to a thread
 }
 

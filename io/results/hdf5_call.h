@@ -16,10 +16,13 @@ namespace tovamill {
 // The innermost entry of HDF5's error stack: the cause. Clears the stack.
 std::string hdf5_error_text();
 
+// Throws Hdf5Error by that text; std::bad_alloc where there is no memory left.
+[[noreturn]] void fail_hdf5(const std::string& function, const std::string& object);
+
 // The result of a call, which must not be negative: throws Hdf5Error with the call and its object.
 template <class Result>
 Result check_hdf5(Result result, const char* function, const std::string& object) {
-  if (result < 0) throw Hdf5Error(function, object, hdf5_error_text());
+  if (result < 0) fail_hdf5(function, object);
   return result;
 }
 

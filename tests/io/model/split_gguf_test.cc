@@ -96,7 +96,7 @@ TEST_F(SplitGguf, AFolderOfSeveralModelsIsRefused) {
   write_all();
   EXPECT_EQ(gguf_of_directory(directory_.path()), path_of(0));
   write_as(path_of(0, 1, "other"), {.count = 1, .n_tensors = 2});
-  EXPECT_TRUE(contains(error_of([&] { gguf_of_directory(directory_.path()); }, ExitCode::usage),
+  EXPECT_TRUE(contains(error_of([&] { gguf_of_directory(directory_.path()); }, ExitCode::no_input),
                        "has 2 GGUF models: give one of them"));
 }
 
