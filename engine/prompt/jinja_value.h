@@ -42,6 +42,8 @@ struct JinjaFunction {
 class JinjaValue {
  public:
   JinjaValue() : data_(JinjaUndefined{"a value"}) {}
+  // What a template knows stands for its value.
+  // NOLINTBEGIN(google-explicit-constructor)
   JinjaValue(std::nullptr_t) : data_(nullptr) {}
   JinjaValue(bool value) : data_(value) {}
   JinjaValue(std::int64_t value) : data_(value) {}
@@ -54,6 +56,7 @@ class JinjaValue {
   JinjaValue(const JinjaMacro* macro) : data_(macro) {}
   JinjaValue(const char32_t*) = delete;
   JinjaValue(const char*) = delete;
+  // NOLINTEND(google-explicit-constructor)
   static JinjaValue list(JinjaItems items);
   static JinjaValue object(std::vector<std::pair<JinjaText, JinjaValue>> members);
 

@@ -43,6 +43,16 @@ std::string ropes_note(const ModelConfig& config) {
                    " tokens; --chunk-tokens up to that takes the short ones)";
 }
 
+void check_merges(const CacheOptions& cache, const ModelShape& shape) {
+  if (cache.merge == 0) return;
+  for (std::int32_t l = 0; l < shape.n_layers; ++l) {
+    if (places_of(cache, shape, l).merged > 0) return;
+  }
+  throw Error(ExitCode::configuration,
+              "--merge: every layer of the model has a sliding window or a soft cap of its scores, "
+              "and keeps no merged tokens");
+}
+
 }  // namespace
 
 std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
@@ -62,6 +72,7 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
 void fit_config(const RunOptions& options, ModelConfig& config) {
   std::int64_t most = 0;
   for (const CacheOptions& cache : caches_of(options)) {
+    check_merges(cache, config.shape);
     std::int64_t positions = std::numeric_limits<std::int64_t>::max();
     if (cache.positions == Positions::clipped)
       positions = std::int64_t{clip_distance(cache, config.shape)} + kRopeSegmentTokens;

@@ -81,7 +81,8 @@ struct ModelMetadata {
 
 ModelMetadata open_model(const std::string& path);
 
-// What of the model's configuration depends on the options: the rotary tables of LongRoPE.
+// What of the model's configuration depends on the options: the rotary tables of LongRoPE. Throws
+// Error(configuration) where no layer can merge tokens as --merge wants.
 void fit_config(const RunOptions& options, ModelConfig& config);
 
 // "llama, 30 layers, 135 M parameters, Q4_1+Q8_0".
