@@ -111,7 +111,7 @@ JinjaText jinja_upper(JinjaTextView text) {
   out.reserve(text.size());
   for (const char32_t c : text) {
     for (const char32_t upper : python_upper(jinja_code_point(c)))
-      out += upper | (c & ~kCodePointMask);
+      out.push_back(upper | (c & ~kCodePointMask));
   }
   return out;
 }

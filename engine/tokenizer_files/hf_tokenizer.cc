@@ -252,9 +252,10 @@ void refuse_lost_beginnings(const AutoTokenizerSettings& settings, const std::st
         return field(step, "type") == "Metaspace" && field(step, "prepend_scheme") == "first";
       });
   const bool may_delete = has_inner_step(settings.normalizer, "normalizers", [](const json& step) {
-    const json& type = field(step, "type");
+    const json &type = field(step, "type"), &content = field(step, "content");
+    const bool is_empty = content.is_string() && content.get_ref<const std::string&>().empty();
     return type == "Strip" || type == "StripAccents" || type == "Nmt" ||
-           (type == "Replace" && field(step, "content") == "");
+           (type == "Replace" && is_empty);
   });
   if (has_first && may_delete) {
     refuse(where,
