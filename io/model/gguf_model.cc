@@ -182,8 +182,8 @@ std::string gguf_of_directory(const std::string& directory) {
   if (models.empty()) return "";
   if (models.size() == 1) return models.front();
   throw Error(ExitCode::no_input, directory + ": has " + std::to_string(models.size()) +
-                                   " GGUF models: give one of them, as in --model " +
-                                   models.front());
+                                      " GGUF models: give one of them, as in --model " +
+                                      models.front());
 }
 
 std::vector<std::string> gguf_parts_of(const std::string& path) {
