@@ -42,36 +42,8 @@ void StackedRows::read(std::int64_t row, float* out) const {
 }
 
 void StackedRows::read_as(StorageType type, std::int64_t row, std::byte* out) const {
-  switch (type) {
-    case StorageType::f32:
-      return read(row, reinterpret_cast<float*>(out));
-    case StorageType::bf16:
-      return read_bf16(row, out);
-    case StorageType::f16:
-    case StorageType::q8_0:
-    case StorageType::q4_0:
-    case StorageType::q4_1:
-    case StorageType::q5_0:
-    case StorageType::q5_1:
-    case StorageType::q4_k:
-    case StorageType::q5_k:
-    case StorageType::q6_k:
-    case StorageType::q2_k:
-    case StorageType::q3_k:
-    case StorageType::iq1_m:
-    case StorageType::iq1_s:
-    case StorageType::iq2_s:
-    case StorageType::iq2_xs:
-    case StorageType::iq2_xxs:
-    case StorageType::iq3_s:
-    case StorageType::iq3_xxs:
-    case StorageType::iq4_nl:
-    case StorageType::iq4_xs:
-    case StorageType::mxfp4:
-    case StorageType::tq1_0:
-    case StorageType::tq2_0:
-      break;
-  }
+  if (type == StorageType::f32) return read(row, reinterpret_cast<float*>(out));
+  if (type == StorageType::bf16) return read_bf16(row, out);
   throw Error(ExitCode::internal,
               "rows of weights are not brought to " + std::string(block_format(type).name));
 }

@@ -26,36 +26,8 @@ memory::data_type data_type(ComputeType type) {
 
 // Of packed weights: those that oneDNN multiplies as they are kept.
 memory::data_type data_type(StorageType type) {
-  switch (type) {
-    case StorageType::f32:
-      return memory::data_type::f32;
-    case StorageType::bf16:
-      return memory::data_type::bf16;
-    case StorageType::f16:
-    case StorageType::q8_0:
-    case StorageType::q4_0:
-    case StorageType::q4_1:
-    case StorageType::q5_0:
-    case StorageType::q5_1:
-    case StorageType::q4_k:
-    case StorageType::q5_k:
-    case StorageType::q6_k:
-    case StorageType::q2_k:
-    case StorageType::q3_k:
-    case StorageType::iq1_m:
-    case StorageType::iq1_s:
-    case StorageType::iq2_s:
-    case StorageType::iq2_xs:
-    case StorageType::iq2_xxs:
-    case StorageType::iq3_s:
-    case StorageType::iq3_xxs:
-    case StorageType::iq4_nl:
-    case StorageType::iq4_xs:
-    case StorageType::mxfp4:
-    case StorageType::tq1_0:
-    case StorageType::tq2_0:
-      break;
-  }
+  if (type == StorageType::f32) return memory::data_type::f32;
+  if (type == StorageType::bf16) return memory::data_type::bf16;
   throw Error(ExitCode::internal, "oneDNN does not multiply " +
                                       std::string(block_format(type).name) + " as it is kept");
 }
