@@ -1,7 +1,7 @@
-// Families of models as rows of a table (family.cc): the names that configurations call one by,
-// what its layers are, and how its keys say what differs between them. A family that is put
-// together from what is here is a row; what it has of its own is a rule (layer_rules.h) or a table
-// of tensor names (tensor_names.h).
+// Families of models as rows of tables (family.cc, family_gguf.cc): the names that configurations
+// call one by, what its layers are, and how its keys say what differs between them. A family that
+// is put together from what is here is a row; what it has of its own is a rule (layer_rules.h) or a
+// table of tensor names (tensor_names.h).
 #pragma once
 
 #include <cstdint>
