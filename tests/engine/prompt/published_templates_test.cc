@@ -109,9 +109,18 @@ void tell(const char* what, const PublishedCounts& counts) {
             << " refused by both\n";
 }
 
-TEST(PublishedTemplates, GiveWhatTransformersMakesOfThem) {
+// The directory that TOVAMILL_CHAT_TEMPLATES names: no test where it names none.
+std::vector<std::string> template_folders() {
   const char* folder = std::getenv("TOVAMILL_CHAT_TEMPLATES");
-  if (folder == nullptr) GTEST_SKIP() << "TOVAMILL_CHAT_TEMPLATES names no directory";
+  return folder == nullptr ? std::vector<std::string>{} : std::vector<std::string>{folder};
+}
+
+class PublishedTemplates : public ::testing::TestWithParam<std::string> {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PublishedTemplates);
+INSTANTIATE_TEST_SUITE_P(Folder, PublishedTemplates, ::testing::ValuesIn(template_folders()));
+
+TEST_P(PublishedTemplates, GiveWhatTransformersMakesOfThem) {
+  const std::string& folder = GetParam();
   std::ifstream cases(std::filesystem::path(folder) / "cases.jsonl");
   std::string line;
   ASSERT_TRUE(std::getline(cases, line));

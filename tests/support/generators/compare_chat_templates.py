@@ -2,7 +2,7 @@
 """Writes what transformers makes of published chat templates, for tests_engine to compare with (PublishedTemplates).
 
     python3 tests/support/generators/compare_chat_templates.py OUT TEMPLATE.jinja|MODEL_DIRECTORY...
-    TOVAMILL_CHAT_TEMPLATES=OUT build/tests_engine --gtest_filter='PublishedTemplates*'
+    TOVAMILL_CHAT_TEMPLATES=OUT build/tests_engine --gtest_filter='*PublishedTemplates*'
 
 OUT gets `cases.jsonl`, a template a line, and tokenizer.json files: the tiny ones of goldens/tokenizers with the control tokens of
 the template added, those of Phi-3 with the white space behind them. A directory of a model has a tokenizer of its own. Templates of others are not kept in this repository, nor is OUT.
