@@ -107,6 +107,14 @@ class Backend : public StateKeeper {
   // out = activation(x U^T + u).
   virtual void project_activated(const Buffer& x, const Matrix& up, Activation activation,
                                  Buffer& out) = 0;
+  // hidden += what the experts make of x that `router` chooses for each row (ExpertsShape), in the
+  // order of experts. `router` gives (n_rows, n_experts) logits; of equal ones the first is chosen.
+  // A row comes to the same whatever rows are beside it.
+  virtual void add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
+                           const LayerShape& layer, Buffer& hidden) = 0;
+  // hidden += sigmoid(x . gate) y of each row; x, y and gate (hidden_size) wide.
+  virtual void add_weighted(const Buffer& y, const Buffer& x, std::span<const float> gate,
+                            Buffer& hidden) = 0;
   // Rotates Q and K, attends exactly as if token by token, lets the policy drop tokens, keeps the
   // survivors (kernels/README.md, "Evictions", "Blocks").
   // `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,

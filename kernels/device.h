@@ -25,6 +25,13 @@ class Matrix {
   virtual std::uint64_t n_bytes() const = 0;
 };
 
+// The experts of a layer in the device's own layout.
+class Experts {
+ public:
+  virtual ~Experts() = default;
+  virtual std::uint64_t n_bytes() const = 0;
+};
+
 // Activations of one step: (n_rows, n_cols), row-major, in memory of the device.
 class Buffer {
  public:
@@ -66,6 +73,9 @@ class Device {
     TensorView gate_bias = {}, up_bias = {};
   };
   virtual std::unique_ptr<Matrix> pack_gated(const GatedSource& source) = 0;
+  // Of Backend::add_experts, which are alike in shape. The views' files are read while packing
+  // only.
+  virtual std::unique_ptr<Experts> pack_experts(std::span<const ExpertTensors> experts) = 0;
   // Brings the embedding to where Backend::embed reads it; without this the first `embed` does.
   virtual void hold_embedding(const TensorView&) {}
   // All weights are there: what only their way needs is given back. Throws NcclGroupError where

@@ -123,6 +123,52 @@ constexpr Family kHfFamilies[] = {
               " mamba_d_state mamba_expand mamba_n_groups mamba_n_heads mamba_proj_bias"
               " time_step_limit normalization_function",
      .intermediate_key = "shared_intermediate_size"},
+    {.name = "qwen3_moe",
+     .class_name = "Qwen3MoeForCausalLM",
+     .layer = {.qk_norm = QkNorm::heads},
+     .rules = {attention_bias_by_flag, experts_of_qwen3, windows_of_qwen3_moe},
+     .tensors = &kHfQwenMoeTensors,
+     .reads = "sliding_window use_sliding_window num_experts num_local_experts"
+              " num_experts_per_tok"
+              " moe_intermediate_size norm_topk_prob decoder_sparse_step mlp_only_layers",
+     .n_kv_heads = 4},
+    {.name = "qwen2_moe",
+     .class_name = "Qwen2MoeForCausalLM",
+     .rules = {qkv_bias_by_flag, experts_of_qwen2, windows_of_qwen2_moe},
+     .tensors = &kHfQwenMoeTensors,
+     .reads = "sliding_window use_sliding_window max_window_layers num_experts"
+              " num_local_experts num_experts_per_tok"
+              " moe_intermediate_size norm_topk_prob decoder_sparse_step mlp_only_layers qkv_bias"
+              " shared_expert_intermediate_size",
+     .n_kv_heads = 16},
+    {.name = "mixtral",
+     .class_name = "MixtralForCausalLM",
+     .rules = {no_attention_bias, experts_of_mixtral, no_layer_types, window_of_all},
+     .tensors = &kHfMixtralTensors,
+     .reads =
+         "sliding_window num_experts num_local_experts num_experts_per_tok router_jitter_noise",
+     .rope_theta = 1'000'000,
+     .n_kv_heads = 8,
+     .norm_eps = 1e-5},
+    {.name = "olmoe",
+     .class_name = "OlmoeForCausalLM",
+     .layer = {.qk_norm = QkNorm::row},
+     .rules = {attention_bias_by_flag, experts_of_olmoe, no_layer_types},
+     .tensors = &kHfQwenMoeTensors,
+     .reads = "num_experts num_local_experts num_experts_per_tok norm_topk_prob",
+     .norm_eps = 1e-5},
+    {.name = "granitemoe",
+     .class_name = "GraniteMoeForCausalLM",
+     .rules = {attention_bias_by_flag, multipliers_of_granite, experts_of_granite, no_layer_types},
+     .tensors = &kHfGraniteMoeTensors,
+     .reads = "embedding_multiplier attention_multiplier residual_multiplier logits_scaling"
+              " num_experts num_local_experts num_experts_per_tok"},
+    {.name = "granitemoeshared",
+     .class_name = "GraniteMoeSharedForCausalLM",
+     .rules = {attention_bias_by_flag, multipliers_of_granite, experts_of_granite, no_layer_types},
+     .tensors = &kHfGraniteMoeTensors,
+     .reads = "embedding_multiplier attention_multiplier residual_multiplier logits_scaling"
+              " num_experts num_local_experts num_experts_per_tok shared_intermediate_size"},
     {.name = "seed_oss",
      .class_name = "SeedOssForCausalLM",
      .rules = {biases_of_seed_oss, mlp_bias_by_flag, no_layer_types},

@@ -90,6 +90,28 @@ void windows_of_qwen(const ConfigReader& config, ModelConfig& model) {
   set_windows(window, windowed, config, layers);
 }
 
+void windows_of_qwen3_moe(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
+  const std::int32_t window = config.flag("use_sliding_window", false) ? window_of(config) : 0;
+  std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (windowed.empty()) windowed.assign(layers.size(), window > 0);
+  if (window > 0 && std::find(windowed.begin(), windowed.end(), false) != windowed.end())
+    config.fail("layer_types says full_attention but there is a sliding_window");
+  set_windows(window, windowed, config, layers);
+}
+
+void windows_of_qwen2_moe(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
+  const std::int32_t window = config.flag("use_sliding_window", false) ? window_of(config) : 0;
+  const std::int32_t end = config.optional_integer("max_window_layers", {0, 1 << 20}).value_or(28);
+  std::vector<bool> windowed = windowed_by_layer_types(config, layers.size());
+  if (windowed.empty()) {
+    for (std::int32_t l = 0; l < static_cast<std::int32_t>(layers.size()); ++l)
+      windowed.push_back(window > 0 && l % 2 == 0 && l < end);
+  }
+  set_windows(window, windowed, config, layers);
+}
+
 void ropes_of_smollm3(const ConfigReader& config, ModelConfig& model) {
   std::vector<LayerShape>& layers = model.shape.layers;
   const nlohmann::json* rotated = config.find("no_rope_layers");

@@ -18,6 +18,8 @@ void no_layer_types(const ConfigReader& config, ModelConfig& model);
 
 // attention_bias of q, k and v, true where it is absent, and attention_out_bias of o.
 void biases_of_seed_oss(const ConfigReader& config, ModelConfig& model);
+// qkv_bias of q, k and v, true where it is absent.
+void qkv_bias_by_flag(const ConfigReader& config, ModelConfig& model);
 // attention_bias of q, k and v, true where it is absent.
 void biases_of_glm(const ConfigReader& config, ModelConfig& model);
 // use_qkv_bias; use_parallel_residual; qk_layernorm is refused.
@@ -45,12 +47,32 @@ void dense_granite_hybrid(const ConfigReader& config, ModelConfig& model);
 // logit_scale, 1/16 where it is absent; use_qk_norm is refused.
 void logit_scale_of_cohere(const ConfigReader& config, ModelConfig& model);
 
+// ---- of experts (expert_rules.cc)
+
+// num_experts, num_experts_per_tok, moe_intermediate_size, norm_topk_prob, in the layers that
+// decoder_sparse_step and mlp_only_layers leave; shared_expert_intermediate_size (Qwen 2).
+void experts_of_qwen2(const ConfigReader& config, ModelConfig& model);
+void experts_of_qwen3(const ConfigReader& config, ModelConfig& model);
+// num_local_experts and num_experts_per_tok, of intermediate_size.
+void experts_of_mixtral(const ConfigReader& config, ModelConfig& model);
+// num_experts, num_experts_per_tok, norm_topk_prob, of intermediate_size.
+void experts_of_olmoe(const ConfigReader& config, ModelConfig& model);
+// As Mixtral's, and shared_intermediate_size.
+void experts_of_granite(const ConfigReader& config, ModelConfig& model);
+
+// ---- of windows and rotations
+
 // sliding_window of all layers; absent is 4,096, null none.
 void windows_of_mistral(const ConfigReader& config, ModelConfig& model);
 
 // sliding_window, if use_sliding_window: of the layers that layer_types names, else of those from
 // max_window_layers on.
 void windows_of_qwen(const ConfigReader& config, ModelConfig& model);
+
+// sliding_window, if use_sliding_window: of all layers (Qwen 3), of those that layer_types names,
+// else of each second one below max_window_layers (Qwen 2).
+void windows_of_qwen3_moe(const ConfigReader& config, ModelConfig& model);
+void windows_of_qwen2_moe(const ConfigReader& config, ModelConfig& model);
 
 // no_rope_layers: a 1 for each layer with rotation, a 0 for one without; where it is absent each
 // no_rope_layer_interval-th layer is without.

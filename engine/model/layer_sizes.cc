@@ -1,5 +1,6 @@
 #include "engine/model/layer_sizes.h"
 
+#include <algorithm>
 #include <string>
 
 namespace tovamill {
@@ -37,7 +38,7 @@ void need_size(const ConfigReader& config, const ConfigKeys& keys, const Size& s
 // What the kernels lay out alike for all layers.
 void check_uniform(const ConfigReader& config, const ConfigKeys& keys,
                    const std::vector<LayerShape>& layers) {
-  for (const Size& size : {kIntermediate, kHeads, kKvHeads}) {
+  for (const Size& size : {kHeads, kKvHeads}) {
     for (const LayerShape& layer : layers) {
       if (layer.*size.place == layers.front().*size.place) continue;
       config.fail(config.name(keys.*size.key) + " differs between layers, which is not supported");
@@ -96,7 +97,8 @@ void check_layers(const ConfigReader& config, const ConfigKeys& keys, ModelShape
     check_kind(config, keys, layer);
   }
   const LayerShape& first = shape.layers.front();
-  shape.intermediate_size = first.intermediate_size;
+  for (const LayerShape& layer : shape.layers)
+    shape.intermediate_size = std::max(shape.intermediate_size, layer.intermediate_size);
   shape.n_heads = first.n_heads;
   shape.n_kv_heads = first.n_kv_heads;
   shape.head_dim = first.head_dim;

@@ -29,9 +29,14 @@ LayerBuffers::LayerBuffers(const ModelShape& shape, Device& device, std::int32_t
   normed = make(shape.hidden_size, BufferType::compute);
   qkv = make(shape.q_size() + 2 * shape.kv_size(), BufferType::full);
   attended = make(shape.q_size(), BufferType::compute);
-  gated = make(shape.intermediate_size, BufferType::compute);
-  const auto has_post_norm = [](const LayerShape& layer) { return layer.post_norm; };
-  if (std::any_of(shape.layers.begin(), shape.layers.end(), has_post_norm))
+  for (const LayerShape& layer : shape.layers) {
+    const std::int32_t n = layer.intermediate_size;
+    if (n > 0 && !gated.contains(n)) gated[n] = make(n, BufferType::compute);
+  }
+  const auto is_projected = [](const LayerShape& layer) {
+    return layer.post_norm || layer.experts.has_shared_gate;
+  };
+  if (std::any_of(shape.layers.begin(), shape.layers.end(), is_projected))
     projected = make(shape.hidden_size, BufferType::full);
 }
 
@@ -54,12 +59,20 @@ void add_attention(Backend& backend, const LayerShape& shape, const Layer& layer
 void add_feed_forward(Backend& backend, const LayerShape& shape, const Layer& layer,
                       LayerBuffers& rows) {
   if (!shape.parallel) normalize(backend, shape.pre_norm, layer.ffn_norm, rows);
+  if (shape.experts.n_experts > 0)
+    backend.add_experts(*rows.normed, *layer.router, *layer.experts, shape, *rows.hidden);
+  if (shape.intermediate_size == 0) return;
+  Buffer& gated = *rows.gated.at(shape.intermediate_size);
   if (shape.gated) {
-    backend.project_gated(*rows.normed, *layer.gate_up, shape.activation, *rows.gated);
+    backend.project_gated(*rows.normed, *layer.gate_up, shape.activation, gated);
   } else {
-    backend.project_activated(*rows.normed, *layer.gate_up, shape.activation, *rows.gated);
+    backend.project_activated(*rows.normed, *layer.gate_up, shape.activation, gated);
   }
-  add_projected(backend, shape, *rows.gated, *layer.down, layer.ffn_post_norm, rows, *rows.hidden);
+  if (shape.experts.has_shared_gate) {
+    backend.project(gated, *layer.down, *rows.projected);
+    return backend.add_weighted(*rows.projected, *rows.normed, layer.shared_gate, *rows.hidden);
+  }
+  add_projected(backend, shape, gated, *layer.down, layer.ffn_post_norm, rows, *rows.hidden);
 }
 
 }  // namespace tovamill

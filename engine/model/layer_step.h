@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 
@@ -15,13 +16,15 @@ struct LayerBuffers {
   // For steps of `max_rows` rows.
   LayerBuffers(const ModelShape& shape, Device& device, std::int32_t max_rows);
 
-  std::unique_ptr<Buffer> hidden;     // (max_rows, hidden_size)
-  std::unique_ptr<Buffer> normed;     // (max_rows, hidden_size)
-  std::unique_ptr<Buffer> qkv;        // (max_rows, q_size + 2 kv_size)
-  std::unique_ptr<Buffer> attended;   // (max_rows, q_size)
-  std::unique_ptr<Buffer> gated;      // (max_rows, intermediate_size)
-  std::unique_ptr<Buffer> projected;  // (max_rows, hidden_size), where a layer has norms behind
-  std::uint64_t n_bytes = 0;          // of float32
+  std::unique_ptr<Buffer> hidden;    // (max_rows, hidden_size)
+  std::unique_ptr<Buffer> normed;    // (max_rows, hidden_size)
+  std::unique_ptr<Buffer> qkv;       // (max_rows, q_size + 2 kv_size)
+  std::unique_ptr<Buffer> attended;  // (max_rows, q_size)
+  // (max_rows, intermediate_size), one for each such size of a layer
+  std::map<std::int32_t, std::unique_ptr<Buffer>> gated;
+  // (max_rows, hidden_size), where a layer has norms behind or a gate of a shared expert
+  std::unique_ptr<Buffer> projected;
+  std::uint64_t n_bytes = 0;  // of float32
 };
 
 // normed = what attention reads of the hidden rows.

@@ -52,8 +52,14 @@ Layer pack_layer(const ModelConfig& config, const LayerWeights& w, Device& devic
   layer.o = device.pack({.parts = {w.o}, .biases = {w.o_bias}});
   layer.ffn_norm = read_norm(config, w.ffn_norm, w.ffn_norm_bias);
   layer.ffn_post_norm = read_norm(config, w.ffn_post_norm, {});
-  layer.gate_up = pack_feed_forward(w, device);
-  layer.down = device.pack({.parts = {w.down}, .biases = {w.down_bias}});
+  if (w.up.data != nullptr) {
+    layer.gate_up = pack_feed_forward(w, device);
+    layer.down = device.pack({.parts = {w.down}, .biases = {w.down_bias}});
+  }
+  if (w.experts.empty()) return layer;
+  layer.router = device.pack({.parts = {w.router}, .biases = {w.router_bias}});
+  layer.experts = device.pack_experts(w.experts);
+  layer.shared_gate = read_vector(w.shared_gate);
   return layer;
 }
 
@@ -72,12 +78,24 @@ LayerRange all_layers(const ModelConfig& config) {
   return {.first = 0, .n = config.shape.n_layers, .n_all = config.shape.n_layers};
 }
 
-std::uint64_t layer_parameters(const ModelShape& s) {
+namespace {
+
+// Of them those of so many experts.
+std::uint64_t parameters_of(const ModelShape& s, const LayerShape& layer, std::int32_t n_experts) {
   const auto hidden = static_cast<std::uint64_t>(s.hidden_size);
   const auto attention = static_cast<std::uint64_t>(2 * s.q_size() + 2 * s.kv_size());
-  // Layers of a model are all with a gate or all without.
-  const std::uint64_t n_mlp = s.layers.empty() || s.layers.front().gated ? 3 : 2;
-  return hidden * attention + n_mlp * hidden * static_cast<std::uint64_t>(s.intermediate_size);
+  const std::uint64_t n_mlp = layer.gated ? 3 : 2;
+  const auto inner = static_cast<std::uint64_t>(layer.intermediate_size),
+             of_expert = static_cast<std::uint64_t>(layer.experts.intermediate_size),
+             router = static_cast<std::uint64_t>(layer.experts.n_experts);
+  return hidden * (attention + n_mlp * inner + router +
+                   3 * of_expert * static_cast<std::uint64_t>(n_experts));
+}
+
+}  // namespace
+
+std::uint64_t layer_parameters(const ModelShape& s, const LayerShape& layer) {
+  return parameters_of(s, layer, layer.experts.n_experts);
 }
 
 std::uint64_t head_parameters(const ModelShape& s) {
@@ -85,8 +103,19 @@ std::uint64_t head_parameters(const ModelShape& s) {
 }
 
 std::uint64_t matrix_parameters(const ModelShape& shape, const LayerRange& range) {
-  return static_cast<std::uint64_t>(range.n) * layer_parameters(shape) +
-         (range.has_head() ? head_parameters(shape) : 0);
+  std::uint64_t sum = range.has_head() ? head_parameters(shape) : 0;
+  for (std::int32_t l = range.first; l < range.first + range.n; ++l)
+    sum += layer_parameters(shape, shape.layers.at(static_cast<std::size_t>(l)));
+  return sum;
+}
+
+std::uint64_t active_parameters(const ModelShape& shape, const LayerRange& range) {
+  std::uint64_t sum = range.has_head() ? head_parameters(shape) : 0;
+  for (std::int32_t l = range.first; l < range.first + range.n; ++l) {
+    const LayerShape& layer = shape.layers.at(static_cast<std::size_t>(l));
+    sum += parameters_of(shape, layer, layer.experts.n_used);
+  }
+  return sum;
 }
 
 Model pack_layers(const ModelConfig& config, const ModelWeights& weights, const LayerRange& range,
@@ -115,7 +144,10 @@ Model pack_model(const ModelConfig& config, const ModelWeights& weights, Device&
 std::uint64_t Model::weight_bytes() const {
   std::uint64_t sum = head ? head->n_bytes() : 0;
   for (const Layer& l : layers) {
-    sum += l.attention.qkv->n_bytes() + l.o->n_bytes() + l.gate_up->n_bytes() + l.down->n_bytes();
+    sum += l.attention.qkv->n_bytes() + l.o->n_bytes();
+    for (const Matrix* m : {l.gate_up.get(), l.down.get(), l.router.get()})
+      sum += m != nullptr ? m->n_bytes() : 0;
+    if (l.experts != nullptr) sum += l.experts->n_bytes();
   }
   return sum;
 }

@@ -19,6 +19,10 @@ struct Layer {
   // (2 * intermediate_size, hidden_size); without a gate up alone, (intermediate_size, hidden_size)
   std::unique_ptr<Matrix> gate_up;
   std::unique_ptr<Matrix> down;  // (hidden_size, intermediate_size)
+  // Where the layer has experts; gate_up and down are then of the shared one, or null.
+  std::unique_ptr<Matrix> router;  // (n_experts, hidden_size)
+  std::unique_ptr<Experts> experts;
+  std::vector<float> shared_gate;  // (hidden_size), or empty
 };
 
 // Consecutive layers of a model. What has the first layer has the embedding, too; what has the last
@@ -31,11 +35,12 @@ struct LayerRange {
 };
 LayerRange all_layers(const ModelConfig& config);
 
-// Parameters that each token is multiplied with: of the matrices of a layer, of the head, of some
-// layers and the head if it is theirs.
-std::uint64_t layer_parameters(const ModelShape& shape);
+// Parameters of the matrices of a layer, of the head, of some layers and the head if it is theirs.
+std::uint64_t layer_parameters(const ModelShape& shape, const LayerShape& layer);
 std::uint64_t head_parameters(const ModelShape& shape);
 std::uint64_t matrix_parameters(const ModelShape& shape, const LayerRange& range);
+// Of these the ones that a token is multiplied with: of experts those that it uses.
+std::uint64_t active_parameters(const ModelShape& shape, const LayerRange& range);
 
 struct Model {
   ModelConfig config;  // of the whole model

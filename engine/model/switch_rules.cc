@@ -58,6 +58,10 @@ void biases_of_glm(const ConfigReader& config, ModelConfig& model) {
   if (config.flag("attention_bias", true)) set_bias(AttentionBias::qkv, model);
 }
 
+void qkv_bias_by_flag(const ConfigReader& config, ModelConfig& model) {
+  if (config.flag("qkv_bias", true)) set_bias(AttentionBias::qkv, model);
+}
+
 void switches_of_stablelm(const ConfigReader& config, ModelConfig& model) {
   refuse_flag(config, "qk_layernorm");
   if (config.flag("use_qkv_bias", false)) set_bias(AttentionBias::qkv, model);

@@ -8,6 +8,7 @@ namespace tovamill {
 namespace {
 
 using W = LayerWeights;
+using X = ExpertTensors;
 using E = Extent;
 
 template <std::size_t... kSizes>
@@ -44,11 +45,54 @@ constexpr LayerTensor kAttentionOutput[] = {
 
 constexpr LayerTensor kGatedMlp[] = {
     {"mlp.gate_proj.weight", &W::gate, E::intermediate, E::hidden, Need::gated},
-    {"mlp.up_proj.weight", &W::up, E::intermediate, E::hidden},
-    {"mlp.down_proj.weight", &W::down, E::hidden, E::intermediate},
+    {"mlp.up_proj.weight", &W::up, E::intermediate, E::hidden, Need::dense},
+    {"mlp.down_proj.weight", &W::down, E::hidden, E::intermediate, Need::dense},
     {"mlp.gate_proj.bias", &W::gate_bias, E::intermediate, E::none, Need::gate_bias},
     {"mlp.up_proj.bias", &W::up_bias, E::intermediate, E::none, Need::mlp_bias},
     {"mlp.down_proj.bias", &W::down_bias, E::hidden, E::none, Need::mlp_bias},
+};
+
+constexpr LayerTensor kQwenExperts[] = {
+    {"mlp.gate.weight", &W::router, E::n_experts, E::hidden, Need::experts},
+    {"mlp.shared_expert.gate_proj.weight", &W::gate, E::intermediate, E::hidden,
+     Need::shared_expert},
+    {"mlp.shared_expert.up_proj.weight", &W::up, E::intermediate, E::hidden, Need::shared_expert},
+    {"mlp.shared_expert.down_proj.weight", &W::down, E::hidden, E::intermediate,
+     Need::shared_expert},
+    {"mlp.shared_expert_gate.weight", &W::shared_gate, E::one, E::hidden, Need::shared_gate},
+};
+
+constexpr ExpertTensor kQwenOfExpert[] = {
+    {"mlp.experts.", ".gate_proj.weight", &X::gate, E::expert_intermediate, E::hidden},
+    {"mlp.experts.", ".up_proj.weight", &X::up, E::expert_intermediate, E::hidden},
+    {"mlp.experts.", ".down_proj.weight", &X::down, E::hidden, E::expert_intermediate},
+};
+
+constexpr LayerTensor kMixtralExperts[] = {
+    {"block_sparse_moe.gate.weight", &W::router, E::n_experts, E::hidden, Need::experts},
+};
+
+constexpr ExpertTensor kMixtralOfExpert[] = {
+    {"block_sparse_moe.experts.", ".w1.weight", &X::gate, E::expert_intermediate, E::hidden},
+    {"block_sparse_moe.experts.", ".w3.weight", &X::up, E::expert_intermediate, E::hidden},
+    {"block_sparse_moe.experts.", ".w2.weight", &X::down, E::hidden, E::expert_intermediate},
+};
+
+constexpr LayerTensor kGraniteExperts[] = {
+    {"block_sparse_moe.router.layer.weight", &W::router, E::n_experts, E::hidden, Need::experts},
+    {"shared_mlp.input_linear.weight", &W::gate, E::intermediate, E::hidden, Need::shared_expert,
+     E::none, E::twice_intermediate},
+    {"shared_mlp.input_linear.weight", &W::up, E::intermediate, E::hidden, Need::shared_expert,
+     E::intermediate, E::twice_intermediate},
+    {"shared_mlp.output_linear.weight", &W::down, E::hidden, E::intermediate, Need::shared_expert},
+};
+
+constexpr ExpertTensor kGraniteOfExpert[] = {
+    {"block_sparse_moe.input_linear.weight", nullptr, &X::gate, E::expert_intermediate, E::hidden,
+     Need::experts, E::none, E::twice_expert_intermediate},
+    {"block_sparse_moe.input_linear.weight", nullptr, &X::up, E::expert_intermediate, E::hidden,
+     Need::experts, E::expert_intermediate, E::twice_expert_intermediate},
+    {"block_sparse_moe.output_linear.weight", nullptr, &X::down, E::hidden, E::expert_intermediate},
 };
 
 constexpr LayerTensor kFusedMlp[] = {
@@ -108,6 +152,10 @@ constexpr auto kGlm4 = joined(kAttention, kAttentionOutput, kFusedMlp, kNorms, k
 constexpr auto kStarcoder2 = joined(kAttention, kAttentionOutput, kGpt2Mlp, kNorms);
 constexpr auto kGraniteHybrid = joined(kAttention, kAttentionOutput, kSharedMlp, kNorms);
 
+constexpr auto kQwenMoe = joined(kAttention, kAttentionOutput, kGatedMlp, kQwenExperts, kNorms);
+constexpr auto kMixtral = joined(kAttention, kAttentionOutput, kMixtralExperts, kNorms);
+constexpr auto kGraniteMoe = joined(kAttention, kAttentionOutput, kGraniteExperts, kNorms);
+
 // ---- GGUF
 
 constexpr LayerTensor kGgufAttention[] = {
@@ -134,11 +182,25 @@ constexpr LayerTensor kGgufAttentionOutput[] = {
 
 constexpr LayerTensor kGgufMlp[] = {
     {"ffn_gate.weight", &W::gate, E::intermediate, E::hidden, Need::gated},
-    {"ffn_up.weight", &W::up, E::intermediate, E::hidden},
-    {"ffn_down.weight", &W::down, E::hidden, E::intermediate},
+    {"ffn_up.weight", &W::up, E::intermediate, E::hidden, Need::dense},
+    {"ffn_down.weight", &W::down, E::hidden, E::intermediate, Need::dense},
     {"ffn_gate.bias", &W::gate_bias, E::intermediate, E::none, Need::gate_bias},
     {"ffn_up.bias", &W::up_bias, E::intermediate, E::none, Need::mlp_bias},
     {"ffn_down.bias", &W::down_bias, E::hidden, E::none, Need::mlp_bias},
+};
+
+constexpr LayerTensor kGgufExperts[] = {
+    {"ffn_gate_inp.weight", &W::router, E::n_experts, E::hidden, Need::experts},
+    {"ffn_gate_shexp.weight", &W::gate, E::intermediate, E::hidden, Need::shared_expert},
+    {"ffn_up_shexp.weight", &W::up, E::intermediate, E::hidden, Need::shared_expert},
+    {"ffn_down_shexp.weight", &W::down, E::hidden, E::intermediate, Need::shared_expert},
+    {"ffn_gate_inp_shexp.weight", &W::shared_gate, E::hidden, E::none, Need::shared_gate},
+};
+
+constexpr ExpertTensor kGgufOfExpert[] = {
+    {"ffn_gate_exps.weight", nullptr, &X::gate, E::expert_intermediate, E::hidden},
+    {"ffn_up_exps.weight", nullptr, &X::up, E::expert_intermediate, E::hidden},
+    {"ffn_down_exps.weight", nullptr, &X::down, E::hidden, E::expert_intermediate},
 };
 
 constexpr LayerTensor kGgufFusedMlp[] = {
@@ -164,6 +226,8 @@ constexpr LayerTensor kGgufSeedOssNorms[] = {
 };
 
 constexpr auto kGguf = joined(kGgufAttention, kGgufAttentionOutput, kGgufMlp, kGgufNorms);
+constexpr auto kGgufMoe =
+    joined(kGgufAttention, kGgufAttentionOutput, kGgufMlp, kGgufExperts, kGgufNorms);
 constexpr auto kGgufPhi3 =
     joined(kGgufFusedAttention, kGgufAttentionOutput, kGgufFusedMlp, kGgufNorms);
 constexpr auto kGgufGlm4 = joined(kGgufAttention, kGgufAttentionOutput, kGgufFusedMlp, kGgufNorms);
@@ -179,7 +243,8 @@ constexpr const char* kHfHarmless[] = {".rotary_emb.inv_freq", ".rotary_emb.cos_
 constexpr const char* kRotaryTensors[] = {"rope_freqs.weight", "rope_factors_long.weight",
                                           "rope_factors_short.weight"};
 
-constexpr TensorNames hf_tensors(std::span<const LayerTensor> of_layer) {
+constexpr TensorNames hf_tensors(std::span<const LayerTensor> of_layer,
+                                 std::span<const ExpertTensor> of_expert = {}) {
   return {.embedding = "model.embed_tokens.weight",
           .final_norm = "model.norm.weight",
           .final_norm_bias = "model.norm.bias",
@@ -187,10 +252,12 @@ constexpr TensorNames hf_tensors(std::span<const LayerTensor> of_layer) {
           .absent_head_is_tied = false,
           .layer = "model.layers.",
           .of_layer = of_layer,
+          .of_expert = of_expert,
           .harmless = kHfHarmless};
 }
 
-constexpr TensorNames gguf_tensors(std::span<const LayerTensor> of_layer) {
+constexpr TensorNames gguf_tensors(std::span<const LayerTensor> of_layer,
+                                   std::span<const ExpertTensor> of_expert = {}) {
   return {.embedding = "token_embd.weight",
           .final_norm = "output_norm.weight",
           .final_norm_bias = "output_norm.bias",
@@ -198,6 +265,7 @@ constexpr TensorNames gguf_tensors(std::span<const LayerTensor> of_layer) {
           .absent_head_is_tied = true,
           .layer = "blk.",
           .of_layer = of_layer,
+          .of_expert = of_expert,
           .harmless = {},
           .with_configuration = kRotaryTensors};
 }
@@ -212,6 +280,10 @@ constexpr TensorNames kHfGlmTensors = hf_tensors(kGlm);
 constexpr TensorNames kHfGlm4Tensors = hf_tensors(kGlm4);
 constexpr TensorNames kHfStarcoder2Tensors = hf_tensors(kStarcoder2);
 constexpr TensorNames kHfGraniteHybridTensors = hf_tensors(kGraniteHybrid);
+constexpr TensorNames kHfQwenMoeTensors = hf_tensors(kQwenMoe, kQwenOfExpert);
+constexpr TensorNames kHfMixtralTensors = hf_tensors(kMixtral, kMixtralOfExpert);
+constexpr TensorNames kHfGraniteMoeTensors = hf_tensors(kGraniteMoe, kGraniteOfExpert);
+constexpr TensorNames kGgufMoeTensors = gguf_tensors(kGgufMoe, kGgufOfExpert);
 constexpr TensorNames kGgufTensors = gguf_tensors(kGguf);
 constexpr TensorNames kGgufPhi3Tensors = gguf_tensors(kGgufPhi3);
 constexpr TensorNames kGgufGlm4Tensors = gguf_tensors(kGgufGlm4);

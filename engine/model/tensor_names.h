@@ -21,7 +21,11 @@ enum class Extent : std::uint8_t {
   q_norm,
   k_norm,
   intermediate,
-  twice_intermediate
+  twice_intermediate,
+  one,
+  n_experts,
+  expert_intermediate,  // of one expert
+  twice_expert_intermediate
 };
 
 // In which layers a tensor must be; in others it must not be.
@@ -39,6 +43,13 @@ enum class Need : std::uint8_t {
   qkv_bias,  // AttentionBias
   o_bias,
   never,  // what no layer computes
+  dense,  // a feed-forward without experts
+  // With experts.
+  experts,
+  router_bias,
+  expert_bias,
+  shared_expert,
+  shared_gate,
 };
 
 struct LayerTensor {
@@ -50,11 +61,22 @@ struct LayerTensor {
   Extent before = Extent::none, whole = Extent::none;
 };
 
+// A tensor of each expert: its number stands between the two parts of the name; or `after` is null,
+// and all experts are in one tensor, (n_experts, rows, columns).
+struct ExpertTensor {
+  const char *before, *after;  // behind the layer's prefix
+  TensorView ExpertTensors::*place;
+  Extent rows = Extent::none, columns = Extent::none;
+  Need need = Need::experts;
+  Extent rows_before = Extent::none, whole = Extent::none;  // as in LayerTensor
+};
+
 struct TensorNames {
   const char *embedding, *final_norm, *final_norm_bias, *head;
   bool absent_head_is_tied;  // else the configuration says whether it is
   const char* layer;         // before the number of a layer and a dot
   std::span<const LayerTensor> of_layer;
+  std::span<const ExpertTensor> of_expert;
   // How the names of tensors end that files may hold beside them, and that nothing computes with.
   std::span<const char* const> harmless;
   std::span<const char* const> with_configuration = {};  // tensors that are read with it
@@ -68,9 +90,13 @@ extern const TensorNames kHfGlmTensors;         // gate and up in one
 extern const TensorNames kHfGlm4Tensors;        // the same, with norms before and behind
 extern const TensorNames kHfStarcoder2Tensors;  // GPT-2's names of the feed-forward
 extern const TensorNames kHfGraniteHybridTensors;
-extern const TensorNames kGgufTensors;         // llama.cpp names them alike for nearly all
-extern const TensorNames kGgufPhi3Tensors;     // Q, K and V in one, gate and up in one
-extern const TensorNames kGgufGlm4Tensors;     // gate and up in one
-extern const TensorNames kGgufSeedOssTensors;  // another name of the norm before the feed-forward
+extern const TensorNames kHfQwenMoeTensors;     // experts, a shared one beside them
+extern const TensorNames kHfMixtralTensors;     // experts by other names
+extern const TensorNames kHfGraniteMoeTensors;  // all experts in one, gate and up in one
+extern const TensorNames kGgufTensors;          // llama.cpp names them alike for nearly all
+extern const TensorNames kGgufMoeTensors;       // experts, too
+extern const TensorNames kGgufPhi3Tensors;      // Q, K and V in one, gate and up in one
+extern const TensorNames kGgufGlm4Tensors;      // gate and up in one
+extern const TensorNames kGgufSeedOssTensors;   // another name of the norm before the feed-forward
 
 }  // namespace tovamill

@@ -43,6 +43,13 @@ bool is_of_other_part(std::string_view name) {
   return false;
 }
 
+// "mlp.experts.", a number below n_experts, ".up_proj.weight".
+bool is_of_expert(std::string_view name, const ExpertTensor& tensor, std::int64_t n_experts) {
+  if (tensor.after == nullptr) return name == tensor.before;
+  const auto [expert, rest] = layer_of(name, tensor.before);
+  return expert >= 0 && expert < n_experts && rest == std::string_view(tensor.after).substr(1);
+}
+
 bool is_used(std::string_view name_in_file, const ModelConfig& config) {
   const std::string name =
       config.is_multimodal ? plain_name(name_in_file) : std::string(name_in_file);
@@ -56,8 +63,14 @@ bool is_used(std::string_view name_in_file, const ModelConfig& config) {
     return true;
   const auto place = layer_of(std::string_view(name), names.layer);
   if (place.first < 0 || place.first >= n_layers) return false;
+  const ExpertsShape& experts = config.shape.layers[static_cast<std::size_t>(place.first)].experts;
   return std::any_of(names.of_layer.begin(), names.of_layer.end(),
-                     [&](const LayerTensor& tensor) { return place.second == tensor.name; });
+                     [&](const LayerTensor& tensor) { return place.second == tensor.name; }) ||
+         (experts.n_experts > 0 && std::any_of(names.of_expert.begin(), names.of_expert.end(),
+                                               [&](const ExpertTensor& tensor) {
+                                                 return is_of_expert(place.second, tensor,
+                                                                     experts.n_experts);
+                                               }));
 }
 
 bool is_harmless(std::string_view name, const TensorNames& names) {

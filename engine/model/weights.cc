@@ -27,6 +27,7 @@ Presence presence_if(bool is_there) { return is_there ? Presence::needed : Prese
 
 Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape) {
   const AttentionBias bias = layer.attention_bias;
+  const bool has_experts = layer.experts.n_experts > 0;
   switch (need) {
     case Need::always:
       return Presence::needed;
@@ -43,7 +44,19 @@ Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape
     case Need::qk_norm:
       return presence_if(layer.qk_norm != QkNorm::none);
     case Need::gated:
-      return presence_if(layer.gated);
+      return presence_if(layer.gated && !has_experts);
+    case Need::dense:
+      return presence_if(!has_experts);
+    case Need::experts:
+      return presence_if(has_experts);
+    case Need::router_bias:
+      return presence_if(layer.experts.router_bias);
+    case Need::expert_bias:
+      return presence_if(layer.experts.bias);
+    case Need::shared_expert:
+      return presence_if(layer.experts.has_shared);
+    case Need::shared_gate:
+      return presence_if(layer.experts.has_shared_gate);
     case Need::gate_bias:
       if (layer.gated && layer.mlp_bias_where_present) return Presence::optional;
       return presence_if(layer.gated && layer.mlp_bias);
@@ -84,6 +97,14 @@ std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden
       return layer.intermediate_size;
     case Extent::twice_intermediate:
       return 2 * std::int64_t{layer.intermediate_size};
+    case Extent::one:
+      return 1;
+    case Extent::n_experts:
+      return layer.experts.n_experts;
+    case Extent::expert_intermediate:
+      return layer.experts.intermediate_size;
+    case Extent::twice_expert_intermediate:
+      return 2 * std::int64_t{layer.experts.intermediate_size};
     case Extent::none:
       break;
   }
@@ -167,7 +188,36 @@ class Collector {
       layer.*tensor.place =
           tensor.whole == Extent::none ? found : rows_of(found, size(tensor.before), n_rows);
     }
+    for (std::int32_t e = 0; e < shape.experts.n_experts; ++e)
+      layer.experts.push_back(expert(prefix, e, shape));
     return layer;
+  }
+
+  // Of a layer with experts.
+  ExpertTensors expert(const std::string& prefix, std::int32_t index,
+                       const LayerShape& shape) const {
+    ExpertTensors expert;
+    for (const ExpertTensor& tensor : config_.tensors->of_expert) {
+      const bool is_stacked = tensor.after == nullptr;
+      const std::string name =
+          prefix + tensor.before + (is_stacked ? "" : std::to_string(index) + tensor.after);
+      if (presence_of(tensor.need, shape, config_.shape) == Presence::absent) {
+        refuse(name);
+        continue;
+      }
+      const auto size = [&](Extent extent) {
+        return size_of(extent, shape, config_.shape.hidden_size);
+      };
+      const std::int64_t n_rows = size(tensor.rows);
+      const std::int64_t n_whole = tensor.whole == Extent::none ? n_rows : size(tensor.whole);
+      Shape wanted{n_whole};
+      if (is_stacked) wanted.insert(wanted.begin(), shape.experts.n_experts);
+      if (tensor.columns != Extent::none) wanted.push_back(size(tensor.columns));
+      const TensorView found = needed(name, wanted);
+      const std::int64_t first = (is_stacked ? index * n_whole : 0) + size(tensor.rows_before);
+      expert.*tensor.place = rows_of(found, first, n_rows);
+    }
+    return expert;
   }
 
  private:

@@ -256,7 +256,7 @@ void print_gaps(const OpenModel& model, const Options& options) {
 
 void benchmark_score(const Options& options) {
   const OpenModel model(options.model);
-  const double operations = 2.0 * static_cast<double>(matrix_parameters(
+  const double operations = 2.0 * static_cast<double>(active_parameters(
                                       model.config.shape, all_layers(model.config)));  // of a token
   const std::int32_t n_rows = options.streams * options.block;
   const GemmRate gemm = measure_gemm_of(model, options, n_rows);

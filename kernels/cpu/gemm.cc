@@ -44,7 +44,7 @@ Gemm::~Gemm() = default;
 // when the rows are few (576 columns: 6 chunks of 96, 960: 8, 3072: 8 of 384): measured with
 // AVX-512, 576 columns in chunks of 96 take 1 % longer than in chunks of 288 with 16 rows or more.
 std::int32_t Gemm::chunk_columns(std::int32_t n_out) {
-  constexpr std::int32_t kMost = 512, kLeast = 96, kAlign = 16, kEnoughChunks = 8;
+  constexpr std::int32_t kMost = kWidestChunk, kLeast = 96, kAlign = 16, kEnoughChunks = 8;
   if (n_out < 2 * kLeast) return n_out;
   std::int32_t n_chunks = (n_out + kMost - 1) / kMost;
   n_chunks += n_chunks % 2;

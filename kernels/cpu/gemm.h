@@ -18,6 +18,9 @@
 
 namespace tovamill::cpu {
 
+// Output columns of a chunk, at most.
+inline constexpr std::int32_t kWidestChunk = 512;
+
 // What a matrix is packed for.
 struct PackedShape {
   std::int32_t n_out = 0, n_in = 0;

@@ -155,6 +155,31 @@ void gate(const float* g, const float* up, std::int32_t n, Out* out) {
       });
 }
 
+// Activation::clamped_swiglu; without `up` it is 0. Comparisons that keep a NaN.
+struct ClampedSwiglu {
+  static constexpr float kLimit = tovamill::kSwigluLimit, kSlope = tovamill::kSwigluSlope;
+  static Vf of(Vf g, Vf up) {
+    const Vf x = g > splat(kLimit) ? splat(kLimit) : g;
+    const Vf low = up > splat(kLimit) ? splat(kLimit) : up;
+    const Vf u = low < splat(-kLimit) ? splat(-kLimit) : low;
+    return x / (exp_of_negative(x * kSlope) + 1.0f) * (u + 1.0f);
+  }
+  static float of(float g, float up) {
+    const float x = g > kLimit ? kLimit : g, low = up > kLimit ? kLimit : up;
+    return x / (1.0f + std::exp(-x * kSlope)) * ((low < -kLimit ? -kLimit : low) + 1.0f);
+  }
+};
+
+template <class Out>
+void gate_clamped(const float* g, const float* up, std::int32_t n, Out* out) {
+  for_each_vector(
+      n,
+      [&](std::int64_t i) {
+        put(out + i, ClampedSwiglu::of(load(g + i), up == nullptr ? Vf{} : load(up + i)));
+      },
+      [&](std::int64_t i) { put(out + i, ClampedSwiglu::of(g[i], up == nullptr ? 0.0f : up[i])); });
+}
+
 // cap tanh(x / cap) = cap (1 - 2 / (e^(2 x / cap) + 1)); NaN stays NaN.
 void cap(float* row, std::int32_t n, float cap) {
   const float twice = 2.0f / cap;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/reference/feed_forward.h"
+
 namespace tovamill {
 
 std::unique_ptr<Backend> make_reference_backend(const BackendOptions& options) {
@@ -18,27 +20,6 @@ namespace {
 ReferenceBuffer& cast(Buffer& b) { return static_cast<ReferenceBuffer&>(b); }
 const ReferenceBuffer& cast(const Buffer& b) { return static_cast<const ReferenceBuffer&>(b); }
 const ReferenceMatrix& cast(const Matrix& m) { return static_cast<const ReferenceMatrix&>(m); }
-
-double dot_row(const ReferenceMatrix& w, std::int32_t out, const double* x) {
-  double sum = 0.0;
-  const double* row = w.weights.data() + static_cast<std::int64_t>(out) * w.cols;
-  for (std::int32_t i = 0; i < w.cols; ++i) sum += row[i] * x[i];
-  return w.bias.empty() ? sum : sum + w.bias[static_cast<std::size_t>(out)];
-}
-
-double activated(Activation activation, double x) {
-  switch (activation) {
-    case Activation::silu:
-      return x / (1.0 + std::exp(-x));
-    case Activation::gelu:
-      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::gelu_tanh:
-      return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::relu2:
-      return x > 0.0 ? x * x : 0.0;
-  }
-  return 0.0;
-}
 
 }  // namespace
 
@@ -179,7 +160,7 @@ void ReferenceBackend::project_gated(const Buffer& x, const Matrix& gate_up, Act
     for (std::int32_t o = 0; o < n; ++o) {
       const double gate = dot_row(cast(gate_up), o, cast(x).row(r));
       const double up = dot_row(cast(gate_up), n + o, cast(x).row(r));
-      cast(out).row(r)[o] = activated(activation, gate) * up;
+      cast(out).row(r)[o] = gated(activation, gate, up);
     }
   }
 }

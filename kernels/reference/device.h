@@ -26,6 +26,11 @@ struct ReferenceBuffer final : Buffer {
   const double* row(std::int64_t r) const { return values.data() + r * cols; }
 };
 
+struct ReferenceExperts final : Experts {
+  std::vector<std::unique_ptr<Matrix>> gate_up, down;  // one an expert
+  std::uint64_t n_bytes() const override;
+};
+
 class ReferenceDevice final : public Device {
  public:
   std::string description() const override { return "reference, float64"; }
@@ -35,6 +40,7 @@ class ReferenceDevice final : public Device {
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const GatedSource& source) override;
+  std::unique_ptr<Experts> pack_experts(std::span<const ExpertTensors> experts) override;
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                       BufferType type) override;
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;

@@ -8,15 +8,20 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/types/experts_shape.h"
+
 namespace tovamill {
 
 // Which projections of the attention have biases. `where_present`: GGUF files say it by the tensors
 // they hold.
 enum class AttentionBias : std::uint8_t { none, qkv, qkvo, where_present };
 
-// gelu: x Phi(x); gelu_tanh: its approximation by tanh; relu2: max(x, 0)^2.
-enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, relu2 };
-inline constexpr int kActivations = 4;
+// gelu: x Phi(x); gelu_tanh: its approximation by tanh; relu2: max(x, 0)^2. clamped_swiglu is of
+// gate and up together (gpt-oss): g sigmoid(1.702 g) (u + 1), g = min(gate, limit), u of [-limit,
+// limit].
+enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, relu2, clamped_swiglu };
+inline constexpr int kActivations = 5;
+inline constexpr float kSwigluLimit = 7.0f, kSwigluSlope = 1.702f;
 
 // What is normalised of queries and of keys before their rotation: each head by itself, or all
 // heads of a row at once.
@@ -38,7 +43,8 @@ struct LayerShape {
   AttentionBias attention_bias = AttentionBias::none;
   QkNorm qk_norm = QkNorm::none;
   // Feed-forward.
-  std::int32_t intermediate_size = 0;
+  ExpertsShape experts = {};
+  std::int32_t intermediate_size = 0;  // 0: experts alone
   Activation activation = Activation::silu;
   bool gated = true;  // else down(activation(up norm(x)))
   bool mlp_bias = false;

@@ -22,8 +22,8 @@ struct NormWeights {
 struct ModelShape {
   std::int32_t n_layers = 0;  // num_hidden_layers; of a stage: those that it has
   std::int32_t hidden_size = 0;
-  // The same in all layers: buffers and states are laid out alike for each.
-  std::int32_t intermediate_size = 0;
+  std::int32_t intermediate_size = 0;  // of the widest layer
+  // The same in all layers: states are laid out alike for each.
   std::int32_t n_heads = 0;     // num_attention_heads
   std::int32_t n_kv_heads = 0;  // num_key_value_heads
   std::int32_t head_dim = 0;
@@ -70,6 +70,13 @@ struct RotaryLayout {
   }
 };
 
+// Of one expert.
+struct ExpertTensors {
+  TensorView gate, up;                       // (ExpertsShape::intermediate_size, hidden_size)
+  TensorView down;                           // (hidden_size, ExpertsShape::intermediate_size)
+  TensorView gate_bias, up_bias, down_bias;  // rows of the above
+};
+
 // The weights of one layer as views of the model file. An empty view (data == nullptr) is an absent
 // tensor.
 struct LayerWeights {
@@ -84,6 +91,10 @@ struct LayerWeights {
   TensorView down;                            // (hidden_size, intermediate_size)
   TensorView gate_bias, up_bias, down_bias;   // rows of the above
   TensorView ffn_post_norm;                   // (hidden_size)
+  // Where the layer has experts; gate, up and down are then of the shared one.
+  TensorView router, router_bias;  // (n_experts, hidden_size), (n_experts)
+  TensorView shared_gate;          // (1, hidden_size)
+  std::vector<ExpertTensors> experts;
 };
 
 struct ModelWeights {

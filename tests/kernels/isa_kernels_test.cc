@@ -299,8 +299,16 @@ double activated(Activation activation, double x) {
     }
     case Activation::relu2:
       return x > 0 ? x * x : 0;
+    case Activation::clamped_swiglu:
+      break;
   }
   return 0;
+}
+
+double gated(Activation activation, double gate, double up) {
+  if (activation != Activation::clamped_swiglu) return activated(activation, gate) * up;
+  const double g = std::min(gate, 7.0), u = std::clamp(up, -7.0, 7.0);
+  return g / (1 + std::exp(-static_cast<double>(1.702f) * g)) * (u + 1);
 }
 
 TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
@@ -308,7 +316,7 @@ TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
     SCOPED_TRACE(a);
     for (std::size_t n : {1u, 15u, 17u, 31u, 33u, 67u}) {
       std::vector<float> g = random(static_cast<std::int64_t>(n), 20.0f),
-                         up = random(static_cast<std::int64_t>(n)), out(n);
+                         up = random(static_cast<std::int64_t>(n), 9.0f), out(n);
       for (std::size_t i = 0; i < n; i += 3)
         g[i] = std::vector<float>{100.0f, -100.0f, 1000.0f, -1000.0f, 0.0f, 88.0f, -88.0f}[i % 7];
       std::vector<std::uint16_t> half(n);
@@ -317,7 +325,7 @@ TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
       isa_->gate_bf16[a](g.data(), up.data(), size, half.data());
       for (std::size_t i = 0; i < n; ++i) {
         const double x = static_cast<double>(g[i]),
-                     e = activated(static_cast<Activation>(a), x) * static_cast<double>(up[i]);
+                     e = gated(static_cast<Activation>(a), x, static_cast<double>(up[i]));
         // Below -87 silu is less than 1e-30 and its own digits do not matter; gelu's erfc is within
         // 1.5e-7 of its largest, half of x.
         const double more = a == static_cast<int>(Activation::gelu) ? std::abs(x) : 0;
@@ -328,7 +336,8 @@ TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
             << x;
       }
       std::vector<float> alone(n);
-      const std::vector<float> ones(n, 1.0f);
+      const bool is_of_both = a == static_cast<int>(Activation::clamped_swiglu);
+      const std::vector<float> ones(n, is_of_both ? 0.0f : 1.0f);
       isa_->gate[a](g.data(), ones.data(), size, out.data());
       isa_->gate[a](g.data(), nullptr, size, alone.data());
       EXPECT_EQ(alone, out);

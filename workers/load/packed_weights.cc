@@ -191,10 +191,19 @@ std::uint64_t most_packed_bytes(const ModelShape& s, MatrixType type) {
     return bytes_of_elements(type.storage, columns * rows) + static_cast<std::uint64_t>(n_out) * 4 +
            chunks * 64;
   };
-  const std::uint64_t layer =
-      matrix(s.q_size() + 2 * s.kv_size(), s.hidden_size) + matrix(s.hidden_size, s.q_size()) +
-      matrix(2 * s.intermediate_size, s.hidden_size) + matrix(s.hidden_size, s.intermediate_size);
-  return static_cast<std::uint64_t>(s.n_layers) * layer + matrix(s.vocab_size, s.hidden_size);
+  const auto feed_forward = [&](std::int32_t inner) {
+    return inner == 0 ? 0 : matrix(2 * inner, s.hidden_size) + matrix(s.hidden_size, inner);
+  };
+  std::uint64_t sum = matrix(s.vocab_size, s.hidden_size);
+  for (const LayerShape& layer : s.layers) {
+    const ExpertsShape& experts = layer.experts;
+    sum += matrix(s.q_size() + 2 * s.kv_size(), s.hidden_size) + matrix(s.hidden_size, s.q_size()) +
+           feed_forward(layer.intermediate_size);
+    if (experts.n_experts == 0) continue;
+    sum += matrix(experts.n_experts, s.hidden_size) +
+           static_cast<std::uint64_t>(experts.n_experts) * feed_forward(experts.intermediate_size);
+  }
+  return sum;
 }
 
 }  // namespace tovamill

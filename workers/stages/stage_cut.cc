@@ -21,8 +21,9 @@ std::vector<LayerRange> cut_layers(const ModelShape& shape, std::int32_t n_stage
     throw Error(ExitCode::usage, "--stages " + std::to_string(n_stages) + ": the model has " +
                                      std::to_string(n) + " layers: give at most so many stages");
   if (n_stages <= 1) return {{.first = 0, .n = n, .n_all = n}};
-  const double head =
-      static_cast<double>(head_parameters(shape)) / static_cast<double>(layer_parameters(shape));
+  const double of_layers = static_cast<double>(
+      active_parameters(shape, {.first = 0, .n = n, .n_all = n}) - head_parameters(shape));
+  const double head = static_cast<double>(head_parameters(shape)) / (of_layers / n);
   const auto cost = [&](std::int32_t n_last) {
     return std::max(static_cast<double>(part_size(n - n_last, n_stages - 1, 0)), n_last + head);
   };

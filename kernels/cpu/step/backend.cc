@@ -18,7 +18,6 @@ std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
 namespace tovamill::cpu {
 namespace {
 
-constexpr std::int32_t kWidestChunk = 512;
 // Tasks for each thread from which on the last ones to end cost little.
 constexpr std::int32_t kManyTasks = 8;
 
@@ -48,7 +47,8 @@ CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
       gemm_(device_->gemm()),
       attention_(options, type_, pool_, isa),
       gathered_(kRowTile, options.shape.hidden_size, type_),
-      tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4) {
+      tiles_(static_cast<std::size_t>(pool_.size()) * kRowTile * kWidestChunk * 4),
+      experts_(options.shape, options.max_rows, type_) {
   const std::int32_t chunk = Gemm::chunk_columns(options.shape.vocab_size);
   const std::int32_t chunks = (options.shape.vocab_size + chunk - 1) / chunk;
   chunk_sums_.resize(static_cast<std::size_t>(options.max_rows) * static_cast<std::size_t>(chunks));
@@ -74,7 +74,7 @@ std::uint64_t CpuBackend::state_bytes() const {
 
 std::uint64_t CpuBackend::workspace_bytes() const {
   return attention_.workspace_bytes() + gathered_.bytes.size() + tiles_.size() +
-         chunk_sums_.size() * sizeof(ChunkSum) + gemm_.scratch_bytes();
+         chunk_sums_.size() * sizeof(ChunkSum) + gemm_.scratch_bytes() + experts_.n_bytes();
 }
 
 std::uint64_t CpuBackend::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
@@ -110,15 +110,6 @@ void CpuBackend::for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::i
       gemm_.multiply(w, chunk, tile.size, x.row(tile.first), gemm, thread);
       body(tile, chunk, gemm);
     }
-  });
-}
-
-template <class Body>
-void CpuBackend::for_each_row(Body&& body) {
-  constexpr std::int32_t kRowsPerTask = 16;
-  pool_.run((n_rows_ + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int thread) {
-    const auto begin = static_cast<std::int32_t>(task) * kRowsPerTask;
-    for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n_rows_); ++r) body(r, thread);
   });
 }
 

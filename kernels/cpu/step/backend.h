@@ -2,6 +2,7 @@
 // scan and row operations, all cores.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/state.h"
 #include "kernels/cpu/step/device.h"
+#include "kernels/cpu/step/experts.h"
 
 namespace tovamill {
 class StateReader;   // saved_state.h
@@ -42,6 +44,10 @@ class CpuBackend final : public Backend {
                      Buffer& out) override;
   void project_activated(const Buffer& x, const Matrix& up, Activation activation,
                          Buffer& out) override;
+  void add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
+                   const LayerShape& layer, Buffer& hidden) override;
+  void add_weighted(const Buffer& y, const Buffer& x, std::span<const float> gate,
+                    Buffer& hidden) override;
   void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
@@ -81,6 +87,10 @@ class CpuBackend final : public Backend {
   void normalize(const float* x, const NormWeights& weights, std::uint16_t* out) const;
   void activate(Activation activation, const float* gate, const float* up, std::int32_t n,
                 CpuBuffer& out, std::int32_t row, std::int32_t column) const;
+  // add_experts in three parts (experts.cc).
+  void sort_by_expert(const Buffer& x, const Matrix& router, const ExpertsShape& shape);
+  void gate_experts(const CpuExperts& experts, Activation activation);
+  void add_from_experts(const CpuExperts& experts, CpuBuffer& hidden);
   void cap_logits(float* logits, std::int32_t n) const;
   // Of saved states (saved_state.cc).
   std::int64_t load_into(CpuState& s, std::span<const std::byte> bytes) const;
@@ -103,7 +113,17 @@ class CpuBackend final : public Backend {
   std::vector<float> target_logits_;  // (max_rows)
   std::vector<std::vector<float>>
       normed_rows_;  // (n_threads, hidden_size), where norm_add is called
+  ExpertScratch experts_;
   std::int32_t n_rows_ = 0;
 };
+
+template <class Body>
+void CpuBackend::for_each_row(Body&& body) {
+  constexpr std::int32_t kRowsPerTask = 16;
+  pool_.run((n_rows_ + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int thread) {
+    const auto begin = static_cast<std::int32_t>(task) * kRowsPerTask;
+    for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n_rows_); ++r) body(r, thread);
+  });
+}
 
 }  // namespace tovamill::cpu

@@ -38,6 +38,7 @@ class CpuDevice final : public Device {
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const GatedSource& source) override;
+  std::unique_ptr<Experts> pack_experts(std::span<const ExpertTensors> experts) override;
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,
                                       BufferType type) override;
   void write_rows(Buffer& buffer, std::int32_t first_row, std::span<const float> rows) override;

@@ -9,7 +9,7 @@
 // written once (4 s n h bytes); keys are read s / 64 times for each of their heads, from the L2
 // cache.
 #include "kernels/cuda/attention/attention_kernels.h"
-#include "kernels/cuda/attention/gemm_tile.h"
+#include "kernels/cuda/gemm/gemm_tile.h"
 
 namespace tovamill::cuda {
 namespace {
@@ -17,6 +17,7 @@ namespace {
 using namespace gemm_tile;
 
 constexpr int kSlotTiles = 4;  // of a block
+static_assert(kCols == kGemmTile);
 
 // Grid: kSlotTiles times kCols slots, kRows queries, (tile, head).
 template <class T, int kWidth>

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/cuda/attention/attention_kernels.h"
-#include "kernels/cuda/attention/gemm_tile.h"
+#include "kernels/cuda/gemm/gemm_tile.h"
 
 namespace tovamill::cuda::weighted_sum {
 

@@ -107,6 +107,18 @@ __device__ float activated(float x) {
   }
 }
 
+// activation(gate) * up; comparisons that keep a NaN.
+template <Activation kActivation>
+__device__ float gated(float gate, float up) {
+  if constexpr (kActivation == Activation::clamped_swiglu) {
+    const float g = gate > kSwigluLimit ? kSwigluLimit : gate,
+                u = up > kSwigluLimit ? kSwigluLimit : up;
+    return g / (1.0f + expf(-g * kSwigluSlope)) * ((u < -kSwigluLimit ? -kSwigluLimit : u) + 1.0f);
+  } else {
+    return activated<kActivation>(gate) * up;
+  }
+}
+
 // A thread takes kWidth elements.
 template <class T, int kWidth, Activation kActivation>
 __global__ void gate_kernel(const T* in, GateArguments a, T* out) {
@@ -115,7 +127,7 @@ __global__ void gate_kernel(const T* in, GateArguments a, T* out) {
   const auto i = static_cast<std::int32_t>(threadIdx.x + blockIdx.y * blockDim.x) * kWidth;
   if (i >= n) return;
   const auto gate = read_pack<T, kWidth>(in + row * n_in + i);
-  Pack<T, kWidth> up{}, gated;
+  Pack<T, kWidth> up{}, products;
   if (a.is_gated) up = read_pack<T, kWidth>(in + row * n_in + n + i);
 #pragma unroll
   for (int e = 0; e < kWidth; ++e) {
@@ -124,10 +136,10 @@ __global__ void gate_kernel(const T* in, GateArguments a, T* out) {
       g += a.bias[i + e];
       if (a.is_gated) u += a.bias[n + i + e];
     }
-    g = activated<kActivation>(g);
-    gated.at[e] = from_float<T>(a.is_gated ? g * u : g);
+    products.at[e] =
+        from_float<T>(a.is_gated ? gated<kActivation>(g, u) : activated<kActivation>(g));
   }
-  write_pack(out + row * n + i, gated);
+  write_pack(out + row * n + i, products);
 }
 
 template <int kWidth>
@@ -203,6 +215,8 @@ void gate_rows(const T* in, const GateArguments& a, T* out, std::int32_t n_rows,
       return gate_rows_by<T, Activation::gelu_tanh>(in, a, out, n_rows, stream);
     case Activation::relu2:
       return gate_rows_by<T, Activation::relu2>(in, a, out, n_rows, stream);
+    case Activation::clamped_swiglu:
+      return gate_rows_by<T, Activation::clamped_swiglu>(in, a, out, n_rows, stream);
   }
 }
 

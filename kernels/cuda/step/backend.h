@@ -37,6 +37,10 @@ class CudaBackend final : public Backend {
                      Buffer& out) override;
   void project_activated(const Buffer& x, const Matrix& up, Activation activation,
                          Buffer& out) override;
+  void add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
+                   const LayerShape& layer, Buffer& hidden) override;
+  void add_weighted(const Buffer& y, const Buffer& x, std::span<const float> gate,
+                    Buffer& hidden) override;
   void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,

@@ -109,6 +109,30 @@ void CudaBackend::project_activated(const Buffer& x, const Matrix& up, Activatio
   issue_gemm({.kind = Call::Kind::activate, .activation = activation}, x, up, out);
 }
 
+void CudaBackend::add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
+                              const LayerShape& layer, Buffer& hidden) {
+  const auto& all = static_cast<const CudaExperts&>(experts);
+  const CudaMatrix &gate_up = cast(*all.gate_up), &down = cast(*all.down);
+  issue_gemm({.kind = Call::Kind::experts,
+              .activation = layer.activation,
+              .experts = {.shape = layer.experts,
+                          .gate_up = gate_up.weights.data(),
+                          .down = down.weights.data(),
+                          .gate_up_bias = gate_up.bias(),
+                          .down_bias = down.bias()}},
+             x, router, hidden);
+}
+
+void CudaBackend::add_weighted(const Buffer& y, const Buffer& x, std::span<const float> gate,
+                               Buffer& hidden) {
+  in_flight_.newest().issue({.kind = Call::Kind::weigh,
+                             .n_out = options_.shape.hidden_size,
+                             .in = used(y),
+                             .also_in = used(x),
+                             .weights = device_.on_device(gate),
+                             .out = used(hidden)});
+}
+
 void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
                          Buffer& out, std::span<BlockEvents> events) {
   InFlightStep& in_flight = in_flight_.newest();

@@ -43,6 +43,7 @@ class CudaDevice final : public Device {
 
   std::unique_ptr<Matrix> pack(const MatrixSource& source) override;
   std::unique_ptr<Matrix> pack_gated(const GatedSource& source) override;
+  std::unique_ptr<Experts> pack_experts(std::span<const ExpertTensors> experts) override;
   void hold_embedding(const TensorView& embedding) override;
   void end_set_up() override;
   std::unique_ptr<Buffer> make_buffer(std::int32_t n_rows, std::int32_t n_cols,

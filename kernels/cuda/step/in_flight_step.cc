@@ -17,7 +17,8 @@ InFlightStep::InFlightStep(const BackendOptions& options, const AttentionModel& 
       trace_(trace),
       timer_(options.traces),
       attention_(model, arena, stream_, timer_),
-      workspace_(gemm.make_workspace(arena)) {
+      workspace_(gemm.make_workspace(arena)),
+      experts_(options.shape, options.max_rows, type_, arena) {
   const ModelShape& shape = options.shape;
   const auto rows = static_cast<std::size_t>(options.max_rows),
              head_rows = static_cast<std::size_t>(head_rows_), each = element_bytes(type_);
@@ -37,7 +38,7 @@ InFlightStep::InFlightStep(const BackendOptions& options, const AttentionModel& 
 
 std::uint64_t InFlightStep::workspace_bytes() const {
   return attention_.workspace_bytes() + workspace_.size() + gate_up_.size() + logits_.size() +
-         gathered_.size() + ids_.size() + targets_.size() + nll_.size();
+         experts_.n_bytes() + gathered_.size() + ids_.size() + targets_.size() + nll_.size();
 }
 
 std::uint64_t InFlightStep::workspace_bytes_for(std::int64_t n_slots) const {

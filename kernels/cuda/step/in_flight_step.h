@@ -16,6 +16,7 @@
 #include "kernels/cuda/gemm/row_gemm.h"
 #include "kernels/cuda/step/buffers.h"
 #include "kernels/cuda/step/call.h"
+#include "kernels/cuda/step/experts.h"
 #include "kernels/cuda/step/step_graphs.h"
 
 namespace tovamill::cuda {
@@ -81,6 +82,8 @@ class InFlightStep {
   void run(const Call& call);
   template <class T>
   void run_rows(const Call& call);
+  template <class T>
+  void add_experts(const Call& call);
   void multiply(const Call& call, void* out, ComputeType out_type);
   void multiply_head(const CudaMatrix& head, const void* x, std::int32_t n, RowKind kind);
   template <class Take>
@@ -98,8 +101,9 @@ class InFlightStep {
   Stream stream_;
   StepTimer timer_;
   Attention attention_;
-  ArenaBlock workspace_;            // of GEMMs
-  ArenaBlock gate_up_;              // (max_rows, 2 intermediate) in the compute type
+  ArenaBlock workspace_;  // of GEMMs
+  ArenaBlock gate_up_;    // (max_rows, 2 intermediate) in the compute type
+  ExpertScratch experts_;
   ArenaBlock logits_;               // (head_rows, vocab) float32
   ArenaBlock gathered_;             // (head_rows, hidden) in the compute type
   ArenaBlock ids_, targets_, nll_;  // (max_rows)

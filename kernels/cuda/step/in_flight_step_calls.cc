@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/cuda/experts/expert_rows.h"
 #include "kernels/cuda/gemm/elementwise.h"
 #include "kernels/cuda/step/in_flight_step.h"
 
@@ -62,9 +63,14 @@ void InFlightStep::run_rows(const Call& call) {
               static_cast<T*>(call.out), n_rows_, stream_);
     return;
   }
+  if (call.kind == Call::Kind::experts) return add_experts<T>(call);
   timer_.enter(StepPart::rows, stream_);
   const auto* x = static_cast<const float*>(call.in);
-  if (call.kind == Call::Kind::embed) {
+  if (call.kind == Call::Kind::weigh) {
+    add_weighted_rows(x, static_cast<const T*>(call.also_in),
+                      static_cast<const float*>(call.weights), call.n_out,
+                      static_cast<float*>(call.out), n_rows_, stream_);
+  } else if (call.kind == Call::Kind::embed) {
     embed_rows(static_cast<const std::int32_t*>(ids_.data()), static_cast<const T*>(call.weights),
                call.n_out, embedding_scale_, static_cast<float*>(call.out), n_rows_, stream_);
   } else if (call.kind == Call::Kind::convert) {

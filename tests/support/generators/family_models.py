@@ -1,7 +1,7 @@
 """Tiny random models of every family that config.json may name, computed by transformers and by tovamill.
 
     python3 tests/support/generators/family_models.py build/tovamill [--only NAME...] [--out FOLDER] [--keep]
-    python3 tests/support/generators/family_models.py --goldens tests/support/goldens/families
+    python3 tests/support/generators/family_models.py --goldens tests/support/goldens/families [--only NAME...]
     (needs torch, transformers 5.24, numpy, h5py; about two minutes)
 
 Each case is a model of a family with one choice of its switches: transformers makes it, its weights are random and large
@@ -126,6 +126,30 @@ CASES = {
     "qwen3-yarn": ("Qwen3", {**HEADS, "rope_parameters": {**YARN, "mscale": 0.8, "mscale_all_dim": 0.5,
                                                           "truncate": False}}),
     "qwen2-gelu": ("Qwen2", {**SMALL, "hidden_act": "gelu_pytorch_tanh"}),
+    "*qwen3-moe": ("Qwen3Moe", {**HEADS, "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 20,
+                                "norm_topk_prob": True, "mlp_only_layers": [1]}),
+    "qwen3-moe-all": ("Qwen3Moe", {**HEADS, "num_experts": 5, "num_experts_per_tok": 3, "moe_intermediate_size": 24,
+                                   "norm_topk_prob": False, "attention_bias": True, "use_sliding_window": True,
+                                   "sliding_window": 40}),
+    "qwen3-moe-step": ("Qwen3Moe", {**HEADS, "num_experts": 4, "num_experts_per_tok": 4, "moe_intermediate_size": 20,
+                                    "decoder_sparse_step": 2, "num_hidden_layers": 4}),
+    "*qwen2-moe": ("Qwen2Moe", {**SMALL, "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 20,
+                                "shared_expert_intermediate_size": 28}),
+    "qwen2-moe-window": ("Qwen2Moe", {**SMALL, "num_experts": 4, "num_experts_per_tok": 1, "moe_intermediate_size": 20,
+                                      "shared_expert_intermediate_size": 28, "use_sliding_window": True,
+                                      "sliding_window": 30, "max_window_layers": 2, "qkv_bias": False,
+                                      "norm_topk_prob": True, "mlp_only_layers": [2]}),
+    "*mixtral": ("Mixtral", {**SMALL, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "mixtral-window": ("Mixtral", {**SMALL, "num_local_experts": 3, "num_experts_per_tok": 1, "sliding_window": 50}),
+    "*olmoe": ("Olmoe", {**SMALL, "num_experts": 8, "num_experts_per_tok": 3}),
+    "olmoe-norm": ("Olmoe", {**SMALL, "num_experts": 8, "num_experts_per_tok": 2, "norm_topk_prob": True,
+                             "attention_bias": True}),
+    "granite-moe": ("GraniteMoe", {**SMALL, "num_local_experts": 5, "num_experts_per_tok": 2,
+                                   "embedding_multiplier": 3.0, "attention_multiplier": 0.3,
+                                   "residual_multiplier": 0.5, "logits_scaling": 0.7}),
+    "*granite-moe-shared": ("GraniteMoeShared", {**SMALL, "num_local_experts": 5, "num_experts_per_tok": 2,
+                                                 "shared_intermediate_size": 24, "attention_multiplier": 0.3,
+                                                 "residual_multiplier": 0.6}),
 }  # fmt: skip
 
 
@@ -153,7 +177,7 @@ def make_model(class_name, config, seed):
                     gain = 0.2 * shape[1] ** 0.5 if class_name.startswith("Gemma") else shape[1] ** 0.5
                     if made.tie_word_embeddings and not class_name.startswith("Gemma"):
                         gain = 1.5
-                values = generator.normal(0, gain / shape[1] ** 0.5, shape)
+                values = generator.normal(0, gain / shape[-1] ** 0.5, shape)
             parameter.copy_(torch.from_numpy(values).to(torch.bfloat16).double())
     return model
 
@@ -360,7 +384,7 @@ def main():
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if args.goldens:
-        return write_goldens(pathlib.Path(args.goldens))
+        return write_goldens(pathlib.Path(args.goldens), args.only)
     work = pathlib.Path(args.out or tempfile.mkdtemp(prefix="families-"))
     if args.out:
         shutil.rmtree(work, ignore_errors=True)
@@ -387,10 +411,10 @@ def main():
     return 1 if set(counts) != {"equal"} else 0
 
 
-def write_goldens(folder):
+def write_goldens(folder, only):
     folder.mkdir(parents=True, exist_ok=True)
     for number, (name, case) in enumerate(CASES.items()):
-        if not name.startswith("*"):
+        if not name.startswith("*") or (only and name.removeprefix("*") not in only):
             continue
         name = name.removeprefix("*")
         # Letters are below 128.

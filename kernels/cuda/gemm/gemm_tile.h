@@ -1,6 +1,6 @@
-// What the GEMMs of attention are made of: a (64, 64) tile of sums, bf16 on the tensor cores with
+// What GEMMs of our own are made of: a (64, 64) tile of sums, bf16 on the tensor cores with
 // float32 sums, float32 by fused multiply-adds, and parts of rows on their way into shared memory.
-// Device code of attention_scores.cu and attention_weighted_sum.cu.
+// Device code of attention_scores.cu, attention_weighted_sum.cu and expert_gemm.cu.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -10,15 +10,14 @@
 #include <type_traits>
 
 #include "kernels/cuda/device/warp.h"
-#include "kernels/cuda/state/tile.h"
 
 namespace tovamill::cuda::gemm_tile {
 
 namespace wmma = nvcuda::wmma;
 
-inline constexpr int kRows = 64;         // queries of a block
-inline constexpr int kCols = kGemmTile;  // slots of an iteration of its loop
-inline constexpr int kDepth = 64;        // of a part of the head
+inline constexpr int kRows = 64;   // of a block: queries
+inline constexpr int kCols = 64;   // of an iteration of its loop: slots
+inline constexpr int kDepth = 64;  // of a part of the head
 inline constexpr int kThreads = 128, kWarps = kThreads / kLanes;
 
 __device__ inline const __nv_bfloat16* as_cuda(const Bf16* p) {
