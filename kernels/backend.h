@@ -71,6 +71,7 @@ struct AttentionWeights {
   std::unique_ptr<Matrix> qkv;  // (q_size + 2 * kv_size, hidden_size), biases inside
   std::vector<float> q_norm;    // (head_dim) or, QkNorm::row, (q_size); empty where there is none
   std::vector<float> k_norm;
+  std::vector<float> sinks;  // (n_heads) LayerShape::has_sinks, else empty
 };
 
 class Backend : public StateKeeper {

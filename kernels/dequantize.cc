@@ -273,6 +273,7 @@ void blocks(const Byte* p, BlockFormat format, std::int64_t n, float* out) {
 }  // namespace
 
 void dequantize_row(const TensorView& tensor, std::int64_t row, float* out) {
+  if (tensor.reader != nullptr) return tensor.reader->read(row, out);
   const std::int64_t n = tensor.n_cols();
   const BlockFormat format = block_format(tensor.storage);
   const auto* p =
@@ -329,7 +330,10 @@ void dequantize_row(const TensorView& tensor, std::int64_t row, float* out) {
       return blocks<block_tq1_0>(p, format, n, out);
     case StorageType::tq2_0:
       return blocks<block_tq2_0>(p, format, n, out);
+    case StorageType::u8:
+      break;
   }
+  throw Error(ExitCode::internal, "tensor '" + tensor.name + "' holds bytes that are no numbers");
 }
 
 }  // namespace tovamill

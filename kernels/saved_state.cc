@@ -50,6 +50,15 @@ void add_kind(const ModelShape& s, std::vector<std::uint64_t>& words) {
                l.pre_norm == plain.pre_norm && l.post_norm == plain.post_norm &&
                l.parallel == plain.parallel && l.activation == plain.activation;
   }
+  for (const LayerShape& l : s.layers) {
+    const ExpertsShape& e = l.experts;
+    if (e.n_experts == 0 && !l.has_sinks) continue;
+    is_plain = false;
+    for (const std::int32_t n : {e.n_experts, e.n_used, e.intermediate_size})
+      kind.push_back(static_cast<std::uint64_t>(n));
+    for (const bool b : {e.normalized, e.router_bias, e.bias, e.has_shared, l.has_sinks})
+      kind.push_back(b ? 1 : 0);
+  }
   if (!is_plain) words.insert(words.end(), kind.begin(), kind.end());
 }
 

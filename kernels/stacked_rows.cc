@@ -51,7 +51,8 @@ void StackedRows::read_as(StorageType type, std::int64_t row, std::byte* out) co
 void StackedRows::read_bf16(std::int64_t row, std::byte* out) const {
   const Place place = place_of(row);
   const auto n = static_cast<std::size_t>(n_cols_);
-  if (place.part.storage == StorageType::bf16 && place.factor == 1.0f) {
+  if (place.part.storage == StorageType::bf16 && place.part.reader == nullptr &&
+      place.factor == 1.0f) {
     std::memcpy(out, place.part.data + static_cast<std::size_t>(place.row) * 2 * n, 2 * n);
     return;
   }

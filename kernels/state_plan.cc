@@ -34,7 +34,8 @@ LayerPlaces places_of(const CacheOptions& cache, const ModelShape& shape, std::i
   const auto l = static_cast<std::size_t>(shape.first_layer + index);
   const LayerShape& layer = shape.layers.at(l);
   return {.size = cache.layer_sizes.empty() ? cache.cache_size : cache.layer_sizes.at(l),
-          .merged = layer.sliding_window > 0 || layer.score_cap > 0 ? 0 : cache.merge};
+          .merged =
+              layer.sliding_window > 0 || layer.score_cap > 0 || layer.has_sinks ? 0 : cache.merge};
 }
 
 DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block, std::int32_t size) {

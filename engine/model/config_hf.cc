@@ -44,8 +44,15 @@ const Family& family_of_hf(const ConfigReader& config) {
               " is not supported: supported are " + names_of(hf_families()));
 }
 
-void refuse_unsupported_hf(const ConfigReader& config) {
-  if (const nlohmann::json* quantization = config.find("quantization_config")) {
+// Tensors of families whose experts may be so say it themselves.
+bool has_mxfp4_experts(const Family& family, const nlohmann::json& quantization) {
+  return family.tensors->has_interleaved_experts && quantization.is_object() &&
+         quantization.value("quant_method", nlohmann::json()) == "mxfp4";
+}
+
+void refuse_unsupported_hf(const ConfigReader& config, const Family& family) {
+  const nlohmann::json* quantization = config.find("quantization_config");
+  if (quantization != nullptr && !has_mxfp4_experts(family, *quantization)) {
     const bool named = quantization->is_object() && quantization->contains("quant_method") &&
                        quantization->at("quant_method").is_string();
     config.fail("the weights are quantised with " +
@@ -127,7 +134,7 @@ namespace {
 ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string& where) {
   const ConfigReader config(fields, where);
   const Family& family = family_of_hf(config);
-  refuse_unsupported_hf(config);
+  refuse_unsupported_hf(config, family);
   ModelConfig result{.architecture = family.name, .shape = {}, .tensors = family.tensors};
   ModelShape& shape = result.shape;
   ConfigKeys keys = kHfKeys;

@@ -152,7 +152,8 @@ std::vector<std::string> check_gguf_keys(const ConfigReader& metadata, const Con
       continue;
     }
     if (own.starts_with("expert"))
-      config.fail(shown_key(key) + " is not 0: mixtures of experts are not supported");
+      config.fail(shown_key(key) + " is " + shown(value) +
+                  ": such experts are not supported in a " + family.name);
     config.fail(shown_key(key) + " is " + shown(value) + ", which is not supported");
   }
   return unknown_tokenizer_keys(metadata.object());

@@ -1,5 +1,6 @@
 // Rules of experts: how many there are, how many a token uses, and which layers have them.
 #include <algorithm>
+#include <cmath>
 
 #include "engine/model/layer_rules.h"
 
@@ -109,6 +110,119 @@ void experts_of_granite(const ConfigReader& config, ModelConfig& model) {
       config.optional_integer("shared_intermediate_size", {0, kMaxIntermediateSize}).value_or(0);
   for (LayerShape& layer : model.shape.layers) {
     experts.intermediate_size = layer.intermediate_size;
+    put_experts(experts, shared, layer);
+  }
+}
+
+namespace {
+
+void put_gpt_oss(ExpertsShape experts, ModelConfig& model) {
+  experts.router_bias = experts.bias = true;
+  for (LayerShape& layer : model.shape.layers) {
+    layer.has_sinks = true;
+    layer.activation = Activation::clamped_swiglu;
+    experts.intermediate_size = layer.intermediate_size;
+    put_experts(experts, 0, layer);
+  }
+}
+
+void need_number(const ConfigReader& config, const char* key, double computed) {
+  const double value = config.optional_number(key, {0, 1e6}).value_or(computed);
+  if (std::abs(value - computed) < 1e-6) return;
+  config.fail(std::string(key) + " is " + std::to_string(value) +
+              ", which is not supported: only " + std::to_string(computed) + " is");
+}
+
+}  // namespace
+
+void experts_of_gpt_oss(const ConfigReader& config, ModelConfig& model) {
+  need_number(config, "swiglu_alpha", static_cast<double>(kSwigluSlope));
+  need_number(config, "swiglu_limit", static_cast<double>(kSwigluLimit));
+  const ExpertsShape experts = experts_of(config, {128, 4, 0, 0});
+  const auto other = config.optional_integer("experts_per_token", kUsedLimits);
+  if (other && *other != experts.n_used)
+    config.fail("experts_per_token and num_experts_per_tok contradict each other");
+  if (config.find("rope_parameters") == nullptr && config.find("rope_scaling") == nullptr)
+    config.fail("neither rope_parameters nor rope_scaling is there, which a gpt_oss needs");
+  put_gpt_oss(experts, model);
+}
+
+namespace {
+
+ExpertsShape experts_of_gguf(const ConfigReader& config, bool is_normalized) {
+  ExpertsShape experts;
+  experts.n_experts = config.integer("expert_count", kExpertLimits);
+  experts.n_used = config.integer("expert_used_count", kUsedLimits);
+  experts.normalized = is_normalized;
+  if (experts.n_used > experts.n_experts)
+    config.fail(config.name("expert_used_count") + " is more than the number of experts");
+  return experts;
+}
+
+// feed_forward_length is that of a layer whose experts are all used, unless the experts' own is
+// there.
+std::int32_t expert_size_of_gguf(const ConfigReader& config, const LayerShape& layer,
+                                 std::int32_t n_used) {
+  const auto own = config.optional_integer("expert_feed_forward_length", kIntermediateLimits);
+  const std::int32_t size = own.value_or(layer.intermediate_size / n_used);
+  if (size == 0) config.fail(config.name("expert_feed_forward_length") + " is missing");
+  return size;
+}
+
+std::int32_t shared_size_of_gguf(const ConfigReader& config, std::int32_t absent) {
+  const Limits limits{0, kMaxIntermediateSize};
+  return config.optional_integer("expert_shared_feed_forward_length", limits).value_or(absent);
+}
+
+void put_whole_experts(ExpertsShape experts, std::int32_t shared_size, ModelConfig& model) {
+  for (LayerShape& layer : model.shape.layers) {
+    experts.intermediate_size = layer.intermediate_size;
+    put_experts(experts, shared_size, layer);
+  }
+}
+
+}  // namespace
+
+void experts_of_llama_gguf(const ConfigReader& config, ModelConfig& model) {
+  if (config.optional_integer("expert_count", {0, kMaxExperts}).value_or(0) == 0) {
+    if (config.optional_integer("expert_used_count", {0, kMaxUsedExperts}).value_or(0) > 0)
+      config.fail(config.name("expert_used_count") + " is not 0 and " +
+                  config.name("expert_count") + " is");
+    return;
+  }
+  put_whole_experts(experts_of_gguf(config, true), 0, model);
+}
+
+void experts_of_gpt_oss_gguf(const ConfigReader& config, ModelConfig& model) {
+  const ExpertsShape experts = experts_of_gguf(config, true);
+  for (LayerShape& layer : model.shape.layers)
+    layer.intermediate_size = config.integer("expert_feed_forward_length", kIntermediateLimits);
+  put_gpt_oss(experts, model);
+}
+
+void experts_of_olmoe_gguf(const ConfigReader& config, ModelConfig& model) {
+  put_whole_experts(experts_of_gguf(config, false), 0, model);
+}
+
+void experts_of_granite_gguf(const ConfigReader& config, ModelConfig& model) {
+  put_whole_experts(experts_of_gguf(config, true), shared_size_of_gguf(config, 0), model);
+}
+
+void experts_of_qwen3_gguf(const ConfigReader& config, ModelConfig& model) {
+  ExpertsShape experts = experts_of_gguf(config, true);
+  for (LayerShape& layer : model.shape.layers) {
+    experts.intermediate_size = expert_size_of_gguf(config, layer, experts.n_used);
+    put_experts(experts, 0, layer);
+  }
+}
+
+void experts_of_qwen2_gguf(const ConfigReader& config, ModelConfig& model) {
+  ExpertsShape experts = experts_of_gguf(config, false);
+  experts.has_shared_gate = true;
+  for (LayerShape& layer : model.shape.layers) {
+    experts.intermediate_size = expert_size_of_gguf(config, layer, experts.n_used);
+    const std::int32_t shared = shared_size_of_gguf(config, layer.intermediate_size);
+    if (shared == 0) config.fail(config.name("expert_shared_feed_forward_length") + " is 0");
     put_experts(experts, shared, layer);
   }
 }

@@ -100,6 +100,10 @@ void granite_of_gguf(const ConfigReader& config, ModelConfig& model) {
   }
 }
 
+void windows_of_gpt_oss_gguf(const ConfigReader& config, ModelConfig& model) {
+  set_windows(config, config.integer(kWindow, kContextLimits), 2, model);
+}
+
 void logit_scale_of_gguf(const ConfigReader& config, ModelConfig& model) {
   const auto scale = config.optional_number("logit_scale", kFactorLimits);
   if (!scale) config.fail(config.name("logit_scale") + " is missing");

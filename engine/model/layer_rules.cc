@@ -191,6 +191,13 @@ void windows_of_olmo3(const ConfigReader& config, ModelConfig& model) {
   windows_by_pattern(config, 4, model);
 }
 
+void windows_of_gpt_oss(const ConfigReader& config, ModelConfig& model) {
+  constexpr std::int32_t kAbsent = 128;
+  std::vector<LayerShape>& layers = model.shape.layers;
+  const std::int32_t window = config.has("sliding_window") ? window_of(config) : kAbsent;
+  set_windows(window, windowed_by_pattern(config, 2, layers.size()), config, layers);
+}
+
 void windows_of_cohere2(const ConfigReader& config, ModelConfig& model) {
   windows_by_pattern(config, pattern_of(config, 4), model);
   no_ropes_without_window(model.shape.layers);

@@ -18,6 +18,8 @@ void no_layer_types(const ConfigReader& config, ModelConfig& model);
 
 // attention_bias of q, k and v, true where it is absent, and attention_out_bias of o.
 void biases_of_seed_oss(const ConfigReader& config, ModelConfig& model);
+// attention_bias of q, k, v and o, true where it is absent.
+void bias_of_gpt_oss(const ConfigReader& config, ModelConfig& model);
 // qkv_bias of q, k and v, true where it is absent.
 void qkv_bias_by_flag(const ConfigReader& config, ModelConfig& model);
 // attention_bias of q, k and v, true where it is absent.
@@ -60,6 +62,19 @@ void experts_of_olmoe(const ConfigReader& config, ModelConfig& model);
 // As Mixtral's, and shared_intermediate_size.
 void experts_of_granite(const ConfigReader& config, ModelConfig& model);
 
+// gpt-oss: num_local_experts and num_experts_per_tok, of intermediate_size, with biases; sinks;
+// swiglu_alpha and swiglu_limit, which are refused unless they are what is computed.
+void experts_of_gpt_oss(const ConfigReader& config, ModelConfig& model);
+void experts_of_gpt_oss_gguf(const ConfigReader& config, ModelConfig& model);
+
+// expert_count, expert_used_count of GGUF; where llama.cpp reads them expert_feed_forward_length
+// and expert_shared_feed_forward_length, too.
+void experts_of_llama_gguf(const ConfigReader& config, ModelConfig& model);  // or none
+void experts_of_olmoe_gguf(const ConfigReader& config, ModelConfig& model);
+void experts_of_granite_gguf(const ConfigReader& config, ModelConfig& model);
+void experts_of_qwen2_gguf(const ConfigReader& config, ModelConfig& model);
+void experts_of_qwen3_gguf(const ConfigReader& config, ModelConfig& model);
+
 // ---- of windows and rotations
 
 // sliding_window of all layers; absent is 4,096, null none.
@@ -87,6 +102,9 @@ void windows_of_smollm3(const ConfigReader& config, ModelConfig& model);
 void windows_of_gemma2(const ConfigReader& config, ModelConfig& model);
 void windows_of_gemma3(const ConfigReader& config, ModelConfig& model);
 void windows_of_olmo3(const ConfigReader& config, ModelConfig& model);
+// The same of each second layer, from the first on; absent is 128. gpt-oss.
+void windows_of_gpt_oss(const ConfigReader& config, ModelConfig& model);
+void windows_of_gpt_oss_gguf(const ConfigReader& config, ModelConfig& model);
 // The same, and layers without a window are without rotation. Cohere 2, Exaone 4.
 void windows_of_cohere2(const ConfigReader& config, ModelConfig& model);
 void windows_of_exaone4(const ConfigReader& config, ModelConfig& model);

@@ -49,6 +49,7 @@ Layer pack_layer(const ModelConfig& config, const LayerWeights& w, Device& devic
                                      .head_dim = config.shape.head_dim});
   layer.attention.q_norm = read_qk_norm(config, w.q_norm);
   layer.attention.k_norm = read_qk_norm(config, w.k_norm);
+  layer.attention.sinks = read_vector(w.sinks);
   layer.o = device.pack({.parts = {w.o}, .biases = {w.o_bias}});
   layer.ffn_norm = read_norm(config, w.ffn_norm, w.ffn_norm_bias);
   layer.ffn_post_norm = read_norm(config, w.ffn_post_norm, {});

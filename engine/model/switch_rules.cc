@@ -58,6 +58,10 @@ void biases_of_glm(const ConfigReader& config, ModelConfig& model) {
   if (config.flag("attention_bias", true)) set_bias(AttentionBias::qkv, model);
 }
 
+void bias_of_gpt_oss(const ConfigReader& config, ModelConfig& model) {
+  if (config.flag("attention_bias", true)) set_bias(AttentionBias::qkvo, model);
+}
+
 void qkv_bias_by_flag(const ConfigReader& config, ModelConfig& model) {
   if (config.flag("qkv_bias", true)) set_bias(AttentionBias::qkv, model);
 }

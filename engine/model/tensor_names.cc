@@ -78,6 +78,12 @@ constexpr ExpertTensor kMixtralOfExpert[] = {
     {"block_sparse_moe.experts.", ".w2.weight", &X::down, E::hidden, E::expert_intermediate},
 };
 
+constexpr LayerTensor kGptOssExperts[] = {
+    {"self_attn.sinks", &W::sinks, E::heads, E::none, Need::sinks},
+    {"mlp.router.weight", &W::router, E::n_experts, E::hidden, Need::experts},
+    {"mlp.router.bias", &W::router_bias, E::n_experts, E::none, Need::router_bias},
+};
+
 constexpr LayerTensor kGraniteExperts[] = {
     {"block_sparse_moe.router.layer.weight", &W::router, E::n_experts, E::hidden, Need::experts},
     {"shared_mlp.input_linear.weight", &W::gate, E::intermediate, E::hidden, Need::shared_expert,
@@ -153,6 +159,7 @@ constexpr auto kStarcoder2 = joined(kAttention, kAttentionOutput, kGpt2Mlp, kNor
 constexpr auto kGraniteHybrid = joined(kAttention, kAttentionOutput, kSharedMlp, kNorms);
 
 constexpr auto kQwenMoe = joined(kAttention, kAttentionOutput, kGatedMlp, kQwenExperts, kNorms);
+constexpr auto kGptOss = joined(kAttention, kAttentionOutput, kGptOssExperts, kNorms);
 constexpr auto kMixtral = joined(kAttention, kAttentionOutput, kMixtralExperts, kNorms);
 constexpr auto kGraniteMoe = joined(kAttention, kAttentionOutput, kGraniteExperts, kNorms);
 
@@ -203,6 +210,22 @@ constexpr ExpertTensor kGgufOfExpert[] = {
     {"ffn_down_exps.weight", nullptr, &X::down, E::hidden, E::expert_intermediate},
 };
 
+constexpr LayerTensor kGgufGptOssExperts[] = {
+    {"attn_sinks.weight", &W::sinks, E::heads, E::none, Need::sinks},
+    {"ffn_gate_inp.weight", &W::router, E::n_experts, E::hidden, Need::experts},
+    {"ffn_gate_inp.bias", &W::router_bias, E::n_experts, E::none, Need::router_bias},
+};
+
+constexpr ExpertTensor kGgufGptOssOfExpert[] = {
+    {"ffn_gate_exps.weight", nullptr, &X::gate, E::expert_intermediate, E::hidden},
+    {"ffn_up_exps.weight", nullptr, &X::up, E::expert_intermediate, E::hidden},
+    {"ffn_down_exps.weight", nullptr, &X::down, E::hidden, E::expert_intermediate},
+    {"ffn_gate_exps.bias", nullptr, &X::gate_bias, E::expert_intermediate, E::none,
+     Need::expert_bias},
+    {"ffn_up_exps.bias", nullptr, &X::up_bias, E::expert_intermediate, E::none, Need::expert_bias},
+    {"ffn_down_exps.bias", nullptr, &X::down_bias, E::hidden, E::none, Need::expert_bias},
+};
+
 constexpr LayerTensor kGgufFusedMlp[] = {
     {"ffn_up.weight", &W::gate, E::intermediate, E::hidden, Need::always, E::none,
      E::twice_intermediate},
@@ -231,6 +254,8 @@ constexpr auto kGgufMoe =
 constexpr auto kGgufPhi3 =
     joined(kGgufFusedAttention, kGgufAttentionOutput, kGgufFusedMlp, kGgufNorms);
 constexpr auto kGgufGlm4 = joined(kGgufAttention, kGgufAttentionOutput, kGgufFusedMlp, kGgufNorms);
+constexpr auto kGgufGptOss =
+    joined(kGgufAttention, kGgufAttentionOutput, kGgufGptOssExperts, kGgufSeedOssNorms);
 constexpr auto kGgufSeedOss =
     joined(kGgufAttention, kGgufAttentionOutput, kGgufMlp, kGgufSeedOssNorms);
 
@@ -270,6 +295,12 @@ constexpr TensorNames gguf_tensors(std::span<const LayerTensor> of_layer,
           .with_configuration = kRotaryTensors};
 }
 
+constexpr TensorNames gpt_oss_tensors() {
+  TensorNames names = hf_tensors(kGptOss);
+  names.has_interleaved_experts = true;
+  return names;
+}
+
 }  // namespace
 
 constexpr TensorNames kHfTensors = hf_tensors(kLlama);
@@ -282,6 +313,8 @@ constexpr TensorNames kHfStarcoder2Tensors = hf_tensors(kStarcoder2);
 constexpr TensorNames kHfGraniteHybridTensors = hf_tensors(kGraniteHybrid);
 constexpr TensorNames kHfQwenMoeTensors = hf_tensors(kQwenMoe, kQwenOfExpert);
 constexpr TensorNames kHfMixtralTensors = hf_tensors(kMixtral, kMixtralOfExpert);
+constexpr TensorNames kHfGptOssTensors = gpt_oss_tensors();
+constexpr TensorNames kGgufGptOssTensors = gguf_tensors(kGgufGptOss, kGgufGptOssOfExpert);
 constexpr TensorNames kHfGraniteMoeTensors = hf_tensors(kGraniteMoe, kGraniteOfExpert);
 constexpr TensorNames kGgufMoeTensors = gguf_tensors(kGgufMoe, kGgufOfExpert);
 constexpr TensorNames kGgufTensors = gguf_tensors(kGguf);

@@ -20,6 +20,7 @@ enum class Extent : std::uint8_t {
   qkv,
   q_norm,
   k_norm,
+  heads,
   intermediate,
   twice_intermediate,
   one,
@@ -50,6 +51,7 @@ enum class Need : std::uint8_t {
   expert_bias,
   shared_expert,
   shared_gate,
+  sinks,
 };
 
 struct LayerTensor {
@@ -77,6 +79,7 @@ struct TensorNames {
   const char* layer;         // before the number of a layer and a dot
   std::span<const LayerTensor> of_layer;
   std::span<const ExpertTensor> of_expert;
+  bool has_interleaved_experts = false;  // interleaved_experts.h, in place of of_expert
   // How the names of tensors end that files may hold beside them, and that nothing computes with.
   std::span<const char* const> harmless;
   std::span<const char* const> with_configuration = {};  // tensors that are read with it
@@ -92,9 +95,11 @@ extern const TensorNames kHfStarcoder2Tensors;  // GPT-2's names of the feed-for
 extern const TensorNames kHfGraniteHybridTensors;
 extern const TensorNames kHfQwenMoeTensors;     // experts, a shared one beside them
 extern const TensorNames kHfMixtralTensors;     // experts by other names
+extern const TensorNames kHfGptOssTensors;      // sinks, experts interleaved
 extern const TensorNames kHfGraniteMoeTensors;  // all experts in one, gate and up in one
 extern const TensorNames kGgufTensors;          // llama.cpp names them alike for nearly all
 extern const TensorNames kGgufMoeTensors;       // experts, too
+extern const TensorNames kGgufGptOssTensors;    // sinks, biases of experts
 extern const TensorNames kGgufPhi3Tensors;      // Q, K and V in one, gate and up in one
 extern const TensorNames kGgufGlm4Tensors;      // gate and up in one
 extern const TensorNames kGgufSeedOssTensors;   // another name of the norm before the feed-forward

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/model/interleaved_experts.h"
 #include "engine/model/model_config.h"
 #include "engine/model/tensor_names.h"
 #include "kernels/types/error.h"
@@ -63,6 +64,10 @@ bool is_used(std::string_view name_in_file, const ModelConfig& config) {
     return true;
   const auto place = layer_of(std::string_view(name), names.layer);
   if (place.first < 0 || place.first >= n_layers) return false;
+  if (names.has_interleaved_experts) {
+    const std::vector<std::string> experts = interleaved_expert_names();
+    if (std::find(experts.begin(), experts.end(), place.second) != experts.end()) return true;
+  }
   const ExpertsShape& experts = config.shape.layers[static_cast<std::size_t>(place.first)].experts;
   return std::any_of(names.of_layer.begin(), names.of_layer.end(),
                      [&](const LayerTensor& tensor) { return place.second == tensor.name; }) ||

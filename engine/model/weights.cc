@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/interleaved_experts.h"
 #include "engine/model/model_config.h"
 #include "engine/model/tensor_names.h"
 #include "kernels/types/error.h"
@@ -55,6 +56,8 @@ Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape
       return presence_if(layer.experts.bias);
     case Need::shared_expert:
       return presence_if(layer.experts.has_shared);
+    case Need::sinks:
+      return presence_if(layer.has_sinks);
     case Need::shared_gate:
       return presence_if(layer.experts.has_shared_gate);
     case Need::gate_bias:
@@ -97,6 +100,8 @@ std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden
       return layer.intermediate_size;
     case Extent::twice_intermediate:
       return 2 * std::int64_t{layer.intermediate_size};
+    case Extent::heads:
+      return layer.n_heads;
     case Extent::one:
       return 1;
     case Extent::n_experts:
@@ -141,6 +146,8 @@ class Collector {
       throw BadData(where_ + ": tensor '" + name + "' has the shape " + shown(tensor->shape) +
                     " where the configuration needs " + shown(shape));
     }
+    if (tensor->storage == StorageType::u8)
+      throw BadData(where_ + ": tensor '" + name + "' is of the type U8, which is not supported");
     return *tensor;
   }
 
@@ -187,6 +194,11 @@ class Collector {
           presence == Presence::needed ? needed(name, wanted) : optional(name, wanted);
       layer.*tensor.place =
           tensor.whole == Extent::none ? found : rows_of(found, size(tensor.before), n_rows);
+    }
+    if (config_.tensors->has_interleaved_experts) {
+      layer.experts = interleaved_experts([&](const std::string& name) { return found(name); },
+                                          prefix, shape.experts, config_.shape.hidden_size, where_);
+      return layer;
     }
     for (std::int32_t e = 0; e < shape.experts.n_experts; ++e)
       layer.experts.push_back(expert(prefix, e, shape));

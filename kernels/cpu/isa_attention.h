@@ -92,7 +92,8 @@ void multiply(const float* const* a, std::int32_t n_rows, std::int32_t depth, co
 
 float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
                    const std::int32_t* positions, std::int32_t hidden_below,
-                   const std::int32_t* eviction_step, std::int32_t query) {
+                   const std::int32_t* eviction_step, std::int32_t query,
+                   tovamill::cpu::RowSink* sink) {
   const Vf lowest = splat(-INFINITY);
   for (std::int32_t j = n; j < padded; ++j) row[j] = -INFINITY;
   Vf top = lowest;
@@ -109,6 +110,7 @@ float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
   const bool is_number = !any_lane(not_numbers);
   if (!is_number || highest == -INFINITY) {
     const float value = is_number ? 0.0f : NAN;
+    if (sink != nullptr) sink->term = is_number ? 1.0f : NAN;
     for (std::int32_t j = 0; j < padded; ++j) row[j] = value;
     return value;
   }
@@ -119,7 +121,9 @@ float exponentiate(float* row, std::int32_t n, std::int32_t padded, float scale,
     store(row + j, e);
     sum += e;
   }
-  return fold_sum(sum);
+  if (sink == nullptr) return fold_sum(sum);
+  sink->term = std::exp(sink->score - highest * scale);
+  return fold_sum(sum) + sink->term;
 }
 
 float mask(const float* row, const std::int32_t* eviction_step, std::int32_t query, std::int32_t n,
@@ -148,10 +152,14 @@ void mean_weights(const EvictionScan& t, std::int32_t query, std::int32_t n) {
   const float share = 1.0f / static_cast<float>(t.n_heads);
   for (std::int32_t h = 0; h < t.n_heads; ++h) {
     const float* row = t.head_rows[h] + query * t.query_stride;
-    float sum = live_sum(row, t.eviction_step, query, n);
+    const auto whole_sum = [&] {
+      const float sum = live_sum(row, t.eviction_step, query, n);
+      return t.sinks == nullptr ? sum : sum + t.sinks[h * t.n_queries + query].term;
+    };
+    float sum = whole_sum();
     if (!(sum >= kTinySum)) {
       t.restore(t.restore_context, h, query);
-      sum = live_sum(row, t.eviction_step, query, n);
+      sum = whole_sum();
     }
     t.inverse_sum[h * t.n_queries + query] = 1.0f / sum;
   }

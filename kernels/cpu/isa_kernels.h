@@ -18,6 +18,11 @@ inline constexpr std::int32_t kLive = 0x7fffffff;
 // "Blocks", step 3).
 // Slots are first the `n_state` tokens of the state, in any order, then the tile's `n_queries`
 // tokens in order; query t sees slots [0, n_state + t]. Steps count the tile's queries.
+// The sink of a row: its score, scaled, in; its exponential beside those of the row, out.
+struct RowSink {
+  float score = 0.0f, term = 0.0f;
+};
+
 struct EvictionScan {
   // The first query's row of each head: exp(score - highest of the row), 0 where the query may not
   // see; restored rows are replaced.
@@ -33,6 +38,7 @@ struct EvictionScan {
   float* decay_power = nullptr;       // (ld)
   const float* value_norm = nullptr;  // (ld)
   float* mean_weight = nullptr;       // (ld) of the newest query, the mean over heads
+  const RowSink* sinks = nullptr;     // (n_heads, n_queries), or none
   // Called where a row's live weights are all tiny beside its highest (an evicted token had the
   // largest score): fills the row again relative to the highest score among the live (eviction_step
   // >= query).
@@ -83,10 +89,11 @@ struct IsaKernels {
   // Turns the scores of a query into exp(scale * (score - highest)) over the first n of `padded`
   // slots, 0 beyond. With `positions`, those at or below `hidden_below` are invisible (0); with
   // `eviction_step`, those that left before the query. Returns the sum. A row without a visible
-  // token becomes 0, one with a NaN score NaN.
+  // token becomes 0, one with a NaN score NaN. A sink, if there is one,
+  // takes part in the sum.
   float (*exponentiate)(float* row, std::int32_t n, std::int32_t padded, float scale,
                         const std::int32_t* positions, std::int32_t hidden_below,
-                        const std::int32_t* eviction_step, std::int32_t query);
+                        const std::int32_t* eviction_step, std::int32_t query, RowSink* sink);
   void (*scan_evictions)(const EvictionScan& scan);
   void (*merge_tokens)(const MergeTask& task);
   // Scores of queries (n_queries, depth) against rows as a state stores them (n_rows, depth):

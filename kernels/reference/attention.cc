@@ -14,12 +14,13 @@ namespace tovamill::reference {
 // One token's projections, rotated where the formula says so.
 struct ReferenceBackend::Query {
   const LayerShape& shape;
-  std::int32_t layer;  // of the whole model
-  std::int64_t step;   // the token's position
-  const double* q;     // (n_heads, head_dim), not yet rotated
-  const double* k;     // (n_kv_heads, head_dim), not rotated
-  const double* v;     // (n_kv_heads, head_dim)
-  double* out;         // (n_heads, head_dim)
+  std::int32_t layer;            // of the whole model
+  std::int64_t step;             // the token's position
+  const double* q;               // (n_heads, head_dim), not yet rotated
+  const double* k;               // (n_kv_heads, head_dim), not rotated
+  const double* v;               // (n_kv_heads, head_dim)
+  std::span<const float> sinks;  // (n_heads), or none
+  double* out;                   // (n_heads, head_dim)
 };
 
 void rotate(double* head, std::int32_t head_dim, double position,
@@ -137,8 +138,12 @@ std::vector<double> ReferenceBackend::attend_head(HeadState& head,
     w.push_back(score_of(m.key) + m.bias + kMergeBoost);
     values.push_back(&m.value);
   }
-  const double highest = *std::max_element(w.begin(), w.end());
-  double sum = 0.0;
+  double highest = *std::max_element(w.begin(), w.end()), sum = 0.0;
+  if (!query.sinks.empty()) {
+    const auto sink = static_cast<double>(query.sinks[static_cast<std::size_t>(h)]);
+    highest = std::max(highest, sink);
+    sum = std::exp(sink - highest);
+  }
   for (double& x : w) sum += x = std::exp(x - highest);
   for (double& x : w) x /= sum;
   for (std::int32_t i = 0; i < d; ++i) {
@@ -274,6 +279,7 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
                     .q = row,
                     .k = k,
                     .v = k + shape.kv_size(),
+                    .sinks = weights.sinks,
                     .out = static_cast<ReferenceBuffer&>(out).row(block.first_row + i)},
                    block, events[b]);
     }

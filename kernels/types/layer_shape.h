@@ -40,6 +40,9 @@ struct LayerShape {
   double attention_scale = 0;       // of the scores q . k; 0 is 1 / sqrt(head_dim)
   double score_cap =
       0;  // scores become cap * tanh(score / cap), before the softmax; 0: as they are
+  // Each head has a logit of its own in the denominator of its softmax, which belongs to no token
+  // (AttentionWeights::sinks).
+  bool has_sinks = false;
   AttentionBias attention_bias = AttentionBias::none;
   QkNorm qk_norm = QkNorm::none;
   // Feed-forward.

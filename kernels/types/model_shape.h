@@ -84,6 +84,7 @@ struct LayerWeights {
   TensorView q, k, v;  // (n_heads * head_dim | n_kv_heads * head_dim, hidden_size)
   TensorView q_bias, k_bias, v_bias, o_bias;  // rows of the above
   TensorView q_norm, k_norm;                  // (head_dim), or QkNorm::row: rows of q and k
+  TensorView sinks;                           // (n_heads)
   TensorView o;                               // (hidden_size, n_heads * head_dim)
   TensorView attention_post_norm;             // (hidden_size)
   TensorView ffn_norm, ffn_norm_bias;         // (hidden_size)

@@ -56,6 +56,8 @@ BlockFormat block_format(StorageType type) {
       return {"TQ1_0", 256, 48 + 4 + 2};
     case StorageType::tq2_0:
       return {"TQ2_0", 256, 64 + 2};
+    case StorageType::u8:
+      return {"U8", 1, 1};
   }
   throw Error(ExitCode::internal, "block_format: an element type out of range");
 }

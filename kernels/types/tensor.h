@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +37,8 @@ enum class StorageType : std::uint8_t {
   iq4_xs,
   mxfp4,
   tq1_0,
-  tq2_0
+  tq2_0,
+  u8  // bytes that only a RowReader understands
 };
 
 // Elements and bytes of one block; a plain type is a block of one element.
@@ -50,6 +52,13 @@ BlockFormat block_format(StorageType type);
 // Bytes of `n` elements, whole blocks.
 std::uint64_t bytes_of_elements(StorageType type, std::uint64_t n);
 
+// Rows of a matrix that stand in a file as no storage type says.
+class RowReader {
+ public:
+  virtual ~RowReader() = default;
+  virtual void read(std::int64_t row, float* out) const = 0;
+};
+
 // A tensor inside a mapped file: row-major, the last dimension contiguous. Does not own the memory.
 struct TensorView {
   std::string name;  // as in the file, for messages
@@ -57,6 +66,7 @@ struct TensorView {
   std::vector<std::int64_t> shape;  // outermost first: a weight is (out_features, in_features)
   const std::byte* data = nullptr;
   std::size_t n_bytes = 0;
+  std::shared_ptr<const RowReader> reader = nullptr;  // of the rows, in place of `storage`
 
   std::int64_t n_elements() const;
   std::int64_t n_rows() const;  // product of all dimensions but the last

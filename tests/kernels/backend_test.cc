@@ -280,7 +280,8 @@ constexpr Activation kGatedActivations[] = {Activation::silu, Activation::gelu,
 // Terms beside the result in bf16. What GELU gives of numbers around -2 is small and changes faster
 // than they. On a GPU sums, of up to about 8, are rounded before their biases are added.
 double terms_beside(Activation activation, bool has_bias) {
-  if (has_bias && BackendTest::GetParam().device == DeviceKind::cuda) return 8;
+  const bool is_of_both = activation == Activation::clamped_swiglu;  // g (u + 1), u next to -1
+  if ((has_bias || is_of_both) && BackendTest::GetParam().device == DeviceKind::cuda) return 8;
   return activation == Activation::gelu || activation == Activation::gelu_tanh ? 0.05 : 0.01;
 }
 

@@ -154,14 +154,16 @@ TEST_P(IsaKernelsTest, ExponentiateEqualsFloat64) {
 TEST_P(IsaKernelsTest, ExponentiateOfNothingVisibleIsZero) {
   std::vector<std::int32_t> eviction_step(32, 3), positions(32, 4);
   std::vector<float> row = random(32);
-  EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, eviction_step.data(), 4),
-            0.0f);
+  EXPECT_EQ(
+      isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, eviction_step.data(), 4, nullptr),
+      0.0f);
   EXPECT_EQ(row, std::vector<float>(32, 0.0f));
   row = random(32);
-  EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, positions.data(), 4, nullptr, 0), 0.0f);
+  EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, positions.data(), 4, nullptr, 0, nullptr),
+            0.0f);
   EXPECT_EQ(row, std::vector<float>(32, 0.0f));
   row.assign(32, -kInf);
-  EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, nullptr, 0), 0.0f);
+  EXPECT_EQ(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, nullptr, 0, nullptr), 0.0f);
   EXPECT_EQ(row, std::vector<float>(32, 0.0f));
 }
 
@@ -169,7 +171,8 @@ TEST_P(IsaKernelsTest, ExponentiateMakesANanScoresRowNan) {
   for (std::size_t at : {0u, 7u, 16u, 19u}) {
     std::vector<float> row = random(32);
     row[at] = kNan;
-    EXPECT_TRUE(std::isnan(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, nullptr, 0)))
+    EXPECT_TRUE(
+        std::isnan(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, nullptr, 0, nullptr)))
         << at;
     for (std::size_t j = 0; j < 20; ++j) EXPECT_TRUE(std::isnan(row[j])) << at << ' ' << j;
   }
@@ -178,15 +181,16 @@ TEST_P(IsaKernelsTest, ExponentiateMakesANanScoresRowNan) {
   eviction_step[7] = 1;
   std::vector<float> row = random(32);
   row[7] = kNan;
-  EXPECT_GT(isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, eviction_step.data(), 2),
-            0.0f);
+  EXPECT_GT(
+      isa_->exponentiate(row.data(), 20, 32, 1.0f, nullptr, 0, eviction_step.data(), 2, nullptr),
+      0.0f);
   EXPECT_EQ(row[7], 0.0f);
 }
 
 TEST_P(IsaKernelsTest, ExponentiateTakesMinusInfinityAsZeroWeight) {
   std::vector<float> row = {-kInf, 1.0f, -kInf, 1.0f};
   row.resize(16, kNan);
-  EXPECT_EQ(isa_->exponentiate(row.data(), 4, 16, 1.0f, nullptr, 0, nullptr, 0), 2.0f);
+  EXPECT_EQ(isa_->exponentiate(row.data(), 4, 16, 1.0f, nullptr, 0, nullptr, 0, nullptr), 2.0f);
   EXPECT_EQ(row, (std::vector<float>{0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
 }
 

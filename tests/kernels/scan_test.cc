@@ -148,7 +148,8 @@ class ScanRun {
     float* row = weights_.data() + static_cast<std::int64_t>(h * n_queries_ + step) * ld_;
     for (std::int32_t j = 0; j < ld_; ++j)
       row[j] = j <= n_state_ + step ? static_cast<float>(score(h, step, j)) : 0.0f;
-    isa_.exponentiate(row, n_state_ + step + 1, ld_, 1.0f, nullptr, 0, eviction_step, step);
+    isa_.exponentiate(row, n_state_ + step + 1, ld_, 1.0f, nullptr, 0, eviction_step, step,
+                      nullptr);
   }
 
   // The weights of query `step`, in float64: the mean over heads of the softmax over live slots.

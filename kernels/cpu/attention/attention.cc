@@ -70,20 +70,19 @@ void Attention::give_back_room(const StepBlock& block) const {
   state.resize(bounded);
 }
 
-void Attention::run(std::int32_t layer, std::span<const float> q_norm,
-                    std::span<const float> k_norm, float* qkv, void* out,
+void Attention::run(std::int32_t layer, const AttentionWeights& weights, float* qkv, void* out,
                     std::span<BlockEvents> events) {
   const LayerShape& shape = model_.shape.layer(layer);
-  rows_.prepare(shape.rope, q_norm, k_norm, qkv, isa_, pool_);
+  rows_.prepare(shape.rope, weights.q_norm, weights.k_norm, qkv, isa_, pool_);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     events[b].evictions.clear();
     events[b].n_attended = 0;
   }
   std::vector<TileScratch>& scratch = scratch_.tiles();
   const float scale = score_scale(shape, model_.shape.head_dim);
-  const LayerPass pass{model_, isa_,  rows_, scratch_.threads(),
-                       layer,  shape, scale, static_cast<float>(shape.score_cap) / scale,
-                       out};
+  const LayerPass pass{model_,        isa_,  rows_, scratch_.threads(),
+                       layer,         shape, scale, static_cast<float>(shape.score_cap) / scale,
+                       weights.sinks, out};
   pool_.run(static_cast<std::int64_t>(single_.size()), [&](std::int64_t i, int thread) {
     const std::size_t b = single_[static_cast<std::size_t>(i)];
     decode(pass, next_tile(layer, blocks_[b], 0, scratch[static_cast<std::size_t>(thread)]),

@@ -38,6 +38,7 @@ EvictionScan eviction_scan_of(const LayerPass& pass, const Tile& tile, std::int3
           .decay_power = averages ? state.decay_power(pass.layer, group) : nullptr,
           .value_norm = averages ? state.value_norm(pass.layer, group) : nullptr,
           .mean_weight = scratch.mean_weights_of(group),
+          .sinks = pass.sinks.empty() ? nullptr : scratch.sinks_of(model, group),
           .eviction_step = scratch.eviction_steps_of(group),
           .inverse_sum = scratch.inverse_sums_of(model, group),
           .evicted = scratch.evicted.data() + first,

@@ -2,6 +2,7 @@
 // heads are grouped, how large tiles are, where things stand in a state and how much room it has.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/backend.h"
@@ -35,6 +36,11 @@ struct AttentionModel {
 
   // Of layer `layer` of n_layers.
   LayerPlaces places(std::int32_t layer) const { return places_of(cache, shape, layer); }
+  // Whether any layer has.
+  bool has_sinks() const {
+    return std::any_of(shape.layers.begin(), shape.layers.end(),
+                       [](const LayerShape& layer) { return layer.has_sinks; });
+  }
   bool needs_scan() const { return tovamill::needs_scan(cache.policy); }
   // Floats of a row of Q, K and V.
   std::int64_t row_size() const { return shape.q_size() + 2 * shape.kv_size(); }

@@ -27,7 +27,7 @@ void score_part(const LayerPass& pass, const Tile& tile, std::int32_t kv, std::i
     pass.cap_scores(rows + std::int64_t{r} * tile.ld, tile.n_state + query + 1);
     pass.isa.exponentiate(rows + std::int64_t{r} * tile.ld, tile.n_state + query + 1, tile.ld,
                           pass.scale, positions, pass.hidden_below(tile.position + query), nullptr,
-                          0);
+                          0, pass.kept_sink_of(tile, kv, r));
   }
 }
 
@@ -42,7 +42,8 @@ void restore_row(const LayerPass& pass, const Tile& tile, std::int32_t kv, std::
   pass.cap_scores(weights, tile.n_state + query + 1);
   pass.isa.exponentiate(weights, tile.n_state + query + 1, tile.ld, pass.scale,
                         pass.hiding_positions(tile, kv), pass.hidden_below(tile.position + query),
-                        tile.scratch->eviction_steps_of(kv / model.kv_per_group), query);
+                        tile.scratch->eviction_steps_of(kv / model.kv_per_group), query,
+                        pass.kept_sink_of(tile, kv, row));
 }
 
 }  // namespace tovamill::cpu

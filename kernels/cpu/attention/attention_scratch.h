@@ -17,9 +17,10 @@ struct TileScratch {
   AlignedBytes values;   // (n_kv_heads, n_slots, padded_dim) float32
   AlignedBytes weights;  // (n_kv_heads, n_queries * per_kv, ld) float32; of blocks of one token
                          // (n_heads, ld)
-  AlignedBytes eviction_steps;        // (n_groups, room) int32, kLive: never in this tile
-  AlignedBytes mean_weights;          // (n_groups, room) float32
-  AlignedBytes inverse_sums;          // (n_groups, heads_per_group, n_queries) float32
+  AlignedBytes eviction_steps;  // (n_groups, room) int32, kLive: never in this tile
+  AlignedBytes mean_weights;    // (n_groups, room) float32
+  std::vector<RowSink> sinks;   // (n_groups, heads_per_group, n_queries), where layers have any
+  AlignedBytes inverse_sums;    // (n_groups, heads_per_group, n_queries) float32
   std::vector<std::int32_t> evicted;  // (n_groups, tile_queries) slot that leaves; -1: none
   std::vector<float> evicted_weight;  // (n_groups, tile_queries)
   std::vector<std::int32_t> move_from, move_to;  // (n_groups, tile_queries) slots
@@ -45,6 +46,10 @@ struct TileScratch {
     return reinterpret_cast<std::int32_t*>(eviction_steps.data()) + group * room;
   }
   float* mean_weights_of(std::int32_t group) const { return floats(mean_weights) + group * room; }
+  // Of a row of a KV head's weights; its first head is in the group's `head_in_group`.
+  RowSink* sinks_of(const AttentionModel& m, std::int32_t group) {
+    return sinks.data() + std::int64_t{group} * m.tile_queries * m.heads_per_group;
+  }
   float* inverse_sums_of(const AttentionModel& m, std::int32_t group) const {
     return floats(inverse_sums) + std::int64_t{group} * m.tile_queries * m.heads_per_group;
   }

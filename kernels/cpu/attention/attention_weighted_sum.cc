@@ -27,6 +27,7 @@ void weighted_sum_of_part(const LayerPass& pass, const Tile& tile, std::int32_t 
       total[i] = pass.isa.mask(rows + std::int64_t{r + i} * tile.ld, eviction_steps,
                                (r + i) / model.per_kv, static_cast<std::int32_t>(pad_slots(depth)),
                                masked);
+      if (const RowSink* sink = pass.kept_sink_of(tile, kv, r + i)) total[i] += sink->term;
     }
     pass.isa.multiply(a, n, depth, values, model.padded_dim, model.padded_dim, sums,
                       model.padded_dim);

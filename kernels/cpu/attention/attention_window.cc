@@ -47,9 +47,10 @@ void attend_planned_part(const LayerPass& pass, const Tile& tile, std::int32_t k
       float* row = weights + std::int64_t{i} * tile.ld;
       const std::int32_t query = (r + i) / model.per_kv;
       pass.cap_scores(row, tile.n_state + query + 1);
-      total[i] =
-          pass.isa.exponentiate(row, tile.n_state + query + 1, padded, pass.scale, positions,
-                                pass.hidden_below(tile.position + query), eviction_steps, query);
+      RowSink sink;
+      total[i] = pass.isa.exponentiate(row, tile.n_state + query + 1, padded, pass.scale, positions,
+                                       pass.hidden_below(tile.position + query), eviction_steps,
+                                       query, pass.sink_of(kv, r + i, sink));
       a[i] = row;
       const std::int32_t evicted =
           tile.may_evict ? tile.scratch->evicted[static_cast<std::size_t>(query)] : -1;

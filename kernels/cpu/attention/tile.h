@@ -33,9 +33,26 @@ struct LayerPass {
   std::span<ThreadScratch> threads;
   std::int32_t layer;
   const LayerShape& shape;
-  float scale;  // of the scores
-  float cap;    // of q . k before the scale, 0: none
-  void* out;    // (n_rows, q_size) in the compute type
+  float scale;                   // of the scores
+  float cap;                     // of q . k before the scale, 0: none
+  std::span<const float> sinks;  // (n_heads), or none
+  void* out;                     // (n_rows, q_size) in the compute type
+
+  // The sink of a row of a KV head in `room`, for exponentiate; null where the layer has none.
+  RowSink* sink_of(std::int32_t kv, std::int32_t row, RowSink& room) const {
+    if (sinks.empty()) return nullptr;
+    room.score = sinks[static_cast<std::size_t>(kv * model.per_kv + row % model.per_kv)];
+    return &room;
+  }
+  // The same where the eviction scan and the weighted sum find it, by head and query.
+  RowSink* kept_sink_of(const Tile& tile, std::int32_t kv, std::int32_t row) const {
+    if (sinks.empty()) return nullptr;
+    const std::int32_t head = kv * model.per_kv + row % model.per_kv,
+                       n_heads = model.heads_per_group;
+    RowSink* of_group = tile.scratch->sinks_of(model, head / n_heads);
+    return sink_of(kv, row,
+                   of_group[std::int64_t{head % n_heads} * tile.n_queries + row / model.per_kv]);
+  }
 
   // (head_dim) of a row.
   const float* query(const Tile& tile, std::int32_t kv, std::int32_t row) const {

@@ -244,7 +244,7 @@ void CpuBackend::project_activated(const Buffer& x, const Matrix& up, Activation
 
 void CpuBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
                         Buffer& out, std::span<BlockEvents> events) {
-  attention_.run(layer, weights.q_norm, weights.k_norm, cast(qkv).f32(0), cast(out).row(0), events);
+  attention_.run(layer, weights, cast(qkv).f32(0), cast(out).row(0), events);
 }
 
 void CpuBackend::cap_logits(float* logits, std::int32_t n) const {

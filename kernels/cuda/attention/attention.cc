@@ -112,27 +112,28 @@ std::size_t Attention::upload_layer_tiles(std::byte* staging) const {
   return n_bytes;
 }
 
-void Attention::run(std::int32_t layer, const float* q_norm, const float* k_norm, const float* qkv,
-                    void* out) {
+void Attention::run(std::int32_t layer, const float* q_norm, const float* k_norm,
+                    const float* sinks, const float* qkv, void* out) {
+  AttentionShape shape = model_.shape(layer);
+  shape.sinks = sinks;
   for (const TileBatch& batch : layout_.batches()) {
     if (model_.type() == ComputeType::bf16) {
-      run_batch<Bf16>(batch, layer, q_norm, k_norm, qkv, static_cast<Bf16*>(out));
+      run_batch<Bf16>(batch, shape, layer, q_norm, k_norm, qkv, static_cast<Bf16*>(out));
     } else {
-      run_batch<float>(batch, layer, q_norm, k_norm, qkv, static_cast<float*>(out));
+      run_batch<float>(batch, shape, layer, q_norm, k_norm, qkv, static_cast<float*>(out));
     }
   }
 }
 
 template <class T>
-void Attention::run_batch(const TileBatch& batch, std::int32_t layer, const float* q_norm,
-                          const float* k_norm, const float* qkv, T* out) {
+void Attention::run_batch(const TileBatch& batch, const AttentionShape& shape, std::int32_t layer,
+                          const float* q_norm, const float* k_norm, const float* qkv, T* out) {
   const TileInfo* tiles = tiles_of(layer);
   float* partial = nullptr;
   TileScratch scratch{};
   if (batch.kind != TileKind::decode)
     scratch = scratch_.tiles(batch.n_tiles, batch.max_slots, partial);
   timer_.enter(StepPart::states, stream_);
-  const AttentionShape& shape = model_.shape(layer);
   const std::int32_t rope = model_.model().layer(layer).rope;
   const MergeArguments<T> merging = merge_arguments<T>(batch, layer, scratch);
   if (shape.n_merged > 0) begin_merging(merging, batch.n_tiles, stream_);

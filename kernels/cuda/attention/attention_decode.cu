@@ -33,6 +33,7 @@ struct DecodedHead {
   const DecodeArguments<T>& a;
   const TileInfo& tile;
   std::int32_t n;                 // slots
+  std::int32_t first_head;        // of its queries
   const T *keys, *values;         // (n, head_dim)
   const std::int32_t* positions;  // (n)
   const T* queries;               // (heads_per_kv, head_dim)
@@ -44,11 +45,13 @@ struct DecodedHead {
 
   __device__ DecodedHead(const DecodeArguments<T>& arguments, std::int32_t tile_index,
                          std::int32_t kv)
-      : a(arguments), tile(a.tiles[tile_index]), n(tile.n_slots()) {
+      : a(arguments),
+        tile(a.tiles[tile_index]),
+        n(tile.n_slots()),
+        first_head(kv * a.shape.heads_per_kv) {
     const AttentionShape& shape = a.shape;
     const LayerView layer(tile.state, a.layout, tile.capacity, a.layer);
-    const std::int64_t first_head = kv * shape.heads_per_kv,
-                       element = static_cast<std::int64_t>(tile.first_row) * shape.q_size() +
+    const std::int64_t element = static_cast<std::int64_t>(tile.first_row) * shape.q_size() +
                                  first_head * shape.head_dim,
                        head = static_cast<std::int64_t>(tile_index) * shape.n_heads + first_head;
     keys = layer.template head<T>(kv, HeadArray::rotated);
@@ -82,13 +85,15 @@ __device__ void softmax_rows(const DecodedHead<T>& h, float* reduced) {
       top = (w[j] > top || w[j] != w[j]) ? w[j] : top;
     }
     top = block_max(top, reduced);
+    const float sink = shape.sink(h.first_head + q);
+    top = sink > top ? sink : top;
     const float shift = softmax_shift(top);
     for (std::int32_t j = thread; j < h.n; j += kThreads) {
       w[j] = softmax_term(w[j], shift);
       sum += w[j];
     }
     sum = block_sum(sum, reduced);
-    if (thread == 0) h.inverse_sum[q] = 1.0f / sum;
+    if (thread == 0) h.inverse_sum[q] = 1.0f / (sum + softmax_term(sink, shift));
   }
 }
 

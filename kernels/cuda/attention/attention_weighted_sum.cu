@@ -68,15 +68,17 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm<kWidth, kParts>)
       .row = row,
       .scores = a.scratch.scores + row * a.scratch.ld,
       .ld = a.scratch.ld};
-  find_shifts(q, a.has_row_max ? a.scratch.row_max : nullptr, shifts);
+  const float sink = shape.sink(head);
+  find_shifts(q, a.has_row_max ? a.scratch.row_max : nullptr, sink, shifts);
   for (int i = 0; i < kRowsOfWarp; ++i) lane_sums[warp * kRowsOfWarp + i][lane] = 0.0f;
   Sums<T> sums[kParts];
 #pragma unroll
   for (int p = 0; p < kParts; ++p) sums[p].clear();
   sum_slots<T, kWidth, kParts>(q, stored, first_part, shared, shifts, lane_sums, sums);
   for (int i = 0; i < kRowsOfWarp; ++i) {
-    const float sum = warp_sum(lane_sums[warp * kRowsOfWarp + i][lane]);
-    if (lane == 0) inverse[warp * kRowsOfWarp + i] = sum == 0.0f ? 0.0f : 1.0f / sum;
+    const int r = warp * kRowsOfWarp + i;
+    const float sum = warp_sum(lane_sums[r][lane]) + softmax_term(sink, shifts[r]);
+    if (lane == 0) inverse[r] = sum == 0.0f ? 0.0f : 1.0f / sum;
   }
 #pragma unroll
   for (int p = 0; p < kParts; ++p) {

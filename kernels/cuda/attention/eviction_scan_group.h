@@ -39,6 +39,9 @@ struct ScannedGroup {
   __device__ const float* scores(std::int32_t head, std::int32_t query) const {
     return a.scratch.scores + ((first_head + head) * kRopeSegmentTokens + query) * a.scratch.ld;
   }
+  __device__ float sink(std::int32_t head) const {
+    return a.shape.sink(static_cast<std::int32_t>(blockIdx.y) * n_heads + head);
+  }
   // Positions at or below are hidden from the query by the sliding window.
   __device__ std::int64_t hidden_below(std::int32_t query) const {
     return static_cast<std::int64_t>(static_cast<std::int32_t>(tile.position) + query) -

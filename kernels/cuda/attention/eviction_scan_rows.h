@@ -45,15 +45,16 @@ __device__ void hide(const std::int32_t* positions, std::int64_t hidden_below,
   }
 }
 
-// A row's maximum and 1 / the sum of its exponentials; the weight of each slot is added to
-// `weights`. Where no slot is visible, all weights are 0; where a score is NaN, all are.
+// A row's maximum and 1 / the sum of its exponentials, both with its sink's (-inf: none); the
+// weight of each slot is added to `weights`. Where no slot is visible, all weights are 0; where a
+// score is NaN, all are.
 template <int kSlots>
-__device__ void add_softmax(float (&x)[kSlots], float (&weights)[kSlots], float& row_max,
-                            float& row_scale) {
+__device__ void add_softmax(float (&x)[kSlots], float (&weights)[kSlots], float sink,
+                            float& row_max, float& row_scale) {
   float top = -INFINITY, sum = 0.0f;
 #pragma unroll
   for (int c = 0; c < kSlots; ++c) top = fmaxf(top, x[c]);  // passes over NaN
-  row_max = warp_max(top);
+  row_max = fmaxf(warp_max(top), sink);
   if (row_max == -INFINITY) {
 #pragma unroll
     for (int c = 0; c < kSlots; ++c) sum += x[c] != x[c] ? x[c] : 0.0f;
@@ -68,15 +69,15 @@ __device__ void add_softmax(float (&x)[kSlots], float (&weights)[kSlots], float&
     x[c] = softmax_term(x[c], shift);
     sum += x[c];
   }
-  row_scale = 1.0f / warp_sum(sum);
+  row_scale = 1.0f / (warp_sum(sum) + softmax_term(sink, shift));
 #pragma unroll
   for (int c = 0; c < kSlots; ++c) weights[c] = fmaf(x[c], row_scale, weights[c]);
 }
 
 // The same of any number `n` of slots; `weights` (n) are of all lanes.
 __device__ inline void add_long_softmax(const float* scores, const ScannedGroup& g, bool hides,
-                                        std::int64_t hidden_below, std::int32_t n, float* weights,
-                                        float& row_max, float& row_scale) {
+                                        std::int64_t hidden_below, std::int32_t n, float sink,
+                                        float* weights, float& row_max, float& row_scale) {
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
   const auto at = [&](std::int32_t j) {
     if (g.eviction_step[j] != kLive) return -INFINITY;
@@ -88,6 +89,7 @@ __device__ inline void add_long_softmax(const float* scores, const ScannedGroup&
     top = (x > top || x != x) ? x : top;
   }
   row_max = warp_max(top);
+  row_max = sink > row_max ? sink : row_max;
   if (row_max == -INFINITY) {
     row_scale = 0.0f;
     return;
@@ -95,7 +97,7 @@ __device__ inline void add_long_softmax(const float* scores, const ScannedGroup&
   const float shift = softmax_shift(row_max);
   float sum = 0.0f;
   for (std::int32_t j = lane; j < n; j += kLanes) sum += softmax_term(at(j), shift);
-  row_scale = 1.0f / warp_sum(sum);
+  row_scale = 1.0f / (warp_sum(sum) + softmax_term(sink, shift));
   for (std::int32_t j = lane; j < n; j += kLanes)
     weights[j] = fmaf(softmax_term(at(j), shift), row_scale, weights[j]);
 }
@@ -140,10 +142,10 @@ class WarpHeads {
         float x[kHeld];
         take_row(h, query, n, x);
         if (hides) hide(g_.positions, hidden_below, live_, x);
-        add_softmax(x, weights_, row_max, row_scale);
+        add_softmax(x, weights_, g_.sink(h), row_max, row_scale);
       } else {
-        add_long_softmax(g_.scores(h, query), g_, hides, hidden_below, n, sums_, row_max,
-                         row_scale);
+        add_long_softmax(g_.scores(h, query), g_, hides, hidden_below, n, g_.sink(h), sums_,
+                         row_max, row_scale);
       }
       if (lane_ == 0) g_.keep_softmax(h, query, row_max, row_scale);
     }

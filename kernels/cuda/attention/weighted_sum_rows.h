@@ -81,8 +81,9 @@ __device__ inline void copy_scores(const QueryRows& q, std::int32_t first, float
 }
 
 // shifts (kRows) of the warp's rows, of the maxima that the scan has found, or that are found here
-// where `row_max` (of all rows of the scratch) is null.
-__device__ inline void find_shifts(const QueryRows& q, const float* row_max, float* shifts) {
+// where `row_max` (of all rows of the scratch) is null; the sink of the head takes part.
+__device__ inline void find_shifts(const QueryRows& q, const float* row_max, float sink,
+                                   float* shifts) {
   const auto warp = static_cast<std::int32_t>(threadIdx.x) / kLanes,
              lane = static_cast<std::int32_t>(threadIdx.x) % kLanes;
   for (std::int32_t i = 0; i < kRowsOfWarp; ++i) {
@@ -96,6 +97,7 @@ __device__ inline void find_shifts(const QueryRows& q, const float* row_max, flo
         top = (x > top || x != x) ? x : top;
       }
       top = warp_max(top);
+      top = sink > top ? sink : top;
     }
     if (lane == 0) shifts[r] = softmax_shift(top);
   }

@@ -61,11 +61,16 @@ struct AttentionShape {
   bool in_state;                    // positions (kernels/README.md, "Positions")
   std::int32_t cache_size;          // places of the layer
   std::int32_t n_merged;            // of them, of merged tokens
+  const float* sinks = nullptr;     // (n_heads) LayerShape::has_sinks, else null
 
   // q . k as the softmax takes it.
   __device__ float score_of(float product) const {
     const float score = product * scale;
     return score_cap > 0.0f ? score_cap * tanhf(score / score_cap) : score;
+  }
+  // What is in the denominator of a head's softmax beside the scores; -inf: nothing.
+  __device__ float sink(std::int32_t head) const {
+    return sinks == nullptr ? -INFINITY : sinks[head];
   }
   __host__ __device__ std::int32_t q_size() const { return n_heads * head_dim; }
   __host__ __device__ std::int32_t kv_size() const { return n_kv_heads * head_dim; }

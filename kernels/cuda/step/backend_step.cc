@@ -141,6 +141,7 @@ void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Bu
                    .in = used(qkv),
                    .q_norm = device_.on_device(weights.q_norm),
                    .k_norm = device_.on_device(weights.k_norm),
+                   .sinks = device_.on_device(weights.sinks),
                    .out = used(out)});
   in_flight.request_events(layer, events);
 }

@@ -38,6 +38,7 @@ struct Call {
   const void* weights = nullptr;                     // matrix, norm (float32) or embedding
   const float* bias = nullptr;                       // or none
   const float *q_norm = nullptr, *k_norm = nullptr;  // attend, or none
+  const float* sinks = nullptr;                      // the same
   ExpertCall experts = {};                           // experts
   void* out = nullptr;
   bool operator==(const Call&) const = default;

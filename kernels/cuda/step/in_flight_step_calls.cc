@@ -30,8 +30,8 @@ void InFlightStep::flush() {
 
 void InFlightStep::run(const Call& call) {
   if (call.kind == Call::Kind::attend) {
-    attention_.run(call.layer, call.q_norm, call.k_norm, static_cast<const float*>(call.in),
-                   call.out);
+    attention_.run(call.layer, call.q_norm, call.k_norm, call.sinks,
+                   static_cast<const float*>(call.in), call.out);
     return;
   }
   if (call.kind == Call::Kind::project) {

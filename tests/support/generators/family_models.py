@@ -150,6 +150,14 @@ CASES = {
     "*granite-moe-shared": ("GraniteMoeShared", {**SMALL, "num_local_experts": 5, "num_experts_per_tok": 2,
                                                  "shared_intermediate_size": 24, "attention_multiplier": 0.3,
                                                  "residual_multiplier": 0.6}),
+    "*gpt-oss": ("GptOss", {**HEADS, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 20,
+                            "rope_parameters": {**YARN, "truncate": False}, "intermediate_size": 32}),
+    "gpt-oss-mxfp4": ("GptOss", {**HEADS, "num_local_experts": 3, "num_experts_per_tok": 2, "sliding_window": 20,
+                                 "rope_parameters": {**YARN, "truncate": False}, "hidden_size": 64,
+                                 "intermediate_size": 32}),
+    "gpt-oss-nobias": ("GptOss", {**HEADS, "num_local_experts": 3, "num_experts_per_tok": 1, "sliding_window": 50,
+                                  "attention_bias": False, "layer_types": ["full_attention"] * 3,
+                                  "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}),
 }  # fmt: skip
 
 
@@ -201,6 +209,38 @@ def nll_of(model, ids):
     return [-logp[t - 1, ids[t]].item() for t in range(1, len(ids))]
 
 
+def with_mxfp4_experts(model, seed):
+    """Gives the experts of gpt-oss weights that MXFP4 holds; the tensors of blocks and scales."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+    generator = np.random.default_rng(seed)
+    tensors = {}
+    for i, layer in enumerate(model.model.layers):
+        for name in ("gate_up_proj", "down_proj"):
+            parameter = getattr(layer.mlp.experts, name)
+            n, columns, rows = parameter.shape
+            blocks = torch.from_numpy(generator.integers(0, 256, (n, rows, columns // 32, 16), np.uint8))
+            scales = torch.from_numpy(generator.integers(121, 125, (n, rows, columns // 32)).astype(np.uint8))
+            values = convert_moe_packed_tensors(blocks.clone(), scales.clone(), dtype=torch.float32)
+            with torch.no_grad():
+                parameter.copy_(values.reshape(parameter.shape).double())
+            prefix = f"model.layers.{i}.mlp.experts.{name}"
+            tensors |= {prefix + "_blocks": blocks, prefix + "_scales": scales}
+    return tensors
+
+
+def replace_tensors(folder, packed):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    for name in packed:
+        tensors.pop(name.removesuffix("_blocks").removesuffix("_scales"), None)
+    save_file(tensors | packed, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4"}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 def write_model(model, folder):
     folder.mkdir(parents=True)
     model.float().save_pretrained(folder)
@@ -231,7 +271,9 @@ def tovamill_nll(program, folder, corpus, out, options):
 GGUF = {"gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "phi3": "phi3", "olmo2": "olmo2",
         "olmo3": "olmo2", "granite": "granite", "cohere": "command-r", "cohere2": "cohere2", "exaone4": "exaone4",
         "glm4": "glm4", "starcoder2": "starcoder2", "stablelm": "stablelm", "nemotron": "nemotron", "arcee": "arcee",
-        "seed_oss": "seed_oss", "ernie4_5": "ernie4_5"}  # fmt: skip
+        "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "mixtral": "llama", "qwen2_moe": "qwen2moe",
+        "qwen3_moe": "qwen3moe", "olmoe": "olmoe", "granitemoe": "granitemoe",
+        "granitemoeshared": "granitemoe", "gpt_oss": "gpt-oss"}  # fmt: skip
 # What their files cannot say is left out: no windows of Phi 3 and Starcoder 2, no scalings but linear here.
 GGUF_CHANGES = {
     "gemma2": {"query_pre_attn_scalar": 16}, "phi3": {"sliding_window": None},
@@ -239,11 +281,14 @@ GGUF_CHANGES = {
                                   for k in ("full_attention", "sliding_attention")}},
     "starcoder2": {"sliding_window": None}, "arcee-yarn": {"rope_parameters": None, "attention_bias": False,
                                                            "mlp_bias": False},
+    "qwen2-moe-window": {"use_sliding_window": False, "norm_topk_prob": False, "mlp_only_layers": []},
+    "qwen3-moe-all": {"norm_topk_prob": True, "attention_bias": False, "use_sliding_window": False},
     "gemma3-cap": {"final_logit_softcapping": None, "query_pre_attn_scalar": 16},
 }  # fmt: skip
 NOT_GGUF = ("gemma-gelu", "gemma2-nocap", "phi3-short", "olmo2-bias", "exaone4",
-            "cohere2-bias", "starcoder2-nobias", "seed-oss")  # fmt: skip
-PAIRED = ("granite", "arcee")
+            "cohere2-bias", "starcoder2-nobias", "seed-oss", "qwen3-moe", "qwen3-moe-step", "mixtral-window",
+            "olmoe-norm")  # fmt: skip
+PAIRED = ("granite", "arcee", "llama", "granitemoe")
 OFFSET = ("gemma", "gemma2", "gemma3", "nemotron")
 
 
@@ -290,15 +335,46 @@ def gguf_keys(writer, arch, c):
     if arch == "gemma2":
         writer.add_attn_logit_softcapping(c.attn_logit_softcapping)
         writer.add_final_logit_softcapping(c.final_logit_softcapping)
-    if arch == "granite":
+    if arch.startswith("granite"):
         writer.add_attention_scale(float(c.attention_multiplier))
         writer.add_embedding_scale(float(c.embedding_multiplier))
         writer.add_residual_scale(float(c.residual_multiplier))
         writer.add_logit_scale(float(c.logits_scaling))
     if arch in ("command-r", "cohere2"):
         writer.add_logit_scale(float(c.logit_scale))
+    n_experts = getattr(c, "num_local_experts", None) or getattr(c, "num_experts", None)
+    if n_experts:
+        writer.add_expert_count(n_experts)
+        writer.add_expert_used_count(c.num_experts_per_tok)
+        if hasattr(c, "moe_intermediate_size"):
+            writer.add_expert_feed_forward_length(c.moe_intermediate_size)
+        shared = getattr(c, "shared_expert_intermediate_size", None) or getattr(c, "shared_intermediate_size", None)
+        if shared:
+            writer.add_expert_shared_feed_forward_length(shared)
     if arch == "stablelm":
         writer.add_parallel_residual(c.use_parallel_residual)
+
+
+# Tensors of experts, and of what is beside them, by the names of transformers' modules.
+EXPERT_TENSORS = {
+    "experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "experts.down_proj": ("ffn_down_exps",),
+    "block_sparse_moe.router.weight": ("ffn_gate_inp",), "mlp.gate.weight": ("ffn_gate_inp",),
+    "shared_mlp.input_linear.weight": ("ffn_gate_shexp", "ffn_up_shexp"),
+    "shared_mlp.output_linear.weight": ("ffn_down_shexp",), "shared_expert_gate.weight": ("ffn_gate_inp_shexp",),
+}  # fmt: skip
+
+
+def write_expert_tensor(writer, name, values):
+    """False where the name is none of these."""
+    for part, names in EXPERT_TENSORS.items():
+        if not name.endswith(part):
+            continue
+        rows = values.ndim - 2
+        for target, half in zip(names, np.split(values, len(names), axis=rows)):
+            half = half[0] if target == "ffn_gate_inp_shexp" else half
+            writer.add_tensor(f"blk.{name.split('.')[2]}.{target}.weight", np.ascontiguousarray(half))
+        return True
+    return False
 
 
 def write_gguf(file, arch, model):
@@ -320,6 +396,8 @@ def write_gguf(file, arch, model):
         if name == "lm_head.weight" and c.tie_word_embeddings:
             continue
         values = values.float().numpy()
+        if write_expert_tensor(writer, name, values):
+            continue
         if arch in OFFSET and "norm" in name and name.endswith("weight"):
             values = values + 1
         if arch in PAIRED and (".q_proj." in name or ".k_proj." in name):
@@ -353,7 +431,10 @@ def run_case(program, name, case, seed, folder, corpus):
     class_name, config = case[0], case[1]
     chunk = case[2] if len(case) > 2 else None
     model = make_model(class_name, config, seed)
+    packed = with_mxfp4_experts(model, seed) if name.endswith("mxfp4") else {}
     write_model(model, folder)
+    if packed:
+        replace_tensors(folder, packed)
     exact_rotary(model)
     ids = ids_of(TEXT)
     theirs = []
