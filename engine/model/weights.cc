@@ -118,6 +118,8 @@ std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden
 
 // Rows [first, first + n) of a matrix.
 TensorView rows_of(const TensorView& matrix, std::int64_t first, std::int64_t n) {
+  if (first < 0 || first + n > matrix.n_rows())
+    throw Error(ExitCode::internal, "rows beyond those of tensor '" + matrix.name + "'");
   TensorView rows = matrix;
   const std::uint64_t row_bytes =
       bytes_of_elements(matrix.storage, static_cast<std::uint64_t>(matrix.n_cols()));
@@ -226,6 +228,11 @@ class Collector {
       if (is_stacked) wanted.insert(wanted.begin(), shape.experts.n_experts);
       if (tensor.columns != Extent::none) wanted.push_back(size(tensor.columns));
       const TensorView found = needed(name, wanted);
+      if (tensor.columns == Extent::none) {  // a bias: a row of all of them
+        expert.*tensor.place = rows_of(found, is_stacked ? index : 0, 1);
+        (expert.*tensor.place).shape = {n_rows};
+        continue;
+      }
       const std::int64_t first = (is_stacked ? index * n_whole : 0) + size(tensor.rows_before);
       expert.*tensor.place = rows_of(found, first, n_rows);
     }

@@ -131,9 +131,9 @@ TEST_P(IsaKernelsTest, ExponentiateEqualsFloat64) {
         for (std::size_t j = 0; j < in.size(); ++j) {
           if (visible(j)) highest = std::max(highest, static_cast<double>(in[j]));
         }
-        const float got = isa_->exponentiate(row.data(), n, padded, scale,
-                                             by_position ? positions.data() : nullptr, hidden_below,
-                                             by_eviction ? eviction_step.data() : nullptr, step);
+        const float got = isa_->exponentiate(
+            row.data(), n, padded, scale, by_position ? positions.data() : nullptr, hidden_below,
+            by_eviction ? eviction_step.data() : nullptr, step, nullptr);
         for (std::size_t j = 0; j < in.size(); ++j) {
           const double x = visible(j)
                                ? (static_cast<double>(in[j]) - highest) * static_cast<double>(scale)

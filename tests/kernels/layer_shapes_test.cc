@@ -1,5 +1,5 @@
-// Layers of one model that differ: each has its sliding window, its rotary table or none, and its
-// scale of the scores.
+// Layers of one model that differ: each has its sliding window, its rotary table or none, sinks or
+// none, and its scale of the scores.
 
 #include <gtest/gtest.h>
 
@@ -27,6 +27,8 @@ std::vector<NamedLayers> mixed_layers() {
       {"a window in the last", {plain, windowed}},
       {"no rotation in the first", {bare, plain}},
       {"no rotation in the last, with a window", {plain, {.sliding_window = 25, .rope = kNoRope}}},
+      {"sinks, a window in the last",
+       {{.has_sinks = true}, {.sliding_window = 25, .has_sinks = true}}},
       {"two tables, two scales", {{.rope = 1}, {.attention_scale = 0.4}}}};
 }
 

@@ -53,6 +53,16 @@ void check_merges(const CacheOptions& cache, const ModelShape& shape) {
               "and keeps no merged tokens");
 }
 
+// "8 of 128 experts a token, ", or nothing.
+std::string experts_note(const ModelShape& shape) {
+  for (const LayerShape& layer : shape.layers) {
+    const ExpertsShape& e = layer.experts;
+    if (e.n_experts > 0)
+      return std::to_string(e.n_used) + " of " + counted(e.n_experts, "expert") + " a token, ";
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
@@ -65,8 +75,8 @@ std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::string names;
   for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
   return config.architecture + ", " + counted(config.shape.n_layers, "layer") + ", " +
-         human_count(n_parameters) + " parameters, " + names + ropes_note(config) +
-         unread_keys(config, files.format());
+         human_count(n_parameters) + " parameters, " + experts_note(config.shape) + names +
+         ropes_note(config) + unread_keys(config, files.format());
 }
 
 void fit_config(const RunOptions& options, ModelConfig& config) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <compare>
 #include <cstdint>
@@ -82,6 +83,10 @@ class AttentionDevice {
       for (double& f : shape_.ropes.back()) f /= 8;
     }
     if (s.layers.empty()) shape_.layers.assign(kLayers, {.sliding_window = s.sliding_window});
+    for (std::size_t l = 0; l < shape_.layers.size(); ++l) {
+      for (std::int32_t h = 0; shape_.layers[l].has_sinks && h < shape_.n_heads; ++h)
+        weights_[l].sinks.push_back(h % 2 == 0 ? 4.0f : -1.0f);
+    }
     backend_ = make_backend(s.device, {.shape = shape_,
                                        .cache = s.cache,
                                        .dtype = s.dtype,
@@ -131,7 +136,8 @@ class AttentionDevice {
     std::vector<std::vector<BlockEvents>> events(kLayers, std::vector<BlockEvents>(blocks.size()));
     for (std::int32_t layer = 0; layer < kLayers; ++layer) {
       for (std::size_t b = 0; b < blocks.size(); ++b) fill(*streams[b], layer, blocks[b]);
-      backend_->attend(layer, {}, *qkv_, *out_, events[static_cast<std::size_t>(layer)]);
+      backend_->attend(layer, weights_[static_cast<std::size_t>(layer)], *qkv_, *out_,
+                       events[static_cast<std::size_t>(layer)]);
       for (std::size_t b = 0; b < blocks.size(); ++b) note(*streams[b], layer, blocks[b]);
     }
     backend_->finish_step();
@@ -190,6 +196,7 @@ class AttentionDevice {
   }
 
   ModelShape shape_;
+  std::array<AttentionWeights, kLayers> weights_;  // of norms and sinks
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Buffer> qkv_, out_;
 };

@@ -283,11 +283,12 @@ GGUF_CHANGES = {
                                                            "mlp_bias": False},
     "qwen2-moe-window": {"use_sliding_window": False, "norm_topk_prob": False, "mlp_only_layers": []},
     "qwen3-moe-all": {"norm_topk_prob": True, "attention_bias": False, "use_sliding_window": False},
+    "gpt-oss": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
     "gemma3-cap": {"final_logit_softcapping": None, "query_pre_attn_scalar": 16},
 }  # fmt: skip
 NOT_GGUF = ("gemma-gelu", "gemma2-nocap", "phi3-short", "olmo2-bias", "exaone4",
             "cohere2-bias", "starcoder2-nobias", "seed-oss", "qwen3-moe", "qwen3-moe-step", "mixtral-window",
-            "olmoe-norm")  # fmt: skip
+            "olmoe-norm", "gpt-oss-nobias", "gpt-oss-mxfp4")  # fmt: skip
 PAIRED = ("granite", "arcee", "llama", "granitemoe")
 OFFSET = ("gemma", "gemma2", "gemma3", "nemotron")
 
@@ -327,10 +328,10 @@ def gguf_keys(writer, arch, c):
         writer.add_layer_norm_eps(eps)
     else:
         writer.add_layer_norm_rms_eps(eps)
-    if arch in ("gemma2", "gemma3", "olmo2", "cohere2", "exaone4") and getattr(c, "sliding_window", None):
+    if arch in ("gemma2", "gemma3", "olmo2", "cohere2", "exaone4", "gpt-oss") and getattr(c, "sliding_window", None):
         writer.add_sliding_window(c.sliding_window)
         kinds = [t == "sliding_attention" for t in c.layer_types]
-        if arch != "gemma2" and kinds != [(i + 1) % (6 if arch == "gemma3" else 4) != 0 for i in range(len(kinds))]:
+        if arch not in ("gemma2", "gpt-oss") and kinds != [(i + 1) % (6 if arch == "gemma3" else 4) != 0 for i in range(len(kinds))]:
             writer.add_sliding_window_pattern(kinds)
     if arch == "gemma2":
         writer.add_attn_logit_softcapping(c.attn_logit_softcapping)
@@ -346,6 +347,8 @@ def gguf_keys(writer, arch, c):
     if n_experts:
         writer.add_expert_count(n_experts)
         writer.add_expert_used_count(c.num_experts_per_tok)
+        if arch == "gpt-oss":
+            writer.add_expert_feed_forward_length(c.intermediate_size)
         if hasattr(c, "moe_intermediate_size"):
             writer.add_expert_feed_forward_length(c.moe_intermediate_size)
         shared = getattr(c, "shared_expert_intermediate_size", None) or getattr(c, "shared_intermediate_size", None)
@@ -364,8 +367,28 @@ EXPERT_TENSORS = {
 }  # fmt: skip
 
 
-def write_expert_tensor(writer, name, values):
+def gpt_oss_tensors(name, values):
+    """name behind the layer -> values, of what other families have otherwise."""
+    kind = name.split(".", 3)[-1]
+    if kind == "mlp.experts.gate_up_proj":
+        return {f"ffn_{part}_exps.weight": values[:, :, i::2].swapaxes(1, 2) for i, part in enumerate(("gate", "up"))}
+    if kind == "mlp.experts.gate_up_proj_bias":
+        return {f"ffn_{part}_exps.bias": values[:, i::2] for i, part in enumerate(("gate", "up"))}
+    if kind == "mlp.experts.down_proj":
+        return {"ffn_down_exps.weight": values.swapaxes(1, 2)}
+    names = {"mlp.experts.down_proj_bias": "ffn_down_exps.bias", "self_attn.sinks": "attn_sinks.weight",
+             "mlp.router.weight": "ffn_gate_inp.weight", "mlp.router.bias": "ffn_gate_inp.bias",
+             "post_attention_layernorm.weight": "post_attention_norm.weight"}  # fmt: skip
+    return {names[kind]: values} if kind in names else {}
+
+
+def write_expert_tensor(writer, arch, name, values):
     """False where the name is none of these."""
+    if arch == "gpt-oss":
+        tensors = gpt_oss_tensors(name, values)
+        for target, part in tensors.items():
+            writer.add_tensor(f"blk.{name.split('.')[2]}.{target}", np.ascontiguousarray(part))
+        return bool(tensors)
     for part, names in EXPERT_TENSORS.items():
         if not name.endswith(part):
             continue
@@ -396,7 +419,7 @@ def write_gguf(file, arch, model):
         if name == "lm_head.weight" and c.tie_word_embeddings:
             continue
         values = values.float().numpy()
-        if write_expert_tensor(writer, name, values):
+        if write_expert_tensor(writer, arch, name, values):
             continue
         if arch in OFFSET and "norm" in name and name.endswith("weight"):
             values = values + 1

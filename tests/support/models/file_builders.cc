@@ -59,6 +59,8 @@ std::uint32_t ggml_number(StorageType dtype) {
       return 34;
     case StorageType::tq2_0:
       return 35;
+    case StorageType::u8:
+      break;  // no type of GGUF
     case StorageType::mxfp4:
       return 39;
   }
