@@ -54,12 +54,11 @@ void attend_head(const LayerPass& pass, const Tile& tile, std::int32_t kv, int t
   float* inverse_sum = scratch.inverse_sum.data() + kv * model.per_kv;
   for (std::int32_t q = 0; q < model.per_kv; ++q) {
     pass.cap_scores(weights + std::int64_t{q} * tile.ld, tile.n_slots());
-    RowSink sink;
     inverse_sum[q] =
         1.0f / pass.isa.exponentiate(weights + std::int64_t{q} * tile.ld, tile.n_slots(), tile.ld,
                                      pass.scale, pass.hiding_positions(tile, kv),
                                      pass.hidden_below(tile.position), nullptr, 0,
-                                     pass.sink_of(kv, q, sink));
+                                     pass.kept_sink_of(tile, kv, q));
   }
   float* sums = scratch.row_sums();
   sum_values(pass, tile, kv, weights, sums);

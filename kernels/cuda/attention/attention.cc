@@ -145,8 +145,8 @@ void Attention::run_batch(const TileBatch& batch, const AttentionShape& shape, s
              rope == kNoRope ? nullptr : angles(rope), q_norm, k_norm,
              static_cast<T*>(queries_.data()), scratch.appended},
             layout_.n_rows(), stream_);
-  if (batch.kind == TileKind::decode) return run_decode(batch, layer, out);
-  run_tiles(batch, scratch, partial, layer, out);
+  if (batch.kind == TileKind::decode) return run_decode(batch, shape, layer, out);
+  run_tiles(batch, shape, scratch, partial, layer, out);
 }
 
 template <class T>
@@ -166,9 +166,8 @@ MergeArguments<T> Attention::merge_arguments(const TileBatch& batch, std::int32_
 }
 
 template <class T>
-void Attention::run_tiles(const TileBatch& batch, const TileScratch& s, float* partial,
-                          std::int32_t layer, T* out) {
-  const AttentionShape& shape = model_.shape(layer);
+void Attention::run_tiles(const TileBatch& batch, const AttentionShape& shape, const TileScratch& s,
+                          float* partial, std::int32_t layer, T* out) {
   const StateLayout& layout = model_.layout();
   const TileInfo* tiles = tiles_of(layer) + batch.first;
   const MergeArguments<T> merging = merge_arguments<T>(batch, layer, s);
@@ -196,9 +195,10 @@ void Attention::run_tiles(const TileBatch& batch, const TileScratch& s, float* p
 }
 
 template <class T>
-void Attention::run_decode(const TileBatch& batch, std::int32_t layer, T* out) {
+void Attention::run_decode(const TileBatch& batch, const AttentionShape& shape, std::int32_t layer,
+                           T* out) {
   DecodeArguments<T> a{};
-  a.shape = model_.shape(layer);
+  a.shape = shape;
   a.layout = model_.layout();
   a.layer = layer;
   a.tiles = tiles_of(layer) + batch.first;

@@ -50,6 +50,7 @@ class Attention {
   // Of a rotary table.
   const double* inv_freq(std::int32_t rope) const;  // (head_dim / 2)
   float* angles(std::int32_t rope) const;           // (max_rows, head_dim) of the step's rows
+  // `shape`: of the layer, with its sinks.
   template <class T>
   void run_batch(const TileBatch& batch, const AttentionShape& shape, std::int32_t layer,
                  const float* q_norm, const float* k_norm, const float* qkv, T* out);
@@ -60,10 +61,10 @@ class Attention {
   const TileInfo* tiles_of(std::int32_t layer) const;
   std::size_t upload_layer_tiles(std::byte* staging) const;
   template <class T>
-  void run_tiles(const TileBatch& batch, const TileScratch& s, float* partial, std::int32_t layer,
-                 T* out);
+  void run_tiles(const TileBatch& batch, const AttentionShape& shape, const TileScratch& s,
+                 float* partial, std::int32_t layer, T* out);
   template <class T>
-  void run_decode(const TileBatch& batch, std::int32_t layer, T* out);
+  void run_decode(const TileBatch& batch, const AttentionShape& shape, std::int32_t layer, T* out);
 
   const AttentionModel& model_;
   const Stream& stream_;
