@@ -71,6 +71,10 @@ struct AttentionWeights {
   std::unique_ptr<Matrix> qkv;  // (q_size + 2 * kv_size, hidden_size), biases inside
   std::vector<float> q_norm;    // (head_dim) or, QkNorm::row, (q_size); empty where there is none
   std::vector<float> k_norm;
+  // (head_dim) rotated queries are multiplied with it, each head; empty: with nothing. The weights
+  // of both norms of QkNorm::rotated_heads, which then have none: norms do not see rotations.
+  std::vector<float> q_factor = {};
+  std::vector<float> v_norm = {};  // (head_dim) of each head of the values, which are kept so
 };
 
 class Backend : public StateKeeper {
@@ -104,9 +108,9 @@ class Backend : public StateKeeper {
   // out = activation(x G^T + g) * (x U^T + u).
   virtual void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
                              Buffer& out) = 0;
-  // out = activation(x U^T + u).
+  // out = activation(x U^T + u); `xielu` is read by that one alone.
   virtual void project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                 Buffer& out) = 0;
+                                 const Xielu& xielu, Buffer& out) = 0;
   // Rotates Q and K, attends exactly as if token by token, lets the policy drop tokens, keeps the
   // survivors (kernels/README.md, "Evictions", "Blocks").
   // `qkv` (n_rows, q_size + 2 kv_size) is overwritten; `out` (n_rows,

@@ -125,6 +125,41 @@ void stablelm_of_gguf(const ConfigReader& config, ModelConfig& model) {
   for (LayerShape& layer : model.shape.layers) layer.parallel = is_parallel;
 }
 
+void mistral3_of_gguf(const ConfigReader& config, ModelConfig& model) {
+  const double beta = number_or(config, "attention.temperature_scale", 0),
+               scale = number_or(config, "attention.scale", 0);
+  for (LayerShape& layer : model.shape.layers) {
+    layer.attention_scale = scale;
+    if (beta == 0) continue;
+    layer.query_beta = beta;
+    layer.query_length = config.integer("rope.scaling.original_context_length", kContextLimits);
+  }
+}
+
+void xielu_of_gguf(const ConfigReader& config, ModelConfig& model) {
+  const ConfigReader all(config.object(), config.where());
+  std::vector<LayerShape>& layers = model.shape.layers;
+  const auto numbers = [&](const char* key) {
+    const nlohmann::json* value = all.find(key);
+    if (value == nullptr) all.fail(std::string(key) + " is missing");
+    const bool is_list = value->is_array();
+    if (is_list && value->size() != layers.size())
+      all.fail(std::string(key) + " is not a list with a number for each of the " +
+               std::to_string(layers.size()) + " layers");
+    std::vector<float> found;
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      const nlohmann::json& number = is_list ? value->at(l) : *value;
+      if (!number.is_number()) all.fail(std::string(key) + " holds what is not a number");
+      found.push_back(number.get<float>());
+    }
+    return found;
+  };
+  const std::vector<float> alpha_p = numbers("xielu.alpha_p"), alpha_n = numbers("xielu.alpha_n"),
+                           beta = numbers("xielu.beta"), eps = numbers("xielu.eps");
+  for (std::size_t l = 0; l < layers.size(); ++l)
+    layers[l].xielu = xielu_of(alpha_p[l], alpha_n[l], beta[l], eps[l]);
+}
+
 void biases_of_gguf(const ConfigReader&, ModelConfig& model) {
   for (LayerShape& layer : model.shape.layers) layer.mlp_bias = true;
 }

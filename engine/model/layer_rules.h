@@ -42,6 +42,10 @@ void cap_of_gemma3(const ConfigReader& config, ModelConfig& model);
 void multipliers_of_granite(const ConfigReader& config, ModelConfig& model);
 // layer_types of attention alone, no experts, position_embedding_type.
 void dense_granite_hybrid(const ConfigReader& config, ModelConfig& model);
+// qk_norm or use_qk_norm of a family that has these norms always: refused where it is false.
+void qk_norm_by_family(const ConfigReader& config, ModelConfig& model);
+// rope_parameters.llama_4_scaling_beta and original_max_position_embeddings (Ministral 3).
+void query_factor_by_position(const ConfigReader& config, ModelConfig& model);
 // logit_scale, 1/16 where it is absent; use_qk_norm is refused.
 void logit_scale_of_cohere(const ConfigReader& config, ModelConfig& model);
 
@@ -92,6 +96,10 @@ void logit_scale_of_gguf(const ConfigReader& config, ModelConfig& model);
 void cohere2_of_gguf(const ConfigReader& config, ModelConfig& model);
 void exaone4_of_gguf(const ConfigReader& config, ModelConfig& model);
 void stablelm_of_gguf(const ConfigReader& config, ModelConfig& model);
+// attention.temperature_scale, by rope.scaling.original_context_length; attention.scale.
+void mistral3_of_gguf(const ConfigReader& config, ModelConfig& model);
+// xielu.*, whose names have no architecture before them: a number, or one for each layer.
+void xielu_of_gguf(const ConfigReader& config, ModelConfig& model);
 // Biases of the feed-forward, which files of the family always hold.
 void biases_of_gguf(const ConfigReader& config, ModelConfig& model);
 

@@ -57,7 +57,8 @@ void add_feed_forward(Backend& backend, const LayerShape& shape, const Layer& la
   if (shape.gated) {
     backend.project_gated(*rows.normed, *layer.gate_up, shape.activation, *rows.gated);
   } else {
-    backend.project_activated(*rows.normed, *layer.gate_up, shape.activation, *rows.gated);
+    backend.project_activated(*rows.normed, *layer.gate_up, shape.activation, layer.xielu,
+                              *rows.gated);
   }
   add_projected(backend, shape, *rows.gated, *layer.down, layer.ffn_post_norm, rows, *rows.hidden);
 }

@@ -38,7 +38,29 @@ std::unique_ptr<Matrix> pack_feed_forward(const LayerWeights& w, Device& device)
   return device.pack_gated({w.gate, w.up, w.gate_bias, w.up_bias});
 }
 
-Layer pack_layer(const ModelConfig& config, const LayerWeights& w, Device& device) {
+// Norms of rotated heads do not see the rotation: they normalise before it, and the weights of both
+// meet the queries behind it.
+void read_qk_norms(const ModelConfig& config, const LayerShape& shape, const LayerWeights& w,
+                   AttentionWeights& attention) {
+  attention.q_norm = read_qk_norm(config, w.q_norm);
+  attention.k_norm = read_qk_norm(config, w.k_norm);
+  if (shape.qk_norm != QkNorm::rotated_heads) return;
+  attention.q_factor.resize(attention.q_norm.size());
+  for (std::size_t i = 0; i < attention.q_factor.size(); ++i)
+    attention.q_factor[i] = attention.q_norm[i] * attention.k_norm[i];
+  attention.q_norm.assign(attention.q_norm.size(), 1.0f);
+  attention.k_norm = attention.q_norm;
+}
+
+Xielu read_xielu(const LayerShape& shape, const LayerWeights& w) {
+  if (w.xielu_alpha_p.data == nullptr) return shape.xielu;
+  const auto number = [](const TensorView& tensor) { return read_vector(tensor).front(); };
+  return xielu_of(number(w.xielu_alpha_p), number(w.xielu_alpha_n), number(w.xielu_beta),
+                  number(w.xielu_eps));
+}
+
+Layer pack_layer(const ModelConfig& config, const LayerShape& shape, const LayerWeights& w,
+                 Device& device) {
   Layer layer;
   layer.attention_norm = read_norm(config, w.attention_norm, w.attention_norm_bias);
   layer.attention_post_norm = read_norm(config, w.attention_post_norm, {});
@@ -47,12 +69,12 @@ Layer pack_layer(const ModelConfig& config, const LayerWeights& w, Device& devic
                                      .rotated = {true, true, false},
                                      .rotary = config.rotary,
                                      .head_dim = config.shape.head_dim});
-  layer.attention.q_norm = read_qk_norm(config, w.q_norm);
-  layer.attention.k_norm = read_qk_norm(config, w.k_norm);
+  read_qk_norms(config, shape, w, layer.attention);
   layer.o = device.pack({.parts = {w.o}, .biases = {w.o_bias}});
   layer.ffn_norm = read_norm(config, w.ffn_norm, w.ffn_norm_bias);
   layer.ffn_post_norm = read_norm(config, w.ffn_post_norm, {});
   layer.gate_up = pack_feed_forward(w, device);
+  layer.xielu = read_xielu(shape, w);
   layer.down = device.pack({.parts = {w.down}, .biases = {w.down_bias}});
   return layer;
 }
@@ -98,8 +120,10 @@ Model pack_layers(const ModelConfig& config, const ModelWeights& weights, const 
     model.embedding = weights.embedding;
     device.hold_embedding(weights.embedding);
   }
-  for (std::int32_t l = range.first; l < range.first + range.n; ++l)
-    model.layers.push_back(pack_layer(config, weights.layers[static_cast<std::size_t>(l)], device));
+  for (std::int32_t l = range.first; l < range.first + range.n; ++l) {
+    const auto at = static_cast<std::size_t>(l);
+    model.layers.push_back(pack_layer(config, config.shape.layers[at], weights.layers[at], device));
+  }
   if (range.has_head()) {
     model.final_norm = read_final_norm(config, weights);
     model.head = device.pack({.parts = {weights.head}});

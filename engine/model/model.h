@@ -18,6 +18,7 @@ struct Layer {
   NormWeights ffn_norm, ffn_post_norm;  // (hidden_size)
   // (2 * intermediate_size, hidden_size); without a gate up alone, (intermediate_size, hidden_size)
   std::unique_ptr<Matrix> gate_up;
+  Xielu xielu = {};              // of Activation::xielu
   std::unique_ptr<Matrix> down;  // (hidden_size, intermediate_size)
 };
 

@@ -25,8 +25,11 @@ void set_ropes(const std::vector<RotaryTable>& ropes, std::int32_t rotary_dim, M
     model.rotary.factor = static_cast<float>(first.attention_factor);
     return;
   }
+  // Where norms stand behind the rotation they leave nothing of it but in their eps.
+  if (shape.layers.front().qk_norm == QkNorm::rotated_heads)
+    shape.qk_norm_eps /= static_cast<float>(std::pow(ropes.front().scaling.attention_factor, 2));
   for (LayerShape& layer : shape.layers) {
-    if (layer.rope == kNoRope) continue;
+    if (layer.rope == kNoRope || layer.qk_norm == QkNorm::rotated_heads) continue;
     const double factor = ropes.at(static_cast<std::size_t>(layer.rope)).scaling.attention_factor;
     if (factor == 1) continue;
     const double plain = layer.attention_scale != 0 ? layer.attention_scale : 1 / std::sqrt(d);

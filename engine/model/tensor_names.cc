@@ -42,6 +42,13 @@ constexpr LayerTensor kAttentionOutput[] = {
     {"self_attn.k_norm.weight", &W::k_norm, E::k_norm, E::none, Need::qk_norm},
 };
 
+constexpr LayerTensor kHunYuanAttentionOutput[] = {
+    {"self_attn.o_proj.weight", &W::o, E::hidden, E::q},
+    {"self_attn.o_proj.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
+    {"self_attn.query_layernorm.weight", &W::q_norm, E::q_norm, E::none, Need::qk_norm},
+    {"self_attn.key_layernorm.weight", &W::k_norm, E::k_norm, E::none, Need::qk_norm},
+};
+
 constexpr LayerTensor kGatedMlp[] = {
     {"mlp.gate_proj.weight", &W::gate, E::intermediate, E::hidden, Need::gated},
     {"mlp.up_proj.weight", &W::up, E::intermediate, E::hidden},
@@ -74,11 +81,25 @@ constexpr LayerTensor kSharedMlp[] = {
     {"shared_mlp.output_linear.weight", &W::down, E::hidden, E::intermediate},
 };
 
+constexpr LayerTensor kXieluMlp[] = {
+    {"mlp.up_proj.weight", &W::up, E::intermediate, E::hidden},
+    {"mlp.down_proj.weight", &W::down, E::hidden, E::intermediate},
+    {"mlp.act_fn.alpha_p", &W::xielu_alpha_p, E::one, E::none, Need::xielu},
+    {"mlp.act_fn.alpha_n", &W::xielu_alpha_n, E::one, E::none, Need::xielu},
+    {"mlp.act_fn.beta", &W::xielu_beta, E::one, E::none, Need::xielu},
+    {"mlp.act_fn.eps", &W::xielu_eps, E::one, E::none, Need::xielu},
+};
+
 constexpr LayerTensor kNorms[] = {
     {"input_layernorm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
     {"input_layernorm.bias", &W::attention_norm_bias, E::hidden, E::none, Need::pre_norm_bias},
     {"post_attention_layernorm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
     {"post_attention_layernorm.bias", &W::ffn_norm_bias, E::hidden, E::none, Need::ffn_norm_bias},
+};
+
+constexpr LayerTensor kApertusNorms[] = {
+    {"attention_layernorm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+    {"feedforward_layernorm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
 };
 
 constexpr LayerTensor kNormsBefore[] = {
@@ -106,6 +127,8 @@ constexpr auto kOlmo2 = joined(kAttention, kAttentionOutput, kGatedMlp, kNormsBe
 constexpr auto kGlm = joined(kAttention, kAttentionOutput, kFusedMlp, kNorms);
 constexpr auto kGlm4 = joined(kAttention, kAttentionOutput, kFusedMlp, kNorms, kGlmNormsBehind);
 constexpr auto kStarcoder2 = joined(kAttention, kAttentionOutput, kGpt2Mlp, kNorms);
+constexpr auto kHunYuan = joined(kAttention, kHunYuanAttentionOutput, kGatedMlp, kNorms);
+constexpr auto kApertus = joined(kAttention, kAttentionOutput, kXieluMlp, kApertusNorms);
 constexpr auto kGraniteHybrid = joined(kAttention, kAttentionOutput, kSharedMlp, kNorms);
 
 // ---- GGUF
@@ -212,6 +235,8 @@ constexpr TensorNames kHfGlmTensors = hf_tensors(kGlm);
 constexpr TensorNames kHfGlm4Tensors = hf_tensors(kGlm4);
 constexpr TensorNames kHfStarcoder2Tensors = hf_tensors(kStarcoder2);
 constexpr TensorNames kHfGraniteHybridTensors = hf_tensors(kGraniteHybrid);
+constexpr TensorNames kHfHunYuanTensors = hf_tensors(kHunYuan);
+constexpr TensorNames kHfApertusTensors = hf_tensors(kApertus);
 constexpr TensorNames kGgufTensors = gguf_tensors(kGguf);
 constexpr TensorNames kGgufPhi3Tensors = gguf_tensors(kGgufPhi3);
 constexpr TensorNames kGgufGlm4Tensors = gguf_tensors(kGgufGlm4);

@@ -13,6 +13,7 @@ namespace tovamill {
 // head or of all of them (QkNorm).
 enum class Extent : std::uint8_t {
   none,
+  one,
   hidden,
   q,
   kv,
@@ -34,6 +35,7 @@ enum class Need : std::uint8_t {
   post_norm,
   qk_norm,
   gated,
+  xielu,  // Activation's
   gate_bias,
   mlp_bias,
   qkv_bias,  // AttentionBias
@@ -68,6 +70,8 @@ extern const TensorNames kHfGlmTensors;         // gate and up in one
 extern const TensorNames kHfGlm4Tensors;        // the same, with norms before and behind
 extern const TensorNames kHfStarcoder2Tensors;  // GPT-2's names of the feed-forward
 extern const TensorNames kHfGraniteHybridTensors;
+extern const TensorNames kHfHunYuanTensors;    // other names of the norms of queries and keys
+extern const TensorNames kHfApertusTensors;    // numbers of xIELU, other names of norms
 extern const TensorNames kGgufTensors;         // llama.cpp names them alike for nearly all
 extern const TensorNames kGgufPhi3Tensors;     // Q, K and V in one, gate and up in one
 extern const TensorNames kGgufGlm4Tensors;     // gate and up in one

@@ -44,6 +44,8 @@ Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape
       return presence_if(layer.qk_norm != QkNorm::none);
     case Need::gated:
       return presence_if(layer.gated);
+    case Need::xielu:
+      return presence_if(layer.activation == Activation::xielu);
     case Need::gate_bias:
       if (layer.gated && layer.mlp_bias_where_present) return Presence::optional;
       return presence_if(layer.gated && layer.mlp_bias);
@@ -84,6 +86,8 @@ std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden
       return layer.intermediate_size;
     case Extent::twice_intermediate:
       return 2 * std::int64_t{layer.intermediate_size};
+    case Extent::one:
+      return 1;
     case Extent::none:
       break;
   }
@@ -114,8 +118,9 @@ class Collector {
 
   // An empty view where there is none.
   TensorView optional(const std::string& name, const Shape& shape) const {
-    const auto tensor = found(name);
+    auto tensor = found(name);
     if (!tensor) return {};
+    if (tensor->shape.empty()) tensor->shape = {1};
     if (tensor->shape != shape) {
       throw BadData(where_ + ": tensor '" + name + "' has the shape " + shown(tensor->shape) +
                     " where the configuration needs " + shown(shape));

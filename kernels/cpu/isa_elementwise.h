@@ -142,7 +142,7 @@ struct Relu2 {
 };
 
 template <class Activation, class Out>
-void gate(const float* g, const float* up, std::int32_t n, Out* out) {
+void gate(const tovamill::Xielu&, const float* g, const float* up, std::int32_t n, Out* out) {
   for_each_vector(
       n,
       [&](std::int64_t i) {
@@ -152,6 +152,24 @@ void gate(const float* g, const float* up, std::int32_t n, Out* out) {
       [&](std::int64_t i) {
         const float x = Activation::of(g[i]);
         put(out + i, up == nullptr ? x : x * up[i]);
+      });
+}
+
+// e^x - 1 of what is at most 0 is as exact as sums of numbers near 1.
+template <class Out>
+void xielu(const tovamill::Xielu& a, const float* g, const float* up, std::int32_t n, Out* out) {
+  for_each_vector(
+      n,
+      [&](std::int64_t i) {
+        const Vf x = load(g + i);
+        const Vf below = exp2(max(min(x, splat(a.eps)) * kLog2E, splat(-126.0f))) - 1.0f - x;
+        const Vf y = (x > Vf{} ? x * x * a.alpha_p : below * a.alpha_n) + x * a.beta;
+        put(out + i, up == nullptr ? y : y * load(up + i));
+      },
+      [&](std::int64_t i) {
+        const float x = g[i], below = std::expm1(x < a.eps ? x : a.eps) - x;
+        const float y = (x > 0.0f ? x * x * a.alpha_p : below * a.alpha_n) + x * a.beta;
+        put(out + i, up == nullptr ? y : y * up[i]);
       });
 }
 

@@ -32,9 +32,11 @@ constexpr tovamill::cpu::IsaKernels make_table(const char* name) {
           .rms_norm_bf16 = rms_norm<std::uint16_t>,
           .layer_norm = layer_norm<float>,
           .layer_norm_bf16 = layer_norm<std::uint16_t>,
-          .gate = {gate<Silu, float>, gate<Gelu, float>, gate<GeluTanh, float>, gate<Relu2, float>},
+          .gate = {gate<Silu, float>, gate<Gelu, float>, gate<GeluTanh, float>, gate<Relu2, float>,
+                   xielu<float>},
           .gate_bf16 = {gate<Silu, std::uint16_t>, gate<Gelu, std::uint16_t>,
-                        gate<GeluTanh, std::uint16_t>, gate<Relu2, std::uint16_t>},
+                        gate<GeluTanh, std::uint16_t>, gate<Relu2, std::uint16_t>,
+                        xielu<std::uint16_t>},
           .rotate = rotate,
           .sum_exp = sum_exp,
           .norm2 = norm2};

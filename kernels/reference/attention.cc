@@ -14,12 +14,13 @@ namespace tovamill::reference {
 // One token's projections, rotated where the formula says so.
 struct ReferenceBackend::Query {
   const LayerShape& shape;
-  std::int32_t layer;  // of the whole model
-  std::int64_t step;   // the token's position
-  const double* q;     // (n_heads, head_dim), not yet rotated
-  const double* k;     // (n_kv_heads, head_dim), not rotated
-  const double* v;     // (n_kv_heads, head_dim)
-  double* out;         // (n_heads, head_dim)
+  std::int32_t layer;               // of the whole model
+  std::int64_t step;                // the token's position
+  const double* q;                  // (n_heads, head_dim), not yet rotated
+  const double* k;                  // (n_kv_heads, head_dim), not rotated
+  const double* v;                  // (n_kv_heads, head_dim)
+  double* out;                      // (n_heads, head_dim)
+  std::span<const float> q_factor;  // AttentionWeights::q_factor
 };
 
 void rotate(double* head, std::int32_t head_dim, double position,
@@ -119,6 +120,9 @@ std::vector<double> ReferenceBackend::attend_head(HeadState& head,
   const double scale = score_scale(query.shape);
   std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w;
   rotate_head(query.shape, q.data(), rotary_position(head, n - 1, query.step));
+  for (double& x : q) x *= query_factor(query.shape, query.step);
+  for (std::size_t i = 0; i < query.q_factor.size(); ++i)
+    q[i] *= static_cast<double>(query.q_factor[i]);
   const auto score_of = [&](const std::vector<double>& key) {
     double score = 0.0;
     for (std::size_t i = 0; i < key.size(); ++i) score += q[i] * key[i];
@@ -212,7 +216,7 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
 void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
                               std::span<const std::vector<double>> head_weights,
                               const StepBlock& block, BlockEvents& events) {
-  const CacheOptions cache = block_options(options_.cache, block.pin);
+  CacheOptions cache = block_options(options_.cache, block.pin);
   std::vector<TokenMemory>& tokens = heads.front().tokens;
   std::vector<double> weights(tokens.size(), 0.0);
   for (const std::vector<double>& w : head_weights) {
@@ -225,6 +229,10 @@ void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, st
   for (HeadState& head : heads) remember(cache, weights, head.tokens);
   const LayerPlaces places =
       places_of(cache, options_.shape, query.layer - options_.shape.first_layer);
+  if (places.is_window) {
+    cache.policy = Policy::window;
+    cache.sinks = 0;
+  }
   const std::int64_t most = places.size - places.merged;
   while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > most) {
     const std::int64_t out =
@@ -267,6 +275,8 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
         normalize_heads(row, shape.q_size(), weights.q_norm);
         normalize_heads(k, shape.kv_size(), weights.k_norm);
       }
+      if (!weights.v_norm.empty())
+        normalize_heads(k + shape.kv_size(), shape.kv_size(), weights.v_norm);
       attend_token(heads,
                    {.shape = shape.layer(layer),
                     .layer = shape.first_layer + layer,
@@ -274,7 +284,8 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
                     .q = row,
                     .k = k,
                     .v = k + shape.kv_size(),
-                    .out = static_cast<ReferenceBuffer&>(out).row(block.first_row + i)},
+                    .out = static_cast<ReferenceBuffer&>(out).row(block.first_row + i),
+                    .q_factor = weights.q_factor},
                    block, events[b]);
     }
   }

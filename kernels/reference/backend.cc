@@ -36,13 +36,24 @@ double activated(Activation activation, double x) {
       return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
     case Activation::relu2:
       return x > 0.0 ? x * x : 0.0;
+    case Activation::xielu:
+      break;  // has numbers of its own
   }
   return 0.0;
 }
 
+double activated(const Xielu& a, double x) {
+  const auto alpha_p = static_cast<double>(a.alpha_p), alpha_n = static_cast<double>(a.alpha_n),
+             beta = static_cast<double>(a.beta), eps = static_cast<double>(a.eps);
+  if (x > 0) return alpha_p * x * x + beta * x;
+  return (std::expm1(std::min(x, eps)) - x) * alpha_n + beta * x;
+}
+
 }  // namespace
 
-ReferenceBackend::ReferenceBackend(const BackendOptions& options) : options_(options) {}
+ReferenceBackend::ReferenceBackend(const BackendOptions& options) : options_(options) {
+  options_.cache = fitted_to_windows(options.cache, options.shape);
+}
 
 std::unique_ptr<StreamState> ReferenceBackend::make_state() {
   auto state = std::make_unique<ReferenceState>();
@@ -50,19 +61,17 @@ std::unique_ptr<StreamState> ReferenceBackend::make_state() {
   return state;
 }
 
-std::uint64_t ReferenceBackend::state_bytes() const {
-  const ModelShape& s = options_.shape;
-  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) *
-         static_cast<std::uint64_t>(s.kv_size()) *
-         static_cast<std::uint64_t>(options_.cache.cache_size + 1);
-}
+std::uint64_t ReferenceBackend::state_bytes() const { return state_bytes_for(0, false); }
 
 std::uint64_t ReferenceBackend::state_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
   const ModelShape& s = options_.shape;
   const bool grows = keeps_all || !is_bounded(options_.cache);
-  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) *
-         static_cast<std::uint64_t>(s.kv_size()) *
-         static_cast<std::uint64_t>(grows ? n_tokens : options_.cache.cache_size + 1);
+  std::uint64_t n = 0;
+  for (std::int32_t l = 0; l < s.n_layers; ++l) {
+    const std::int64_t held = grows ? n_tokens : places_of(options_.cache, s, l).size + 1;
+    n += static_cast<std::uint64_t>(held) * static_cast<std::uint64_t>(s.kv_size());
+  }
+  return 2ull * sizeof(double) * n;
 }
 
 void ReferenceBackend::copy(const StreamState& from, StreamState& to) {
@@ -185,10 +194,13 @@ void ReferenceBackend::project_gated(const Buffer& x, const Matrix& gate_up, Act
 }
 
 void ReferenceBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                         Buffer& out) {
+                                         const Xielu& xielu, Buffer& out) {
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    for (std::int32_t o = 0; o < up.n_out(); ++o)
-      cast(out).row(r)[o] = activated(activation, dot_row(cast(up), o, cast(x).row(r)));
+    for (std::int32_t o = 0; o < up.n_out(); ++o) {
+      const double sum = dot_row(cast(up), o, cast(x).row(r));
+      cast(out).row(r)[o] =
+          activation == Activation::xielu ? activated(xielu, sum) : activated(activation, sum);
+    }
   }
 }
 

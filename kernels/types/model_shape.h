@@ -84,6 +84,8 @@ struct LayerWeights {
   TensorView down;                            // (hidden_size, intermediate_size)
   TensorView gate_bias, up_bias, down_bias;   // rows of the above
   TensorView ffn_post_norm;                   // (hidden_size)
+  // (1) Xielu's numbers, the alphas before softplus.
+  TensorView xielu_alpha_p, xielu_alpha_n, xielu_beta, xielu_eps;
 };
 
 struct ModelWeights {

@@ -70,11 +70,10 @@ void Attention::give_back_room(const StepBlock& block) const {
   state.resize(bounded);
 }
 
-void Attention::run(std::int32_t layer, std::span<const float> q_norm,
-                    std::span<const float> k_norm, float* qkv, void* out,
+void Attention::run(std::int32_t layer, const AttentionWeights& weights, float* qkv, void* out,
                     std::span<BlockEvents> events) {
   const LayerShape& shape = model_.shape.layer(layer);
-  rows_.prepare(shape.rope, q_norm, k_norm, qkv, isa_, pool_);
+  rows_.prepare(shape, weights, qkv, isa_, pool_);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     events[b].evictions.clear();
     events[b].n_attended = 0;
@@ -106,7 +105,7 @@ Tile Attention::next_tile(std::int32_t layer, const StepBlock& block, std::int64
           .first_row = block.first_row + static_cast<std::int32_t>(done),
           .n_queries = static_cast<std::int32_t>(end - position),
           .position = position,
-          .rule = decision_rule(model_.cache, block, model_.places(layer).size),
+          .rule = decision_rule(model_.cache, block, model_.places(layer)),
           .is_scanned = model_.needs_scan() && !block.keeps_all,
           .may_evict = is_bounded(model_.cache) && !block.keeps_all};
 }

@@ -25,8 +25,8 @@ class Attention {
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows);
   // qkv (n_rows, q_size + 2 kv_size) float32, overwritten; out (n_rows, q_size) in the compute
   // type.
-  void run(std::int32_t layer, std::span<const float> q_norm, std::span<const float> k_norm,
-           float* qkv, void* out, std::span<BlockEvents> events);
+  void run(std::int32_t layer, const AttentionWeights& weights, float* qkv, void* out,
+           std::span<BlockEvents> events);
 
   std::uint64_t workspace_bytes() const { return rows_.bytes() + scratch_.bytes(); }
   std::uint64_t workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const;

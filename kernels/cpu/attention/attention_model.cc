@@ -5,10 +5,10 @@
 namespace tovamill::cpu {
 namespace {
 
-std::vector<LayerPlaces> places_of_layers(const BackendOptions& options) {
+std::vector<LayerPlaces> places_of_layers(const CacheOptions& cache, const ModelShape& shape) {
   std::vector<LayerPlaces> places;
-  for (std::int32_t l = 0; is_bounded(options.cache) && l < options.shape.n_layers; ++l)
-    places.push_back(places_of(options.cache, options.shape, l));
+  for (std::int32_t l = 0; is_bounded(cache) && l < shape.n_layers; ++l)
+    places.push_back(places_of(cache, shape, l));
   return places;
 }
 
@@ -16,7 +16,7 @@ std::vector<LayerPlaces> places_of_layers(const BackendOptions& options) {
 
 AttentionModel::AttentionModel(const BackendOptions& options, ComputeType compute_type)
     : shape(options.shape),
-      cache(options.cache),
+      cache(fitted_to_windows(options.cache, options.shape)),
       type(compute_type),
       max_rows(options.max_rows),
       tile_queries(needs_scan() ? kScanTile : kRopeSegmentTokens),
@@ -35,7 +35,7 @@ AttentionModel::AttentionModel(const BackendOptions& options, ComputeType comput
              .storage = compute_type,
              .keeps_unrotated = rotates_again(cache, clip),
              .memory = traits_of(cache.policy).memory,
-             .places = places_of_layers(options),
+             .places = places_of_layers(cache, shape),
              .tile_queries = tile_queries} {}
 
 std::int64_t AttentionModel::capacity(std::int64_t n_tokens, bool keeps_all) const {

@@ -25,6 +25,7 @@ AttentionRows::AttentionRows(const AttentionModel& model) : model_(model) {
   }
   rotated_keys_.resize(rows * static_cast<std::size_t>(model.shape.kv_size()));
   value_norms_.resize(rows);
+  positions_.resize(rows);
 }
 
 void AttentionRows::begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows,
@@ -42,6 +43,7 @@ void AttentionRows::fill_angles(const StepBlock& block) {
   const bool grows = !is_bounded(model_.cache) || block.keeps_all || held > most;
   for (std::int32_t i = 0; i < block.n_tokens; ++i) {
     const std::int64_t position = block.position + i;
+    positions_[static_cast<std::size_t>(block.first_row + i)] = position;
     if (position % kRopeSegmentTokens == 0)
       state.n_before_segment() = grows ? held + i : std::min(held + i, most);
     const std::int64_t place =
@@ -53,18 +55,21 @@ void AttentionRows::fill_angles(const StepBlock& block) {
   }
 }
 
-void AttentionRows::prepare(std::int32_t rope, std::span<const float> q_norm,
-                            std::span<const float> k_norm, float* qkv, const IsaKernels& isa,
-                            ThreadPool& pool) {
+void AttentionRows::prepare(const LayerShape& layer, const AttentionWeights& weights, float* qkv,
+                            const IsaKernels& isa, ThreadPool& pool) {
   qkv_ = qkv;
   pool.run((n_rows_ + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int) {
     const auto begin = static_cast<std::int32_t>(task) * kRowsPerTask;
     for (std::int32_t r = begin; r < std::min(begin + kRowsPerTask, n_rows_); ++r) {
       float* q = qkv + r * model_.row_size();
       const float* angles =
-          rope == kNoRope ? nullptr : row_angles(static_cast<std::size_t>(rope), r);
-      prepare_queries(q, angles, q_norm, isa);
-      prepare_keys(r, q + model_.shape.q_size(), angles, k_norm, isa);
+          layer.rope == kNoRope ? nullptr : row_angles(static_cast<std::size_t>(layer.rope), r);
+      const std::int64_t position = positions_[static_cast<std::size_t>(r)];
+      const auto factor = static_cast<float>(query_factor(layer, position));
+      float* k = q + model_.shape.q_size();
+      normalize(k + model_.shape.kv_size(), model_.shape.kv_size(), weights.v_norm, isa);
+      prepare_queries(q, angles, weights, factor, isa);
+      prepare_keys(r, k, angles, weights.k_norm, isa);
     }
   });
 }
@@ -79,13 +84,15 @@ void AttentionRows::normalize(float* x, std::int32_t n, std::span<const float> w
 }
 
 // Queries meet keys as a state keeps them: rounded to bf16 where those are.
-void AttentionRows::prepare_queries(float* q, const float* angles, std::span<const float> norm,
-                                    const IsaKernels& isa) const {
+void AttentionRows::prepare_queries(float* q, const float* angles, const AttentionWeights& weights,
+                                    float factor, const IsaKernels& isa) const {
   const std::int32_t d = model_.shape.head_dim, half = d / 2;
   std::uint16_t rounded[kMaxHeadDim];
-  normalize(q, model_.shape.q_size(), norm, isa);
+  normalize(q, model_.shape.q_size(), weights.q_norm, isa);
   for (std::int32_t h = 0; h < model_.shape.n_heads; ++h, q += d) {
     if (angles != nullptr) isa.rotate(q, angles, angles + half, half, q);
+    if (factor != 1.0f) isa.scale(q, factor, d, q);
+    for (std::size_t i = 0; i < weights.q_factor.size(); ++i) q[i] *= weights.q_factor[i];
     if (model_.type != ComputeType::bf16) continue;
     isa.to_bf16(q, d, rounded);
     isa.from_bf16(rounded, d, q);
@@ -111,7 +118,8 @@ void AttentionRows::prepare_keys(std::int32_t row, float* k, const float* angles
 }
 
 std::uint64_t AttentionRows::bytes() const {
-  std::uint64_t n = (rotated_keys_.size() + value_norms_.size()) * sizeof(float);
+  std::uint64_t n = (rotated_keys_.size() + value_norms_.size()) * sizeof(float) +
+                    positions_.size() * sizeof(std::int64_t);
   for (const RotaryAngles& angles : angles_) n += angles.n_bytes();
   for (const std::vector<float>& angles : row_angles_) n += angles.size() * sizeof(float);
   return n;

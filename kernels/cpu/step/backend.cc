@@ -30,6 +30,11 @@ void add(const float* terms, std::int32_t n, float* row) {
   for (std::int32_t i = 0; i < n; ++i) row[i] += terms[i];
 }
 
+BackendOptions fitted(BackendOptions options) {
+  options.cache = fitted_to_windows(options.cache, options.shape);
+  return options;
+}
+
 bool every_tile(const RowTile&) { return true; }
 
 const float* bias_of(const NormWeights& weights) {
@@ -39,7 +44,7 @@ const float* bias_of(const NormWeights& weights) {
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
-    : options_(options),
+    : options_(fitted(options)),
       type_(options.dtype),
       isa_(isa),
       own_device_(options.beside == nullptr ? std::make_unique<CpuDevice>(options, isa) : nullptr),
@@ -211,14 +216,15 @@ void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
 }
 
 // `up` may be null.
-void CpuBackend::activate(Activation activation, const float* gate, const float* up, std::int32_t n,
-                          CpuBuffer& out, std::int32_t row, std::int32_t column) const {
+void CpuBackend::activate(Activation activation, const Xielu& xielu, const float* gate,
+                          const float* up, std::int32_t n, CpuBuffer& out, std::int32_t row,
+                          std::int32_t column) const {
   const auto index = static_cast<std::size_t>(activation);
   switch (type_) {
     case ComputeType::f32:
-      return isa_.gate[index](gate, up, n, out.f32(row) + column);
+      return isa_.gate[index](xielu, gate, up, n, out.f32(row) + column);
     case ComputeType::bf16:
-      return isa_.gate_bf16[index](gate, up, n, out.bf16(row) + column);
+      return isa_.gate_bf16[index](xielu, gate, up, n, out.bf16(row) + column);
   }
 }
 
@@ -232,13 +238,13 @@ void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Activatio
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
                     float* g = both + static_cast<std::int64_t>(r) * cols;
                     if (w.bias() != nullptr) add(w.bias() + first, cols, g);
-                    activate(activation, g, g + n, n, cast(out), tile.first + r, first / 2);
+                    activate(activation, {}, g, g + n, n, cast(out), tile.first + r, first / 2);
                   }
                 });
 }
 
 void CpuBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                   Buffer& out) {
+                                   const Xielu& xielu, Buffer& out) {
   const auto& w = static_cast<const PackedMatrix&>(up);
   for_each_tile(w, cast(x), n_rows_, every_tile,
                 [&](const RowTile& tile, std::int32_t chunk, float* gemm) {
@@ -246,14 +252,14 @@ void CpuBackend::project_activated(const Buffer& x, const Matrix& up, Activation
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
                     float* g = gemm + static_cast<std::int64_t>(r) * cols;
                     if (w.bias() != nullptr) add(w.bias() + first, cols, g);
-                    activate(activation, g, nullptr, cols, cast(out), tile.first + r, first);
+                    activate(activation, xielu, g, nullptr, cols, cast(out), tile.first + r, first);
                   }
                 });
 }
 
 void CpuBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
                         Buffer& out, std::span<BlockEvents> events) {
-  attention_.run(layer, weights.q_norm, weights.k_norm, cast(qkv).f32(0), cast(out).row(0), events);
+  attention_.run(layer, weights, cast(qkv).f32(0), cast(out).row(0), events);
 }
 
 void CpuBackend::cap_logits(float* logits, std::int32_t n) const {

@@ -41,7 +41,7 @@ class CpuBackend final : public Backend {
   void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
                      Buffer& out) override;
   void project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                         Buffer& out) override;
+                         const Xielu& xielu, Buffer& out) override;
   void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,
@@ -79,8 +79,8 @@ class CpuBackend final : public Backend {
   // out = norm(x) of one row.
   void normalize(const float* x, const NormWeights& weights, float* out) const;
   void normalize(const float* x, const NormWeights& weights, std::uint16_t* out) const;
-  void activate(Activation activation, const float* gate, const float* up, std::int32_t n,
-                CpuBuffer& out, std::int32_t row, std::int32_t column) const;
+  void activate(Activation activation, const Xielu& xielu, const float* gate, const float* up,
+                std::int32_t n, CpuBuffer& out, std::int32_t row, std::int32_t column) const;
   void cap_logits(float* logits, std::int32_t n) const;
   // Of saved states (saved_state.cc).
   std::int64_t load_into(CpuState& s, std::span<const std::byte> bytes) const;

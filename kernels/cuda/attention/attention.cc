@@ -112,20 +112,20 @@ std::size_t Attention::upload_layer_tiles(std::byte* staging) const {
   return n_bytes;
 }
 
-void Attention::run(std::int32_t layer, const float* q_norm, const float* k_norm, const float* qkv,
+void Attention::run(std::int32_t layer, const AttentionRowWeights& weights, const float* qkv,
                     void* out) {
   for (const TileBatch& batch : layout_.batches()) {
     if (model_.type() == ComputeType::bf16) {
-      run_batch<Bf16>(batch, layer, q_norm, k_norm, qkv, static_cast<Bf16*>(out));
+      run_batch<Bf16>(batch, layer, weights, qkv, static_cast<Bf16*>(out));
     } else {
-      run_batch<float>(batch, layer, q_norm, k_norm, qkv, static_cast<float*>(out));
+      run_batch<float>(batch, layer, weights, qkv, static_cast<float*>(out));
     }
   }
 }
 
 template <class T>
-void Attention::run_batch(const TileBatch& batch, std::int32_t layer, const float* q_norm,
-                          const float* k_norm, const float* qkv, T* out) {
+void Attention::run_batch(const TileBatch& batch, std::int32_t layer,
+                          const AttentionRowWeights& weights, const float* qkv, T* out) {
   const TileInfo* tiles = tiles_of(layer);
   float* partial = nullptr;
   TileScratch scratch{};
@@ -141,8 +141,8 @@ void Attention::run_batch(const TileBatch& batch, std::int32_t layer, const floa
                     batch.n_tiles, stream_);
   append<T>({shape, model_.layout(), layer, tiles, batch.first, batch.first + batch.n_tiles,
              static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
-             rope == kNoRope ? nullptr : angles(rope), q_norm, k_norm,
-             static_cast<T*>(queries_.data()), scratch.appended},
+             rope == kNoRope ? nullptr : angles(rope), weights, static_cast<T*>(queries_.data()),
+             scratch.appended},
             layout_.n_rows(), stream_);
   if (batch.kind == TileKind::decode) return run_decode(batch, layer, out);
   run_tiles(batch, scratch, partial, layer, out);

@@ -95,15 +95,18 @@ __global__ void cap_kernel(float* x, float cap, std::int32_t n) {
 }
 
 template <Activation kActivation>
-__device__ float activated(float x) {
+__device__ float activated(float x, const Xielu& a) {
   if constexpr (kActivation == Activation::silu) {
     return x / (1.0f + expf(-x));
   } else if constexpr (kActivation == Activation::gelu) {
     return 0.5f * x * erfcf(-x * 0.70710678f);
   } else if constexpr (kActivation == Activation::gelu_tanh) {
     return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-  } else {
+  } else if constexpr (kActivation == Activation::relu2) {
     return x < 0.0f ? 0.0f : x * x;
+  } else {
+    const float below = expm1f(fminf(x, a.eps)) - x;
+    return (x > 0.0f ? x * x * a.alpha_p : below * a.alpha_n) + x * a.beta;
   }
 }
 
@@ -124,7 +127,7 @@ __global__ void gate_kernel(const T* in, GateArguments a, T* out) {
       g += a.bias[i + e];
       if (a.is_gated) u += a.bias[n + i + e];
     }
-    g = activated<kActivation>(g);
+    g = activated<kActivation>(g, a.xielu);
     gated.at[e] = from_float<T>(a.is_gated ? g * u : g);
   }
   write_pack(out + row * n + i, gated);
@@ -203,6 +206,8 @@ void gate_rows(const T* in, const GateArguments& a, T* out, std::int32_t n_rows,
       return gate_rows_by<T, Activation::gelu_tanh>(in, a, out, n_rows, stream);
     case Activation::relu2:
       return gate_rows_by<T, Activation::relu2>(in, a, out, n_rows, stream);
+    case Activation::xielu:
+      return gate_rows_by<T, Activation::xielu>(in, a, out, n_rows, stream);
   }
 }
 

@@ -36,6 +36,7 @@ struct GateArguments {
   bool is_gated = true;
   std::int32_t n = 0;
   const float* bias = nullptr;
+  Xielu xielu = {};
 };
 template <class T>
 void gate_rows(const T* in, const GateArguments& a, T* out, std::int32_t n_rows,

@@ -6,7 +6,7 @@
 namespace tovamill::cuda {
 AttentionModel::AttentionModel(const BackendOptions& options, ComputeType type)
     : model_(options.shape),
-      cache_(options.cache),
+      cache_(fitted_to_windows(options.cache, options.shape)),
       type_(type),
       max_rows_(options.max_rows),
       max_block_(options.max_block),
@@ -39,6 +39,8 @@ AttentionModel::AttentionModel(const BackendOptions& options, ComputeType type)
                        .eps = model_.qk_norm_eps,
                        .scale = score_scale(layer, model_.head_dim),
                        .score_cap = static_cast<float>(layer.score_cap),
+                       .query_beta = static_cast<float>(layer.query_beta),
+                       .query_length = layer.query_length,
                        .norms_rows = layer.qk_norm == QkNorm::row,
                        .in_state = cache_.positions == Positions::in_state,
                        .cache_size = places(l).size,
@@ -142,6 +144,7 @@ TileInfo AttentionModel::in_layer(const TileInfo& tile, std::int32_t layer) cons
       tile.state + layer_offset(layer, tile.capacity) - layer * layout_.layer_bytes(t.capacity);
   t.n_stored = t.n_slots() <= t.capacity ? t.n_slots() : t.n_state;
   t.rule.cache_size = s.cache_size;
+  if (places(layer).is_window) t.rule = {.policy = Policy::window, .cache_size = s.cache_size};
   return t;
 }
 
@@ -150,7 +153,7 @@ std::int64_t AttentionModel::wanted_rotation(std::int64_t position) const {
 }
 
 DecisionRule AttentionModel::rule_of(const StepBlock& block) const {
-  return decision_rule(cache_, block, widest_);
+  return decision_rule(cache_, block, {.size = widest_});
 }
 
 }  // namespace tovamill::cuda

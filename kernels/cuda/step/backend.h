@@ -36,7 +36,7 @@ class CudaBackend final : public Backend {
   void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
                      Buffer& out) override;
   void project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                         Buffer& out) override;
+                         const Xielu& xielu, Buffer& out) override;
   void attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv, Buffer& out,
               std::span<BlockEvents> events) override;
   void target_nll(const Buffer& x, const Matrix& head, std::span<const std::int32_t> targets,

@@ -16,10 +16,15 @@ namespace {
 const CudaMatrix& cast(const Matrix& m) { return static_cast<const CudaMatrix&>(m); }
 const CudaBuffer& cast(const Buffer& b) { return static_cast<const CudaBuffer&>(b); }
 
+BackendOptions fitted(BackendOptions options) {
+  options.cache = fitted_to_windows(options.cache, options.shape);
+  return options;
+}
+
 }  // namespace
 
 CudaBackend::CudaBackend(const BackendOptions& options)
-    : options_(options),
+    : options_(fitted(options)),
       type_(options.dtype),
       device_(options),
       model_(device_.model()),
@@ -105,8 +110,8 @@ void CudaBackend::project_gated(const Buffer& x, const Matrix& gate_up, Activati
 }
 
 void CudaBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                    Buffer& out) {
-  issue_gemm({.kind = Call::Kind::activate, .activation = activation}, x, up, out);
+                                    const Xielu& xielu, Buffer& out) {
+  issue_gemm({.kind = Call::Kind::activate, .activation = activation, .xielu = xielu}, x, up, out);
 }
 
 void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
@@ -115,8 +120,10 @@ void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Bu
   in_flight.issue({.kind = Call::Kind::attend,
                    .layer = layer,
                    .in = used(qkv),
-                   .q_norm = device_.on_device(weights.q_norm),
-                   .k_norm = device_.on_device(weights.k_norm),
+                   .of_rows = {.q_norm = device_.on_device(weights.q_norm),
+                               .k_norm = device_.on_device(weights.k_norm),
+                               .v_norm = device_.on_device(weights.v_norm),
+                               .q_factor = device_.on_device(weights.q_factor)},
                    .out = used(out)});
   in_flight.request_events(layer, events);
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/attention/attention_kernels.h"
 #include "kernels/types/layer_shape.h"
 
 namespace tovamill::cuda {
@@ -11,15 +12,16 @@ namespace tovamill::cuda {
 struct Call {
   enum class Kind : std::uint8_t { embed, norm, convert, project, activate, attend };
   Kind kind = Kind::embed;
-  bool adds = false;                                 // project, norm: to what is there
-  bool is_gated = false;                             // activate
-  Activation activation = Activation::silu;          // activate
-  std::int32_t layer = 0;                            // attend
-  std::int32_t n_in = 0, n_out = 0;                  // columns of in and out; embed: of out
-  const void* in = nullptr;                          // rows of the step
-  const void* weights = nullptr;                     // matrix, norm (float32) or embedding
-  const float* bias = nullptr;                       // or none
-  const float *q_norm = nullptr, *k_norm = nullptr;  // attend, or none
+  bool adds = false;                         // project, norm: to what is there
+  bool is_gated = false;                     // activate
+  Activation activation = Activation::silu;  // activate
+  std::int32_t layer = 0;                    // attend
+  std::int32_t n_in = 0, n_out = 0;          // columns of in and out; embed: of out
+  const void* in = nullptr;                  // rows of the step
+  const void* weights = nullptr;             // matrix, norm (float32) or embedding
+  const float* bias = nullptr;               // or none
+  AttentionRowWeights of_rows = {};          // attend
+  Xielu xielu = {};                          // activate
   void* out = nullptr;
   bool operator==(const Call&) const = default;
 };

@@ -29,8 +29,7 @@ void InFlightStep::flush() {
 
 void InFlightStep::run(const Call& call) {
   if (call.kind == Call::Kind::attend) {
-    attention_.run(call.layer, call.q_norm, call.k_norm, static_cast<const float*>(call.in),
-                   call.out);
+    attention_.run(call.layer, call.of_rows, static_cast<const float*>(call.in), call.out);
     return;
   }
   if (call.kind == Call::Kind::project) {
@@ -58,7 +57,8 @@ void InFlightStep::run_rows(const Call& call) {
               {.activation = call.activation,
                .is_gated = call.is_gated,
                .n = call.is_gated ? call.n_out / 2 : call.n_out,
-               .bias = call.bias},
+               .bias = call.bias,
+               .xielu = call.xielu},
               static_cast<T*>(call.out), n_rows_, stream_);
     return;
   }

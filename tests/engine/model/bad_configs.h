@@ -21,7 +21,6 @@ struct BadConfig {
 inline std::vector<BadConfig> other_architectures() {
   std::vector<BadConfig> cases;
   for (const char* type : {"afmoe",
-                           "apertus",
                            "aya_vision",
                            "baichuan",
                            "bamba",
@@ -58,7 +57,6 @@ inline std::vector<BadConfig> other_architectures() {
                            "gptj",
                            "granitemoe",
                            "granitemoeshared",
-                           "hunyuan_v1_dense",
                            "hunyuan_v1_moe",
                            "internlm2",
                            "jamba",
@@ -73,7 +71,6 @@ inline std::vector<BadConfig> other_architectures() {
                            "mamba2",
                            "minicpm3",
                            "minimax",
-                           "ministral3",
                            "mixtral",
                            "modernbert",
                            "moshi",

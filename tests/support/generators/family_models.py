@@ -40,6 +40,8 @@ SMALL = {
 }  # fmt: skip
 HEADS = {**SMALL, "head_dim": 16}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0}
+LLAMA4 = {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.4,
+          "original_max_position_embeddings": 32}  # fmt: skip
 
 
 def longrope(n, **more):
@@ -126,13 +128,32 @@ CASES = {
     "qwen3-yarn": ("Qwen3", {**HEADS, "rope_parameters": {**YARN, "mscale": 0.8, "mscale_all_dim": 0.5,
                                                           "truncate": False}}),
     "qwen2-gelu": ("Qwen2", {**SMALL, "hidden_act": "gelu_pytorch_tanh"}),
+    "*hunyuan": ("HunYuanDenseV1", {**HEADS, "rope_parameters": {
+        "rope_type": "dynamic", "alpha": 50.0, "factor": 1.0, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0,
+        "mscale_all_dim": 1.0, "rope_theta": 10000.0}}),
+    "hunyuan-yarn": ("HunYuanDenseV1", {**HEADS, "attention_bias": True, "tie_word_embeddings": True,
+                                        "rope_parameters": YARN}),
+    "*ministral3": ("Ministral3", {**HEADS, "rope_parameters": LLAMA4}),
+    "ministral3-window": ("Ministral3", {**HEADS, "sliding_window": 24, "rope_parameters": {
+        **LLAMA4, "mscale": 0.8, "mscale_all_dim": 0.5, "original_max_position_embeddings": 50}}),
+    "ministral3-default": ("Ministral3", {**HEADS, "rope_parameters": {
+        "rope_type": "default", "rope_theta": 10000.0, "llama_4_scaling_beta": 0.7,
+        "original_max_position_embeddings": 64}}),
+    "mistral3-vision": ("Mistral3", {
+        "text_config": {**HEADS, "model_type": "ministral3", "rope_parameters": LLAMA4},
+        "vision_config": {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+                          "num_attention_heads": 2, "image_size": 28, "patch_size": 14}}),
+    "*apertus": ("Apertus", {**SMALL, "rope_parameters": {
+        "rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "rope_theta": 10000.0}}),
+    "apertus-silu": ("Apertus", {**SMALL, "hidden_act": "silu", "attention_bias": True}),
 }  # fmt: skip
 
 
 def make_model(class_name, config, seed):
     torch.manual_seed(seed)
     config_class = getattr(transformers, class_name + "Config")
-    kind = "ForConditionalGeneration" if class_name == "Gemma3" else "ForCausalLM"
+    kind = "ForConditionalGeneration" if class_name in ("Gemma3", "Mistral3") else "ForCausalLM"
     model_class = getattr(transformers, class_name.removesuffix("Text") + kind)
     made = config_class(**config)
     made._attn_implementation = "eager"
@@ -147,6 +168,8 @@ def make_model(class_name, config, seed):
                 is_offset = "norm" in name and class_name.startswith(("Gemma", "Nemotron"))
                 mean = 0.0 if name.endswith("bias") or is_offset else 1.0
                 values = generator.normal(mean, 0.3, shape)
+                if name.endswith("alpha_p"):
+                    values = generator.normal(-1.5, 0.3, shape)
             else:
                 gain = 2.0 if "q_proj" in name or "k_proj" in name or "qkv" in name else 1.2
                 if "embed" in name:
@@ -207,19 +230,20 @@ def tovamill_nll(program, folder, corpus, out, options):
 GGUF = {"gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "phi3": "phi3", "olmo2": "olmo2",
         "olmo3": "olmo2", "granite": "granite", "cohere": "command-r", "cohere2": "cohere2", "exaone4": "exaone4",
         "glm4": "glm4", "starcoder2": "starcoder2", "stablelm": "stablelm", "nemotron": "nemotron", "arcee": "arcee",
-        "seed_oss": "seed_oss", "ernie4_5": "ernie4_5"}  # fmt: skip
-# What their files cannot say is left out: no windows of Phi 3 and Starcoder 2, no scalings but linear here.
+        "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "hunyuan_v1_dense": "hunyuan-dense",
+        "ministral3": "mistral3", "apertus": "apertus"}  # fmt: skip
+# What their files cannot say is left out: no windows of Phi 3 and Starcoder 2, no mscale but 1.
 GGUF_CHANGES = {
     "gemma2": {"query_pre_attn_scalar": 16}, "phi3": {"sliding_window": None},
-    "olmo3": {"rope_parameters": {k: {"rope_type": "default", "rope_theta": 10000.0}
-                                  for k in ("full_attention", "sliding_attention")}},
-    "starcoder2": {"sliding_window": None}, "arcee-yarn": {"rope_parameters": None, "attention_bias": False,
-                                                           "mlp_bias": False},
+    "starcoder2": {"sliding_window": None},
+    "arcee-yarn": {"rope_parameters": {**YARN, "beta_fast": 16.0, "beta_slow": 2.0}, "attention_bias": False,
+                   "mlp_bias": False},
+    "ministral3-window": {"sliding_window": None},
     "gemma3-cap": {"final_logit_softcapping": None, "query_pre_attn_scalar": 16},
 }  # fmt: skip
 NOT_GGUF = ("gemma-gelu", "gemma2-nocap", "phi3-short", "olmo2-bias", "exaone4",
-            "cohere2-bias", "starcoder2-nobias", "seed-oss")  # fmt: skip
-PAIRED = ("granite", "arcee")
+            "cohere2-bias", "starcoder2-nobias", "seed-oss", "apertus-silu", "ministral3-default")  # fmt: skip
+PAIRED = ("granite", "arcee", "mistral3")
 OFFSET = ("gemma", "gemma2", "gemma3", "nemotron")
 
 
@@ -227,6 +251,20 @@ def paired_rows(matrix, n_heads):
     d = matrix.shape[0] // n_heads
     shape = (n_heads, 2, d // 2, *matrix.shape[1:])
     return matrix.reshape(shape).swapaxes(1, 2).reshape(matrix.shape)
+
+
+def llama3_divisors(rope, head_dim):
+    """As convert_hf_to_gguf.py's generate_extra_tensors has them."""
+    low = rope["original_max_position_embeddings"] / rope["low_freq_factor"]
+    high = rope["original_max_position_embeddings"] / rope["high_freq_factor"]
+    divisors = []
+    for i in range(0, head_dim, 2):
+        wavelength = 2 * math.pi * rope["rope_theta"] ** (i / head_dim)
+        smooth = (rope["original_max_position_embeddings"] / wavelength - rope["low_freq_factor"]) / (
+            rope["high_freq_factor"] - rope["low_freq_factor"])  # fmt: skip
+        divisors.append(1 if wavelength < high else rope["factor"] if wavelength > low
+                        else 1 / ((1 - smooth) / rope["factor"] + smooth))  # fmt: skip
+    return np.array(divisors, np.float32)
 
 
 def gguf_keys(writer, arch, c):
@@ -241,7 +279,8 @@ def gguf_keys(writer, arch, c):
     writer.add_head_count_kv(c.num_key_value_heads)
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
-    writer.add_rope_freq_base(full["rope_theta"])
+    if not full.get("alpha"):
+        writer.add_rope_freq_base(full["rope_theta"])
     writer.add_rope_dimension_count(int(head_dim * full.get("partial_rotary_factor", 1.0)))
     if full.get("rope_type") == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
@@ -253,6 +292,23 @@ def gguf_keys(writer, arch, c):
                                                        / math.log(original)))  # fmt: skip
         for kind in ("long", "short"):
             writer.add_tensor(f"rope_factors_{kind}.weight", np.array(full[kind + "_factor"], np.float32))
+    if full.get("rope_type") == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(float(full["factor"]))
+        writer.add_rope_scaling_orig_ctx_len(full["original_max_position_embeddings"])
+        for key, add in (("attention_factor", writer.add_rope_scaling_yarn_attn_factor),
+                         ("beta_fast", writer.add_rope_scaling_yarn_beta_fast),
+                         ("beta_slow", writer.add_rope_scaling_yarn_beta_slow)):  # fmt: skip
+            if full.get(key) is not None:
+                add(float(full[key]))
+    if arch == "mistral3":
+        writer.add_rope_scaling_yarn_log_mul(full["mscale_all_dim"])
+        writer.add_attn_temperature_scale(full["llama_4_scaling_beta"])
+    if full.get("rope_type") == "dynamic" and full.get("alpha"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+        writer.add_rope_freq_base(full["rope_theta"] * full["alpha"] ** (head_dim / (head_dim - 2)))
+    if full.get("rope_type") == "llama3":
+        writer.add_tensor("rope_freqs.weight", llama3_divisors(full, head_dim))
     eps = [getattr(c, k) for k in ("rms_norm_eps", "layer_norm_eps", "norm_epsilon", "norm_eps") if hasattr(c, k)][0]
     if arch in ("command-r", "cohere2", "starcoder2", "stablelm", "nemotron"):
         writer.add_layer_norm_eps(eps)
@@ -292,7 +348,16 @@ def write_gguf(file, arch, model):
     writer.add_add_bos_token(False)
     key = next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == arch)
     names = gguf.get_tensor_name_map(key, c.num_hidden_layers)
+    if arch == "apertus":
+        numbers = {k: [model.state_dict()[f"model.layers.{i}.mlp.act_fn.{k}"].item() for i in range(c.num_hidden_layers)]
+                   for k in ("alpha_p", "alpha_n", "beta", "eps")}  # fmt: skip
+        writer.add_xielu_alpha_p(numbers["alpha_p"])
+        writer.add_xielu_alpha_n(numbers["alpha_n"])
+        writer.add_xielu_beta(numbers["beta"])
+        writer.add_xielu_eps(numbers["eps"])
     for name, values in model.state_dict().items():
+        if ".act_fn." in name:
+            continue
         if name == "lm_head.weight" and c.tie_word_embeddings:
             continue
         values = values.float().numpy()
