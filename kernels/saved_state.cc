@@ -56,12 +56,17 @@ void add_kind(const ModelShape& s, std::vector<std::uint64_t>& words) {
 // The same of what came later.
 void add_newer_kind(const ModelShape& s, std::vector<std::uint64_t>& words) {
   std::vector<std::uint64_t> kind;
-  bool is_plain = true;
+  bool is_plain = s.per_layer_size == 0 && !s.heads_differ();
+  kind.push_back(static_cast<std::uint32_t>(s.per_layer_size));
   for (const LayerShape& l : s.layers) {
     kind.push_back(std::bit_cast<std::uint64_t>(l.query_beta));
     kind.push_back(static_cast<std::uint64_t>(l.query_length));
+    const bool is_own = l.kv_source == kOwnKv && !l.v_norm && !l.k_is_v;
     kind.push_back(l.qk_norm == QkNorm::rotated_heads ? 1 : 0);
-    is_plain = is_plain && l.query_beta == 0 && l.qk_norm != QkNorm::rotated_heads;
+    for (const std::int32_t n : {l.n_heads, l.n_kv_heads, l.head_dim, l.kv_source})
+      kind.push_back(static_cast<std::uint32_t>(n));
+    kind.push_back((l.v_norm ? 1 : 0) + (l.k_is_v ? 2 : 0));
+    is_plain = is_plain && l.query_beta == 0 && l.qk_norm != QkNorm::rotated_heads && is_own;
   }
   if (!is_plain) words.insert(words.end(), kind.begin(), kind.end());
 }

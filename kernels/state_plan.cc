@@ -10,7 +10,15 @@
 namespace tovamill {
 
 std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape) {
-  return traits_of(cache.policy).decided_by == DecidedBy::kv_head ? shape.n_kv_heads : 1;
+  if (traits_of(cache.policy).decided_by != DecidedBy::kv_head) return 1;
+  for (std::int32_t l = 0; l < shape.n_layers; ++l) {
+    if (shape.heads(l).n_kv_heads == shape.n_kv_heads) continue;
+    throw Error(ExitCode::configuration,
+                "--policy " + std::string(name_of(cache.policy)) +
+                    " is not supported here: the model's layers differ in their numbers of "
+                    "key-value heads; give a policy that decides for the layer");
+  }
+  return shape.n_kv_heads;
 }
 
 std::int32_t protected_recent(const CacheOptions& cache) {

@@ -15,7 +15,8 @@ struct StepBlock;  // backend.h
 
 // --- eviction
 
-// Decisions per layer and step: the KV heads of head-wise policies, else 1.
+// Decisions per layer and step: the KV heads of head-wise policies, else 1. Throws
+// Error(configuration) where layers differ in their KV heads and the policy goes by these.
 std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape);
 // Newest tokens that h2o protects.
 std::int32_t protected_recent(const CacheOptions& cache);

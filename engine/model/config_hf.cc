@@ -150,7 +150,7 @@ ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string&
     layer.activation = activation_of(config, family);
   }
   apply_rules(family, config, result);
-  check_layers(config, keys, shape);
+  check_layers(config, keys, family, shape);
   set_ropes_of_hf(config, family, result);
   result.tied_head = config.flag("tie_word_embeddings", family.tied_head);
   result.unknown_keys = check_hf_keys(config, family, shape);

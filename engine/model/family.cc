@@ -97,6 +97,33 @@ constexpr Family kHfFamilies[] = {
      .n_kv_heads = 4,
      .tied_head = true,
      .activation_key = "hidden_activation"},
+    {.name = "gemma4_text",
+     .class_name = "Gemma4ForCausalLM",
+     .layer = {.attention_scale = 1,
+               .qk_norm = QkNorm::heads,
+               .v_norm = true,
+               .activation = Activation::gelu_tanh,
+               .post_norm = true},
+     .rules = {attention_bias_by_flag, embedding_by_width, cap_of_gemma3, windows_of_gemma4,
+               heads_of_gemma4, shares_of_gemma4},
+     .tensors = &kHfGemma4Tensors,
+     .reads = "sliding_window final_logit_softcapping hidden_activation global_head_dim"
+              " num_global_key_value_heads per_layer_config attention_k_eq_v num_kv_shared_layers"
+              " use_double_wide_mlp hidden_size_per_layer_input vocab_size_per_layer_input"
+              " enable_moe_block use_bidirectional_attention",
+     .ropes_by_layer_type = true,
+     .rope_parameters = R"({"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+       "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25,
+                          "rope_theta": 1000000.0}})",
+     .rope_theta = 1'000'000,
+     .n_heads = 8,
+     .vocab_size = 262'144,
+     .trained_context = 131'072,
+     .head_dim = 256,
+     .n_kv_heads = 4,
+     .tied_head = true,
+     .layers_may_differ = true,
+     .activation_key = "hidden_activation"},
     {.name = "phi3",
      .class_name = "Phi3ForCausalLM",
      .rules = {no_attention_bias, no_layer_types, window_of_all},
@@ -277,6 +304,7 @@ constexpr Family kHfFamilies[] = {
 
 constexpr MultimodalModel kMultimodalModels[] = {
     {"gemma3", "Gemma3ForConditionalGeneration", "gemma3_text"},
+    {"gemma4", "Gemma4ForConditionalGeneration", "gemma4_text"},
     {"mistral3", "Mistral3ForConditionalGeneration", "mistral"},
 };
 

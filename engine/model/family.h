@@ -43,6 +43,7 @@ struct Family {
   std::int32_t head_dim = 0;                                      // 0: hidden_size / heads
   std::int32_t n_kv_heads = 0;                                    // 0: as many as heads
   bool tied_head = false;
+  bool layers_may_differ = false;  // in their heads and in their intermediate sizes
   double norm_eps = 1e-6;
   // Its own names for what others call otherwise.
   const char* norm_eps_key = "rms_norm_eps";

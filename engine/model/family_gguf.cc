@@ -47,6 +47,22 @@ constexpr Family kGgufFamilies[] = {
      .tensors = &kGgufTensors,
      .reads = "attention.sliding_window_pattern rope.freq_base_swa",
      .ropes_by_layer_type = true},
+    {.name = "gemma4",
+     .class_name = nullptr,
+     .layer = {.attention_scale = 1,
+               .qk_norm = QkNorm::heads,
+               .v_norm = true,
+               .activation = Activation::gelu_tanh,
+               .post_norm = true},
+     .rules = {embedding_by_width, gemma4_of_gguf},
+     .tensors = &kGgufGemma4Tensors,
+     .reads = "attention.sliding_window_pattern attention.shared_kv_layers"
+              " attention.key_length_swa attention.value_length_swa"
+              " embedding_length_per_layer_input rope.freq_base_swa rope.dimension_count_swa"
+              " final_logit_softcapping",
+     .ropes_by_layer_type = true,
+     .layers_may_differ = true,
+     .has_rope_freqs = true},
     {.name = "phi3",
      .class_name = nullptr,
      .tensors = &kGgufPhi3Tensors,

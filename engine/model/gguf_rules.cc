@@ -66,6 +66,11 @@ void leave_out_ropes_of_full_layers(ModelConfig& model) {
 
 }  // namespace
 
+void windows_by_pattern_of_gguf(const ConfigReader& config, std::int32_t absent,
+                                std::int32_t pattern, ModelConfig& model) {
+  set_windows(config, window_or(config, absent), pattern, model);
+}
+
 void gemma2_of_gguf(const ConfigReader& config, ModelConfig& model) {
   set_windows(config, window_or(config, 4096), 2, model);
   set_gemma_scale(46, model);

@@ -72,6 +72,14 @@ void windows_of_olmo3(const ConfigReader& config, ModelConfig& model);
 // The same, and layers without a window are without rotation. Cohere 2, Exaone 4.
 void windows_of_cohere2(const ConfigReader& config, ModelConfig& model);
 void windows_of_exaone4(const ConfigReader& config, ModelConfig& model);
+// The same, 512 where it is absent; the last layer has none. Gemma 4.
+void windows_of_gemma4(const ConfigReader& config, ModelConfig& model);
+// The heads of layers without a window: per_layer_config, else global_head_dim and
+// num_global_key_value_heads; attention_k_eq_v.
+void heads_of_gemma4(const ConfigReader& config, ModelConfig& model);
+// num_kv_shared_layers, use_double_wide_mlp, hidden_size_per_layer_input; enable_moe_block and
+// use_bidirectional_attention are refused.
+void shares_of_gemma4(const ConfigReader& config, ModelConfig& model);
 // sliding_window of the layers that layer_types names, else of all; absent is 4,096, null none.
 void windows_of_ministral(const ConfigReader& config, ModelConfig& model);
 // sliding_window of all layers; absent is none. Phi 3, Starcoder 2.
@@ -88,8 +96,13 @@ void no_window_of_gguf(const ConfigReader& config, ModelConfig& model);
 
 // ---- of GGUF files (gguf_rules.cc): what llama.cpp's models of these names read
 
+// attention.sliding_window, `absent` where it is not there, of the layers that
+// sliding_window_pattern names: a list, or all but each so many, absent each `pattern`.
+void windows_by_pattern_of_gguf(const ConfigReader& config, std::int32_t absent,
+                                std::int32_t pattern, ModelConfig& model);
 void gemma2_of_gguf(const ConfigReader& config, ModelConfig& model);
 void gemma3_of_gguf(const ConfigReader& config, ModelConfig& model);
+void gemma4_of_gguf(const ConfigReader& config, ModelConfig& model);
 void olmo2_of_gguf(const ConfigReader& config, ModelConfig& model);
 void granite_of_gguf(const ConfigReader& config, ModelConfig& model);
 void logit_scale_of_gguf(const ConfigReader& config, ModelConfig& model);

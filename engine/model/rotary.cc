@@ -55,6 +55,9 @@ std::vector<double> rotary_frequencies(double theta, int rotary_dim, int head_di
         case RotaryScaling::Kind::none:
         case RotaryScaling::Kind::ntk_alpha:
           break;
+        case RotaryScaling::Kind::proportional:
+          f = i / 2 < static_cast<int>(scaling.share * head_dim / 2) ? f / scaling.factor : 0.0;
+          break;
         case RotaryScaling::Kind::linear:
           f /= scaling.factor;
           break;

@@ -11,7 +11,8 @@ namespace tovamill {
 struct RotaryScaling {
   // yarn: Peng et al. 2023, arXiv:2309.00071; longrope: Ding et al. 2024, arXiv:2402.13753.
   // ntk_alpha: a base of theta alpha^(n / (n - 2)), whatever the length (HunYuan).
-  enum class Kind { none, linear, llama3, yarn, longrope, ntk_alpha };
+  // proportional: the first `share` of the pairs alone are rotated.
+  enum class Kind { none, linear, llama3, yarn, longrope, ntk_alpha, proportional };
   Kind kind = Kind::none;
   double factor = 1;  // linear and llama3: every frequency, or every low one, is divided by it;
                       // ntk_alpha: alpha
@@ -27,6 +28,7 @@ struct RotaryScaling {
   bool truncates = true;
   std::vector<double> divisors = {};        // longrope only: (n / 2)
   std::vector<double> short_divisors = {};  // longrope only: for streams within original_context
+  double share = 1;                         // proportional only
   double attention_factor = 1;              // rotated queries and keys are multiplied with it, each
 
   bool operator==(const RotaryScaling&) const = default;

@@ -53,7 +53,10 @@ std::span<const std::string_view> keys_of(Kind kind) {
                                                    "long_factor"};
   static constexpr std::string_view kAlpha[] = {"alpha",     "factor", "beta_fast",
                                                 "beta_slow", "mscale", "mscale_all_dim"};
+  static constexpr std::string_view kProportional[] = {"factor"};
   switch (kind) {
+    case Kind::proportional:
+      return kProportional;
     case Kind::ntk_alpha:
       return kAlpha;
     case Kind::linear:
@@ -175,6 +178,7 @@ Kind kind_of(const ConfigReader& rope, const Family& family, const std::string& 
     return Kind::ntk_alpha;
   const bool is_phi3 = std::string_view(family.name) == "phi3";
   if (type == "longrope" || (is_phi3 && (type == "su" || type == "yarn"))) return Kind::longrope;
+  if (type == "proportional" && family.layers_may_differ) return Kind::proportional;
   if (type == "linear") return Kind::linear;
   if (type == "llama3") return Kind::llama3;
   if (type == "yarn") return Kind::yarn;
@@ -191,6 +195,11 @@ RotaryScaling scaling_of_hf(const ConfigReader& config, const ConfigReader& rope
   RotaryScaling scaling{.kind = kind_of(rope, family, type)};
   refuse_other_keys(rope, scaling.kind, type, family.rope_reads);
   if (scaling.kind == Kind::none) return scaling;
+  if (scaling.kind == Kind::proportional) {
+    scaling.factor = rope.optional_number("factor", kFactorLimits).value_or(1);
+    scaling.share = rope.optional_number(kPart, {0, 1}).value_or(1);
+    return scaling;
+  }
   if (scaling.kind == Kind::ntk_alpha) {
     scaling.factor = needed(rope, "alpha");
     if (n_pairs < 2) rope.fail("alpha is there, and one pair of a head is rotated");
@@ -262,6 +271,7 @@ class Reader {
  private:
   double part() const { return checked(config_, config_.optional_number(kPart, {0, 1})); }
   double part_of(const ConfigReader& rope, const char* object) const {
+    if (type_of(rope) == "proportional") return 1;  // of the pairs, not of the dimensions
     const auto inner = rope.optional_number(kPart, {0, 1});
     const auto outer = config_.optional_number(kPart, {0, 1});
     if (inner && outer && *inner != *outer) contradiction(config_, kPart, object);
@@ -289,6 +299,20 @@ std::vector<RotaryHf> ropes_by_layer_type(const Reader& reader, const ConfigRead
   std::vector<RotaryHf> ropes{reader.plain(reader.theta()), reader.plain(local)};
   if (older != nullptr && newer != nullptr)
     config.fail("rope_scaling and rope_parameters contradict each other: remove one of them");
+  nlohmann::json meant;
+  if (family.rope_parameters != nullptr) {
+    for (const char* key : {"rope_theta", "rope_scaling", "rope_local_base_freq", kPart}) {
+      if (config.find(key) != nullptr)
+        config.fail(std::string(key) + " is there, which is not supported: a " + family.name +
+                    " has rope_parameters");
+    }
+    meant = nlohmann::json::parse(family.rope_parameters);
+    if (newer == nullptr) newer = &meant;
+    for (const auto& [key, value] : meant.items()) {
+      if (!newer->is_object() || !newer->contains(key) || newer->at(key).is_null())
+        config.fail("rope_parameters." + key + " is missing");
+    }
+  }
   if (older != nullptr && !older->empty())
     ropes[0] = reader.of(ConfigReader(*older, config.where() + ": rope_scaling"), "rope_scaling",
                          reader.theta());

@@ -21,6 +21,7 @@ struct ReferenceBackend::Query {
   const double* v;                  // (n_kv_heads, head_dim)
   double* out;                      // (n_heads, head_dim)
   std::span<const float> q_factor;  // AttentionWeights::q_factor
+  LayerHeads heads;
 };
 
 void rotate(double* head, std::int32_t head_dim, double position,
@@ -64,18 +65,19 @@ double ReferenceBackend::rotary_position(const HeadState& head, std::size_t toke
 // Rotates a head of a layer, if the layer rotates any.
 void ReferenceBackend::rotate_head(const LayerShape& layer, double* head, double position) const {
   if (layer.rope == kNoRope) return;
-  rotate(head, options_.shape.head_dim, position,
-         options_.shape.ropes.at(static_cast<std::size_t>(layer.rope)));
+  const std::vector<double>& table = options_.shape.ropes.at(static_cast<std::size_t>(layer.rope));
+  rotate(head, static_cast<std::int32_t>(2 * table.size()), position, table);
 }
 
-double ReferenceBackend::score_scale(const LayerShape& layer) const {
-  return layer.attention_scale != 0 ? layer.attention_scale
-                                    : 1.0 / std::sqrt(static_cast<double>(options_.shape.head_dim));
+double ReferenceBackend::score_scale(const Query& query) const {
+  return query.shape.attention_scale != 0
+             ? query.shape.attention_scale
+             : 1.0 / std::sqrt(static_cast<double>(query.heads.head_dim));
 }
 
 // Mean over KV heads of the L2 norms of a token's values.
 double ReferenceBackend::value_norm(const Query& query) const {
-  const std::int32_t d = options_.shape.head_dim, n_kv = options_.shape.n_kv_heads;
+  const std::int32_t d = query.heads.head_dim, n_kv = query.heads.n_kv_heads;
   double norm = 0.0;
   for (std::int32_t kv = 0; kv < n_kv; ++kv) {
     double sum = 0.0;
@@ -88,7 +90,7 @@ double ReferenceBackend::value_norm(const Query& query) const {
 // The token becomes the newest of a KV head's state; at a RoPE segment's begin those before it get
 // their ranks.
 void ReferenceBackend::append_token(HeadState& head, const Query& query, std::int32_t kv) const {
-  const std::int32_t d = options_.shape.head_dim;
+  const std::int32_t d = query.heads.head_dim;
   if (query.step % kRopeSegmentTokens == 0) {
     for (std::size_t j = 0; j < head.tokens.size(); ++j)
       head.tokens[j].rank = static_cast<std::int64_t>(j);
@@ -114,10 +116,9 @@ void ReferenceBackend::rotate_merged(HeadState& head, const Query& query) const 
 std::vector<double> ReferenceBackend::attend_head(HeadState& head,
                                                   const std::vector<std::vector<double>>& keys,
                                                   const Query& query, std::int32_t h) const {
-  const ModelShape& shape = options_.shape;
-  const std::int32_t d = shape.head_dim;
+  const std::int32_t d = query.heads.head_dim;
   const std::size_t n = head.tokens.size();
-  const double scale = score_scale(query.shape);
+  const double scale = score_scale(query);
   std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w;
   rotate_head(query.shape, q.data(), rotary_position(head, n - 1, query.step));
   for (double& x : q) x *= query_factor(query.shape, query.step);
@@ -152,8 +153,9 @@ std::vector<double> ReferenceBackend::attend_head(HeadState& head,
     query.out[h * d + i] = value;
   }
   if (!head.merging.places.empty())
-    add_query(q.data(), d,
-              head.merging.queries[static_cast<std::size_t>(h % shape.queries_per_kv_head())]);
+    add_query(
+        q.data(), d,
+        head.merging.queries[static_cast<std::size_t>(h % query.heads.queries_per_kv_head())]);
   w.resize(n);
   return w;
 }
@@ -181,16 +183,16 @@ void ReferenceBackend::merge_where_due(HeadState& head, const Query& query) cons
   std::vector<std::vector<double>> live = head.keys;
   for (std::size_t j = 0; j < live.size(); ++j)
     rotate_head(query.shape, live[j].data(), rotary_position(head, j, query.step));
-  merge(head.merging, live, score_scale(query.shape));
+  merge(head.merging, live, score_scale(query));
   for (MergedToken& m : head.merging.places) m.rotary = clipped_position(m.position, query.step);
 }
 
 void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query,
                                     const StepBlock& block, BlockEvents& events) {
   const ModelShape& shape = options_.shape;
-  const std::int32_t per_kv = shape.queries_per_kv_head();
+  const std::int32_t per_kv = query.heads.queries_per_kv_head();
   std::vector<std::vector<double>> head_weights;  // (n_heads, tokens)
-  for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
+  for (std::int32_t kv = 0; kv < query.heads.n_kv_heads; ++kv) {
     HeadState& head = heads[static_cast<std::size_t>(kv)];
     append_token(head, query, kv);
     rotate_merged(head, query);
@@ -260,6 +262,8 @@ void ReferenceBackend::normalize_heads(double* x, std::int32_t n,
 void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
                               Buffer& out, std::span<BlockEvents> events) {
   const ModelShape& shape = options_.shape;
+  const LayerHeads heads_of_layer = shape.heads(layer);
+  const std::int32_t q_size = heads_of_layer.q_size(), kv_size = heads_of_layer.kv_size();
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const StepBlock& block = blocks_[b];
     auto& state = *static_cast<ReferenceState*>(block.state);
@@ -270,22 +274,22 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
     events[b].n_attended = 0;
     for (std::int32_t i = 0; i < block.n_tokens; ++i) {
       double* row = static_cast<ReferenceBuffer&>(qkv).row(block.first_row + i);
-      double* k = row + shape.q_size();
+      double* k = row + q_size;
       if (!weights.q_norm.empty()) {
-        normalize_heads(row, shape.q_size(), weights.q_norm);
-        normalize_heads(k, shape.kv_size(), weights.k_norm);
+        normalize_heads(row, q_size, weights.q_norm);
+        normalize_heads(k, kv_size, weights.k_norm);
       }
-      if (!weights.v_norm.empty())
-        normalize_heads(k + shape.kv_size(), shape.kv_size(), weights.v_norm);
+      if (!weights.v_norm.empty()) normalize_heads(k + kv_size, kv_size, weights.v_norm);
       attend_token(heads,
                    {.shape = shape.layer(layer),
                     .layer = shape.first_layer + layer,
                     .step = block.position + i,
                     .q = row,
                     .k = k,
-                    .v = k + shape.kv_size(),
+                    .v = k + kv_size,
                     .out = static_cast<ReferenceBuffer&>(out).row(block.first_row + i),
-                    .q_factor = weights.q_factor},
+                    .q_factor = weights.q_factor,
+                    .heads = heads_of_layer},
                    block, events[b]);
     }
   }

@@ -69,7 +69,7 @@ std::uint64_t ReferenceBackend::state_bytes_for(std::int64_t n_tokens, bool keep
   std::uint64_t n = 0;
   for (std::int32_t l = 0; l < s.n_layers; ++l) {
     const std::int64_t held = grows ? n_tokens : places_of(options_.cache, s, l).size + 1;
-    n += static_cast<std::uint64_t>(held) * static_cast<std::uint64_t>(s.kv_size());
+    n += static_cast<std::uint64_t>(held) * static_cast<std::uint64_t>(s.heads(l).kv_size());
   }
   return 2ull * sizeof(double) * n;
 }
@@ -87,14 +87,14 @@ void ReferenceBackend::reset(StreamState& state) {
   static_cast<ReferenceState&>(state).n_tokens = 0;
   static_cast<ReferenceState&>(state).pin = 0;
   auto& layers = static_cast<ReferenceState&>(state).layers;
-  layers.assign(static_cast<std::size_t>(s.n_layers),
-                std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
+  layers.assign(static_cast<std::size_t>(s.n_layers), {});
   for (std::int32_t l = 0; l < s.n_layers; ++l) {
+    layers[static_cast<std::size_t>(l)].resize(static_cast<std::size_t>(s.heads(l).n_kv_heads));
     const auto merged = static_cast<std::size_t>(places_of(options_.cache, s, l).merged);
     for (HeadState& head : layers[static_cast<std::size_t>(l)]) {
       head.merging.places.resize(merged);
       if (merged > 0)
-        head.merging.queries.resize(static_cast<std::size_t>(s.queries_per_kv_head()));
+        head.merging.queries.resize(static_cast<std::size_t>(s.heads(l).queries_per_kv_head()));
     }
   }
 }
@@ -113,13 +113,13 @@ void ReferenceBackend::begin_step(std::span<const StepBlock> blocks, std::int32_
 }
 
 void ReferenceBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
-                             Buffer& out) {
+                             float factor, Buffer& out) {
   std::vector<float> row(static_cast<std::size_t>(embedding.n_cols()));
   for (std::size_t r = 0; r < ids.size(); ++r) {
     dequantize_row(embedding, ids[r], row.data());
     double* to = cast(out).row(static_cast<std::int64_t>(r));
     for (std::size_t i = 0; i < row.size(); ++i)
-      to[i] = static_cast<double>(row[i]) * static_cast<double>(options_.shape.embedding_scale);
+      to[i] = static_cast<double>(row[i]) * static_cast<double>(factor);
   }
 }
 
@@ -130,11 +130,11 @@ void normalize(double* x, std::int32_t n, const float* weight, double eps) {
   for (std::int32_t i = 0; i < n; ++i) x[i] *= scale * static_cast<double>(weight[i]);
 }
 
-void ReferenceBackend::normalize_row(const Buffer& x, std::int32_t row, const NormWeights& weights,
+void ReferenceBackend::normalize_row(const double* from, const NormWeights& weights,
                                      std::vector<double>& out) const {
   const auto n = static_cast<std::int32_t>(weights.weight.size());
-  const auto eps = static_cast<double>(options_.shape.norm_eps);
-  const double* from = cast(x).row(row);
+  const double eps =
+      static_cast<double>(options_.shape.norm_eps) * static_cast<double>(weights.eps_factor);
   out.assign(from, from + n);
   if (options_.shape.norm == NormKind::layer) {
     double mean = 0.0;
@@ -149,7 +149,7 @@ void ReferenceBackend::normalize_row(const Buffer& x, std::int32_t row, const No
 void ReferenceBackend::norm(const Buffer& x, const NormWeights& weights, Buffer& out) {
   std::vector<double> row;
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    normalize_row(x, r, weights, row);
+    normalize_row(cast(x).row(r), weights, row);
     std::copy(row.begin(), row.end(), cast(out).row(r));
   }
 }
@@ -157,14 +157,38 @@ void ReferenceBackend::norm(const Buffer& x, const NormWeights& weights, Buffer&
 void ReferenceBackend::norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) {
   std::vector<double> row;
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    normalize_row(x, r, weights, row);
-    for (std::size_t i = 0; i < row.size(); ++i) cast(hidden).row(r)[i] += row[i];
+    for (std::int32_t first = 0; first < cast(x).cols;
+         first += static_cast<std::int32_t>(weights.weight.size())) {
+      normalize_row(cast(x).row(r) + first, weights, row);
+      double* to = cast(hidden).row(r) + first;
+      for (std::size_t i = 0; i < row.size(); ++i) to[i] += row[i];
+    }
   }
 }
 
 void ReferenceBackend::convert(const Buffer& x, Buffer& out) {
   for (std::int32_t r = 0; r < n_rows_; ++r)
     std::copy_n(cast(x).row(r), options_.shape.hidden_size, cast(out).row(r));
+}
+
+void ReferenceBackend::scale(Buffer& x, float factor) {
+  ReferenceBuffer& b = cast(x);
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t i = 0; i < b.cols; ++i) b.row(r)[i] *= static_cast<double>(factor);
+  }
+}
+
+void ReferenceBackend::copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to,
+                                    std::int32_t to_first, std::int32_t n) {
+  for (std::int32_t r = 0; r < n_rows_; ++r)
+    std::copy_n(cast(from).row(r) + from_first, n, cast(to).row(r) + to_first);
+}
+
+void ReferenceBackend::multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) {
+  ReferenceBuffer& b = cast(x);
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t i = 0; i < b.cols; ++i) b.row(r)[i] *= cast(by).row(r)[first + i];
+  }
 }
 
 void ReferenceBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {

@@ -40,6 +40,9 @@ enum class QkNorm : std::uint8_t { none, heads, row, rotated_heads };
 // LayerShape::rope of a layer whose queries and keys are not rotated (NoPE).
 inline constexpr std::int32_t kNoRope = -1;
 
+// LayerShape::kv_source of a layer that has keys and values of its own.
+inline constexpr std::int32_t kOwnKv = -1;
+
 struct LayerShape {
   // Attention.
   std::int32_t n_heads = 0;  // of queries
@@ -52,6 +55,11 @@ struct LayerShape {
       0;  // scores become cap * tanh(score / cap), before the softmax; 0: as they are
   AttentionBias attention_bias = AttentionBias::none;
   QkNorm qk_norm = QkNorm::none;
+  bool v_norm = false;  // values are normalised, each head by itself, without weights
+  bool k_is_v = false;  // values are the keys before their norm and rotation
+  // The layer of the whole model, before this one and of the same heads, whose keys and values are
+  // this one's, too; which of them a bounded state keeps each layer decides for itself.
+  std::int32_t kv_source = kOwnKv;
   // Queries at position p are multiplied with 1 + query_beta ln(1 + floor(p / query_length)), as in
   // Llama 4; p counts from the start of the chunk, whatever rotary positions there are.
   double query_beta = 0;  // 0: with nothing

@@ -181,8 +181,8 @@ TEST_P(BackendTest, EmbedCopiesExactly) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(n_rows()));
   for (auto& id : ids) id = static_cast<std::int32_t>(random_() % static_cast<unsigned>(vocab));
   Pair out = make(kHidden, BufferType::full);
-  fast_->embed(ids, view(table, {vocab, kHidden}), *out.fast);
-  reference_->embed(ids, view(table, {vocab, kHidden}), *out.reference);
+  fast_->embed(ids, view(table, {vocab, kHidden}), 1.0f, *out.fast);
+  reference_->embed(ids, view(table, {vocab, kHidden}), 1.0f, *out.reference);
   const std::vector<float> out_rows = out.actual(n_rows());
   for (std::int32_t r = 0; r < n_rows(); ++r) {
     for (std::int32_t c = 0; c < kHidden; ++c)
@@ -190,13 +190,12 @@ TEST_P(BackendTest, EmbedCopiesExactly) {
   }
 }
 
-TEST_P(BackendTest, EmbedMultipliesWithTheModelsScale) {
-  remake([](ModelShape& shape) { shape.embedding_scale = 5.5f; });
+TEST_P(BackendTest, EmbedMultiplies) {
   const std::vector<float> table = random(3 * kHidden);
   const std::vector<std::int32_t> ids(static_cast<std::size_t>(n_rows()), 2);
   Pair out = make(kHidden, BufferType::full);
-  fast_->embed(ids, view(table, {3, kHidden}), *out.fast);
-  reference_->embed(ids, view(table, {3, kHidden}), *out.reference);
+  fast_->embed(ids, view(table, {3, kHidden}), 5.5f, *out.fast);
+  reference_->embed(ids, view(table, {3, kHidden}), 5.5f, *out.reference);
   expect_near(out, 1, kEpsF32, [](double e) { return std::abs(e); });
 }
 

@@ -14,32 +14,33 @@ namespace tovamill::cpu {
 
 class AttentionRows {
  public:
-  explicit AttentionRows(const AttentionModel& model);
+  explicit AttentionRows(std::span<const AttentionModel> models);
 
   // The rotary angles of the blocks' rows. Takes the states' counts of tokens before their current
   // RoPE segment on.
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows, ThreadPool& pool);
   // Norms where the layer has them (as many numbers at once as there are weights), rotation of the
   // queries in place and of the keys beside them. qkv (n_rows, q_size + 2 kv_size), overwritten.
-  void prepare(const LayerShape& layer, const AttentionWeights& weights, float* qkv,
-               const IsaKernels& isa, ThreadPool& pool);
+  void prepare(const AttentionModel& model, const LayerShape& layer,
+               const AttentionWeights& weights, float* qkv, const IsaKernels& isa,
+               ThreadPool& pool);
 
   const RotaryAngles& angles(std::int32_t rope) const {
     return angles_[static_cast<std::size_t>(rope)];
   }
   // (head_dim) each, of a row of the step.
   const float* query(std::int64_t row, std::int32_t head) const {
-    return qkv_ + row * model_.row_size() + std::int64_t{head} * model_.shape.head_dim;
+    return qkv_ + row * model_->row_size() + std::int64_t{head} * model_->shape.head_dim;
   }
   const float* key(std::int64_t row, std::int32_t kv) const {
-    return query(row, model_.shape.n_heads + kv);
+    return query(row, model_->shape.n_heads + kv);
   }
   const float* value(std::int64_t row, std::int32_t kv) const {
-    return query(row, model_.shape.n_heads + model_.shape.n_kv_heads + kv);
+    return query(row, model_->shape.n_heads + model_->shape.n_kv_heads + kv);
   }
   const float* rotated_key(std::int64_t row, std::int32_t kv) const {
-    return rotated_keys_.data() + row * model_.shape.kv_size() +
-           std::int64_t{kv} * model_.shape.head_dim;
+    return rotated_keys_.data() + row * model_->shape.kv_size() +
+           std::int64_t{kv} * model_->shape.head_dim;
   }
   // L2 norm of the row's value, the mean over KV heads; where the policy asks for it.
   float value_norm(std::int64_t row) const { return value_norms_[static_cast<std::size_t>(row)]; }
@@ -58,11 +59,13 @@ class AttentionRows {
 
   // (2, head_dim / 2) of a row.
   float* row_angles(std::size_t rope, std::int64_t row) {
-    return row_angles_[rope].data() + row * model_.shape.head_dim;
+    return row_angles_[rope].data() +
+           row * static_cast<std::int64_t>(2 * common_.shape.ropes[rope].size());
   }
 
-  const AttentionModel& model_;
-  std::vector<RotaryAngles> angles_;  // by rotary table
+  const AttentionModel& common_;           // what is the same for all layers
+  const AttentionModel* model_ = nullptr;  // of the layer being run
+  std::vector<RotaryAngles> angles_;       // by rotary table
   std::int32_t n_rows_ = 0;
   std::vector<std::vector<float>>
       row_angles_;                       // by table (max_rows, 2, head_dim / 2): cosines, sines

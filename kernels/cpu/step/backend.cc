@@ -127,19 +127,49 @@ void CpuBackend::for_each_row(Body&& body) {
   });
 }
 
-void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
+void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding, float factor,
                        Buffer& out) {
   for_each_row([&](std::int32_t r, int) {
     float* row = cast(out).f32(r);
     dequantize_row(embedding, ids[static_cast<std::size_t>(r)], row);
-    const float factor = options_.shape.embedding_scale;
-    if (factor != 1.0f) isa_.scale(row, factor, options_.shape.hidden_size, row);
+    if (factor != 1.0f) isa_.scale(row, factor, cast(out).cols, row);
+  });
+}
+
+void CpuBackend::scale(Buffer& x, float factor) {
+  for_each_row([&](std::int32_t r, int) {
+    isa_.scale(cast(x).f32(r), factor, cast(x).cols, cast(x).f32(r));
+  });
+}
+
+void CpuBackend::copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to,
+                              std::int32_t to_first, std::int32_t n) {
+  for_each_row([&](std::int32_t r, int) {
+    std::copy_n(cast(from).f32(r) + from_first, n, cast(to).f32(r) + to_first);
+  });
+}
+
+void CpuBackend::multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) {
+  const std::int32_t n = cast(x).cols;
+  for_each_row([&](std::int32_t r, int thread) {
+    std::vector<float>& row = normed_rows_[static_cast<std::size_t>(thread)];
+    row.resize(static_cast<std::size_t>(n));
+    const float* factors = cast(by).f32(r) + first;
+    switch (type_) {
+      case ComputeType::f32:
+        for (std::int32_t i = 0; i < n; ++i) cast(x).f32(r)[i] *= factors[i];
+        return;
+      case ComputeType::bf16:
+        isa_.from_bf16(cast(x).bf16(r), n, row.data());
+        for (std::int32_t i = 0; i < n; ++i) row[static_cast<std::size_t>(i)] *= factors[i];
+        return isa_.to_bf16(row.data(), n, cast(x).bf16(r));
+    }
   });
 }
 
 void CpuBackend::normalize(const float* x, const NormWeights& weights, float* out) const {
   const auto n = static_cast<std::int32_t>(weights.weight.size());
-  const float eps = options_.shape.norm_eps;
+  const float eps = options_.shape.norm_eps * weights.eps_factor;
   if (options_.shape.norm == NormKind::layer)
     return isa_.layer_norm(x, weights.weight.data(), bias_of(weights), n, eps, out);
   isa_.rms_norm(x, weights.weight.data(), n, eps, out);
@@ -147,7 +177,7 @@ void CpuBackend::normalize(const float* x, const NormWeights& weights, float* ou
 
 void CpuBackend::normalize(const float* x, const NormWeights& weights, std::uint16_t* out) const {
   const auto n = static_cast<std::int32_t>(weights.weight.size());
-  const float eps = options_.shape.norm_eps;
+  const float eps = options_.shape.norm_eps * weights.eps_factor;
   if (options_.shape.norm == NormKind::layer)
     return isa_.layer_norm_bf16(x, weights.weight.data(), bias_of(weights), n, eps, out);
   isa_.rms_norm_bf16(x, weights.weight.data(), n, eps, out);
@@ -168,8 +198,11 @@ void CpuBackend::norm_add(const Buffer& x, const NormWeights& weights, Buffer& h
   for_each_row([&](std::int32_t r, int thread) {
     std::vector<float>& row = normed_rows_[static_cast<std::size_t>(thread)];
     row.resize(weights.weight.size());
-    normalize(cast(x).f32(r), weights, row.data());
-    add(row.data(), static_cast<std::int32_t>(row.size()), cast(hidden).f32(r));
+    const auto n = static_cast<std::int32_t>(row.size());
+    for (std::int32_t first = 0; first < cast(x).cols; first += n) {
+      normalize(cast(x).f32(r) + first, weights, row.data());
+      add(row.data(), n, cast(hidden).f32(r) + first);
+    }
   });
 }
 

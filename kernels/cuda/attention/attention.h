@@ -47,6 +47,7 @@ class Attention {
   void upload();
   // Of a rotary table.
   const double* inv_freq(std::int32_t rope) const;  // (head_dim / 2)
+  std::int32_t half_of(std::int32_t rope) const;    // of the size of its heads
   float* angles(std::int32_t rope) const;           // (max_rows, head_dim) of the step's rows
   template <class T>
   void run_batch(const TileBatch& batch, std::int32_t layer, const AttentionRowWeights& weights,

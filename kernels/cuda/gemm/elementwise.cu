@@ -94,6 +94,21 @@ __global__ void cap_kernel(float* x, float cap, std::int32_t n) {
     x[row * n + i] = cap * tanhf(x[row * n + i] / cap);
 }
 
+__global__ void copy_columns_kernel(CopyArguments a) {
+  const std::int64_t row = blockIdx.x;
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < a.n;
+       i += static_cast<std::int32_t>(blockDim.x))
+    a.to[row * a.n_to + i] = a.factor * a.from[row * a.n_from + i];
+}
+
+template <class T>
+__global__ void multiply_columns_kernel(T* x, std::int32_t n, const float* by, std::int32_t n_by) {
+  const std::int64_t row = blockIdx.x;
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
+       i += static_cast<std::int32_t>(blockDim.x))
+    x[row * n + i] = from_float<T>(to_float(x[row * n + i]) * by[row * n_by + i]);
+}
+
 template <Activation kActivation>
 __device__ float activated(float x, const Xielu& a) {
   if constexpr (kActivation == Activation::silu) {
@@ -179,6 +194,16 @@ void convert_rows(const float* x, std::int32_t n, T* out, std::int32_t n_rows,
   launch(convert_kernel<T>, "convert", rows_of(n_rows), stream, x, n, out);
 }
 
+void copy_columns_of_rows(const CopyArguments& a, std::int32_t n_rows, const Stream& stream) {
+  launch(copy_columns_kernel, "copy_columns", rows_of(n_rows), stream, a);
+}
+
+template <class T>
+void multiply_columns_of_rows(T* x, std::int32_t n, const float* by, std::int32_t n_by,
+                              std::int32_t n_rows, const Stream& stream) {
+  launch(multiply_columns_kernel<T>, "multiply_columns", rows_of(n_rows), stream, x, n, by, n_by);
+}
+
 void cap_rows(float* x, float cap, std::int32_t n, std::int32_t n_rows, const Stream& stream) {
   launch(cap_kernel, "cap", rows_of(n_rows), stream, x, cap, n);
 }
@@ -231,6 +256,10 @@ template void norm_rows<float>(const NormArguments&, float*, std::int32_t, const
 template void norm_rows<Bf16>(const NormArguments&, Bf16*, std::int32_t, const Stream&);
 template void convert_rows<float>(const float*, std::int32_t, float*, std::int32_t, const Stream&);
 template void convert_rows<Bf16>(const float*, std::int32_t, Bf16*, std::int32_t, const Stream&);
+template void multiply_columns_of_rows<float>(float*, std::int32_t, const float*, std::int32_t,
+                                              std::int32_t, const Stream&);
+template void multiply_columns_of_rows<Bf16>(Bf16*, std::int32_t, const float*, std::int32_t,
+                                             std::int32_t, const Stream&);
 template void gate_rows<float>(const float*, const GateArguments&, float*, std::int32_t,
                                const Stream&);
 template void gate_rows<Bf16>(const Bf16*, const GateArguments&, Bf16*, std::int32_t,

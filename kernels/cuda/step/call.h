@@ -10,7 +10,17 @@
 namespace tovamill::cuda {
 
 struct Call {
-  enum class Kind : std::uint8_t { embed, norm, convert, project, activate, attend };
+  enum class Kind : std::uint8_t {
+    embed,
+    norm,
+    convert,
+    project,
+    activate,
+    attend,
+    scale,
+    copy,
+    multiply
+  };
   Kind kind = Kind::embed;
   bool adds = false;                         // project, norm: to what is there
   bool is_gated = false;                     // activate
@@ -22,6 +32,10 @@ struct Call {
   const float* bias = nullptr;               // or none
   AttentionRowWeights of_rows = {};          // attend
   Xielu xielu = {};                          // activate
+  float factor = 1.0f;                       // embed, scale; norm: of eps
+  std::int32_t parts = 1;                    // norm: of each row, of n_out columns
+  // copy: columns, their first ones in `in` and `out`; multiply: the first one in `in`.
+  std::int32_t n_columns = 0, first = 0, first_out = 0;
   void* out = nullptr;
   bool operator==(const Call&) const = default;
 };

@@ -46,8 +46,6 @@ inline std::vector<BadConfig> other_architectures() {
                            "falcon_mamba",
                            "flex_olmo",
                            "gemma3n",
-                           "gemma4",
-                           "gemma4_text",
                            "glm4_moe",
                            "gpt2",
                            "gpt_bigcode",
