@@ -72,6 +72,10 @@ struct AttentionWeights {
   std::vector<float> q_norm;    // (head_dim) or, QkNorm::row, (q_size); empty where there is none
   std::vector<float> k_norm;
   std::vector<float> sinks;  // (n_heads) LayerShape::has_sinks, else empty
+  // (head_dim) rotated queries are multiplied with it, each head; empty: with nothing. The weights
+  // of both norms of QkNorm::rotated_heads, which then have none: norms do not see rotations.
+  std::vector<float> q_factor = {};
+  std::vector<float> v_norm = {};  // (head_dim) of each head of the values, which are kept so
 };
 
 class Backend : public StateKeeper {
@@ -89,12 +93,19 @@ class Backend : public StateKeeper {
   // its state (StepBlock::pin, keeps_all) or n_in_flight() steps are in flight, OutOfMemory; no
   // state has changed but in size then.
   virtual void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) = 0;
-  // out[row] = row ids[row] of `embedding` (vocab_size, hidden_size), times the model's scale.
-  virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding,
+  // out[row] = factor * row ids[row] of `embedding`, of as many columns as `out`.
+  virtual void embed(std::span<const std::int32_t> ids, const TensorView& embedding, float factor,
                      Buffer& out) = 0;
+  // x = factor * x, which is float32.
+  virtual void scale(Buffer& x, float factor) = 0;
+  // Columns [to_first, to_first + n) of `to` = those from `from_first` on of `from`; both float32.
+  virtual void copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to,
+                            std::int32_t to_first, std::int32_t n) = 0;
+  // x = x * the columns of `by`, which is float32, from `first` on; x is of the compute type.
+  virtual void multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) = 0;
   // out = norm(x), of the model's kind.
   virtual void norm(const Buffer& x, const NormWeights& weights, Buffer& out) = 0;
-  // hidden += norm(x).
+  // hidden += norm(x); of each part by itself, as many columns as there are weights.
   virtual void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) = 0;
   // out = x, rounded to its type; both of hidden_size columns.
   virtual void convert(const Buffer& x, Buffer& out) = 0;
@@ -105,9 +116,9 @@ class Backend : public StateKeeper {
   // out = activation(x G^T + g) * (x U^T + u).
   virtual void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
                              Buffer& out) = 0;
-  // out = activation(x U^T + u).
+  // out = activation(x U^T + u); `xielu` is read by that one alone.
   virtual void project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                 Buffer& out) = 0;
+                                 const Xielu& xielu, Buffer& out) = 0;
   // hidden += what the experts make of x that `router` chooses for each row (ExpertsShape), in the
   // order of experts. `router` gives (n_rows, n_experts) logits; of equal ones the first is chosen.
   // A row comes to the same whatever rows are beside it.

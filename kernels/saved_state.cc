@@ -62,6 +62,24 @@ void add_kind(const ModelShape& s, std::vector<std::uint64_t>& words) {
   if (!is_plain) words.insert(words.end(), kind.begin(), kind.end());
 }
 
+// The same of what came later.
+void add_newer_kind(const ModelShape& s, std::vector<std::uint64_t>& words) {
+  std::vector<std::uint64_t> kind;
+  bool is_plain = s.per_layer_size == 0 && !s.heads_differ();
+  kind.push_back(static_cast<std::uint32_t>(s.per_layer_size));
+  for (const LayerShape& l : s.layers) {
+    kind.push_back(std::bit_cast<std::uint64_t>(l.query_beta));
+    kind.push_back(static_cast<std::uint64_t>(l.query_length));
+    const bool is_own = l.kv_source == kOwnKv && !l.v_norm && !l.k_is_v;
+    kind.push_back(l.qk_norm == QkNorm::rotated_heads ? 1 : 0);
+    for (const std::int32_t n : {l.n_heads, l.n_kv_heads, l.head_dim, l.kv_source})
+      kind.push_back(static_cast<std::uint32_t>(n));
+    kind.push_back((l.v_norm ? 1 : 0) + (l.k_is_v ? 2 : 0));
+    is_plain = is_plain && l.query_beta == 0 && l.qk_norm != QkNorm::rotated_heads && is_own;
+  }
+  if (!is_plain) words.insert(words.end(), kind.begin(), kind.end());
+}
+
 // Everything that decides what the bytes of a state mean and how its stream goes on.
 std::vector<std::uint64_t> signature(StateKind kind, const ModelShape& s, const CacheOptions& c) {
   std::vector<std::uint64_t> words{static_cast<std::uint64_t>(kind)};
@@ -79,6 +97,7 @@ std::vector<std::uint64_t> signature(StateKind kind, const ModelShape& s, const 
   }
   add_layers(s, words);
   add_kind(s, words);
+  add_newer_kind(s, words);
   if (layers_differ(c)) {
     words.push_back(static_cast<std::uint32_t>(c.merge));
     for (const std::int32_t size : c.layer_sizes) words.push_back(static_cast<std::uint32_t>(size));
@@ -170,7 +189,7 @@ void check_positions(const CacheOptions& cache, const LayerPlaces& places,
     StateReader::fail("a token is there twice");
   const PolicyTraits& policy = traits_of(cache.policy);
   if (!policy.is_bounded || policy.needs_scan || counts.n_held > places.size) return;
-  const std::int32_t sinks = block_options(cache, counts.pin).sinks;
+  const std::int32_t sinks = places.is_window ? 0 : block_options(cache, counts.pin).sinks;
   const std::int64_t oldest = counts.n_tokens - (places.size - sinks);
   for (const std::int32_t p : positions) {
     if (p >= sinks && p < oldest) StateReader::fail("a token is older than the window");

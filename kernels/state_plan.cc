@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "kernels/backend.h"
 #include "kernels/types/error.h"
@@ -9,7 +10,15 @@
 namespace tovamill {
 
 std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape) {
-  return traits_of(cache.policy).decided_by == DecidedBy::kv_head ? shape.n_kv_heads : 1;
+  if (traits_of(cache.policy).decided_by != DecidedBy::kv_head) return 1;
+  for (std::int32_t l = 0; l < shape.n_layers; ++l) {
+    if (shape.heads(l).n_kv_heads == shape.n_kv_heads) continue;
+    throw Error(ExitCode::configuration,
+                "--policy " + std::string(name_of(cache.policy)) +
+                    " is not supported here: the model's layers differ in their numbers of "
+                    "key-value heads; give a policy that decides for the layer");
+  }
+  return shape.n_kv_heads;
 }
 
 std::int32_t protected_recent(const CacheOptions& cache) {
@@ -30,19 +39,40 @@ CacheOptions block_options(const CacheOptions& cache, std::int32_t pin) {
   return o;
 }
 
+CacheOptions fitted_to_windows(const CacheOptions& cache, const ModelShape& shape) {
+  CacheOptions fitted = cache;
+  if (!is_bounded(cache) || cache.positions == Positions::in_state) return fitted;
+  std::vector<std::int32_t> sizes = cache.layer_sizes;
+  if (sizes.empty()) sizes.assign(shape.layers.size(), cache.cache_size);
+  bool differs = false;
+  for (std::size_t l = 0; l < shape.layers.size(); ++l) {
+    const std::int32_t window = shape.layers[l].sliding_window;
+    if (window <= 0 || window > sizes.at(l)) continue;
+    sizes[l] = window;
+    differs = true;
+  }
+  if (differs) fitted.layer_sizes = std::move(sizes);
+  return fitted;
+}
+
 LayerPlaces places_of(const CacheOptions& cache, const ModelShape& shape, std::int32_t index) {
   const auto l = static_cast<std::size_t>(shape.first_layer + index);
   const LayerShape& layer = shape.layers.at(l);
-  return {.size = cache.layer_sizes.empty() ? cache.cache_size : cache.layer_sizes.at(l),
-          .merged =
-              layer.sliding_window > 0 || layer.score_cap > 0 || layer.has_sinks ? 0 : cache.merge};
+  const std::int32_t size = cache.layer_sizes.empty() ? cache.cache_size : cache.layer_sizes.at(l);
+  const bool may_merge = layer.sliding_window == 0 && layer.score_cap == 0 && !layer.has_sinks;
+  return {.size = size,
+          .merged = may_merge ? cache.merge : 0,
+          .is_window = layer.sliding_window > 0 && layer.sliding_window == size &&
+                       cache.positions != Positions::in_state};
 }
 
-DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block, std::int32_t size) {
+DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block,
+                           const LayerPlaces& places) {
+  if (places.is_window) return {.policy = Policy::window, .cache_size = places.size};
   const PolicyTraits& policy = traits_of(cache.policy);
   const CacheOptions o = block_options(cache, block.pin);
   return {.policy = cache.policy,
-          .cache_size = size,
+          .cache_size = places.size,
           .first_free = policy.takes(kTakesSinks) ? o.sinks : o.pin,
           .recent = policy.takes(kTakesRecent) ? protected_recent(o) : 0,
           .decay = static_cast<float>(cache.ema),
@@ -53,7 +83,7 @@ void check_block(const CacheOptions& cache, const StepBlock& block, const LayerP
                  std::int64_t n_held) {
   if (!is_bounded(cache)) return;
   const std::string k = std::to_string(places.size);
-  if (block.pin < 0 || block.pin >= places.size - places.merged) {
+  if (block.pin < 0 || (!places.is_window && block.pin >= places.size - places.merged)) {
     throw Error(ExitCode::internal,
                 "a block pins " + std::to_string(block.pin) + " tokens (the cache size is " + k +
                     ", " + std::to_string(places.merged) + " of them merged): pin fewer");

@@ -15,21 +15,28 @@ struct StepBlock;  // backend.h
 
 // --- eviction
 
-// Decisions per layer and step: the KV heads of head-wise policies, else 1.
+// Decisions per layer and step: the KV heads of head-wise policies, else 1. Throws
+// Error(configuration) where layers differ in their KV heads and the policy goes by these.
 std::int32_t n_eviction_groups(const CacheOptions& cache, const ModelShape& shape);
 // Newest tokens that h2o protects.
 std::int32_t protected_recent(const CacheOptions& cache);
 // The cache options as they hold for a block with StepBlock::pin: `pin` and, under `window`,
 // `sinks` are the tokens that never leave, `recent` what h2o protects beside them.
 CacheOptions block_options(const CacheOptions& cache, std::int32_t pin);
+// The options with the cache size of each layer: none keeps more tokens than its sliding window,
+// which are all that it can still see. In-state positions number the tokens of all layers alike and
+// leave it as it is.
+CacheOptions fitted_to_windows(const CacheOptions& cache, const ModelShape& shape);
 // What layer `layer` of a model's n_layers keeps at most: places of tokens and, of them, those of
-// merged tokens.
+// merged tokens. `is_window`: its sliding window, whatever the policy; the oldest leaves.
 struct LayerPlaces {
   std::int32_t size = 0, merged = 0;
+  bool is_window = false;
 };
 LayerPlaces places_of(const CacheOptions& cache, const ModelShape& shape, std::int32_t layer);
-// The policy as it holds for a block in a layer of that cache size.
-DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block, std::int32_t size);
+// The policy as it holds for a block in a layer of these places.
+DecisionRule decision_rule(const CacheOptions& cache, const StepBlock& block,
+                           const LayerPlaces& places);
 // Throws Error(internal) unless a block may follow on a layer whose groups hold `n_held` places.
 void check_block(const CacheOptions& cache, const StepBlock& block, const LayerPlaces& places,
                  std::int64_t n_held);

@@ -55,7 +55,8 @@ class Measurement {
     };
     begin(whole_, *states[0]);
     for (std::size_t i = 0; i < bounded_.size(); ++i) begin(*bounded_[i], *states[i + 1]);
-    whole_.embed(ids, model_.embedding, *rows_.hidden);
+    whole_.embed(ids, model_.embedding, model_.config.shape.embedding_scale, *rows_.hidden);
+    prepare_layer_inputs(whole_, model_, ids, rows_);
     for (std::size_t l = 0; l < model_.layers.size(); ++l) run_layer(l);
     whole_.finish_step();
     for (Backend* b : bounded_) b->finish_step();
@@ -69,11 +70,12 @@ class Measurement {
   std::vector<float> added_by(Backend& backend, std::size_t l) {
     const Layer& layer = model_.layers[l];
     BlockEvents events;
-    attend(backend, static_cast<std::int32_t>(l), layer, rows_, std::span(&events, 1));
+    const auto index = static_cast<std::int32_t>(l);
+    attend(backend, model_.config.shape, index, layer, rows_, std::span(&events, 1));
     const std::vector<float> zeros(static_cast<std::size_t>(n_rows_) *
                                    static_cast<std::size_t>(model_.config.shape.hidden_size));
     whole_.device().write_rows(*added_, 0, zeros);
-    add_attention(backend, shape_of(l), layer, rows_, *added_);
+    add_attention(backend, model_.config.shape, index, layer, rows_, *added_);
     return rows_of(*added_);
   }
 
@@ -106,8 +108,10 @@ class Measurement {
     for (Backend* b : bounded_) added.push_back(added_by(*b, l));
     const std::vector<float> exact = added_by(whole_, l);
     for (std::size_t i = 0; i < added.size(); ++i) errors_[l][i] += squared(added[i], &exact);
-    add_attention(whole_, shape_of(l), layer, rows_, *rows_.hidden);
+    const auto index = static_cast<std::int32_t>(l);
+    add_attention(whole_, model_.config.shape, index, layer, rows_, *rows_.hidden);
     add_feed_forward(whole_, shape_of(l), layer, rows_);
+    add_layer_input(whole_, model_.config.shape, index, layer, rows_);
   }
 
   const Model& model_;

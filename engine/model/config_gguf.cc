@@ -84,7 +84,7 @@ ModelConfig config_from_gguf(const nlohmann::json& fields, const FindTensor& fin
   for (LayerShape& layer : shape.layers)
     layer.head_dim = head_dim_of_gguf(config, shape.hidden_size, layer.n_heads);
   apply_rules(family, config, result);
-  check_layers(config, kGgufKeys, shape);
+  check_layers(config, kGgufKeys, family, shape);
   set_ropes_of_gguf(config, family, find, result);
   result.unknown_keys = check_gguf_keys(metadata, config, family, shape);
   return result;

@@ -73,6 +73,7 @@ Activation activation_of(const ConfigReader& config, const Family& family) {
   if (*name == "gelu") return Activation::gelu;
   if (*name == "gelu_pytorch_tanh" || *name == "gelu_new") return Activation::gelu_tanh;
   if (*name == "relu2") return Activation::relu2;
+  if (*name == "xielu" && family.layer.activation == Activation::xielu) return Activation::xielu;
   config.fail(std::string(family.activation_key) + " " + printable(*name) +
               " is not supported: only silu, gelu, gelu_pytorch_tanh and relu2 are");
 }
@@ -97,7 +98,8 @@ const MultimodalModel* multimodal_of(const nlohmann::json& fields) {
 
 ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string& where);
 
-// The part for texts. What is said of it beside it (tie_word_embeddings) holds where it is silent.
+// The part for texts. What is said beside it of both holds; of the head even where the part says
+// otherwise, as transformers has it.
 ModelConfig multimodal_from_hf(const nlohmann::json& fields, const MultimodalModel& model,
                                const std::string& where) {
   const ConfigReader config(fields, where);
@@ -110,9 +112,10 @@ ModelConfig multimodal_from_hf(const nlohmann::json& fields, const MultimodalMod
   nlohmann::json fields_of_text = *text;
   fields_of_text.erase("architectures");
   if (!fields_of_text.contains("model_type")) fields_of_text["model_type"] = model.text_family;
-  for (const char* key : {"tie_word_embeddings", "quantization_config"}) {
-    if (!fields_of_text.contains(key) && fields.contains(key)) fields_of_text[key] = fields[key];
-  }
+  const char* const quantization = "quantization_config";
+  if (!fields_of_text.contains(quantization) && fields.contains(quantization))
+    fields_of_text[quantization] = fields[quantization];
+  fields_of_text["tie_word_embeddings"] = config.flag("tie_word_embeddings", true);
   ModelConfig result = text_config_from_hf(fields_of_text, where + ": text_config");
   result.architecture = std::string(model.name) + ", its part for texts";
   result.is_multimodal = true;
@@ -154,7 +157,7 @@ ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string&
     layer.activation = activation_of(config, family);
   }
   apply_rules(family, config, result);
-  check_layers(config, keys, shape);
+  check_layers(config, keys, family, shape);
   set_ropes_of_hf(config, family, result);
   result.tied_head = config.flag("tie_word_embeddings", family.tied_head);
   result.unknown_keys = check_hf_keys(config, family, shape);

@@ -12,7 +12,7 @@ namespace tovamill {
 
 namespace {
 
-// Read, or checked elsewhere by name, or without effect where no scaling but linear is supported.
+// Read, or checked elsewhere by name, or without effect where the scaling is another.
 constexpr std::string_view kGgufKnown[] = {"attention.head_count",
                                            "attention.head_count_kv",
                                            "attention.key_length",
@@ -135,6 +135,8 @@ std::vector<std::string> unknown_tokenizer_keys(const nlohmann::json& metadata) 
 
 std::vector<std::string> check_gguf_keys(const ConfigReader& metadata, const ConfigReader& config,
                                          const Family& family, const ModelShape& shape) {
+  // Read for that scaling alone (rotary_gguf.cc).
+  const bool is_yarn = config.optional_text("rope.scaling.type").value_or("") == "yarn";
   const auto type = metadata.optional_text("general.type");
   if (type && *type != "model")
     metadata.fail("general.type is " + printable(*type) + ": the file is no model");
@@ -148,7 +150,8 @@ std::vector<std::string> check_gguf_keys(const ConfigReader& metadata, const Con
     const std::string_view own = std::string_view(key).substr(config.prefix().size());
     if (std::find(std::begin(kGgufKnown), std::end(kGgufKnown), own) != std::end(kGgufKnown) ||
         is_listed(family.reads, own) || own == "embedding_length_out" ||
-        own == "attention.layer_norm_epsilon" || is_neutral_gguf(own, value)) {
+        own == "attention.layer_norm_epsilon" || is_neutral_gguf(own, value) ||
+        (is_yarn && own.starts_with("rope.scaling.yarn_"))) {
       continue;
     }
     if (own.starts_with("expert"))

@@ -34,13 +34,16 @@ struct Family {
   double rotary_part = 1;       // the part where no key says it
   // Tables of their own for layers with a window (shape.ropes[1]).
   bool ropes_by_layer_type = false;
-  double local_rope_theta = 10'000;
+  double local_rope_theta = 10'000;       // 0: that of the others
+  const char* rope_reads = "";            // keys of rope_parameters that a rule reads, or nothing
+  const char* rope_parameters = nullptr;  // what they are where config.json has none, as JSON
   // What is meant where config.json is silent.
   double rope_theta = 10'000;
   std::int32_t n_heads = 0, vocab_size = 0, trained_context = 0;  // 0: must be there
   std::int32_t head_dim = 0;                                      // 0: hidden_size / heads
   std::int32_t n_kv_heads = 0;                                    // 0: as many as heads
   bool tied_head = false;
+  bool layers_may_differ = false;  // in their heads and in their intermediate sizes
   double norm_eps = 1e-6;
   // Its own names for what others call otherwise.
   const char* norm_eps_key = "rms_norm_eps";

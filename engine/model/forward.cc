@@ -7,10 +7,24 @@
 #include "kernels/types/error.h"
 
 namespace tovamill {
+namespace {
+
+ModelShape shape_of_range(const Model& model) {
+  ModelShape shape = model.config.shape;
+  shape.n_layers = model.range.n;
+  shape.first_layer = model.range.first;
+  return shape;
+}
+
+}  // namespace
 
 Forward::Forward(const Model& model, Backend& backend, std::int32_t max_rows,
                  std::int32_t max_blocks, std::int32_t max_block)
-    : model_(model), backend_(backend), max_rows_(max_rows), max_blocks_(max_blocks) {
+    : model_(model),
+      shape_(shape_of_range(model)),
+      backend_(backend),
+      max_rows_(max_rows),
+      max_blocks_(max_blocks) {
   if (!model.range.has_embedding() || !model.range.has_head()) unlink();
   for (std::int32_t i = 0; i < backend.n_in_flight(); ++i) make_in_flight(max_block);
   if (!model.range.has_head()) return;
@@ -37,8 +51,7 @@ void Forward::unlink() {
 }
 
 void Forward::make_in_flight(std::int32_t max_block) {
-  const ModelShape& shape = model_.config.shape;
-  InFlight& in_flight = in_flight_.emplace_back(shape, backend_.device(), max_rows_);
+  InFlight& in_flight = in_flight_.emplace_back(shape_, backend_.device(), max_rows_);
   buffer_bytes_ += in_flight.rows.n_bytes;
   in_flight.events.resize(model_.layers.size() * static_cast<std::size_t>(max_blocks_));
   // Where a step has many blocks, most of them are of one token.
@@ -87,21 +100,24 @@ StepOutput Forward::collect() {
 
 void Forward::run_layers(const StepInput& input, InFlight& in_flight) {
   const std::size_t n_blocks = input.blocks.size();
-  const auto first = static_cast<std::size_t>(model_.range.first);
   backend_.begin_step(input.blocks, static_cast<std::int32_t>(input.ids.size()));
   if (model_.range.has_embedding()) {
-    backend_.embed(input.ids, model_.embedding, *in_flight.rows.hidden);
+    backend_.embed(input.ids, model_.embedding, model_.config.shape.embedding_scale,
+                   *in_flight.rows.hidden);
+    prepare_layer_inputs(backend_, model_, input.ids, in_flight.rows);
   } else {
     transfer_->receive(*in_flight.rows.hidden, static_cast<std::int32_t>(input.ids.size()));
   }
   for (std::size_t l = 0; l < model_.layers.size(); ++l) {
     const Layer& layer = model_.layers[l];
-    const LayerShape& shape = model_.config.shape.layers[first + l];
+    const auto index = static_cast<std::int32_t>(l);
+    const LayerShape& shape = shape_.layer(index);
     prepare_attention(backend_, shape, layer, in_flight.rows);
-    attend(backend_, static_cast<std::int32_t>(l), layer, in_flight.rows,
+    attend(backend_, shape_, index, layer, in_flight.rows,
            std::span(in_flight.events).subspan(l * n_blocks, n_blocks));
-    add_attention(backend_, shape, layer, in_flight.rows, *in_flight.rows.hidden);
+    add_attention(backend_, shape_, index, layer, in_flight.rows, *in_flight.rows.hidden);
     add_feed_forward(backend_, shape, layer, in_flight.rows);
+    add_layer_input(backend_, shape_, index, layer, in_flight.rows);
   }
 }
 

@@ -70,6 +70,7 @@ class Forward final : public StepRunner {
   void read_argmax(InFlight& in_flight);
 
   const Model& model_;
+  ModelShape shape_;  // of its layers
   Backend& backend_;
   // Outlives the buffers that rows leave from; null for a whole model.
   std::unique_ptr<ActivationTransfer> transfer_;

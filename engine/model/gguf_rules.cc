@@ -66,6 +66,11 @@ void leave_out_ropes_of_full_layers(ModelConfig& model) {
 
 }  // namespace
 
+void windows_by_pattern_of_gguf(const ConfigReader& config, std::int32_t absent,
+                                std::int32_t pattern, ModelConfig& model) {
+  set_windows(config, window_or(config, absent), pattern, model);
+}
+
 void gemma2_of_gguf(const ConfigReader& config, ModelConfig& model) {
   set_windows(config, window_or(config, 4096), 2, model);
   set_gemma_scale(46, model);
@@ -127,6 +132,41 @@ void exaone4_of_gguf(const ConfigReader& config, ModelConfig& model) {
 void stablelm_of_gguf(const ConfigReader& config, ModelConfig& model) {
   const bool is_parallel = config.flag("use_parallel_residual", false);
   for (LayerShape& layer : model.shape.layers) layer.parallel = is_parallel;
+}
+
+void mistral3_of_gguf(const ConfigReader& config, ModelConfig& model) {
+  const double beta = number_or(config, "attention.temperature_scale", 0),
+               scale = number_or(config, "attention.scale", 0);
+  for (LayerShape& layer : model.shape.layers) {
+    layer.attention_scale = scale;
+    if (beta == 0) continue;
+    layer.query_beta = beta;
+    layer.query_length = config.integer("rope.scaling.original_context_length", kContextLimits);
+  }
+}
+
+void xielu_of_gguf(const ConfigReader& config, ModelConfig& model) {
+  const ConfigReader all(config.object(), config.where());
+  std::vector<LayerShape>& layers = model.shape.layers;
+  const auto numbers = [&](const char* key) {
+    const nlohmann::json* value = all.find(key);
+    if (value == nullptr) all.fail(std::string(key) + " is missing");
+    const bool is_list = value->is_array();
+    if (is_list && value->size() != layers.size())
+      all.fail(std::string(key) + " is not a list with a number for each of the " +
+               std::to_string(layers.size()) + " layers");
+    std::vector<float> found;
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      const nlohmann::json& number = is_list ? value->at(l) : *value;
+      if (!number.is_number()) all.fail(std::string(key) + " holds what is not a number");
+      found.push_back(number.get<float>());
+    }
+    return found;
+  };
+  const std::vector<float> alpha_p = numbers("xielu.alpha_p"), alpha_n = numbers("xielu.alpha_n"),
+                           beta = numbers("xielu.beta"), eps = numbers("xielu.eps");
+  for (std::size_t l = 0; l < layers.size(); ++l)
+    layers[l].xielu = xielu_of(alpha_p[l], alpha_n[l], beta[l], eps[l]);
 }
 
 void biases_of_gguf(const ConfigReader&, ModelConfig& model) {

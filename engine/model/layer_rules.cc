@@ -30,8 +30,8 @@ std::vector<bool> windowed_by_layer_types(const ConfigReader& config, std::size_
   return windowed;
 }
 
-std::int32_t window_of(const ConfigReader& config) {
-  if (!config.has("sliding_window")) return kDefaultWindow;
+std::int32_t window_of(const ConfigReader& config, std::int32_t absent = kDefaultWindow) {
+  if (!config.has("sliding_window")) return absent;
   return config.optional_integer("sliding_window", kContextLimits).value_or(0);
 }
 
@@ -185,6 +185,13 @@ void windows_of_gemma2(const ConfigReader& config, ModelConfig& model) {
 
 void windows_of_gemma3(const ConfigReader& config, ModelConfig& model) {
   windows_by_pattern(config, pattern_of(config, 6), model);
+}
+
+void windows_of_gemma4(const ConfigReader& config, ModelConfig& model) {
+  std::vector<LayerShape>& layers = model.shape.layers;
+  std::vector<bool> windowed = windowed_by_pattern(config, 6, layers.size());
+  windowed.back() = false;
+  set_windows(window_of(config, 512), windowed, config, layers);
 }
 
 void windows_of_olmo3(const ConfigReader& config, ModelConfig& model) {

@@ -46,6 +46,10 @@ void cap_of_gemma3(const ConfigReader& config, ModelConfig& model);
 void multipliers_of_granite(const ConfigReader& config, ModelConfig& model);
 // layer_types of attention alone, no experts, position_embedding_type.
 void dense_granite_hybrid(const ConfigReader& config, ModelConfig& model);
+// qk_norm or use_qk_norm of a family that has these norms always: refused where it is false.
+void qk_norm_by_family(const ConfigReader& config, ModelConfig& model);
+// rope_parameters.llama_4_scaling_beta and original_max_position_embeddings (Ministral 3).
+void query_factor_by_position(const ConfigReader& config, ModelConfig& model);
 // logit_scale, 1/16 where it is absent; use_qk_norm is refused.
 void logit_scale_of_cohere(const ConfigReader& config, ModelConfig& model);
 
@@ -108,6 +112,14 @@ void windows_of_gpt_oss_gguf(const ConfigReader& config, ModelConfig& model);
 // The same, and layers without a window are without rotation. Cohere 2, Exaone 4.
 void windows_of_cohere2(const ConfigReader& config, ModelConfig& model);
 void windows_of_exaone4(const ConfigReader& config, ModelConfig& model);
+// The same, 512 where it is absent; the last layer has none. Gemma 4.
+void windows_of_gemma4(const ConfigReader& config, ModelConfig& model);
+// The heads of layers without a window: per_layer_config, else global_head_dim and
+// num_global_key_value_heads; attention_k_eq_v.
+void heads_of_gemma4(const ConfigReader& config, ModelConfig& model);
+// num_kv_shared_layers, use_double_wide_mlp, hidden_size_per_layer_input; enable_moe_block and
+// use_bidirectional_attention are refused.
+void shares_of_gemma4(const ConfigReader& config, ModelConfig& model);
 // sliding_window of the layers that layer_types names, else of all; absent is 4,096, null none.
 void windows_of_ministral(const ConfigReader& config, ModelConfig& model);
 // sliding_window of all layers; absent is none. Phi 3, Starcoder 2.
@@ -124,14 +136,23 @@ void no_window_of_gguf(const ConfigReader& config, ModelConfig& model);
 
 // ---- of GGUF files (gguf_rules.cc): what llama.cpp's models of these names read
 
+// attention.sliding_window, `absent` where it is not there, of the layers that
+// sliding_window_pattern names: a list, or all but each so many, absent each `pattern`.
+void windows_by_pattern_of_gguf(const ConfigReader& config, std::int32_t absent,
+                                std::int32_t pattern, ModelConfig& model);
 void gemma2_of_gguf(const ConfigReader& config, ModelConfig& model);
 void gemma3_of_gguf(const ConfigReader& config, ModelConfig& model);
+void gemma4_of_gguf(const ConfigReader& config, ModelConfig& model);
 void olmo2_of_gguf(const ConfigReader& config, ModelConfig& model);
 void granite_of_gguf(const ConfigReader& config, ModelConfig& model);
 void logit_scale_of_gguf(const ConfigReader& config, ModelConfig& model);
 void cohere2_of_gguf(const ConfigReader& config, ModelConfig& model);
 void exaone4_of_gguf(const ConfigReader& config, ModelConfig& model);
 void stablelm_of_gguf(const ConfigReader& config, ModelConfig& model);
+// attention.temperature_scale, by rope.scaling.original_context_length; attention.scale.
+void mistral3_of_gguf(const ConfigReader& config, ModelConfig& model);
+// xielu.*, whose names have no architecture before them: a number, or one for each layer.
+void xielu_of_gguf(const ConfigReader& config, ModelConfig& model);
 // Biases of the feed-forward, which files of the family always hold.
 void biases_of_gguf(const ConfigReader& config, ModelConfig& model);
 

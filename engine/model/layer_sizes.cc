@@ -35,7 +35,7 @@ void need_size(const ConfigReader& config, const ConfigKeys& keys, const Size& s
     config.fail(config.name(keys.*size.key) + " is missing");
 }
 
-// What the kernels lay out alike for all layers.
+// What nearly all families have alike in all layers.
 void check_uniform(const ConfigReader& config, const ConfigKeys& keys,
                    const std::vector<LayerShape>& layers) {
   for (const Size& size : {kHeads, kKvHeads}) {
@@ -90,18 +90,19 @@ void read_sizes(const ConfigReader& config, const ConfigKeys& keys, const Family
     layer.n_kv_heads = by_family ? family.n_kv_heads : layer.n_heads;
 }
 
-void check_layers(const ConfigReader& config, const ConfigKeys& keys, ModelShape& shape) {
-  check_uniform(config, keys, shape.layers);
+void check_layers(const ConfigReader& config, const ConfigKeys& keys, const Family& family,
+                  ModelShape& shape) {
+  if (!family.layers_may_differ) check_uniform(config, keys, shape.layers);
   for (const LayerShape& layer : shape.layers) {
     check_heads(config, layer);
     check_kind(config, keys, layer);
   }
-  const LayerShape& first = shape.layers.front();
-  for (const LayerShape& layer : shape.layers)
+  for (const LayerShape& layer : shape.layers) {
     shape.intermediate_size = std::max(shape.intermediate_size, layer.intermediate_size);
-  shape.n_heads = first.n_heads;
-  shape.n_kv_heads = first.n_kv_heads;
-  shape.head_dim = first.head_dim;
+    shape.n_heads = std::max(shape.n_heads, layer.n_heads);
+    shape.n_kv_heads = std::max(shape.n_kv_heads, layer.n_kv_heads);
+    shape.head_dim = std::max(shape.head_dim, layer.head_dim);
+  }
 }
 
 }  // namespace tovamill

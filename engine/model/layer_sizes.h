@@ -26,6 +26,7 @@ void read_sizes(const ConfigReader& config, const ConfigKeys& keys, const Family
 // Throws BadData, naming the field, where a layer is what no backend computes yet, its heads cannot
 // be shared out among the key-value heads or their size cannot be rotated. What all layers have
 // in common then stands in `shape`, too.
-void check_layers(const ConfigReader& config, const ConfigKeys& keys, ModelShape& shape);
+void check_layers(const ConfigReader& config, const ConfigKeys& keys, const Family& family,
+                  ModelShape& shape);
 
 }  // namespace tovamill

@@ -52,6 +52,14 @@ ModelConfig config_from_gguf(const nlohmann::json& metadata, const FindTensor& f
 ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
                              const std::string& where);
 
+// The tensors that files of the model must hold, with their shapes; those of norms, biases and
+// single numbers have one dimension.
+struct NeededTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+};
+std::vector<NeededTensor> needed_tensors(const ModelConfig& config);
+
 // Every name that a tensor may have in the files: itself, or behind the prefixes of multimodal
 // models.
 std::vector<std::string> names_in_files(const ModelConfig& config, const std::string& name);

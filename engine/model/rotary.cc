@@ -39,14 +39,24 @@ double yarn_scaled(double frequency, int pair, double theta, int dim, const Rota
 
 }  // namespace
 
+double yarn_mscale(double factor, double share) {
+  return factor <= 1 ? 1 : 0.1 * share * std::log(factor) + 1;
+}
+
 std::vector<double> rotary_frequencies(double theta, int rotary_dim, int head_dim,
                                        const RotaryScaling& scaling) {
   std::vector<double> frequencies;
+  if (scaling.kind == RotaryScaling::Kind::ntk_alpha)
+    theta *= std::pow(scaling.factor, rotary_dim / (rotary_dim - 2.0));
   for (int i = 0; i < head_dim; i += 2) {
     double f = i < rotary_dim ? std::pow(theta, -static_cast<double>(i) / rotary_dim) : 0.0;
     if (i < rotary_dim) {
       switch (scaling.kind) {
         case RotaryScaling::Kind::none:
+        case RotaryScaling::Kind::ntk_alpha:
+          break;
+        case RotaryScaling::Kind::proportional:
+          f = i / 2 < static_cast<int>(scaling.share * head_dim / 2) ? f / scaling.factor : 0.0;
           break;
         case RotaryScaling::Kind::linear:
           f /= scaling.factor;

@@ -4,14 +4,30 @@
 
 namespace tovamill {
 
+namespace {
+
+// Of the layers that rotate by a table.
+std::int32_t head_dim_of(const ModelShape& shape, std::int32_t rope) {
+  for (const LayerShape& layer : shape.layers) {
+    if (layer.rope == rope && layer.head_dim > 0) return layer.head_dim;
+  }
+  return shape.head_dim;
+}
+
+}  // namespace
+
 // A factor of the rotated dimensions is one of the scores where these are all, else one of the rows
 // of Q and K.
 void set_ropes(const std::vector<RotaryTable>& ropes, std::int32_t rotary_dim, ModelConfig& model) {
   ModelShape& shape = model.shape;
   const std::int32_t d = shape.head_dim;
   shape.ropes.clear();
-  for (const RotaryTable& rope : ropes)
-    shape.ropes.push_back(rotary_frequencies(rope.theta, rotary_dim, d, rope.scaling));
+  for (std::size_t r = 0; r < ropes.size(); ++r) {
+    // Layers of other heads have tables of their own, and rotate whole heads.
+    const std::int32_t own = head_dim_of(shape, static_cast<std::int32_t>(r));
+    shape.ropes.push_back(
+        rotary_frequencies(ropes[r].theta, own == d ? rotary_dim : own, own, ropes[r].scaling));
+  }
   const RotaryScaling& first = ropes.front().scaling;
   if (first.kind == RotaryScaling::Kind::longrope) {
     RotaryScaling within = first;
@@ -25,8 +41,11 @@ void set_ropes(const std::vector<RotaryTable>& ropes, std::int32_t rotary_dim, M
     model.rotary.factor = static_cast<float>(first.attention_factor);
     return;
   }
+  // Where norms stand behind the rotation they leave nothing of it but in their eps.
+  if (shape.layers.front().qk_norm == QkNorm::rotated_heads)
+    shape.qk_norm_eps /= static_cast<float>(std::pow(ropes.front().scaling.attention_factor, 2));
   for (LayerShape& layer : shape.layers) {
-    if (layer.rope == kNoRope) continue;
+    if (layer.rope == kNoRope || layer.qk_norm == QkNorm::rotated_heads) continue;
     const double factor = ropes.at(static_cast<std::size_t>(layer.rope)).scaling.attention_factor;
     if (factor == 1) continue;
     const double plain = layer.attention_scale != 0 ? layer.attention_scale : 1 / std::sqrt(d);

@@ -16,6 +16,34 @@ constexpr const char* kRopeFreqs = "rope_freqs.weight";
 constexpr const char* kLongFactors = "rope_factors_long.weight";
 constexpr const char* kShortFactors = "rope_factors_short.weight";
 
+// llama.cpp works the factor of queries and keys out itself, as if mscale were 1; a file that says
+// another is one that it does not compute.
+RotaryScaling yarn_of(const ConfigReader& config, double factor) {
+  RotaryScaling scaling{.kind = RotaryScaling::Kind::yarn, .factor = factor > 0 ? factor : 1};
+  const double all =
+      config.optional_number("rope.scaling.yarn_log_multiplier", {0, kFactorLimits.max})
+          .value_or(0);
+  scaling.attention_factor = yarn_mscale(scaling.factor, 1);
+  if (all != 0) scaling.attention_factor /= yarn_mscale(scaling.factor, all);
+  const auto same = [&](const char* key, double meant) {
+    const double given = config.optional_number(key, {-1, kFactorLimits.max}).value_or(meant);
+    if (given != 1 && given != meant && std::abs(given - meant) > 1e-4 * meant)
+      config.fail(config.name(key) + " is " + std::to_string(given) + " where YaRN gives " +
+                  std::to_string(meant) + ", which is not supported");
+  };
+  same("rope.scaling.yarn_attn_factor", scaling.attention_factor);
+  same("rope.scaling.yarn_ext_factor", 1);
+  const auto turns = [&](const char* key, double absent) {
+    return config.optional_number(key, kFactorLimits).value_or(absent);
+  };
+  scaling.beta_fast = turns("rope.scaling.yarn_beta_fast", 32);
+  scaling.beta_slow = turns("rope.scaling.yarn_beta_slow", 1);
+  scaling.original_context =
+      config.optional_integer("rope.scaling.original_context_length", kContextLimits)
+          .value_or(config.integer("context_length", kContextLimits));
+  return scaling;
+}
+
 RotaryScaling scaling_of(const ConfigReader& config, const Family& family) {
   // Without a type a factor means linear, as it does for the older key.
   const double older = config.optional_number("rope.scale_linear", {0, 1e6}).value_or(0);
@@ -27,9 +55,10 @@ RotaryScaling scaling_of(const ConfigReader& config, const Family& family) {
   const std::string type = config.optional_text("rope.scaling.type").value_or("linear");
   if (type == "none") return {};
   if (type == "longrope" && family.has_rope_factors) return {};  // its divisors are tensors
+  if (type == "yarn") return yarn_of(config, factor);
   if (type != "linear") {
     config.fail("the " + config.name("rope.scaling.type") + " " + printable(type) +
-                " is not supported: only none and linear are");
+                " is not supported: only none, linear and yarn are");
   }
   if (factor == 0) return {};
   if (factor < kFactorLimits.min) config.fail(config.name("rope.scaling.factor") + " is too small");
@@ -88,7 +117,7 @@ void set_ropes_of_gguf(const ConfigReader& config, const Family& family, const F
   const std::int32_t rotary_dim = rotary_dim_of(config, family, model.shape.head_dim);
   const auto theta = config.optional_number("rope.freq_base", kThetaLimits);
   RotaryTable table{.theta = theta.value_or(10'000), .scaling = scaling_of(config, family)};
-  table.scaling.attention_factor = attention_factor_of(config);
+  table.scaling.attention_factor *= attention_factor_of(config);
   const auto longer = find(kLongFactors), shorter = find(kShortFactors);
   if (longer || shorter) {
     if (!family.has_rope_factors || !longer || !shorter)
@@ -99,7 +128,8 @@ void set_ropes_of_gguf(const ConfigReader& config, const Family& family, const F
   std::vector<RotaryTable> tables{table};
   if (family.ropes_by_layer_type) {
     const auto local = config.optional_number("rope.freq_base_swa", kThetaLimits);
-    tables.push_back({.theta = local.value_or(family.local_rope_theta)});
+    const double absent = family.local_rope_theta > 0 ? family.local_rope_theta : table.theta;
+    tables.push_back({.theta = local.value_or(absent)});
     for (LayerShape& layer : model.shape.layers) {
       if (layer.rope != kNoRope) layer.rope = layer.sliding_window > 0 ? 1 : 0;
     }

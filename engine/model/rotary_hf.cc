@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/model/config_keys.h"
 #include "engine/model/rotary_config.h"
 #include "kernels/types/printable.h"
 
@@ -24,6 +25,7 @@ struct RotaryHf {
 };
 
 constexpr const char* kOriginalContext = "original_max_position_embeddings";
+constexpr Limits kAlphaLimits{0, kFactorLimits.max};
 constexpr const char* kPart = "partial_rotary_factor";
 
 [[noreturn]] void contradiction(const ConfigReader& config, const char* key, const char* object) {
@@ -49,7 +51,14 @@ std::span<const std::string_view> keys_of(Kind kind) {
                                                "truncate"};
   static constexpr std::string_view kLongRope[] = {"factor", "attention_factor", "short_factor",
                                                    "long_factor"};
+  static constexpr std::string_view kAlpha[] = {"alpha",     "factor", "beta_fast",
+                                                "beta_slow", "mscale", "mscale_all_dim"};
+  static constexpr std::string_view kProportional[] = {"factor"};
   switch (kind) {
+    case Kind::proportional:
+      return kProportional;
+    case Kind::ntk_alpha:
+      return kAlpha;
     case Kind::linear:
       return kLinear;
     case Kind::llama3:
@@ -65,14 +74,15 @@ std::span<const std::string_view> keys_of(Kind kind) {
 }
 
 // Keys that another kind of scaling would have, or none that is supported.
-void refuse_other_keys(const ConfigReader& rope, Kind kind, const std::string& type) {
+void refuse_other_keys(const ConfigReader& rope, Kind kind, const std::string& type,
+                       const char* reads) {
   constexpr std::string_view kOfAll[] = {"rope_theta",     "rope_type", "type",
                                          kOriginalContext, kPart,       "finetuned"};
   const auto own = keys_of(kind);
   for (const auto& [key, value] : rope.object().items()) {
     if (value.is_null() ||
         std::find(std::begin(kOfAll), std::end(kOfAll), key) != std::end(kOfAll) ||
-        std::find(own.begin(), own.end(), key) != own.end()) {
+        std::find(own.begin(), own.end(), key) != own.end() || is_listed(reads, key)) {
       continue;
     }
     const bool is_factor = key == "factor" || key == "attention_factor";
@@ -105,10 +115,6 @@ void read_llama3(const ConfigReader& rope, RotaryScaling& scaling) {
   scaling.high_freq_factor = needed(rope, "high_freq_factor");
   if (scaling.high_freq_factor <= scaling.low_freq_factor)
     rope.fail("high_freq_factor is not above low_freq_factor");
-}
-
-double yarn_mscale(double factor, double share) {
-  return factor <= 1 ? 1 : 0.1 * share * std::log(factor) + 1;
 }
 
 void read_yarn(const ConfigReader& rope, RotaryScaling& scaling) {
@@ -166,8 +172,13 @@ void read_longrope(const ConfigReader& config, const ConfigReader& rope, std::in
 }
 
 Kind kind_of(const ConfigReader& rope, const Family& family, const std::string& type) {
+  const bool is_hunyuan = std::string_view(family.name) == "hunyuan_v1_dense";
+  if (is_hunyuan && type == "dynamic" &&
+      rope.optional_number("alpha", kAlphaLimits).value_or(0) > 0)
+    return Kind::ntk_alpha;
   const bool is_phi3 = std::string_view(family.name) == "phi3";
   if (type == "longrope" || (is_phi3 && (type == "su" || type == "yarn"))) return Kind::longrope;
+  if (type == "proportional" && family.layers_may_differ) return Kind::proportional;
   if (type == "linear") return Kind::linear;
   if (type == "llama3") return Kind::llama3;
   if (type == "yarn") return Kind::yarn;
@@ -182,8 +193,18 @@ RotaryScaling scaling_of_hf(const ConfigReader& config, const ConfigReader& rope
                             const char* object, const Family& family, std::int32_t n_pairs) {
   const std::string type = type_of(rope);
   RotaryScaling scaling{.kind = kind_of(rope, family, type)};
-  refuse_other_keys(rope, scaling.kind, type);
+  refuse_other_keys(rope, scaling.kind, type, family.rope_reads);
   if (scaling.kind == Kind::none) return scaling;
+  if (scaling.kind == Kind::proportional) {
+    scaling.factor = rope.optional_number("factor", kFactorLimits).value_or(1);
+    scaling.share = rope.optional_number(kPart, {0, 1}).value_or(1);
+    return scaling;
+  }
+  if (scaling.kind == Kind::ntk_alpha) {
+    scaling.factor = needed(rope, "alpha");
+    if (n_pairs < 2) rope.fail("alpha is there, and one pair of a head is rotated");
+    return scaling;
+  }
   if (scaling.kind != Kind::linear)
     scaling.original_context = original_context_of(config, rope, object);
   if (scaling.kind == Kind::longrope) {
@@ -222,6 +243,17 @@ class Reader {
     return result;
   }
 
+  // What is meant where neither is there.
+  RotaryHf absent() const {
+    if (family_.rope_parameters == nullptr) return plain(theta());
+    const nlohmann::json meant = nlohmann::json::parse(family_.rope_parameters);
+    if (config_.find("rope_theta") != nullptr &&
+        *config_.find("rope_theta") != meant.at("rope_theta"))
+      config_.fail("rope_theta is there and rope_parameters is not, which are " + meant.dump() +
+                   " then: the two contradict each other");
+    return of(ConfigReader(meant, config_.where() + ": rope_parameters"), "rope_parameters",
+              theta());
+  }
   RotaryHf plain(double theta) const {
     return {.table = {.theta = theta, .scaling = {}}, .part = part()};
   }
@@ -239,6 +271,7 @@ class Reader {
  private:
   double part() const { return checked(config_, config_.optional_number(kPart, {0, 1})); }
   double part_of(const ConfigReader& rope, const char* object) const {
+    if (type_of(rope) == "proportional") return 1;  // of the pairs, not of the dimensions
     const auto inner = rope.optional_number(kPart, {0, 1});
     const auto outer = config_.optional_number(kPart, {0, 1});
     if (inner && outer && *inner != *outer) contradiction(config_, kPart, object);
@@ -266,6 +299,20 @@ std::vector<RotaryHf> ropes_by_layer_type(const Reader& reader, const ConfigRead
   std::vector<RotaryHf> ropes{reader.plain(reader.theta()), reader.plain(local)};
   if (older != nullptr && newer != nullptr)
     config.fail("rope_scaling and rope_parameters contradict each other: remove one of them");
+  nlohmann::json meant;
+  if (family.rope_parameters != nullptr) {
+    for (const char* key : {"rope_theta", "rope_scaling", "rope_local_base_freq", kPart}) {
+      if (config.find(key) != nullptr)
+        config.fail(std::string(key) + " is there, which is not supported: a " + family.name +
+                    " has rope_parameters");
+    }
+    meant = nlohmann::json::parse(family.rope_parameters);
+    if (newer == nullptr) newer = &meant;
+    for (const auto& [key, value] : meant.items()) {
+      if (!newer->is_object() || !newer->contains(key) || newer->at(key).is_null())
+        config.fail("rope_parameters." + key + " is missing");
+    }
+  }
   if (older != nullptr && !older->empty())
     ropes[0] = reader.of(ConfigReader(*older, config.where() + ": rope_scaling"), "rope_scaling",
                          reader.theta());
@@ -302,7 +349,7 @@ void set_ropes_of_hf(const ConfigReader& config, const Family& family, ModelConf
   if (older && newer && *older != *newer) {
     config.fail("rope_scaling and rope_parameters contradict each other: remove one of them");
   }
-  const RotaryHf rotary = older ? *older : newer ? *newer : reader.plain(reader.theta());
+  const RotaryHf rotary = older ? *older : newer ? *newer : reader.absent();
   set_ropes({rotary.table}, reader.rotary_dim(rotary.part), model);
 }
 

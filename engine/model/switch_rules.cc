@@ -144,6 +144,31 @@ void dense_granite_hybrid(const ConfigReader& config, ModelConfig& model) {
   for (LayerShape& layer : model.shape.layers) layer.rope = kNoRope;
 }
 
+void qk_norm_by_family(const ConfigReader& config, ModelConfig&) {
+  for (const char* key : {"qk_norm", "use_qk_norm"}) {
+    if (!config.flag(key, true))
+      config.fail(std::string(key) + " is false, which is not supported: the family has the norms");
+  }
+}
+
+void query_factor_by_position(const ConfigReader& config, ModelConfig& model) {
+  const nlohmann::json* rope = config.find("rope_parameters");
+  if (rope == nullptr) rope = config.find("rope_scaling");
+  double beta = 0.1;  // of Ministral3Config, which has them where config.json has none
+  std::int32_t length = 16'384;
+  if (rope != nullptr && !rope->empty()) {
+    const ConfigReader reader(*rope, config.where() + ": rope_parameters");
+    const auto given = reader.optional_number("llama_4_scaling_beta", {0, kFactorLimits.max});
+    if (!given) reader.fail("llama_4_scaling_beta is missing");
+    beta = *given;
+    length = reader.integer("original_max_position_embeddings", kContextLimits);
+  }
+  for (LayerShape& layer : model.shape.layers) {
+    layer.query_beta = beta;
+    layer.query_length = length;
+  }
+}
+
 void logit_scale_of_cohere(const ConfigReader& config, ModelConfig& model) {
   refuse_flag(config, "use_qk_norm");
   model.logit_scale =

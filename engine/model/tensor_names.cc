@@ -30,6 +30,29 @@ constexpr LayerTensor kAttention[] = {
     {"self_attn.v_proj.bias", &W::v_bias, E::kv, E::none, Need::qkv_bias},
 };
 
+constexpr LayerTensor kGemma4Attention[] = {
+    {"self_attn.q_proj.weight", &W::q, E::q, E::hidden},
+    {"self_attn.k_proj.weight", &W::k, E::kv, E::hidden, Need::own_kv},
+    {"self_attn.k_proj.weight", &W::v, E::kv, E::hidden, Need::k_as_v},
+    {"self_attn.v_proj.weight", &W::v, E::kv, E::hidden, Need::own_v},
+    {"self_attn.q_proj.bias", &W::q_bias, E::q, E::none, Need::qkv_bias},
+    {"self_attn.k_proj.bias", &W::k_bias, E::kv, E::none, Need::own_kv_bias},
+    {"self_attn.k_proj.bias", &W::v_bias, E::kv, E::none, Need::k_as_v_bias},
+    {"self_attn.v_proj.bias", &W::v_bias, E::kv, E::none, Need::own_v_bias},
+    {"self_attn.o_proj.weight", &W::o, E::hidden, E::q},
+    {"self_attn.o_proj.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
+    {"self_attn.q_norm.weight", &W::q_norm, E::q_norm, E::none, Need::qk_norm},
+    {"self_attn.k_norm.weight", &W::k_norm, E::k_norm, E::none, Need::own_kv},
+};
+
+constexpr LayerTensor kGemma4Input[] = {
+    {"per_layer_input_gate.weight", &W::input_gate, E::per_layer, E::hidden, Need::layer_input},
+    {"per_layer_projection.weight", &W::input_projection, E::hidden, E::per_layer,
+     Need::layer_input},
+    {"post_per_layer_input_norm.weight", &W::input_norm, E::hidden, E::none, Need::layer_input},
+    {"layer_scalar", &W::output_scale, E::one, E::none, Need::always},
+};
+
 constexpr LayerTensor kFusedAttention[] = {
     {"self_attn.qkv_proj.weight", &W::q, E::q, E::hidden, Need::always, E::none, E::qkv},
     {"self_attn.qkv_proj.weight", &W::k, E::kv, E::hidden, Need::always, E::q, E::qkv},
@@ -41,6 +64,13 @@ constexpr LayerTensor kAttentionOutput[] = {
     {"self_attn.o_proj.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
     {"self_attn.q_norm.weight", &W::q_norm, E::q_norm, E::none, Need::qk_norm},
     {"self_attn.k_norm.weight", &W::k_norm, E::k_norm, E::none, Need::qk_norm},
+};
+
+constexpr LayerTensor kHunYuanAttentionOutput[] = {
+    {"self_attn.o_proj.weight", &W::o, E::hidden, E::q},
+    {"self_attn.o_proj.bias", &W::o_bias, E::hidden, E::none, Need::o_bias},
+    {"self_attn.query_layernorm.weight", &W::q_norm, E::q_norm, E::none, Need::qk_norm},
+    {"self_attn.key_layernorm.weight", &W::k_norm, E::k_norm, E::none, Need::qk_norm},
 };
 
 constexpr LayerTensor kGatedMlp[] = {
@@ -124,11 +154,25 @@ constexpr LayerTensor kSharedMlp[] = {
     {"shared_mlp.output_linear.weight", &W::down, E::hidden, E::intermediate},
 };
 
+constexpr LayerTensor kXieluMlp[] = {
+    {"mlp.up_proj.weight", &W::up, E::intermediate, E::hidden},
+    {"mlp.down_proj.weight", &W::down, E::hidden, E::intermediate},
+    {"mlp.act_fn.alpha_p", &W::xielu_alpha_p, E::one, E::none, Need::xielu},
+    {"mlp.act_fn.alpha_n", &W::xielu_alpha_n, E::one, E::none, Need::xielu},
+    {"mlp.act_fn.beta", &W::xielu_beta, E::one, E::none, Need::xielu},
+    {"mlp.act_fn.eps", &W::xielu_eps, E::one, E::none, Need::xielu},
+};
+
 constexpr LayerTensor kNorms[] = {
     {"input_layernorm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
     {"input_layernorm.bias", &W::attention_norm_bias, E::hidden, E::none, Need::pre_norm_bias},
     {"post_attention_layernorm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
     {"post_attention_layernorm.bias", &W::ffn_norm_bias, E::hidden, E::none, Need::ffn_norm_bias},
+};
+
+constexpr LayerTensor kApertusNorms[] = {
+    {"attention_layernorm.weight", &W::attention_norm, E::hidden, E::none, Need::pre_norm},
+    {"feedforward_layernorm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
 };
 
 constexpr LayerTensor kNormsBefore[] = {
@@ -156,6 +200,10 @@ constexpr auto kOlmo2 = joined(kAttention, kAttentionOutput, kGatedMlp, kNormsBe
 constexpr auto kGlm = joined(kAttention, kAttentionOutput, kFusedMlp, kNorms);
 constexpr auto kGlm4 = joined(kAttention, kAttentionOutput, kFusedMlp, kNorms, kGlmNormsBehind);
 constexpr auto kStarcoder2 = joined(kAttention, kAttentionOutput, kGpt2Mlp, kNorms);
+constexpr auto kGemma4 =
+    joined(kGemma4Attention, kGatedMlp, kNormsBefore, kNormsBehind, kGemma4Input);
+constexpr auto kHunYuan = joined(kAttention, kHunYuanAttentionOutput, kGatedMlp, kNorms);
+constexpr auto kApertus = joined(kAttention, kAttentionOutput, kXieluMlp, kApertusNorms);
 constexpr auto kGraniteHybrid = joined(kAttention, kAttentionOutput, kSharedMlp, kNorms);
 
 constexpr auto kQwenMoe = joined(kAttention, kAttentionOutput, kGatedMlp, kQwenExperts, kNorms);
@@ -248,6 +296,23 @@ constexpr LayerTensor kGgufSeedOssNorms[] = {
     {"post_attention_norm.weight", &W::ffn_norm, E::hidden, E::none, Need::ffn_norm},
 };
 
+constexpr LayerTensor kGgufGemma4Attention[] = {
+    {"attn_q.weight", &W::q, E::q, E::hidden},
+    {"attn_k.weight", &W::k, E::kv, E::hidden, Need::own_kv},
+    {"attn_v.weight", &W::v, E::kv, E::hidden, Need::own_v_or_k},
+    {"attn_output.weight", &W::o, E::hidden, E::q},
+    {"attn_q_norm.weight", &W::q_norm, E::q_norm, E::none, Need::qk_norm},
+    {"attn_k_norm.weight", &W::k_norm, E::k_norm, E::none, Need::own_kv},
+};
+
+constexpr LayerTensor kGgufGemma4Input[] = {
+    {"inp_gate.weight", &W::input_gate, E::per_layer, E::hidden, Need::layer_input},
+    {"proj.weight", &W::input_projection, E::hidden, E::per_layer, Need::layer_input},
+    {"post_norm.weight", &W::input_norm, E::hidden, E::none, Need::layer_input},
+    {"layer_output_scale.weight", &W::output_scale, E::one, E::none, Need::optional},
+};
+
+constexpr auto kGgufGemma4 = joined(kGgufGemma4Attention, kGgufMlp, kGgufNorms, kGgufGemma4Input);
 constexpr auto kGguf = joined(kGgufAttention, kGgufAttentionOutput, kGgufMlp, kGgufNorms);
 constexpr auto kGgufMoe =
     joined(kGgufAttention, kGgufAttentionOutput, kGgufMlp, kGgufExperts, kGgufNorms);
@@ -317,7 +382,25 @@ constexpr TensorNames kHfGptOssTensors = gpt_oss_tensors();
 constexpr TensorNames kGgufGptOssTensors = gguf_tensors(kGgufGptOss, kGgufGptOssOfExpert);
 constexpr TensorNames kHfGraniteMoeTensors = hf_tensors(kGraniteMoe, kGraniteOfExpert);
 constexpr TensorNames kGgufMoeTensors = gguf_tensors(kGgufMoe, kGgufOfExpert);
+constexpr TensorNames gemma4_tensors() {
+  TensorNames names = hf_tensors(kGemma4);
+  names.per_layer_embedding = "model.embed_tokens_per_layer.weight";
+  names.per_layer_projection = "model.per_layer_model_projection.weight";
+  names.per_layer_norm = "model.per_layer_projection_norm.weight";
+  return names;
+}
+constexpr TensorNames kHfGemma4Tensors = gemma4_tensors();
+constexpr TensorNames kHfHunYuanTensors = hf_tensors(kHunYuan);
+constexpr TensorNames kHfApertusTensors = hf_tensors(kApertus);
 constexpr TensorNames kGgufTensors = gguf_tensors(kGguf);
+constexpr TensorNames gguf_gemma4_tensors() {
+  TensorNames names = gguf_tensors(kGgufGemma4);
+  names.per_layer_embedding = "per_layer_token_embd.weight";
+  names.per_layer_projection = "per_layer_model_proj.weight";
+  names.per_layer_norm = "per_layer_proj_norm.weight";
+  return names;
+}
+constexpr TensorNames kGgufGemma4Tensors = gguf_gemma4_tensors();
 constexpr TensorNames kGgufPhi3Tensors = gguf_tensors(kGgufPhi3);
 constexpr TensorNames kGgufGlm4Tensors = gguf_tensors(kGgufGlm4);
 constexpr TensorNames kGgufSeedOssTensors = gguf_tensors(kGgufSeedOss);

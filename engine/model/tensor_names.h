@@ -13,17 +13,18 @@ namespace tovamill {
 // head or of all of them (QkNorm).
 enum class Extent : std::uint8_t {
   none,
+  one,
   hidden,
   q,
   kv,
   q_k,
   qkv,
+  per_layer,  // ModelShape::per_layer_size
   q_norm,
   k_norm,
   heads,
   intermediate,
   twice_intermediate,
-  one,
   n_experts,
   expert_intermediate,  // of one expert
   twice_expert_intermediate
@@ -32,6 +33,15 @@ enum class Extent : std::uint8_t {
 // In which layers a tensor must be; in others it must not be.
 enum class Need : std::uint8_t {
   always,
+  own_kv,  // LayerShape::kv_source; others may have it, and nothing reads it
+  own_v,   // the same, unless k_is_v
+  k_as_v,  // k_is_v, in own_kv
+  own_kv_bias,
+  own_v_bias,
+  k_as_v_bias,
+  layer_input,  // ModelShape::per_layer_size
+  optional,
+  own_v_or_k,  // own_kv; where it is absent, the keys are the values
   pre_norm,
   pre_norm_bias,
   ffn_norm,  // pre_norm, unless `parallel`
@@ -39,6 +49,7 @@ enum class Need : std::uint8_t {
   post_norm,
   qk_norm,
   gated,
+  xielu,  // Activation's
   gate_bias,
   mlp_bias,
   qkv_bias,  // AttentionBias
@@ -75,6 +86,9 @@ struct ExpertTensor {
 
 struct TensorNames {
   const char *embedding, *final_norm, *final_norm_bias, *head;
+  // Of per-layer embeddings; null: the family has none.
+  const char *per_layer_embedding = nullptr, *per_layer_projection = nullptr,
+             *per_layer_norm = nullptr;
   bool absent_head_is_tied;  // else the configuration says whether it is
   const char* layer;         // before the number of a layer and a dot
   std::span<const LayerTensor> of_layer;
@@ -93,6 +107,9 @@ extern const TensorNames kHfGlmTensors;         // gate and up in one
 extern const TensorNames kHfGlm4Tensors;        // the same, with norms before and behind
 extern const TensorNames kHfStarcoder2Tensors;  // GPT-2's names of the feed-forward
 extern const TensorNames kHfGraniteHybridTensors;
+extern const TensorNames kHfGemma4Tensors;      // shared keys and values, per-layer embeddings
+extern const TensorNames kHfHunYuanTensors;     // other names of the norms of queries and keys
+extern const TensorNames kHfApertusTensors;     // numbers of xIELU, other names of norms
 extern const TensorNames kHfQwenMoeTensors;     // experts, a shared one beside them
 extern const TensorNames kHfMixtralTensors;     // experts by other names
 extern const TensorNames kHfGptOssTensors;      // sinks, experts interleaved
@@ -100,6 +117,7 @@ extern const TensorNames kHfGraniteMoeTensors;  // all experts in one, gate and 
 extern const TensorNames kGgufTensors;          // llama.cpp names them alike for nearly all
 extern const TensorNames kGgufMoeTensors;       // experts, too
 extern const TensorNames kGgufGptOssTensors;    // sinks, biases of experts
+extern const TensorNames kGgufGemma4Tensors;    // shared keys and values, per-layer embeddings
 extern const TensorNames kGgufPhi3Tensors;      // Q, K and V in one, gate and up in one
 extern const TensorNames kGgufGlm4Tensors;      // gate and up in one
 extern const TensorNames kGgufSeedOssTensors;   // another name of the norm before the feed-forward

@@ -38,7 +38,8 @@ std::string plain_name(std::string_view name) {
 }
 
 bool is_of_other_part(std::string_view name) {
-  for (const std::string_view part : {"vision_tower.", "vision_model.", "multi_modal_projector."}) {
+  for (const std::string_view part : {"vision_tower.", "vision_model.", "multi_modal_projector.",
+                                      "audio_tower.", "embed_vision.", "embed_audio."}) {
     if (name.starts_with(part) || name.starts_with("model." + std::string(part))) return true;
   }
   return false;
@@ -58,6 +59,10 @@ bool is_used(std::string_view name_in_file, const ModelConfig& config) {
   const TensorNames& names = *config.tensors;
   const std::int64_t n_layers = config.shape.n_layers;
   if (name == names.embedding || name == names.final_norm || name == names.head) return true;
+  for (const char* of_layers :
+       {names.per_layer_embedding, names.per_layer_projection, names.per_layer_norm}) {
+    if (config.shape.per_layer_size > 0 && of_layers != nullptr && name == of_layers) return true;
+  }
   if (config.shape.norm_bias && name == names.final_norm_bias) return true;
   if (std::find(names.with_configuration.begin(), names.with_configuration.end(), name) !=
       names.with_configuration.end())

@@ -1,4 +1,5 @@
 // The tensors of a model by the names that its family gives them, with every shape checked.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -22,16 +23,42 @@ std::string shown(const Shape& shape) {
 }
 
 // Whether a layer has a tensor.
-enum class Presence { needed, optional, absent };
+// `passed_over`: it may be there, and nothing reads it.
+enum class Presence { needed, optional, absent, passed_over };
 
 Presence presence_if(bool is_there) { return is_there ? Presence::needed : Presence::absent; }
 
 Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape) {
   const AttentionBias bias = layer.attention_bias;
   const bool has_experts = layer.experts.n_experts > 0;
+  const bool has_kv = layer.kv_source == kOwnKv, has_bias = bias != AttentionBias::none;
+  const auto of_kv = [&](bool is_there) {
+    return !has_kv ? Presence::passed_over : presence_if(is_there);
+  };
+  const auto again = [&](bool is_there) {
+    return has_kv && layer.k_is_v && is_there ? Presence::needed : Presence::passed_over;
+  };
   switch (need) {
     case Need::always:
       return Presence::needed;
+    case Need::own_kv:
+      return of_kv(true);
+    case Need::own_v:
+      return of_kv(!layer.k_is_v);
+    case Need::k_as_v:
+      return again(true);
+    case Need::own_v_or_k:
+      return has_kv ? Presence::optional : Presence::passed_over;
+    case Need::optional:
+      return Presence::optional;
+    case Need::own_kv_bias:
+      return of_kv(has_bias);
+    case Need::own_v_bias:
+      return of_kv(has_bias && !layer.k_is_v);
+    case Need::k_as_v_bias:
+      return again(has_bias);
+    case Need::layer_input:
+      return presence_if(shape.per_layer_size > 0);
     case Need::pre_norm:
       return presence_if(layer.pre_norm);
     case Need::pre_norm_bias:
@@ -46,6 +73,8 @@ Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape
       return presence_if(layer.qk_norm != QkNorm::none);
     case Need::gated:
       return presence_if(layer.gated && !has_experts);
+    case Need::xielu:
+      return presence_if(layer.activation == Activation::xielu);
     case Need::dense:
       return presence_if(!has_experts);
     case Need::experts:
@@ -78,12 +107,14 @@ Presence presence_of(Need need, const LayerShape& layer, const ModelShape& shape
   return Presence::absent;
 }
 
-std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden_size) {
+std::int64_t size_of(Extent extent, const LayerShape& layer, const ModelShape& shape) {
   const std::int64_t d = layer.head_dim, q = layer.n_heads * d, kv = layer.n_kv_heads * d;
   const bool is_row = layer.qk_norm == QkNorm::row;
   switch (extent) {
     case Extent::hidden:
-      return hidden_size;
+      return shape.hidden_size;
+    case Extent::per_layer:
+      return shape.per_layer_size;
     case Extent::q:
       return q;
     case Extent::kv:
@@ -116,6 +147,13 @@ std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden
   return 0;
 }
 
+// Of the whole tensor in a file.
+Shape shape_of(const LayerTensor& tensor, const LayerShape& layer, const ModelShape& shape) {
+  Shape wanted{size_of(tensor.whole == Extent::none ? tensor.rows : tensor.whole, layer, shape)};
+  if (tensor.columns != Extent::none) wanted.push_back(size_of(tensor.columns, layer, shape));
+  return wanted;
+}
+
 // Rows [first, first + n) of a matrix.
 TensorView rows_of(const TensorView& matrix, std::int64_t first, std::int64_t n) {
   if (first < 0 || first + n > matrix.n_rows())
@@ -142,8 +180,9 @@ class Collector {
 
   // An empty view where there is none.
   TensorView optional(const std::string& name, const Shape& shape) const {
-    const auto tensor = found(name);
+    auto tensor = found(name);
     if (!tensor) return {};
+    if (tensor->shape.empty()) tensor->shape = {1};
     if (tensor->shape != shape) {
       throw BadData(where_ + ": tensor '" + name + "' has the shape " + shown(tensor->shape) +
                     " where the configuration needs " + shown(shape));
@@ -182,21 +221,20 @@ class Collector {
     for (const LayerTensor& tensor : config_.tensors->of_layer) {
       const std::string name = prefix + tensor.name;
       const Presence presence = presence_of(tensor.need, shape, config_.shape);
+      if (presence == Presence::passed_over) continue;
       if (presence == Presence::absent) {
         refuse(name);
         continue;
       }
-      const auto size = [&](Extent extent) {
-        return size_of(extent, shape, config_.shape.hidden_size);
-      };
+      const auto size = [&](Extent extent) { return size_of(extent, shape, config_.shape); };
       const std::int64_t n_rows = size(tensor.rows);
-      Shape wanted{tensor.whole == Extent::none ? n_rows : size(tensor.whole)};
-      if (tensor.columns != Extent::none) wanted.push_back(size(tensor.columns));
+      const Shape wanted = shape_of(tensor, shape, config_.shape);
       const TensorView found =
           presence == Presence::needed ? needed(name, wanted) : optional(name, wanted);
       layer.*tensor.place =
           tensor.whole == Extent::none ? found : rows_of(found, size(tensor.before), n_rows);
     }
+    if (layer.v.data == nullptr) layer.v = layer.k;
     if (config_.tensors->has_interleaved_experts) {
       layer.experts = interleaved_experts([&](const std::string& name) { return found(name); },
                                           prefix, shape.experts, config_.shape.hidden_size, where_);
@@ -219,9 +257,7 @@ class Collector {
         refuse(name);
         continue;
       }
-      const auto size = [&](Extent extent) {
-        return size_of(extent, shape, config_.shape.hidden_size);
-      };
+      const auto size = [&](Extent extent) { return size_of(extent, shape, config_.shape); };
       const std::int64_t n_rows = size(tensor.rows);
       const std::int64_t n_whole = tensor.whole == Extent::none ? n_rows : size(tensor.whole);
       Shape wanted{n_whole};
@@ -263,6 +299,33 @@ std::vector<std::string> names_in_files(const ModelConfig& config, const std::st
   return names;
 }
 
+std::vector<NeededTensor> needed_tensors(const ModelConfig& config) {
+  const TensorNames& names = *config.tensors;
+  const ModelShape& s = config.shape;
+  std::vector<NeededTensor> needed{{names.embedding, {s.vocab_size, s.hidden_size}}};
+  if (s.per_layer_size > 0) {
+    const std::int64_t each = s.per_layer_size, all = each * s.n_layers;
+    needed.push_back({names.per_layer_embedding, {s.vocab_size, all}});
+    needed.push_back({names.per_layer_projection, {all, s.hidden_size}});
+    needed.push_back({names.per_layer_norm, {each}});
+  }
+  for (std::size_t l = 0; l < s.layers.size(); ++l) {
+    const std::size_t first = needed.size();
+    for (const LayerTensor& tensor : names.of_layer) {
+      if (presence_of(tensor.need, s.layers[l], s) != Presence::needed) continue;
+      const std::string name = names.layer + std::to_string(l) + "." + tensor.name;
+      const bool is_there =
+          std::any_of(needed.begin() + static_cast<std::ptrdiff_t>(first), needed.end(),
+                      [&](const auto& t) { return t.name == name; });
+      if (!is_there) needed.push_back({name, shape_of(tensor, s.layers[l], s)});
+    }
+  }
+  needed.push_back({names.final_norm, {s.hidden_size}});
+  if (s.norm_bias) needed.push_back({names.final_norm_bias, {s.hidden_size}});
+  if (!config.tied_head) needed.push_back({names.head, {s.vocab_size, s.hidden_size}});
+  return needed;
+}
+
 ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
                              const std::string& where) {
   const Collector collect(config, find, where);
@@ -275,6 +338,14 @@ ModelWeights collect_weights(const ModelConfig& config, const FindTensor& find,
   if (config.shape.norm_bias)
     weights.final_norm_bias = collect.needed(names.final_norm_bias, {config.shape.hidden_size});
   weights.head = collect.head(weights.embedding, table);
+  if (config.shape.per_layer_size > 0) {
+    const std::int64_t each = config.shape.per_layer_size, all = each * config.shape.n_layers;
+    weights.per_layer_embedding =
+        collect.needed(names.per_layer_embedding, {config.shape.vocab_size, all});
+    weights.per_layer_projection =
+        collect.needed(names.per_layer_projection, {all, config.shape.hidden_size});
+    weights.per_layer_norm = collect.needed(names.per_layer_norm, {each});
+  }
   for (std::size_t i = 0; i < config.shape.layers.size(); ++i) {
     weights.layers.push_back(
         collect.layer(names.layer + std::to_string(i) + ".", config.shape.layers[i]));

@@ -4,7 +4,9 @@
 #include <new>
 #include <utility>
 
+#include "engine/model/model_config.h"
 #include "io/model/digest.h"
+#include "io/model/random_families.h"
 #include "io/model/random_weights.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
@@ -38,13 +40,24 @@ constexpr Spec kSpecs[] = {
 constexpr char kBos[] = "<s>", kEos[] = "</s>";
 constexpr std::int64_t kBosId = 256, kEosId = 257;  // behind the 256 bytes
 
-const Spec& spec_of(const std::string& path) {
+// What the name says.
+struct NamedModel {
+  const Spec* spec = nullptr;            // of Llama and its copies, or
+  const RandomFamily* family = nullptr;  // of another family
+  bool adds_bos = false;
+};
+
+NamedModel named_model(const std::string& path) {
   const std::string_view name = std::string_view(path).substr(kRandomModelPrefix.size());
-  std::string names;
   for (const Spec& spec : kSpecs) {
-    if (name == spec.name) return spec;
-    names += (names.empty() ? "" : ", ") + std::string(spec.name);
+    if (name == spec.name) return {.spec = &spec, .adds_bos = spec.adds_bos};
   }
+  for (const RandomFamily& family : random_families()) {
+    if (name == family.name) return {.family = &family, .adds_bos = family.adds_bos};
+  }
+  std::string names;
+  for (const std::string& known : random_model_names())
+    names += (names.empty() ? "" : ", ") + known;
   throw Error(ExitCode::usage, "--model " + printable(path) +
                                    ": there is no model of random weights of this name: choose "
                                    "one of " +
@@ -71,6 +84,15 @@ nlohmann::json config_json(const Spec& s) {
                         {"eos_token_id", kEosId},
                         {"torch_dtype", "bfloat16"}};
   if (std::string_view(s.architecture) != "llama") config["sliding_window"] = nullptr;
+  return config;
+}
+
+nlohmann::json config_json(const NamedModel& named) {
+  if (named.spec != nullptr) return config_json(*named.spec);
+  nlohmann::json config = nlohmann::json::parse(named.family->config);
+  config["bos_token_id"] = kBosId;
+  config["eos_token_id"] = kEosId;
+  config["torch_dtype"] = "bfloat16";
   return config;
 }
 
@@ -107,7 +129,7 @@ nlohmann::json leading_bos() {
           {"special_tokens", {{kBos, {{"ids", {kBosId}}}}}}};
 }
 
-nlohmann::json tokenizer_json(const Spec& s) {
+nlohmann::json tokenizer_json(bool adds_bos, std::int64_t vocabulary) {
   const nlohmann::json byte_level{{"type", "ByteLevel"},
                                   {"add_prefix_space", false},
                                   {"trim_offsets", true},
@@ -116,11 +138,11 @@ nlohmann::json tokenizer_json(const Spec& s) {
           {"added_tokens", {special_token(kBos, kBosId), special_token(kEos, kEosId)}},
           {"normalizer", nullptr},
           {"pre_tokenizer", byte_level},
-          {"post_processor", s.adds_bos ? leading_bos() : nlohmann::json()},
+          {"post_processor", adds_bos ? leading_bos() : nlohmann::json()},
           {"decoder", byte_level},
           {"model",
            {{"type", "BPE"},
-            {"vocab", vocabulary_json(s.vocabulary)},
+            {"vocab", vocabulary_json(vocabulary)},
             {"merges", nlohmann::json::array()}}}};
 }
 
@@ -161,6 +183,17 @@ std::vector<TensorSpec> tensor_specs(const Spec& s) {
   return specs;
 }
 
+std::vector<TensorSpec> tensor_specs(const NamedModel& named, const nlohmann::json& config,
+                                     const std::string& path) {
+  if (named.spec != nullptr) return tensor_specs(*named.spec);
+  std::vector<TensorSpec> specs;
+  for (NeededTensor& tensor : needed_tensors(config_from_hf(config, path))) {
+    const bool is_vector = tensor.shape.size() == 1;
+    specs.push_back({std::move(tensor.name), std::move(tensor.shape), is_vector});
+  }
+  return specs;
+}
+
 // Larger than the largest tensor, so that tensors of its size begin at different offsets, too.
 constexpr std::int64_t kPoolSlack = 1 << 20;
 
@@ -175,17 +208,19 @@ std::int64_t pool_elements(const std::vector<TensorSpec>& specs) {
 std::vector<std::string> random_model_names() {
   std::vector<std::string> names;
   for (const Spec& spec : kSpecs) names.emplace_back(spec.name);
+  for (const RandomFamily& family : random_families()) names.emplace_back(family.name);
   return names;
 }
 
 RandomModel::RandomModel(const std::string& path, Parts parts) : path_(path) {
-  const Spec& spec = spec_of(path);
-  config_ = config_json(spec);
+  const NamedModel named = named_model(path);
+  config_ = config_json(named);
   generation_config_ = {{"bos_token_id", kBosId}, {"eos_token_id", kEosId}};
-  tokenizer_config_ = {{"bos_token", kBos}, {"eos_token", kEos}, {"add_bos_token", spec.adds_bos}};
-  if (parts != Parts::weights_only) tokenizer_ = tokenizer_json(spec);
+  tokenizer_config_ = {{"bos_token", kBos}, {"eos_token", kEos}, {"add_bos_token", named.adds_bos}};
+  if (parts != Parts::weights_only)
+    tokenizer_ = tokenizer_json(named.adds_bos, config_.at("vocab_size").get<std::int64_t>());
   if (parts == Parts::tokenizer_only) return;
-  const std::vector<TensorSpec> specs = tensor_specs(spec);
+  const std::vector<TensorSpec> specs = tensor_specs(named, config_, path_);
   const std::int64_t n = pool_elements(specs);
   try {
     pool_ = std::make_unique_for_overwrite<std::uint16_t[]>(static_cast<std::size_t>(n));
@@ -194,7 +229,9 @@ RandomModel::RandomModel(const std::string& path, Parts parts) : path_(path) {
                       " bytes of memory for random weights could not be had: take a smaller one");
   }
   fill_with_random_weights({pool_.get(), static_cast<std::size_t>(n)});
-  ones_.assign(static_cast<std::size_t>(spec.hidden), bf16_from_float(1.0f));
+  std::int64_t longest = 0;
+  for (const TensorSpec& t : specs) longest = std::max(longest, t.is_norm ? t.n_elements() : 0);
+  ones_.assign(static_cast<std::size_t>(longest), bf16_from_float(1.0f));
   std::uint64_t number = 0;
   for (const TensorSpec& t : specs) {
     const auto room = static_cast<std::uint64_t>(n - t.n_elements());

@@ -52,8 +52,9 @@ Json inspect_model(const std::string& path) {
     n_bytes += tensor.n_bytes;
     ++tensors_by_dtype[std::string(block_format(tensor.storage).name)];
   }
-  const std::uint64_t state_values =
-      2ull * static_cast<std::uint64_t>(shape.n_layers) * shape.kv_size();
+  std::uint64_t state_values = 0;
+  for (std::int32_t l = 0; l < shape.n_layers; ++l)
+    state_values += 2ull * static_cast<std::uint64_t>(shape.heads(l).kv_size());
   Json out{{"kind", "model"},
            {"path", path},
            {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},
@@ -82,6 +83,12 @@ Json inspect_model(const std::string& path) {
     out["n_experts"] = experts.n_experts;
     out["n_used_experts"] = experts.n_used;
     out["expert_intermediate_size"] = experts.intermediate_size;
+  }
+  if (shape.heads_differ()) {
+    for (std::int32_t l = 0; l < shape.n_layers; ++l) {
+      out["n_kv_heads_by_layer"].push_back(shape.heads(l).n_kv_heads);
+      out["head_dim_by_layer"].push_back(shape.heads(l).head_dim);
+    }
   }
   const bool is_split =
       files->format() == ModelFiles::Format::gguf && files->file_paths().size() > 1;

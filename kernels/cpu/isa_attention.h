@@ -273,7 +273,7 @@ void scan_by(const EvictionScan& t) {
 
 void scan_evictions(const EvictionScan& t) {
   tovamill::with_rule(t.rule.policy, [&](auto rule) {
-    if constexpr (decltype(rule)::kNeedsScan) scan_by<decltype(rule)>(t);
+    if constexpr (decltype(rule)::kIsBounded) scan_by<decltype(rule)>(t);
   });
 }
 

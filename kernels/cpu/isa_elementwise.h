@@ -142,7 +142,7 @@ struct Relu2 {
 };
 
 template <class Activation, class Out>
-void gate(const float* g, const float* up, std::int32_t n, Out* out) {
+void gate(const tovamill::Xielu&, const float* g, const float* up, std::int32_t n, Out* out) {
   for_each_vector(
       n,
       [&](std::int64_t i) {
@@ -171,13 +171,32 @@ struct ClampedSwiglu {
 };
 
 template <class Out>
-void gate_clamped(const float* g, const float* up, std::int32_t n, Out* out) {
+void gate_clamped(const tovamill::Xielu&, const float* g, const float* up, std::int32_t n,
+                  Out* out) {
   for_each_vector(
       n,
       [&](std::int64_t i) {
         put(out + i, ClampedSwiglu::of(load(g + i), up == nullptr ? Vf{} : load(up + i)));
       },
       [&](std::int64_t i) { put(out + i, ClampedSwiglu::of(g[i], up == nullptr ? 0.0f : up[i])); });
+}
+
+// e^x - 1 of what is at most 0 is as exact as sums of numbers near 1.
+template <class Out>
+void xielu(const tovamill::Xielu& a, const float* g, const float* up, std::int32_t n, Out* out) {
+  for_each_vector(
+      n,
+      [&](std::int64_t i) {
+        const Vf x = load(g + i);
+        const Vf below = exp2(max(min(x, splat(a.eps)) * kLog2E, splat(-126.0f))) - 1.0f - x;
+        const Vf y = (x > Vf{} ? x * x * a.alpha_p : below * a.alpha_n) + x * a.beta;
+        put(out + i, up == nullptr ? y : y * load(up + i));
+      },
+      [&](std::int64_t i) {
+        const float x = g[i], below = std::expm1(x < a.eps ? x : a.eps) - x;
+        const float y = (x > 0.0f ? x * x * a.alpha_p : below * a.alpha_n) + x * a.beta;
+        put(out + i, up == nullptr ? y : y * up[i]);
+      });
 }
 
 // cap tanh(x / cap) = cap (1 - 2 / (e^(2 x / cap) + 1)); NaN stays NaN.

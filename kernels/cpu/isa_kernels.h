@@ -137,9 +137,10 @@ struct IsaKernels {
   void (*layer_norm_bf16)(const float* x, const float* weight, const float* bias, std::int32_t n,
                           float eps, std::uint16_t* out);
   // By Activation: out = activation(gate) * up; without `up` (null) activation(gate).
-  void (*gate[kActivations])(const float* gate, const float* up, std::int32_t n, float* out);
-  void (*gate_bf16[kActivations])(const float* gate, const float* up, std::int32_t n,
-                                  std::uint16_t* out);
+  void (*gate[kActivations])(const Xielu& xielu, const float* gate, const float* up, std::int32_t n,
+                             float* out);
+  void (*gate_bf16[kActivations])(const Xielu& xielu, const float* gate, const float* up,
+                                  std::int32_t n, std::uint16_t* out);
   // Turns pairs (i, i + half) of one head by the angles' cosines and sines (half each).
   void (*rotate)(const float* in, const float* cosines, const float* sines, std::int32_t half,
                  float* out);

@@ -33,10 +33,10 @@ constexpr tovamill::cpu::IsaKernels make_table(const char* name) {
           .layer_norm = layer_norm<float>,
           .layer_norm_bf16 = layer_norm<std::uint16_t>,
           .gate = {gate<Silu, float>, gate<Gelu, float>, gate<GeluTanh, float>, gate<Relu2, float>,
-                   gate_clamped<float>},
+                   xielu<float>, gate_clamped<float>},
           .gate_bf16 = {gate<Silu, std::uint16_t>, gate<Gelu, std::uint16_t>,
                         gate<GeluTanh, std::uint16_t>, gate<Relu2, std::uint16_t>,
-                        gate_clamped<std::uint16_t>},
+                        xielu<std::uint16_t>, gate_clamped<std::uint16_t>},
           .rotate = rotate,
           .sum_exp = sum_exp,
           .norm2 = norm2};

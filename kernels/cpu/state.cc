@@ -52,32 +52,33 @@ std::int64_t StateLayout::layer_capacity(std::int32_t layer, std::int64_t capaci
 
 std::size_t StateLayout::layer_bytes(std::int32_t layer, std::int64_t capacity) const {
   const auto slots = static_cast<std::size_t>(layer_capacity(layer, capacity));
-  return static_cast<std::size_t>(n_kv_heads * n_head_arrays()) * align_up(slots * row_bytes()) +
+  return static_cast<std::size_t>(of(layer).n_kv_heads * n_head_arrays()) *
+             align_up(slots * row_bytes(layer)) +
          static_cast<std::size_t>(n_eviction_groups * n_group_arrays()) * align_up(slots * 4) +
          align_up(merge_bytes(layer));
 }
 
 std::size_t StateLayout::merge_bytes(std::int32_t layer) const {
   const auto merged = static_cast<std::size_t>(n_merged(layer)),
-             kv = static_cast<std::size_t>(n_kv_heads);
+             kv = static_cast<std::size_t>(of(layer).n_kv_heads);
   if (merged == 0) return 0;
   constexpr auto kLeft = static_cast<std::size_t>(kMergeInterval);
   return kv * merged * (sizeof(double) + sizeof(float)) +
-         static_cast<std::size_t>(n_heads * 2 * head_dim) * sizeof(float) +
-         (1 + kLeft) * sizeof(std::int32_t) + 2 * kv * kLeft * row_bytes();
+         static_cast<std::size_t>(2 * of(layer).q_size()) * sizeof(float) +
+         (1 + kLeft) * sizeof(std::int32_t) + 2 * kv * kLeft * row_bytes(layer);
 }
 
 std::size_t StateLayout::state_bytes(std::int64_t capacity) const {
   std::size_t bytes = 0;
-  for (std::int32_t layer = 0; layer < n_layers; ++layer) bytes += layer_bytes(layer, capacity);
+  for (std::int32_t layer = 0; layer < n_layers(); ++layer) bytes += layer_bytes(layer, capacity);
   return bytes;
 }
 
 CpuState::CpuState(const StateLayout& layout, std::int64_t capacity)
     : layout_(layout),
       arena_(layout.state_bytes(capacity)),
-      n_slots_(static_cast<std::size_t>(layout.n_layers), 0),
-      rotation_(static_cast<std::size_t>(layout.n_layers), 0) {
+      n_slots_(layout.heads.size(), 0),
+      rotation_(layout.heads.size(), 0) {
   lay_out(capacity);
   reset();
 }
@@ -87,14 +88,14 @@ void CpuState::lay_out(std::int64_t capacity) {
   capacity_ = capacity;
   layer_offsets_.clear();
   std::size_t at = 0;
-  for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
+  for (std::int32_t layer = 0; layer < layout_.n_layers(); ++layer) {
     layer_offsets_.push_back(at);
     at += layout_.layer_bytes(layer, capacity);
   }
 }
 
 void CpuState::reset() {
-  for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
+  for (std::int32_t layer = 0; layer < layout_.n_layers(); ++layer) {
     n_slots(layer) = n_merged(layer);
     if (n_merged(layer) > 0) clear_merged(layer);
   }
@@ -112,11 +113,11 @@ void CpuState::clear_merged(std::int32_t layer) {
     std::fill_n(positions(layer, g), n, kMergedPosition);
     if (layout_.memory == PolicyMemory::average) std::fill_n(decay_power(layer, g), n, 1.0f);
   }
-  std::fill_n(merge_rows(layer).score_biases, layout_.n_kv_heads * n, -INFINITY);
+  std::fill_n(merge_rows(layer).score_biases, layout_.of(layer).n_kv_heads * n, -INFINITY);
 }
 
 MergeRows CpuState::merge_rows(std::int32_t layer) const {
-  const auto kv = static_cast<std::size_t>(layout_.n_kv_heads),
+  const auto kv = static_cast<std::size_t>(layout_.of(layer).n_kv_heads),
              merged = static_cast<std::size_t>(n_merged(layer));
   constexpr auto kLeft = static_cast<std::size_t>(kMergeInterval);
   std::byte* at = layer_base(layer) + layout_.layer_bytes(layer, capacity_) -
@@ -129,11 +130,11 @@ MergeRows CpuState::merge_rows(std::int32_t layer) const {
   // The rows first: the sizes of all before them are multiples of their alignment.
   MergeRows rows{};
   rows.positions = reinterpret_cast<double*>(take(kv * merged * sizeof(double)));
-  rows.left_keys = take(kv * kLeft * layout_.row_bytes());
-  rows.left_values = take(kv * kLeft * layout_.row_bytes());
+  rows.left_keys = take(kv * kLeft * layout_.row_bytes(layer));
+  rows.left_values = take(kv * kLeft * layout_.row_bytes(layer));
   rows.score_biases = reinterpret_cast<float*>(take(kv * merged * sizeof(float)));
   rows.query_sums = reinterpret_cast<float*>(
-      take(static_cast<std::size_t>(layout_.n_heads * 2 * layout_.head_dim) * sizeof(float)));
+      take(static_cast<std::size_t>(2 * layout_.of(layer).q_size()) * sizeof(float)));
   rows.left_positions = reinterpret_cast<std::int32_t*>(take(kLeft * sizeof(std::int32_t)));
   rows.n_left = reinterpret_cast<std::int32_t*>(take(sizeof(std::int32_t)));
   return rows;
@@ -144,16 +145,17 @@ std::byte* CpuState::layer_base(std::int32_t layer) const {
 }
 
 std::size_t CpuState::head_bytes(std::int32_t layer) const {
-  return align_up(static_cast<std::size_t>(slots_of(layer)) * layout_.row_bytes());
+  return align_up(static_cast<std::size_t>(slots_of(layer)) * layout_.row_bytes(layer));
 }
 
 std::byte* CpuState::head(std::int32_t layer, std::int32_t kv, int array) const {
   return layer_base(layer) +
-         static_cast<std::size_t>(array * layout_.n_kv_heads + kv) * head_bytes(layer);
+         static_cast<std::size_t>(array * layout_.of(layer).n_kv_heads + kv) * head_bytes(layer);
 }
 
 std::int32_t* CpuState::positions(std::int32_t layer, std::int32_t group) const {
-  const auto heads = static_cast<std::size_t>(layout_.n_kv_heads * layout_.n_head_arrays());
+  const auto heads =
+      static_cast<std::size_t>(layout_.of(layer).n_kv_heads * layout_.n_head_arrays());
   std::byte* base = layer_base(layer) + heads * head_bytes(layer);
   return reinterpret_cast<std::int32_t*>(
       base +
@@ -165,10 +167,10 @@ float* CpuState::policy_row(std::int32_t layer, std::int32_t group, int array) c
       positions(layer, (1 + array) * layout_.n_eviction_groups + group));
 }
 
-std::vector<std::size_t> CpuState::slot_bytes() const {
-  const std::int32_t n_heads = layout_.n_kv_heads * layout_.n_head_arrays(),
+std::vector<std::size_t> CpuState::slot_bytes(std::int32_t layer) const {
+  const std::int32_t n_heads = layout_.of(layer).n_kv_heads * layout_.n_head_arrays(),
                      n_rows = layout_.n_eviction_groups * layout_.n_group_arrays();
-  std::vector<std::size_t> bytes(static_cast<std::size_t>(n_heads), layout_.row_bytes());
+  std::vector<std::size_t> bytes(static_cast<std::size_t>(n_heads), layout_.row_bytes(layer));
   bytes.insert(bytes.end(), static_cast<std::size_t>(n_rows), sizeof(float));
   return bytes;
 }
@@ -176,7 +178,7 @@ std::vector<std::size_t> CpuState::slot_bytes() const {
 std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer, std::int64_t n_slots) const {
   std::vector<std::span<std::byte>> parts;
   std::byte* at = layer_base(layer);
-  for (const std::size_t slot : slot_bytes()) {
+  for (const std::size_t slot : slot_bytes(layer)) {
     parts.emplace_back(at, slot * static_cast<std::size_t>(n_slots));
     at += align_up(slot * static_cast<std::size_t>(slots_of(layer)));
   }
@@ -186,7 +188,8 @@ std::vector<std::span<std::byte>> CpuState::parts(std::int32_t layer, std::int64
 
 std::size_t CpuState::parts_bytes(std::int32_t layer, std::int64_t n_slots) const {
   std::size_t bytes = layout_.merge_bytes(layer);
-  for (const std::size_t slot : slot_bytes()) bytes += slot * static_cast<std::size_t>(n_slots);
+  for (const std::size_t slot : slot_bytes(layer))
+    bytes += slot * static_cast<std::size_t>(n_slots);
   return bytes;
 }
 
@@ -214,7 +217,7 @@ void CpuState::assign(const CpuState& other) {
 }
 
 void CpuState::copy_slots(const CpuState& other) {
-  for (std::int32_t layer = 0; layer < layout_.n_layers; ++layer) {
+  for (std::int32_t layer = 0; layer < layout_.n_layers(); ++layer) {
     const std::int32_t n = other.n_slots(layer);
     const std::vector<std::span<std::byte>> from = other.parts(layer, n), to = parts(layer, n);
     for (std::size_t i = 0; i < from.size(); ++i)

@@ -36,7 +36,7 @@ inline std::int64_t pad_slots(std::int64_t n) { return (n + kSlotPad - 1) / kSlo
 
 // What all streams of a backend have in common.
 struct StateLayout {
-  std::int32_t n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  std::vector<LayerHeads> heads = {};  // (n_layers)
   std::int32_t n_eviction_groups = 1;
   ComputeType storage = ComputeType::f32;    // of keys and values
   bool keeps_unrotated = true;               // false where no key is ever rotated again
@@ -52,9 +52,11 @@ struct StateLayout {
   // states that have grown.
   std::int64_t bounded_capacity() const;
   std::int64_t layer_capacity(std::int32_t layer, std::int64_t capacity) const;
+  std::int32_t n_layers() const { return static_cast<std::int32_t>(heads.size()); }
+  const LayerHeads& of(std::int32_t layer) const { return heads[static_cast<std::size_t>(layer)]; }
   // Bytes of a row of keys or values, (head_dim).
-  std::size_t row_bytes() const {
-    return static_cast<std::size_t>(head_dim) * element_bytes(storage);
+  std::size_t row_bytes(std::int32_t layer) const {
+    return static_cast<std::size_t>(of(layer).head_dim) * element_bytes(storage);
   }
   // Arrays of a KV head (unrotated keys where they are kept, rotated ones, values) and of an
   // eviction group (positions, what the policy remembers).
@@ -150,7 +152,7 @@ class CpuState final : public StreamState {
   void lay_out(std::int64_t capacity);
   void clear_merged(std::int32_t layer);
   // Bytes of one slot of each of the arrays of slots.
-  std::vector<std::size_t> slot_bytes() const;
+  std::vector<std::size_t> slot_bytes(std::int32_t layer) const;
   std::int64_t slots_of(std::int32_t layer) const {
     return layout_.layer_capacity(layer, capacity_);
   }

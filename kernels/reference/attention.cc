@@ -14,13 +14,15 @@ namespace tovamill::reference {
 // One token's projections, rotated where the formula says so.
 struct ReferenceBackend::Query {
   const LayerShape& shape;
-  std::int32_t layer;            // of the whole model
-  std::int64_t step;             // the token's position
-  const double* q;               // (n_heads, head_dim), not yet rotated
-  const double* k;               // (n_kv_heads, head_dim), not rotated
-  const double* v;               // (n_kv_heads, head_dim)
-  std::span<const float> sinks;  // (n_heads), or none
-  double* out;                   // (n_heads, head_dim)
+  std::int32_t layer;               // of the whole model
+  std::int64_t step;                // the token's position
+  const double* q;                  // (n_heads, head_dim), not yet rotated
+  const double* k;                  // (n_kv_heads, head_dim), not rotated
+  const double* v;                  // (n_kv_heads, head_dim)
+  double* out;                      // (n_heads, head_dim)
+  std::span<const float> q_factor;  // AttentionWeights::q_factor
+  std::span<const float> sinks;     // (n_heads), or none
+  LayerHeads heads;
 };
 
 void rotate(double* head, std::int32_t head_dim, double position,
@@ -64,18 +66,19 @@ double ReferenceBackend::rotary_position(const HeadState& head, std::size_t toke
 // Rotates a head of a layer, if the layer rotates any.
 void ReferenceBackend::rotate_head(const LayerShape& layer, double* head, double position) const {
   if (layer.rope == kNoRope) return;
-  rotate(head, options_.shape.head_dim, position,
-         options_.shape.ropes.at(static_cast<std::size_t>(layer.rope)));
+  const std::vector<double>& table = options_.shape.ropes.at(static_cast<std::size_t>(layer.rope));
+  rotate(head, static_cast<std::int32_t>(2 * table.size()), position, table);
 }
 
-double ReferenceBackend::score_scale(const LayerShape& layer) const {
-  return layer.attention_scale != 0 ? layer.attention_scale
-                                    : 1.0 / std::sqrt(static_cast<double>(options_.shape.head_dim));
+double ReferenceBackend::score_scale(const Query& query) const {
+  return query.shape.attention_scale != 0
+             ? query.shape.attention_scale
+             : 1.0 / std::sqrt(static_cast<double>(query.heads.head_dim));
 }
 
 // Mean over KV heads of the L2 norms of a token's values.
 double ReferenceBackend::value_norm(const Query& query) const {
-  const std::int32_t d = options_.shape.head_dim, n_kv = options_.shape.n_kv_heads;
+  const std::int32_t d = query.heads.head_dim, n_kv = query.heads.n_kv_heads;
   double norm = 0.0;
   for (std::int32_t kv = 0; kv < n_kv; ++kv) {
     double sum = 0.0;
@@ -88,7 +91,7 @@ double ReferenceBackend::value_norm(const Query& query) const {
 // The token becomes the newest of a KV head's state; at a RoPE segment's begin those before it get
 // their ranks.
 void ReferenceBackend::append_token(HeadState& head, const Query& query, std::int32_t kv) const {
-  const std::int32_t d = options_.shape.head_dim;
+  const std::int32_t d = query.heads.head_dim;
   if (query.step % kRopeSegmentTokens == 0) {
     for (std::size_t j = 0; j < head.tokens.size(); ++j)
       head.tokens[j].rank = static_cast<std::int64_t>(j);
@@ -114,12 +117,14 @@ void ReferenceBackend::rotate_merged(HeadState& head, const Query& query) const 
 std::vector<double> ReferenceBackend::attend_head(HeadState& head,
                                                   const std::vector<std::vector<double>>& keys,
                                                   const Query& query, std::int32_t h) const {
-  const ModelShape& shape = options_.shape;
-  const std::int32_t d = shape.head_dim;
+  const std::int32_t d = query.heads.head_dim;
   const std::size_t n = head.tokens.size();
-  const double scale = score_scale(query.shape);
+  const double scale = score_scale(query);
   std::vector<double> q(query.q + h * d, query.q + (h + 1) * d), w;
   rotate_head(query.shape, q.data(), rotary_position(head, n - 1, query.step));
+  for (double& x : q) x *= query_factor(query.shape, query.step);
+  for (std::size_t i = 0; i < query.q_factor.size(); ++i)
+    q[i] *= static_cast<double>(query.q_factor[i]);
   const auto score_of = [&](const std::vector<double>& key) {
     double score = 0.0;
     for (std::size_t i = 0; i < key.size(); ++i) score += q[i] * key[i];
@@ -153,8 +158,9 @@ std::vector<double> ReferenceBackend::attend_head(HeadState& head,
     query.out[h * d + i] = value;
   }
   if (!head.merging.places.empty())
-    add_query(q.data(), d,
-              head.merging.queries[static_cast<std::size_t>(h % shape.queries_per_kv_head())]);
+    add_query(
+        q.data(), d,
+        head.merging.queries[static_cast<std::size_t>(h % query.heads.queries_per_kv_head())]);
   w.resize(n);
   return w;
 }
@@ -182,16 +188,16 @@ void ReferenceBackend::merge_where_due(HeadState& head, const Query& query) cons
   std::vector<std::vector<double>> live = head.keys;
   for (std::size_t j = 0; j < live.size(); ++j)
     rotate_head(query.shape, live[j].data(), rotary_position(head, j, query.step));
-  merge(head.merging, live, score_scale(query.shape));
+  merge(head.merging, live, score_scale(query));
   for (MergedToken& m : head.merging.places) m.rotary = clipped_position(m.position, query.step);
 }
 
 void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& query,
                                     const StepBlock& block, BlockEvents& events) {
   const ModelShape& shape = options_.shape;
-  const std::int32_t per_kv = shape.queries_per_kv_head();
+  const std::int32_t per_kv = query.heads.queries_per_kv_head();
   std::vector<std::vector<double>> head_weights;  // (n_heads, tokens)
-  for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
+  for (std::int32_t kv = 0; kv < query.heads.n_kv_heads; ++kv) {
     HeadState& head = heads[static_cast<std::size_t>(kv)];
     append_token(head, query, kv);
     rotate_merged(head, query);
@@ -217,7 +223,7 @@ void ReferenceBackend::attend_token(std::vector<HeadState>& heads, const Query& 
 void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, std::int32_t group,
                               std::span<const std::vector<double>> head_weights,
                               const StepBlock& block, BlockEvents& events) {
-  const CacheOptions cache = block_options(options_.cache, block.pin);
+  CacheOptions cache = block_options(options_.cache, block.pin);
   std::vector<TokenMemory>& tokens = heads.front().tokens;
   std::vector<double> weights(tokens.size(), 0.0);
   for (const std::vector<double>& w : head_weights) {
@@ -230,6 +236,10 @@ void ReferenceBackend::decide(std::span<HeadState> heads, const Query& query, st
   for (HeadState& head : heads) remember(cache, weights, head.tokens);
   const LayerPlaces places =
       places_of(cache, options_.shape, query.layer - options_.shape.first_layer);
+  if (places.is_window) {
+    cache.policy = Policy::window;
+    cache.sinks = 0;
+  }
   const std::int64_t most = places.size - places.merged;
   while (is_bounded(cache) && static_cast<std::int64_t>(tokens.size()) > most) {
     const std::int64_t out =
@@ -257,6 +267,8 @@ void ReferenceBackend::normalize_heads(double* x, std::int32_t n,
 void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weights, Buffer& qkv,
                               Buffer& out, std::span<BlockEvents> events) {
   const ModelShape& shape = options_.shape;
+  const LayerHeads heads_of_layer = shape.heads(layer);
+  const std::int32_t q_size = heads_of_layer.q_size(), kv_size = heads_of_layer.kv_size();
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const StepBlock& block = blocks_[b];
     auto& state = *static_cast<ReferenceState*>(block.state);
@@ -267,20 +279,23 @@ void ReferenceBackend::attend(std::int32_t layer, const AttentionWeights& weight
     events[b].n_attended = 0;
     for (std::int32_t i = 0; i < block.n_tokens; ++i) {
       double* row = static_cast<ReferenceBuffer&>(qkv).row(block.first_row + i);
-      double* k = row + shape.q_size();
+      double* k = row + q_size;
       if (!weights.q_norm.empty()) {
-        normalize_heads(row, shape.q_size(), weights.q_norm);
-        normalize_heads(k, shape.kv_size(), weights.k_norm);
+        normalize_heads(row, q_size, weights.q_norm);
+        normalize_heads(k, kv_size, weights.k_norm);
       }
+      if (!weights.v_norm.empty()) normalize_heads(k + kv_size, kv_size, weights.v_norm);
       attend_token(heads,
                    {.shape = shape.layer(layer),
                     .layer = shape.first_layer + layer,
                     .step = block.position + i,
                     .q = row,
                     .k = k,
-                    .v = k + shape.kv_size(),
+                    .v = k + kv_size,
+                    .out = static_cast<ReferenceBuffer&>(out).row(block.first_row + i),
+                    .q_factor = weights.q_factor,
                     .sinks = weights.sinks,
-                    .out = static_cast<ReferenceBuffer&>(out).row(block.first_row + i)},
+                    .heads = heads_of_layer},
                    block, events[b]);
     }
   }

@@ -23,7 +23,9 @@ const ReferenceMatrix& cast(const Matrix& m) { return static_cast<const Referenc
 
 }  // namespace
 
-ReferenceBackend::ReferenceBackend(const BackendOptions& options) : options_(options) {}
+ReferenceBackend::ReferenceBackend(const BackendOptions& options) : options_(options) {
+  options_.cache = fitted_to_windows(options.cache, options.shape);
+}
 
 std::unique_ptr<StreamState> ReferenceBackend::make_state() {
   auto state = std::make_unique<ReferenceState>();
@@ -31,19 +33,17 @@ std::unique_ptr<StreamState> ReferenceBackend::make_state() {
   return state;
 }
 
-std::uint64_t ReferenceBackend::state_bytes() const {
-  const ModelShape& s = options_.shape;
-  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) *
-         static_cast<std::uint64_t>(s.kv_size()) *
-         static_cast<std::uint64_t>(options_.cache.cache_size + 1);
-}
+std::uint64_t ReferenceBackend::state_bytes() const { return state_bytes_for(0, false); }
 
 std::uint64_t ReferenceBackend::state_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
   const ModelShape& s = options_.shape;
   const bool grows = keeps_all || !is_bounded(options_.cache);
-  return 2ull * sizeof(double) * static_cast<std::uint64_t>(s.n_layers) *
-         static_cast<std::uint64_t>(s.kv_size()) *
-         static_cast<std::uint64_t>(grows ? n_tokens : options_.cache.cache_size + 1);
+  std::uint64_t n = 0;
+  for (std::int32_t l = 0; l < s.n_layers; ++l) {
+    const std::int64_t held = grows ? n_tokens : places_of(options_.cache, s, l).size + 1;
+    n += static_cast<std::uint64_t>(held) * static_cast<std::uint64_t>(s.heads(l).kv_size());
+  }
+  return 2ull * sizeof(double) * n;
 }
 
 void ReferenceBackend::copy(const StreamState& from, StreamState& to) {
@@ -59,14 +59,14 @@ void ReferenceBackend::reset(StreamState& state) {
   static_cast<ReferenceState&>(state).n_tokens = 0;
   static_cast<ReferenceState&>(state).pin = 0;
   auto& layers = static_cast<ReferenceState&>(state).layers;
-  layers.assign(static_cast<std::size_t>(s.n_layers),
-                std::vector<HeadState>(static_cast<std::size_t>(s.n_kv_heads)));
+  layers.assign(static_cast<std::size_t>(s.n_layers), {});
   for (std::int32_t l = 0; l < s.n_layers; ++l) {
+    layers[static_cast<std::size_t>(l)].resize(static_cast<std::size_t>(s.heads(l).n_kv_heads));
     const auto merged = static_cast<std::size_t>(places_of(options_.cache, s, l).merged);
     for (HeadState& head : layers[static_cast<std::size_t>(l)]) {
       head.merging.places.resize(merged);
       if (merged > 0)
-        head.merging.queries.resize(static_cast<std::size_t>(s.queries_per_kv_head()));
+        head.merging.queries.resize(static_cast<std::size_t>(s.heads(l).queries_per_kv_head()));
     }
   }
 }
@@ -85,13 +85,13 @@ void ReferenceBackend::begin_step(std::span<const StepBlock> blocks, std::int32_
 }
 
 void ReferenceBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
-                             Buffer& out) {
+                             float factor, Buffer& out) {
   std::vector<float> row(static_cast<std::size_t>(embedding.n_cols()));
   for (std::size_t r = 0; r < ids.size(); ++r) {
     dequantize_row(embedding, ids[r], row.data());
     double* to = cast(out).row(static_cast<std::int64_t>(r));
     for (std::size_t i = 0; i < row.size(); ++i)
-      to[i] = static_cast<double>(row[i]) * static_cast<double>(options_.shape.embedding_scale);
+      to[i] = static_cast<double>(row[i]) * static_cast<double>(factor);
   }
 }
 
@@ -102,11 +102,11 @@ void normalize(double* x, std::int32_t n, const float* weight, double eps) {
   for (std::int32_t i = 0; i < n; ++i) x[i] *= scale * static_cast<double>(weight[i]);
 }
 
-void ReferenceBackend::normalize_row(const Buffer& x, std::int32_t row, const NormWeights& weights,
+void ReferenceBackend::normalize_row(const double* from, const NormWeights& weights,
                                      std::vector<double>& out) const {
   const auto n = static_cast<std::int32_t>(weights.weight.size());
-  const auto eps = static_cast<double>(options_.shape.norm_eps);
-  const double* from = cast(x).row(row);
+  const double eps =
+      static_cast<double>(options_.shape.norm_eps) * static_cast<double>(weights.eps_factor);
   out.assign(from, from + n);
   if (options_.shape.norm == NormKind::layer) {
     double mean = 0.0;
@@ -121,7 +121,7 @@ void ReferenceBackend::normalize_row(const Buffer& x, std::int32_t row, const No
 void ReferenceBackend::norm(const Buffer& x, const NormWeights& weights, Buffer& out) {
   std::vector<double> row;
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    normalize_row(x, r, weights, row);
+    normalize_row(cast(x).row(r), weights, row);
     std::copy(row.begin(), row.end(), cast(out).row(r));
   }
 }
@@ -129,14 +129,38 @@ void ReferenceBackend::norm(const Buffer& x, const NormWeights& weights, Buffer&
 void ReferenceBackend::norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) {
   std::vector<double> row;
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    normalize_row(x, r, weights, row);
-    for (std::size_t i = 0; i < row.size(); ++i) cast(hidden).row(r)[i] += row[i];
+    for (std::int32_t first = 0; first < cast(x).cols;
+         first += static_cast<std::int32_t>(weights.weight.size())) {
+      normalize_row(cast(x).row(r) + first, weights, row);
+      double* to = cast(hidden).row(r) + first;
+      for (std::size_t i = 0; i < row.size(); ++i) to[i] += row[i];
+    }
   }
 }
 
 void ReferenceBackend::convert(const Buffer& x, Buffer& out) {
   for (std::int32_t r = 0; r < n_rows_; ++r)
     std::copy_n(cast(x).row(r), options_.shape.hidden_size, cast(out).row(r));
+}
+
+void ReferenceBackend::scale(Buffer& x, float factor) {
+  ReferenceBuffer& b = cast(x);
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t i = 0; i < b.cols; ++i) b.row(r)[i] *= static_cast<double>(factor);
+  }
+}
+
+void ReferenceBackend::copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to,
+                                    std::int32_t to_first, std::int32_t n) {
+  for (std::int32_t r = 0; r < n_rows_; ++r)
+    std::copy_n(cast(from).row(r) + from_first, n, cast(to).row(r) + to_first);
+}
+
+void ReferenceBackend::multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) {
+  ReferenceBuffer& b = cast(x);
+  for (std::int32_t r = 0; r < n_rows_; ++r) {
+    for (std::int32_t i = 0; i < b.cols; ++i) b.row(r)[i] *= cast(by).row(r)[first + i];
+  }
 }
 
 void ReferenceBackend::project(const Buffer& x, const Matrix& w, Buffer& out) {
@@ -166,10 +190,13 @@ void ReferenceBackend::project_gated(const Buffer& x, const Matrix& gate_up, Act
 }
 
 void ReferenceBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                         Buffer& out) {
+                                         const Xielu& xielu, Buffer& out) {
   for (std::int32_t r = 0; r < n_rows_; ++r) {
-    for (std::int32_t o = 0; o < up.n_out(); ++o)
-      cast(out).row(r)[o] = activated(activation, dot_row(cast(up), o, cast(x).row(r)));
+    for (std::int32_t o = 0; o < up.n_out(); ++o) {
+      const double sum = dot_row(cast(up), o, cast(x).row(r));
+      cast(out).row(r)[o] =
+          activation == Activation::xielu ? activated(xielu, sum) : activated(activation, sum);
+    }
   }
 }
 

@@ -44,7 +44,12 @@ class ReferenceBackend final : public Backend {
   std::uint64_t workspace_bytes_for(std::int64_t, bool) const override { return 0; }
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
-  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
+  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, float factor,
+             Buffer& out) override;
+  void scale(Buffer& x, float factor) override;
+  void copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to, std::int32_t to_first,
+                    std::int32_t n) override;
+  void multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) override;
   void norm(const Buffer& x, const NormWeights& weights, Buffer& out) override;
   void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) override;
   void convert(const Buffer& x, Buffer& out) override;
@@ -53,7 +58,7 @@ class ReferenceBackend final : public Backend {
   void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
                      Buffer& out) override;
   void project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                         Buffer& out) override;
+                         const Xielu& xielu, Buffer& out) override;
   void add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
                    const LayerShape& layer, Buffer& hidden) override;
   void add_weighted(const Buffer& y, const Buffer& x, std::span<const float> gate,
@@ -91,9 +96,9 @@ class ReferenceBackend final : public Backend {
               BlockEvents& events);
   void rotate_head(const LayerShape& layer, double* head, double position) const;
   double value_norm(const Query& query) const;
-  double score_scale(const LayerShape& layer) const;
+  double score_scale(const Query& query) const;
   void normalize_heads(double* x, std::int32_t n, std::span<const float> weights) const;
-  void normalize_row(const Buffer& x, std::int32_t row, const NormWeights& weights,
+  void normalize_row(const double* from, const NormWeights& weights,
                      std::vector<double>& out) const;
   double capped_logit(const Matrix& head, std::int32_t id, const double* x) const;
   double rotary_position(const HeadState& head, std::size_t token, std::int64_t step) const;

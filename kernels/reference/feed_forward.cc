@@ -22,10 +22,18 @@ double activated(Activation activation, double x) {
       return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
     case Activation::relu2:
       return x > 0.0 ? x * x : 0.0;
+    case Activation::xielu:           // has numbers of its own
     case Activation::clamped_swiglu:  // of gate and up: `gated`
       break;
   }
   return 0.0;
+}
+
+double activated(const Xielu& a, double x) {
+  const auto alpha_p = static_cast<double>(a.alpha_p), alpha_n = static_cast<double>(a.alpha_n),
+             beta = static_cast<double>(a.beta), eps = static_cast<double>(a.eps);
+  if (x > 0) return alpha_p * x * x + beta * x;
+  return (std::expm1(std::min(x, eps)) - x) * alpha_n + beta * x;
 }
 
 double gated(Activation activation, double gate, double up) {

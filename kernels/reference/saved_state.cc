@@ -140,9 +140,10 @@ void ReferenceBackend::save(const StreamState& state, std::vector<std::byte>& ou
                                    static_cast<std::int64_t>(s.layers.at(0).at(0).tokens.size()));
   write_state_head(writer, StateKind::reference, options_.shape, options_.cache,
                    {.n_tokens = s.n_tokens, .n_held = n_held, .pin = s.pin});
-  for (const std::vector<HeadState>& layer : s.layers) {
+  for (std::int32_t l = 0; l < options_.shape.n_layers; ++l) {
+    const std::vector<HeadState>& layer = s.layers[static_cast<std::size_t>(l)];
     write_layer(out, options_.cache, [&](StateWriter& to) {
-      for (const HeadState& head : layer) save_head(head, options_.shape.head_dim, to);
+      for (const HeadState& head : layer) save_head(head, options_.shape.heads(l).head_dim, to);
     });
   }
 }
@@ -160,7 +161,7 @@ std::int64_t ReferenceBackend::load(StreamState& state, std::span<const std::byt
     if (layers_differ(options_.cache)) reader.number<std::uint64_t>();
     const LayerPlaces places = places_of(options_.cache, shape, l);
     for (HeadState& head : loaded.layers[static_cast<std::size_t>(l)])
-      load_head(reader, options_.cache, places, counts, shape.head_dim, head);
+      load_head(reader, options_.cache, places, counts, shape.heads(l).head_dim, head);
   }
   reader.expect_left(0);
   static_cast<ReferenceState&>(state) = std::move(loaded);

@@ -17,13 +17,24 @@ enum class NormKind : std::uint8_t { rms, layer };
 // Of one norm; `bias` is empty where it has none.
 struct NormWeights {
   std::vector<float> weight, bias;
+  float eps_factor = 1;  // of ModelShape::norm_eps
+};
+
+// Of a layer's attention.
+struct LayerHeads {
+  std::int32_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  std::int32_t q_size() const { return n_heads * head_dim; }
+  std::int32_t kv_size() const { return n_kv_heads * head_dim; }
+  std::int32_t qkv_size() const { return q_size() + 2 * kv_size(); }
+  std::int32_t queries_per_kv_head() const { return n_heads / n_kv_heads; }
+  bool operator==(const LayerHeads&) const = default;
 };
 
 struct ModelShape {
   std::int32_t n_layers = 0;  // num_hidden_layers; of a stage: those that it has
   std::int32_t hidden_size = 0;
-  std::int32_t intermediate_size = 0;  // of the widest layer
-  // The same in all layers: states are laid out alike for each.
+  // The most that a layer has.
+  std::int32_t intermediate_size = 0;
   std::int32_t n_heads = 0;     // num_attention_heads
   std::int32_t n_kv_heads = 0;  // num_key_value_heads
   std::int32_t head_dim = 0;
@@ -35,7 +46,11 @@ struct ModelShape {
   float qk_norm_eps = 1e-5f;
   float embedding_scale = 1;  // the embedding's rows are multiplied with it
   float logit_cap = 0;        // logits become cap * tanh(logit / cap); 0: as they are
-  // (tables, head_dim / 2) rotary frequencies in radians per token, scaling applied; of all layers.
+  // Columns of each layer in rows that every layer adds to the hidden ones in a way of its own
+  // (Gemma 4's per-layer embeddings); 0: there are none.
+  std::int32_t per_layer_size = 0;
+  // (tables, half the head size of the layers that have it) rotary frequencies in radians per
+  // token, scaling applied; of all layers.
   std::vector<std::vector<double>> ropes = {};
   std::vector<LayerShape> layers = {};  // of the whole model
   std::int32_t first_layer = 0;         // of `layers`: the first of the n_layers
@@ -43,6 +58,19 @@ struct ModelShape {
   // What layer `l` of n_layers computes.
   const LayerShape& layer(std::int32_t l) const {
     return layers.at(static_cast<std::size_t>(first_layer + l));
+  }
+  // Of layer `l` of n_layers; a layer that does not say it has the model's.
+  LayerHeads heads(std::int32_t l) const {
+    const LayerShape& s = layer(l);
+    return {.n_heads = s.n_heads > 0 ? s.n_heads : n_heads,
+            .n_kv_heads = s.n_kv_heads > 0 ? s.n_kv_heads : n_kv_heads,
+            .head_dim = s.head_dim > 0 ? s.head_dim : head_dim};
+  }
+  bool heads_differ() const {
+    for (std::int32_t l = 1; l < n_layers; ++l) {
+      if (heads(l) != heads(0)) return true;
+    }
+    return false;
   }
   std::int32_t q_size() const { return n_heads * head_dim; }
   std::int32_t kv_size() const { return n_kv_heads * head_dim; }
@@ -96,12 +124,20 @@ struct LayerWeights {
   TensorView router, router_bias;  // (n_experts, hidden_size), (n_experts)
   TensorView shared_gate;          // (1, hidden_size)
   std::vector<ExpertTensors> experts;
+  // Of per-layer embeddings: (per_layer_size, hidden_size), its inverse, (hidden_size).
+  TensorView input_gate, input_projection, input_norm;
+  TensorView output_scale;  // (1)
+  // (1) Xielu's numbers, the alphas before softplus.
+  TensorView xielu_alpha_p, xielu_alpha_n, xielu_beta, xielu_eps;
 };
 
 struct ModelWeights {
   TensorView embedding;                    // (vocab_size, hidden_size)
   TensorView final_norm, final_norm_bias;  // (hidden_size)
   TensorView head;  // (vocab_size, hidden_size); the embedding again where tied
+  // Per-layer embeddings: (vocab_size, n_layers * per_layer_size), (n_layers * per_layer_size,
+  // hidden_size), (per_layer_size).
+  TensorView per_layer_embedding, per_layer_projection, per_layer_norm;
   RotaryLayout rotary;
   std::vector<LayerWeights> layers;
 };

@@ -71,7 +71,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
     {"io/compression", {"io/files"}},
     {"io/corpus", {"io/compression", "io/files"}},
     {"io/files", {}},
-    {"io/model", {"io/files"}},
+    {"io/model", {"engine/model", "io/files"}},
     {"io/results", {"io/files"}},
     {"kernels", {"kernels/policy"}},
     {"kernels/cpu", {"kernels", "kernels/policy"}},

@@ -291,6 +291,8 @@ TEST_P(IsaKernelsTest, ScalesAndNormalizesAtOddWidths) {
   }
 }
 
+constexpr Xielu kXielu{.alpha_p = 0.7f, .alpha_n = 1.3f, .beta = 0.5f, .eps = -1e-6f};
+
 double activated(Activation activation, double x) {
   switch (activation) {
     case Activation::silu:
@@ -305,6 +307,11 @@ double activated(Activation activation, double x) {
       return x > 0 ? x * x : 0;
     case Activation::clamped_swiglu:
       break;
+    case Activation::xielu: {
+      const auto a = [](float n) { return static_cast<double>(n); };
+      if (x > 0) return a(kXielu.alpha_p) * x * x + a(kXielu.beta) * x;
+      return a(kXielu.alpha_n) * (std::expm1(std::min(x, a(kXielu.eps))) - x) + a(kXielu.beta) * x;
+    }
   }
   return 0;
 }
@@ -325,8 +332,8 @@ TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
         g[i] = std::vector<float>{100.0f, -100.0f, 1000.0f, -1000.0f, 0.0f, 88.0f, -88.0f}[i % 7];
       std::vector<std::uint16_t> half(n);
       const auto size = static_cast<std::int32_t>(n);
-      isa_->gate[a](g.data(), up.data(), size, out.data());
-      isa_->gate_bf16[a](g.data(), up.data(), size, half.data());
+      isa_->gate[a](kXielu, g.data(), up.data(), size, out.data());
+      isa_->gate_bf16[a](kXielu, g.data(), up.data(), size, half.data());
       for (std::size_t i = 0; i < n; ++i) {
         const double x = static_cast<double>(g[i]),
                      e = gated(static_cast<Activation>(a), x, static_cast<double>(up[i]));
@@ -342,13 +349,13 @@ TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
       std::vector<float> alone(n);
       const bool is_of_both = a == static_cast<int>(Activation::clamped_swiglu);
       const std::vector<float> ones(n, is_of_both ? 0.0f : 1.0f);
-      isa_->gate[a](g.data(), ones.data(), size, out.data());
-      isa_->gate[a](g.data(), nullptr, size, alone.data());
+      isa_->gate[a](kXielu, g.data(), ones.data(), size, out.data());
+      isa_->gate[a](kXielu, g.data(), nullptr, size, alone.data());
       EXPECT_EQ(alone, out);
     }
     const std::vector<float> g(17, kNan), up(17, 1.0f);
     std::vector<float> out(17);
-    isa_->gate[a](g.data(), up.data(), 17, out.data());
+    isa_->gate[a](kXielu, g.data(), up.data(), 17, out.data());
     for (float x : out) EXPECT_TRUE(std::isnan(x));
   }
 }

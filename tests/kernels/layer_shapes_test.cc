@@ -139,6 +139,47 @@ TEST_P(EveryDevice, RefusesTheStateOfOtherLayers) {
   }
 }
 
+const LayerShape kPlain, kWindowed{.sliding_window = 25};
+
+// No policy has a choice where a layer keeps all that its window shows.
+TEST_P(MixedLayers, WithWindowsWithinTheCacheGiveWhatWholeStatesGive) {
+  const CacheOptions caches[] = {
+      {.policy = Policy::tova},     {.policy = Policy::tova, .pin = 30},
+      {.policy = Policy::h2o},      {.policy = Policy::h2o_head},
+      {.policy = Policy::tova_ema}, {.policy = Policy::window, .sinks = 4},
+      {.policy = Policy::random},   {.policy = Policy::tova_head}};
+  for (const std::int32_t each : {100, 37, 1}) {
+    AttentionSetting setting{.layers = {kWindowed, kPlain}};
+    setting.cache = {.policy = Policy::full};
+    const AttentionStream whole = run_on(setting, device(), blocks_of(130, each), 130, 4);
+    for (const CacheOptions& cache : caches) {
+      SCOPED_TRACE(std::string(name_of(cache.policy)) + " " + std::to_string(each));
+      setting.cache = cache;
+      setting.cache.cache_size = 140;
+      const AttentionStream bounded = run_on(setting, device(), blocks_of(130, each), 130, 4);
+      ASSERT_EQ(bounded.out.size(), whole.out.size());
+      for (std::size_t i = 0; i < whole.out.size(); ++i)
+        ASSERT_NEAR(bounded.out[i], whole.out[i], kAttentionTolerance) << i;
+      EXPECT_EQ(bounded.n_attended, whole.n_attended);
+      for (const Left& left : bounded.left) EXPECT_EQ(left.step, left.position + 25);
+    }
+  }
+}
+
+// Bytes of a state of 4,096 tokens with one of two layers of a window of 25.
+TEST_P(MixedLayers, TakeMemoryForTheWindowAlone) {
+  const auto bytes = [](const std::vector<LayerShape>& layers, std::int32_t size) {
+    AttentionSetting setting{.layers = layers, .cache = {.cache_size = size}};
+    setting.device = device();
+    return AttentionDevice(setting).backend().state_bytes();
+  };
+  const std::uint64_t plain = bytes({kPlain, kPlain}, 4096), small = bytes({kPlain, kPlain}, 25);
+  EXPECT_EQ(bytes({kPlain, kWindowed}, 4096), plain / 2 + small / 2);
+  EXPECT_EQ(bytes({kWindowed, kWindowed}, 4096), small);
+  EXPECT_EQ(bytes({kWindowed, kWindowed}, 25), small);
+  EXPECT_EQ(bytes({kWindowed, kWindowed}, 16), bytes({kPlain, kPlain}, 16));
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, MixedLayers, ::testing::Values(DeviceKind::cpu, DeviceKind::cuda),
                          [](const auto& info) { return std::string(name_of(info.param)); });
 INSTANTIATE_TEST_SUITE_P(Devices, EveryDevice,

@@ -50,7 +50,7 @@ TEST_F(ReferenceBackendTest, EmbedCopiesRows) {
   const std::vector<float> table = {0, 1, 2, 3, 4, 5};
   ReferenceBuffer out = buffer(2, std::vector<double>(6));
   const std::vector<std::int32_t> ids = {2, 0, 2};
-  backend_.embed(ids, view(table, {3, 2}), out);
+  backend_.embed(ids, view(table, {3, 2}), 1.0f, out);
   EXPECT_EQ(out.values, (std::vector<double>{4, 5, 0, 1, 4, 5}));
 }
 

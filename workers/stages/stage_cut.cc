@@ -21,6 +21,14 @@ std::vector<LayerRange> cut_layers(const ModelShape& shape, std::int32_t n_stage
     throw Error(ExitCode::usage, "--stages " + std::to_string(n_stages) + ": the model has " +
                                      std::to_string(n) + " layers: give at most so many stages");
   if (n_stages <= 1) return {{.first = 0, .n = n, .n_all = n}};
+  const bool shares_kv =
+      std::any_of(shape.layers.begin(), shape.layers.end(),
+                  [](const LayerShape& layer) { return layer.kv_source != kOwnKv; });
+  if (shares_kv || shape.per_layer_size > 0 || shape.heads_differ())
+    throw Error(ExitCode::configuration,
+                "--stages " + std::to_string(n_stages) +
+                    ": layers of this model share keys and values, have embeddings of their own or "
+                    "differ in their heads, which is not supported in stages: leave it out");
   const double of_layers = static_cast<double>(
       active_parameters(shape, {.first = 0, .n = n, .n_all = n}) - head_parameters(shape));
   const double head = static_cast<double>(head_parameters(shape)) / (of_layers / n);

@@ -13,10 +13,45 @@
 #include "kernels/types/error.h"
 
 namespace tovamill::cpu {
+namespace {
+
+LayerHeads heads_of(const AttentionModel& model) {
+  return {model.shape.n_heads, model.shape.n_kv_heads, model.shape.head_dim};
+}
+
+std::vector<AttentionModel> models_of(const BackendOptions& options, ComputeType type) {
+  std::vector<AttentionModel> models;
+  for (std::int32_t l = 0; l < options.shape.n_layers; ++l) {
+    const bool is_there = std::any_of(models.begin(), models.end(), [&](const auto& model) {
+      return heads_of(model) == options.shape.heads(l);
+    });
+    if (!is_there) models.emplace_back(options, type, l);
+  }
+  return models;
+}
+
+std::vector<std::size_t> models_of_layers(const ModelShape& shape,
+                                          const std::vector<AttentionModel>& models) {
+  std::vector<std::size_t> indices;
+  for (std::int32_t l = 0; l < shape.n_layers; ++l) {
+    std::size_t i = 0;
+    while (heads_of(models[i]) != shape.heads(l)) ++i;
+    indices.push_back(i);
+  }
+  return indices;
+}
+
+}  // namespace
 
 Attention::Attention(const BackendOptions& options, ComputeType type, ThreadPool& pool,
                      const IsaKernels& isa)
-    : model_(options, type), pool_(pool), isa_(isa), rows_(model_), scratch_(model_, pool.size()) {}
+    : models_(models_of(options, type)),
+      model_of_layer_(models_of_layers(options.shape, models_)),
+      model_(models_.front()),
+      pool_(pool),
+      isa_(isa),
+      rows_(models_),
+      scratch_(models_, pool.size()) {}
 
 std::uint64_t Attention::workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const {
   return rows_.bytes() + scratch_.bytes_for(model_.capacity(n_tokens, keeps_all), keeps_all);
@@ -73,14 +108,15 @@ void Attention::give_back_room(const StepBlock& block) const {
 void Attention::run(std::int32_t layer, const AttentionWeights& weights, float* qkv, void* out,
                     std::span<BlockEvents> events) {
   const LayerShape& shape = model_.shape.layer(layer);
-  rows_.prepare(shape.rope, weights.q_norm, weights.k_norm, qkv, isa_, pool_);
+  const AttentionModel& model = model_of(layer);
+  rows_.prepare(model, shape, weights, qkv, isa_, pool_);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     events[b].evictions.clear();
     events[b].n_attended = 0;
   }
   std::vector<TileScratch>& scratch = scratch_.tiles();
-  const float scale = score_scale(shape, model_.shape.head_dim);
-  const LayerPass pass{model_,        isa_,  rows_, scratch_.threads(),
+  const float scale = score_scale(shape, model.shape.head_dim);
+  const LayerPass pass{model,         isa_,  rows_, scratch_.threads(),
                        layer,         shape, scale, static_cast<float>(shape.score_cap) / scale,
                        weights.sinks, out};
   pool_.run(static_cast<std::int64_t>(single_.size()), [&](std::int64_t i, int thread) {
@@ -105,7 +141,7 @@ Tile Attention::next_tile(std::int32_t layer, const StepBlock& block, std::int64
           .first_row = block.first_row + static_cast<std::int32_t>(done),
           .n_queries = static_cast<std::int32_t>(end - position),
           .position = position,
-          .rule = decision_rule(model_.cache, block, model_.places(layer).size),
+          .rule = decision_rule(model_.cache, block, model_.places(layer)),
           .is_scanned = model_.needs_scan() && !block.keeps_all,
           .may_evict = is_bounded(model_.cache) && !block.keeps_all};
 }
@@ -131,15 +167,16 @@ void Attention::run_batch(const LayerPass& pass, std::span<const std::size_t> bl
                           std::span<BlockEvents> events) {
   done_.assign(blocks.size(), 0);
   while (lay_out_tiles(pass, blocks)) {
-    for_each_head(
-        [&](const Tile& tile, std::int32_t kv, int thread) { append(pass, tile, kv, thread); });
+    for_each_head(pass.model, [&](const Tile& tile, std::int32_t kv, int thread) {
+      append(pass, tile, kv, thread);
+    });
     attend_tiles(pass);
     move_survivors(pass, events);
   }
 }
 
 void Attention::attend_tiles(const LayerPass& pass) {
-  for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
+  for_each_part(pass.model, [&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
     if (tile.is_scanned) {
       score_part(pass, tile, kv, part);
     } else {
@@ -153,7 +190,7 @@ void Attention::attend_tiles(const LayerPass& pass) {
     const Tile& tile = tiles_[static_cast<std::size_t>(task / groups)];
     if (tile.is_scanned) scan_evictions(pass, tile, static_cast<std::int32_t>(task % groups));
   });
-  for_each_part([&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
+  for_each_part(pass.model, [&](const Tile& tile, std::int32_t kv, std::int32_t part, int thread) {
     if (tile.is_scanned) weighted_sum_of_part(pass, tile, kv, part, thread);
   });
 }
@@ -161,15 +198,17 @@ void Attention::attend_tiles(const LayerPass& pass) {
 void Attention::move_survivors(const LayerPass& pass, std::span<BlockEvents> events) {
   const bool merges = model_.layout.n_merged(pass.layer) > 0;
   if (merges)
-    for_each_head([&](const Tile& tile, std::int32_t kv, int) { keep_left(pass, tile, kv); });
+    for_each_head(pass.model,
+                  [&](const Tile& tile, std::int32_t kv, int) { keep_left(pass, tile, kv); });
   for (std::size_t i = 0; i < tiles_.size(); ++i) {
     add_events(pass, tiles_[i], events[tile_blocks_[i]]);
     if (merges) count_left(pass, tiles_[i]);
     for (std::int32_t g = 0; g < model_.n_groups; ++g) evict(pass, tiles_[i], g);
   }
-  for_each_head([&](const Tile& tile, std::int32_t kv, int) { compact(pass, tile, kv); });
+  for_each_head(pass.model,
+                [&](const Tile& tile, std::int32_t kv, int) { compact(pass, tile, kv); });
   if (!merges) return;
-  for_each_head([&](const Tile& tile, std::int32_t kv, int thread) {
+  for_each_head(pass.model, [&](const Tile& tile, std::int32_t kv, int thread) {
     if (ends_interval(tile)) merge_left(pass, tile, kv, thread);
   });
   for (const Tile& tile : tiles_) {
@@ -178,8 +217,8 @@ void Attention::move_survivors(const LayerPass& pass, std::span<BlockEvents> eve
 }
 
 template <class Body>
-void Attention::for_each_head(Body&& body) {
-  const std::int64_t n_kv = model_.shape.n_kv_heads;
+void Attention::for_each_head(const AttentionModel& model, Body&& body) {
+  const std::int64_t n_kv = model.shape.n_kv_heads;
   pool_.run(static_cast<std::int64_t>(tiles_.size()) * n_kv, [&](std::int64_t task, int thread) {
     body(tiles_[static_cast<std::size_t>(task / n_kv)], static_cast<std::int32_t>(task % n_kv),
          thread);
@@ -187,15 +226,15 @@ void Attention::for_each_head(Body&& body) {
 }
 
 template <class Body>
-void Attention::for_each_part(Body&& body) {
+void Attention::for_each_part(const AttentionModel& model, Body&& body) {
   std::int64_t most = 0;
-  for (const Tile& tile : tiles_) most = std::max<std::int64_t>(most, n_parts(model_, tile));
-  const std::int64_t n_kv = model_.shape.n_kv_heads;
+  for (const Tile& tile : tiles_) most = std::max<std::int64_t>(most, n_parts(model, tile));
+  const std::int64_t n_kv = model.shape.n_kv_heads;
   const auto n_tasks = static_cast<std::int64_t>(tiles_.size()) * n_kv * most;
   pool_.run(n_tasks, [&](std::int64_t task, int thread) {
     const Tile& tile = tiles_[static_cast<std::size_t>(task / (n_kv * most))];
     const auto part = static_cast<std::int32_t>(task % most);
-    if (part < n_parts(model_, tile))
+    if (part < n_parts(model, tile))
       body(tile, static_cast<std::int32_t>(task / most % n_kv), part, thread);
   });
 }

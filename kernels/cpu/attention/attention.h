@@ -18,7 +18,8 @@ class Attention {
   Attention(const BackendOptions& options, ComputeType type, ThreadPool& pool,
             const IsaKernels& isa);
 
-  const AttentionModel& model() const { return model_; }
+  // What is the same for all layers.
+  const AttentionModel& model() const { return models_.front(); }
 
   // Checks the blocks (check_block), grows states that must and what depends on their size, makes
   // the angles of the step's rows.
@@ -45,11 +46,17 @@ class Attention {
   // Calls body(tile, kv, thread) for the batch's tiles and KV heads; body(tile, kv, part, thread)
   // for their parts, too.
   template <class Body>
-  void for_each_head(Body&& body);
+  void for_each_head(const AttentionModel& model, Body&& body);
   template <class Body>
-  void for_each_part(Body&& body);
+  void for_each_part(const AttentionModel& model, Body&& body);
 
-  const AttentionModel model_;
+  const AttentionModel& model_of(std::int32_t layer) const {
+    return models_[model_of_layer_[static_cast<std::size_t>(layer)]];
+  }
+
+  std::vector<AttentionModel> models_;       // a layer's heads, all that there are
+  std::vector<std::size_t> model_of_layer_;  // (n_layers)
+  const AttentionModel& model_;              // the first
   ThreadPool& pool_;
   const IsaKernels& isa_;
   AttentionRows rows_;

@@ -21,7 +21,7 @@ std::byte* left_row(const LayerPass& pass, std::byte* rows, std::int32_t kv, std
 
 void copy_left(const LayerPass& pass, const CpuState& state, const MergeRows& rows, std::int32_t kv,
                std::int32_t slot, std::int32_t i) {
-  const std::size_t n = pass.model.layout.row_bytes();
+  const std::size_t n = pass.model.row_bytes();
   std::memcpy(left_row(pass, rows.left_keys, kv, i),
               row_of(pass.model, state.rotated(pass.layer, kv), slot), n);
   std::memcpy(left_row(pass, rows.left_values, kv, i),
@@ -56,7 +56,7 @@ void gather(const LayerPass& pass, const CpuState& state, const MergeRows& rows,
   const std::int32_t n_merged = task.n_places, n_left = *rows.n_left;
   const std::byte *keys = state.rotated(pass.layer, kv), *values = state.values(pass.layer, kv);
   const auto row = [&](const std::byte* of, std::int64_t slot) {
-    return of + slot * static_cast<std::int64_t>(model.layout.row_bytes());
+    return of + slot * static_cast<std::int64_t>(model.row_bytes());
   };
   const auto at = [&](const AlignedBytes& to, std::int64_t i) {
     return floats(to) + i * model.padded_dim;

@@ -20,9 +20,10 @@ inline constexpr std::int32_t kPartRows = 96;
 inline constexpr std::int32_t kPanelRows = 12;
 
 struct AttentionModel {
-  AttentionModel(const BackendOptions& options, ComputeType type);
+  // Of a layer of n_layers, and of all that have the same heads.
+  AttentionModel(const BackendOptions& options, ComputeType type, std::int32_t layer);
 
-  ModelShape shape;
+  ModelShape shape;  // whose heads are the layer's
   CacheOptions cache;
   ComputeType type;           // of what GEMMs read, and of a state's keys and values
   std::int32_t max_rows;      // of a step
@@ -42,6 +43,10 @@ struct AttentionModel {
                        [](const LayerShape& layer) { return layer.has_sinks; });
   }
   bool needs_scan() const { return tovamill::needs_scan(cache.policy); }
+  // Bytes of a row of keys or values, as a state keeps it.
+  std::size_t row_bytes() const {
+    return static_cast<std::size_t>(shape.head_dim) * element_bytes(layout.storage);
+  }
   // Floats of a row of Q, K and V.
   std::int64_t row_size() const { return shape.q_size() + 2 * shape.kv_size(); }
   // Slots that the widest layer of a state has room for once its stream has taken `n_tokens`, with

@@ -9,35 +9,56 @@ constexpr std::int64_t kFirstSlots = 1024;  // of an unbounded state that there 
 
 }  // namespace
 
-AttentionScratch::AttentionScratch(const AttentionModel& model, int n_threads)
-    : model_(model),
+AttentionScratch::AttentionScratch(std::span<const AttentionModel> models, int n_threads)
+    : models_(models),
       tiles_(static_cast<std::size_t>(std::max(1, n_threads))),
       threads_(static_cast<std::size_t>(n_threads)) {
-  const auto heads = static_cast<std::size_t>(model.shape.n_heads);
+  for (const AttentionModel& m : models) {
+    n_heads_ = std::max(n_heads_, m.shape.n_heads);
+    n_kv_heads_ = std::max(n_kv_heads_, m.shape.n_kv_heads);
+    head_dim_ = std::max(head_dim_, m.shape.head_dim);
+    padded_dim_ = std::max(padded_dim_, m.padded_dim);
+    per_kv_ = std::max(per_kv_, m.per_kv);
+  }
+  const AttentionModel& model = models.front();
+  const auto heads = static_cast<std::size_t>(n_heads_);
   for (TileScratch& tile : tiles_) tile.head_rows.resize(heads);
   for (ThreadScratch& thread : threads_) {
-    thread.angles.resize(static_cast<std::size_t>(model.shape.head_dim));
+    thread.angles.resize(static_cast<std::size_t>(head_dim_));
     thread.inverse_sum.resize(heads);
   }
   make_room(model.capacity(kFirstSlots, false), !model.needs_scan());
 }
 
 AttentionScratch::Bytes AttentionScratch::each(std::int64_t n_slots, bool keeps_all) const {
+  Bytes most{};
+  for (const AttentionModel& model : models_) {
+    const Bytes b = each_of(model, n_slots, keeps_all);
+    for (const auto part : {&Bytes::keys, &Bytes::values, &Bytes::weights, &Bytes::eviction_steps,
+                            &Bytes::mean_weights, &Bytes::inverse_sums, &Bytes::panel, &Bytes::rows,
+                            &Bytes::lists, &Bytes::merge})
+      most.*part = std::max(most.*part, b.*part);
+  }
+  return most;
+}
+
+AttentionScratch::Bytes AttentionScratch::each_of(const AttentionModel& model, std::int64_t n_slots,
+                                                  bool keeps_all) {
   const auto slots = static_cast<std::size_t>(n_slots),
-             kv = static_cast<std::size_t>(model_.shape.n_kv_heads),
-             heads = static_cast<std::size_t>(model_.shape.n_heads),
-             queries = static_cast<std::size_t>(model_.tile_queries),
-             groups = static_cast<std::size_t>(model_.n_groups),
-             part_rows = static_cast<std::size_t>(model_.part_queries) *
-                         static_cast<std::size_t>(model_.per_kv),
-             dim = static_cast<std::size_t>(model_.padded_dim);
-  const bool scans = model_.needs_scan();
+             kv = static_cast<std::size_t>(model.shape.n_kv_heads),
+             heads = static_cast<std::size_t>(model.shape.n_heads),
+             queries = static_cast<std::size_t>(model.tile_queries),
+             groups = static_cast<std::size_t>(model.n_groups),
+             part_rows = static_cast<std::size_t>(model.part_queries) *
+                         static_cast<std::size_t>(model.per_kv),
+             dim = static_cast<std::size_t>(model.padded_dim);
+  const bool scans = model.needs_scan();
   // Weights of a tile that is scanned, its state bounded, or of one token with any state.
   const std::size_t scanned =
-      scans ? queries * static_cast<std::size_t>(model_.capacity(0, false)) : 0;
+      scans ? queries * static_cast<std::size_t>(model.capacity(0, false)) : 0;
   const std::size_t panel =
       std::max<std::size_t>(scans ? kPanelRows : 0, keeps_all ? part_rows : 0);
-  return {.keys = kv * static_cast<std::size_t>(model_.shape.head_dim) * slots * 4,
+  return {.keys = kv * static_cast<std::size_t>(model.shape.head_dim) * slots * 4,
           .values = kv * dim * slots * 4,
           .weights = heads * std::max(scanned, slots) * 4,
           .eviction_steps = groups * slots * 4,
@@ -46,22 +67,22 @@ AttentionScratch::Bytes AttentionScratch::each(std::int64_t n_slots, bool keeps_
           .panel = panel * slots * 4,
           .rows = std::max<std::size_t>(kPanelRows, part_rows) * dim * 4,
           .lists = slots * (2 * sizeof(std::int32_t) + sizeof(Candidate)),
-          .merge = model_.cache.merge == 0 ? 0 : merge_rows(slots) * dim * 4};
+          .merge = model.cache.merge == 0 ? 0 : merge_rows(model, slots) * dim * 4};
 }
 
 // Rows of dim numbers of a MergeScratch; its numbers beside them are few.
-std::size_t AttentionScratch::merge_rows(std::size_t n_slots) const {
-  const auto merged = static_cast<std::size_t>(model_.cache.merge),
+std::size_t AttentionScratch::merge_rows(const AttentionModel& model, std::size_t n_slots) {
+  const auto merged = static_cast<std::size_t>(model.cache.merge),
              points = merged + static_cast<std::size_t>(kMergeInterval);
-  return 2 * points + n_slots + 2 * merged + 2 * static_cast<std::size_t>(model_.per_kv);
+  return 2 * points + n_slots + 2 * merged + 2 * static_cast<std::size_t>(model.per_kv);
 }
 
 void AttentionScratch::make_room_to_merge(MergeScratch& s, std::int64_t n_slots) const {
-  const auto merged = static_cast<std::size_t>(model_.cache.merge),
+  const auto merged = static_cast<std::size_t>(models_.front().cache.merge),
              points = merged + static_cast<std::size_t>(kMergeInterval),
              keys = points + static_cast<std::size_t>(n_slots),
-             row = static_cast<std::size_t>(model_.padded_dim) * 4,
-             heads = static_cast<std::size_t>(model_.per_kv);
+             row = static_cast<std::size_t>(padded_dim_) * 4,
+             heads = static_cast<std::size_t>(per_kv_);
   if (merged == 0) return;
   s.keys = AlignedBytes(keys * row);
   s.values = AlignedBytes(points * row);
@@ -85,10 +106,9 @@ void AttentionScratch::make_room(std::int64_t n_slots, bool keeps_all) {
   keeps_all = keeps_all || keeps_all_;
   const Bytes bytes = each(n_slots, keeps_all);
   room_ = 0;  // there is no room until all of it is there: allocations may fail
-  const auto slots = static_cast<std::size_t>(n_slots),
-             kv = static_cast<std::size_t>(model_.shape.n_kv_heads),
-             queries = static_cast<std::size_t>(model_.tile_queries),
-             groups = static_cast<std::size_t>(model_.n_groups);
+  const auto slots = static_cast<std::size_t>(n_slots), kv = static_cast<std::size_t>(n_kv_heads_),
+             queries = static_cast<std::size_t>(models_.front().tile_queries),
+             groups = static_cast<std::size_t>(models_.front().n_groups);
   for (TileScratch& tile : tiles_) {
     tile.room = n_slots;
     tile.keys = AlignedBytes(bytes.keys);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/cpu/attention/attention_model.h"
@@ -85,7 +86,7 @@ struct ThreadScratch {
 
 class AttentionScratch {
  public:
-  AttentionScratch(const AttentionModel& model, int n_threads);
+  AttentionScratch(std::span<const AttentionModel> models, int n_threads);
 
   // As many tiles may be in flight as there are threads.
   std::vector<TileScratch>& tiles() { return tiles_; }
@@ -104,12 +105,15 @@ class AttentionScratch {
     std::size_t keys, values, weights, eviction_steps, mean_weights, inverse_sums;
     std::size_t panel, rows, lists, merge;
   };
-  Bytes each(std::int64_t n_slots, bool keeps_all) const;
+  Bytes each(std::int64_t n_slots, bool keeps_all) const;  // the most of any layer
+  static Bytes each_of(const AttentionModel& model, std::int64_t n_slots, bool keeps_all);
   std::uint64_t bytes_of(std::int64_t n_slots, bool keeps_all) const;
-  std::size_t merge_rows(std::size_t n_slots) const;
+  static std::size_t merge_rows(const AttentionModel& model, std::size_t n_slots);
   void make_room_to_merge(MergeScratch& scratch, std::int64_t n_slots) const;
 
-  const AttentionModel& model_;
+  std::span<const AttentionModel> models_;
+  // The most of any layer.
+  std::int32_t n_heads_ = 0, n_kv_heads_ = 0, head_dim_ = 0, padded_dim_ = 0, per_kv_ = 0;
   std::int64_t room_ = 0;   // slots
   bool keeps_all_ = false;  // whether there is room for blocks in which nothing leaves
   std::vector<TileScratch> tiles_;

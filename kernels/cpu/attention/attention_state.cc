@@ -126,7 +126,7 @@ void move_rows(const LayerPass& pass, CpuState& state, std::int32_t kv, std::int
                std::int32_t to) {
   const AttentionModel& model = pass.model;
   const auto move = [&](std::byte* head) {
-    std::memcpy(row_of(model, head, to), row_of(model, head, from), model.layout.row_bytes());
+    std::memcpy(row_of(model, head, to), row_of(model, head, from), model.row_bytes());
   };
   if (model.layout.keeps_unrotated) move(state.unrotated(pass.layer, kv));
   move(state.rotated(pass.layer, kv));

@@ -11,7 +11,7 @@ namespace tovamill::cpu {
 
 // Where a KV head's keys or values of `slot` lie.
 inline std::byte* row_of(const AttentionModel& model, std::byte* head, std::int64_t slot) {
-  return head + slot * static_cast<std::int64_t>(model.layout.row_bytes());
+  return head + slot * static_cast<std::int64_t>(model.row_bytes());
 }
 
 // Between float32 and the type of a state's rows; (head_dim) each.
@@ -19,14 +19,14 @@ inline void to_storage(const LayerPass& pass, const float* row, std::byte* to) {
   if (pass.model.layout.storage == ComputeType::bf16) {
     pass.isa.to_bf16(row, pass.model.shape.head_dim, reinterpret_cast<std::uint16_t*>(to));
   } else {
-    std::memcpy(to, row, pass.model.layout.row_bytes());
+    std::memcpy(to, row, pass.model.row_bytes());
   }
 }
 inline void from_storage(const LayerPass& pass, const std::byte* row, float* to) {
   if (pass.model.layout.storage == ComputeType::bf16) {
     pass.isa.from_bf16(reinterpret_cast<const std::uint16_t*>(row), pass.model.shape.head_dim, to);
   } else {
-    std::memcpy(to, row, pass.model.layout.row_bytes());
+    std::memcpy(to, row, pass.model.row_bytes());
   }
 }
 

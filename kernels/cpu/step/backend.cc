@@ -29,6 +29,11 @@ void add(const float* terms, std::int32_t n, float* row) {
   for (std::int32_t i = 0; i < n; ++i) row[i] += terms[i];
 }
 
+BackendOptions fitted(BackendOptions options) {
+  options.cache = fitted_to_windows(options.cache, options.shape);
+  return options;
+}
+
 bool every_tile(const RowTile&) { return true; }
 
 const float* bias_of(const NormWeights& weights) {
@@ -38,7 +43,7 @@ const float* bias_of(const NormWeights& weights) {
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendOptions& options, const IsaKernels& isa)
-    : options_(options),
+    : options_(fitted(options)),
       type_(options.dtype),
       isa_(isa),
       own_device_(options.beside == nullptr ? std::make_unique<CpuDevice>(options, isa) : nullptr),
@@ -113,19 +118,49 @@ void CpuBackend::for_each_tile(const PackedMatrix& w, const CpuBuffer& x, std::i
   });
 }
 
-void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
+void CpuBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding, float factor,
                        Buffer& out) {
   for_each_row([&](std::int32_t r, int) {
     float* row = cast(out).f32(r);
     dequantize_row(embedding, ids[static_cast<std::size_t>(r)], row);
-    const float factor = options_.shape.embedding_scale;
-    if (factor != 1.0f) isa_.scale(row, factor, options_.shape.hidden_size, row);
+    if (factor != 1.0f) isa_.scale(row, factor, cast(out).cols, row);
+  });
+}
+
+void CpuBackend::scale(Buffer& x, float factor) {
+  for_each_row([&](std::int32_t r, int) {
+    isa_.scale(cast(x).f32(r), factor, cast(x).cols, cast(x).f32(r));
+  });
+}
+
+void CpuBackend::copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to,
+                              std::int32_t to_first, std::int32_t n) {
+  for_each_row([&](std::int32_t r, int) {
+    std::copy_n(cast(from).f32(r) + from_first, n, cast(to).f32(r) + to_first);
+  });
+}
+
+void CpuBackend::multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) {
+  const std::int32_t n = cast(x).cols;
+  for_each_row([&](std::int32_t r, int thread) {
+    std::vector<float>& row = normed_rows_[static_cast<std::size_t>(thread)];
+    row.resize(static_cast<std::size_t>(n));
+    const float* factors = cast(by).f32(r) + first;
+    switch (type_) {
+      case ComputeType::f32:
+        for (std::int32_t i = 0; i < n; ++i) cast(x).f32(r)[i] *= factors[i];
+        return;
+      case ComputeType::bf16:
+        isa_.from_bf16(cast(x).bf16(r), n, row.data());
+        for (std::int32_t i = 0; i < n; ++i) row[static_cast<std::size_t>(i)] *= factors[i];
+        return isa_.to_bf16(row.data(), n, cast(x).bf16(r));
+    }
   });
 }
 
 void CpuBackend::normalize(const float* x, const NormWeights& weights, float* out) const {
   const auto n = static_cast<std::int32_t>(weights.weight.size());
-  const float eps = options_.shape.norm_eps;
+  const float eps = options_.shape.norm_eps * weights.eps_factor;
   if (options_.shape.norm == NormKind::layer)
     return isa_.layer_norm(x, weights.weight.data(), bias_of(weights), n, eps, out);
   isa_.rms_norm(x, weights.weight.data(), n, eps, out);
@@ -133,7 +168,7 @@ void CpuBackend::normalize(const float* x, const NormWeights& weights, float* ou
 
 void CpuBackend::normalize(const float* x, const NormWeights& weights, std::uint16_t* out) const {
   const auto n = static_cast<std::int32_t>(weights.weight.size());
-  const float eps = options_.shape.norm_eps;
+  const float eps = options_.shape.norm_eps * weights.eps_factor;
   if (options_.shape.norm == NormKind::layer)
     return isa_.layer_norm_bf16(x, weights.weight.data(), bias_of(weights), n, eps, out);
   isa_.rms_norm_bf16(x, weights.weight.data(), n, eps, out);
@@ -154,8 +189,11 @@ void CpuBackend::norm_add(const Buffer& x, const NormWeights& weights, Buffer& h
   for_each_row([&](std::int32_t r, int thread) {
     std::vector<float>& row = normed_rows_[static_cast<std::size_t>(thread)];
     row.resize(weights.weight.size());
-    normalize(cast(x).f32(r), weights, row.data());
-    add(row.data(), static_cast<std::int32_t>(row.size()), cast(hidden).f32(r));
+    const auto n = static_cast<std::int32_t>(row.size());
+    for (std::int32_t first = 0; first < cast(x).cols; first += n) {
+      normalize(cast(x).f32(r) + first, weights, row.data());
+      add(row.data(), n, cast(hidden).f32(r) + first);
+    }
   });
 }
 
@@ -202,14 +240,15 @@ void CpuBackend::project_add(const Buffer& x, const Matrix& w, Buffer& hidden) {
 }
 
 // `up` may be null.
-void CpuBackend::activate(Activation activation, const float* gate, const float* up, std::int32_t n,
-                          CpuBuffer& out, std::int32_t row, std::int32_t column) const {
+void CpuBackend::activate(Activation activation, const Xielu& xielu, const float* gate,
+                          const float* up, std::int32_t n, CpuBuffer& out, std::int32_t row,
+                          std::int32_t column) const {
   const auto index = static_cast<std::size_t>(activation);
   switch (type_) {
     case ComputeType::f32:
-      return isa_.gate[index](gate, up, n, out.f32(row) + column);
+      return isa_.gate[index](xielu, gate, up, n, out.f32(row) + column);
     case ComputeType::bf16:
-      return isa_.gate_bf16[index](gate, up, n, out.bf16(row) + column);
+      return isa_.gate_bf16[index](xielu, gate, up, n, out.bf16(row) + column);
   }
 }
 
@@ -223,13 +262,13 @@ void CpuBackend::project_gated(const Buffer& x, const Matrix& gate_up, Activatio
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
                     float* g = both + static_cast<std::int64_t>(r) * cols;
                     if (w.bias() != nullptr) add(w.bias() + first, cols, g);
-                    activate(activation, g, g + n, n, cast(out), tile.first + r, first / 2);
+                    activate(activation, {}, g, g + n, n, cast(out), tile.first + r, first / 2);
                   }
                 });
 }
 
 void CpuBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                   Buffer& out) {
+                                   const Xielu& xielu, Buffer& out) {
   const auto& w = static_cast<const PackedMatrix&>(up);
   for_each_tile(w, cast(x), n_rows_, every_tile,
                 [&](const RowTile& tile, std::int32_t chunk, float* gemm) {
@@ -237,7 +276,7 @@ void CpuBackend::project_activated(const Buffer& x, const Matrix& up, Activation
                   for (std::int32_t r = 0; r < std::min(tile.rows(), n_rows_ - tile.first); ++r) {
                     float* g = gemm + static_cast<std::int64_t>(r) * cols;
                     if (w.bias() != nullptr) add(w.bias() + first, cols, g);
-                    activate(activation, g, nullptr, cols, cast(out), tile.first + r, first);
+                    activate(activation, xielu, g, nullptr, cols, cast(out), tile.first + r, first);
                   }
                 });
 }

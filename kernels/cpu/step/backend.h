@@ -34,7 +34,12 @@ class CpuBackend final : public Backend {
   std::uint64_t workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
-  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
+  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, float factor,
+             Buffer& out) override;
+  void scale(Buffer& x, float factor) override;
+  void copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to, std::int32_t to_first,
+                    std::int32_t n) override;
+  void multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) override;
   void norm(const Buffer& x, const NormWeights& weights, Buffer& out) override;
   void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) override;
   void convert(const Buffer& x, Buffer& out) override;
@@ -43,7 +48,7 @@ class CpuBackend final : public Backend {
   void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
                      Buffer& out) override;
   void project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                         Buffer& out) override;
+                         const Xielu& xielu, Buffer& out) override;
   void add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
                    const LayerShape& layer, Buffer& hidden) override;
   void add_weighted(const Buffer& y, const Buffer& x, std::span<const float> gate,
@@ -85,8 +90,8 @@ class CpuBackend final : public Backend {
   // out = norm(x) of one row.
   void normalize(const float* x, const NormWeights& weights, float* out) const;
   void normalize(const float* x, const NormWeights& weights, std::uint16_t* out) const;
-  void activate(Activation activation, const float* gate, const float* up, std::int32_t n,
-                CpuBuffer& out, std::int32_t row, std::int32_t column) const;
+  void activate(Activation activation, const Xielu& xielu, const float* gate, const float* up,
+                std::int32_t n, CpuBuffer& out, std::int32_t row, std::int32_t column) const;
   // add_experts in three parts (experts.cc).
   void sort_by_expert(const Buffer& x, const Matrix& router, const ExpertsShape& shape);
   void gate_experts(const CpuExperts& experts, Activation activation);

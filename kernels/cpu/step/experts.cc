@@ -98,7 +98,7 @@ void CpuBackend::gate_experts(const CpuExperts& experts, Activation activation) 
     for (std::int32_t r = 0; r < tile.n_rows; ++r) {
       float* g = both + static_cast<std::int64_t>(r) * cols;
       for (std::int32_t i = 0; w.bias() != nullptr && i < cols; ++i) g[i] += w.bias()[begin + i];
-      activate(activation, g, g + n, n, s.gated, tile.first + r, begin / 2);
+      activate(activation, {}, g, g + n, n, s.gated, tile.first + r, begin / 2);
     }
   });
 }

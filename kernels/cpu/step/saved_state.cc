@@ -55,7 +55,7 @@ void CpuBackend::save(const StreamState& state, std::vector<std::byte>& out) con
 // Checks that merged tokens and those that left may be so.
 void CpuBackend::check_merge_rows(const CpuState& s, std::int32_t layer,
                                   const StateCounts& counts) const {
-  const std::int32_t n = s.n_merged(layer), n_kv = options_.shape.n_kv_heads;
+  const std::int32_t n = s.n_merged(layer), n_kv = options_.shape.heads(layer).n_kv_heads;
   if (n == 0) return;
   const MergeRows rows = s.merge_rows(layer);
   const auto last = static_cast<double>(counts.n_tokens);

@@ -31,7 +31,7 @@ Attention::Attention(const AttentionModel& model, Arena& arena, const Stream& st
                           rows * (sizeof(std::int32_t) + sizeof(std::int64_t)) + freq_bytes);
   for (std::size_t r = 0; r < shape.ropes.size(); ++r)
     std::memcpy(staging_.data() + r * dim / 2 * sizeof(double), shape.ropes[r].data(),
-                dim / 2 * sizeof(double));
+                shape.ropes[r].size() * sizeof(double));
   TOVAMILL_CUDA(cudaMemcpyAsync(inv_freq_.data(), staging_.data(), freq_bytes,
                                 cudaMemcpyHostToDevice, stream.get()));
   stream.synchronize();
@@ -70,6 +70,10 @@ const double* Attention::inv_freq(std::int32_t rope) const {
   return static_cast<const double*>(inv_freq_.data()) + rope * (model_.model().head_dim / 2);
 }
 
+std::int32_t Attention::half_of(std::int32_t rope) const {
+  return static_cast<std::int32_t>(model_.model().ropes[static_cast<std::size_t>(rope)].size());
+}
+
 float* Attention::angles(std::int32_t rope) const {
   return static_cast<float*>(angles_.data()) +
          static_cast<std::int64_t>(rope) * model_.max_rows() * model_.model().head_dim;
@@ -95,8 +99,8 @@ void Attention::upload() {
   put(layout_.row_tiles(), row_tiles_);
   const auto n_ropes = static_cast<std::int32_t>(model_.model().ropes.size());
   for (std::int32_t rope = 0; rope < n_ropes; ++rope)
-    fill_angles(static_cast<const std::int64_t*>(positions_.data()), inv_freq(rope),
-                model_.model().head_dim / 2, angles(rope), layout_.n_rows(), stream_);
+    fill_angles(static_cast<const std::int64_t*>(positions_.data()), inv_freq(rope), half_of(rope),
+                angles(rope), layout_.n_rows(), stream_);
 }
 
 // Through `staging`; says how much of it.
@@ -112,22 +116,22 @@ std::size_t Attention::upload_layer_tiles(std::byte* staging) const {
   return n_bytes;
 }
 
-void Attention::run(std::int32_t layer, const float* q_norm, const float* k_norm,
-                    const float* sinks, const float* qkv, void* out) {
+void Attention::run(std::int32_t layer, const AttentionRowWeights& weights, const float* sinks,
+                    const float* qkv, void* out) {
   AttentionShape shape = model_.shape(layer);
   shape.sinks = sinks;
   for (const TileBatch& batch : layout_.batches()) {
     if (model_.type() == ComputeType::bf16) {
-      run_batch<Bf16>(batch, shape, layer, q_norm, k_norm, qkv, static_cast<Bf16*>(out));
+      run_batch<Bf16>(batch, shape, layer, weights, qkv, static_cast<Bf16*>(out));
     } else {
-      run_batch<float>(batch, shape, layer, q_norm, k_norm, qkv, static_cast<float*>(out));
+      run_batch<float>(batch, shape, layer, weights, qkv, static_cast<float*>(out));
     }
   }
 }
 
 template <class T>
 void Attention::run_batch(const TileBatch& batch, const AttentionShape& shape, std::int32_t layer,
-                          const float* q_norm, const float* k_norm, const float* qkv, T* out) {
+                          const AttentionRowWeights& weights, const float* qkv, T* out) {
   const TileInfo* tiles = tiles_of(layer);
   float* partial = nullptr;
   TileScratch scratch{};
@@ -138,12 +142,12 @@ void Attention::run_batch(const TileBatch& batch, const AttentionShape& shape, s
   const MergeArguments<T> merging = merge_arguments<T>(batch, layer, scratch);
   if (shape.n_merged > 0) begin_merging(merging, batch.n_tiles, stream_);
   if (batch.rotates != 0 && rope != kNoRope)
-    rotate_again<T>({shape, model_.layout(), layer, tiles + batch.first, inv_freq(rope)},
+    rotate_again<T>({shape, model_.layout(layer), layer, tiles + batch.first, inv_freq(rope)},
                     batch.n_tiles, stream_);
-  append<T>({shape, model_.layout(), layer, tiles, batch.first, batch.first + batch.n_tiles,
+  append<T>({shape, model_.layout(layer), layer, tiles, batch.first, batch.first + batch.n_tiles,
              static_cast<const std::int32_t*>(row_tiles_.data()), qkv,
-             rope == kNoRope ? nullptr : angles(rope), q_norm, k_norm,
-             static_cast<T*>(queries_.data()), scratch.appended},
+             rope == kNoRope ? nullptr : angles(rope), weights, static_cast<T*>(queries_.data()),
+             scratch.appended},
             layout_.n_rows(), stream_);
   if (batch.kind == TileKind::decode) return run_decode(batch, shape, layer, out);
   run_tiles(batch, shape, scratch, partial, layer, out);
@@ -154,7 +158,7 @@ MergeArguments<T> Attention::merge_arguments(const TileBatch& batch, std::int32_
                                              const TileScratch& scratch) const {
   const std::int32_t rope = model_.model().layer(layer).rope;
   return {model_.shape(layer),
-          model_.layout(),
+          model_.layout(layer),
           layer,
           tiles_of(layer) + batch.first,
           static_cast<const T*>(queries_.data()),
@@ -168,7 +172,7 @@ MergeArguments<T> Attention::merge_arguments(const TileBatch& batch, std::int32_
 template <class T>
 void Attention::run_tiles(const TileBatch& batch, const AttentionShape& shape, const TileScratch& s,
                           float* partial, std::int32_t layer, T* out) {
-  const StateLayout& layout = model_.layout();
+  const StateLayout& layout = model_.layout(layer);
   const TileInfo* tiles = tiles_of(layer) + batch.first;
   const MergeArguments<T> merging = merge_arguments<T>(batch, layer, s);
   const bool scans = batch.kind == TileKind::scanned;
@@ -199,7 +203,7 @@ void Attention::run_decode(const TileBatch& batch, const AttentionShape& shape, 
                            T* out) {
   DecodeArguments<T> a{};
   a.shape = shape;
-  a.layout = model_.layout();
+  a.layout = model_.layout(layer);
   a.layer = layer;
   a.tiles = tiles_of(layer) + batch.first;
   a.queries = static_cast<const T*>(queries_.data());

@@ -28,9 +28,9 @@ class Attention {
   // Lays out the step, takes the states to where they will be after it, and brings its tiles to the
   // device. The step before in the same memory must be finished.
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows);
-  // qkv (n_rows, q_size + 2 kv_size) float32; out (n_rows, q_size) in the compute type; norms
-  // (head_dim) or null.
-  void run(std::int32_t layer, const float* q_norm, const float* k_norm, const float* sinks,
+  // qkv (n_rows, q_size + 2 kv_size) float32; out (n_rows, q_size) in the compute type; `sinks`
+  // (n_heads) or null.
+  void run(std::int32_t layer, const AttentionRowWeights& weights, const float* sinks,
            const float* qkv, void* out);
   // Starts the copy of the step's evictions to the host; afterwards, once the stream has come past
   // it, what block `block` left in `layer`.
@@ -49,11 +49,12 @@ class Attention {
   void upload();
   // Of a rotary table.
   const double* inv_freq(std::int32_t rope) const;  // (head_dim / 2)
+  std::int32_t half_of(std::int32_t rope) const;    // of the size of its heads
   float* angles(std::int32_t rope) const;           // (max_rows, head_dim) of the step's rows
   // `shape`: of the layer, with its sinks.
   template <class T>
   void run_batch(const TileBatch& batch, const AttentionShape& shape, std::int32_t layer,
-                 const float* q_norm, const float* k_norm, const float* qkv, T* out);
+                 const AttentionRowWeights& weights, const float* qkv, T* out);
   template <class T>
   MergeArguments<T> merge_arguments(const TileBatch& batch, std::int32_t layer,
                                     const TileScratch& scratch) const;

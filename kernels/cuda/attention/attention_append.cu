@@ -17,11 +17,21 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
+// What rotated queries are multiplied with, `weight` (head_dim) or null.
+struct QueryFactor {
+  float factor = 1.0f;
+  const float* weight = nullptr;
+  __device__ float of(std::int32_t i) const {
+    return weight == nullptr ? factor : factor * weight[i];
+  }
+};
+
 // Writes in * cos/sin of `angles` (cosines, then sines, half each; null: as it is) by one warp,
-// kWidth pairs a lane; `factor` and `weight` (or null) first.
+// kWidth pairs a lane; `factor` and `weight` (or null) first, `behind` last.
 template <class T, int kWidth>
 __device__ void rotate_head(const float* in, const float* angles, std::int32_t half, float factor,
-                            const float* weight, T* rotated, T* unrotated) {
+                            const float* weight, const QueryFactor& behind, T* rotated,
+                            T* unrotated) {
 #pragma unroll 1  // most heads take one iteration
   for (auto i = static_cast<std::int32_t>(threadIdx.x % kLanes) * kWidth; i < half;
        i += kLanes * kWidth) {
@@ -39,8 +49,10 @@ __device__ void rotate_head(const float* in, const float* angles, std::int32_t h
         b.at[e] *= factor * weight[half + i + e];
       }
       const bool turns = angles != nullptr;
-      left.at[e] = from_float<T>(turns ? a.at[e] * c.at[e] - b.at[e] * s.at[e] : a.at[e]);
-      right.at[e] = from_float<T>(turns ? b.at[e] * c.at[e] + a.at[e] * s.at[e] : b.at[e]);
+      const float x = turns ? a.at[e] * c.at[e] - b.at[e] * s.at[e] : a.at[e],
+                  y = turns ? b.at[e] * c.at[e] + a.at[e] * s.at[e] : b.at[e];
+      left.at[e] = from_float<T>(x * behind.of(i + e));
+      right.at[e] = from_float<T>(y * behind.of(half + i + e));
     }
     write_pack(rotated + i, left);
     write_pack(rotated + half + i, right);
@@ -78,29 +90,37 @@ struct NormOfHead {
   const float* weight = nullptr;
 };
 
-// values[i] = v[i], by one warp.
+// values[i] = v[i], or what its norm makes of it, by one warp.
 template <class T, int kWidth>
-__device__ void store_values(const float* v, std::int32_t d, T* values) {
+__device__ void store_values(const float* v, std::int32_t d, const float* norm, float eps,
+                             T* values) {
+  const float factor = norm == nullptr ? 1.0f : inverse_rms(v, d, eps);
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
 #pragma unroll 2
   for (std::int32_t i = lane * kWidth; i < d; i += kLanes * kWidth) {
     const auto x = read_pack<float, kWidth>(v + i);
     Pack<T, kWidth> y;
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) y.at[e] = from_float<T>(x.at[e]);
+    for (int e = 0; e < kWidth; ++e)
+      y.at[e] = from_float<T>(norm == nullptr ? x.at[e] : x.at[e] * factor * norm[i + e]);
     write_pack(values + i, y);
   }
 }
 
-// The L2 norms of the values of a row of projections, summed over KV heads; in all lanes.
-__device__ float sum_value_norms(const float* qkv, const AttentionShape& shape) {
+// The L2 norms of the values of a row of projections, `norm` of them where there is one, summed
+// over KV heads; in all lanes.
+__device__ float sum_value_norms(const float* qkv, const AttentionShape& shape, const float* norm) {
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
   float norms = 0.0f;
   for (std::int32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
     const float* v = qkv + shape.q_size() + shape.kv_size() + kv * shape.head_dim;
     float sum = 0.0f;
-    for (std::int32_t i = lane; i < shape.head_dim; i += kLanes) sum += v[i] * v[i];
-    norms += sqrtf(warp_sum(sum));
+    for (std::int32_t i = lane; i < shape.head_dim; i += kLanes) {
+      const float x = norm == nullptr ? v[i] : v[i] * norm[i];
+      sum += x * x;
+    }
+    const float factor = norm == nullptr ? 1.0f : inverse_rms(v, shape.head_dim, shape.eps);
+    norms += factor * sqrtf(warp_sum(sum));
   }
   return norms;
 }
@@ -109,10 +129,11 @@ __device__ float sum_value_norms(const float* qkv, const AttentionShape& shape) 
 // remembers of a token that no query has attended to. `qkv` is the token's row, the `i`-th of the
 // tile.
 __device__ void store_token(const LayerView& layer, const AttentionShape& shape,
-                            const TileInfo& tile, const float* qkv, std::int32_t i) {
+                            const TileInfo& tile, const float* qkv, const float* v_norm,
+                            std::int32_t i) {
   const auto lane = static_cast<std::int32_t>(threadIdx.x % kLanes);
   const std::int32_t slot = tile.n_state + i;
-  const float norms = layer.layout.averages ? sum_value_norms(qkv, shape) : 0.0f;
+  const float norms = layer.layout.averages ? sum_value_norms(qkv, shape, v_norm) : 0.0f;
   for (std::int32_t g = lane; g < shape.n_eviction_groups; g += kLanes) {
     layer.positions(g)[slot] = static_cast<std::int32_t>(tile.position) + i;
     if (layer.layout.remembers) layer.memory(g)[slot] = 0.0f;
@@ -141,22 +162,24 @@ __global__ void __launch_bounds__(kThreads, 4) append_kernel(AppendArguments<T> 
        item += static_cast<std::int32_t>(blockDim.x / kLanes)) {
     if (item < shape.n_heads) {
       const float* q = qkv + item * d;
-      const NormOfHead norm(a.q_norm, qkv, shape.n_heads, item, shape);
+      const NormOfHead norm(a.weights.q_norm, qkv, shape.n_heads, item, shape);
+      const std::int64_t position = tile.position + row - tile.first_row;
+      const QueryFactor behind{shape.query_factor(position), a.weights.q_factor};
       T* to = a.queries + static_cast<std::int64_t>(row) * shape.q_size() + item * d;
-      rotate_head<T, kWidth>(q, angles, half, norm.factor, norm.weight, to, nullptr);
+      rotate_head<T, kWidth>(q, angles, half, norm.factor, norm.weight, behind, to, nullptr);
     } else if (item < shape.n_heads + shape.n_kv_heads) {
       const std::int32_t kv = item - shape.n_heads;
       const float *k = qkv + shape.q_size() + kv * d, *v = k + shape.kv_size();
-      const NormOfHead norm(a.k_norm, qkv + shape.q_size(), shape.n_kv_heads, kv, shape);
+      const NormOfHead norm(a.weights.k_norm, qkv + shape.q_size(), shape.n_kv_heads, kv, shape);
       const auto place = [&](HeadArray array) {
         return TileRows<T>(layer, tile, tile_index - a.first, kv, array, a.appended).at(slot);
       };
       T* unrotated = a.layout.keeps_unrotated ? place(HeadArray::unrotated) : nullptr;
-      rotate_head<T, kWidth>(k, angles, half, norm.factor, norm.weight, place(HeadArray::rotated),
-                             unrotated);
-      store_values<T, kWidth>(v, d, place(HeadArray::values));
+      rotate_head<T, kWidth>(k, angles, half, norm.factor, norm.weight, {},
+                             place(HeadArray::rotated), unrotated);
+      store_values<T, kWidth>(v, d, a.weights.v_norm, shape.eps, place(HeadArray::values));
     } else {
-      store_token(layer, shape, tile, qkv, row - tile.first_row);
+      store_token(layer, shape, tile, qkv, a.weights.v_norm, row - tile.first_row);
     }
   }
 }

@@ -15,6 +15,13 @@ inline constexpr std::int64_t kMaxGridYz = 65535;
 
 // --- attention_append.cu
 
+// AttentionWeights on the device; null: none. A norm of rows has (q_size) and (kv_size) weights,
+// everything else (head_dim).
+struct AttentionRowWeights {
+  const float *q_norm = nullptr, *k_norm = nullptr, *v_norm = nullptr, *q_factor = nullptr;
+  bool operator==(const AttentionRowWeights&) const = default;
+};
+
 template <class T>
 struct AppendArguments {
   AttentionShape shape;
@@ -25,9 +32,9 @@ struct AppendArguments {
   const std::int32_t* row_tile;  // (rows of the step) index of tiles; -1: none
   const float* qkv;              // (rows, q_size + 2 kv_size)
   const float* angles;  // (rows, 2, head_dim / 2) cosines, sines; null where nothing is rotated
-  const float *q_norm, *k_norm;  // (head_dim), of rows (q_size) and (kv_size), or null
-  T* queries;                    // (rows, q_size), ready for the scores
-  void* appended;                // TileScratch::appended; not used by tiles of one token
+  AttentionRowWeights weights;
+  T* queries;      // (rows, q_size), ready for the scores
+  void* appended;  // TileScratch::appended; not used by tiles of one token
 };
 // Rotates the rows' queries and puts their keys and values behind the slots of their states.
 template <class T>

@@ -47,8 +47,8 @@ AttentionScratch::AttentionScratch(const AttentionModel& model, Arena& arena)
 std::int64_t AttentionScratch::appended_bytes() const {
   const StateLayout& layout = model_.layout();
   if (!is_bounded(model_.cache())) return 0;
-  return StateLayout::align(layout.n_kv_heads * layout.n_head_arrays() * kRopeSegmentTokens *
-                            layout.head_dim * layout.element_bytes);
+  return StateLayout::align(model_.shape().n_kv_heads * layout.n_head_arrays() *
+                            kRopeSegmentTokens * model_.shape().head_dim * layout.element_bytes);
 }
 
 // Bytes of one tile of `ld` slots: scores, eviction steps, sums, evictions, moves, appended keys

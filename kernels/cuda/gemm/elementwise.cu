@@ -94,28 +94,46 @@ __global__ void cap_kernel(float* x, float cap, std::int32_t n) {
     x[row * n + i] = cap * tanhf(x[row * n + i] / cap);
 }
 
+__global__ void copy_columns_kernel(CopyArguments a) {
+  const std::int64_t row = blockIdx.x;
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < a.n;
+       i += static_cast<std::int32_t>(blockDim.x))
+    a.to[row * a.n_to + i] = a.factor * a.from[row * a.n_from + i];
+}
+
+template <class T>
+__global__ void multiply_columns_kernel(T* x, std::int32_t n, const float* by, std::int32_t n_by) {
+  const std::int64_t row = blockIdx.x;
+  for (auto i = static_cast<std::int32_t>(threadIdx.x); i < n;
+       i += static_cast<std::int32_t>(blockDim.x))
+    x[row * n + i] = from_float<T>(to_float(x[row * n + i]) * by[row * n_by + i]);
+}
+
 template <Activation kActivation>
-__device__ float activated(float x) {
+__device__ float activated(float x, const Xielu& a) {
   if constexpr (kActivation == Activation::silu) {
     return x / (1.0f + expf(-x));
   } else if constexpr (kActivation == Activation::gelu) {
     return 0.5f * x * erfcf(-x * 0.70710678f);
   } else if constexpr (kActivation == Activation::gelu_tanh) {
     return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-  } else {
+  } else if constexpr (kActivation == Activation::relu2) {
     return x < 0.0f ? 0.0f : x * x;
+  } else {
+    const float below = expm1f(fminf(x, a.eps)) - x;
+    return (x > 0.0f ? x * x * a.alpha_p : below * a.alpha_n) + x * a.beta;
   }
 }
 
 // activation(gate) * up; comparisons that keep a NaN.
 template <Activation kActivation>
-__device__ float gated(float gate, float up) {
+__device__ float gated(float gate, float up, const Xielu& xielu) {
   if constexpr (kActivation == Activation::clamped_swiglu) {
     const float g = gate > kSwigluLimit ? kSwigluLimit : gate,
                 u = up > kSwigluLimit ? kSwigluLimit : up;
     return g / (1.0f + expf(-g * kSwigluSlope)) * ((u < -kSwigluLimit ? -kSwigluLimit : u) + 1.0f);
   } else {
-    return activated<kActivation>(gate) * up;
+    return activated<kActivation>(gate, xielu) * up;
   }
 }
 
@@ -136,8 +154,8 @@ __global__ void gate_kernel(const T* in, GateArguments a, T* out) {
       g += a.bias[i + e];
       if (a.is_gated) u += a.bias[n + i + e];
     }
-    products.at[e] =
-        from_float<T>(a.is_gated ? gated<kActivation>(g, u) : activated<kActivation>(g));
+    products.at[e] = from_float<T>(a.is_gated ? gated<kActivation>(g, u, a.xielu)
+                                              : activated<kActivation>(g, a.xielu));
   }
   write_pack(out + row * n + i, products);
 }
@@ -188,6 +206,16 @@ void convert_rows(const float* x, std::int32_t n, T* out, std::int32_t n_rows,
   launch(convert_kernel<T>, "convert", rows_of(n_rows), stream, x, n, out);
 }
 
+void copy_columns_of_rows(const CopyArguments& a, std::int32_t n_rows, const Stream& stream) {
+  launch(copy_columns_kernel, "copy_columns", rows_of(n_rows), stream, a);
+}
+
+template <class T>
+void multiply_columns_of_rows(T* x, std::int32_t n, const float* by, std::int32_t n_by,
+                              std::int32_t n_rows, const Stream& stream) {
+  launch(multiply_columns_kernel<T>, "multiply_columns", rows_of(n_rows), stream, x, n, by, n_by);
+}
+
 void cap_rows(float* x, float cap, std::int32_t n, std::int32_t n_rows, const Stream& stream) {
   launch(cap_kernel, "cap", rows_of(n_rows), stream, x, cap, n);
 }
@@ -217,6 +245,8 @@ void gate_rows(const T* in, const GateArguments& a, T* out, std::int32_t n_rows,
       return gate_rows_by<T, Activation::relu2>(in, a, out, n_rows, stream);
     case Activation::clamped_swiglu:
       return gate_rows_by<T, Activation::clamped_swiglu>(in, a, out, n_rows, stream);
+    case Activation::xielu:
+      return gate_rows_by<T, Activation::xielu>(in, a, out, n_rows, stream);
   }
 }
 
@@ -240,6 +270,10 @@ template void norm_rows<float>(const NormArguments&, float*, std::int32_t, const
 template void norm_rows<Bf16>(const NormArguments&, Bf16*, std::int32_t, const Stream&);
 template void convert_rows<float>(const float*, std::int32_t, float*, std::int32_t, const Stream&);
 template void convert_rows<Bf16>(const float*, std::int32_t, Bf16*, std::int32_t, const Stream&);
+template void multiply_columns_of_rows<float>(float*, std::int32_t, const float*, std::int32_t,
+                                              std::int32_t, const Stream&);
+template void multiply_columns_of_rows<Bf16>(Bf16*, std::int32_t, const float*, std::int32_t,
+                                             std::int32_t, const Stream&);
 template void gate_rows<float>(const float*, const GateArguments&, float*, std::int32_t,
                                const Stream&);
 template void gate_rows<Bf16>(const Bf16*, const GateArguments&, Bf16*, std::int32_t,

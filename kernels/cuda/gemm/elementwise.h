@@ -36,10 +36,25 @@ struct GateArguments {
   bool is_gated = true;
   std::int32_t n = 0;
   const float* bias = nullptr;
+  Xielu xielu = {};
 };
 template <class T>
 void gate_rows(const T* in, const GateArguments& a, T* out, std::int32_t n_rows,
                const Stream& stream);
+// Columns of float32 rows: `n` of each of `to`, rows of n_to, become factor * those of `from`, rows
+// of n_from.
+struct CopyArguments {
+  const float* from = nullptr;
+  std::int32_t n_from = 0;
+  float* to = nullptr;
+  std::int32_t n_to = 0, n = 0;
+  float factor = 1.0f;
+};
+void copy_columns_of_rows(const CopyArguments& a, std::int32_t n_rows, const Stream& stream);
+// x (n_rows, n) = x * by, rows of n_by.
+template <class T>
+void multiply_columns_of_rows(T* x, std::int32_t n, const float* by, std::int32_t n_by,
+                              std::int32_t n_rows, const Stream& stream);
 // x (n_rows, n) = cap * tanh(x / cap).
 void cap_rows(float* x, float cap, std::int32_t n, std::int32_t n_rows, const Stream& stream);
 // x (n_rows, n) += bias (n).

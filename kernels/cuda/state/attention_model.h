@@ -20,9 +20,13 @@ class AttentionModel {
   ComputeType type() const { return type_; }
   const ModelShape& model() const { return model_; }
   const CacheOptions& cache() const { return cache_; }
-  const StateLayout& layout() const { return layout_; }
-  // What all layers have in common.
-  const AttentionShape& shape() const { return shapes_.front(); }
+  // What layers do not differ in.
+  const StateLayout& layout() const { return layouts_.front(); }
+  const StateLayout& layout(std::int32_t layer) const {
+    return layouts_[static_cast<std::size_t>(layer)];
+  }
+  // Of the most heads and the largest that a layer has.
+  const AttentionShape& shape() const { return widest_shape_; }
   // The window and the scale of the layer, too.
   const AttentionShape& shape(std::int32_t layer) const {
     return shapes_[static_cast<std::size_t>(layer)];
@@ -36,8 +40,9 @@ class AttentionModel {
   // Slots that the scratch of decoding is laid out for where a state has `n_slots`: more, so that
   // it is the same for many steps one after another, and always for bounded states.
   std::int64_t decode_slots(std::int64_t n_slots) const;
-  // Whether layers differ in their places.
-  bool layers_differ() const { return tovamill::layers_differ(cache_); }
+  // Whether layers differ in their places, or in them or their heads.
+  bool places_differ() const { return tovamill::layers_differ(cache_); }
+  bool layers_differ() const { return places_differ() || heads_differ_; }
   bool merges() const { return cache_.merge > 0; }
   LayerPlaces places(std::int32_t layer) const { return places_of(cache_, model_, layer); }
   // Of a state whose widest layer has `capacity` slots: slots of a layer, where it begins, all
@@ -67,6 +72,9 @@ class AttentionModel {
   DecisionRule rule_of(const StepBlock& block) const;
 
  private:
+  AttentionShape attention_shape(std::int32_t l, const LayerHeads& heads,
+                                 std::int32_t groups) const;
+
   ModelShape model_;
   CacheOptions cache_;
   ComputeType type_;
@@ -74,9 +82,11 @@ class AttentionModel {
   std::int64_t clip_ = 0;
   std::int32_t widest_ = 0;     // places of the widest layer
   std::int32_t most_held_ = 0;  // tokens of the layer that takes most
-  StateLayout layout_;
+  bool heads_differ_ = false;
+  std::vector<StateLayout> layouts_;    // (n_layers)
   std::vector<AttentionShape> shapes_;  // (n_layers)
-  std::vector<std::int64_t> offsets_;   // of the layers of a bounded state, where they differ
+  AttentionShape widest_shape_ = {};
+  std::vector<std::int64_t> offsets_;  // of the layers of a bounded state, where they differ
 };
 
 }  // namespace tovamill::cuda

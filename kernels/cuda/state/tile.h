@@ -57,16 +57,23 @@ struct AttentionShape {
   float eps;                        // of the norms of queries and keys
   float scale;                      // of scores: LayerShape::attention_scale
   float score_cap;                  // LayerShape::score_cap
-  bool norms_rows;                  // QkNorm::row
-  bool in_state;                    // positions (kernels/README.md, "Positions")
-  std::int32_t cache_size;          // places of the layer
-  std::int32_t n_merged;            // of them, of merged tokens
-  const float* sinks = nullptr;     // (n_heads) LayerShape::has_sinks, else null
+  float query_beta;                 // LayerShape's
+  std::int32_t query_length;
+  bool norms_rows;               // QkNorm::row
+  bool in_state;                 // positions (kernels/README.md, "Positions")
+  std::int32_t cache_size;       // places of the layer
+  std::int32_t n_merged;         // of them, of merged tokens
+  const float* sinks = nullptr;  // (n_heads) LayerShape::has_sinks, else null
 
   // q . k as the softmax takes it.
   __device__ float score_of(float product) const {
     const float score = product * scale;
     return score_cap > 0.0f ? score_cap * tanhf(score / score_cap) : score;
+  }
+  // LayerShape's query_factor.
+  __device__ float query_factor(std::int64_t position) const {
+    if (query_beta == 0.0f) return 1.0f;
+    return 1.0f + query_beta * logf(1.0f + static_cast<float>(position / query_length));
   }
   // What is in the denominator of a head's softmax beside the scores; -inf: nothing.
   __device__ float sink(std::int32_t head) const {

@@ -27,7 +27,12 @@ class CudaBackend final : public Backend {
   std::uint64_t workspace_bytes_for(std::int64_t n_tokens, bool keeps_all) const override;
 
   void begin_step(std::span<const StepBlock> blocks, std::int32_t n_rows) override;
-  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, Buffer& out) override;
+  void embed(std::span<const std::int32_t> ids, const TensorView& embedding, float factor,
+             Buffer& out) override;
+  void scale(Buffer& x, float factor) override;
+  void copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to, std::int32_t to_first,
+                    std::int32_t n) override;
+  void multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) override;
   void norm(const Buffer& x, const NormWeights& weights, Buffer& out) override;
   void norm_add(const Buffer& x, const NormWeights& weights, Buffer& hidden) override;
   void convert(const Buffer& x, Buffer& out) override;
@@ -36,7 +41,7 @@ class CudaBackend final : public Backend {
   void project_gated(const Buffer& x, const Matrix& gate_up, Activation activation,
                      Buffer& out) override;
   void project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                         Buffer& out) override;
+                         const Xielu& xielu, Buffer& out) override;
   void add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
                    const LayerShape& layer, Buffer& hidden) override;
   void add_weighted(const Buffer& y, const Buffer& x, std::span<const float> gate,

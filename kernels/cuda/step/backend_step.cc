@@ -16,10 +16,15 @@ namespace {
 const CudaMatrix& cast(const Matrix& m) { return static_cast<const CudaMatrix&>(m); }
 const CudaBuffer& cast(const Buffer& b) { return static_cast<const CudaBuffer&>(b); }
 
+BackendOptions fitted(BackendOptions options) {
+  options.cache = fitted_to_windows(options.cache, options.shape);
+  return options;
+}
+
 }  // namespace
 
 CudaBackend::CudaBackend(const BackendOptions& options)
-    : options_(options),
+    : options_(fitted(options)),
       type_(options.dtype),
       device_(options),
       model_(device_.model()),
@@ -44,24 +49,60 @@ void CudaBackend::begin_step(std::span<const StepBlock> blocks, std::int32_t n_r
 }
 
 void CudaBackend::embed(std::span<const std::int32_t> ids, const TensorView& embedding,
-                        Buffer& out) {
+                        float factor, Buffer& out) {
   const CudaMatrix& table = device_.table(embedding);
   InFlightStep& in_flight = in_flight_.newest();
   in_flight.set_ids(ids);
   in_flight.issue({.kind = Call::Kind::embed,
                    .n_out = table.cols,
                    .weights = table.weights.data(),
+                   .factor = factor,
                    .out = used(out)});
 }
 
-void CudaBackend::issue_norm(const Buffer& x, const NormWeights& weights, bool adds, Buffer& out) {
-  in_flight_.newest().issue({.kind = Call::Kind::norm,
-                             .adds = adds,
-                             .n_out = static_cast<std::int32_t>(weights.weight.size()),
+void CudaBackend::scale(Buffer& x, float factor) {
+  const std::int32_t n = cast(x).cols;
+  in_flight_.newest().issue({.kind = Call::Kind::scale,
+                             .n_in = n,
+                             .n_out = n,
                              .in = used(x),
-                             .weights = device_.on_device(weights.weight),
-                             .bias = device_.on_device(weights.bias),
-                             .out = used(out)});
+                             .factor = factor,
+                             .n_columns = n,
+                             .out = used(x)});
+}
+
+void CudaBackend::copy_columns(const Buffer& from, std::int32_t from_first, Buffer& to,
+                               std::int32_t to_first, std::int32_t n) {
+  in_flight_.newest().issue({.kind = Call::Kind::copy,
+                             .n_in = cast(from).cols,
+                             .n_out = cast(to).cols,
+                             .in = used(from),
+                             .n_columns = n,
+                             .first = from_first,
+                             .first_out = to_first,
+                             .out = used(to)});
+}
+
+void CudaBackend::multiply_columns(Buffer& x, const Buffer& by, std::int32_t first) {
+  in_flight_.newest().issue({.kind = Call::Kind::multiply,
+                             .n_in = cast(by).cols,
+                             .n_out = cast(x).cols,
+                             .in = used(by),
+                             .first = first,
+                             .out = used(x)});
+}
+
+void CudaBackend::issue_norm(const Buffer& x, const NormWeights& weights, bool adds, Buffer& out) {
+  in_flight_.newest().issue(
+      {.kind = Call::Kind::norm,
+       .adds = adds,
+       .n_out = static_cast<std::int32_t>(weights.weight.size()),
+       .in = used(x),
+       .weights = device_.on_device(weights.weight),
+       .bias = device_.on_device(weights.bias),
+       .factor = weights.eps_factor,
+       .parts = cast(x).cols / static_cast<std::int32_t>(weights.weight.size()),
+       .out = used(out)});
 }
 
 void CudaBackend::norm(const Buffer& x, const NormWeights& weights, Buffer& out) {
@@ -105,8 +146,8 @@ void CudaBackend::project_gated(const Buffer& x, const Matrix& gate_up, Activati
 }
 
 void CudaBackend::project_activated(const Buffer& x, const Matrix& up, Activation activation,
-                                    Buffer& out) {
-  issue_gemm({.kind = Call::Kind::activate, .activation = activation}, x, up, out);
+                                    const Xielu& xielu, Buffer& out) {
+  issue_gemm({.kind = Call::Kind::activate, .activation = activation, .xielu = xielu}, x, up, out);
 }
 
 void CudaBackend::add_experts(const Buffer& x, const Matrix& router, const Experts& experts,
@@ -139,8 +180,10 @@ void CudaBackend::attend(std::int32_t layer, const AttentionWeights& weights, Bu
   in_flight.issue({.kind = Call::Kind::attend,
                    .layer = layer,
                    .in = used(qkv),
-                   .q_norm = device_.on_device(weights.q_norm),
-                   .k_norm = device_.on_device(weights.k_norm),
+                   .of_rows = {.q_norm = device_.on_device(weights.q_norm),
+                               .k_norm = device_.on_device(weights.k_norm),
+                               .v_norm = device_.on_device(weights.v_norm),
+                               .q_factor = device_.on_device(weights.q_factor)},
                    .sinks = device_.on_device(weights.sinks),
                    .out = used(out)});
   in_flight.request_events(layer, events);

@@ -160,16 +160,15 @@ std::unique_ptr<Matrix> CudaDevice::pack(const MatrixSource& source) {
 
 void CudaDevice::hold_embedding(const TensorView& embedding) {
   in_flight_.synchronize();  // who reads the one before
-  memory_->table = pack_rows({.parts = {embedding}});
-  memory_->table_source = embedding.data;
+  memory_->tables[embedding.data] = pack_rows({.parts = {embedding}});
 }
 
 const CudaMatrix& CudaDevice::table(const TensorView& embedding) {
-  if (memory_->table_source != embedding.data) {
+  if (!memory_->tables.contains(embedding.data)) {
     hold_embedding(embedding);
     end_set_up();
   }
-  return *memory_->table;
+  return *memory_->tables.at(embedding.data);
 }
 
 void CudaDevice::end_set_up() {

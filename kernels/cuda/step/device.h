@@ -2,6 +2,7 @@
 // step is backend.h.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -24,8 +25,8 @@ struct DeviceMemory {
   std::uint64_t wanted_bytes;  // of the arena, which may have become smaller
   std::shared_ptr<Arena> arena;
   RowGemm gemm;
-  std::unique_ptr<CudaMatrix> table;  // the embedding
-  const std::byte* table_source = nullptr;
+  // Embeddings, by where they stand in the file.
+  std::map<const std::byte*, std::unique_ptr<CudaMatrix>> tables;
   std::unordered_map<const float*, ArenaBlock> vectors;  // norms, by where the host has them
 };
 

@@ -10,7 +10,6 @@ InFlightStep::InFlightStep(const BackendOptions& options, const AttentionModel& 
     : type_(model.type()),
       norm_(options.shape.norm),
       eps_(options.shape.norm_eps),
-      embedding_scale_(options.shape.embedding_scale),
       logit_cap_(options.shape.logit_cap),
       head_rows_(std::min(kHeadRows, options.max_rows)),
       gemm_(gemm),

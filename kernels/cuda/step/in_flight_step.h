@@ -94,7 +94,7 @@ class InFlightStep {
 
   ComputeType type_;
   NormKind norm_;
-  float eps_, embedding_scale_, logit_cap_;
+  float eps_, logit_cap_;
   std::int32_t head_rows_;  // whose logits exist at one time
   RowGemm& gemm_;
   TraceSum& trace_;

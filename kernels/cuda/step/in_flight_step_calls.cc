@@ -30,8 +30,8 @@ void InFlightStep::flush() {
 
 void InFlightStep::run(const Call& call) {
   if (call.kind == Call::Kind::attend) {
-    attention_.run(call.layer, call.q_norm, call.k_norm, call.sinks,
-                   static_cast<const float*>(call.in), call.out);
+    attention_.run(call.layer, call.of_rows, call.sinks, static_cast<const float*>(call.in),
+                   call.out);
     return;
   }
   if (call.kind == Call::Kind::project) {
@@ -39,6 +39,18 @@ void InFlightStep::run(const Call& call) {
     multiply(call, call.out, ComputeType::f32);
     if (call.bias != nullptr)
       add_bias(static_cast<float*>(call.out), call.bias, call.n_out, n_rows_, stream_);
+    return;
+  }
+  if (call.kind == Call::Kind::scale || call.kind == Call::Kind::copy) {
+    timer_.enter(StepPart::rows, stream_);
+    const bool scales = call.kind == Call::Kind::scale;
+    copy_columns_of_rows({.from = static_cast<const float*>(call.in) + call.first,
+                          .n_from = call.n_in,
+                          .to = static_cast<float*>(call.out) + call.first_out,
+                          .n_to = call.n_out,
+                          .n = call.n_columns,
+                          .factor = scales ? call.factor : 1.0f},
+                         n_rows_, stream_);
     return;
   }
   switch (type_) {
@@ -59,7 +71,8 @@ void InFlightStep::run_rows(const Call& call) {
               {.activation = call.activation,
                .is_gated = call.is_gated,
                .n = call.is_gated ? call.n_out / 2 : call.n_out,
-               .bias = call.bias},
+               .bias = call.bias,
+               .xielu = call.xielu},
               static_cast<T*>(call.out), n_rows_, stream_);
     return;
   }
@@ -72,7 +85,10 @@ void InFlightStep::run_rows(const Call& call) {
                       static_cast<float*>(call.out), n_rows_, stream_);
   } else if (call.kind == Call::Kind::embed) {
     embed_rows(static_cast<const std::int32_t*>(ids_.data()), static_cast<const T*>(call.weights),
-               call.n_out, embedding_scale_, static_cast<float*>(call.out), n_rows_, stream_);
+               call.n_out, call.factor, static_cast<float*>(call.out), n_rows_, stream_);
+  } else if (call.kind == Call::Kind::multiply) {
+    multiply_columns_of_rows(static_cast<T*>(call.out), call.n_out, x + call.first, call.n_in,
+                             n_rows_, stream_);
   } else if (call.kind == Call::Kind::convert) {
     convert_rows(x, call.n_out, static_cast<T*>(call.out), n_rows_, stream_);
   } else {
@@ -81,10 +97,10 @@ void InFlightStep::run_rows(const Call& call) {
                              .weight = static_cast<const float*>(call.weights),
                              .bias = call.bias,
                              .n = call.n_out,
-                             .eps = eps_,
+                             .eps = eps_ * call.factor,
                              .adds = call.adds};
     if (call.adds) {
-      norm_rows(norm, static_cast<float*>(call.out), n_rows_, stream_);
+      norm_rows(norm, static_cast<float*>(call.out), n_rows_ * call.parts, stream_);
     } else {
       norm_rows(norm, static_cast<T*>(call.out), n_rows_, stream_);
     }

@@ -35,15 +35,15 @@ std::uint64_t slot_bytes(const StateLayout& layout, std::int64_t n_slots) {
 
 std::uint64_t layer_body(const AttentionModel& model, std::int32_t layer, std::int64_t n_slots) {
   const AttentionShape& shape = model.shape(layer);
-  return slot_bytes(model.layout(), n_slots) +
-         static_cast<std::uint64_t>(model.layout().merge_bytes(shape.n_heads, shape.n_merged));
+  return slot_bytes(model.layout(layer), n_slots) +
+         static_cast<std::uint64_t>(model.layout(layer).merge_bytes(shape.n_heads, shape.n_merged));
 }
 
 // Copies between the arrays of a layer, cut to n_slots slots, and the dense bytes of one.
 // `to_host` or from it.
 void copy_layer(const AttentionModel& model, const CudaState& state, std::int32_t layer,
                 std::int64_t n_slots, std::byte* dense, bool to_host, const Stream& stream) {
-  const StateLayout& layout = model.layout();
+  const StateLayout& layout = model.layout(layer);
   const AttentionShape& shape = model.shape(layer);
   const std::int64_t capacity = model.layer_capacity(layer, state.capacity);
   unsigned char* at = state.data() + model.layer_offset(layer, state.capacity);
@@ -76,9 +76,9 @@ struct SavedLayer {
 SavedLayer read_layer(StateReader& reader, const AttentionModel& model, std::int32_t l,
                       const StateCounts& counts) {
   const LayerPlaces places = model.places(l);
-  const StateLayout& layout = model.layout();
+  const StateLayout& layout = model.layout(l);
   SavedLayer layer{.n_held = counts.n_held};
-  if (model.layers_differ()) {
+  if (model.places_differ()) {
     reader.number<std::uint64_t>();
     layer.n_held = reader.number<std::int64_t>();
     layer.n_grown = reader.number<std::int64_t>();

@@ -59,12 +59,12 @@ ArenaBlock CudaStatePool::take(std::int64_t capacity) {
 // written once, of the tokens held read and written once.
 void CudaStatePool::move(CudaState& state, ArenaBlock& memory, std::int64_t capacity,
                          const Stream& stream) {
-  const StateLayout& layout = model_.layout();
   // Values that no token has written are multiplied by a weight of 0: they must be numbers.
   TOVAMILL_CUDA(cudaMemsetAsync(memory.data(), 0, model_.state_bytes(capacity), stream.get()));
-  const std::int64_t row = static_cast<std::int64_t>(layout.head_dim) * layout.element_bytes,
-                     n_heads = layout.n_kv_heads * layout.n_head_arrays();
-  for (std::int32_t l = 0; l < layout.n_layers && state.n_held > 0; ++l) {
+  for (std::int32_t l = 0; l < model_.model().n_layers && state.n_held > 0; ++l) {
+    const StateLayout& layout = model_.layout(l);
+    const std::int64_t row = static_cast<std::int64_t>(layout.head_dim) * layout.element_bytes,
+                       n_heads = layout.n_kv_heads * layout.n_head_arrays();
     const std::int64_t n_slots = model_.n_slots(state, l),
                        before = model_.layer_capacity(l, state.capacity),
                        after = model_.layer_capacity(l, capacity);

@@ -40,6 +40,11 @@ SMALL = {
 }  # fmt: skip
 HEADS = {**SMALL, "head_dim": 16}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0}
+LLAMA4 = {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.4,
+          "original_max_position_embeddings": 32}  # fmt: skip
+GEMMA4 = {**SMALL, "num_hidden_layers": 4, "head_dim": 8, "global_head_dim": 16, "sliding_window": 20,
+          "vocab_size_per_layer_input": VOCABULARY,
+          "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]}  # fmt: skip
 
 
 def longrope(n, **more):
@@ -126,6 +131,41 @@ CASES = {
     "qwen3-yarn": ("Qwen3", {**HEADS, "rope_parameters": {**YARN, "mscale": 0.8, "mscale_all_dim": 0.5,
                                                           "truncate": False}}),
     "qwen2-gelu": ("Qwen2", {**SMALL, "hidden_act": "gelu_pytorch_tanh"}),
+    "*hunyuan": ("HunYuanDenseV1", {**HEADS, "rope_parameters": {
+        "rope_type": "dynamic", "alpha": 50.0, "factor": 1.0, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0,
+        "mscale_all_dim": 1.0, "rope_theta": 10000.0}}),
+    "hunyuan-yarn": ("HunYuanDenseV1", {**HEADS, "attention_bias": True, "tie_word_embeddings": True,
+                                        "rope_parameters": YARN}),
+    "*ministral3": ("Ministral3", {**HEADS, "rope_parameters": LLAMA4}),
+    "ministral3-window": ("Ministral3", {**HEADS, "sliding_window": 24, "rope_parameters": {
+        **LLAMA4, "mscale": 0.8, "mscale_all_dim": 0.5, "original_max_position_embeddings": 50}}),
+    "ministral3-default": ("Ministral3", {**HEADS, "rope_parameters": {
+        "rope_type": "default", "rope_theta": 10000.0, "llama_4_scaling_beta": 0.7,
+        "original_max_position_embeddings": 64}}),
+    "mistral3-vision": ("Mistral3", {
+        "text_config": {**HEADS, "model_type": "ministral3", "rope_parameters": LLAMA4},
+        "vision_config": {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+                          "num_attention_heads": 2, "image_size": 28, "patch_size": 14}}),
+    "*apertus": ("Apertus", {**SMALL, "rope_parameters": {
+        "rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "rope_theta": 10000.0}}),
+    "*gemma4": ("Gemma4Text", {**GEMMA4, "num_kv_shared_layers": 2, "use_double_wide_mlp": True,
+                               "hidden_size_per_layer_input": 12, "final_logit_softcapping": 5.0}),
+    "*gemma4-k-is-v": ("Gemma4Text", {**GEMMA4, "attention_k_eq_v": True, "hidden_size_per_layer_input": 0}),
+    "gemma4-one-kv": ("Gemma4Text", {**GEMMA4, "attention_k_eq_v": True, "num_global_key_value_heads": 1,
+                                     "hidden_size_per_layer_input": 0, "attention_bias": True}),
+    "gemma4-inputs": ("Gemma4Text", {**GEMMA4, "layer_types": None, "num_hidden_layers": 7, "global_head_dim": 8,
+                                     "hidden_size_per_layer_input": 6, "tie_word_embeddings": False}),
+    "gemma4-shared": ("Gemma4Text", {**GEMMA4, "num_kv_shared_layers": 1, "hidden_size_per_layer_input": 0,
+                                     "rope_parameters": {
+        "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5, "rope_theta": 50000.0,
+                           "factor": 2.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 5000.0}}}),
+    "gemma4-vision": ("Gemma4", {
+        "text_config": {**GEMMA4, "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 12, "pad_token_id": 0},
+        "vision_config": {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+                          "head_dim": 8, "global_head_dim": 8}, "audio_config": None}),
+    "apertus-silu": ("Apertus", {**SMALL, "hidden_act": "silu", "attention_bias": True}),
     "*qwen3-moe": ("Qwen3Moe", {**HEADS, "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 20,
                                 "norm_topk_prob": True, "mlp_only_layers": [1]}),
     "qwen3-moe-all": ("Qwen3Moe", {**HEADS, "num_experts": 5, "num_experts_per_tok": 3, "moe_intermediate_size": 24,
@@ -164,7 +204,7 @@ CASES = {
 def make_model(class_name, config, seed):
     torch.manual_seed(seed)
     config_class = getattr(transformers, class_name + "Config")
-    kind = "ForConditionalGeneration" if class_name == "Gemma3" else "ForCausalLM"
+    kind = "ForConditionalGeneration" if class_name in ("Gemma3", "Gemma4", "Mistral3") else "ForCausalLM"
     model_class = getattr(transformers, class_name.removesuffix("Text") + kind)
     made = config_class(**config)
     made._attn_implementation = "eager"
@@ -176,9 +216,11 @@ def make_model(class_name, config, seed):
             if "vision" in name or "multi_modal" in name:
                 continue
             if len(shape) == 1:
-                is_offset = "norm" in name and class_name.startswith(("Gemma", "Nemotron"))
+                is_offset = "norm" in name and class_name.startswith(("Gemma", "Nemotron")) and "emma4" not in class_name
                 mean = 0.0 if name.endswith("bias") or is_offset else 1.0
                 values = generator.normal(mean, 0.3, shape)
+                if name.endswith("alpha_p"):
+                    values = generator.normal(-1.5, 0.3, shape)
             else:
                 gain = 2.0 if "q_proj" in name or "k_proj" in name or "qkv" in name else 1.2
                 if "embed" in name:
@@ -187,6 +229,9 @@ def make_model(class_name, config, seed):
                         gain = 1.5
                 values = generator.normal(0, gain / shape[-1] ** 0.5, shape)
             parameter.copy_(torch.from_numpy(values).to(torch.bfloat16).double())
+        for name, buffer in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                buffer.fill_(float(torch.tensor(generator.uniform(0.5, 1.3)).bfloat16()))
     return model
 
 
@@ -271,25 +316,28 @@ def tovamill_nll(program, folder, corpus, out, options):
 GGUF = {"gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "phi3": "phi3", "olmo2": "olmo2",
         "olmo3": "olmo2", "granite": "granite", "cohere": "command-r", "cohere2": "cohere2", "exaone4": "exaone4",
         "glm4": "glm4", "starcoder2": "starcoder2", "stablelm": "stablelm", "nemotron": "nemotron", "arcee": "arcee",
-        "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "mixtral": "llama", "qwen2_moe": "qwen2moe",
-        "qwen3_moe": "qwen3moe", "olmoe": "olmoe", "granitemoe": "granitemoe",
+        "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "hunyuan_v1_dense": "hunyuan-dense",
+        "ministral3": "mistral3", "apertus": "apertus", "gemma4_text": "gemma4", "mixtral": "llama",
+        "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "olmoe": "olmoe", "granitemoe": "granitemoe",
         "granitemoeshared": "granitemoe", "gpt_oss": "gpt-oss"}  # fmt: skip
-# What their files cannot say is left out: no windows of Phi 3 and Starcoder 2, no scalings but linear here.
+# What their files cannot say is left out: no windows of Phi 3 and Starcoder 2, no mscale but 1.
 GGUF_CHANGES = {
+    "gemma4-one-kv": {"attention_bias": False}, "gemma4-inputs": {"global_head_dim": 16},
     "gemma2": {"query_pre_attn_scalar": 16}, "phi3": {"sliding_window": None},
-    "olmo3": {"rope_parameters": {k: {"rope_type": "default", "rope_theta": 10000.0}
-                                  for k in ("full_attention", "sliding_attention")}},
-    "starcoder2": {"sliding_window": None}, "arcee-yarn": {"rope_parameters": None, "attention_bias": False,
-                                                           "mlp_bias": False},
+    "starcoder2": {"sliding_window": None},
+    "arcee-yarn": {"rope_parameters": {**YARN, "beta_fast": 16.0, "beta_slow": 2.0}, "attention_bias": False,
+                   "mlp_bias": False},
+    "ministral3-window": {"sliding_window": None, "rope_parameters": {**LLAMA4, "mscale_all_dim": 0.5}},
+    "gemma3-cap": {"final_logit_softcapping": None, "query_pre_attn_scalar": 16},
     "qwen2-moe-window": {"use_sliding_window": False, "norm_topk_prob": False, "mlp_only_layers": []},
     "qwen3-moe-all": {"norm_topk_prob": True, "attention_bias": False, "use_sliding_window": False},
-    "gpt-oss": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
-    "gemma3-cap": {"final_logit_softcapping": None, "query_pre_attn_scalar": 16},
+    "gpt-oss": {"rope_parameters": YARN},
 }  # fmt: skip
 NOT_GGUF = ("gemma-gelu", "gemma2-nocap", "phi3-short", "olmo2-bias", "exaone4",
-            "cohere2-bias", "starcoder2-nobias", "seed-oss", "qwen3-moe", "qwen3-moe-step", "mixtral-window",
-            "olmoe-norm", "gpt-oss-nobias", "gpt-oss-mxfp4")  # fmt: skip
-PAIRED = ("granite", "arcee", "llama", "granitemoe")
+            "cohere2-bias", "starcoder2-nobias", "seed-oss", "apertus-silu", "ministral3-default",
+            "gemma4-shared", "qwen3-moe", "qwen3-moe-step", "mixtral-window", "olmoe-norm", "gpt-oss-nobias",
+            "gpt-oss-mxfp4")  # fmt: skip
+PAIRED = ("granite", "arcee", "mistral3", "llama", "granitemoe")
 OFFSET = ("gemma", "gemma2", "gemma3", "nemotron")
 
 
@@ -299,6 +347,20 @@ def paired_rows(matrix, n_heads):
     return matrix.reshape(shape).swapaxes(1, 2).reshape(matrix.shape)
 
 
+def llama3_divisors(rope, head_dim):
+    """As convert_hf_to_gguf.py's generate_extra_tensors has them."""
+    low = rope["original_max_position_embeddings"] / rope["low_freq_factor"]
+    high = rope["original_max_position_embeddings"] / rope["high_freq_factor"]
+    divisors = []
+    for i in range(0, head_dim, 2):
+        wavelength = 2 * math.pi * rope["rope_theta"] ** (i / head_dim)
+        smooth = (rope["original_max_position_embeddings"] / wavelength - rope["low_freq_factor"]) / (
+            rope["high_freq_factor"] - rope["low_freq_factor"])  # fmt: skip
+        divisors.append(1 if wavelength < high else rope["factor"] if wavelength > low
+                        else 1 / ((1 - smooth) / rope["factor"] + smooth))  # fmt: skip
+    return np.array(divisors, np.float32)
+
+
 def gguf_keys(writer, arch, c):
     rope = c.rope_parameters
     full = rope.get("full_attention", rope)
@@ -306,13 +368,23 @@ def gguf_keys(writer, arch, c):
     writer.add_context_length(c.max_position_embeddings)
     writer.add_embedding_length(c.hidden_size)
     writer.add_block_count(c.num_hidden_layers)
-    writer.add_feed_forward_length(c.intermediate_size)
+    shared = getattr(c, "num_kv_shared_layers", 0)
+    sizes = [c.intermediate_size] * c.num_hidden_layers
+    if shared and c.use_double_wide_mlp:
+        sizes[-shared:] = [2 * c.intermediate_size] * shared
+    writer.add_feed_forward_length(sizes if shared else c.intermediate_size)
     writer.add_head_count(c.num_attention_heads)
-    writer.add_head_count_kv(c.num_key_value_heads)
+    n_kv = c.num_key_value_heads
+    if arch == "gemma4":
+        n_kv = [c.per_layer_config[i].num_key_value_heads for i in range(c.num_hidden_layers)]
+        head_dim = max(c.per_layer_config[i].head_dim for i in range(c.num_hidden_layers))
+    writer.add_head_count_kv(n_kv)
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
-    writer.add_rope_freq_base(full["rope_theta"])
-    writer.add_rope_dimension_count(int(head_dim * full.get("partial_rotary_factor", 1.0)))
+    if not full.get("alpha"):
+        writer.add_rope_freq_base(full["rope_theta"])
+    part = 1.0 if arch == "gemma4" else full.get("partial_rotary_factor", 1.0)
+    writer.add_rope_dimension_count(int(head_dim * part))
     if full.get("rope_type") == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(float(full["factor"]))
@@ -323,6 +395,38 @@ def gguf_keys(writer, arch, c):
                                                        / math.log(original)))  # fmt: skip
         for kind in ("long", "short"):
             writer.add_tensor(f"rope_factors_{kind}.weight", np.array(full[kind + "_factor"], np.float32))
+    if full.get("rope_type") == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(float(full["factor"]))
+        writer.add_rope_scaling_orig_ctx_len(full["original_max_position_embeddings"])
+        for key, add in (("attention_factor", writer.add_rope_scaling_yarn_attn_factor),
+                         ("beta_fast", writer.add_rope_scaling_yarn_beta_fast),
+                         ("beta_slow", writer.add_rope_scaling_yarn_beta_slow)):  # fmt: skip
+            if full.get(key) is not None:
+                add(float(full[key]))
+    if arch == "gemma4":
+        windowed = [t == "sliding_attention" for t in c.layer_types]
+        per_layer = [c.per_layer_config[i] for i in range(c.num_hidden_layers)]
+        writer.add_sliding_window(c.sliding_window)
+        writer.add_sliding_window_pattern(windowed)
+        writer.add_shared_kv_layers(c.num_kv_shared_layers)
+        writer.add_embedding_length_per_layer_input(c.hidden_size_per_layer_input or 0)
+        writer.add_key_length_swa(c.head_dim)
+        writer.add_value_length_swa(c.head_dim)
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+        writer.add_rope_dimension_count_swa(c.head_dim)
+        writer.add_final_logit_softcapping(c.final_logit_softcapping or 0.0)
+        head_dim = max(p.head_dim for p in per_layer)
+        n = int(full["partial_rotary_factor"] * head_dim // 2)
+        writer.add_tensor("rope_freqs.weight", np.array([1.0] * n + [1e30] * (head_dim // 2 - n), np.float32))
+    if arch == "mistral3":
+        writer.add_rope_scaling_yarn_log_mul(full["mscale_all_dim"])
+        writer.add_attn_temperature_scale(full["llama_4_scaling_beta"])
+    if full.get("rope_type") == "dynamic" and full.get("alpha"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+        writer.add_rope_freq_base(full["rope_theta"] * full["alpha"] ** (head_dim / (head_dim - 2)))
+    if full.get("rope_type") == "llama3":
+        writer.add_tensor("rope_freqs.weight", llama3_divisors(full, head_dim))
     eps = [getattr(c, k) for k in ("rms_norm_eps", "layer_norm_eps", "norm_epsilon", "norm_eps") if hasattr(c, k)][0]
     if arch in ("command-r", "cohere2", "starcoder2", "stablelm", "nemotron"):
         writer.add_layer_norm_eps(eps)
@@ -415,7 +519,16 @@ def write_gguf(file, arch, model):
     writer.add_add_bos_token(False)
     key = next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == arch)
     names = gguf.get_tensor_name_map(key, c.num_hidden_layers)
+    if arch == "apertus":
+        numbers = {k: [model.state_dict()[f"model.layers.{i}.mlp.act_fn.{k}"].item() for i in range(c.num_hidden_layers)]
+                   for k in ("alpha_p", "alpha_n", "beta", "eps")}  # fmt: skip
+        writer.add_xielu_alpha_p(numbers["alpha_p"])
+        writer.add_xielu_alpha_n(numbers["alpha_n"])
+        writer.add_xielu_beta(numbers["beta"])
+        writer.add_xielu_eps(numbers["eps"])
     for name, values in model.state_dict().items():
+        if ".act_fn." in name:
+            continue
         if name == "lm_head.weight" and c.tie_word_embeddings:
             continue
         values = values.float().numpy()
@@ -522,7 +635,10 @@ def write_goldens(folder, only):
             continue
         name = name.removeprefix("*")
         # Letters are below 128.
-        model = make_model(case[0], {**case[1], "vocab_size": 128, "eos_token_id": None}, 100 + number)
+        small = {"vocab_size": 128, "eos_token_id": None}
+        if "vocab_size_per_layer_input" in case[1]:
+            small["vocab_size_per_layer_input"] = 128
+        model = make_model(case[0], {**case[1], **small}, 100 + number)
         target = folder / name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()

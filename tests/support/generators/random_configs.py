@@ -2,6 +2,7 @@
 
     python3 tests/support/generators/random_configs.py build/tovamill --n 500 --seed 1 [--first N] [--out FOLDER]
     (needs torch, transformers 5.24, safetensors, numpy; about five minutes)
+    --families: of all families of family_models.py instead, each key of whose config.json may change
 
 Each case is a model of two or three layers whose config.json has every key of its family present, absent, null,
 contradictory or in another spelling, with keys of other families and tensors of other models beside them. Its document
@@ -313,6 +314,82 @@ def make_case(seed):
     return case
 
 
+BASES = {}  # name -> config.json and tensors
+
+
+class FamilyCase(Case):
+    """A model of family_models.py."""
+
+    def __init__(self, name, seed, rng):
+        import family_models
+
+        self.family, self.seed, self.rng = name, seed, rng
+        if name not in BASES:
+            class_name, config = next(c for n, c in family_models.CASES.items() if n.removeprefix("*") == name)[:2]
+            model = family_models.make_model(class_name, config, 77)
+            with tempfile.TemporaryDirectory() as folder:
+                model.float().save_pretrained(folder)
+                json_of = json.loads((pathlib.Path(folder) / "config.json").read_text())
+                from safetensors.torch import load_file
+
+                BASES[name] = json_of, load_file(pathlib.Path(folder) / "model.safetensors")
+        config, tensors = BASES[name]
+        self.config, self.shape = copy.deepcopy(config), config
+        self.tensors = dict(tensors)
+        self.head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        self.changed, self.shards, self.literals, self.unnamed = set(), 1, False, None
+
+
+def other_value(rng, value):
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return rng.choice([value * 2, max(1, value // 2), value + 1, 0])
+    if isinstance(value, float):
+        return rng.choice([value * 2, value / 2, 0.0, 1.0])
+    if isinstance(value, str):
+        return rng.choice(["silu", "gelu", "gelu_pytorch_tanh", "relu2", "xielu", "rms", "quirk", ""])
+    if isinstance(value, list):
+        kinds = ["full_attention", "sliding_attention"]
+        return rng.choice([[rng.choice(kinds) for _ in value], [kinds[0]] * len(value), [kinds[1]] * len(value),
+                           value[:-1], []])  # fmt: skip
+    if isinstance(value, dict) and value:
+        changed, key = copy.deepcopy(value), rng.choice(sorted(value))
+        how = rng.choice(["drop", "null", "other", "other", "more"])
+        if how == "drop":
+            del changed[key]
+        elif how == "null":
+            changed[key] = None
+        elif how == "more":
+            changed |= rng.choice([{"factor": 2.0}, {"attention_factor": 1.5}, {"alpha": 3.0}, {"beta_fast": 16.0},
+                                   {"partial_rotary_factor": 0.5}, {"original_max_position_embeddings": 16}])  # fmt: skip
+        elif key == "rope_type":
+            changed[key] = rng.choice(["default", "linear", "yarn", "llama3", "dynamic", "longrope", "proportional"])
+        else:
+            changed[key] = other_value(rng, value[key])
+        return changed
+    return rng.choice([1, True, "quirk"])
+
+
+def own_key(case):
+    keys = [k for k in sorted(case.config) if k not in ("architectures", "model_type", "dtype", "transformers_version")]
+    key = case.rng.choice(keys)
+    how = case.rng.choice(["absent", "null", "other", "other", "other"])
+    case.set(key, ABSENT if how == "absent" else None if how == "null" else other_value(case.rng, case.config[key]))
+
+
+def family_case(seed):
+    import family_models
+
+    rng = random.Random(seed)
+    names = [n.removeprefix("*") for n in family_models.CASES if "vision" not in n]
+    case = FamilyCase(rng.choice(names), seed, rng)
+    for change in (rng.choice([own_key, own_key, own_key, foreign, other_tensors]) for _ in range(rng.choice([1, 1, 2]))):
+        change(case)
+    return case
+
+
 def write_case(case, folder):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(case.config, indent=1))
@@ -409,6 +486,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--out", help="a folder that keeps the models")
+    parser.add_argument("--families", action="store_true")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
@@ -419,7 +497,7 @@ def main():
     corpus.write_text(TEXT)
     counts, refused_alone = collections.Counter(), 0
     for number in range(options.first, options.first + options.n):
-        case = make_case(options.seed * 100_000 + number)
+        case = (family_case if options.families else make_case)(options.seed * 100_000 + number)
         folder = work / f"case-{number:04}"
         shutil.rmtree(folder, ignore_errors=True)
         write_case(case, folder)
@@ -430,7 +508,7 @@ def main():
         outcome, reason = judge(case, theirs, why, unexpected, ours, code, message)
         counts[outcome] += 1
         refused_alone += outcome == "refused" and theirs is not None and not unexpected
-        line = f"{number:4} {case.family:8} {outcome:10} {reason}"
+        line = f"{number:4} {case.family:12} {outcome:10} {reason}"
         if outcome != "equal":
             said = {k: case.config[k] for k in sorted(case.changed) if k in case.config}
             line += f"   [transformers: {why or theirs}] {said}"
