@@ -149,7 +149,7 @@ TEST_P(MixedLayers, WithWindowsWithinTheCacheGiveWhatWholeStatesGive) {
       {.policy = Policy::tova_ema}, {.policy = Policy::window, .sinks = 4},
       {.policy = Policy::random},   {.policy = Policy::tova_head}};
   for (const std::int32_t each : {100, 37, 1}) {
-    AttentionSetting setting{.layers = {kWindowed, kPlain}};
+    AttentionSetting setting{.layers = {kWindowed, kPlain}, .cache = {}};
     setting.cache = {.policy = Policy::full};
     const AttentionStream whole = run_on(setting, device(), blocks_of(130, each), 130, 4);
     for (const CacheOptions& cache : caches) {

@@ -117,8 +117,8 @@ void AttentionScratch::make_room(std::int64_t n_slots, bool keeps_all) {
     tile.eviction_steps = AlignedBytes(bytes.eviction_steps);
     tile.mean_weights = AlignedBytes(bytes.mean_weights);
     tile.inverse_sums = AlignedBytes(bytes.inverse_sums);
-    if (model_.has_sinks())
-      tile.sinks.resize(static_cast<std::size_t>(model_.shape.n_heads) * queries);
+    if (models_.front().has_sinks())
+      tile.sinks.resize(static_cast<std::size_t>(n_heads_) * queries);
     tile.evicted.assign(groups * queries, -1);
     tile.evicted_weight.assign(groups * queries, 0.0f);
     tile.move_from.assign(groups * queries, 0);
