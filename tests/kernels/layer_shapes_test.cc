@@ -147,8 +147,7 @@ TEST_P(MixedLayers, WithWindowsWithinTheCacheGiveWhatWholeStatesGive) {
       {.policy = Policy::tova_ema}, {.policy = Policy::window, .sinks = 4},
       {.policy = Policy::random},   {.policy = Policy::tova_head}};
   for (const std::int32_t each : {100, 37, 1}) {
-    AttentionSetting setting{.layers = {kWindowed, kPlain}};
-    setting.cache = {.policy = Policy::full};
+    AttentionSetting setting{.layers = {kWindowed, kPlain}, .cache = {.policy = Policy::full}};
     const AttentionStream whole = run_on(setting, device(), blocks_of(130, each), 130, 4);
     for (const CacheOptions& cache : caches) {
       SCOPED_TRACE(std::string(name_of(cache.policy)) + " " + std::to_string(each));
