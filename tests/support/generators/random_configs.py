@@ -451,7 +451,7 @@ def names_a_change(message, case):
               "hidden_size": ["hidden_size", "shape"], "head_dim": ["head size", "head_dim", "shape"],
               "vocab_size": ["shape"], "intermediate_size": ["shape"], "num_hidden_layers": ["layers"],
               "proj.bias": ["_proj.bias"], "tie_word_embeddings": ["lm_head.weight"],
-              "attention_k_eq_v": ["v_proj"], "mlp_bias": ["mlp."], "use_bias": [".bias"],
+              "attention_bias": ["_proj.bias"], "attention_k_eq_v": ["v_proj"], "mlp_bias": ["mlp."], "use_bias": [".bias"],
               "hidden_size_per_layer_input": ["per_layer"], "use_double_wide_mlp": ["shape"],
               "per_layer_config": ["shape", "heads"], "layer_types": ["shape", "heads", "rope_parameters"],
               "num_kv_shared_layers": ["proj", "shares", "shape"]}  # fmt: skip
