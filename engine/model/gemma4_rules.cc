@@ -62,6 +62,7 @@ void heads_of_gemma4(const ConfigReader& config, ModelConfig& model) {
   for (LayerShape& layer : layers) layer.k_is_v = k_is_v && layer.sliding_window == 0;
   if (const nlohmann::json* heads = config.find("per_layer_config"))
     return set_heads_of_some(config, *heads, layers);
+  if (config.has("per_layer_config")) return;  // null: all are alike
   const auto head_dim = config.optional_integer("global_head_dim", kHeadDimLimits);
   const auto n_kv = config.optional_integer("num_global_key_value_heads", kHeadLimits);
   for (LayerShape& layer : layers) {

@@ -338,8 +338,15 @@ TEST_P(IsaKernelsTest, GateEqualsTheActivationTimesUpAlsoFarOut) {
         const double x = static_cast<double>(g[i]),
                      e = gated(static_cast<Activation>(a), x, static_cast<double>(up[i]));
         // Below -87 silu is less than 1e-30 and its own digits do not matter; gelu's erfc is within
-        // 1.5e-7 of its largest, half of x.
-        const double more = a == static_cast<int>(Activation::gelu) ? std::abs(x) : 0;
+        // 1.5e-7 of its largest, half of x; what xielu adds up may cancel.
+        const double alpha = static_cast<double>(kXielu.alpha_n),
+                     slope = alpha + static_cast<double>(kXielu.beta);
+        const bool is_gelu = a == static_cast<int>(Activation::gelu),
+                   is_xielu = a == static_cast<int>(Activation::xielu);
+        const double more =
+            is_gelu    ? std::abs(x)
+            : is_xielu ? (alpha + slope * std::abs(x)) * std::abs(static_cast<double>(up[i]))
+                       : 0;
         const double terms = std::abs(e) * (1 + std::abs(x)) + more + 1e-25;
         EXPECT_TRUE(near(static_cast<double>(out[i]), e, terms, kExpFactor)) << x;
         EXPECT_TRUE(near(static_cast<double>(float_from_bf16(half[i])), e,

@@ -362,6 +362,7 @@ def llama3_divisors(rope, head_dim):
 
 
 def gguf_keys(writer, arch, c):
+    c.allow_global_per_layer_attribute_access = True
     rope = c.rope_parameters
     full = rope.get("full_attention", rope)
     head_dim = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
@@ -538,6 +539,7 @@ def write_gguf(file, arch, model):
             values = values + 1
         if arch in PAIRED and (".q_proj." in name or ".k_proj." in name):
             values = paired_rows(values, c.num_attention_heads if ".q_proj." in name else c.num_key_value_heads)
+        name = name + ".weight" if name.endswith("layer_scalar") else name
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), np.ascontiguousarray(values))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
