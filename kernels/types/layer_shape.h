@@ -87,7 +87,8 @@ struct LayerShape {
 
 inline double query_factor(const LayerShape& layer, std::int64_t position) {
   if (layer.query_beta == 0) return 1;
-  return 1 + layer.query_beta * std::log(1.0 + static_cast<double>(position / layer.query_length));
+  const std::int64_t n_lengths = position / layer.query_length;
+  return 1 + layer.query_beta * std::log(1.0 + static_cast<double>(n_lengths));
 }
 
 // What the fast backends multiply scores with.

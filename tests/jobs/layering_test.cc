@@ -138,7 +138,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
 const std::map<std::string, std::set<std::string>> kFoldersBelow{
     {"kernels", {"kernels/policy"}},
     {"engine", {"kernels"}},
-    {"io", {}},
+    {"io", {"engine"}},  // shapes of random models are those of the families
     {"pipeline", {"io"}},
     {"workers", {"kernels", "engine", "io", "pipeline"}},
     {"jobs", {"kernels", "engine", "io", "pipeline", "workers"}}};

@@ -46,14 +46,12 @@ TEST(RandomModel, EveryConfigurationAndTokenizerIsOneThatRunsUnderstand) {
     const ModelConfig config = config_from_hf(model->config(), name);
     const auto tokenizer = Tokenizer::from_hf(model->tokenizer(), model->tokenizer_config(), name);
     EXPECT_EQ(tokenizer->vocab_size(), config.shape.vocab_size) << name;
-    EXPECT_EQ(config.shape.layers.at(0).sliding_window, 0) << name;
     EXPECT_EQ(tokenizer->bos_id(), 256);
     EXPECT_EQ(tokenizer->eos_id(), 257);
-    EXPECT_EQ(!tokenizer->leading().empty(), config.architecture != "qwen2" && !config.tied_head)
-        << name;
   }
   const ModelConfig llama =
       config_from_hf(ModelFiles::open("random:llama-7b", Parts::tokenizer_only)->config(), "7b");
+  EXPECT_EQ(llama.shape.layers.at(0).sliding_window, 0);
   EXPECT_EQ(llama.shape.n_layers, 32);
   EXPECT_EQ(llama.shape.head_dim, 128);
   EXPECT_EQ(llama.shape.trained_context, 4096);

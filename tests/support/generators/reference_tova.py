@@ -260,6 +260,12 @@ class LayerState:
     def __init__(self, model, layer, options, n_tokens):
         self.model, self.options = model, options
         self.window, self.rotates = model.windows[layer], model.rotates[layer]
+        # Where the window is within the cache the layer keeps the tokens of the window and no other.
+        if options.policy != "full" and 0 < self.window <= options.cache_size and options.positions != "in-state":
+            self.places, self.policy = self.window, "window"
+            self.sinks = 0
+        else:
+            self.places, self.policy, self.sinks = options.cache_size, options.policy, options.sinks
         kv, dim = model.n_kv_heads, model.head_dim
         self.units = kv if options.policy in HEAD_WISE else 1
         self.keys = np.zeros((kv, n_tokens, dim))  # unrotated
@@ -313,13 +319,12 @@ class LayerState:
         return out.reshape(-1)
 
     def drop(self, t, weights):
-        o = self.options
         rows = []
         for unit in range(self.units):
             held = self.held[unit]
             mean = weights[unit].mean(axis=0) if self.units > 1 else weights.mean(axis=(0, 1))
             scores = self.scores(t, unit, held, mean)
-            if len(held) > o.cache_size:
+            if len(held) > self.places:
                 row = self.choose(t, unit, held, scores)
                 self.death[unit, held[row]] = t
                 rows.append(row)
@@ -342,8 +347,8 @@ class LayerState:
     def choose(self, t, unit, held, scores):
         """The row that leaves: the lowest score, the oldest of equals."""
         o = self.options
-        if o.policy == "window":
-            return int(np.flatnonzero(held >= o.sinks)[0])
+        if self.policy == "window":
+            return int(np.flatnonzero(held >= self.sinks)[0])
         free = held >= o.pin
         if o.policy in ("h2o", "h2o-head"):
             recent = o.cache_size // 2 if o.recent < 0 else o.recent

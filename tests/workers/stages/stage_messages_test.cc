@@ -90,7 +90,8 @@ TEST(StageCut, TheHeadCountsAsLayers) {
                .n_heads = 9,
                .n_kv_heads = 3,
                .head_dim = 64,
-               .vocab_size = 49152};
+               .vocab_size = 49152,
+               .layers = std::vector<LayerShape>(30)};
   EXPECT_EQ(text_of(cut_layers(s, 1)), "layers 0-29 + head");
   EXPECT_EQ(text_of(cut_layers(s, 2)), "layers 0-18 | 19-29 + head");
   EXPECT_EQ(text_of(cut_layers(s, 3)), "layers 0-12 | 13-25 | 26-29 + head");
