@@ -5,6 +5,8 @@
 #include "engine/model/interleaved_experts.h"
 #include "engine/model/model_config.h"
 #include "engine/model/tensor_names.h"
+#include "engine/quantization/quantized_rows.h"
+#include "engine/quantization/quantized_tensors.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
@@ -120,6 +122,7 @@ std::int64_t size_of(Extent extent, const LayerShape& layer, std::int64_t hidden
 TensorView rows_of(const TensorView& matrix, std::int64_t first, std::int64_t n) {
   if (first < 0 || first + n > matrix.n_rows())
     throw Error(ExitCode::internal, "rows beyond those of tensor '" + matrix.name + "'");
+  if (matrix.reader != nullptr) return read_rows_of(matrix, first, n);
   TensorView rows = matrix;
   const std::uint64_t row_bytes =
       bytes_of_elements(matrix.storage, static_cast<std::uint64_t>(matrix.n_cols()));
@@ -148,8 +151,9 @@ class Collector {
       throw BadData(where_ + ": tensor '" + name + "' has the shape " + shown(tensor->shape) +
                     " where the configuration needs " + shown(shape));
     }
-    if (tensor->storage == StorageType::u8)
-      throw BadData(where_ + ": tensor '" + name + "' is of the type U8, which is not supported");
+    if (is_raw(tensor->storage))
+      throw BadData(where_ + ": tensor '" + name + "' is of the type " +
+                    std::string(block_format(tensor->storage).name) + ", which is not supported");
     return *tensor;
   }
 
@@ -160,10 +164,13 @@ class Collector {
 
   TensorView embedding(const Shape& shape) const {
     const TensorNames& names = *config_.tensors;
-    const TensorView own = optional(names.embedding, shape);
-    if (own.data != nullptr) return own;
-    const TensorView head = config_.tied_head ? optional(names.head, shape) : TensorView{};
-    return head.data != nullptr ? head : needed(names.embedding, shape);
+    TensorView embedding = optional(names.embedding, shape);
+    if (embedding.data == nullptr && config_.tied_head) embedding = optional(names.head, shape);
+    if (embedding.data == nullptr) embedding = needed(names.embedding, shape);
+    if (embedding.reader != nullptr)
+      throw BadData(where_ + ": tensor '" + embedding.name +
+                    "' is quantised, which an embedding must not be");
+    return embedding;
   }
 
   // That of the file where it has one, as transformers and llama.cpp do; else the embedding again
@@ -242,7 +249,8 @@ class Collector {
  private:
   std::optional<TensorView> found(const std::string& name) const {
     for (const std::string& other : names_in_files(config_, name)) {
-      if (const auto tensor = find_(other)) return tensor;
+      if (const auto tensor = find_quantized(config_.quantization, find_, other, where_))
+        return tensor;
     }
     return std::nullopt;
   }

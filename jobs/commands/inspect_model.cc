@@ -45,10 +45,9 @@ Json inspect_model(const std::string& path) {
   const auto tokenizer = tokenizer_of(*files);
   const ModelShape& shape = config.shape;
 
-  std::uint64_t n_parameters = 0, n_bytes = 0;
+  std::uint64_t n_bytes = 0;
   std::map<std::string, std::uint64_t> tensors_by_dtype;
   for (const TensorView& tensor : files->tensors()) {
-    n_parameters += static_cast<std::uint64_t>(tensor.n_elements());
     n_bytes += tensor.n_bytes;
     ++tensors_by_dtype[std::string(block_format(tensor.storage).name)];
   }
@@ -58,7 +57,7 @@ Json inspect_model(const std::string& path) {
            {"path", path},
            {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},
            {"architecture", config.architecture},
-           {"n_parameters", n_parameters},
+           {"n_parameters", n_parameters(*files, config)},
            {"weight_bytes", n_bytes},
            {"tensors_by_dtype", tensors_by_dtype},
            {"n_layers", shape.n_layers},
@@ -83,6 +82,8 @@ Json inspect_model(const std::string& path) {
     out["n_used_experts"] = experts.n_used;
     out["expert_intermediate_size"] = experts.intermediate_size;
   }
+  if (!config.quantization.description.empty())
+    out["quantization"] = config.quantization.description;
   const bool is_split =
       files->format() == ModelFiles::Format::gguf && files->file_paths().size() > 1;
   if (is_split) out["n_parts"] = files->file_paths().size();
