@@ -334,7 +334,8 @@ void read_awq(Keys& keys, Quantization& q) {
 }  // namespace
 
 Quantization quantization_from_hf(const nlohmann::json& config, const std::string& where) {
-  Keys keys(config, "quantization_config", where);
+  const json none = json::object();
+  Keys keys(config.is_object() ? config : none, "quantization_config", where);
   const std::string method = keys.text("quant_method", "");
   Quantization result;
   if (method == "mxfp4") {
