@@ -1,4 +1,5 @@
 // The tensors of a model by the names that its family gives them, with every shape checked.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -159,7 +160,9 @@ class Collector {
 
   // A tensor that the model would need and that the forward step does not know.
   void refuse(const std::string& name) const {
-    if (found(name)) throw BadData(where_ + ": tensor '" + name + "' is not supported");
+    const auto tensor = found(name);
+    if (tensor && !is_left_over(*tensor))
+      throw BadData(where_ + ": tensor '" + name + "' is not supported");
   }
 
   TensorView embedding(const Shape& shape) const {
@@ -247,6 +250,14 @@ class Collector {
   }
 
  private:
+  // Biases of zeros, which some tools of GPTQ write for every matrix.
+  bool is_left_over(const TensorView& tensor) const {
+    return config_.quantization.method == QuantizationMethod::gptq && tensor.shape.size() == 1 &&
+           !is_raw(tensor.storage) &&
+           std::all_of(tensor.data, tensor.data + tensor.n_bytes,
+                       [](std::byte byte) { return byte == std::byte{0}; });
+  }
+
   std::optional<TensorView> found(const std::string& name) const {
     for (const std::string& other : names_in_files(config_, name)) {
       if (const auto tensor = find_quantized(config_.quantization, find_, other, where_))

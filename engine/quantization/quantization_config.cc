@@ -226,7 +226,7 @@ const Names kFormats{"pack-quantized", "int-quantized", "float-quantized", "naiv
 void read_compressed_tensors(Keys& keys, const std::string& where, Quantization& q) {
   const std::string format = keys.one_of("format", kFormats, "");
   if (format.empty()) keys.fail("format is missing");
-  if (keys.one_of("quantization_status", {"compressed"}, "").empty())
+  if (keys.one_of("quantization_status", {"compressed", "frozen"}, "").empty())
     keys.fail("quantization_status is missing");
   keys.names("ignore");
   keys.only_empty({"kv_cache_scheme", "transform_config", "moe_sparsity_config"});
@@ -270,6 +270,7 @@ const Names kOfTools{"act_group_aware",
                      "do_fuse",
                      "exllama_config",
                      "fuse_max_seq_len",
+                     "hyb_act",
                      "max_input_length",
                      "meta",
                      "model_file_base_name",
