@@ -30,7 +30,7 @@ struct Quantization {
   bool has_zeros = false;                          // of compressed-tensors: asymmetric
   bool zeros_are_less_by_one = false;              // of GPTQ: its first format
   bool scales_are_exponents = false;               // of FP8: bytes that stand for powers of two
-  bool needs_groups_of_columns = false;            // of GPTQ: desc_act
+  bool needs_groups_of_columns = false;            // g_idx must be there
   bool quantizes_activations = false;              // as published; here they are not
   std::string description;                         // "GPTQ of 4 bits, groups of 128"; empty: none
 };

@@ -205,11 +205,16 @@ void read_weights(Keys& weights, const std::string& format, Quantization& q) {
   const std::string type = weights.one_of("type", {"int", "float"}, "int");
   q.has_zeros = !weights.flag("symmetric", true);
   weights.only_empty({"dynamic"});
-  weights.one_of("actorder", {"weight", "static", "group", "dynamic"}, "");
+  if (const json* order = weights.find("actorder"); order != nullptr && *order != false) {
+    const std::string name =
+        weights.one_of("actorder", {"weight", "static", "group", "dynamic"}, "");
+    q.needs_groups_of_columns = name == "group" || name == "dynamic";
+  }
   weights.pass_over({"observer", "observer_kwargs", "scale_dtype", "zp_dtype"});
   read_strategy(weights, q);
   const bool is_packed = format == "pack-quantized", is_float = type == "float";
   if (is_packed && is_float) weights.refuse("type");
+  if (!is_packed && q.needs_groups_of_columns) weights.refuse("actorder");
   if (q.bits != 8 && (q.bits != 4 || is_float)) weights.refuse("num_bits");
   if (format == "int-quantized" && is_float) weights.refuse("type");
   if (format == "float-quantized" && !is_float) weights.fail("type is not float");

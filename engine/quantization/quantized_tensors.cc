@@ -214,7 +214,7 @@ class Parts {
     } else if (find_(name("weight_zero_point"))) {
       fail(name("weight_zero_point"), "is there, and quantization_config says symmetric");
     }
-    if (find_(name("weight_g_idx"))) set_groups(m, "weight_g_idx");
+    set_groups_if_there(m, "weight_g_idx");
     return m;
   }
 
@@ -247,10 +247,14 @@ class Parts {
     set_grid(m);
     m.scales = part("scales", kScaleTypes, {m.n_groups, m.n_rows});
     m.zeros = part("qzeros", {StorageType::i32}, {m.n_groups, m.n_rows / in_word});
-    if (is_gptq && find_(name("g_idx"))) set_groups(m, "g_idx");
-    if (is_gptq && q_.needs_groups_of_columns && m.group_of_column.data == nullptr)
-      fail(name("g_idx"), "is missing, and quantization_config says desc_act");
+    if (is_gptq) set_groups_if_there(m, "g_idx");
     return m;
+  }
+
+  void set_groups_if_there(QuantizedMatrix& m, std::string_view suffix) const {
+    if (find_(name(suffix))) set_groups(m, suffix);
+    if (q_.needs_groups_of_columns && m.group_of_column.data == nullptr)
+      fail(name(suffix), "is missing, and quantization_config orders columns by activations");
   }
 
   void set_groups(QuantizedMatrix& m, std::string_view suffix) const {

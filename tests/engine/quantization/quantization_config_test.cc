@@ -64,6 +64,8 @@ TEST(QuantizationConfig, ReadsCompressedTensors) {
   EXPECT_EQ(q.group_size, 128);
   EXPECT_FALSE(q.has_zeros);
   EXPECT_EQ(q.description, "compressed-tensors pack-quantized of 4 bits in groups of 128");
+  EXPECT_FALSE(q.needs_groups_of_columns);
+  EXPECT_TRUE(read(with_weights({{"actorder", "group"}})).needs_groups_of_columns);
   const Quantization rows = read(with_weights({{"strategy", "channel"}, {"group_size", nullptr}}));
   EXPECT_EQ(rows.scale_of, ScaleOf::row);
   json activations = changed(kCompressed, {{"format", "int-quantized"}});
@@ -129,6 +131,10 @@ TEST(QuantizationConfig, WhatIsNotUnderstoodIsRefusedByName) {
       {with_weights({{"group_size", nullptr}}), "group_size is missing"},
       {with_weights({{"group_size", 0}}), "group_size is 0"},
       {with_weights({{"dynamic", true}}), "dynamic is true"},
+      {with_weights({{"actorder", "random"}}), "actorder is 'random'"},
+      {with_weights({{"actorder", true}}), "actorder is true"},
+      {changed(with_weights({{"actorder", "group"}}), {{"format", "int-quantized"}}),
+       "actorder is 'group'"},
       {with_weights({{"global", 1}}), "'global' is not understood"},
       {changed(kGptq, {{"bits", nullptr}}), "bits is missing"},
       {changed(kGptq, {{"bits", 3}}), "bits is 3"},

@@ -137,6 +137,22 @@ TEST(QuantizedTensors, PackedByHand) {
   EXPECT_EQ(row(*matrix, 1)[15], 3);
 }
 
+TEST(QuantizedTensors, ColumnsOfPackedRowsMayBelongToAnyGroup) {
+  Quantization q = of(QuantizationMethod::packed, ScaleOf::group, 4);
+  q.needs_groups_of_columns = true;
+  Files files = packed_files();
+  std::vector<std::uint32_t> groups;
+  for (std::uint32_t c = 0; c < 16; ++c) groups.push_back(c % 2);
+  add(files, "weight_g_idx", StorageType::i32, {16}, words(groups));
+  EXPECT_EQ(row(*find(q, files), 0),
+            (std::vector<float>{-8, -14, -6, -10, -4, -6, -2, -2, 0, 2, 2, 6, 4, 10, 6, 14}));
+  // All -1: in their order.
+  q.needs_groups_of_columns = false;
+  files["m.weight_g_idx"].bytes = words(std::vector<std::uint32_t>(16, ~0u));
+  EXPECT_EQ(row(*find(q, files), 0)[15], 14);
+  EXPECT_EQ(row(*find(q, files), 0)[1], -7);
+}
+
 TEST(QuantizedTensors, WhatIsNotQuantisedStaysAsItIs) {
   Files files;
   add(files, "weight", StorageType::bf16, {1, 2}, encode({1, 2}, StorageType::bf16));
@@ -173,7 +189,8 @@ TEST(QuantizedTensors, PartsThatDoNotFitAreRefusedByName) {
   const Quantization fp8 = of(QuantizationMethod::fp8, ScaleOf::block);
   const Quantization gptq = of(QuantizationMethod::gptq, ScaleOf::group, 4);
   const Quantization packed = of(QuantizationMethod::packed, ScaleOf::group, 4);
-  Quantization ordered = gptq, asymmetric = packed;
+  Quantization ordered = gptq, asymmetric = packed, moved = packed;
+  moved.needs_groups_of_columns = true;
   ordered.needs_groups_of_columns = asymmetric.has_zeros = true;
   const auto without = [](const char* name) { return [=](Files& f) { f.erase(name); }; };
   const auto shaped = [](const char* name, const Shape& shape) {
@@ -196,7 +213,7 @@ TEST(QuantizedTensors, PartsThatDoNotFitAreRefusedByName) {
       {fp8, fp8_files, shaped("m.weight", {0, 3}), "which no quantised matrix has"},
       {gptq, gptq_files, without("m.qzeros"), "'m.qzeros' is missing"},
       {gptq, gptq_files, without("m.scales"), "'m.scales' is missing"},
-      {ordered, gptq_files, without("m.g_idx"), "quantization_config says desc_act"},
+      {ordered, gptq_files, without("m.g_idx"), "orders columns by activations"},
       {gptq, gptq_files, shaped("m.qzeros", {1, 2}), "where the others need (1, 1)"},
       {gptq, gptq_files, shaped("m.scales", {2, 4}), "where the others need (1, 8)"},
       {gptq, gptq_files, shaped("m.qweight", {8, 1}), "has 1 columns, no multiple of 8"},
@@ -213,6 +230,7 @@ TEST(QuantizedTensors, PartsThatDoNotFitAreRefusedByName) {
        holding("m.weight_shape", raw(std::int64_t{2}) + raw(std::int64_t{24})), "need (2, 3)"},
       {packed, packed_files,
        holding("m.weight_shape", raw(std::int64_t{2}) + raw(std::int64_t{15})), "no whole groups"},
+      {moved, packed_files, [](Files&) {}, "'m.weight_g_idx' is missing"},
       {asymmetric, packed_files, [](Files&) {}, "'m.weight_zero_point' is missing"},
       {packed, packed_files, [](Files& f) { f["m.weight_zero_point"] = f["m.weight_packed"]; },
        "says symmetric"},
