@@ -132,19 +132,19 @@ class Keys {
 std::string groups_text(const Quantization& q) {
   switch (q.scale_of) {
     case ScaleOf::tensor:
-      return "a scale a matrix";
+      return "with a scale a matrix";
     case ScaleOf::row:
-      return "a scale a row";
+      return "with a scale a row";
     case ScaleOf::group:
-      return "groups of " + std::to_string(q.group_size);
+      return "in groups of " + std::to_string(q.group_size);
     case ScaleOf::block:
       break;
   }
-  return "blocks of " + std::to_string(q.block_rows) + " x " + std::to_string(q.block_columns);
+  return "in blocks of " + std::to_string(q.block_rows) + " x " + std::to_string(q.block_columns);
 }
 
 void describe(const std::string& name, Quantization& q) {
-  q.description = name + " in " + groups_text(q);
+  q.description = name + " " + groups_text(q);
   if (q.quantizes_activations) q.description += " (its quantisation of activations is not applied)";
 }
 
