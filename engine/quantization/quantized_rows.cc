@@ -1,5 +1,6 @@
 #include "engine/quantization/quantized_rows.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -62,6 +63,15 @@ float rounded_to(StorageType type, float value) {
   return type == StorageType::bf16 ? float_from_bf16(bf16_from_float(value)) : value;
 }
 
+// Numbers of one group.
+void scale(StorageType type, float zero, float factor, float* begin, float* end) {
+  if (type == StorageType::f16) {
+    for (float* p = begin; p < end; ++p) *p = rounded_to_f16((*p - zero) * factor);
+  } else {
+    for (float* p = begin; p < end; ++p) *p = rounded_to(type, (*p - zero) * factor);
+  }
+}
+
 class QuantizedRows final : public RowReader {
  public:
   explicit QuantizedRows(QuantizedMatrix matrix) : m_(std::move(matrix)) {}
@@ -88,8 +98,7 @@ class QuantizedRows final : public RowReader {
     for (std::size_t g = 0; g < n_groups; ++g) {
       const std::int64_t begin = static_cast<std::int64_t>(g) * m_.group_columns;
       const std::int64_t end = std::min(begin + m_.group_columns, m_.n_columns);
-      for (std::int64_t c = begin; c < end; ++c)
-        out[c] = rounded_to(type, (out[c] - zeros[g]) * scales[g]);
+      scale(type, zeros[g], scales[g], out + begin, out + end);
     }
   }
 
@@ -163,20 +172,24 @@ class QuantizedRows final : public RowReader {
 
   void read_packed(std::int64_t row, float* out) const {
     const std::int32_t n = n_in_word();
-    const std::int64_t begin = row * ((m_.n_columns + n - 1) / n);
-    for (std::int64_t c = 0; c < m_.n_columns; ++c) {
-      const std::uint32_t word = word_at(m_.codes, begin + c / n);
-      out[c] = static_cast<float>(word >> (c % n * m_.bits) & mask()) - middle();
-    }
+    std::int64_t at = row * ((m_.n_columns + n - 1) / n);
+    for (std::int64_t c = 0; c < m_.n_columns; c += n, ++at)
+      read_word(word_at(m_.codes, at), c, std::min<std::int64_t>(c + n, m_.n_columns), middle(),
+                out);
   }
 
   void read_columns(std::int64_t row, float* out) const {
     const std::int32_t n = n_in_word();
-    for (std::int64_t c = 0; c < m_.n_columns; c += n) {
-      std::uint32_t word = word_at(m_.codes, c / n * m_.n_rows + row);
-      for (std::int64_t i = c; i < c + n; ++i, word >>= m_.bits)
-        out[i] = static_cast<float>(word & mask());
-    }
+    std::int64_t at = row;
+    for (std::int64_t c = 0; c < m_.n_columns; c += n, at += m_.n_rows)
+      read_word(word_at(m_.codes, at), c, c + n, 0, out);
+  }
+
+  // Columns [begin, end), from the lowest bits on.
+  void read_word(std::uint32_t word, std::int64_t begin, std::int64_t end, float less,
+                 float* out) const {
+    for (std::int64_t c = begin; c < end; ++c, word >>= m_.bits)
+      out[c] = static_cast<float>(static_cast<std::int32_t>(word & mask())) - less;
   }
 
   QuantizedMatrix m_;
