@@ -77,7 +77,8 @@ Files fp8_files() {
 }
 
 TEST(QuantizedTensors, Fp8ByHand) {
-  const auto matrix = find(of(QuantizationMethod::fp8, ScaleOf::block), fp8_files());
+  const Files files = fp8_files();
+  const auto matrix = find(of(QuantizationMethod::fp8, ScaleOf::block), files);
   EXPECT_EQ(row(*matrix, 0), (std::vector<float>{1, -2, 4480}));
   EXPECT_EQ(row(*matrix, 1), (std::vector<float>{0x1p-9f, 0, 11.25f}));
   const std::vector<float> last = row(*matrix, 2);
@@ -130,7 +131,8 @@ Files packed_files() {
 }
 
 TEST(QuantizedTensors, PackedByHand) {
-  const auto matrix = find(of(QuantizationMethod::packed, ScaleOf::group, 4), packed_files());
+  const Files files = packed_files();
+  const auto matrix = find(of(QuantizationMethod::packed, ScaleOf::group, 4), files);
   EXPECT_EQ(row(*matrix, 0),
             (std::vector<float>{-8, -7, -6, -5, -4, -3, -2, -1, 0, 2, 4, 6, 8, 10, 12, 14}));
   EXPECT_EQ(row(*matrix, 1)[0], 0);
