@@ -331,6 +331,11 @@ void dequantize_row(const TensorView& tensor, std::int64_t row, float* out) {
     case StorageType::tq2_0:
       return blocks<block_tq2_0>(p, format, n, out);
     case StorageType::u8:
+    case StorageType::i8:
+    case StorageType::i32:
+    case StorageType::i64:
+    case StorageType::f8_e4m3:
+    case StorageType::f8_e8m0:
       break;
   }
   throw Error(ExitCode::internal, "tensor '" + tensor.name + "' holds bytes that are no numbers");

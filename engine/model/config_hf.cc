@@ -7,6 +7,7 @@
 #include "engine/model/layer_sizes.h"
 #include "engine/model/model_config.h"
 #include "engine/model/rotary_config.h"
+#include "engine/quantization/quantization.h"
 #include "kernels/types/printable.h"
 
 namespace tovamill {
@@ -44,23 +45,18 @@ const Family& family_of_hf(const ConfigReader& config) {
               " is not supported: supported are " + names_of(hf_families()));
 }
 
-// Tensors of families whose experts may be so say it themselves.
-bool has_mxfp4_experts(const Family& family, const nlohmann::json& quantization) {
-  return family.tensors->has_interleaved_experts && quantization.is_object() &&
-         quantization.value("quant_method", nlohmann::json()) == "mxfp4";
+Quantization quantization_of(const ConfigReader& config, const Family& family) {
+  const nlohmann::json* fields = config.find("quantization_config");
+  if (fields == nullptr) return {};
+  const Quantization quantization = quantization_from_hf(*fields, config.where());
+  const bool is_mxfp4 = quantization.method == QuantizationMethod::mxfp4;
+  if (is_mxfp4 && !family.tensors->has_interleaved_experts)
+    config.fail("quantization_config: quant_method is 'mxfp4', which is not supported of " +
+                std::string(family.name));
+  return quantization;
 }
 
-void refuse_unsupported_hf(const ConfigReader& config, const Family& family) {
-  const nlohmann::json* quantization = config.find("quantization_config");
-  if (quantization != nullptr && !has_mxfp4_experts(family, *quantization)) {
-    const bool named = quantization->is_object() && quantization->contains("quant_method") &&
-                       quantization->at("quant_method").is_string();
-    config.fail("the weights are quantised with " +
-                (named ? printable(quantization->at("quant_method").get<std::string>()) +
-                             " (quantization_config)"
-                       : "quantization_config") +
-                ", which is not supported: use the unquantised model or a GGUF file");
-  }
+void refuse_unsupported_hf(const ConfigReader& config) {
   if (config.flag("rope_interleaved", false)) {
     config.fail("rope_interleaved is true, which is not supported");
   }
@@ -137,7 +133,7 @@ namespace {
 ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string& where) {
   const ConfigReader config(fields, where);
   const Family& family = family_of_hf(config);
-  refuse_unsupported_hf(config, family);
+  refuse_unsupported_hf(config);
   ModelConfig result{.architecture = family.name, .shape = {}, .tensors = family.tensors};
   ModelShape& shape = result.shape;
   ConfigKeys keys = kHfKeys;
@@ -151,6 +147,7 @@ ModelConfig text_config_from_hf(const nlohmann::json& fields, const std::string&
   shape.norm_eps = shape.qk_norm_eps = static_cast<float>(
       config.optional_number(family.norm_eps_key, kEpsLimits).value_or(family.norm_eps));
   result.norm_offset = family.norm_offset;
+  result.quantization = quantization_of(config, family);
   result.rotary.interleaved = family.interleaved_qk;
   for (LayerShape& layer : shape.layers) {
     layer.head_dim = head_dim_of_hf(config, family, shape.hidden_size, layer.n_heads);

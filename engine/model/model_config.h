@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/model/tensor_names.h"
+#include "engine/quantization/quantization.h"
 #include "kernels/types/model_shape.h"
 
 namespace tovamill {
@@ -30,6 +31,7 @@ struct ModelConfig {
   RotaryLayout rotary = {};  // of the rows of Q and K in the files
   float norm_offset = 0;     // is added to the weights of norms
   float logit_scale = 1;     // logits are multiplied with it
+  Quantization quantization = {};
 };
 
 // From Hugging Face's config.json. `where` names the file in messages. Throws BadData: a missing or

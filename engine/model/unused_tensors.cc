@@ -8,6 +8,7 @@
 #include "engine/model/interleaved_experts.h"
 #include "engine/model/model_config.h"
 #include "engine/model/tensor_names.h"
+#include "engine/quantization/quantized_tensors.h"
 #include "kernels/types/error.h"
 #include "kernels/types/format.h"
 #include "kernels/types/printable.h"
@@ -53,6 +54,8 @@ bool is_of_expert(std::string_view name, const ExpertTensor& tensor, std::int64_
 }
 
 bool is_used(std::string_view name_in_file, const ModelConfig& config) {
+  const std::string of_matrix = matrix_of_part(config.quantization, name_in_file);
+  if (!of_matrix.empty()) name_in_file = of_matrix;
   const std::string name =
       config.is_multimodal ? plain_name(name_in_file) : std::string(name_in_file);
   if (config.is_multimodal && is_of_other_part(name)) return true;

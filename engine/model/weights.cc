@@ -6,6 +6,8 @@
 #include "engine/model/interleaved_experts.h"
 #include "engine/model/model_config.h"
 #include "engine/model/tensor_names.h"
+#include "engine/quantization/quantized_rows.h"
+#include "engine/quantization/quantized_tensors.h"
 #include "kernels/types/error.h"
 
 namespace tovamill {
@@ -158,6 +160,7 @@ Shape shape_of(const LayerTensor& tensor, const LayerShape& layer, const ModelSh
 TensorView rows_of(const TensorView& matrix, std::int64_t first, std::int64_t n) {
   if (first < 0 || first + n > matrix.n_rows())
     throw Error(ExitCode::internal, "rows beyond those of tensor '" + matrix.name + "'");
+  if (matrix.reader != nullptr) return read_rows_of(matrix, first, n);
   TensorView rows = matrix;
   const std::uint64_t row_bytes =
       bytes_of_elements(matrix.storage, static_cast<std::uint64_t>(matrix.n_cols()));
@@ -187,22 +190,28 @@ class Collector {
       throw BadData(where_ + ": tensor '" + name + "' has the shape " + shown(tensor->shape) +
                     " where the configuration needs " + shown(shape));
     }
-    if (tensor->storage == StorageType::u8)
-      throw BadData(where_ + ": tensor '" + name + "' is of the type U8, which is not supported");
+    if (is_raw(tensor->storage))
+      throw BadData(where_ + ": tensor '" + name + "' is of the type " +
+                    std::string(block_format(tensor->storage).name) + ", which is not supported");
     return *tensor;
   }
 
   // A tensor that the model would need and that the forward step does not know.
   void refuse(const std::string& name) const {
-    if (found(name)) throw BadData(where_ + ": tensor '" + name + "' is not supported");
+    const auto tensor = found(name);
+    if (tensor && !is_left_over(*tensor))
+      throw BadData(where_ + ": tensor '" + name + "' is not supported");
   }
 
   TensorView embedding(const Shape& shape) const {
     const TensorNames& names = *config_.tensors;
-    const TensorView own = optional(names.embedding, shape);
-    if (own.data != nullptr) return own;
-    const TensorView head = config_.tied_head ? optional(names.head, shape) : TensorView{};
-    return head.data != nullptr ? head : needed(names.embedding, shape);
+    TensorView embedding = optional(names.embedding, shape);
+    if (embedding.data == nullptr && config_.tied_head) embedding = optional(names.head, shape);
+    if (embedding.data == nullptr) embedding = needed(names.embedding, shape);
+    if (embedding.reader != nullptr)
+      throw BadData(where_ + ": tensor '" + embedding.name +
+                    "' is quantised, which an embedding must not be");
+    return embedding;
   }
 
   // That of the file where it has one, as transformers and llama.cpp do; else the embedding again
@@ -276,9 +285,18 @@ class Collector {
   }
 
  private:
+  // Biases of zeros, which some tools of GPTQ write for every matrix.
+  bool is_left_over(const TensorView& tensor) const {
+    return config_.quantization.method == QuantizationMethod::gptq && tensor.shape.size() == 1 &&
+           !is_raw(tensor.storage) &&
+           std::all_of(tensor.data, tensor.data + tensor.n_bytes,
+                       [](std::byte byte) { return byte == std::byte{0}; });
+  }
+
   std::optional<TensorView> found(const std::string& name) const {
     for (const std::string& other : names_in_files(config_, name)) {
-      if (const auto tensor = find_(other)) return tensor;
+      if (const auto tensor = find_quantized(config_.quantization, find_, other, where_))
+        return tensor;
     }
     return std::nullopt;
   }

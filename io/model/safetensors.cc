@@ -28,12 +28,15 @@ struct Type {
 };
 
 constexpr Type kSafetensorsTypes[] = {
-    {"F32", 4, StorageType::f32}, {"F16", 2, StorageType::f16}, {"BF16", 2, StorageType::bf16},
-    {"F64", 8, std::nullopt},     {"I64", 8, std::nullopt},     {"U64", 8, std::nullopt},
-    {"I32", 4, std::nullopt},     {"U32", 4, std::nullopt},     {"I16", 2, std::nullopt},
-    {"U16", 2, std::nullopt},     {"I8", 1, std::nullopt},      {"U8", 1, StorageType::u8},
-    {"BOOL", 1, std::nullopt},    {"F8_E4M3", 1, std::nullopt}, {"F8_E5M2", 1, std::nullopt},
-    {"F8_E8M0", 1, std::nullopt}, {"C64", 8, std::nullopt},
+    {"F32", 4, StorageType::f32},   {"F16", 2, StorageType::f16},
+    {"BF16", 2, StorageType::bf16}, {"F64", 8, std::nullopt},
+    {"I64", 8, StorageType::i64},   {"U64", 8, std::nullopt},
+    {"I32", 4, StorageType::i32},   {"U32", 4, std::nullopt},
+    {"I16", 2, std::nullopt},       {"U16", 2, std::nullopt},
+    {"I8", 1, StorageType::i8},     {"U8", 1, StorageType::u8},
+    {"BOOL", 1, std::nullopt},      {"F8_E4M3", 1, StorageType::f8_e4m3},
+    {"F8_E5M2", 1, std::nullopt},   {"F8_E8M0", 1, StorageType::f8_e8m0},
+    {"C64", 8, std::nullopt},
 };
 
 const Type* find_type(std::string_view name) {

@@ -15,9 +15,9 @@
 namespace tovamill {
 
 // Adds every tensor of `file` to `table` in the header's order, as views of the mapped memory;
-// element types other than F32, F16 and BF16 are added as unsupported. Returns the bytes up to the
-// end of the header. Throws BadData naming file, tensor and what is wrong. Gaps between tensors are
-// allowed, overlaps are not.
+// element types that are neither numbers of StorageType nor raw are added as unsupported. Returns
+// the bytes up to the end of the header. Throws BadData naming file, tensor and what is wrong. Gaps
+// between tensors are allowed, overlaps are not.
 std::span<const std::byte> read_safetensors(const MappedFile& file, TensorTable& table);
 
 }  // namespace tovamill

@@ -45,10 +45,9 @@ Json inspect_model(const std::string& path) {
   const auto tokenizer = tokenizer_of(*files);
   const ModelShape& shape = config.shape;
 
-  std::uint64_t n_parameters = 0, n_bytes = 0;
+  std::uint64_t n_bytes = 0;
   std::map<std::string, std::uint64_t> tensors_by_dtype;
   for (const TensorView& tensor : files->tensors()) {
-    n_parameters += static_cast<std::uint64_t>(tensor.n_elements());
     n_bytes += tensor.n_bytes;
     ++tensors_by_dtype[std::string(block_format(tensor.storage).name)];
   }
@@ -59,7 +58,7 @@ Json inspect_model(const std::string& path) {
            {"path", path},
            {"format", files->format() == ModelFiles::Format::gguf ? "GGUF" : "Hugging Face"},
            {"architecture", config.architecture},
-           {"n_parameters", n_parameters},
+           {"n_parameters", n_parameters(*files, config)},
            {"weight_bytes", n_bytes},
            {"tensors_by_dtype", tensors_by_dtype},
            {"n_layers", shape.n_layers},
@@ -84,12 +83,17 @@ Json inspect_model(const std::string& path) {
     out["n_used_experts"] = experts.n_used;
     out["expert_intermediate_size"] = experts.intermediate_size;
   }
+<<<<<<< HEAD
   if (shape.heads_differ()) {
     for (std::int32_t l = 0; l < shape.n_layers; ++l) {
       out["n_kv_heads_by_layer"].push_back(shape.heads(l).n_kv_heads);
       out["head_dim_by_layer"].push_back(shape.heads(l).head_dim);
     }
   }
+=======
+  if (!config.quantization.description.empty())
+    out["quantization"] = config.quantization.description;
+>>>>>>> formats
   const bool is_split =
       files->format() == ModelFiles::Format::gguf && files->file_paths().size() > 1;
   if (is_split) out["n_parts"] = files->file_paths().size();

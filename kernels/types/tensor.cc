@@ -58,8 +58,32 @@ BlockFormat block_format(StorageType type) {
       return {"TQ2_0", 256, 64 + 2};
     case StorageType::u8:
       return {"U8", 1, 1};
+    case StorageType::i8:
+      return {"I8", 1, 1};
+    case StorageType::i32:
+      return {"I32", 1, 4};
+    case StorageType::i64:
+      return {"I64", 1, 8};
+    case StorageType::f8_e4m3:
+      return {"F8_E4M3", 1, 1};
+    case StorageType::f8_e8m0:
+      return {"F8_E8M0", 1, 1};
   }
   throw Error(ExitCode::internal, "block_format: an element type out of range");
+}
+
+bool is_raw(StorageType type) {
+  switch (type) {
+    case StorageType::u8:
+    case StorageType::i8:
+    case StorageType::i32:
+    case StorageType::i64:
+    case StorageType::f8_e4m3:
+    case StorageType::f8_e8m0:
+      return true;
+    default:
+      return false;
+  }
 }
 
 std::uint64_t bytes_of_elements(StorageType type, std::uint64_t n) {

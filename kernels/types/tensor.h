@@ -38,7 +38,13 @@ enum class StorageType : std::uint8_t {
   mxfp4,
   tq1_0,
   tq2_0,
-  u8  // bytes that only a RowReader understands
+  // What only a RowReader understands.
+  u8,
+  i8,
+  i32,
+  i64,
+  f8_e4m3,
+  f8_e8m0
 };
 
 // Elements and bytes of one block; a plain type is a block of one element.
@@ -49,6 +55,8 @@ struct BlockFormat {
 };
 
 BlockFormat block_format(StorageType type);
+// Whether elements of the type mean nothing without a RowReader.
+bool is_raw(StorageType type);
 // Bytes of `n` elements, whole blocks.
 std::uint64_t bytes_of_elements(StorageType type, std::uint64_t n);
 

@@ -63,20 +63,23 @@ std::string experts_note(const ModelShape& shape) {
   return "";
 }
 
+// ": GPTQ of 4 bits in groups of 128", or nothing.
+std::string quantization_note(const ModelConfig& config) {
+  const std::string& description = config.quantization.description;
+  return description.empty() ? "" : ": " + description;
+}
+
 }  // namespace
 
 std::string describe_model(const ModelFiles& files, const ModelConfig& config) {
   std::map<std::string, int> types;
-  std::uint64_t n_parameters = 0;
-  for (const TensorView& t : files.tensors()) {
-    types[std::string(block_format(t.storage).name)] += 1;
-    n_parameters += static_cast<std::uint64_t>(t.n_elements());
-  }
+  for (const TensorView& t : files.tensors()) types[std::string(block_format(t.storage).name)] += 1;
   std::string names;
   for (const auto& [name, n] : types) names += (names.empty() ? "" : "+") + name;
   return config.architecture + ", " + counted(config.shape.n_layers, "layer") + ", " +
-         human_count(n_parameters) + " parameters, " + experts_note(config.shape) + names +
-         ropes_note(config) + unread_keys(config, files.format());
+         human_count(n_parameters(files, config)) + " parameters, " + experts_note(config.shape) +
+         names + quantization_note(config) + ropes_note(config) +
+         unread_keys(config, files.format());
 }
 
 void fit_config(const RunOptions& options, ModelConfig& config) {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "engine/quantization/quantized_tensors.h"
 #include "engine/tokenizer_files/auto_tokenizer.h"
 #include "kernels/types/error.h"
 
@@ -62,6 +63,12 @@ ModelWeights weights_of(const ModelFiles& files, const ModelConfig& config) {
   ModelWeights weights = collect_weights(config, find, files.path());
   refuse_unused_tensors(config, files.tensor_names(), files.path());
   return weights;
+}
+
+std::uint64_t n_parameters(const ModelFiles& files, const ModelConfig& config) {
+  std::uint64_t sum = 0;
+  for (const TensorView& tensor : files.tensors()) sum += n_weights_in(config.quantization, tensor);
+  return sum;
 }
 
 }  // namespace tovamill

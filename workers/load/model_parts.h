@@ -1,6 +1,7 @@
 // The parts of a model from its files, whatever their format.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,5 +30,7 @@ SurroundingTokens surrounding_tokens(const Tokenizer& tokenizer, BosMode mode);
 ModelConfig config_of(const ModelFiles& files);
 // Every weight that the architecture needs, with its shape checked; no tensor is left over.
 ModelWeights weights_of(const ModelFiles& files, const ModelConfig& config);
+// Of all tensors, quantised or not, also those that nothing computes with.
+std::uint64_t n_parameters(const ModelFiles& files, const ModelConfig& config);
 
 }  // namespace tovamill

@@ -258,7 +258,10 @@ const std::vector<BadConfig> kBadFamilies{
     {"mistral", {{"mlp_bias", true}}, "mlp_bias is true"},
     {"qwen2", {{"mlp_bias", true}}, "mlp_bias is true"},
     {"llama", {{"mlp_bias", 1}}, "mlp_bias is 1, not true or false"},
-    {"llama", {{"quantization_config", {{"quant_method", "gptq"}}}}, "quantised with 'gptq'"},
+    {"llama", {{"quantization_config", {{"quant_method", "hqq"}}}}, "quantised with 'hqq'"},
+    {"llama",
+     {{"quantization_config", {{"quant_method", "mxfp4"}}}},
+     "quant_method is 'mxfp4', which is not supported of llama"},
     {"llama", {{"quantization_config", 4}}, "quantised with quantization_config"},
 };
 

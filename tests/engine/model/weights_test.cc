@@ -177,5 +177,66 @@ TEST(WeightsTest, RefusesTensorsThatNothingWouldUse) {
   }
 }
 
+// Parts of quantised matrices beside plain ones.
+class QuantizedWeights : public ::testing::Test {
+ protected:
+  void add(const std::string& name, StorageType type, const std::vector<std::int64_t>& shape) {
+    tensors_.views()[name] = {name, type, shape, bytes_.data(), bytes_.size()};
+  }
+  ModelWeights collect() const { return collect_weights(config_, tensors_.find(), "model"); }
+  std::string refused() const {
+    return error_of([&] { collect(); });
+  }
+
+  const TinyModel model_ = tiny("llama");
+  Tensors tensors_{model_, false};
+  ModelConfig config_ = config_from_hf(testing::tiny_config(model_), "config.json");
+  std::vector<std::byte> bytes_ = std::vector<std::byte>(std::size_t{320} * 64);
+};
+
+TEST_F(QuantizedWeights, RawTensorsAreRefusedWhereNothingSaysWhatTheyAre) {
+  add("model.layers.1.mlp.up_proj.weight", StorageType::f8_e4m3, {96, 64});
+  EXPECT_TRUE(contains(refused(), "'model.layers.1.mlp.up_proj.weight' is of the type F8_E4M3"));
+}
+
+TEST_F(QuantizedWeights, AMatrixMayBeMadeOfItsParts) {
+  config_.quantization.method = QuantizationMethod::fp8;
+  add("model.layers.1.mlp.up_proj.weight", StorageType::f8_e4m3, {96, 64});
+  add("model.layers.1.mlp.up_proj.weight_scale_inv", StorageType::f32, {});
+  EXPECT_NE(collect().layers.at(1).up.reader, nullptr);
+  add("model.layers.1.mlp.up_proj.weight", StorageType::f8_e4m3, {64, 96});
+  EXPECT_TRUE(contains(refused(), "has the shape (64, 96) where the configuration needs (96, 64)"));
+}
+
+TEST_F(QuantizedWeights, EmbeddingsArePlain) {
+  config_.quantization.method = QuantizationMethod::fp8;
+  add("model.embed_tokens.weight", StorageType::f8_e4m3, {320, 64});
+  add("model.embed_tokens.weight_scale_inv", StorageType::f32, {});
+  EXPECT_TRUE(contains(refused(), "is quantised, which an embedding must not be"));
+}
+
+TEST_F(QuantizedWeights, OfGptqBiasesOfZerosAreLeftOver) {
+  add("model.layers.0.self_attn.q_proj.bias", StorageType::f16, {64});
+  EXPECT_TRUE(contains(refused(), "q_proj.bias' is not supported"));
+  config_.quantization.method = QuantizationMethod::gptq;
+  EXPECT_EQ(collect().layers.at(0).q_bias.data, nullptr);
+  bytes_[0] = std::byte{1};
+  EXPECT_TRUE(contains(refused(), "q_proj.bias' is not supported"));
+}
+
+TEST_F(QuantizedWeights, PartsHaveTheirPlaceBesideTheMatricesOfTheModel) {
+  const auto unused = [&](const char* name) {
+    refuse_unused_tensors(config_, {"model.norm.weight", name}, "model");
+  };
+  const char* kPart = "model.layers.0.self_attn.q_proj.qzeros";
+  EXPECT_TRUE(contains(error_of([&] { unused(kPart); }), "has no place"));
+  config_.quantization.method = QuantizationMethod::gptq;
+  EXPECT_NO_THROW(unused(kPart));
+  for (const char* name :
+       {"model.layers.0.self_attn.q_proj.weight_scale", "model.layers.0.self_attn.g_proj.qzeros",
+        "model.layers.2.self_attn.q_proj.qzeros"})
+    EXPECT_TRUE(contains(error_of([&] { unused(name); }), "has no place")) << name;
+}
+
 }  // namespace
 }  // namespace tovamill

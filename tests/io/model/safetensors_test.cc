@@ -63,15 +63,34 @@ TEST(SafetensorsTest, AllowsWhatTheFormatAllows) {
 TEST(SafetensorsTest, ATypeThatIsNotOursIsRefusedOnUse) {
   const TemporaryDirectory directory;
   const Loaded loaded = load(
-      directory, safetensors_file(R"({"i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
-                                  R"("f":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[8,10]},)"
+      directory, safetensors_file(R"({"i":{"dtype":"U64","shape":[1],"data_offsets":[0,8]},)"
+                                  R"("f":{"dtype":"F8_E5M2","shape":[2],"data_offsets":[8,10]},)"
                                   R"("n":{"dtype":"F4","shape":[3],"data_offsets":[10,12]}})",
                                   std::string(12, '\0')));
   EXPECT_TRUE(loaded.table.tensors().empty());
   const auto message = [&](const char* name) { return error_of([&] { loaded.table.find(name); }); };
-  EXPECT_TRUE(contains(message("i"), "'i' has the element type I64, which is not supported"));
-  EXPECT_TRUE(contains(message("f"), "F8_E4M3"));
+  EXPECT_TRUE(contains(message("i"), "'i' has the element type U64, which is not supported"));
+  EXPECT_TRUE(contains(message("f"), "F8_E5M2"));
   EXPECT_TRUE(contains(message("n"), "F4"));
+}
+
+// Parts of quantised matrices: RowReaders alone make numbers of them.
+TEST(SafetensorsTest, RawTypesAreNoNumbers) {
+  const TemporaryDirectory directory;
+  const std::pair<const char*, int> kRaw[] = {{"U8", 1},  {"I8", 1},      {"I32", 4},
+                                              {"I64", 8}, {"F8_E4M3", 1}, {"F8_E8M0", 1}};
+  for (const auto& [type, n_bytes] : kRaw) {
+    const std::string header = std::string(R"({"t":{"dtype":")") + type +
+                               R"(","shape":[2],"data_offsets":[0,)" + std::to_string(2 * n_bytes) +
+                               "]}}";
+    const Loaded loaded = load(directory, safetensors_file(header, std::string(16, '\0')));
+    const TensorView tensor = loaded.table.find("t").value();
+    EXPECT_EQ(block_format(tensor.storage).name, type);
+    EXPECT_TRUE(is_raw(tensor.storage));
+    float out[2];
+    EXPECT_TRUE(contains(error_of([&] { dequantize_row(tensor, 0, out); }, ExitCode::internal),
+                         "no numbers"));
+  }
 }
 
 struct BadHeader {

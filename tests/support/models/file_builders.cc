@@ -60,6 +60,11 @@ std::uint32_t ggml_number(StorageType dtype) {
     case StorageType::tq2_0:
       return 35;
     case StorageType::u8:
+    case StorageType::i8:
+    case StorageType::i32:
+    case StorageType::i64:
+    case StorageType::f8_e4m3:
+    case StorageType::f8_e8m0:
       break;  // no type of GGUF
     case StorageType::mxfp4:
       return 39;
