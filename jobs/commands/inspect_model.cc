@@ -83,17 +83,14 @@ Json inspect_model(const std::string& path) {
     out["n_used_experts"] = experts.n_used;
     out["expert_intermediate_size"] = experts.intermediate_size;
   }
-<<<<<<< HEAD
   if (shape.heads_differ()) {
     for (std::int32_t l = 0; l < shape.n_layers; ++l) {
       out["n_kv_heads_by_layer"].push_back(shape.heads(l).n_kv_heads);
       out["head_dim_by_layer"].push_back(shape.heads(l).head_dim);
     }
   }
-=======
   if (!config.quantization.description.empty())
     out["quantization"] = config.quantization.description;
->>>>>>> formats
   const bool is_split =
       files->format() == ModelFiles::Format::gguf && files->file_paths().size() > 1;
   if (is_split) out["n_parts"] = files->file_paths().size();
