@@ -111,7 +111,8 @@ class Keys {
     for (const std::string_view name : keys) {
       const std::string key(name);
       const json* value = find(key);
-      if (value == nullptr || *value == false || *value == "") continue;
+      if (value == nullptr || *value == false) continue;
+      if (value->is_string() && value->get_ref<const std::string&>().empty()) continue;
       if (value->is_structured() && value->empty()) continue;
       refuse(key);
     }
