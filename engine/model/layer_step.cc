@@ -19,11 +19,6 @@ void add_projected(Backend& backend, const LayerShape& shape, const Buffer& x, c
   backend.norm_add(*rows.projected, post_norm, to);
 }
 
-std::int32_t inner_size(const ModelShape& shape, const LayerShape& layer) {
-  const bool is_its_own = layer.intermediate_size > 0 || layer.experts.n_experts > 0;
-  return is_its_own ? layer.intermediate_size : shape.intermediate_size;
-}
-
 LayerBuffers::Attention& with_heads(std::vector<LayerBuffers::Attention>& attention,
                                     const LayerHeads& heads) {
   for (LayerBuffers::Attention& a : attention) {
@@ -56,7 +51,7 @@ LayerBuffers::LayerBuffers(const ModelShape& shape, Device& device, std::int32_t
       std::unique_ptr<Buffer>& kv = shared_kv[layer.kv_source];
       if (!kv) kv = make(2 * heads.kv_size(), BufferType::full);
     }
-    const std::int32_t inner = inner_size(shape, layer);
+    const std::int32_t inner = shape.inner_size(layer);
     if (inner > 0 && !gated.contains(inner)) gated[inner] = make(inner, BufferType::compute);
   }
   if (shape.per_layer_size > 0) {

@@ -160,9 +160,8 @@ std::uint64_t parameters_of_layer(const ModelShape& s, std::int32_t l, OfExperts
   const std::int32_t n_kv = layer.kv_source == kOwnKv ? 2 * heads.kv_size() : 0;
   const auto attention = static_cast<std::uint64_t>(2 * heads.q_size() + n_kv);
   const ExpertsShape& e = layer.experts;
-  const bool is_its_own = layer.intermediate_size > 0 || e.n_experts > 0;
-  const std::int32_t inner = is_its_own ? layer.intermediate_size : s.intermediate_size;
-  const std::uint64_t mlp = (layer.gated ? 3u : 2u) * static_cast<std::uint64_t>(inner);
+  const std::uint64_t mlp =
+      (layer.gated ? 3u : 2u) * static_cast<std::uint64_t>(s.inner_size(layer));
   const auto router = static_cast<std::uint64_t>(e.n_experts),
              n_experts =
                  static_cast<std::uint64_t>(which == OfExperts::all ? e.n_experts : e.n_used),

@@ -21,14 +21,6 @@ Json windows_of(const ModelShape& shape) {
   return differ ? windows : windows.front();
 }
 
-// Of the first layer that has any.
-ExpertsShape experts_of(const ModelShape& shape) {
-  for (const LayerShape& layer : shape.layers) {
-    if (layer.experts.n_experts > 0) return layer.experts;
-  }
-  return {};
-}
-
 std::size_t n_without_rope(const ModelShape& shape) {
   return static_cast<std::size_t>(
       std::count_if(shape.layers.begin(), shape.layers.end(),
@@ -78,7 +70,7 @@ Json inspect_model(const std::string& path) {
            {"trailing_tokens", tokenizer->trailing()},
            {"state_bytes_per_token_bf16", state_values * 2},
            {"state_bytes_per_token_f32", state_values * 4}};
-  if (const ExpertsShape experts = experts_of(shape); experts.n_experts > 0) {
+  if (const ExpertsShape experts = shape.widest_experts(); experts.n_experts > 0) {
     out["n_experts"] = experts.n_experts;
     out["n_used_experts"] = experts.n_used;
     out["expert_intermediate_size"] = experts.intermediate_size;

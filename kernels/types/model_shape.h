@@ -2,6 +2,7 @@
 // Face's config.json.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -65,6 +66,22 @@ struct ModelShape {
     return {.n_heads = s.n_heads > 0 ? s.n_heads : n_heads,
             .n_kv_heads = s.n_kv_heads > 0 ? s.n_kv_heads : n_kv_heads,
             .head_dim = s.head_dim > 0 ? s.head_dim : head_dim};
+  }
+  // Columns of the feed-forward that every token of the layer takes, 0 where it has experts alone;
+  // a layer that does not say it has the model's.
+  std::int32_t inner_size(const LayerShape& l) const {
+    return l.intermediate_size > 0 || l.experts.n_experts > 0 ? l.intermediate_size
+                                                              : intermediate_size;
+  }
+  // The most of each number that a layer has; 0 experts where none has any.
+  ExpertsShape widest_experts() const {
+    ExpertsShape widest;
+    for (const LayerShape& l : layers) {
+      widest.n_experts = std::max(widest.n_experts, l.experts.n_experts);
+      widest.n_used = std::max(widest.n_used, l.experts.n_used);
+      widest.intermediate_size = std::max(widest.intermediate_size, l.experts.intermediate_size);
+    }
+    return widest;
   }
   bool heads_differ() const {
     for (std::int32_t l = 1; l < n_layers; ++l) {

@@ -55,11 +55,9 @@ void check_merges(const CacheOptions& cache, const ModelShape& shape) {
 
 // "8 of 128 experts a token, ", or nothing.
 std::string experts_note(const ModelShape& shape) {
-  for (const LayerShape& layer : shape.layers) {
-    const ExpertsShape& e = layer.experts;
-    if (e.n_experts > 0)
-      return std::to_string(e.n_used) + " of " + counted(e.n_experts, "expert") + " a token, ";
-  }
+  const ExpertsShape e = shape.widest_experts();
+  if (e.n_experts > 0)
+    return std::to_string(e.n_used) + " of " + counted(e.n_experts, "expert") + " a token, ";
   return "";
 }
 

@@ -66,13 +66,10 @@ std::uint64_t row_bytes(const ModelShape& s, const CacheOptions& cache) {
              inner = static_cast<std::uint64_t>(s.intermediate_size);
   const auto columns = static_cast<std::uint64_t>(
       (is_bounded(cache) ? widest_layer(cache) : s.trained_context) + kRopeSegmentTokens);
-  std::uint64_t of_experts = 0;
-  for (const LayerShape& layer : s.layers) {
-    const ExpertsShape& e = layer.experts;
-    const auto n_used = static_cast<std::uint64_t>(e.n_used);
-    of_experts = std::max(
-        of_experts, n_used * (6 * hidden + 12 * static_cast<std::uint64_t>(e.intermediate_size)));
-  }
+  const ExpertsShape experts = s.widest_experts();
+  const std::uint64_t of_experts =
+      static_cast<std::uint64_t>(experts.n_used) *
+      (6 * hidden + 12 * static_cast<std::uint64_t>(experts.intermediate_size));
   return of_experts + 8 * hidden + 12 * q + 8 * kv + 12 * inner +
          16 * static_cast<std::uint64_t>(s.n_layers) +
          4 * columns * static_cast<std::uint64_t>(s.n_heads);

@@ -199,11 +199,10 @@ std::uint64_t most_packed_bytes(const ModelShape& s, MatrixType type) {
   if (s.per_layer_size > 0) sum += matrix(n_layers * s.per_layer_size, s.hidden_size);
   for (const LayerShape& layer : s.layers) {
     const ExpertsShape& experts = layer.experts;
-    const bool is_its_own = layer.intermediate_size > 0 || experts.n_experts > 0;
     if (s.per_layer_size > 0)
       sum += matrix(s.per_layer_size, s.hidden_size) + matrix(s.hidden_size, s.per_layer_size);
     sum += matrix(s.q_size() + 2 * s.kv_size(), s.hidden_size) + matrix(s.hidden_size, s.q_size()) +
-           feed_forward(is_its_own ? layer.intermediate_size : s.intermediate_size);
+           feed_forward(s.inner_size(layer));
     if (experts.n_experts == 0) continue;
     sum += matrix(experts.n_experts, s.hidden_size) +
            static_cast<std::uint64_t>(experts.n_experts) * feed_forward(experts.intermediate_size);

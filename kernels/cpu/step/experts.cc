@@ -18,18 +18,6 @@ const PackedMatrix& packed(const std::unique_ptr<Matrix>& m) {
   return static_cast<const PackedMatrix&>(*m);
 }
 
-// The largest that a layer has.
-struct Widest {
-  explicit Widest(const ModelShape& shape) {
-    for (const LayerShape& layer : shape.layers) {
-      n_experts = std::max(n_experts, layer.experts.n_experts);
-      n_used = std::max(n_used, layer.experts.n_used);
-      intermediate = std::max(intermediate, layer.experts.intermediate_size);
-    }
-  }
-  std::int32_t n_experts = 0, n_used = 0, intermediate = 0;
-};
-
 // A tile may reach beyond the last place.
 std::int32_t n_rows(std::int32_t n_places) { return n_places == 0 ? 0 : n_places + kRowTile; }
 
@@ -52,13 +40,16 @@ std::unique_ptr<Experts> CpuDevice::pack_experts(std::span<const ExpertTensors> 
 }
 
 ExpertScratch::ExpertScratch(const ModelShape& shape, std::int32_t max_rows, ComputeType type)
-    : rows(max_rows, Widest(shape).n_used),
-      logits(max_rows, Widest(shape).n_experts, ComputeType::f32),
-      gathered(n_rows(max_rows * Widest(shape).n_used), shape.hidden_size, type),
-      gated(n_rows(max_rows * Widest(shape).n_used), Widest(shape).intermediate, type),
-      products(max_rows * Widest(shape).n_used, std::min(kWidestChunk, shape.hidden_size),
-               ComputeType::f32),
-      weights(static_cast<std::size_t>(max_rows * Widest(shape).n_used)) {}
+    : ExpertScratch(shape.widest_experts(), shape.hidden_size, max_rows, type) {}
+
+ExpertScratch::ExpertScratch(const ExpertsShape& widest, std::int32_t hidden_size,
+                             std::int32_t max_rows, ComputeType type)
+    : rows(max_rows, widest.n_used),
+      logits(max_rows, widest.n_experts, ComputeType::f32),
+      gathered(n_rows(max_rows * widest.n_used), hidden_size, type),
+      gated(n_rows(max_rows * widest.n_used), widest.intermediate_size, type),
+      products(max_rows * widest.n_used, std::min(kWidestChunk, hidden_size), ComputeType::f32),
+      weights(static_cast<std::size_t>(max_rows * widest.n_used)) {}
 
 std::uint64_t ExpertScratch::n_bytes() const {
   return rows.n_bytes() + logits.bytes.size() + gathered.bytes.size() + gated.bytes.size() +

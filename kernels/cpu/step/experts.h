@@ -27,6 +27,10 @@ struct ExpertScratch {
   CpuBuffer gated;             // (places, intermediate_size of an expert) in the compute type
   CpuBuffer products;          // (places, widest chunk) float32, times their weights
   std::vector<float> weights;  // by place
+
+ private:
+  ExpertScratch(const ExpertsShape& widest, std::int32_t hidden_size, std::int32_t max_rows,
+                ComputeType type);
 };
 
 }  // namespace tovamill::cpu

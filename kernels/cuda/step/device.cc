@@ -71,8 +71,7 @@ std::vector<GemmShape> gemm_shapes(const BackendOptions& o, ComputeType type) {
   for (const LayerShape& l : s.layers) {
     add({.n_out = s.hidden_size, .n_in = s.q_size(), .adds = !l.post_norm});
     if (l.experts.n_experts > 0) add({.n_out = l.experts.n_experts, .n_in = s.hidden_size});
-    const bool is_its_own = l.intermediate_size > 0 || l.experts.n_experts > 0;
-    const std::int32_t inner = is_its_own ? l.intermediate_size : s.intermediate_size;
+    const std::int32_t inner = s.inner_size(l);
     if (inner == 0) continue;
     add({.n_out = (l.gated ? 2 : 1) * inner, .n_in = s.hidden_size, .out_type = type});
     add({.n_out = s.hidden_size,

@@ -26,12 +26,7 @@ std::unique_ptr<Experts> CudaDevice::pack_experts(std::span<const ExpertTensors>
 
 ExpertScratch::ExpertScratch(const ModelShape& shape, std::int32_t max_rows, ComputeType type,
                              Arena& arena) {
-  ExpertsShape widest;
-  for (const LayerShape& layer : shape.layers) {
-    widest.n_experts = std::max(widest.n_experts, layer.experts.n_experts);
-    widest.n_used = std::max(widest.n_used, layer.experts.n_used);
-    widest.intermediate_size = std::max(widest.intermediate_size, layer.experts.intermediate_size);
-  }
+  const ExpertsShape widest = shape.widest_experts();
   if (widest.n_experts == 0) return;
   max_rows_ = std::min(max_rows, kMostRows);
   const auto each = element_bytes(type);
